@@ -1,0 +1,56 @@
+"""Every patch that lets mmcv-full 1.7 and mmsegmentation 0.30 run on today's packages.
+
+Import this module before torchvision, mmcv, mmseg, torchmetrics or pytorch_lightning; nothing else
+in the project patches anything. Each patch names the version it is for and the symptom without it,
+and has a test that fails without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+
+
+def import_torchvision() -> None:
+    """Import torchvision, also where its compiled operators do not match the installed torch.
+
+    For: torchvision 0.28 built for CUDA beside a CPU torch 2.13 (PyPI has no other torchvision).
+    Symptom: `RuntimeError: operator torchvision::nms does not exist` from any import of mmcv or
+    torchmetrics. Registering the schemas of `nms` and `qnms` lets torchvision's Python parts load,
+    which is all that mmcv and torchmetrics need. A torchvision that imports is left alone.
+    """
+    try:
+        importlib.import_module('torchvision')
+    except RuntimeError as error:
+        if 'torchvision::nms' not in str(error):
+            raise
+    else:
+        return
+
+    import torch
+
+    for name in [name for name in sys.modules if name.split('.')[0] == 'torchvision']:
+        del sys.modules[name]
+    global _TORCHVISION_SCHEMAS  # a Library takes its schemas with it when it is collected
+    _TORCHVISION_SCHEMAS = torch.library.Library('torchvision', 'DEF')
+    for name in ('nms', 'qnms'):
+        _TORCHVISION_SCHEMAS.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    importlib.import_module('torchvision')
+
+
+_TORCHVISION_SCHEMAS = None
+
+
+def silence_notices() -> None:
+    """Silence notices that every run of mmcv and mmseg prints and that nobody here can act upon.
+
+    For: mmcv-full 1.7 and mmsegmentation 0.30. Symptom: five lines on MMCV 2.0 of the year 2023 at
+    import, and one on `avg_non_ignore` for each cross-entropy loss.
+    """
+    warnings.filterwarnings('ignore', message='On January 1, 2023, MMCV')
+    warnings.filterwarnings('ignore', message='Default ``avg_non_ignore`` is False')
+
+
+silence_notices()
+import_torchvision()

@@ -1,0 +1,117 @@
+"""Reading YAML configs: where they are found, what `_base_` means, and where each key stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seglight.config.settings import Key, Origin, Settings, nearest
+from seglight.errors import ConfigError
+
+#: The configs that come with the project: inside an installed package, beside it in a checkout.
+_PACKAGE = Path(__file__).resolve().parents[1]
+SHIPPED = next((path for path in (_PACKAGE / 'configs', _PACKAGE.parent / 'configs') if path.is_dir()), _PACKAGE)
+
+BASE = '_base_'
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, but `1e-3` is a number, as in YAML 1.2 and as people mean it."""
+
+
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$'), list('-+0123456789')
+)
+
+
+def find_config(name: str) -> Path:
+    """Return the file that `name` means: a path, or else a file of the shipped `configs/`.
+
+    Raises:
+        ConfigError: if there is neither, with the nearest shipped name.
+    """
+    for path in (Path(name), SHIPPED / name):
+        if path.is_file():
+            return path
+    shipped = sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.glob('**/*.yaml'))
+    raise ConfigError(f"Config '{name}' was not found, neither as a path nor in {SHIPPED}{nearest(name, shipped)}")
+
+
+def load_config(path: Path, inside: tuple[Path, ...] = ()) -> Settings:
+    """Read a config with all that its `_base_` names: bases from left to right, then its own keys.
+
+    Args:
+        path: the file; `_base_` in it is a path or a list of paths relative to its folder.
+        inside: the files that are being read and led here, to detect a cycle.
+
+    Raises:
+        ConfigError: for a file that is missing, is no YAML mapping, repeats a key or inherits from itself.
+    """
+    here = path.resolve()
+    if here in inside:
+        chain = ' -> '.join(file.name for file in (*inside, here))
+        raise ConfigError(f'{path}: {BASE} leads back to the same file: {chain}')
+    own = read_yaml(path)
+    bases = own.values.pop(BASE, [])
+    resolved = Settings()
+    for base in [bases] if isinstance(bases, str) else bases:
+        file = path.parent / base
+        if not file.is_file():
+            raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} names {base}, but there is no file {file}')
+        resolved = resolved.merged_with(load_config(file, (*inside, here)))
+    return resolved.merged_with(own)
+
+
+def read_yaml(path: Path) -> Settings:
+    """Read one YAML mapping with the line of every key.
+
+    Raises:
+        ConfigError: if the file cannot be read, is not a YAML mapping, or has the same key twice.
+    """
+    try:
+        text = path.read_text(encoding='utf-8')
+        return parse_yaml(text, str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'{path} cannot be read as a config: {error}') from error
+
+
+def parse_yaml(text: str, source: str) -> Settings:
+    """Parse the text of a YAML mapping; `source` is what its errors and origins name as the file."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return Settings()
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(f'{source}: a config is a mapping of keys to values, not a single value or a list')
+        origins = dict(_origins(node, (), source))
+        values: dict[str, Any] = loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else '?'
+        raise ConfigError(f'{source}:{line}: not valid YAML: {error.problem}') from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f'{source}: not valid YAML: {" ".join(str(error).split())}') from error
+    finally:
+        loader.dispose()
+    return Settings(values, origins)
+
+
+def _origins(node: yaml.Node, path: Key, source: str) -> Iterator[tuple[Key, Origin]]:
+    """Yield the origin of every key below `node`; items of a list have their index as the key."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for name, value in node.value:
+            origin = Origin(source, name.start_mark.line + 1)
+            if name.value in seen and name.value != '<<':
+                raise ConfigError(f"{origin}: the key '{name.value}' stands here a second time; keep one")
+            seen.add(name.value)
+            yield (*path, name.value), origin
+            yield from _origins(value, (*path, name.value), source)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield (*path, str(index)), Origin(source, value.start_mark.line + 1)
+            yield from _origins(value, (*path, str(index)), source)

@@ -1,0 +1,104 @@
+"""Command-line overrides below the first level of a plain dict, and the check for unknown keys."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from seglight.config.arguments import Arguments, join_flag
+from seglight.config.files import parse_yaml
+from seglight.config.settings import Key, Origin, Settings, nearest
+from seglight.errors import ConfigError
+
+
+class Override(NamedTuple):
+    """One nested key, the value it gets, and the flag as typed."""
+
+    key: Key
+    value: Any
+    typed: str
+
+
+def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override]:
+    """Remove the flags that reach inside a plain dict or list from `arguments` and return them.
+
+    jsonargparse merges only the first level of a `dict[str, Any]`: `--model.segmentor.a.b=1` would
+    drop everything else in `a`. Such flags are therefore applied to the configs before it sees them.
+
+    Args:
+        arguments: changed in place.
+        plain: the keys whose values are plain dicts or lists, for example `('model', 'segmentor')`.
+
+    Raises:
+        ConfigError: if such a flag has no value, or one that is not YAML.
+    """
+    overrides: list[Override] = []
+    kept: list[tuple[str, str | None]] = []
+    flags = list(arguments.flags)
+    while flags:
+        name, value = flags.pop(0)
+        key = tuple(name.removeprefix('--').split('.'))
+        if name.endswith('+') or not any(key[: len(root)] == root and key != root for root in plain):
+            kept.append((name, value))
+            continue
+        if value is None:
+            if not flags or flags[0][0]:
+                raise ConfigError(f'{name} needs a value')
+            value = flags.pop(0)[1]
+        typed = join_flag(name, value)
+        overrides.append(Override(key, parse_yaml(f'value: {value}', typed).values['value'], typed))
+    arguments.flags = kept
+    return overrides
+
+
+def apply_overrides(settings: Settings, overrides: list[Override]) -> Settings:
+    """Return `settings` with each override set, in order; a number in a key is a list's index.
+
+    Raises:
+        ConfigError: if a key leads through something that is no dict, or past the end of a list.
+    """
+    result = settings.merged_with(Settings())
+    for override in overrides:
+        _set(result.values, override)
+        result.origins[override.key] = Origin(override.typed)
+    return result
+
+
+def _set(node: Any, override: Override) -> None:
+    """Set one nested key in place, making the dicts that are missing on the way."""
+    for depth, name in enumerate(override.key):
+        where = '.'.join(override.key[:depth]) or 'the config'
+        last = depth + 1 == len(override.key)
+        place: Any = name
+        if isinstance(node, list):
+            if not name.isdigit() or int(name) >= len(node):
+                raise ConfigError(f"{override.typed}: {where} is a list of {len(node)}, it has no item '{name}'")
+            place = int(name)
+        elif not isinstance(node, dict):
+            raise ConfigError(f"{override.typed}: {where} is {node!r}, it has no '{name}'")
+        elif not last and node.get(name) is None:
+            node[name] = {}
+        if last:
+            node[place] = override.value
+        node = node[place]
+
+
+def check_keys(settings: Settings, known: frozenset[Key]) -> None:
+    """Refuse the first key that nothing takes.
+
+    Args:
+        settings: the resolved configs.
+        known: the keys that the command takes.
+
+    Raises:
+        ConfigError: names the file, the line, the key and the nearest valid one.
+    """
+    groups = {key[:end] for key in known for end in range(1, len(key) + 1)}
+    for key in settings.keys(known):
+        if key in known:
+            continue
+        wrong = next((key[:end] for end in range(1, len(key) + 1) if key[:end] not in groups), None)
+        if wrong is None:  # a group that was given a single value
+            raise ConfigError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' is a group of keys")
+        siblings = {other[len(wrong) - 1] for other in groups if len(other) == len(wrong) and other[:-1] == wrong[:-1]}
+        origin = settings.origin(wrong) or 'the config'
+        raise ConfigError(f"{origin}: unknown key '{'.'.join(wrong)}'{nearest(wrong[-1], siblings)}")

@@ -1,0 +1,83 @@
+"""Nested settings that remember the file and line of every key."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a key was written: a config file and its line (from 1), or a flag as typed."""
+
+    source: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        """Return `file:line`, or the flag."""
+        return self.source if self.line is None else f'{self.source}:{self.line}'
+
+
+@dataclass
+class Settings:
+    """A nested dict of settings and the origin of each of its keys."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Key, Origin] = field(default_factory=dict)
+
+    def merged_with(self, over: Settings) -> Settings:
+        """Return these settings with `over` on top, by the rule of `merge`."""
+        return Settings(merge(self.values, over.values), {**self.origins, **over.origins})
+
+    def origin(self, key: Key) -> Origin | None:
+        """Return where `key`, or else the nearest key that holds it, was written."""
+        for end in range(len(key), 0, -1):
+            if key[:end] in self.origins:
+                return self.origins[key[:end]]
+        return None
+
+    def keys(self, known: frozenset[Key]) -> Iterator[Key]:
+        """Yield the path of every key, without entering the values of the `known` keys."""
+
+        def walk(values: dict[str, Any], path: Key) -> Iterator[Key]:
+            for name, value in values.items():
+                key = (*path, str(name))
+                if isinstance(value, dict) and key not in known and _holds(key, known):
+                    yield from walk(value, key)
+                else:
+                    yield key
+
+        yield from walk(self.values, ())
+
+
+def _holds(key: Key, known: Iterable[Key]) -> bool:
+    """Tell whether `key` is a group that holds one of the `known` keys."""
+    return any(len(other) > len(key) and other[: len(key)] == key for other in known)
+
+
+def merge(base: Any, over: Any) -> Any:
+    """Lay `over` on `base` and return the result; neither is changed.
+
+    Dicts merge deeply, everything else (lists too) replaces. `_delete_: true` in a dict of `over`
+    makes it replace instead of merge, as in mmcv's `Config`.
+    """
+    if not isinstance(over, dict):
+        return copy.deepcopy(over)
+    over = dict(over)
+    if over.pop('_delete_', False) or not isinstance(base, dict):
+        base = {}
+    merged = copy.deepcopy(base)
+    for name, value in over.items():
+        merged[name] = merge(base.get(name), value)
+    return merged
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` with the candidate most like `word`, or an empty string."""
+    found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)
+    return f"; did you mean '{found[0]}'?" if found else ''

@@ -1,0 +1,26 @@
+"""Errors that a user can cause: one sentence with file, cause and cure, shown without a traceback."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Base of all errors that the command line prints as one line before it exits with status 2."""
+
+    def __str__(self) -> str:
+        """Return the message alone, also after a data loader's worker wrapped it in its traceback."""
+        lines = super().__str__().strip().splitlines()
+        if not lines:
+            return type(self).__name__
+        return lines[-1].removeprefix(f'{type(self).__module__}.{type(self).__qualname__}: ')
+
+
+class ConfigError(UserError):
+    """A config file or a command-line argument is wrong."""
+
+
+class DataError(UserError):
+    """An image, a mask or a folder of the data set is wrong."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint is missing or cannot be used."""

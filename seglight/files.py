@@ -1,0 +1,49 @@
+"""Where files go, and writing them so that no half-written file is ever seen."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """Return the folder for what can be made again: `$XDG_CACHE_HOME/seglight`, or `~/.cache/seglight`."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'seglight'
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename it; makes the folder if needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            file.write(data)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink()
+        raise
+
+
+def claim_run_folder(root: Path, name: str = 'exp') -> Path:
+    """Make and return the next free folder `{root}/{name}{N}`, N from 1; safe when several start at once."""
+    root.mkdir(parents=True, exist_ok=True)
+    used = (path.name.removeprefix(name) for path in root.glob(f'{name}*'))
+    number = max((int(rest) for rest in used if rest.isdigit()), default=0) + 1
+    while True:
+        folder = root / f'{name}{number}'
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _umask() -> int:
+    """Return the process's umask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,54 @@
+"""Colours of classes: a default palette, indexed PNG files and overlays."""
+
+from __future__ import annotations
+
+import colorsys
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+UInt8Array = npt.NDArray[np.uint8]
+
+
+def default_palette(num_classes: int) -> list[list[int]]:
+    """Return an RGB colour for each class: black for the first, then hues a golden angle apart."""
+    palette = [[0, 0, 0]]
+    for index in range(1, num_classes):
+        hue = index * 0.618033988749895 % 1
+        red, green, blue = colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (index % 2), 0.95 - 0.3 * (index // 2 % 2))
+        palette.append([round(255 * red), round(255 * green), round(255 * blue)])
+    return palette[:num_classes]
+
+
+def encode_mask(mask: UInt8Array, palette: list[list[int]]) -> bytes:
+    """Return an indexed PNG whose pixel values are the labels.
+
+    Args:
+        mask: uint8 `[H, W]`.
+        palette: an RGB colour in 0 to 255 for each class; the rest of the 256 entries is white.
+    """
+    image = Image.fromarray(mask)
+    image.putpalette([channel for colour in palette for channel in colour] + [255] * 3 * (256 - len(palette)))
+    buffer = io.BytesIO()
+    image.save(buffer, format='PNG')
+    return buffer.getvalue()
+
+
+def overlay(image: UInt8Array, mask: UInt8Array, palette: list[list[int]], opacity: float = 0.5) -> UInt8Array:
+    """Lay the colours of a mask over an image.
+
+    Args:
+        image: uint8 `[H, W, 3]`, RGB.
+        mask: uint8 `[H, W]`; a label outside the palette leaves the image as it is.
+        palette: an RGB colour in 0 to 255 for each class.
+        opacity: share of the colour, 0 to 1.
+
+    Returns:
+        uint8 `[H, W, 3]`, RGB.
+    """
+    known = mask < len(palette)
+    colours = np.asarray(palette, dtype=np.float32)[np.where(known, mask, 0)]
+    mixed = image * (1 - opacity) + colours * opacity
+    return np.where(known[..., None], mixed, image).astype(np.uint8)
