@@ -1,0 +1,6 @@
+"""mmsegmentation's segmentors as a LightningModule: building, inference, metrics, schedules."""
+
+from seglight import compat  # noqa: F401  (first: mmcv and torchmetrics import torchvision)
+from seglight.models.segmentor import Segmentor
+
+__all__ = ['Segmentor']

@@ -1,0 +1,120 @@
+"""From an mmseg model dict to a segmentor with the right number of classes."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from mmcv import ConfigDict
+from mmseg.models import BACKBONES, HEADS, build_segmentor
+from mmseg.models.segmentors import BaseSegmentor
+
+from seglight.config.settings import nearest
+from seglight.errors import ConfigError
+
+#: Keys of the model dict that hold heads, each one dict or a list of dicts.
+HEAD_KEYS = ('decode_head', 'auxiliary_head')
+
+
+def build(model: dict[str, Any], num_classes: int) -> BaseSegmentor:
+    """Build an mmseg segmentor and initialise its weights as the model dict says.
+
+    Args:
+        model: an mmseg model dict (`type`, `backbone`, `decode_head`, ...); it is not changed.
+        num_classes: set in every head, whatever the dict says.
+
+    Returns:
+        The segmentor with BatchNorm in place of SyncBN (see `wants_sync_bn`).
+
+    Raises:
+        ConfigError: if mmseg cannot build it; names the part and the nearest known type.
+    """
+    model = without_sync_bn(with_num_classes(model, num_classes))
+    _check_types(model, 'model.segmentor')
+    logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
+    try:
+        segmentor = build_segmentor(ConfigDict(model))
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        reason = ' '.join(str(error).split())
+        raise ConfigError(f'model.segmentor cannot be built by mmseg: {reason}') from error
+    segmentor.init_weights()
+    return segmentor
+
+
+def dicts(value: Any, path: str = '') -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every dict in a nested value with its dotted path, outermost first."""
+    if isinstance(value, dict):
+        yield path, value
+        for name, inner in value.items():
+            yield from dicts(inner, f'{path}.{name}' if path else str(name))
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            yield from dicts(inner, f'{path}.{index}')
+
+
+def with_num_classes(model: dict[str, Any], num_classes: int) -> dict[str, Any]:
+    """Return the model dict with `num_classes` in every head, nested and cascaded ones too.
+
+    A head is recognised by its type, so that one that leaves `num_classes` to its default (150 in
+    K-Net's) gets it as well.
+    """
+    model = copy.deepcopy(model)
+    for key in HEAD_KEYS:
+        for _, part in dicts(model.get(key)):
+            if 'num_classes' in part or takes_argument(HEADS.get(str(part.get('type'))), 'num_classes'):
+                part['num_classes'] = num_classes
+    return model
+
+
+def takes_argument(cls: Any, name: str) -> bool:
+    """Tell whether a class or one of its bases has an `__init__` with the argument `name`."""
+    if not inspect.isclass(cls):
+        return False
+    inits = (base.__dict__['__init__'] for base in cls.__mro__ if '__init__' in base.__dict__ and base is not object)
+    return any(name in inspect.signature(init).parameters for init in inits)
+
+
+def wants_sync_bn(model: dict[str, Any]) -> bool:
+    """Tell whether the model dict asks for SyncBN anywhere."""
+    return any(part.get('type') == 'SyncBN' for _, part in dicts(model))
+
+
+def without_sync_bn(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the model dict with BN for SyncBN, which needs an initialised process group on GPUs."""
+    model = copy.deepcopy(model)
+    for _, part in dicts(model):
+        if part.get('type') == 'SyncBN':
+            part['type'] = 'BN'
+    return model
+
+
+def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the model dict without the addresses of pretrained weights.
+
+    A checkpoint holds all weights, so nothing may be fetched to build the model that takes them.
+    """
+    model = copy.deepcopy(model)
+    for _, part in dicts(model):
+        if part.get('pretrained') is not None:
+            part['pretrained'] = None
+        init = part.get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+            part['init_cfg'] = None
+    return model
+
+
+def _check_types(model: dict[str, Any], path: str) -> None:
+    """Refuse a segmentor, backbone, neck, head or loss whose type mmseg does not know."""
+    parts = ('', 'backbone', 'neck', *HEAD_KEYS)
+    for where, part in dicts(model):
+        if where.split('.')[0] not in parts or 'type' not in part:
+            continue
+        is_module = where == '' or where.split('.')[-1] in (*parts, 'loss_decode') or where.split('.')[-1].isdigit()
+        if is_module and BACKBONES.get(part['type']) is None:
+            known = list(BACKBONES.module_dict)
+            raise ConfigError(
+                f"{path}{'.' if where else ''}{where}: mmseg has no '{part['type']}'{nearest(part['type'], known)}"
+            )

@@ -1,0 +1,155 @@
+"""The LightningModule around an mmseg segmentor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from seglight.errors import ConfigError
+from seglight.models import building
+from seglight.models.inference import batch_logits, normalize, predict_mask
+from seglight.models.metrics import SegmentationMetrics
+from seglight.models.schedules import PolySchedule
+from seglight.palette import default_palette
+
+#: A batch: `image` uint8 [B, 3, H, W], `mask` uint8 [B, H, W], `meta` a list of B; see `seglight.data.batch`.
+Batch = dict[str, Any]
+
+IMAGENET_MEAN = [123.675, 116.28, 103.53]
+IMAGENET_STD = [58.395, 57.12, 57.375]
+
+
+class Segmentor(LightningModule):
+    """Trains, validates and predicts with any segmentor of mmsegmentation.
+
+    Args:
+        segmentor: mmseg model dict, as in mmseg's configs (`type: EncoderDecoder`, `backbone`, ...).
+        classes: names of the classes; their number is set in every head. The command line takes
+            them from the data where they are not given.
+        palette: an RGB colour in 0 to 255 for each class; generated where not given.
+        mean: RGB mean in 0 to 255, subtracted on the device.
+        std: RGB standard deviation in 0 to 255.
+        ignore_index: label in the masks that counts neither in the loss nor in the metrics.
+        optimizer: a torch optimizer class and its arguments.
+        schedule: the learning rate over the optimizer steps of the run.
+
+    Raises:
+        ConfigError: if mmseg cannot build the segmentor.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        segmentor: dict[str, Any],
+        classes: list[str] | None = None,
+        palette: list[list[int]] | None = None,
+        mean: list[float] = IMAGENET_MEAN,
+        std: list[float] = IMAGENET_STD,
+        ignore_index: int = 255,
+        optimizer: Callable[[Iterable[Tensor]], Optimizer] = torch.optim.AdamW,
+        schedule: PolySchedule | None = None,
+    ) -> None:
+        super().__init__()
+        if not classes:
+            raise ConfigError('model.classes is empty: name the classes in data.classes')
+        self.save_hyperparameters(logger=False)
+        self.classes = classes
+        self.palette = palette or default_palette(len(classes))
+        self.ignore_index = ignore_index
+        self.optimizer = optimizer
+        self.schedule = schedule or PolySchedule()
+        self.segmentor = building.build(segmentor, len(classes))
+        self.wants_sync_bn = building.wants_sync_bn(segmentor)
+        self.metrics = SegmentationMetrics(len(classes), ignore_index)
+        # Not persistent: they are hyperparameters, which a checkpoint holds already.
+        self.register_buffer('mean', torch.tensor(mean), persistent=False)
+        self.register_buffer('std', torch.tensor(std), persistent=False)
+
+    def setup(self, stage: str) -> None:
+        """Make BatchNorm synchronous where the model dict asks for it and there are several GPUs."""
+        if self.wants_sync_bn and self.trainer.world_size > 1 and self.device.type == 'cuda':
+            self.segmentor = nn.SyncBatchNorm.convert_sync_batchnorm(self.segmentor)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the segmentor's own loss and log every item of its loss dict."""
+        meta = batch['meta']
+        image = normalize(batch['image'], self.mean, self.std, [item['size'] for item in meta])
+        mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
+        losses = self.segmentor.forward_train(image, [self._mmseg_meta(item) for item in meta], mask)
+        items = {name: _mean(value) for name, value in losses.items()}
+        loss = torch.stack([value for name, value in items.items() if 'loss' in name]).sum()
+        logged = {f'train/{name}': value.detach() for name, value in items.items()}
+        self.log_dict({**logged, 'train/loss': loss.detach()}, batch_size=len(meta))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add the predictions of a batch, at the masks' own size, to the confusion matrix."""
+        for prediction, mask in zip(self.predict_step(batch, batch_idx), batch['mask'], strict=True):
+            height, width = prediction.shape
+            self.metrics.update(prediction, mask[:height, :width])
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Do what `validation_step` does."""
+        self.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log mIoU, mAcc, aAcc and the IoU of each class under `val/`."""
+        self._log_metrics('val')
+
+    def on_test_epoch_end(self) -> None:
+        """Log mIoU, mAcc, aAcc and the IoU of each class under `test/`."""
+        self._log_metrics('test')
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Tensor]:
+        """Return the predicted mask of each image, uint8 `[H, W]` at the size of its file."""
+        return [predict_mask(self.segmentor, logits) for logits in self(batch)]
+
+    def forward(self, batch: Batch) -> list[Tensor]:
+        """Return the logits of each image, float32 `[C, H, W]` at the size of its file."""
+        sizes = [item['size'] for item in batch['meta']]
+        image = normalize(batch['image'], self.mean, self.std, sizes)
+        return batch_logits(self.segmentor, image, sizes, [item['original_size'] for item in batch['meta']])
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer and its schedule, which is stepped after every optimizer step."""
+        optimizer = self.optimizer(self.segmentor.parameters())
+        scheduler = self.schedule.build(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave no address of pretrained weights in a checkpoint: it has all weights itself."""
+        parameters = checkpoint.get('hyper_parameters', {})
+        if 'segmentor' in parameters:
+            segmentor = building.without_pretrained(parameters['segmentor'])
+            checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
+
+    def _log_metrics(self, stage: str) -> None:
+        figures = self.metrics.compute()
+        self.metrics.reset()
+        per_class = dict(zip(self.classes, figures['IoU'], strict=True))
+        self.log_dict({f'{stage}/{name}': figures[name].float() for name in ('mIoU', 'mAcc', 'aAcc')})
+        self.log_dict({f'{stage}/IoU.{name}': value.float() for name, value in per_class.items()})
+
+    def _mmseg_meta(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return the meta dict that mmseg's heads expect in training."""
+        return {
+            'filename': item['path'],
+            'ori_shape': (*item['original_size'], 3),
+            'img_shape': (*item['size'], 3),
+            'pad_shape': (*item['size'], 3),
+            'scale_factor': 1.0,
+            'flip': False,
+        }
+
+
+def _mean(value: Tensor | list[Tensor]) -> Tensor:
+    """Reduce an item of mmseg's loss dict as mmseg's `BaseSegmentor._parse_losses` does."""
+    return value.mean() if isinstance(value, Tensor) else torch.stack([part.mean() for part in value]).sum()
