@@ -1,0 +1,55 @@
+"""What a training run says, in a terminal and in a log file alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class EpochLines(Callback):
+    """Prints `epoch 3/12   loss 0.812   mIoU 31.20 %   aAcc 84.10 %   14 s` after each epoch."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+        self._validated = False
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._start = time.monotonic()
+        self._validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note that this epoch has figures of its own."""
+        self._validated = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the epoch's line; Lightning has validated before it calls this."""
+        pl_module.print(self._line(trainer, time.monotonic() - self._start), flush=True)
+
+    def _line(self, trainer: Trainer, seconds: float) -> str:
+        """Return the line of the epoch that ends."""
+        figures = trainer.callback_metrics
+        epochs = '' if trainer.max_epochs in (None, -1) else f'/{trainer.max_epochs}'
+        parts = [f'epoch {trainer.current_epoch + 1}{epochs}']
+        if 'train/loss' in figures:
+            parts.append(f'loss {figures["train/loss"]:.3f}')
+        shown = [name for name in ('mIoU', 'aAcc') if self._validated and f'val/{name}' in figures]
+        parts += [f'{name} {100 * figures[f"val/{name}"]:.2f} %' for name in shown]
+        return '   '.join([*parts, f'{seconds:.0f} s'])
+
+
+def metrics_table(metrics: Mapping[str, Any], stage: str) -> str:
+    """Return the IoU of each class, then mIoU, mAcc and aAcc, one to a line, in percent.
+
+    Args:
+        metrics: logged figures between 0 and 1, such as `val/IoU.Paper` and `val/mIoU`.
+        stage: `val` or `test`, the figures to show.
+    """
+    shown = {name.removeprefix(f'{stage}/'): value for name, value in metrics.items() if name.startswith(f'{stage}/')}
+    rows = [(name.removeprefix('IoU.'), value) for name, value in shown.items() if name.startswith('IoU.')]
+    rows += [(name, shown[name]) for name in ('mIoU', 'mAcc', 'aAcc') if name in shown]
+    width = max((len(name) for name, _ in rows), default=0)
+    return '\n'.join(f'  {name:<{width}}  {100 * float(value):6.2f} %' for name, value in rows)

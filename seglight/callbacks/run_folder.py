@@ -1,0 +1,70 @@
+"""The folder of a run: claimed, filled, and written into checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger
+
+from seglight.config.checkpoint import CONFIG_ENTRY
+from seglight.errors import ConfigError, UserError
+from seglight.files import claim_run_folder, write_atomically
+
+
+class RunFolder(Callback):
+    """Makes the folder of a training run and keeps the run's config in it and in every checkpoint.
+
+    The folder is made when the data module has found its files, so wrong input leaves none behind.
+    Checkpoint callbacks without a folder of their own write into it.
+
+    Args:
+        config: the resolved config as YAML text, written to `config.yaml` and into checkpoints.
+        folder: the folder; by default the next free `{root}/exp{N}`.
+        root: where numbered folders go.
+        log: whether to log to `metrics.csv` in the folder if the trainer has no logger.
+    """
+
+    def __init__(self, config: str, folder: str | None = None, root: str = 'work_dirs', log: bool = True) -> None:
+        self.config = config
+        self.root = Path(root)
+        self.folder = Path(folder) if folder else None
+        self.log = log
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make the folder on rank 0 and tell it to all ranks, the logger and the checkpoint callbacks.
+
+        Raises:
+            ConfigError: if the given folder holds a run already.
+        """
+        if trainer.is_global_zero:
+            self._claim()
+        self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(self.folder)
+        if self.log and not trainer.loggers:
+            trainer.logger = CSVLogger(self.folder, name='', version='')
+        if trainer.is_global_zero:
+            write_atomically(self.folder / 'config.yaml', self.config.encode())
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Store the config in the checkpoint, so that nothing else is needed to use it."""
+        checkpoint[CONFIG_ENTRY] = self.config
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Remove the folder again if an error of the user's ended the run before its first checkpoint."""
+        if isinstance(exception, UserError) and self.folder and not list(self.folder.glob('*.ckpt')):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _claim(self) -> None:
+        """Make the folder; one that was asked for must be new or empty."""
+        if self.folder is None:
+            self.folder = claim_run_folder(self.root)
+        elif self.folder.is_dir() and any(self.folder.iterdir()):
+            raise ConfigError(f'--work-dir {self.folder} is not empty; choose another folder or remove what it holds')
+        else:
+            self.folder.mkdir(parents=True, exist_ok=True)

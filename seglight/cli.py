@@ -1,0 +1,254 @@
+"""The command line: the only module that knows every other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shlex
+import sys
+import traceback
+import types
+import typing
+import warnings
+from argparse import ArgumentError
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
+
+# isort: split
+import yaml
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+import seglight
+from seglight.callbacks import BestCheckpoint, EpochCheckpoint, EpochLines, MaskWriter, RunFolder
+from seglight.callbacks.console import metrics_table
+from seglight.config.arguments import Arguments, read_arguments
+from seglight.config.checkpoint import find_checkpoint, read_checkpoint, stored_settings
+from seglight.config.files import find_config, load_config
+from seglight.config.overrides import apply_overrides, check_keys, take_overrides
+from seglight.config.settings import Key, Settings
+from seglight.data import SegmentationDataModule
+from seglight.errors import ConfigError, UserError
+from seglight.models import Segmentor
+
+WORK_DIRS = Path('work_dirs')
+
+#: Subcommands that start from a checkpoint and the config in it.
+FROM_CHECKPOINT = ('validate', 'test', 'predict')
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command line and return its exit status: 2 for an error of the user's."""
+    _quieten()
+    try:
+        CommandLine(argv)
+    except UserError as error:
+        if '--debug' in argv:
+            traceback.print_exc()
+        print(f'seglight: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+class CommandLine(LightningCLI):
+    """LightningCLI with inherited configs, run folders, and checkpoints that bring their config."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self.checkpoint: Path | None = None
+        self.settings = Settings()
+        self.run_folder: RunFolder | None = None
+        self.writer: MaskWriter | None = None
+        subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
+        super().__init__(
+            Segmentor,
+            SegmentationDataModule,
+            save_config_callback=None,  # RunFolder does that
+            seed_everything_default=42,
+            auto_configure_optimizers=False,
+            parser_kwargs={
+                'exit_on_error': False,
+                'prog': 'seglight',
+                'description': 'Train and run the segmentors of mmsegmentation with PyTorch Lightning.',
+                'version': seglight.__version__,
+                **subparsers,
+            },
+            args=list(argv),
+        )
+
+    # What each subcommand takes
+
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        parser.add_argument('--debug', action='store_true', help='Show the traceback of an error.')
+        if subcommand == 'fit':
+            parser.add_argument(
+                '--work_dir', type=str | None, help=f'Folder of the run, by default the next free {WORK_DIRS}/exp{{N}}.'
+            )
+            parser.add_lightning_class_args(EpochCheckpoint, 'checkpoint')
+            parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
+        else:
+            # A checkpoint is data from outside: never unpickle it.
+            parser.set_defaults({'weights_only': True})
+        if subcommand == 'predict':
+            parser.add_argument(
+                '--output', type=str | None, help='Folder of the masks, by default predictions/{checkpoint} in the run.'
+            )
+            parser.add_argument('--overlays', action='store_true', help='Write colour overlays too.')
+            parser.set_defaults({'return_predictions': False})
+        return parser
+
+    # From the command line to one resolved config
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Resolve configs, checkpoint and overrides, and give jsonargparse the result to check."""
+        arguments = read_arguments(args)
+        subcommand = arguments.subcommand
+        if subcommand in self._subcommand_parsers:
+            self._resolve(arguments, self._subcommand_parsers[subcommand])
+            name, word = arguments.flags[0]
+            arguments.flags[0:1] = [(name, word), ('--config', yaml.safe_dump(self.settings.values, sort_keys=False))]
+        try:
+            self.config = parser.parse_args(arguments.argv())
+        except ArgumentError as error:
+            raise ConfigError(self._explain(str(error))) from error
+        if self.config.get('subcommand') is None:
+            raise ConfigError(f'name a command: {", ".join(self.subcommands())}; --help shows more')
+
+    def _resolve(self, arguments: Arguments, parser: LightningArgumentParser) -> None:
+        """Set `settings` to what the checkpoint, the configs and the nested overrides say together."""
+        if arguments.subcommand in FROM_CHECKPOINT:
+            self._use_checkpoint(arguments)
+        for name in arguments.configs:
+            self.settings = self.settings.merged_with(load_config(find_config(name)))
+        types = argument_types(parser)
+        overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
+        self.settings = apply_overrides(self.settings, overrides)
+        check_keys(self.settings, frozenset(types))
+
+    def _use_checkpoint(self, arguments: Arguments) -> None:
+        """Find the checkpoint; the config in it is what all else is laid upon."""
+        if {'--help', '-h'} & {flag for flag, _ in arguments.flags}:
+            return
+        name = arguments.value('--ckpt_path')
+        if name is None:
+            raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt exp1/epoch_2.ckpt')
+        self.checkpoint = find_checkpoint(name, WORK_DIRS)
+        if arguments.configs:
+            read_checkpoint(self.checkpoint)
+        else:
+            self.settings = stored_settings(self.checkpoint)
+        arguments.replace('--ckpt_path', str(self.checkpoint))
+
+    def _explain(self, message: str) -> str:
+        """Turn a message of jsonargparse into one line that says where the key was written."""
+        line = ' '.join(message.split())
+        named = re.search(r'[Kk]ey "?([\w.]+)"?', line)
+        origin = self.settings.origin(tuple(named[1].split('.'))) if named else None
+        return f'{origin}: {line}' if origin else line
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
+
+    def before_instantiate_classes(self) -> None:
+        """Let the model know the classes of the data, and the data the seed, where they are not given."""
+        config = self.config[self.config.subcommand]
+        for name in ('classes', 'palette'):
+            if config.model[name] is None:
+                config.model[name] = config.data[name]
+        if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
+            config.data.seed = config.seed_everything
+
+    # Running
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with the callbacks that each subcommand always has."""
+        config = self.config_init[self.subcommand]
+        callbacks: list[Callback] = []
+        if self.subcommand == 'fit':
+            log = config.trainer.logger is not False
+            self.run_folder = RunFolder(self.resolved_config(), config.work_dir, str(WORK_DIRS), log)
+            callbacks = [self.run_folder, EpochLines()]
+        elif self.subcommand == 'predict':
+            self.writer = MaskWriter(self.output_folder, overlays=config.overlays)
+            callbacks = [self.writer]
+        self.trainer_defaults = {'callbacks': callbacks}
+        if config.trainer.logger in (None, True):
+            kwargs['logger'] = False
+        if config.trainer.enable_progress_bar is None:
+            kwargs['enable_progress_bar'] = sys.stdout.isatty()
+        return super().instantiate_trainer(**kwargs)
+
+    def resolved_config(self) -> str:
+        """Return the whole config as YAML that `--config` takes again, in a run folder of its own."""
+        config = self.config[self.subcommand].clone()
+        config.work_dir = None
+        text: str = self._parser(self.subcommand).dump(config, skip_none=False, skip_link_targets=False)
+        return text
+
+    @property
+    def output_folder(self) -> Path:
+        """The folder that predictions are written to."""
+        output = self._get(self.config, 'output')
+        if output or self.checkpoint is None:
+            return Path(output)
+        return self.checkpoint.parent / 'predictions' / self.checkpoint.stem
+
+    def after_fit(self) -> None:
+        """Say where the run lies, how good it is, and what to type next."""
+        if not self.run_folder or not self.trainer.is_global_zero:
+            return
+        best = self._get(self.config_init, 'best_checkpoint')
+        checkpoint = best.best_model_path or self._get(self.config_init, 'checkpoint').best_model_path
+        lines = [metrics_table(self.trainer.callback_metrics, 'val'), f'Run        {self.run_folder.folder}']
+        if best.best_model_score is not None:
+            lines.append(f'Best mIoU  {100 * best.best_model_score:.2f} %  ({Path(checkpoint).name})')
+        if checkpoint:
+            command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
+            path = shlex.quote(os.path.relpath(checkpoint))
+            lines.append(f'Predict    {command} predict --ckpt {path} --overlays')
+        print('\n'.join(lines))
+
+    def after_validate(self) -> None:
+        """Show the figures."""
+        print(metrics_table(self.trainer.callback_metrics, 'val'))
+
+    def after_test(self) -> None:
+        """Show the figures."""
+        print(metrics_table(self.trainer.callback_metrics, 'test'))
+
+    def after_predict(self) -> None:
+        """Say where the masks lie."""
+        if self.writer and self.trainer.is_global_zero:
+            print(f'{self.writer.written} masks in {self.writer.folder / "masks"}')
+
+
+def argument_types(parser: LightningArgumentParser) -> dict[Key, Any]:
+    """Return the type hint of every key that a parser takes, None where it has none."""
+    return {tuple(action.dest.split('.')): getattr(action, '_typehint', None) for action in parser._actions}
+
+
+def is_plain(hint: Any) -> bool:
+    """Tell whether a type hint is a dict or a list of dicts, or optionally one."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(is_plain(part) for part in typing.get_args(hint))
+    if typing.get_origin(hint) is list:
+        return any(is_plain(part) for part in typing.get_args(hint))
+    return hint is dict or typing.get_origin(hint) is dict
+
+
+def _quieten() -> None:
+    """Silence what Lightning tells every user of every run and nobody can act upon."""
+    for name in ('pytorch_lightning.utilities.rank_zero', 'lightning_fabric.utilities.seed'):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        '.*does not have many workers',
+        'Checkpoint directory .* exists and is not empty',  # config.yaml is in it
+        'Experiment logs directory .* exists and is not empty',
+        'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
+        '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
+    ):
+        warnings.filterwarnings('ignore', message=message)
