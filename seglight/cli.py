@@ -83,6 +83,7 @@ class CommandLine(LightningCLI):
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        prefer_int_to_float(parser)
         parser.add_argument('--debug', action='store_true', help='Show the traceback of an error.')
         if subcommand == 'fit':
             parser.add_argument(
@@ -229,6 +230,19 @@ class CommandLine(LightningCLI):
 def argument_types(parser: LightningArgumentParser) -> dict[Key, Any]:
     """Return the type hint of every key that a parser takes, None where it has none."""
     return {tuple(action.dest.split('.')): getattr(action, '_typehint', None) for action in parser._actions}
+
+
+def prefer_int_to_float(parser: LightningArgumentParser) -> None:
+    """Let `--trainer.limit_train_batches=1` mean one batch, not 1.0, which is all of them.
+
+    Lightning declares `Optional[Union[int, float]]`, but Python's typing hands out one object for
+    all unions of equal members, whatever their order, and jsonargparse takes the first that fits. So
+    the meaning depends on which library was imported first.
+    """
+    for action in parser._actions:
+        members = typing.get_args(getattr(action, '_typehint', None))
+        if len(members) == 3 and all(kind in members for kind in (int, float, type(None))):
+            action._typehint = typing.Union[int, float, None]  # noqa: UP007  (`|` has the same cache)
 
 
 def is_plain(hint: Any) -> bool:

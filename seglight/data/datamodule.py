@@ -138,6 +138,8 @@ class SegmentationDataModule(LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_use_one_thread,
+            # Its own, so that a loader leaves torch's random numbers (dropout) alone, whatever its workers.
+            generator=torch.Generator().manual_seed(self.seed),
             **options,
         )
 

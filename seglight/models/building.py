@@ -36,7 +36,7 @@ def build(model: dict[str, Any], num_classes: int) -> BaseSegmentor:
     _check_types(model, 'model.segmentor')
     logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
     try:
-        segmentor = build_segmentor(ConfigDict(model))
+        segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         reason = ' '.join(str(error).split())
         raise ConfigError(f'model.segmentor cannot be built by mmseg: {reason}') from error
@@ -59,14 +59,21 @@ def with_num_classes(model: dict[str, Any], num_classes: int) -> dict[str, Any]:
     """Return the model dict with `num_classes` in every head, nested and cascaded ones too.
 
     A head is recognised by its type, so that one that leaves `num_classes` to its default (150 in
-    K-Net's) gets it as well.
+    K-Net's) gets it as well. A head that is made of heads, as K-Net's, has no number of its own.
     """
     model = copy.deepcopy(model)
     for key in HEAD_KEYS:
-        for _, part in dicts(model.get(key)):
-            if 'num_classes' in part or takes_argument(HEADS.get(str(part.get('type'))), 'num_classes'):
-                part['num_classes'] = num_classes
+        heads = [part for _, part in dicts(model.get(key)) if _is_head(part)]
+        for head in heads:
+            made_of_heads = any(inner in heads for _, inner in dicts(list(head.values())))
+            if 'num_classes' in head or not made_of_heads:
+                head['num_classes'] = num_classes
     return model
+
+
+def _is_head(part: dict[str, Any]) -> bool:
+    """Tell whether a dict of the model describes a head that predicts classes."""
+    return 'num_classes' in part or takes_argument(HEADS.get(str(part.get('type'))), 'num_classes')
 
 
 def takes_argument(cls: Any, name: str) -> bool:

@@ -60,7 +60,9 @@ class Segmentor(LightningModule):
         super().__init__()
         if not classes:
             raise ConfigError('model.classes is empty: name the classes in data.classes')
-        self.save_hyperparameters(logger=False)
+        # Optimizer and schedule are objects of the run; a checkpoint holds plain values only, so that it
+        # loads without unpickling. The run's config names them.
+        self.save_hyperparameters(ignore=['optimizer', 'schedule'], logger=False)
         self.classes = classes
         self.palette = palette or default_palette(len(classes))
         self.ignore_index = ignore_index

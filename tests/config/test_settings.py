@@ -1,0 +1,47 @@
+"""Merging, compared with mmcv's own `Config`."""
+
+import copy
+
+import pytest
+from mmcv import Config
+
+from seglight.config.settings import Origin, Settings, merge, nearest
+
+CASES = [
+    ({'a': 1, 'b': 2}, {'b': 3}),
+    ({'a': {'x': 1, 'y': {'z': 1}}}, {'a': {'y': {'w': 2}}}),
+    ({'a': [1, 2, 3]}, {'a': [4]}),
+    ({'a': {'x': 1, 'y': 2}}, {'a': {'_delete_': True, 'z': 3}}),
+    ({'a': {'b': {'type': 'A', 'k': 1}}}, {'a': {'b': {'_delete_': True, 'type': 'B'}}, 'c': None}),
+    ({'a': {'x': 1}}, {'a': 5}),
+    ({}, {'a': {'x': [{'y': 1}]}}),
+]
+
+
+@pytest.mark.parametrize(('base', 'over'), CASES)
+def test_merges_as_mmcv_does(base: dict, over: dict) -> None:
+    expected = Config._merge_a_into_b(copy.deepcopy(over), copy.deepcopy(base))
+    assert merge(base, over) == expected
+
+
+def test_merging_changes_neither_side_and_shares_nothing() -> None:
+    base, over = {'a': {'x': [1]}}, {'a': {'_delete_': True, 'y': [2]}}
+    kept = copy.deepcopy((base, over))
+    merged = merge(base, over)
+    merged['a']['y'].append(3)
+    assert (base, over) == kept
+
+
+def test_delete_in_a_new_dict_is_not_kept() -> None:
+    assert merge({}, {'a': {'_delete_': True, 'x': 1}}) == {'a': {'x': 1}}
+
+
+def test_the_origin_of_a_key_is_that_of_the_nearest_key_that_holds_it() -> None:
+    settings = Settings({'a': {'b': 1}}, {('a',): Origin('f.yaml', 3)})
+    assert str(settings.origin(('a', 'b'))) == 'f.yaml:3'
+    assert settings.origin(('z',)) is None
+
+
+def test_nearest_names_what_is_alike_and_nothing_else() -> None:
+    assert nearest('chanels', ['channels', 'type']) == "; did you mean 'channels'?"
+    assert nearest('xyz', ['channels', 'type']) == ''

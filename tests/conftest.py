@@ -1,0 +1,145 @@
+"""Small data sets, configs and ways to run a command, shared by all tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+import yaml
+
+from seglight.cli import main
+from seglight.config.files import SHIPPED
+from seglight.data.demo import generate
+
+CAMVID = Path(__file__).parents[2] / 'shared' / 'camvid'
+
+#: A segmentor of a real kind, with an auxiliary head, that trains in milliseconds.
+TINY_SEGMENTOR = {
+    'type': 'EncoderDecoder',
+    'backbone': {
+        'type': 'ResNetV1c',
+        'depth': 18,
+        'base_channels': 8,
+        'stem_channels': 8,
+        'norm_cfg': {'type': 'SyncBN', 'requires_grad': True},
+    },
+    'decode_head': {
+        'type': 'FCNHead',
+        'in_channels': 64,
+        'in_index': 3,
+        'channels': 16,
+        'num_convs': 1,
+        'norm_cfg': {'type': 'SyncBN', 'requires_grad': True},
+        'loss_decode': {'type': 'CrossEntropyLoss', 'loss_weight': 1.0},
+    },
+    'auxiliary_head': {
+        'type': 'FCNHead',
+        'in_channels': 32,
+        'in_index': 2,
+        'channels': 8,
+        'num_convs': 1,
+        'norm_cfg': {'type': 'SyncBN', 'requires_grad': True},
+        'loss_decode': {'type': 'CrossEntropyLoss', 'loss_weight': 0.4},
+    },
+    'train_cfg': {},
+    'test_cfg': {'mode': 'whole'},
+}
+
+
+class Result(NamedTuple):
+    """What a command ended with and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def _few_threads() -> None:
+    """Keep tiny tensors from being spread over threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope='session')
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated data set of 8 train, 4 val and 3 test images of 64x64; read only."""
+    root = tmp_path_factory.mktemp('data')
+    generate(root, seed=1, counts={'train': 8, 'val': 4, 'test': 3}, size=64)
+    return root
+
+
+@pytest.fixture
+def own_data(data_root: Path, tmp_path: Path) -> Path:
+    """A copy of the data set that a test may damage."""
+    return Path(shutil.copytree(data_root, tmp_path / 'own_data'))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder, with a cache of its own."""
+    folder = tmp_path / 'workspace'
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    return folder
+
+
+def write_tiny_config(path: Path, root: Path, workers: int = 0) -> Path:
+    """Write a run config that inherits the shipped ones and trains `TINY_SEGMENTOR` on `root`."""
+    config = {
+        '_base_': [str(SHIPPED / name) for name in ('datasets/trash.yaml', 'schedules/sgd_poly.yaml', 'runtime.yaml')],
+        'model': {'segmentor': TINY_SEGMENTOR},
+        'data': {
+            'root': str(root),
+            'train_transforms': [
+                {'type': 'HorizontalFlip', 'p': 0.5},
+                {'type': 'RandomCrop', 'height': 48, 'width': 48},
+            ],
+            'batch_size': 4,
+            'num_workers': workers,
+        },
+        'trainer': {'max_epochs': 2, 'accelerator': 'cpu', 'log_every_n_steps': 1},
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.fixture
+def tiny_config(workspace: Path, data_root: Path) -> Path:
+    """The tiny run config in the working folder."""
+    return write_tiny_config(workspace / 'tiny.yaml', data_root)
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """Run the command line in this process and return its status and what it printed."""
+
+    def call(*argv: str | Path) -> Result:
+        capfd.readouterr()
+        status = main([str(word) for word in argv])
+        return Result(status, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope='session')
+def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a finished run of the tiny config: two epochs."""
+    folder = tmp_path_factory.mktemp('trained')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        config = write_tiny_config(folder / 'tiny.yaml', data_root)
+        assert main(['fit', '--config', str(config)]) == 0
+        yield folder / 'work_dirs' / 'exp1'
+
+
+@pytest.fixture(scope='session')
+def camvid() -> Path:
+    """The CamVid images beside the project; tests that need them skip where they are absent."""
+    if not CAMVID.is_dir():
+        pytest.skip(f'the CamVid images are not there: {CAMVID}')
+    return CAMVID

@@ -1,0 +1,217 @@
+"""Samples: decoding, checks, augmentation and its randomness."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from seglight.data.batch import collate
+from seglight.data.dataset import EpochSampler, SegmentationDataset
+from seglight.data.folders import find_images, find_pairs
+from seglight.data.images import image_size, read_image, read_mask
+from seglight.data.transforms import build_pipeline
+from seglight.errors import DataError, UserError
+
+CLASSES = [str(index) for index in range(11)]
+CROP = [{'type': 'RandomCrop', 'height': 32, 'width': 32}, {'type': 'HorizontalFlip', 'p': 0.5}]
+
+
+def dataset(root: Path, transforms: list | None = None, training: bool = True) -> SegmentationDataset:
+    samples = find_pairs(root / 'img_dir' / 'train', root / 'ann_dir' / 'train')
+    pipeline = build_pipeline(CROP if transforms is None else transforms, 'transforms')
+    return SegmentationDataset(samples, pipeline, CLASSES, training)
+
+
+def images(data: SegmentationDataset, workers: int, epochs: int) -> torch.Tensor:
+    """The images of some epochs, in the order of the files."""
+    loader = DataLoader(
+        data, batch_size=2, num_workers=workers, collate_fn=collate, persistent_workers=workers > 0, shuffle=False
+    )
+    result = []
+    for epoch in range(epochs):
+        data.set_epoch(epoch)
+        result += [batch['image'] for batch in loader]
+    return torch.cat(result)
+
+
+def test_a_sample_is_what_pillow_and_the_mask_file_hold(data_root: Path) -> None:
+    item = dataset(data_root, [])[3]
+    path = Path(item['meta']['path'])
+    # Two JPEG decoders may differ by rounding, not by more, and not in the order of the channels.
+    expected = np.asarray(Image.open(path).convert('RGB')).transpose(2, 0, 1).astype(int)
+    assert np.abs(item['image'].numpy().astype(int) - expected).mean() < 1
+    assert (item['mask'].numpy() == np.asarray(Image.open(data_root / 'ann_dir/train' / f'{path.stem}.png'))).all()
+    assert item['image'].dtype == item['mask'].dtype == torch.uint8
+    assert (item['meta']['name'], item['meta']['size'], item['meta']['original_size']) == (path.stem, (64, 64), (64, 64))
+
+
+def test_images_and_masks_are_transformed_alike(tmp_path: Path) -> None:
+    for kind in ('img_dir', 'ann_dir'):
+        (tmp_path / kind / 'train').mkdir(parents=True)
+    mask = np.random.default_rng(0).integers(0, 11, (8, 8)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    cv2.imwrite(str(tmp_path / 'ann_dir/train/a.png'), mask)
+    cv2.imwrite(str(tmp_path / 'img_dir/train/a.png'), np.stack([20 * mask] * 3, -1))
+    data = dataset(tmp_path, [*CROP, {'type': 'VerticalFlip', 'p': 0.5}, {'type': 'Transpose', 'p': 0.5}])
+    for epoch in range(20):
+        data.set_epoch(epoch)
+        item = data[0]
+        assert (item['image'][0] == 20 * item['mask']).all()
+
+
+def test_new_pixels_of_a_mask_are_ignored_and_no_label_is_invented(data_root: Path) -> None:
+    data = dataset(data_root, [{'type': 'PadIfNeeded', 'min_height': 100, 'min_width': 100, 'position': 'top_left'}])
+    mask = data[0]['mask'].numpy()
+    assert (mask[64:] == 255).all()
+    assert (mask[:, 64:] == 255).all()
+    assert (mask[:64, :64] == np.asarray(Image.open(data_root / 'ann_dir/train/0000.png'))).all()
+
+
+def test_augmentations_depend_on_seed_epoch_and_index_not_on_workers(data_root: Path) -> None:
+    alone = images(dataset(data_root), workers=0, epochs=2)
+    assert torch.equal(alone, images(dataset(data_root), workers=2, epochs=2))
+    assert not torch.equal(alone[:8], alone[8:])
+    other = dataset(data_root)
+    other.seed = 43
+    assert not torch.equal(alone, images(other, workers=0, epochs=2))
+
+
+def test_the_transforms_of_a_sample_draw_independently(data_root: Path) -> None:
+    flips = [{'type': 'HorizontalFlip', 'p': 0.5}, {'type': 'VerticalFlip', 'p': 0.5}]
+    data, plain = dataset(data_root, flips), dataset(data_root, [])[0]['image']
+    kinds = {(): 0, (2,): 0, (1,): 0, (1, 2): 0}
+    for epoch in range(200):
+        data.set_epoch(epoch)
+        image = data[0]['image']
+        kinds[next(dims for dims in kinds if torch.equal(plain.flip(dims) if dims else plain, image))] += 1
+    assert min(kinds.values()) > 25  # 50 each are expected; streams from one seed would give (1,) and (2,) none
+
+
+def test_the_sampler_shuffles_by_epoch_and_tells_the_dataset(data_root: Path) -> None:
+    data = dataset(data_root)
+    sampler = EpochSampler(data, 1, 0, shuffle=True, seed=42)
+    orders = []
+    for epoch in (0, 1, 0):
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+        assert int(data.epoch) == epoch
+    assert orders[0] == orders[2] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(8))
+
+
+def test_in_evaluation_the_mask_stays_as_in_its_file(data_root: Path) -> None:
+    item = dataset(data_root, [{'type': 'Resize', 'height': 32, 'width': 40}], training=False)[0]
+    assert tuple(item['image'].shape) == (3, 32, 40)
+    assert tuple(item['mask'].shape) == (64, 64)
+    assert item['meta']['size'] == (32, 40)
+
+
+def test_a_batch_is_padded_at_the_right_and_at_the_bottom() -> None:
+    def item(height: int, width: int) -> dict:
+        image = torch.full((3, height, width), 7, dtype=torch.uint8)
+        return {'image': image, 'mask': image[0], 'meta': {'size': (height, width)}}
+
+    batch = collate([item(4, 6), item(5, 3)])
+    assert tuple(batch['image'].shape) == (2, 3, 5, 6)
+    assert batch['image'][0, :, 4:].sum() == 0
+    assert (batch['mask'][1, :, 3:] == 255).all()
+    assert (batch['mask'][1, :, :3] == 7).all()
+
+
+def test_palette_masks_are_read_as_their_indices(tmp_path: Path) -> None:
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    image = Image.fromarray(labels)
+    image.putpalette([255, 0, 0] * 256)
+    image.save(tmp_path / 'p.png')
+    assert (read_mask(tmp_path / 'p.png') == labels).all()
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+def test_the_size_in_the_header_is_that_of_the_decoded_image(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new('RGB', (20, 10)).save(tmp_path / 'a.jpg', exif=exif)
+    assert image_size(tmp_path / 'a.jpg') == read_image(tmp_path / 'a.jpg').shape[:2]
+
+
+def damage_nothing(root: Path) -> None:
+    (root / 'ann_dir/train/0003.png').unlink()
+
+
+def damage(name: str) -> Callable[[Path], None]:
+    return lambda root: (root / name).write_bytes(b'no image') and None
+
+
+def relabel(value: int) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        path = root / 'ann_dir/train/0003.png'
+        mask = np.array(Image.open(path))
+        mask[5, 5] = value
+        Image.fromarray(mask).save(path)
+
+    return change
+
+
+def resize_mask(root: Path) -> None:
+    path = root / 'ann_dir/train/0003.png'
+    Image.open(path).resize((32, 64)).save(path)
+
+
+def colour_mask(root: Path) -> None:
+    path = root / 'ann_dir/train/0003.png'
+    Image.open(path).convert('RGB').save(path)
+
+
+@pytest.mark.parametrize(
+    ('break_it', 'said'),
+    [
+        (damage_nothing, '0003.jpg has no mask'),
+        (damage('img_dir/train/0003.jpg'), '0003.jpg cannot be decoded'),
+        (damage('ann_dir/train/0003.png'), '0003.png cannot be decoded'),
+        (relabel(11), '0003.png has the label 11, but data.classes names 11 classes (labels 0 to 10)'),
+        (resize_mask, '0003.png is 32x64 pixels, its image'),
+        (colour_mask, '0003.png has the mode RGB'),
+    ],
+)
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_bad_file_is_named_also_from_a_worker(
+    own_data: Path, break_it: Callable[[Path], None], said: str, workers: int
+) -> None:
+    break_it(own_data)
+    with pytest.raises(DataError) as error:
+        images(dataset(own_data), workers, epochs=1)
+    assert said in str(error.value)
+    assert '\n' not in str(error.value)
+
+
+def test_the_ignore_label_is_allowed(own_data: Path) -> None:
+    relabel(255)(own_data)
+    assert dataset(own_data, [])[3]['mask'][5, 5] == 255
+
+
+def test_folders_that_hold_nothing_or_twins_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='does not exist'):
+        find_images(tmp_path / 'gone')
+    with pytest.raises(DataError, match='holds no image'):
+        find_images(tmp_path)
+    for name in ('a.jpg', 'a.png'):
+        Image.new('RGB', (4, 4)).save(tmp_path / name)
+    with pytest.raises(DataError, match='has the name of another image'):
+        find_images(tmp_path)
+
+
+def test_inner_folders_are_kept_in_names(tmp_path: Path) -> None:
+    (tmp_path / 'in').mkdir()
+    for name in ('in/a.jpg', 'a.jpg'):
+        Image.new('RGB', (4, 4)).save(tmp_path / name)
+    assert [sample.name for sample in find_images(tmp_path)] == ['a', 'in/a']
+
+
+def test_an_error_of_the_users_is_one_line() -> None:
+    wrapped = 'Caught DataError in DataLoader worker process 0.\nTraceback:\n  x\nseglight.errors.DataError: the cause\n'
+    assert str(DataError(wrapped)) == 'the cause'
+    assert str(UserError('plain')) == 'plain'

@@ -1,0 +1,105 @@
+"""Segmentors of every structure get the classes of the data."""
+
+import copy
+from pathlib import Path
+
+import mmseg
+import pytest
+import torch
+from mmcv import Config
+from torch import nn
+
+from seglight.errors import ConfigError
+from seglight.models import building
+
+MMSEG_CONFIGS = Path(mmseg.__file__).parent / '.mim' / 'configs'
+
+#: One of each structure: single head, cascade, nested heads, lists of auxiliary heads, class tokens.
+STRUCTURES = {
+    'pspnet': '_base_/models/pspnet_r50-d8.py',
+    'ocrnet': '_base_/models/ocrnet_hr18.py',
+    'pointrend': '_base_/models/pointrend_r50.py',
+    'icnet': '_base_/models/icnet_r50-d8.py',
+    'encnet': '_base_/models/encnet_r50-d8.py',
+    'fast_scnn': '_base_/models/fast_scnn.py',
+    'segmenter': '_base_/models/segmenter_vit-b16_mask.py',
+    'knet': 'knet/knet_s3_fcn_r50-d8_8x2_512x512_adamw_80k_ade20k.py',
+}
+
+
+def mmseg_model(name: str) -> dict:
+    """The model dict of one of mmseg's own configs, with a small backbone where it is a ResNet-50."""
+    model = Config.fromfile(str(MMSEG_CONFIGS / STRUCTURES[name])).model.to_dict()
+    return building.without_pretrained(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', STRUCTURES)
+def test_every_head_predicts_the_classes_of_the_data(name: str) -> None:
+    model = mmseg_model(name)
+    before = copy.deepcopy(model)
+    segmentor = building.build(model, 7)
+    assert model == before
+    counts = {path: module.num_classes for path, module in segmentor.named_modules() if hasattr(module, 'num_classes')}
+    assert len(counts) > 1 or name == 'pspnet'
+    assert set(counts.values()) == {7}
+    assert not any(isinstance(module, nn.SyncBatchNorm) for module in segmentor.modules())
+    size = 512 if name == 'segmenter' else 64
+    image, mask = torch.randn(2, 3, size, size), torch.randint(0, 7, (2, 1, size, size))
+    segmentor.train()
+    losses = segmentor.forward_train(image, [{}, {}], mask)
+    sum(value.sum() for key, value in losses.items() if 'loss' in key).backward()
+    segmentor.eval()
+    with torch.no_grad():
+        assert segmentor.encode_decode(image[:1], [{}]).shape == (1, 7, size, size)
+
+
+def test_heads_that_leave_num_classes_to_its_default_get_it_too() -> None:
+    """K-Net's update heads have 150 classes unless told otherwise."""
+    model = {
+        'decode_head': {
+            'type': 'IterativeDecodeHead',
+            'kernel_update_head': [{'type': 'KernelUpdateHead'}, {'type': 'KernelUpdateHead', 'num_classes': 150}],
+            'kernel_generate_head': {'type': 'FCNHead', 'loss_decode': {'type': 'CrossEntropyLoss'}},
+        },
+        'auxiliary_head': [{'type': 'FCNHead'}],
+    }
+    done = building.with_num_classes(model, 7)
+    update = done['decode_head']['kernel_update_head']
+    assert [head['num_classes'] for head in update] == [7, 7]
+    assert done['decode_head']['kernel_generate_head']['num_classes'] == 7
+    assert done['auxiliary_head'][0]['num_classes'] == 7
+    assert 'num_classes' not in done['decode_head']['kernel_generate_head']['loss_decode']
+
+
+def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
+    model = {
+        'pretrained': 'open-mmlab://resnet50_v1c',
+        'backbone': {'pretrained': 'x.pth', 'init_cfg': {'type': 'Pretrained', 'checkpoint': 'y.pth'}},
+        'decode_head': {'init_cfg': {'type': 'Normal', 'std': 0.01}},
+    }
+    assert building.without_pretrained(model) == {
+        'pretrained': None,
+        'backbone': {'pretrained': None, 'init_cfg': None},
+        'decode_head': {'init_cfg': {'type': 'Normal', 'std': 0.01}},
+    }
+
+
+@pytest.mark.parametrize(
+    ('key', 'part', 'said'),
+    [
+        ('decode_head', {'type': 'FCNHaed'}, "model.segmentor.decode_head: mmseg has no 'FCNHaed'; did you mean 'FCNHead'"),
+        ('type', 'EncoderDecodr', "model.segmentor: mmseg has no 'EncoderDecodr'; did you mean 'EncoderDecoder'"),
+        ('backbone', {'type': 'ResNetV1c', 'depht': 18}, "unexpected keyword argument 'depht'"),
+    ],
+)
+def test_what_mmseg_cannot_build_is_named(key: str, part: object, said: str) -> None:
+    model = {
+        'type': 'EncoderDecoder',
+        'backbone': {'type': 'ResNetV1c', 'depth': 18},
+        'decode_head': {'type': 'FCNHead', 'in_channels': 512, 'channels': 8},
+    }
+    with pytest.raises(ConfigError) as error:
+        building.build({**model, key: part}, 3)
+    assert said in str(error.value)
+    assert '\n' not in str(error.value)

@@ -1,0 +1,63 @@
+"""mIoU, mAcc and aAcc, compared with mmseg's."""
+
+import numpy as np
+import pytest
+import torch
+from mmseg.core.evaluation import mean_iou
+
+from seglight.models.metrics import SegmentationMetrics
+
+
+def random_masks(seed: int, classes: int, count: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    masks = rng.integers(0, classes, (count, 17, 23))
+    predictions = np.where(rng.random(masks.shape) < 0.6, masks, rng.integers(0, classes, masks.shape))
+    masks[rng.random(masks.shape) < 0.1] = 255
+    return predictions, masks
+
+
+@pytest.mark.parametrize('classes', [2, 11, 150])
+def test_all_figures_equal_mmsegs(classes: int) -> None:
+    predictions, masks = random_masks(classes, classes)
+    metrics = SegmentationMetrics(classes)
+    for prediction, mask in zip(predictions, masks, strict=True):
+        metrics.update(torch.from_numpy(prediction).to(torch.uint8), torch.from_numpy(mask).to(torch.uint8))
+    ours = metrics.compute()
+    theirs = mean_iou(list(predictions), list(masks), classes, 255)
+    np.testing.assert_allclose(ours['IoU'], theirs['IoU'], atol=1e-6)
+    np.testing.assert_allclose(ours['Acc'], theirs['Acc'], atol=1e-6)
+    np.testing.assert_allclose(ours['aAcc'], theirs['aAcc'], atol=1e-6)
+    np.testing.assert_allclose(ours['mIoU'], np.nanmean(theirs['IoU']), atol=1e-6)
+    np.testing.assert_allclose(ours['mAcc'], np.nanmean(theirs['Acc']), atol=1e-6)
+
+
+def test_figures_computed_by_hand() -> None:
+    metrics = SegmentationMetrics(4)
+    # Labels 0 0 1 1 2 and one ignored; predictions 0 1 1 1 0 3. Class 3 is nowhere where it counts.
+    metrics.update(torch.tensor([0, 1, 1, 1, 0, 3]), torch.tensor([0, 0, 1, 1, 2, 255]))
+    figures = metrics.compute()
+    assert figures['IoU'][:3].tolist() == pytest.approx([1 / 3, 2 / 3, 0])
+    assert figures['IoU'][3].isnan()
+    assert figures['mIoU'].item() == pytest.approx(1 / 3)
+    assert figures['mAcc'].item() == pytest.approx((1 / 2 + 1 + 0) / 3)
+    assert figures['aAcc'].item() == pytest.approx(3 / 5)
+
+
+def test_memory_is_one_matrix_whatever_was_added() -> None:
+    metrics = SegmentationMetrics(3)
+    for _ in range(10):
+        metrics.update(torch.zeros(50, 50, dtype=torch.uint8), torch.zeros(50, 50, dtype=torch.uint8))
+    assert list(metrics.metric_state) == ['confusion']
+    assert metrics.confusion.shape == (3, 3)
+    assert metrics.confusion.sum() == 25000
+
+
+def test_two_processes_count_as_one(tmp_path: object) -> None:
+    """The state is summed, so the figures of parts that are added are those of the whole."""
+    predictions, masks = (torch.from_numpy(part) for part in random_masks(0, 5, count=4))
+    whole, parts = SegmentationMetrics(5), [SegmentationMetrics(5), SegmentationMetrics(5)]
+    whole.update(predictions, masks)
+    for index, part in enumerate(parts):
+        part.update(predictions[index::2], masks[index::2])
+    reduced = whole._reductions['confusion'](torch.stack([part.confusion for part in parts]))
+    assert torch.equal(reduced, whole.confusion)

@@ -1,0 +1,106 @@
+"""The LightningModule, compared with mmseg's own training and validation."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from conftest import TINY_SEGMENTOR
+from torch.utils.data import DataLoader
+
+from seglight.data.batch import collate
+from seglight.errors import ConfigError
+from seglight.models import Segmentor
+
+CLASSES = ['a', 'b', 'c', 'd', 'e']
+
+
+def batch(count: int = 4) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(1)
+    items = [
+        {
+            'image': torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=generator),
+            'mask': torch.randint(0, 5, (32, 32), dtype=torch.uint8, generator=generator),
+            'meta': {'path': 'x.jpg', 'name': 'x', 'original_size': (32, 32), 'size': (32, 32)},
+        }
+        for _ in range(count)
+    ]
+    return collate(items)
+
+
+def trainer(folder: Path, **options: Any) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator='cpu', logger=False, enable_progress_bar=False, enable_model_summary=False,
+        default_root_dir=folder, **options,
+    )  # fmt: skip
+
+
+def loader(data: dict[str, Any]) -> DataLoader:
+    """A loader of one batch."""
+    return DataLoader([data], collate_fn=lambda batches: batches[0])
+
+
+def test_the_loss_is_the_sum_that_mmseg_takes_and_every_item_is_logged(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Segmentor(copy.deepcopy(TINY_SEGMENTOR), CLASSES)
+    for head in (module.segmentor.decode_head, module.segmentor.auxiliary_head):
+        head.dropout.p = 0.0
+    reference = copy.deepcopy(module.segmentor).train()
+    runner = trainer(tmp_path, max_epochs=1, log_every_n_steps=1, enable_checkpointing=False)
+    runner.fit(module, loader(batch()))
+    data = batch()
+    image = (data['image'].float() - module.mean.view(3, 1, 1)) / module.std.view(3, 1, 1)
+    losses = reference.forward_train(image, [{}] * 4, data['mask'].long().unsqueeze(1))
+    expected, items = reference._parse_losses(losses)
+    logged = runner.logged_metrics
+    assert float(logged['train/loss']) == pytest.approx(expected.item(), rel=1e-5)
+    assert {'decode.loss_ce', 'decode.acc_seg', 'aux.loss_ce', 'aux.acc_seg'} < set(items)
+    for name, value in items.items():
+        assert float(logged[f'train/{name}']) == pytest.approx(value, rel=1e-5)
+
+
+def test_the_dict_that_is_passed_in_is_not_changed(tmp_path: Path) -> None:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    Segmentor(model, CLASSES)
+    assert model == TINY_SEGMENTOR
+
+
+def test_normalisation_is_on_the_device_and_in_the_checkpoint(tmp_path: Path) -> None:
+    module = Segmentor(TINY_SEGMENTOR, CLASSES, mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    runner = trainer(tmp_path, max_epochs=1, enable_checkpointing=False)
+    runner.fit(module, loader(batch()))
+    runner.save_checkpoint(tmp_path / 'a.ckpt')
+    again = Segmentor.load_from_checkpoint(tmp_path / 'a.ckpt', weights_only=True)
+    assert again.mean.tolist() == [1.0, 2.0, 3.0]
+    assert again.std.tolist() == [4.0, 5.0, 6.0]
+    assert again.to('meta').mean.device.type == 'meta'
+    assert again.classes == CLASSES
+
+
+def test_a_checkpoint_leaves_out_the_address_of_pretrained_weights(tmp_path: Path) -> None:
+    module = Segmentor(TINY_SEGMENTOR, CLASSES)
+    checkpoint = {'hyper_parameters': {'segmentor': {**TINY_SEGMENTOR, 'pretrained': 'open-mmlab://resnet18_v1c'}}}
+    module.on_save_checkpoint(checkpoint)
+    assert checkpoint['hyper_parameters']['segmentor']['pretrained'] is None
+
+
+def test_validation_counts_at_the_size_of_the_masks(tmp_path: Path) -> None:
+    module = Segmentor(TINY_SEGMENTOR, CLASSES)
+    data = batch()
+    data['image'] = data['image'][:, :, :16, :16].contiguous()
+    for meta in data['meta']:
+        meta['size'] = (16, 16)
+    figures = trainer(tmp_path).validate(module, loader(data), verbose=False)[0]
+    assert set(figures) == {'val/mIoU', 'val/mAcc', 'val/aAcc', *(f'val/IoU.{name}' for name in CLASSES)}
+    module.eval()
+    module.metrics.reset()
+    with torch.no_grad():
+        module.validation_step(data, 0)
+    assert module.metrics.confusion.sum() == 4 * 32 * 32
+
+
+def test_without_classes_it_says_where_to_name_them() -> None:
+    with pytest.raises(ConfigError, match=r'data\.classes'):
+        Segmentor(TINY_SEGMENTOR)

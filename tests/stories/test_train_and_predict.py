@@ -1,0 +1,170 @@
+"""From images to masks, as a user types it."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import CAMVID, TINY_SEGMENTOR, Result, write_tiny_config
+from mmseg.models import build_segmentor
+from PIL import Image
+
+from seglight.cli import main
+from seglight.models.building import with_num_classes, without_sync_bn
+
+Run = Callable[..., Result]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+def logged(run_folder: Path, name: str) -> list[float]:
+    with (run_folder / 'metrics.csv').open() as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
+
+
+def test_a_run_leaves_its_config_its_figures_and_its_checkpoints(trained: Path) -> None:
+    best = sorted(path.name for path in trained.glob('best_*'))
+    names = {path.name for path in trained.iterdir()} - {'predictions'}
+    assert names == {'config.yaml', 'metrics.csv', 'epoch_1.ckpt', 'epoch_2.ckpt', *best}
+    assert best in ([f'best_mIoU_epoch_{epoch}.ckpt'] for epoch in (1, 2))
+    assert len(logged(trained, 'train/decode.loss_ce')) == 4
+    assert len(logged(trained, 'val/mIoU')) == len(logged(trained, 'val/IoU.Battery')) == 2
+    assert torch.load(trained / 'epoch_2.ckpt', weights_only=True)['config'] == (trained / 'config.yaml').read_text()
+
+
+def test_the_end_names_the_run_its_best_figure_and_the_next_command(tiny_config: Path, run: Run) -> None:
+    done = run('fit', '--config', tiny_config)
+    assert done.status == 0, done.err
+    lines = {line.split()[0]: line for line in done.out.splitlines()}
+    assert lines['Run'].split() == ['Run', 'work_dirs/exp1']
+    best = max(logged(Path('work_dirs/exp1'), 'val/mIoU'))
+    assert f'{100 * best:.2f} %' in lines['Best']
+    command = lines['Predict'].split('seglight ', 1)[1].split()
+    assert run(*command).status == 0
+    assert len(list(Path('work_dirs/exp1').glob('predictions/*/overlays/*.jpg'))) == 3
+
+
+def test_the_same_command_twice_gives_two_runs_with_the_same_weights(tiny_config: Path, run: Run) -> None:
+    for _ in range(2):
+        assert run('fit', '--config', tiny_config).status == 0
+    first, second = (weights(Path(f'work_dirs/exp{number}/epoch_2.ckpt')) for number in (1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert len(set(logged(Path('work_dirs/exp1'), 'train/loss'))) == 4
+
+
+def test_the_saved_config_trains_the_same_again(tiny_config: Path, run: Run) -> None:
+    assert run('fit', '--config', tiny_config, '--trainer.max_epochs=1', '--seed_everything', '7').status == 0
+    again = run('fit', '--config', 'work_dirs/exp1/config.yaml')
+    assert again.status == 0, again.err
+    first, second = (weights(Path(f'work_dirs/exp{number}/epoch_1.ckpt')) for number in (1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert Path('work_dirs/exp1/config.yaml').read_text() == Path('work_dirs/exp2/config.yaml').read_text()
+
+
+def test_the_number_of_workers_changes_nothing(workspace: Path, data_root: Path, run: Run) -> None:
+    for workers in (0, 2):
+        config = write_tiny_config(workspace / f'{workers}.yaml', data_root, workers)
+        assert run('fit', '--config', config).status == 0
+    first, second = (weights(Path(f'work_dirs/exp{number}/epoch_2.ckpt')) for number in (1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_limit_of_one_is_one_batch(tiny_config: Path, run: Run) -> None:
+    assert run('fit', '--config', tiny_config, '--trainer.limit_train_batches=1').status == 0
+    assert len(logged(Path('work_dirs/exp1'), 'train/loss')) == 2
+    assert run('fit', '--config', tiny_config, '--trainer.limit_train_batches=0.5').status == 0
+    assert len(logged(Path('work_dirs/exp2'), 'train/loss')) == 2
+    assert run('fit', '--config', tiny_config, '--trainer.limit_train_batches=1.0').status == 0
+    assert len(logged(Path('work_dirs/exp3'), 'train/loss')) == 4
+
+
+def test_old_checkpoints_go_and_the_newest_stay(tiny_config: Path, run: Run) -> None:
+    assert run('fit', '--config', tiny_config, '--trainer.max_epochs=5', '--checkpoint.max_keep_ckpts=2').status == 0
+    assert {path.name for path in Path('work_dirs/exp1').glob('epoch_*')} == {'epoch_4.ckpt', 'epoch_5.ckpt'}
+
+
+def test_validating_a_checkpoint_gives_the_figures_of_its_epoch(trained: Path, run: Run) -> None:
+    for epoch, expected in enumerate(logged(trained, 'val/mIoU'), 1):
+        done = run('validate', '--ckpt', trained / f'epoch_{epoch}.ckpt', '--trainer.accelerator=cpu')
+        assert done.status == 0, done.err
+        figure = next(line.split()[1] for line in done.out.splitlines() if line.split()[0] == 'mIoU')
+        assert float(figure) == pytest.approx(100 * expected, abs=0.006)
+
+
+def test_masks_equal_those_that_mmseg_itself_predicts(trained: Path, data_root: Path, run: Run, tmp_path: Path) -> None:
+    done = run('predict', '--ckpt', trained / 'epoch_2.ckpt', '--output', tmp_path / 'out')
+    assert done.status == 0, done.err
+    model = build_segmentor(mmcv.ConfigDict(without_sync_bn(with_num_classes(TINY_SEGMENTOR, 11)))).eval()
+    state = weights(trained / 'epoch_2.ckpt')
+    model.load_state_dict({name.removeprefix('segmentor.'): value for name, value in state.items()})
+    palette = yaml.safe_load((trained / 'config.yaml').read_text())['data']['palette']
+    images = sorted((data_root / 'img_dir' / 'test').glob('*.jpg'))
+    assert [path.stem for path in sorted((tmp_path / 'out' / 'masks').iterdir())] == [path.stem for path in images]
+    for path in images:
+        image = mmcv.imread(str(path))
+        normalised = mmcv.imnormalize(image, np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375]))
+        tensor = torch.from_numpy(normalised).permute(2, 0, 1)[None]
+        meta = {'ori_shape': image.shape, 'img_shape': image.shape, 'flip': False}
+        with torch.no_grad():
+            expected = model.simple_test(tensor, [meta])[0]
+        written = Image.open(tmp_path / 'out' / 'masks' / f'{path.stem}.png')
+        assert written.mode == 'P'
+        assert (np.asarray(written) == expected).all()
+        assert written.getpalette()[:33] == [channel for colour in palette for channel in colour]
+
+
+def test_a_checkpoint_that_was_moved_predicts_alone(
+    trained: Path, data_root: Path, workspace: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(trained / 'epoch_2.ckpt', workspace / 'renamed.ckpt')
+    moved = shutil.copytree(data_root, workspace / 'moved')
+    for _ in range(2):  # a second time too
+        done = run('predict', '--ckpt', 'renamed.ckpt', '--data.root', moved)
+        assert done.status == 0, done.err
+    assert len(list((workspace / 'predictions' / 'renamed' / 'masks').iterdir())) == 3
+    assert not Path('work_dirs').exists()
+
+
+def test_a_checkpoint_is_found_below_the_work_dir(trained: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.parents[1])
+    assert run('predict', '--ckpt', 'exp1/epoch_1.ckpt').status == 0
+    assert len(list((trained / 'predictions' / 'epoch_1' / 'masks').iterdir())) == 3
+
+
+def test_the_checkpoint_is_the_base_and_the_command_line_wins(
+    trained: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ['--data.root=elsewhere', '--model.segmentor.decode_head.dropout_ratio=0.5', '--print_config']
+    with pytest.raises(SystemExit) as end:
+        main(['predict', '--ckpt', str(trained / 'epoch_2.ckpt'), *flags])
+    assert end.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    stored = yaml.safe_load((trained / 'config.yaml').read_text())
+    assert stored['data'].pop('root') == str(data_root)
+    assert printed['data'].pop('root') == 'elsewhere'
+    assert printed['data'] == stored['data']
+    stored['model']['segmentor']['decode_head']['dropout_ratio'] = 0.5
+    assert printed['model'] == stored['model']
+
+
+@pytest.mark.slow
+def test_camvid_trains_and_predicts(camvid: Path, workspace: Path, run: Run) -> None:
+    done = run(
+        'fit', '--config', 'camvid.yaml', '--data.root', camvid, '--data.num_workers=1',
+        '--trainer.max_epochs=1', '--trainer.check_val_every_n_epoch=1',
+        '--trainer.limit_train_batches=4', '--trainer.limit_val_batches=2',
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    done = run('predict', '--ckpt', 'exp1/epoch_1.ckpt', '--trainer.limit_predict_batches=1')
+    assert done.status == 0, done.err
+    masks = sorted(Path('work_dirs/exp1/predictions/epoch_1/masks').iterdir())
+    assert len(masks) == 8
+    assert all(np.asarray(Image.open(path)).shape == (360, 480) for path in masks)
+    assert masks[0].stem == sorted((CAMVID / 'img_dir' / 'test').iterdir())[0].stem

@@ -1,0 +1,42 @@
+"""Writing files and claiming run folders."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from seglight import files
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / 'in' / 'a.bin'
+    files.write_atomically(path, b'old')
+    assert path.read_bytes() == b'old'
+
+    def fail(*_: object) -> None:
+        raise OSError('disk full')
+
+    monkeypatch.setattr(Path, 'replace', fail)
+    with pytest.raises(OSError, match='disk full'):
+        files.write_atomically(path, b'new')
+    assert path.read_bytes() == b'old'
+    assert os.listdir(path.parent) == ['a.bin']
+
+
+def test_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
+    files.write_atomically(tmp_path / 'a', b'')
+    (tmp_path / 'b').touch()
+    assert (tmp_path / 'a').stat().st_mode == (tmp_path / 'b').stat().st_mode
+
+
+def test_run_folders_are_numbered_from_the_highest(tmp_path: Path) -> None:
+    for name in ('exp2', 'exp10', 'experiment', 'exp_old'):
+        (tmp_path / name).mkdir()
+    assert files.claim_run_folder(tmp_path).name == 'exp11'
+
+
+def test_runs_that_start_together_get_folders_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: files.claim_run_folder(tmp_path / 'w'), range(32)))
+    assert sorted(folder.name for folder in folders) == sorted(f'exp{number}' for number in range(1, 33))
