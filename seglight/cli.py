@@ -29,10 +29,10 @@ from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.checkpoint import find_checkpoint, read_checkpoint, stored_settings
 from seglight.config.files import find_config, load_config
-from seglight.config.overrides import apply_overrides, check_keys, take_overrides
-from seglight.config.settings import Key, Settings
+from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
+from seglight.config.settings import Key, Settings, nearest
 from seglight.data import SegmentationDataModule
-from seglight.errors import ConfigError, UserError
+from seglight.errors import CheckpointError, ConfigError, UserError
 from seglight.models import Segmentor
 
 WORK_DIRS = Path('work_dirs')
@@ -110,39 +110,42 @@ class CommandLine(LightningCLI):
         subcommand = arguments.subcommand
         if subcommand in self._subcommand_parsers:
             self._resolve(arguments, self._subcommand_parsers[subcommand])
-            name, word = arguments.flags[0]
-            arguments.flags[0:1] = [(name, word), ('--config', yaml.safe_dump(self.settings.values, sort_keys=False))]
+            resolved = yaml.safe_dump(self.settings.values, sort_keys=False)
+            arguments.flags.insert(1, ('--config', resolved))
+        elif not arguments.has('--help', '-h', '--version'):
+            wrong = f"'{subcommand}' is no command{nearest(subcommand, self.subcommands())}" if subcommand else ''
+            raise ConfigError(f'{wrong or "name a command"} ({", ".join(self.subcommands())}; --help shows more)')
         try:
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:
             raise ConfigError(self._explain(str(error))) from error
-        if self.config.get('subcommand') is None:
-            raise ConfigError(f'name a command: {", ".join(self.subcommands())}; --help shows more')
 
     def _resolve(self, arguments: Arguments, parser: LightningArgumentParser) -> None:
         """Set `settings` to what the checkpoint, the configs and the nested overrides say together."""
-        if arguments.subcommand in FROM_CHECKPOINT:
+        if not arguments.has('--help', '-h'):
             self._use_checkpoint(arguments)
         for name in arguments.configs:
             self.settings = self.settings.merged_with(load_config(find_config(name)))
         types = argument_types(parser)
         overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
         self.settings = apply_overrides(self.settings, overrides)
+        options = frozenset(option for action in parser._actions for option in action.option_strings)
+        check_flags(arguments, options, frozenset(types))
         check_keys(self.settings, frozenset(types))
 
     def _use_checkpoint(self, arguments: Arguments) -> None:
-        """Find the checkpoint; the config in it is what all else is laid upon."""
-        if {'--help', '-h'} & {flag for flag, _ in arguments.flags}:
-            return
+        """Find the checkpoint; but for `fit`, the config in it is what all else is laid upon."""
         name = arguments.value('--ckpt_path')
         if name is None:
-            raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt exp1/epoch_2.ckpt')
+            if arguments.subcommand in FROM_CHECKPOINT:
+                raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt exp1/epoch_2.ckpt')
+            return
         self.checkpoint = find_checkpoint(name, WORK_DIRS)
-        if arguments.configs:
-            read_checkpoint(self.checkpoint)
-        else:
-            self.settings = stored_settings(self.checkpoint)
         arguments.replace('--ckpt_path', str(self.checkpoint))
+        if arguments.subcommand in FROM_CHECKPOINT and not arguments.configs:
+            self.settings = stored_settings(self.checkpoint)
+        else:
+            read_checkpoint(self.checkpoint)
 
     def _explain(self, message: str) -> str:
         """Turn a message of jsonargparse into one line that says where the key was written."""
@@ -182,6 +185,17 @@ class CommandLine(LightningCLI):
         if config.trainer.enable_progress_bar is None:
             kwargs['enable_progress_bar'] = sys.stdout.isatty()
         return super().instantiate_trainer(**kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; weights that do not fit the model are an error of the user's."""
+        try:
+            super()._run_subcommand(subcommand)
+        except RuntimeError as error:
+            if 'Error(s) in loading state_dict' not in str(error):
+                raise
+            reasons = [line.strip() for line in str(error).splitlines()[1:]]
+            more = f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''
+            raise CheckpointError(f'{self.checkpoint} does not fit the model: {reasons[0]}{more}') from error
 
     def resolved_config(self) -> str:
         """Return the whole config as YAML that `--config` takes again, in a run folder of its own."""
@@ -228,8 +242,14 @@ class CommandLine(LightningCLI):
 
 
 def argument_types(parser: LightningArgumentParser) -> dict[Key, Any]:
-    """Return the type hint of every key that a parser takes, None where it has none."""
-    return {tuple(action.dest.split('.')): getattr(action, '_typehint', None) for action in parser._actions}
+    """Return the type hint of every key that a parser takes, None where it has none; groups are no keys."""
+    types = {
+        tuple(action.dest.split('.')): getattr(action, '_typehint', None)
+        for action in parser._actions
+        if not action.dest.endswith('.help')
+    }
+    groups = {key[:end] for key in types for end in range(1, len(key))}
+    return {key: hint for key, hint in types.items() if key not in groups}
 
 
 def prefer_int_to_float(parser: LightningArgumentParser) -> None:
@@ -242,7 +262,7 @@ def prefer_int_to_float(parser: LightningArgumentParser) -> None:
     for action in parser._actions:
         members = typing.get_args(getattr(action, '_typehint', None))
         if len(members) == 3 and all(kind in members for kind in (int, float, type(None))):
-            action._typehint = typing.Union[int, float, None]  # noqa: UP007  (`|` has the same cache)
+            action._typehint = typing.Union[int, float, None]  # type: ignore[attr-defined]  # noqa: UP007
 
 
 def is_plain(hint: Any) -> bool:

@@ -33,7 +33,9 @@ def torchvision(tmp_path: Path) -> Path:
 def test_a_torchvision_for_another_torch_imports_only_with_the_patch(torchvision: Path) -> None:
     without = python('import torchvision', torchvision)
     assert 'operator torchvision::nms does not exist' in without.stderr
-    done = python('import seglight.compat, torchvision, gc; gc.collect(); import torch; torch.ops.torchvision.nms', torchvision)
+    done = python(
+        'import seglight.compat, torchvision, gc; gc.collect(); import torch; torch.ops.torchvision.nms', torchvision
+    )
     assert done.returncode == 0, done.stderr
 
 

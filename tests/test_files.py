@@ -1,6 +1,5 @@
 """Writing files and claiming run folders."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(OSError, match='disk full'):
         files.write_atomically(path, b'new')
     assert path.read_bytes() == b'old'
-    assert os.listdir(path.parent) == ['a.bin']
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ class RunFolder(Callback):
         self.root = Path(root)
         self.folder = Path(folder) if folder else None
         self.log = log
+        self._made = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder on rank 0 and tell it to all ranks, the logger and the checkpoint callbacks.
@@ -57,7 +58,7 @@ class RunFolder(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if an error of the user's ended the run before its first checkpoint."""
-        if isinstance(exception, UserError) and self.folder and not list(self.folder.glob('*.ckpt')):
+        if self._made and isinstance(exception, UserError) and self.folder and not list(self.folder.glob('*.ckpt')):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _claim(self) -> None:
@@ -68,3 +69,4 @@ class RunFolder(Callback):
             raise ConfigError(f'--work-dir {self.folder} is not empty; choose another folder or remove what it holds')
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
+        self._made = True

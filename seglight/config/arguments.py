@@ -39,6 +39,10 @@ class Arguments:
                 found = value if value is not None or following[0] else following[1]
         return found
 
+    def has(self, *names: str) -> bool:
+        """Tell whether one of these flags was given."""
+        return any(flag in names for flag, _ in self.flags)
+
     def replace(self, name: str, value: str) -> None:
         """Give a flag another value, wherever it stands."""
         flags: list[tuple[str, str | None]] = []

@@ -82,6 +82,25 @@ def _set(node: Any, override: Override) -> None:
         node = node[place]
 
 
+def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[Key]) -> None:
+    """Refuse the first flag that nothing takes; abbreviations are none.
+
+    Args:
+        arguments: the flags that are left for jsonargparse.
+        options: the flags that the command has.
+        known: the keys that it takes; jsonargparse itself checks what is said below one of them.
+
+    Raises:
+        ConfigError: names the flag as typed and the nearest valid one.
+    """
+    for name, value in arguments.flags:
+        flag = name.removesuffix('+')
+        key = tuple(flag.removeprefix('--').split('.'))
+        below = any(key[:end] in known for end in range(1, len(key)))
+        if flag and flag not in options and not below:
+            raise ConfigError(f"unknown option '{join_flag(name, value)}'{nearest(flag, options)}")
+
+
 def check_keys(settings: Settings, known: frozenset[Key]) -> None:
     """Refuse the first key that nothing takes.
 

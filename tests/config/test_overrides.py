@@ -67,7 +67,9 @@ def test_other_flags_are_left_to_jsonargparse() -> None:
 
 
 def test_hyphens_in_names_and_short_forms_mean_the_same() -> None:
-    arguments = read_arguments(['predict', '--ckpt', 'a-b.ckpt', '--work-dir=my-dir', '-c', 'x.yaml', '--config=y.yaml'])
+    arguments = read_arguments(
+        ['predict', '--ckpt', 'a-b.ckpt', '--work-dir=my-dir', '-c', 'x.yaml', '--config=y.yaml']
+    )
     assert arguments.argv() == ['predict', '--ckpt_path', 'a-b.ckpt', '--work_dir=my-dir']
     assert arguments.configs == ['x.yaml', 'y.yaml']
     assert (arguments.subcommand, arguments.value('--ckpt_path')) == ('predict', 'a-b.ckpt')

@@ -47,7 +47,11 @@ def test_a_sample_is_what_pillow_and_the_mask_file_hold(data_root: Path) -> None
     assert np.abs(item['image'].numpy().astype(int) - expected).mean() < 1
     assert (item['mask'].numpy() == np.asarray(Image.open(data_root / 'ann_dir/train' / f'{path.stem}.png'))).all()
     assert item['image'].dtype == item['mask'].dtype == torch.uint8
-    assert (item['meta']['name'], item['meta']['size'], item['meta']['original_size']) == (path.stem, (64, 64), (64, 64))
+    assert (item['meta']['name'], item['meta']['size'], item['meta']['original_size']) == (
+        path.stem,
+        (64, 64),
+        (64, 64),
+    )
 
 
 def test_images_and_masks_are_transformed_alike(tmp_path: Path) -> None:
@@ -212,6 +216,8 @@ def test_inner_folders_are_kept_in_names(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_users_is_one_line() -> None:
-    wrapped = 'Caught DataError in DataLoader worker process 0.\nTraceback:\n  x\nseglight.errors.DataError: the cause\n'
+    wrapped = (
+        'Caught DataError in DataLoader worker process 0.\nTraceback:\n  x\nseglight.errors.DataError: the cause\n'
+    )
     assert str(DataError(wrapped)) == 'the cause'
     assert str(UserError('plain')) == 'plain'

@@ -49,7 +49,9 @@ def test_colour_alone_does_not_tell_the_classes(data_root: Path) -> None:
 
 
 def test_it_is_made_once_and_whole(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, 'generate', lambda root: (root / 'half').touch() or (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        demo, 'generate', lambda root: (root / 'half').touch() or (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     with pytest.raises(KeyboardInterrupt):
         demo.demo_folder()
     cache = workspace.parent / 'cache' / 'seglight'

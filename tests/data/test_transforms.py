@@ -10,9 +10,7 @@ from seglight.errors import ConfigError
 
 def test_both_forms_of_a_transform_build_the_same() -> None:
     short = build_pipeline([{'type': 'RandomCrop', 'height': 4, 'width': 5}], 'key')
-    long = build_pipeline(
-        [{'class_path': 'albumentations.RandomCrop', 'init_args': {'height': 4, 'width': 5}}], 'key'
-    )
+    long = build_pipeline([{'class_path': 'albumentations.RandomCrop', 'init_args': {'height': 4, 'width': 5}}], 'key')
     assert isinstance(short[0], A.RandomCrop)
     assert short[0].to_dict() == long[0].to_dict()
 

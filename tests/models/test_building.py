@@ -88,7 +88,11 @@ def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
 @pytest.mark.parametrize(
     ('key', 'part', 'said'),
     [
-        ('decode_head', {'type': 'FCNHaed'}, "model.segmentor.decode_head: mmseg has no 'FCNHaed'; did you mean 'FCNHead'"),
+        (
+            'decode_head',
+            {'type': 'FCNHaed'},
+            "model.segmentor.decode_head: mmseg has no 'FCNHaed'; did you mean 'FCNHead'",
+        ),
         ('type', 'EncoderDecodr', "model.segmentor: mmseg has no 'EncoderDecodr'; did you mean 'EncoderDecoder'"),
         ('backbone', {'type': 'ResNetV1c', 'depht': 18}, "unexpected keyword argument 'depht'"),
     ],

@@ -1,0 +1,194 @@
+"""What a user can get wrong: one line that names file and cause, status 2, nothing left behind."""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import Result, write_tiny_config
+from PIL import Image
+
+Run = Callable[..., Result]
+Change = Callable[[Path, Path], None]
+
+
+def only(result: Result, *said: str) -> None:
+    """Assert that a command failed with one line that says all of `said`, and no traceback."""
+    assert result.status == 2, result
+    lines = result.err.splitlines()
+    assert len(lines) == 1, result.err
+    assert lines[0].startswith('seglight: ')
+    for part in said:
+        assert part in lines[0], (part, lines[0])
+
+
+CONFIG_ERRORS = {
+    'a config that is not there': (['fit', '--config', 'dmeo.yaml'], ["'dmeo.yaml' was not found", "'demo.yaml'"]),
+    'a command that does not exist': (['fti', '--config', 'demo.yaml'], ['fti', 'fit']),
+    'no command': ([], ['name a command', 'fit']),
+    '--config without a name': (['fit', '--config'], ['--config needs the name']),
+    'an unknown flag': (['fit', '--config', 'tiny.yaml', '--trainer.max_epoch=3'], ['trainer.max_epoch', 'max_epochs']),
+    'an unknown flag at the top': (['fit', '--config', 'tiny.yaml', '--work-dri', 'x'], ['--work_dri', 'work_dir']),
+    'a value of the wrong type': (
+        ['fit', '--config', 'tiny.yaml', '--data.batch_size=many'],
+        ['data.batch_size', 'many'],
+    ),
+    'predict without a checkpoint': (['predict'], ['predict needs a checkpoint', '--ckpt']),
+    'a checkpoint that is not there': (
+        ['predict', '--ckpt', 'exp7/epoch_1.ckpt'],
+        ["'exp7/epoch_1.ckpt' was not found"],
+    ),
+    'an unknown head': (
+        ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.type=FCNHaed'],
+        ['model.segmentor.decode_head', 'FCNHaed', "'FCNHead'"],
+    ),
+    'an unknown argument of a transform': (
+        ['fit', '--config', 'tiny.yaml', '--data.train_transforms.1.hieght=3'],
+        ['data.train_transforms.1', 'hieght', "'height'"],
+    ),
+    'a transform beyond the list': (
+        ['fit', '--config', 'tiny.yaml', '--data.train_transforms.5.p=1'],
+        ['--data.train_transforms.5.p=1', 'list of 2'],
+    ),
+    'a palette that does not fit': (['fit', '--config', 'tiny.yaml', '--data.palette=[[1,2,3]]'], ['palette', '11']),
+    'an optimizer that does not exist': (
+        ['fit', '--config', 'tiny.yaml', '--model.optimizer=torch.optim.AdamWW'],
+        ['model.optimizer', 'AdamWW'],
+    ),
+}
+
+
+@pytest.mark.parametrize('case', CONFIG_ERRORS)
+def test_wrong_command_line(case: str, tiny_config: Path, run: Run) -> None:
+    argv, said = CONFIG_ERRORS[case]
+    only(run(*argv), *said)
+    assert not Path('work_dirs').exists()
+
+
+YAML_ERRORS = {
+    'an unknown key': ('trainer: {max_epoch: 3}', ['bad.yaml:2', "'trainer.max_epoch'", "did you mean 'max_epochs'"]),
+    'an unknown key at the top': ('modle: {}', ['bad.yaml:2', "'modle'", "did you mean 'model'"]),
+    'a value of the wrong type': ('data:\n  batch_size: many', ['bad.yaml:3', 'batch_size', 'many']),
+    'a group with a single value': ('trainer: 3', ['bad.yaml:2', "'trainer'"]),
+    'a class that does not exist': (
+        'trainer: {callbacks: [{class_path: seglight.callbacks.EpochLine}]}',
+        ['bad.yaml:2', 'trainer.callbacks', 'EpochLine'],
+    ),
+}
+
+
+@pytest.mark.parametrize('case', YAML_ERRORS)
+def test_wrong_config_file(case: str, tiny_config: Path, run: Run) -> None:
+    text, said = YAML_ERRORS[case]
+    Path('bad.yaml').write_text(f'_base_: tiny.yaml\n{text}\n')
+    only(run('fit', '--config', 'bad.yaml'), *said)
+    assert not Path('work_dirs').exists()
+
+
+def edit_mask(change: Callable[[np.ndarray], np.ndarray], split: str = 'train') -> Callable[[Path], None]:
+    def edit(root: Path) -> None:
+        path = root / 'ann_dir' / split / '0001.png'
+        Image.fromarray(change(np.array(Image.open(path)))).save(path)
+
+    return edit
+
+
+def label_of_20(mask: np.ndarray) -> np.ndarray:
+    mask[0, 0] = 20
+    return mask
+
+
+DATA_ERRORS = {
+    'a missing image folder': (lambda root: (root / 'img_dir').rename(root / 'images'), ['img_dir/train', 'does not exist', 'data.root']),
+    'a missing mask folder': (lambda root: (root / 'ann_dir').rename(root / 'masks'), ['ann_dir/train', 'does not exist']),
+    'an image without a mask': (lambda root: (root / 'ann_dir/val/0001.png').unlink(), ['val/0001.jpg has no mask', 'val/0001.png']),
+    'a mask of another size': (edit_mask(lambda mask: mask[:10, :20]), ['train/0001.png is 20x10', 'train/0001.jpg is 64x64']),
+    'a label outside the classes': (edit_mask(label_of_20), ['train/0001.png has the label 20', '11 classes', 'labels 0 to 10']),
+    'a label outside the classes in val': (edit_mask(label_of_20, 'val'), ['val/0001.png has the label 20']),
+    'an unreadable image': (lambda root: (root / 'img_dir/train/0001.jpg').write_text('text'), ['train/0001.jpg', 'damaged or no image']),
+    'an empty image': (lambda root: (root / 'img_dir/val/0001.jpg').write_bytes(b''), ['val/0001.jpg', 'damaged or no image']),
+    'an unreadable mask': (lambda root: (root / 'ann_dir/train/0001.png').write_text('text'), ['train/0001.png', 'damaged or no image']),
+    'an empty folder': (lambda root: [path.unlink() for path in (root / 'img_dir/val').iterdir()], ['img_dir/val holds no image']),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize('case', DATA_ERRORS)
+def test_wrong_data(case: str, workers: int, own_data: Path, workspace: Path, run: Run) -> None:
+    change, said = DATA_ERRORS[case]
+    change(own_data)
+    config = write_tiny_config(workspace / 'tiny.yaml', own_data, workers)
+    only(run('fit', '--config', config), *said)
+    assert not list(workspace.glob('work_dirs/*'))
+
+
+class Payload:
+    """A pickle that makes a file when it is loaded."""
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ('was_run',)
+
+
+def write_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps(Payload()))
+
+
+CHECKPOINT_ERRORS = {
+    'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint']),
+    'an empty file': (lambda path: path.write_bytes(b''), ['a.ckpt is not a checkpoint']),
+    'an image': (lambda path: Image.new('RGB', (4, 4)).save(path, 'PNG'), ['a.ckpt is not a checkpoint']),
+    'a pickle that runs code': (write_pickle, ['a.ckpt is not a checkpoint']),
+    'a torch file that runs code': (lambda path: torch.save({'state_dict': Payload()}, path), ['a.ckpt is not a checkpoint']),
+    'a tensor': (lambda path: torch.save(torch.zeros(3), path), ['a.ckpt', 'no state_dict']),
+    'weights without a config': (lambda path: torch.save({'state_dict': {}}, path), ['a.ckpt stores no config', '--config']),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('case', CHECKPOINT_ERRORS)
+def test_wrong_checkpoint(case: str, workspace: Path, run: Run) -> None:
+    write, said = CHECKPOINT_ERRORS[case]
+    write(Path('a.ckpt'))
+    only(run('predict', '--ckpt', 'a.ckpt'), *said)
+    assert list(Path().iterdir()) == [Path('a.ckpt')]
+
+
+def test_a_truncated_checkpoint(trained: Path, workspace: Path, run: Run) -> None:
+    Path('a.ckpt').write_bytes((trained / 'epoch_2.ckpt').read_bytes()[:100_000])
+    only(run('predict', '--ckpt', 'a.ckpt'), 'a.ckpt is not a checkpoint')
+
+
+def test_a_checkpoint_of_another_model(trained: Path, workspace: Path, run: Run) -> None:
+    flag = '--model.segmentor.decode_head.channels=8'
+    only(run('predict', '--ckpt', trained / 'epoch_2.ckpt', flag), 'epoch_2.ckpt', 'segmentor.decode_head')
+
+
+def test_a_work_dir_that_holds_something_is_not_touched(tiny_config: Path, run: Run) -> None:
+    Path('mine').mkdir()
+    Path('mine/file').write_text('keep')
+    only(run('fit', '--config', tiny_config, '--work-dir', 'mine'), '--work-dir mine is not empty')
+    assert Path('mine/file').read_text() == 'keep'
+
+
+def test_debug_shows_the_traceback_too(tiny_config: Path, run: Run) -> None:
+    done = run('fit', '--config', 'gone.yaml', '--debug')
+    assert done.status == 2
+    assert 'Traceback' in done.err
+    assert done.err.splitlines()[-1].startswith("seglight: Config 'gone.yaml' was not found")
+
+
+def test_the_exit_status_reaches_the_shell(workspace: Path) -> None:
+    done = subprocess.run([sys.executable, '-m', 'seglight', 'fit', '--config', 'no'], capture_output=True, text=True)
+    only(Result(done.returncode, done.stdout, done.stderr), "'no' was not found")
+
+
+def test_config_files_run_no_code_beyond_the_classes_they_name(tiny_config: Path, run: Run) -> None:
+    bad = yaml.safe_load(tiny_config.read_text())
+    Path('bad.yaml').write_text(yaml.safe_dump(bad) + "\nx: !!python/object/apply:os.mkdir ['was_run']\n")
+    only(run('fit', '--config', 'bad.yaml'), 'bad.yaml', 'not valid YAML')
+    assert not Path('was_run').exists()
