@@ -13,9 +13,13 @@ def main() -> None:
         print(f'seglight {__version__}')
         return
 
-    from seglight.cli import main as run
+    try:
+        from seglight.cli import main as run
 
-    sys.exit(run(sys.argv[1:]))
+        sys.exit(run(sys.argv[1:]))
+    except KeyboardInterrupt as stop:
+        print(f'seglight: stopped by Ctrl-C{"; " * bool(stop.args)}{stop}', file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == '__main__':

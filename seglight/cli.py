@@ -142,8 +142,8 @@ class CommandLine(LightningCLI):
             return
         self.checkpoint = find_checkpoint(name, WORK_DIRS)
         arguments.replace('--ckpt_path', str(self.checkpoint))
-        if arguments.subcommand in FROM_CHECKPOINT and not arguments.configs:
-            self.settings = stored_settings(self.checkpoint)
+        if arguments.subcommand in FROM_CHECKPOINT:
+            self.settings = stored_settings(self.checkpoint, required=not arguments.configs)
         else:
             read_checkpoint(self.checkpoint)
 
@@ -187,9 +187,17 @@ class CommandLine(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; weights that do not fit the model are an error of the user's."""
+        """Run it; weights that do not fit the model are an error of the user's.
+
+        Raises:
+            KeyboardInterrupt: where Lightning, after Ctrl-C, would exit like after a failure.
+        """
         try:
             super()._run_subcommand(subcommand)
+        except SystemExit:
+            if not self.trainer.interrupted:
+                raise
+            raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
         except RuntimeError as error:
             if 'Error(s) in loading state_dict' not in str(error):
                 raise

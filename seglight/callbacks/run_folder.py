@@ -61,6 +61,14 @@ class RunFolder(Callback):
         if self._made and isinstance(exception, UserError) and self.folder and not list(self.folder.glob('*.ckpt')):
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def summary(self) -> str:
+        """Return where the run lies and its newest checkpoint, for a run that did not come to its end."""
+        checkpoints = (
+            sorted(self.folder.glob('epoch_*.ckpt'), key=lambda path: path.stat().st_mtime) if self.folder else []
+        )
+        newest = f'its newest checkpoint is {checkpoints[-1].name}' if checkpoints else 'it has no checkpoint yet'
+        return f'the run lies in {self.folder}, {newest}'
+
     def _claim(self) -> None:
         """Make the folder; one that was asked for must be new or empty."""
         if self.folder is None:

@@ -48,13 +48,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def stored_settings(path: Path) -> Settings:
+def stored_settings(path: Path, required: bool = True) -> Settings:
     """Return the model and data settings that a checkpoint was trained with.
 
     Raises:
-        CheckpointError: if the checkpoint stores none.
+        CheckpointError: if the checkpoint stores none and they are required.
     """
     text = read_checkpoint(path).get(CONFIG_ENTRY)
+    if text is None and not required:
+        return Settings()
     if not isinstance(text, str):
         raise CheckpointError(f'{path} stores no config; give the one it was trained with as --config')
     stored = parse_yaml(text, str(path))

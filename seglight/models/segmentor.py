@@ -38,6 +38,8 @@ class Segmentor(LightningModule):
         ignore_index: label in the masks that counts neither in the loss nor in the metrics.
         optimizer: a torch optimizer class and its arguments.
         schedule: the learning rate over the optimizer steps of the run.
+        channels_last: keep weights, and so all features, in torch's channels-last memory format; faster
+            for convolutions, but some of mmseg's heads cannot take it.
 
     Raises:
         ConfigError: if mmseg cannot build the segmentor.
@@ -56,6 +58,7 @@ class Segmentor(LightningModule):
         ignore_index: int = 255,
         optimizer: Callable[[Iterable[Tensor]], Optimizer] = torch.optim.AdamW,
         schedule: PolySchedule | None = None,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         if not classes:
@@ -69,6 +72,8 @@ class Segmentor(LightningModule):
         self.optimizer = optimizer
         self.schedule = schedule or PolySchedule()
         self.segmentor = building.build(segmentor, len(classes))
+        if channels_last:
+            self.segmentor.to(memory_format=torch.channels_last)
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
         self.metrics = SegmentationMetrics(len(classes), ignore_index)
         # Not persistent: they are hyperparameters, which a checkpoint holds already.
