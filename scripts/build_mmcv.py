@@ -16,6 +16,7 @@ takes seconds. With a CUDA torch and a matching nvcc the CUDA ops are built too.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -42,9 +43,6 @@ CPU_GROUPS = {
 
 def main() -> None:
     """Install mmcv-full into the running interpreter, from the cache where it holds the wheel."""
-    if '--key' in sys.argv:
-        print(cache_dir().name)
-        return
     wheel = cached_wheel() or build_wheel()
     subprocess.run([*pip(), 'install', '--quiet', '-c', str(CONSTRAINTS), str(wheel)], check=True)
     check = subprocess.run([sys.executable, '-c', 'import torch, mmcv._ext'], capture_output=True, text=True)
@@ -57,6 +55,7 @@ def pip() -> list[str]:
     return [sys.executable, '-m', 'pip', '--disable-pip-version-check']
 
 
+@functools.cache
 def cuda_version() -> str | None:
     """Return the CUDA version to build the ops for, or None for a CPU build.
 

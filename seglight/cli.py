@@ -8,8 +8,6 @@ import re
 import shlex
 import sys
 import traceback
-import types
-import typing
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -29,8 +27,9 @@ from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.checkpoint import find_checkpoint, read_checkpoint, stored_settings
 from seglight.config.files import find_config, load_config
+from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
-from seglight.config.settings import Key, Settings, nearest
+from seglight.config.settings import Settings, nearest
 from seglight.data import SegmentationDataModule
 from seglight.errors import CheckpointError, ConfigError, UserError
 from seglight.models import Segmentor
@@ -247,39 +246,6 @@ class CommandLine(LightningCLI):
         """Say where the masks lie."""
         if self.writer and self.trainer.is_global_zero:
             print(f'{self.writer.written} masks in {self.writer.folder / "masks"}')
-
-
-def argument_types(parser: LightningArgumentParser) -> dict[Key, Any]:
-    """Return the type hint of every key that a parser takes, None where it has none; groups are no keys."""
-    types = {
-        tuple(action.dest.split('.')): getattr(action, '_typehint', None)
-        for action in parser._actions
-        if not action.dest.endswith('.help')
-    }
-    groups = {key[:end] for key in types for end in range(1, len(key))}
-    return {key: hint for key, hint in types.items() if key not in groups}
-
-
-def prefer_int_to_float(parser: LightningArgumentParser) -> None:
-    """Let `--trainer.limit_train_batches=1` mean one batch, not 1.0, which is all of them.
-
-    Lightning declares `Optional[Union[int, float]]`, but Python's typing hands out one object for
-    all unions of equal members, whatever their order, and jsonargparse takes the first that fits. So
-    the meaning depends on which library was imported first.
-    """
-    for action in parser._actions:
-        members = typing.get_args(getattr(action, '_typehint', None))
-        if len(members) == 3 and all(kind in members for kind in (int, float, type(None))):
-            action._typehint = typing.Union[int, float, None]  # type: ignore[attr-defined]  # noqa: UP007
-
-
-def is_plain(hint: Any) -> bool:
-    """Tell whether a type hint is a dict or a list of dicts, or optionally one."""
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return any(is_plain(part) for part in typing.get_args(hint))
-    if typing.get_origin(hint) is list:
-        return any(is_plain(part) for part in typing.get_args(hint))
-    return hint is dict or typing.get_origin(hint) is dict
 
 
 def _quieten() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
+from seglight.data.images import read_image
 from seglight.files import write_atomically
 from seglight.palette import default_palette, encode_mask, overlay
 
@@ -52,8 +52,7 @@ class MaskWriter(BasePredictionWriter):
             name = meta['name']
             write_atomically(self.folder / 'masks' / f'{name}.png', encode_mask(labels, palette))
             if self.overlays:
-                image = cv2.imread(meta['path'], cv2.IMREAD_COLOR_RGB)
-                drawn = overlay(np.asarray(image, dtype=np.uint8), labels, palette)
+                drawn = overlay(read_image(Path(meta['path'])), labels, palette)
                 _, data = cv2.imencode('.jpg', cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
                 write_atomically(self.folder / 'overlays' / f'{name}.jpg', data.tobytes())
             self.written += 1

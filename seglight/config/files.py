@@ -57,8 +57,11 @@ def load_config(path: Path, inside: tuple[Path, ...] = ()) -> Settings:
         raise ConfigError(f'{path}: {BASE} leads back to the same file: {chain}')
     own = read_yaml(path)
     bases = own.values.pop(BASE, [])
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} is a path or a list of paths, not {bases!r}')
     resolved = Settings()
-    for base in [bases] if isinstance(bases, str) else bases:
+    for base in bases:
         file = path.parent / base
         if not file.is_file():
             raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} names {base}, but there is no file {file}')

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import torch
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
 from seglight.data.batch import Item, collate
@@ -111,23 +112,28 @@ class SegmentationDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader[Item]:
         """Return the loader of shuffled and augmented training batches; an incomplete last one is dropped."""
         dataset = self.datasets['train']
-        trainer = self.trainer
-        replicas, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
-        sampler = EpochSampler(dataset, replicas, rank, shuffle=True, seed=self.seed)
+        sampler = EpochSampler(dataset, *self._replicas(), shuffle=True, seed=self.seed)
         # BatchNorm cannot train on a last batch of one image.
         return self._loader(dataset, sampler=sampler, drop_last=len(sampler) >= self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Item]:
-        """Return the loader of validation batches, in order."""
-        return self._loader(self.datasets['val'])
+        """Return the loader of validation batches, in order; no image counts twice, for any number of processes."""
+        dataset = self.datasets['val']
+        replicas, rank = self._replicas()
+        sampler = UnrepeatedDistributedSampler(dataset, replicas, rank, shuffle=False) if replicas > 1 else None
+        return self._loader(dataset, sampler=sampler)
 
     def test_dataloader(self) -> DataLoader[Item]:
         """Return the loader of test batches: the validation images, which have masks."""
-        return self._loader(self.datasets['val'])
+        return self.val_dataloader()
 
     def predict_dataloader(self) -> DataLoader[Item]:
         """Return the loader of the images to predict, in order."""
         return self._loader(self.datasets['test'])
+
+    def _replicas(self) -> tuple[int, int]:
+        """Return the number of processes and the index of this one."""
+        return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def _loader(self, dataset: SegmentationDataset, **options: Any) -> DataLoader[Item]:
         return DataLoader(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from mmcv import ConfigDict
-from mmseg.models import BACKBONES, HEADS, build_segmentor
+from mmseg.models import build_segmentor
+from mmseg.models.builder import MODELS
 from mmseg.models.segmentors import BaseSegmentor
 
 from seglight.config.settings import nearest
@@ -33,13 +35,11 @@ def build(model: dict[str, Any], num_classes: int) -> BaseSegmentor:
         ConfigError: if mmseg cannot build it; names the part and the nearest known type.
     """
     model = without_sync_bn(with_num_classes(model, num_classes))
-    _check_types(model, 'model.segmentor')
     logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
     try:
         segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
     except (KeyError, TypeError, ValueError, AssertionError) as error:
-        reason = ' '.join(str(error).split())
-        raise ConfigError(f'model.segmentor cannot be built by mmseg: {reason}') from error
+        raise ConfigError(_reason(error, model)) from error
     segmentor.init_weights()
     return segmentor
 
@@ -73,7 +73,7 @@ def with_num_classes(model: dict[str, Any], num_classes: int) -> dict[str, Any]:
 
 def _is_head(part: dict[str, Any]) -> bool:
     """Tell whether a dict of the model describes a head that predicts classes."""
-    return 'num_classes' in part or takes_argument(HEADS.get(str(part.get('type'))), 'num_classes')
+    return 'num_classes' in part or takes_argument(MODELS.get(str(part.get('type'))), 'num_classes')
 
 
 def takes_argument(cls: Any, name: str) -> bool:
@@ -113,15 +113,11 @@ def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
     return model
 
 
-def _check_types(model: dict[str, Any], path: str) -> None:
-    """Refuse a segmentor, backbone, neck, head or loss whose type mmseg does not know."""
-    parts = ('', 'backbone', 'neck', *HEAD_KEYS)
-    for where, part in dicts(model):
-        if where.split('.')[0] not in parts or 'type' not in part:
-            continue
-        is_module = where == '' or where.split('.')[-1] in (*parts, 'loss_decode') or where.split('.')[-1].isdigit()
-        if is_module and BACKBONES.get(part['type']) is None:
-            known = list(BACKBONES.module_dict)
-            raise ConfigError(
-                f"{path}{'.' if where else ''}{where}: mmseg has no '{part['type']}'{nearest(part['type'], known)}"
-            )
+def _reason(error: Exception, model: dict[str, Any]) -> str:
+    """Say in one line why mmseg could not build a model; for an unknown type, where it stands and what is like it."""
+    reason = ' '.join(str(error).split())
+    unknown = re.search(r'(\w+) is not in the \w+ registry', reason)
+    where = [path for path, part in dicts(model, 'model.segmentor') if unknown and part.get('type') == unknown[1]]
+    if not unknown or not where:
+        return f'model.segmentor cannot be built by mmseg: {reason}'
+    return f"{where[0]}: mmseg has no '{unknown[1]}'{nearest(unknown[1], MODELS.module_dict)}"

@@ -1,0 +1,89 @@
+"""Every command and every piece of Python in the README, in its order, on a little data."""
+
+import functools
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import CAMVID, Result
+
+from seglight.config.files import SHIPPED, load_config
+from seglight.data import demo
+
+README = (Path(__file__).parents[2] / 'README.md').read_text()
+SEGLIGHT = ('scripts/seglight ', 'python -m seglight ', 'seglight ')
+QUICK = [
+    '--trainer.accelerator=cpu',
+    '--trainer.limit_train_batches=1',
+    '--trainer.limit_val_batches=1',
+    '--data.num_workers=0',
+    '--data.batch_size=2',
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf'^```{language}\n(.*?)^```', README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    return [line.split(' #')[0].strip() for block in blocks('sh') for line in block.splitlines()]
+
+
+def arguments(command: str) -> list[str]:
+    """The words of a command, with fewer batches and epochs where it trains."""
+    words = shlex.split(command.removeprefix(next(start for start in SEGLIGHT if command.startswith(start))))
+    if words[0] == 'fit' and '--print_config' not in words:
+        words += QUICK
+        words += [] if 'demo.yaml' in words else ['--trainer.max_epochs=2']
+    return [str(CAMVID) if word == '../shared/camvid' else word for word in words]
+
+
+@pytest.fixture
+def readers_folder(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with `configs`, the reader's images in `my_data`, and an embedded data set of a few images."""
+    (workspace / 'configs').symlink_to(SHIPPED)
+    counts = {'train': 4, 'val': 2, 'test': 3}
+    demo.generate(workspace / 'my_data', seed=3, counts=counts, size=64)
+    monkeypatch.setattr(demo, 'generate', functools.partial(demo.generate, counts=counts, size=64))
+    yield workspace
+
+
+def test_every_command_is_known() -> None:
+    others = [command for command in commands() if not command.startswith(SEGLIGHT)]
+    assert others == ['scripts/test']  # which runs this test
+    assert commands()[0] == 'scripts/seglight fit --config demo.yaml'
+
+
+@pytest.mark.slow
+def test_the_commands_work_in_their_order(readers_folder: Path, run: Callable[..., Result]) -> None:
+    for command in commands():
+        if command.startswith(SEGLIGHT) and not ('shared/camvid' in command and not CAMVID.is_dir()):
+            try:
+                done = run(*arguments(command))
+            except SystemExit as end:  # as --print_config ends
+                assert end.code == 0
+            else:
+                assert done.status == 0, (command, done.err)
+    assert len(list(Path('work_dirs/exp1/predictions/epoch_10/masks').glob('*.png'))) == 3
+    assert len(list(Path('work_dirs/exp1/predictions/epoch_10/overlays').glob('*.jpg'))) == 3
+    assert len(list(Path('masks/masks').glob('*.png'))) == 3
+    for block in blocks('python'):
+        exec(compile(block, 'README.md', 'exec'), {})
+
+
+def test_the_config_it_shows_is_the_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / 'camvid.yaml').write_text(blocks('yaml')[0].replace('[models/', f'[{SHIPPED}/models/'))
+    text = (tmp_path / 'camvid.yaml').read_text()
+    for name in ('datasets/', 'schedules/', 'runtime.yaml'):
+        text = text.replace(f' {name}', f' {SHIPPED}/{name}')
+    (tmp_path / 'camvid.yaml').write_text(text)
+    shown, shipped = load_config(tmp_path / 'camvid.yaml').values, load_config(SHIPPED / 'camvid.yaml').values
+    assert shown['data'] == shipped['data']
+    assert shown['trainer']['max_epochs'] == shipped['trainer']['max_epochs']
+
+
+def test_the_picture_is_there() -> None:
+    for path in re.findall(r'!\[.*?\]\((.*?)\)', README):
+        assert (Path(__file__).parents[2] / path).is_file()
