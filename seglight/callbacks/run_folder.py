@@ -51,6 +51,7 @@ class RunFolder(Callback):
             trainer.logger = CSVLogger(self.folder, name='', version='')
         if trainer.is_global_zero:
             write_atomically(self.folder / 'config.yaml', self.config.encode())
+            print(f'Run        {self.folder}', flush=True)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Store the config in the checkpoint, so that nothing else is needed to use it."""

@@ -7,6 +7,7 @@ as JPEG and PNG files once, so that a run on them goes through the same decoding
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ def demo_folder() -> Path:
     folder = cache_dir() / f'demo-v{VERSION}'
     if folder.is_dir():
         return folder
+    print(f'Generating the embedded data set, once, in {folder}', file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(dir=folder.parent, prefix='.demo-'))
     try:
