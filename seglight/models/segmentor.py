@@ -82,7 +82,9 @@ class Segmentor(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Make BatchNorm synchronous where the model dict asks for it and there are several GPUs."""
-        if self.wants_sync_bn and self.trainer.world_size > 1 and self.device.type == 'cuda':
+        # The module itself moves to its device only later.
+        on_gpu = self.trainer.strategy.root_device.type == 'cuda'
+        if self.wants_sync_bn and self.trainer.world_size > 1 and on_gpu:
             self.segmentor = nn.SyncBatchNorm.convert_sync_batchnorm(self.segmentor)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -99,6 +100,20 @@ def test_validation_counts_at_the_size_of_the_masks(tmp_path: Path) -> None:
     with torch.no_grad():
         module.validation_step(data, 0)
     assert module.metrics.confusion.sum() == 4 * 32 * 32
+
+
+@pytest.mark.parametrize(
+    ('processes', 'device', 'synchronous'), [(1, 'cuda', False), (2, 'cpu', False), (2, 'cuda', True)]
+)
+def test_batch_norm_is_synchronous_on_several_gpus_only(processes: int, device: str, synchronous: bool) -> None:
+    module = Segmentor(TINY_SEGMENTOR, CLASSES)
+    plain = sum(isinstance(part, torch.nn.BatchNorm2d) for part in module.modules())
+    strategy = SimpleNamespace(root_device=torch.device(device))
+    module._trainer = SimpleNamespace(world_size=processes, strategy=strategy)
+    module.setup('fit')
+    count = sum(isinstance(part, torch.nn.SyncBatchNorm) for part in module.modules())
+    assert count == (plain if synchronous else 0)
+    assert plain > 10
 
 
 def test_without_classes_it_says_where_to_name_them() -> None:
