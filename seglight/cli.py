@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shlex
 import sys
 import traceback
@@ -18,6 +17,7 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 
 # isort: split
 import yaml
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
@@ -26,6 +26,7 @@ from seglight.callbacks import BestCheckpoint, EpochCheckpoint, EpochLines, Mask
 from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.checkpoint import find_checkpoint, read_checkpoint, stored_settings
+from seglight.config.explain import explain
 from seglight.config.files import find_config, load_config
 from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
@@ -117,7 +118,7 @@ class CommandLine(LightningCLI):
         try:
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:
-            raise ConfigError(self._explain(str(error))) from error
+            raise ConfigError(explain(str(error), self.settings, arguments)) from error
 
     def _resolve(self, arguments: Arguments, parser: LightningArgumentParser) -> None:
         """Set `settings` to what the checkpoint, the configs and the nested overrides say together."""
@@ -146,13 +147,6 @@ class CommandLine(LightningCLI):
         else:
             read_checkpoint(self.checkpoint)
 
-    def _explain(self, message: str) -> str:
-        """Turn a message of jsonargparse into one line that says where the key was written."""
-        line = ' '.join(message.split())
-        named = re.search(r'[Kk]ey "?([\w.]+)"?', line)
-        origin = self.settings.origin(tuple(named[1].split('.'))) if named else None
-        return f'{origin}: {line}' if origin else line
-
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
 
@@ -166,6 +160,14 @@ class CommandLine(LightningCLI):
             config.data.seed = config.seed_everything
 
     # Running
+
+    def instantiate_classes(self) -> None:
+        """Build data, model and trainer; what is wrong in a config is told with its file and line."""
+        try:
+            super().instantiate_classes()
+        except ConfigError as error:
+            origin = self.settings.origin(error.key)
+            raise ConfigError(f'{origin}: {error}' if origin else str(error)) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that each subcommand always has."""
@@ -183,7 +185,10 @@ class CommandLine(LightningCLI):
             kwargs['logger'] = False
         if config.trainer.enable_progress_bar is None:
             kwargs['enable_progress_bar'] = sys.stdout.isatty()
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, ImportError, ValueError) as error:
+            raise ConfigError(f'trainer: {" ".join(str(error).split())}') from error
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; weights that do not fit the model are an error of the user's.
@@ -197,6 +202,8 @@ class CommandLine(LightningCLI):
             if not self.trainer.interrupted:
                 raise
             raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
+        except MisconfigurationException as error:
+            raise ConfigError(' '.join(str(error).split())) from error
         except RuntimeError as error:
             if 'Error(s) in loading state_dict' not in str(error):
                 raise

@@ -15,7 +15,16 @@ class UserError(Exception):
 
 
 class ConfigError(UserError):
-    """A config file or a command-line argument is wrong."""
+    """A config file or a command-line argument is wrong.
+
+    Args:
+        message: one sentence.
+        key: the key whose value is wrong, for whoever knows where it was written.
+    """
+
+    def __init__(self, message: str, key: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class DataError(UserError):

@@ -36,22 +36,26 @@ def _build(spec: dict[str, Any], key: str, ignore_index: int) -> A.BasicTransfor
     for argument in arguments:
         # albumentations itself only warns of an argument it does not know, and goes on without it.
         if argument not in valid:
-            raise ConfigError(f"{key}: {name} has no argument '{argument}'{nearest(argument, valid)}")
+            message = f"{key}: {name} has no argument '{argument}'{nearest(argument, valid)}"
+            raise ConfigError(message, (*key.split('.'), argument))
     if 'fill_mask' in valid:
         arguments.setdefault('fill_mask', ignore_index)
     try:
         transform = cls(**arguments)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f'{key}: {name} cannot be built: {" ".join(str(error).split())}') from error
+        raise ConfigError(
+            f'{key}: {name} cannot be built: {" ".join(str(error).split())}', tuple(key.split('.'))
+        ) from error
     if not isinstance(transform, A.BasicTransform):
-        raise ConfigError(f'{key}: {name} is no albumentations transform')
+        raise ConfigError(f'{key}: {name} is no albumentations transform', tuple(key.split('.')))
     return transform
 
 
 def _name_and_arguments(spec: dict[str, Any], key: str) -> tuple[str, dict[str, Any]]:
     """Take either form of a transform's dict apart."""
     if not isinstance(spec, dict) or ('type' in spec) == ('class_path' in spec):
-        raise ConfigError(f"{key}: a transform is a dict with 'type' or with 'class_path', not {spec!r}")
+        message = f"{key}: a transform is a dict with 'type' or with 'class_path', not {spec!r}"
+        raise ConfigError(message, tuple(key.split('.')))
     if 'type' in spec:
         return str(spec['type']), {name: value for name, value in spec.items() if name != 'type'}
     return str(spec['class_path']), dict(spec.get('init_args') or {})
@@ -63,8 +67,9 @@ def _transform_class(name: str, key: str) -> type:
     try:
         found = getattr(importlib.import_module(module), attribute) if module else getattr(A, name, None)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{key}: there is no class '{name}': {error}") from error
+        raise ConfigError(f"{key}: there is no class '{name}': {error}", tuple(key.split('.'))) from error
     if not inspect.isclass(found):
         known = [each for each, value in vars(A).items() if inspect.isclass(value)]
-        raise ConfigError(f"{key}: albumentations has no transform '{name}'{nearest(name, known)}")
+        message = f"{key}: albumentations has no transform '{name}'{nearest(name, known)}"
+        raise ConfigError(message, tuple(key.split('.')))
     return found

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mmcv import ConfigDict
+from mmcv.runner import BaseModule
 from mmseg.models import build_segmentor
 from mmseg.models.builder import MODELS
 from mmseg.models.segmentors import BaseSegmentor
+from torch import nn
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError
@@ -36,10 +38,11 @@ def build(model: dict[str, Any], num_classes: int) -> BaseSegmentor:
     """
     model = without_sync_bn(with_num_classes(model, num_classes))
     logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
+    check_arguments(model)
     try:
         segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
     except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(_reason(error, model)) from error
+        raise _explain(error, model) from error
     segmentor.init_weights()
     return segmentor
 
@@ -77,11 +80,43 @@ def _is_head(part: dict[str, Any]) -> bool:
 
 
 def takes_argument(cls: Any, name: str) -> bool:
-    """Tell whether a class or one of its bases has an `__init__` with the argument `name`."""
-    if not inspect.isclass(cls):
-        return False
-    inits = (base.__dict__['__init__'] for base in cls.__mro__ if '__init__' in base.__dict__ and base is not object)
-    return any(name in inspect.signature(init).parameters for init in inits)
+    """Tell whether a class is known to have the argument `name`."""
+    return inspect.isclass(cls) and name in init_arguments(cls)[0]
+
+
+def init_arguments(cls: type) -> tuple[set[str], bool]:
+    """Return the arguments of a class, and whether these are all that it takes.
+
+    mmseg's classes pass `**kwargs` on to their bases, so the bases are asked in turn, down to the
+    first that takes no more.
+    """
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if base is BaseModule or base is nn.Module:
+            break  # none of these takes part in describing a model, so the rest goes elsewhere
+        if '__init__' in base.__dict__:
+            parameters = inspect.signature(base.__dict__['__init__']).parameters
+            names |= {name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
+            if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+                return names - {'self'}, True
+    return names - {'self'}, False
+
+
+def check_arguments(model: dict[str, Any]) -> None:
+    """Refuse a key in the model dict that the class named by `type` beside it does not take.
+
+    Raises:
+        ConfigError: names the key and the nearest valid one.
+    """
+    for path, part in dicts(model, 'model.segmentor'):
+        cls = MODELS.get(str(part.get('type')))
+        if not inspect.isclass(cls):
+            continue
+        names, complete = init_arguments(cls)
+        for name in part:
+            if complete and name not in names | {'type'}:
+                message = f"{path}: {part['type']} has no argument '{name}'{nearest(name, names)}"
+                raise ConfigError(message, (*path.split('.'), name))
 
 
 def wants_sync_bn(model: dict[str, Any]) -> bool:
@@ -113,11 +148,12 @@ def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
     return model
 
 
-def _reason(error: Exception, model: dict[str, Any]) -> str:
+def _explain(error: Exception, model: dict[str, Any]) -> ConfigError:
     """Say in one line why mmseg could not build a model; for an unknown type, where it stands and what is like it."""
     reason = ' '.join(str(error).split())
     unknown = re.search(r'(\w+) is not in the \w+ registry', reason)
     where = [path for path, part in dicts(model, 'model.segmentor') if unknown and part.get('type') == unknown[1]]
     if not unknown or not where:
-        return f'model.segmentor cannot be built by mmseg: {reason}'
-    return f"{where[0]}: mmseg has no '{unknown[1]}'{nearest(unknown[1], MODELS.module_dict)}"
+        return ConfigError(f'model.segmentor cannot be built by mmseg: {reason}', ('model', 'segmentor'))
+    message = f"{where[0]}: mmseg has no '{unknown[1]}'{nearest(unknown[1], MODELS.module_dict)}"
+    return ConfigError(message, (*where[0].split('.'), 'type'))

@@ -84,6 +84,11 @@ def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
     }
 
 
+@pytest.mark.parametrize('name', sorted(path.stem for path in (MMSEG_CONFIGS / '_base_' / 'models').glob('*.py')))
+def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
+    building.check_arguments(Config.fromfile(str(MMSEG_CONFIGS / '_base_' / 'models' / f'{name}.py')).model.to_dict())
+
+
 @pytest.mark.parametrize(
     ('key', 'part', 'said'),
     [
@@ -92,8 +97,17 @@ def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
             {'type': 'FCNHaed'},
             "model.segmentor.decode_head: mmseg has no 'FCNHaed'; did you mean 'FCNHead'",
         ),
+        (
+            'neck',
+            {'type': 'FPN', 'out_chanels': 3},
+            "model.segmentor.neck: FPN has no argument 'out_chanels'; did you mean",
+        ),
         ('type', 'EncoderDecodr', "model.segmentor: mmseg has no 'EncoderDecodr'; did you mean 'EncoderDecoder'"),
-        ('backbone', {'type': 'ResNetV1c', 'depht': 18}, "unexpected keyword argument 'depht'"),
+        (
+            'backbone',
+            {'type': 'ResNetV1c', 'depht': 18},
+            "model.segmentor.backbone: ResNetV1c has no argument 'depht'; did you mean 'depth'",
+        ),
     ],
 )
 def test_what_mmseg_cannot_build_is_named(key: str, part: object, said: str) -> None:

@@ -57,9 +57,34 @@ CONFIG_ERRORS = {
         ['--data.train_transforms.5.p=1', 'list of 2'],
     ),
     'a palette that does not fit': (['fit', '--config', 'tiny.yaml', '--data.palette=[[1,2,3]]'], ['palette', '11']),
+    'an unknown key of a head': (
+        ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.chanels=3'],
+        ['--model.segmentor.decode_head.chanels=3', "FCNHead has no argument 'chanels'", "did you mean 'channels'"],
+    ),
+    'an unknown argument of the optimizer': (
+        ['fit', '--config', 'tiny.yaml', '--model.optimizer.lrr', '3'],
+        ['--model.optimizer.lrr', "torch.optim.SGD has no argument 'lrr'", "did you mean 'lr'"],
+    ),
+    'an unknown argument of the schedule': (
+        ['fit', '--config', 'tiny.yaml', '--model.schedule.powr=3'],
+        ['--model.schedule.powr=3', "PolySchedule has no argument 'powr'", "did you mean 'power'"],
+    ),
+    'a value that is no choice': (
+        ['fit', '--config', 'tiny.yaml', '--trainer.precision=12'],
+        ['--trainer.precision=12', 'expected one of', "'16-mixed'", "got '12'"],
+    ),
+    'a callback that is no class path': (
+        ['fit', '--config', 'tiny.yaml', '--trainer.callbacks+=Foo'],
+        ['--trainer.callbacks+=Foo', "'Foo' is no class path"],
+    ),
+    'nothing to train': (['fit'], ['fit needs model.segmentor, data.classes', '--config']),
+    'an accelerator that is not there': (
+        ['fit', '--config', 'tiny.yaml', '--trainer.accelerator=tpu'],
+        ['trainer: '],
+    ),
     'an optimizer that does not exist': (
         ['fit', '--config', 'tiny.yaml', '--model.optimizer=torch.optim.AdamWW'],
-        ['model.optimizer', 'AdamWW'],
+        ['--model.optimizer=torch.optim.AdamWW', "did you mean 'AdamW'"],
     ),
 }
 
@@ -74,11 +99,22 @@ def test_wrong_command_line(case: str, tiny_config: Path, run: Run) -> None:
 YAML_ERRORS = {
     'an unknown key': ('trainer: {max_epoch: 3}', ['bad.yaml:2', "'trainer.max_epoch'", "did you mean 'max_epochs'"]),
     'an unknown key at the top': ('modle: {}', ['bad.yaml:2', "'modle'", "did you mean 'model'"]),
-    'a value of the wrong type': ('data:\n  batch_size: many', ['bad.yaml:3', 'batch_size', 'many']),
+    'a value of the wrong type': (
+        'data:\n  batch_size: many',
+        ["bad.yaml:3: data.batch_size: expected int, got 'many'"],
+    ),
     'a group with a single value': ('trainer: 3', ['bad.yaml:2', "'trainer'"]),
     'a class that does not exist': (
         'trainer: {callbacks: [{class_path: seglight.callbacks.EpochLine}]}',
-        ['bad.yaml:2', 'trainer.callbacks', 'EpochLine'],
+        ['bad.yaml:2: trainer.callbacks', "there is no 'EpochLine'", "did you mean 'EpochLines'"],
+    ),
+    'an unknown key of a head': (
+        'model:\n  segmentor:\n    decode_head: {chanels: 3}',
+        ['bad.yaml:4: model.segmentor.decode_head', "FCNHead has no argument 'chanels'", "'channels'"],
+    ),
+    'an unknown transform': (
+        'data:\n  train_transforms:\n    - {type: HorizontalFlip}\n    - {type: RandomCorp}',
+        ['bad.yaml:5: data.train_transforms.1', "no transform 'RandomCorp'", "'RandomCrop'"],
     ),
 }
 
