@@ -32,6 +32,7 @@ from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
 from seglight.config.settings import Settings, nearest
 from seglight.data import SegmentationDataModule
+from seglight.environment import describe
 from seglight.errors import CheckpointError, ConfigError, UserError
 from seglight.models import Segmentor
 
@@ -58,6 +59,7 @@ class CommandLine(LightningCLI):
     """LightningCLI with inherited configs, run folders, and checkpoints that bring their config."""
 
     def __init__(self, argv: Sequence[str]) -> None:
+        self.argv = list(argv)
         self.checkpoint: Path | None = None
         self.settings = Settings()
         self.run_folder: RunFolder | None = None
@@ -76,7 +78,7 @@ class CommandLine(LightningCLI):
                 'version': seglight.__version__,
                 **subparsers,
             },
-            args=list(argv),
+            args=self.argv,
         )
 
     # What each subcommand takes
@@ -91,9 +93,10 @@ class CommandLine(LightningCLI):
             )
             parser.add_lightning_class_args(EpochCheckpoint, 'checkpoint')
             parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
-        else:
-            # A checkpoint is data from outside: never unpickle it.
-            parser.set_defaults({'weights_only': True})
+        # A checkpoint is data from outside: never unpickle it.
+        parser.set_defaults({'weights_only': True})
+        if subcommand in ('validate', 'test'):
+            parser.set_defaults({'verbose': False})  # its table is printed below, with classes by name
         if subcommand == 'predict':
             parser.add_argument(
                 '--output', type=str | None, help='Folder of the masks, by default predictions/{checkpoint} in the run.'
@@ -174,8 +177,13 @@ class CommandLine(LightningCLI):
         config = self.config_init[self.subcommand]
         callbacks: list[Callback] = []
         if self.subcommand == 'fit':
-            log = config.trainer.logger is not False
-            self.run_folder = RunFolder(self.resolved_config(), config.work_dir, str(WORK_DIRS), log)
+            self.run_folder = RunFolder(
+                self.resolved_config(),
+                config.work_dir,
+                str(WORK_DIRS),
+                describe(['seglight', *self.argv]),
+                log=config.trainer.logger is not False,
+            )
             callbacks = [self.run_folder, EpochLines()]
         elif self.subcommand == 'predict':
             self.writer = MaskWriter(self.output_folder, overlays=config.overlays)
@@ -234,7 +242,7 @@ class CommandLine(LightningCLI):
         checkpoint = best.best_model_path or self._get(self.config_init, 'checkpoint').best_model_path
         lines = [metrics_table(self.trainer.callback_metrics, 'val'), f'Run        {self.run_folder.folder}']
         if best.best_model_score is not None:
-            lines.append(f'Best mIoU  {100 * best.best_model_score:.2f} %  ({Path(checkpoint).name})')
+            lines.append(f'Best {best.metric}  {100 * best.best_model_score:.2f} %  ({Path(checkpoint).name})')
         if checkpoint:
             command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
             path = shlex.quote(os.path.relpath(checkpoint))
@@ -243,11 +251,15 @@ class CommandLine(LightningCLI):
 
     def after_validate(self) -> None:
         """Show the figures."""
-        print(metrics_table(self.trainer.callback_metrics, 'val'))
+        self._show('val')
 
     def after_test(self) -> None:
         """Show the figures."""
-        print(metrics_table(self.trainer.callback_metrics, 'test'))
+        self._show('test')
+
+    def _show(self, stage: str) -> None:
+        if self.trainer.is_global_zero:
+            print(metrics_table(self.trainer.callback_metrics, stage))
 
     def after_predict(self) -> None:
         """Say where the masks lie."""

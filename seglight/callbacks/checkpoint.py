@@ -45,6 +45,7 @@ class BestCheckpoint(_EpochFromOne):
     """
 
     def __init__(self, metric: str = 'mIoU') -> None:
+        self.metric = metric
         super().__init__(
             filename=f'best_{metric}_epoch_{{epoch}}',
             auto_insert_metric_name=False,

@@ -25,11 +25,20 @@ class RunFolder(Callback):
         config: the resolved config as YAML text, written to `config.yaml` and into checkpoints.
         folder: the folder; by default the next free `{root}/exp{N}`.
         root: where numbered folders go.
+        environment: what the run was made with, written to `environment.yaml` if given.
         log: whether to log to `metrics.csv` in the folder if the trainer has no logger.
     """
 
-    def __init__(self, config: str, folder: str | None = None, root: str = 'work_dirs', log: bool = True) -> None:
+    def __init__(
+        self,
+        config: str,
+        folder: str | None = None,
+        root: str = 'work_dirs',
+        environment: str | None = None,
+        log: bool = True,
+    ) -> None:
         self.config = config
+        self.environment = environment
         self.root = Path(root)
         self.folder = Path(folder) if folder else None
         self.log = log
@@ -51,6 +60,8 @@ class RunFolder(Callback):
             trainer.logger = CSVLogger(self.folder, name='', version='')
         if trainer.is_global_zero:
             write_atomically(self.folder / 'config.yaml', self.config.encode())
+            if self.environment:
+                write_atomically(self.folder / 'environment.yaml', self.environment.encode())
             print(f'Run        {self.folder}', flush=True)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -19,12 +19,18 @@ PARTS = ('model', 'data', 'seed_everything')
 def find_checkpoint(name: str, work_dirs: Path) -> Path:
     """Return the file that `name` means: a path, or else a file below `work_dirs`.
 
+    The folder of a run means its best checkpoint, or its newest where there is no best one.
+
     Raises:
-        CheckpointError: if there is neither.
+        CheckpointError: if there is none.
     """
     for path in (Path(name), work_dirs / name):
         if path.is_file():
             return path
+        for pattern in ('best_*.ckpt', '*.ckpt'):
+            found = sorted(path.glob(pattern), key=lambda file: file.stat().st_mtime)
+            if found:
+                return found[-1]
     near = sorted(path.name for path in (work_dirs / name).parent.glob('*.ckpt'))
     there = f'; that folder holds {", ".join(near)}' if near else ''
     raise CheckpointError(f"Checkpoint '{name}' was not found, neither as a path nor in {work_dirs}{there}")

@@ -1,7 +1,9 @@
 """From images to masks, as a user types it."""
 
 import csv
+import importlib.metadata
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,11 +34,32 @@ def logged(run_folder: Path, name: str) -> list[float]:
 def test_a_run_leaves_its_config_its_figures_and_its_checkpoints(trained: Path) -> None:
     best = sorted(path.name for path in trained.glob('best_*'))
     names = {path.name for path in trained.iterdir()} - {'predictions'}
-    assert names == {'config.yaml', 'metrics.csv', 'epoch_1.ckpt', 'epoch_2.ckpt', *best}
+    assert names == {'config.yaml', 'environment.yaml', 'metrics.csv', 'epoch_1.ckpt', 'epoch_2.ckpt', *best}
     assert best in ([f'best_mIoU_epoch_{epoch}.ckpt'] for epoch in (1, 2))
     assert len(logged(trained, 'train/decode.loss_ce')) == 4
     assert len(logged(trained, 'val/mIoU')) == len(logged(trained, 'val/IoU.Battery')) == 2
     assert torch.load(trained / 'epoch_2.ckpt', weights_only=True)['config'] == (trained / 'config.yaml').read_text()
+
+
+def test_a_run_says_what_it_was_made_with(tiny_config: Path, run: Run) -> None:
+    for command in ('git init -q', 'git commit -q --allow-empty -m start'):
+        subprocess.run(['git', '-c', 'user.name=a', '-c', 'user.email=a@b', *command.split()[1:]], check=True)
+    commit = subprocess.run(['git', 'rev-parse', 'HEAD'], capture_output=True, text=True).stdout.strip()
+    assert run('fit', '--config', tiny_config, '--trainer.max_epochs', '1').status == 0
+    said = yaml.safe_load(Path('work_dirs/exp1/environment.yaml').read_text())
+    assert said['command'] == f'seglight fit --config {tiny_config} --trainer.max_epochs 1'
+    assert said['packages']['torch'] == importlib.metadata.version('torch')
+    assert said['packages']['mmcv-full'] == mmcv.__version__
+    assert said['git_commit'] == commit
+
+
+def test_training_goes_on_from_a_checkpoint(tiny_config: Path, run: Run) -> None:
+    assert run('fit', '--config', tiny_config).status == 0
+    done = run('fit', '--config', tiny_config, '--ckpt_path', 'exp1/epoch_1.ckpt')
+    assert done.status == 0, done.err
+    assert 'epoch 1/2' not in done.out
+    first, second = (weights(Path(f'work_dirs/exp{number}/epoch_2.ckpt')) for number in (1, 2))
+    assert first.keys() == second.keys()
 
 
 def test_the_end_names_the_run_its_best_figure_and_the_next_command(tiny_config: Path, run: Run) -> None:
@@ -136,6 +159,17 @@ def test_a_checkpoint_is_found_below_the_work_dir(trained: Path, run: Run, monke
     monkeypatch.chdir(trained.parents[1])
     assert run('predict', '--ckpt', 'exp1/epoch_1.ckpt').status == 0
     assert len(list((trained / 'predictions' / 'epoch_1' / 'masks').iterdir())) == 3
+
+
+def test_the_folder_of_a_run_means_its_best_checkpoint(
+    trained: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained.parents[1])
+    figures = run('validate', '--ckpt', 'exp1').out.splitlines()
+    best = 100 * max(logged(trained, 'val/mIoU'))
+    assert float(next(line.split()[1] for line in figures if line.split()[0] == 'mIoU')) == pytest.approx(
+        best, abs=0.006
+    )
 
 
 def test_the_checkpoint_is_the_base_and_the_command_line_wins(
