@@ -27,7 +27,12 @@ class EpochLines(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch's line; Lightning has validated before it calls this."""
-        pl_module.print(self._line(trainer, time.monotonic() - self._start), flush=True)
+        line = self._line(trainer, time.monotonic() - self._start)
+        bar = trainer.progress_bar_callback
+        if bar is not None:
+            bar.print(line)  # above the bar; a trainer without one has None here
+        elif trainer.is_global_zero:
+            print(line, flush=True)
 
     def _line(self, trainer: Trainer, seconds: float) -> str:
         """Return the line of the epoch that ends."""

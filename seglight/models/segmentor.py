@@ -96,7 +96,8 @@ class Segmentor(LightningModule):
         items = {name: _mean(value) for name, value in losses.items()}
         loss = torch.stack([value for name, value in items.items() if 'loss' in name]).sum()
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
-        self.log_dict({**logged, 'train/loss': loss.detach()}, batch_size=len(meta))
+        self.log_dict(logged, batch_size=len(meta))
+        self.log('train/loss', loss.detach(), prog_bar=True, batch_size=len(meta))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
