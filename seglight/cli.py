@@ -25,8 +25,8 @@ import seglight
 from seglight.callbacks import BestCheckpoint, EpochCheckpoint, EpochLines, MaskWriter, RunFolder
 from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, read_arguments
-from seglight.config.checkpoint import find_checkpoint, read_checkpoint, stored_settings
-from seglight.config.explain import explain
+from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings
+from seglight.config.explain import explain, written
 from seglight.config.files import find_config, load_config
 from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
@@ -37,6 +37,9 @@ from seglight.errors import CheckpointError, ConfigError, UserError
 from seglight.models import Segmentor
 
 WORK_DIRS = Path('work_dirs')
+
+#: What the model takes from the data, so that it is said once.
+FROM_DATA = ('classes', 'palette', 'ignore_index')
 
 #: Subcommands that start from a checkpoint and the config in it.
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
@@ -62,6 +65,7 @@ class CommandLine(LightningCLI):
         self.argv = list(argv)
         self.checkpoint: Path | None = None
         self.settings = Settings()
+        self.arguments = Arguments()
         self.run_folder: RunFolder | None = None
         self.writer: MaskWriter | None = None
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
@@ -109,7 +113,7 @@ class CommandLine(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Resolve configs, checkpoint and overrides, and give jsonargparse the result to check."""
-        arguments = read_arguments(args)
+        arguments = self.arguments = read_arguments(args)
         subcommand = arguments.subcommand
         if subcommand in self._subcommand_parsers:
             self._resolve(arguments, self._subcommand_parsers[subcommand])
@@ -130,6 +134,9 @@ class CommandLine(LightningCLI):
         for name in arguments.configs:
             self.settings = self.settings.merged_with(load_config(find_config(name)))
         types = argument_types(parser)
+        # A run's config says things that only `fit` takes; other commands may be given the same file.
+        everywhere = {key[0] for other in self._subcommand_parsers.values() for key in argument_types(other)}
+        self.settings = self.settings.without(everywhere - {key[0] for key in types})
         overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
         self.settings = apply_overrides(self.settings, overrides)
         options = frozenset(option for action in parser._actions for option in action.option_strings)
@@ -137,28 +144,34 @@ class CommandLine(LightningCLI):
         check_keys(self.settings, frozenset(types))
 
     def _use_checkpoint(self, arguments: Arguments) -> None:
-        """Find the checkpoint; but for `fit`, the config in it is what all else is laid upon."""
+        """Find the checkpoint; the config in it is what all else is laid upon."""
         name = arguments.value('--ckpt_path')
+        training = arguments.subcommand not in FROM_CHECKPOINT
         if name is None:
-            if arguments.subcommand in FROM_CHECKPOINT:
-                raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt exp1/epoch_2.ckpt')
-            return
+            if training:
+                return
+            typed = next((word for flag, word in arguments.flags[1:] if not flag), None) or 'exp1/epoch_2.ckpt'
+            raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
         self.checkpoint = find_checkpoint(name, WORK_DIRS)
         arguments.replace('--ckpt_path', str(self.checkpoint))
-        if arguments.subcommand in FROM_CHECKPOINT:
-            self.settings = stored_settings(self.checkpoint, required=not arguments.configs)
+        given = bool(arguments.configs)
+        if training and given:
+            read_checkpoint(self.checkpoint)  # goes on with the weights alone; its config may be another
         else:
-            read_checkpoint(self.checkpoint)
+            parts = None if training else PARTS
+            self.settings = stored_settings(self.checkpoint, parts, required=not given)
 
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
 
     def before_instantiate_classes(self) -> None:
-        """Let the model know the classes of the data, and the data the seed, where they are not given."""
+        """Let the model know the classes of the data, and the data the seed."""
         config = self.config[self.config.subcommand]
-        for name in ('classes', 'palette'):
-            if config.model[name] is None:
-                config.model[name] = config.data[name]
+        for name in FROM_DATA:
+            if config.model[name] not in (None, config.data[name]):
+                message = f'model.{name} and data.{name} differ; give the latter alone'
+                raise ConfigError(message, ('model', name))
+            config.model[name] = config.data[name]
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
 
@@ -169,14 +182,16 @@ class CommandLine(LightningCLI):
         try:
             super().instantiate_classes()
         except ConfigError as error:
-            origin = self.settings.origin(error.key)
-            raise ConfigError(f'{origin}: {error}' if origin else str(error)) from error
+            origin = f'{written(".".join(error.key), self.settings, self.arguments)}: ' if error.key else ''
+            raise ConfigError(f'{origin}{error}') from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that each subcommand always has."""
         config = self.config_init[self.subcommand]
         callbacks: list[Callback] = []
-        if self.subcommand == 'fit':
+        if config.trainer.enable_checkpointing is False:
+            self._parser('fit').callback_keys.clear()
+        if self.subcommand == 'fit' and not config.trainer.fast_dev_run:  # which leaves no traces
             self.run_folder = RunFolder(
                 self.resolved_config(),
                 config.work_dir,
@@ -195,8 +210,17 @@ class CommandLine(LightningCLI):
             kwargs['enable_progress_bar'] = sys.stdout.isatty()
         try:
             return super().instantiate_trainer(**kwargs)
-        except (MisconfigurationException, ImportError, ValueError) as error:
+        except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
             raise ConfigError(f'trainer: {" ".join(str(error).split())}') from error
+
+    def before_fit(self) -> None:
+        """Refuse to go on from a checkpoint that is at its end already."""
+        done = read_checkpoint(self.checkpoint).get('epoch', -1) + 1 if self.checkpoint else 0
+        epochs = self.trainer.max_epochs
+        if self.checkpoint and epochs is not None and 0 <= epochs <= done:
+            raise ConfigError(
+                f'{self.checkpoint} is at epoch {done} of {epochs} already; raise --trainer.max_epochs to go on'
+            )
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; weights that do not fit the model are an error of the user's.
@@ -222,7 +246,9 @@ class CommandLine(LightningCLI):
     def resolved_config(self) -> str:
         """Return the whole config as YAML that `--config` takes again, in a run folder of its own."""
         config = self.config[self.subcommand].clone()
-        config.work_dir = None
+        config.work_dir = config.ckpt_path = None
+        for name in FROM_DATA:  # said once, so that changing it once is enough
+            config.model[name] = None
         text: str = self._parser(self.subcommand).dump(config, skip_none=False, skip_link_targets=False)
         return text
 
@@ -230,9 +256,8 @@ class CommandLine(LightningCLI):
     def output_folder(self) -> Path:
         """The folder that predictions are written to."""
         output = self._get(self.config, 'output')
-        if output or self.checkpoint is None:
-            return Path(output)
-        return self.checkpoint.parent / 'predictions' / self.checkpoint.stem
+        checkpoint = Path(self._get(self.config, 'ckpt_path'))
+        return Path(output) if output else checkpoint.parent / 'predictions' / checkpoint.stem
 
     def after_fit(self) -> None:
         """Say where the run lies, how good it is, and what to type next."""
@@ -264,7 +289,8 @@ class CommandLine(LightningCLI):
     def after_predict(self) -> None:
         """Say where the masks lie."""
         if self.writer and self.trainer.is_global_zero:
-            print(f'{self.writer.written} masks in {self.writer.folder / "masks"}')
+            count = self.writer.written
+            print(f'{count} mask{"s" * (count != 1)} in {self.writer.folder / "masks"}')
 
 
 def _quieten() -> None:
@@ -276,6 +302,7 @@ def _quieten() -> None:
         'Checkpoint directory .* exists and is not empty',  # config.yaml is in it
         'Experiment logs directory .* exists and is not empty',
         'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
+        'The number of training batches .* is smaller than the logging interval',
         '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
     ):
         warnings.filterwarnings('ignore', message=message)

@@ -1,7 +1,7 @@
 """Every patch that lets mmcv-full 1.7 and mmsegmentation 0.30 run on today's packages.
 
 Import this module before torchvision, mmcv, mmseg, torchmetrics or pytorch_lightning; nothing else
-in the project patches anything. Each patch names the version it is for and the symptom without it,
+in the project patches them. Each patch names the version it is for and the symptom without it,
 and has a test that fails without it.
 """
 

@@ -83,10 +83,13 @@ class RunFolder(Callback):
 
     def _claim(self) -> None:
         """Make the folder; one that was asked for must be new or empty."""
-        if self.folder is None:
-            self.folder = claim_run_folder(self.root)
-        elif self.folder.is_dir() and any(self.folder.iterdir()):
-            raise ConfigError(f'--work-dir {self.folder} is not empty; choose another folder or remove what it holds')
-        else:
+        try:
+            if self.folder is None:
+                self.folder = claim_run_folder(self.root)
             self.folder.mkdir(parents=True, exist_ok=True)
+            used = any(self.folder.iterdir())
+        except OSError as error:
+            raise ConfigError(f'The run folder {self.folder or self.root} cannot be made: {error.strerror}') from error
+        if used:
+            raise ConfigError(f'--work-dir {self.folder} is not empty; choose another folder or remove what it holds')
         self._made = True

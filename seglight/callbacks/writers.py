@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from seglight.data.images import read_image
+from seglight.errors import ConfigError
 from seglight.files import write_atomically
 from seglight.palette import default_palette, encode_mask, overlay
 
@@ -34,6 +35,17 @@ class MaskWriter(BasePredictionWriter):
         self.palette = palette
         self.overlays = overlays
         self.written = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make the folder, before anything is predicted.
+
+        Raises:
+            ConfigError: if it cannot be made.
+        """
+        try:
+            (self.folder / 'masks').mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f'The folder {self.folder} for masks cannot be made: {error.strerror}') from error
 
     def write_on_batch_end(
         self,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from seglight.config.files import parse_yaml
-from seglight.config.settings import Settings
+from seglight.config.settings import Settings, dicts
 from seglight.errors import CheckpointError
 
 #: The entry of a checkpoint that holds the resolved config of its run, as YAML text.
@@ -14,6 +17,21 @@ CONFIG_ENTRY = 'config'
 
 #: The parts of that config that another command starts from.
 PARTS = ('model', 'data', 'seed_everything')
+
+
+def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the model dict without the addresses of pretrained weights.
+
+    A checkpoint holds all weights, so nothing may be fetched to build the model that takes them.
+    """
+    model = copy.deepcopy(model)
+    for _, part in dicts(model):
+        if part.get('pretrained') is not None:
+            part['pretrained'] = None
+        init = part.get('init_cfg')
+        if isinstance(init, dict) and init.get('type') == 'Pretrained':
+            part['init_cfg'] = None
+    return model
 
 
 def find_checkpoint(name: str, work_dirs: Path) -> Path:
@@ -44,18 +62,28 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     import torch  # late: `--help` and config errors do not need it
 
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f'{path} is not a checkpoint: it is truncated, or no file that torch.save wrote')
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except Exception as error:  # torch raises many kinds for a file that is not one of its own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f'{path} is not a checkpoint that can be loaded safely: {reason}') from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f'{path} is not a checkpoint of seglight: loading it would run code, which is never done'
+        ) from error
+    except (RuntimeError, ValueError, EOFError, OSError) as error:
+        raise CheckpointError(f'{path} is not a checkpoint that can be read: it is truncated or damaged') from error
     if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
         raise CheckpointError(f'{path} is not a checkpoint of seglight: it has no state_dict')
     return checkpoint
 
 
-def stored_settings(path: Path, required: bool = True) -> Settings:
-    """Return the model and data settings that a checkpoint was trained with.
+def stored_settings(path: Path, parts: tuple[str, ...] | None = PARTS, required: bool = True) -> Settings:
+    """Return the settings that a checkpoint was trained with, without addresses of pretrained weights.
+
+    Args:
+        path: the checkpoint.
+        parts: the groups to return, None for all.
+        required: whether a checkpoint without settings is an error.
 
     Raises:
         CheckpointError: if the checkpoint stores none and they are required.
@@ -66,5 +94,6 @@ def stored_settings(path: Path, required: bool = True) -> Settings:
     if not isinstance(text, str):
         raise CheckpointError(f'{path} stores no config; give the one it was trained with as --config')
     stored = parse_yaml(text, str(path))
-    values = {name: stored.values[name] for name in PARTS if name in stored.values}
+    values = {name: value for name, value in stored.values.items() if parts is None or name in parts}
+    values['model'] = without_pretrained(values.get('model') or {})
     return Settings(values, {key: origin for key, origin in stored.origins.items() if key[0] in values})

@@ -13,50 +13,66 @@ from seglight.config.settings import Settings, nearest
 def explain(message: str, settings: Settings, arguments: Arguments) -> str:
     """Return the essence of a message of jsonargparse behind the flag, or the file and line, that it is about."""
     text = ' '.join(message.split())
+    named = re.search(r'[Kk]ey "([\w.]+)"', text)
     missing = re.search(r'the following arguments are required: (.*)', text)
-    if missing:
+    if missing and not named:
         keys = missing[1].replace(f'{arguments.subcommand}.', '')
         return f'{arguments.subcommand} needs {keys}; name a config that says them, such as --config demo.yaml'
-    named = re.search(r'[Kk]ey "([\w.]+)"', text)
     if not named:
         return text
     key = named[1].removeprefix(f'{arguments.subcommand}.')
-    return f'{_written(key, settings, arguments)}: {key}: {_essence(text)}'
+    return f'{written(key, settings, arguments)}: {key}: {_essence(message)}'
 
 
-def _written(key: str, settings: Settings, arguments: Arguments) -> str:
-    """Return the last flag that is about a key, else the file and line where it stands."""
+def written(key: str, settings: Settings, arguments: Arguments) -> str:
+    """Return the last flag that is about a dotted key, else the file and line where it stands."""
     flags = arguments.flags
     for index in range(len(flags) - 1, -1, -1):
         name, value = flags[index]
-        if name.removeprefix('--').removesuffix('+').startswith(key):
+        flag = name.removeprefix('--').removesuffix('+')
+        if flag == key or flag.startswith(f'{key}.') or (name and key.startswith(f'{flag}.')):
             following = flags[index + 1][1] if index + 1 < len(flags) and not flags[index + 1][0] else None
             return join_flag(name, value) if value is not None or following is None else f'{name} {following}'
     return str(settings.origin(tuple(key.split('.'))) or 'the config')
 
 
-def _essence(text: str) -> str:
+def _essence(message: str) -> str:
     """Return the part of a message that says what is wrong, with the nearest valid name."""
+    text = ' '.join(message.split())
+    cls = next(iter(re.findall(r"class_path[ =]'([\w.]+)'", text)), None)
     refused = re.search(r"Option '(\w+)' is not accepted", text)
     if refused:
-        cls = re.search(r"class_path[ =]'([\w.]+)'", text)
-        return (
-            f"{cls[1] if cls else 'it'} has no argument '{refused[1]}'{_nearest_argument(refused[1], cls and cls[1])}"
-        )
+        return f"{cls or 'it'} has no argument '{refused[1]}'{_nearest_argument(refused[1], cls)}"
+    lacking = re.search(r'the following arguments are required: ([\w, .]+?)(?: - |$)', text)
+    if lacking:
+        return f'{cls or "it"} needs {lacking[1]}'
     absent = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", text)
     if absent:
         return f"there is no '{absent[2]}' in {absent[1]}{nearest(absent[2], dir(sys.modules.get(absent[1])))}"
     path = re.search(r'Expected a dot import path string: (\S+)', text)
     if path:
         return f"'{path[1]}' is no class path, such as package.module.Class"
-    given = re.search(r'(?:Got value|Given value): (.*)$', text)
-    choices = re.findall(r'Literal\[([^]]*)\]', text.split('Errors:')[0])
-    if choices and given:
-        return f"expected one of {', '.join(choices)}, got '{given[1]}'"
-    kind = re.search(r"Expected a <class '(\w+)'>", text)
-    if kind and given and 'Union' not in text:
-        return f"expected {kind[1]}, got '{given[1]}'"
-    return re.sub(r'^.*?[Kk]ey "[\w.]+": ?', '', text)
+    return _mismatch(message.splitlines()) or re.sub(r'^.*?[Kk]ey "[\w.]+": ?', '', text)
+
+
+def _mismatch(lines: list[str]) -> str | None:
+    """Return what type was expected and what was given, of the innermost value that a message is about."""
+    end = next((index for index, line in enumerate(lines) if re.search('Given value: |Got value: ', line)), None)
+    if end is None:
+        return None
+    value = re.split('Given value: |Got value: ', lines[end])[1]
+    value = re.sub(r"^NestedArg\(key='\w+', val='(.*)'\)$", r'\1', value)
+    inner = [key for line in lines[: end + 1] for key in re.findall(r'Parser key "([\w.]+)"', line)][1:]
+    unions = [line for line in lines[:end] if 'Subtypes: ' in line]
+    wanted = unions[-1].split('Subtypes: ')[1][1:-1] if unions else lines[end].split('Got value')[0]
+    return f"{''.join(f'{key}: ' for key in inner)}expected {_readable(wanted)}, got '{value}'"
+
+
+def _readable(types: str) -> str:
+    """Return a list of Python types as a person would write it."""
+    short = re.sub(r"<class '([\w.]+)'>", r'\1', types.replace('Expected a ', ''))
+    short = re.sub(r'\b(?:\w+\.)+(\w+)', r'\1', short).strip(' .')
+    return re.sub(r'Literal\[([^]]*)\]', r'one of \1', short).replace('NoneType', 'null')
 
 
 def _nearest_argument(name: str, class_path: str | None) -> str:

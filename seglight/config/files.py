@@ -45,7 +45,8 @@ def load_config(path: Path, inside: tuple[Path, ...] = ()) -> Settings:
     """Read a config with all that its `_base_` names: bases from left to right, then its own keys.
 
     Args:
-        path: the file; `_base_` in it is a path or a list of paths relative to its folder.
+        path: the file; `_base_` in it is a path or a list of paths, relative to its folder or else to
+            the shipped `configs/`, so that a copy of a shipped config works anywhere.
         inside: the files that are being read and led here, to detect a cycle.
 
     Raises:
@@ -62,9 +63,10 @@ def load_config(path: Path, inside: tuple[Path, ...] = ()) -> Settings:
         raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} is a path or a list of paths, not {bases!r}')
     resolved = Settings()
     for base in bases:
-        file = path.parent / base
-        if not file.is_file():
-            raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} names {base}, but there is no file {file}')
+        file = next((folder / base for folder in (path.parent, SHIPPED) if (folder / base).is_file()), None)
+        if file is None:
+            where = f'neither in {path.parent} nor in {SHIPPED}'
+            raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} names {base}, which is no file, {where}')
         resolved = resolved.merged_with(load_config(file, (*inside, here)))
     return resolved.merged_with(own)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from seglight.config.arguments import Arguments, join_flag
 from seglight.config.files import parse_yaml
-from seglight.config.settings import Key, Origin, Settings, nearest
+from seglight.config.settings import Key, Origin, Settings, merge, nearest
 from seglight.errors import ConfigError
 
 
@@ -51,7 +52,9 @@ def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override
 
 
 def apply_overrides(settings: Settings, overrides: list[Override]) -> Settings:
-    """Return `settings` with each override set, in order; a number in a key is a list's index.
+    """Return `settings` with each override laid on, in order, by the rule of `merge`.
+
+    A number in a key is a list's index.
 
     Raises:
         ConfigError: if a key leads through something that is no dict, or past the end of a list.
@@ -78,7 +81,7 @@ def _set(node: Any, override: Override) -> None:
         elif not last and node.get(name) is None:
             node[name] = {}
         if last:
-            node[place] = override.value
+            node[place] = merge(node[place] if isinstance(node, list) else node.get(place), override.value)
         node = node[place]
 
 
@@ -93,12 +96,13 @@ def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[
     Raises:
         ConfigError: names the flag as typed and the nearest valid one.
     """
+    groups = {tuple(option.removeprefix('--').split('.')) for option in options}
     for name, value in arguments.flags:
         flag = name.removesuffix('+')
         key = tuple(flag.removeprefix('--').split('.'))
         below = any(key[:end] in known for end in range(1, len(key)))
         if flag and flag not in options and not below:
-            raise ConfigError(f"unknown option '{join_flag(name, value)}'{nearest(flag, options)}")
+            raise ConfigError(f"unknown option '{join_flag(name, value)}'{_nearest_part(key, groups)}")
 
 
 def check_keys(settings: Settings, known: frozenset[Key]) -> None:
@@ -115,9 +119,15 @@ def check_keys(settings: Settings, known: frozenset[Key]) -> None:
     for key in settings.keys(known):
         if key in known:
             continue
-        wrong = next((key[:end] for end in range(1, len(key) + 1) if key[:end] not in groups), None)
-        if wrong is None:  # a group that was given a single value
-            raise ConfigError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' is a group of keys")
-        siblings = {other[len(wrong) - 1] for other in groups if len(other) == len(wrong) and other[:-1] == wrong[:-1]}
+        if key in groups:  # one that was given a single value
+            raise ConfigError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' is a group of keys, no value")
+        wrong = next(key[:end] for end in range(1, len(key) + 1) if key[:end] not in groups)
         origin = settings.origin(wrong) or 'the config'
-        raise ConfigError(f"{origin}: unknown key '{'.'.join(wrong)}'{nearest(wrong[-1], siblings)}")
+        raise ConfigError(f"{origin}: unknown key '{'.'.join(wrong)}'{_nearest_part(wrong, known)}")
+
+
+def _nearest_part(key: Key, known: Iterable[Key]) -> str:
+    """Return the hint for the first part of a key that is unknown: its sibling that is most alike."""
+    groups = {other[:end] for other in known for end in range(1, len(other) + 1)}
+    wrong = next((key[:end] for end in range(1, len(key) + 1) if key[:end] not in groups), key)
+    return nearest(wrong[-1], {other[-1] for other in groups if other[:-1] == wrong[:-1]})

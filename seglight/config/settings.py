@@ -34,6 +34,11 @@ class Settings:
         """Return these settings with `over` on top, by the rule of `merge`."""
         return Settings(merge(self.values, over.values), {**self.origins, **over.origins})
 
+    def without(self, names: set[str]) -> Settings:
+        """Return these settings without some of the keys at the top."""
+        values = {name: value for name, value in self.values.items() if name not in names}
+        return Settings(values, {key: origin for key, origin in self.origins.items() if key[0] in values})
+
     def origin(self, key: Key) -> Origin | None:
         """Return where `key`, or else the nearest key that holds it, was written."""
         for end in range(len(key), 0, -1):
@@ -75,6 +80,17 @@ def merge(base: Any, over: Any) -> Any:
     for name, value in over.items():
         merged[name] = merge(base.get(name), value)
     return merged
+
+
+def dicts(value: Any, path: str = '') -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every dict in a nested value with its dotted path, outermost first."""
+    if isinstance(value, dict):
+        yield path, value
+        for name, inner in value.items():
+            yield from dicts(inner, f'{path}.{name}' if path else str(name))
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            yield from dicts(inner, f'{path}.{index}')
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from torch.utils.data import DataLoader
 from seglight.data.batch import Item, collate
 from seglight.data.dataset import EpochSampler, SegmentationDataset, size_mismatch
 from seglight.data.demo import demo_folder
-from seglight.data.folders import Sample, find_images, find_pairs
+from seglight.data.folders import find_images, find_pairs
 from seglight.data.images import image_size
 from seglight.data.transforms import build_pipeline
 from seglight.errors import ConfigError, DataError
 
 Transforms = list[dict[str, Any]]
+
+CHECKED_MASKS = 1000  #: masks of a split that are decoded before training
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -65,7 +67,16 @@ class SegmentationDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if palette is not None and len(palette) != len(classes):
-            raise ConfigError(f'data.palette has {len(palette)} colours for the {len(classes)} names in data.classes')
+            message = f'data.palette has {len(palette)} colours for the {len(classes)} names in data.classes'
+            raise ConfigError(f'{message}; give one for each, or null to have them generated', ('data', 'palette'))
+        for name, value, least, most in (
+            ('batch_size', batch_size, 1, None),
+            ('num_workers', num_workers, 0, None),
+            ('ignore_index', ignore_index, 0, 255),
+        ):
+            if value is not None and (value < least or (most is not None and value > most)):
+                bound = f'at least {least}' if most is None else f'{least} to {most}'
+                raise ConfigError(f'data.{name} is {bound}, not {value}', ('data', name))
         self.classes = classes
         self.palette = palette
         self.root = root
@@ -102,12 +113,12 @@ class SegmentationDataModule(LightningDataModule):
                 samples = find_images(images)
             else:
                 samples = find_pairs(images, root / self.ann_dir / self.folders[name])
-                check_sizes(samples)
             training = name == 'train'
             transforms = self._train_transforms if training else self._val_transforms
             self.datasets[name] = SegmentationDataset(
                 samples, transforms, self.classes, training, self.seed, self.ignore_index
             )
+            check_files(self.datasets[name])
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Return the loader of shuffled and augmented training batches; an incomplete last one is dropped."""
@@ -150,23 +161,35 @@ class SegmentationDataModule(LightningDataModule):
         )
 
 
-def check_sizes(samples: Sequence[Sample]) -> None:
-    """Compare the sizes in the headers of images and masks; nothing is decoded.
+def check_files(dataset: SegmentationDataset) -> None:
+    """Compare the sizes in the headers of all images and masks, and the labels of some masks with the classes.
+
+    At most `CHECKED_MASKS` masks, spread over the data set, are decoded, so that a fault that they
+    all share shows before the first step; the others are checked when they are loaded.
 
     Raises:
-        DataError: names the first mask whose size differs from its image's, or an unreadable file.
+        DataError: names the first file that is unreadable or does not fit.
     """
+    samples = [sample for sample in dataset.samples if sample.mask is not None]
     for sample in samples:
         if sample.mask is not None:
             image, mask = image_size(sample.image), image_size(sample.mask)
             if image != mask:
                 raise DataError(size_mismatch(sample, image, mask))
+    step = -(-len(samples) // CHECKED_MASKS) or 1
+    with ThreadPoolExecutor(_cores()) as pool:
+        for _ in pool.map(dataset.read_labels, samples[::step]):
+            pass
 
 
 def _default_workers() -> int:
     """Return one less than the cores this process may use, between 1 and 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return max(1, min(8, cores - 1))
+    return max(1, min(8, _cores() - 1))
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _use_one_thread(_worker: int) -> None:

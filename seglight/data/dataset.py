@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import albumentations as A
 import numpy as np
@@ -69,13 +70,20 @@ class SegmentationDataset(Dataset[Item]):
         """
         sample = self.samples[index]
         image = read_image(sample.image)
-        mask = self._read_mask(sample, image)
+        mask = None if sample.mask is None else self.read_labels(sample)
+        if mask is not None and mask.shape != image.shape[:2]:
+            raise DataError(size_mismatch(sample, (image.shape[0], image.shape[1]), (mask.shape[0], mask.shape[1])))
         original_size = (image.shape[0], image.shape[1])
         self._reseed(index)
-        if mask is not None and self.training:
-            image, mask = self.transforms(image=image, mask=mask).values()
-        else:
-            image = self.transforms(image=image)['image']
+        try:
+            if mask is not None and self.training:
+                transformed = self.transforms(image=image, mask=mask)
+                image, mask = transformed['image'], transformed['mask']
+            else:
+                image = self.transforms(image=image)['image']
+        except Exception as error:  # whatever a transform, also one of the user's own, finds wrong
+            reason = ' '.join(str(error).split())
+            raise DataError(f'The transforms of the config fail on the image {sample.image}: {reason}') from error
         return {
             'image': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
             'mask': None if mask is None else torch.from_numpy(np.array(mask)),
@@ -97,13 +105,13 @@ class SegmentationDataset(Dataset[Item]):
         generator = np.random.default_rng(entropy)
         self.transforms.set_random_state(generator, random.Random(int(entropy.generate_state(1)[0])))
 
-    def _read_mask(self, sample: Sample, image: UInt8Array) -> UInt8Array | None:
-        """Read and check the mask of an image, None where the sample has none."""
-        if sample.mask is None:
-            return None
-        mask = read_mask(sample.mask)
-        if mask.shape != image.shape[:2]:
-            raise DataError(size_mismatch(sample, (image.shape[0], image.shape[1]), (mask.shape[0], mask.shape[1])))
+    def read_labels(self, sample: Sample) -> UInt8Array:
+        """Read the mask of a sample that has one, uint8 `[H, W]`.
+
+        Raises:
+            DataError: if the file is unreadable or a label is outside the classes.
+        """
+        mask = read_mask(Path(str(sample.mask)))
         unknown = self._unknown[mask]
         if unknown.any():
             labels = ', '.join(str(label) for label in np.unique(mask[unknown])[:5])

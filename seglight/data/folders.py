@@ -28,7 +28,7 @@ def find_images(folder: Path) -> list[Sample]:
     """
     if not folder.is_dir():
         raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir to where yours is')
-    images = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    images = sorted(path for path in folder.rglob('*') if _is_image(path))
     if not images:
         raise DataError(f'The folder {folder} holds no image ({", ".join(sorted(IMAGE_SUFFIXES))})')
     samples = {path.relative_to(folder).with_suffix('').as_posix(): path for path in images}
@@ -36,6 +36,11 @@ def find_images(folder: Path) -> list[Sample]:
         twin = next(path for path in images if path not in samples.values())
         raise DataError(f'{twin} has the name of another image beside it; masks could not be told apart, rename one')
     return [Sample(path, name) for name, path in samples.items()]
+
+
+def _is_image(path: Path) -> bool:
+    """Tell whether a path is an image by its suffix; hidden files, such as macOS's `._a.jpg`, are none."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.') and path.is_file()
 
 
 def find_pairs(img_dir: Path, ann_dir: Path, mask_suffix: str = '.png') -> list[Sample]:
@@ -52,7 +57,7 @@ def find_pairs(img_dir: Path, ann_dir: Path, mask_suffix: str = '.png') -> list[
     if missing:
         raise DataError(
             f'{missing[0].image} has no mask: {missing[0].mask} does not exist{_and_more(missing)}; '
-            'add the mask or remove the image'
+            f'add the mask as a {mask_suffix} file or remove the image'
         )
     return samples
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import albumentations as A
+from pydantic import ValidationError
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError
@@ -43,12 +44,18 @@ def _build(spec: dict[str, Any], key: str, ignore_index: int) -> A.BasicTransfor
     try:
         transform = cls(**arguments)
     except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f'{key}: {name} cannot be built: {" ".join(str(error).split())}', tuple(key.split('.'))
-        ) from error
+        raise ConfigError(f'{key}: {name} cannot be built: {_reason(error)}', tuple(key.split('.'))) from error
     if not isinstance(transform, A.BasicTransform):
         raise ConfigError(f'{key}: {name} is no albumentations transform', tuple(key.split('.')))
     return transform
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong with an argument, in one line; albumentations checks with pydantic."""
+    cause = error.__cause__ or error  # albumentations repeats it as a ValueError
+    if isinstance(cause, ValidationError):
+        return '; '.join(f'{".".join(map(str, each["loc"]))}: {each["msg"]}' for each in cause.errors())
+    return ' '.join(str(error).split())
 
 
 def _name_and_arguments(spec: dict[str, Any], key: str) -> tuple[str, dict[str, Any]]:

@@ -6,7 +6,6 @@ import copy
 import inspect
 import logging
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from mmcv import ConfigDict
@@ -16,19 +15,20 @@ from mmseg.models.builder import MODELS
 from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
-from seglight.config.settings import nearest
+from seglight.config.settings import dicts, nearest
 from seglight.errors import ConfigError
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')
 
 
-def build(model: dict[str, Any], num_classes: int) -> BaseSegmentor:
+def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> BaseSegmentor:
     """Build an mmseg segmentor and initialise its weights as the model dict says.
 
     Args:
         model: an mmseg model dict (`type`, `backbone`, `decode_head`, ...); it is not changed.
         num_classes: set in every head, whatever the dict says.
+        ignore_index: label without a loss, set in every head and loss that knows of it.
 
     Returns:
         The segmentor with BatchNorm in place of SyncBN (see `wants_sync_bn`).
@@ -36,30 +36,21 @@ def build(model: dict[str, Any], num_classes: int) -> BaseSegmentor:
     Raises:
         ConfigError: if mmseg cannot build it; names the part and the nearest known type.
     """
-    model = without_sync_bn(with_num_classes(model, num_classes))
+    model = without_sync_bn(with_classes(model, num_classes, ignore_index))
     logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
     check_arguments(model)
+    check_class_weights(model, num_classes)
+    check_test_cfg(model.get('test_cfg') or {})
     try:
         segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        segmentor.init_weights()
+    except (KeyError, TypeError, ValueError, AssertionError, OSError) as error:
         raise _explain(error, model) from error
-    segmentor.init_weights()
     return segmentor
 
 
-def dicts(value: Any, path: str = '') -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every dict in a nested value with its dotted path, outermost first."""
-    if isinstance(value, dict):
-        yield path, value
-        for name, inner in value.items():
-            yield from dicts(inner, f'{path}.{name}' if path else str(name))
-    elif isinstance(value, (list, tuple)):
-        for index, inner in enumerate(value):
-            yield from dicts(inner, f'{path}.{index}')
-
-
-def with_num_classes(model: dict[str, Any], num_classes: int) -> dict[str, Any]:
-    """Return the model dict with `num_classes` in every head, nested and cascaded ones too.
+def with_classes(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> dict[str, Any]:
+    """Return the model dict with `num_classes` in every head, nested and cascaded ones too, and `ignore_index`.
 
     A head is recognised by its type, so that one that leaves `num_classes` to its default (150 in
     K-Net's) gets it as well. A head that is made of heads, as K-Net's, has no number of its own.
@@ -71,6 +62,9 @@ def with_num_classes(model: dict[str, Any], num_classes: int) -> dict[str, Any]:
             made_of_heads = any(inner in heads for _, inner in dicts(list(head.values())))
             if 'num_classes' in head or not made_of_heads:
                 head['num_classes'] = num_classes
+                for _, part in dicts(head):
+                    if takes_argument(MODELS.get(str(part.get('type'))), 'ignore_index'):
+                        part['ignore_index'] = ignore_index
     return model
 
 
@@ -119,6 +113,37 @@ def check_arguments(model: dict[str, Any]) -> None:
                 raise ConfigError(message, (*path.split('.'), name))
 
 
+def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
+    """Refuse a `class_weight` that is a list of another length than the classes.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for path, part in dicts(model, 'model.segmentor'):
+        weights = part.get('class_weight')
+        if isinstance(weights, (list, tuple)) and len(weights) != num_classes:
+            message = (
+                f'{path}.class_weight has {len(weights)} weights for {num_classes} classes; '
+                'give one for each, or null for none'
+            )
+            raise ConfigError(message, (*path.split('.'), 'class_weight'))
+
+
+def check_test_cfg(test_cfg: dict[str, Any]) -> None:
+    """Refuse a way of inference that mmseg does not have, or a sliding window without its sizes.
+
+    Raises:
+        ConfigError: names what is wrong or missing.
+    """
+    key = ('model', 'segmentor', 'test_cfg')
+    mode = test_cfg.get('mode', 'whole')
+    if mode not in ('whole', 'slide'):
+        raise ConfigError(f"model.segmentor.test_cfg.mode is 'whole' or 'slide', not '{mode}'", (*key, 'mode'))
+    for name in ('crop_size', 'stride'):
+        if mode == 'slide' and name not in test_cfg:
+            raise ConfigError(f'model.segmentor.test_cfg of mode slide needs {name}, such as [512, 512]', key)
+
+
 def wants_sync_bn(model: dict[str, Any]) -> bool:
     """Tell whether the model dict asks for SyncBN anywhere."""
     return any(part.get('type') == 'SyncBN' for _, part in dicts(model))
@@ -130,21 +155,6 @@ def without_sync_bn(model: dict[str, Any]) -> dict[str, Any]:
     for _, part in dicts(model):
         if part.get('type') == 'SyncBN':
             part['type'] = 'BN'
-    return model
-
-
-def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the model dict without the addresses of pretrained weights.
-
-    A checkpoint holds all weights, so nothing may be fetched to build the model that takes them.
-    """
-    model = copy.deepcopy(model)
-    for _, part in dicts(model):
-        if part.get('pretrained') is not None:
-            part['pretrained'] = None
-        init = part.get('init_cfg')
-        if isinstance(init, dict) and init.get('type') == 'Pretrained':
-            part['init_cfg'] = None
     return model
 
 

@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from seglight.config.checkpoint import without_pretrained
 from seglight.errors import ConfigError
 from seglight.models import building
 from seglight.models.inference import batch_logits, normalize, predict_mask
@@ -35,7 +36,7 @@ class Segmentor(LightningModule):
         palette: an RGB colour in 0 to 255 for each class; generated where not given.
         mean: RGB mean in 0 to 255, subtracted on the device.
         std: RGB standard deviation in 0 to 255.
-        ignore_index: label in the masks that counts neither in the loss nor in the metrics.
+        ignore_index: label in the masks that counts neither in the loss nor in the metrics; 255 by default.
         optimizer: a torch optimizer class and its arguments.
         schedule: the learning rate over the optimizer steps of the run.
         channels_last: keep weights, and so all features, in torch's channels-last memory format; faster
@@ -55,7 +56,7 @@ class Segmentor(LightningModule):
         palette: list[list[int]] | None = None,
         mean: list[float] = IMAGENET_MEAN,
         std: list[float] = IMAGENET_STD,
-        ignore_index: int = 255,
+        ignore_index: int | None = None,
         optimizer: Callable[[Iterable[Tensor]], Optimizer] = torch.optim.AdamW,
         schedule: PolySchedule | None = None,
         channels_last: bool = False,
@@ -68,14 +69,14 @@ class Segmentor(LightningModule):
         self.save_hyperparameters(ignore=['optimizer', 'schedule'], logger=False)
         self.classes = classes
         self.palette = palette or default_palette(len(classes))
-        self.ignore_index = ignore_index
+        self.ignore_index = 255 if ignore_index is None else ignore_index
         self.optimizer = optimizer
         self.schedule = schedule or PolySchedule()
-        self.segmentor = building.build(segmentor, len(classes))
+        self.segmentor = building.build(segmentor, len(classes), self.ignore_index)
         if channels_last:
             self.segmentor.to(memory_format=torch.channels_last)
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
-        self.metrics = SegmentationMetrics(len(classes), ignore_index)
+        self.metrics = SegmentationMetrics(len(classes), self.ignore_index)
         # Not persistent: they are hyperparameters, which a checkpoint holds already.
         self.register_buffer('mean', torch.tensor(mean), persistent=False)
         self.register_buffer('std', torch.tensor(std), persistent=False)
@@ -138,7 +139,7 @@ class Segmentor(LightningModule):
         """Leave no address of pretrained weights in a checkpoint: it has all weights itself."""
         parameters = checkpoint.get('hyper_parameters', {})
         if 'segmentor' in parameters:
-            segmentor = building.without_pretrained(parameters['segmentor'])
+            segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
     def _log_metrics(self, stage: str) -> None:

@@ -9,6 +9,7 @@ import torch
 from mmcv import Config
 from torch import nn
 
+from seglight.config.checkpoint import without_pretrained
 from seglight.errors import ConfigError
 from seglight.models import building
 
@@ -30,7 +31,7 @@ STRUCTURES = {
 def mmseg_model(name: str) -> dict:
     """The model dict of one of mmseg's own configs."""
     model = Config.fromfile(str(MMSEG_CONFIGS / STRUCTURES[name])).model.to_dict()
-    return building.without_pretrained(model)
+    return without_pretrained(model)
 
 
 @pytest.mark.slow
@@ -63,12 +64,14 @@ def test_heads_that_leave_num_classes_to_its_default_get_it_too() -> None:
         },
         'auxiliary_head': [{'type': 'FCNHead'}],
     }
-    done = building.with_num_classes(model, 7)
+    done = building.with_classes(model, 7, ignore_index=9)
     update = done['decode_head']['kernel_update_head']
     assert [head['num_classes'] for head in update] == [7, 7]
     assert done['decode_head']['kernel_generate_head']['num_classes'] == 7
     assert done['auxiliary_head'][0]['num_classes'] == 7
     assert 'num_classes' not in done['decode_head']['kernel_generate_head']['loss_decode']
+    assert done['decode_head']['kernel_generate_head']['ignore_index'] == 9
+    assert done['auxiliary_head'][0]['ignore_index'] == 9
 
 
 def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
@@ -77,7 +80,7 @@ def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
         'backbone': {'pretrained': 'x.pth', 'init_cfg': {'type': 'Pretrained', 'checkpoint': 'y.pth'}},
         'decode_head': {'init_cfg': {'type': 'Normal', 'std': 0.01}},
     }
-    assert building.without_pretrained(model) == {
+    assert without_pretrained(model) == {
         'pretrained': None,
         'backbone': {'pretrained': None, 'init_cfg': None},
         'decode_head': {'init_cfg': {'type': 'Normal', 'std': 0.01}},

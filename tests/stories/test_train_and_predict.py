@@ -17,7 +17,7 @@ from mmseg.models import build_segmentor
 from PIL import Image
 
 from seglight.cli import main
-from seglight.models.building import with_num_classes, without_sync_bn
+from seglight.models.building import with_classes, without_sync_bn
 
 Run = Callable[..., Result]
 
@@ -55,9 +55,15 @@ def test_a_run_says_what_it_was_made_with(tiny_config: Path, run: Run) -> None:
 
 def test_training_goes_on_from_a_checkpoint(tiny_config: Path, run: Run) -> None:
     assert run('fit', '--config', tiny_config).status == 0
-    done = run('fit', '--config', tiny_config, '--ckpt_path', 'exp1/epoch_1.ckpt')
-    assert done.status == 0, done.err
-    assert 'epoch 1/2' not in done.out
+    for base in (['--config', tiny_config], []):  # the checkpoint holds its config
+        done = run('fit', *base, '--ckpt_path', 'exp1/epoch_1.ckpt')
+        assert done.status == 0, done.err
+        assert 'epoch 1/2' not in done.out
+        assert 'epoch 2/2' in done.out
+    done = run('fit', '--config', tiny_config, '--ckpt_path', 'exp1/epoch_2.ckpt')
+    assert done.status == 2
+    assert 'epoch_2.ckpt is at epoch 2 of 2 already; raise --trainer.max_epochs' in done.err
+    assert not Path('work_dirs/exp4').exists()
     first, second = (weights(Path(f'work_dirs/exp{number}/epoch_2.ckpt')) for number in (1, 2))
     assert first.keys() == second.keys()
 
@@ -113,6 +119,69 @@ def test_old_checkpoints_go_and_the_newest_stay(tiny_config: Path, run: Run) -> 
     assert {path.name for path in Path('work_dirs/exp1').glob('epoch_*')} == {'epoch_4.ckpt', 'epoch_5.ckpt'}
 
 
+def test_the_last_epoch_has_a_checkpoint_whatever_the_interval(tiny_config: Path, run: Run) -> None:
+    assert run('fit', '--config', tiny_config, '--trainer.max_epochs=3', '--checkpoint.interval=2').status == 0
+    assert {path.name for path in Path('work_dirs/exp1').glob('epoch_*')} == {'epoch_2.ckpt', 'epoch_3.ckpt'}
+
+
+def test_the_best_is_by_the_metric_that_was_asked_for(tiny_config: Path, run: Run) -> None:
+    done = run('fit', '--config', tiny_config, '--best_checkpoint.metric=mAcc')
+    best = max(logged(Path('work_dirs/exp1'), 'val/mAcc'))
+    assert f'Best mAcc  {100 * best:.2f} %  (best_mAcc_epoch_' in done.out
+
+
+@pytest.mark.parametrize('flag', ['--trainer.enable_checkpointing=false', '--trainer.fast_dev_run=true'])
+def test_a_run_without_checkpoints(tiny_config: Path, run: Run, flag: str) -> None:
+    assert run('fit', '--config', tiny_config, flag).status == 0
+    assert not list(Path().rglob('*.ckpt'))
+
+
+def test_other_classes_in_a_saved_config_are_said_once(
+    trained: Path, data_root: Path, run: Run, workspace: Path
+) -> None:
+    names = [f'class {index}' for index in range(12)]
+    flags = [f'--data.classes={names}', '--data.palette=null', '--trainer.max_epochs=1']
+    done = run('fit', '--config', trained / 'config.yaml', *flags)
+    assert done.status == 0, done.err
+    assert weights(Path('work_dirs/exp1/epoch_1.ckpt'))['segmentor.decode_head.conv_seg.weight'].shape[0] == 12
+    assert '  class 11 ' in done.out
+
+
+def test_predict_takes_a_palette_and_a_config_over_the_checkpoints(
+    trained: Path, tiny_config: Path, run: Run, tmp_path: Path
+) -> None:
+    palette = [[index, 2 * index, 3 * index] for index in range(11)]
+    for number, base in enumerate(([], ['--config', tiny_config], ['--config', trained / 'config.yaml'])):
+        out = tmp_path / f'out{number}'
+        flags = ['--ckpt', trained / 'epoch_2.ckpt', '--output', out, f'--data.palette={palette}']
+        done = run('predict', *base, *flags)
+        assert done.status == 0, done.err
+        written = Image.open(out / 'masks' / '0000.png').getpalette()
+        assert written[:33] == [channel for colour in palette for channel in colour]
+
+
+def test_nothing_is_fetched_to_predict(trained: Path, run: Run, tmp_path: Path) -> None:
+    checkpoint = torch.load(trained / 'epoch_2.ckpt', weights_only=True)
+    config = yaml.safe_load(checkpoint['config'])
+    config['model']['segmentor']['pretrained'] = 'gone/resnet18.pth'
+    torch.save({**checkpoint, 'config': yaml.safe_dump(config)}, tmp_path / 'a.ckpt')
+    done = run('predict', '--ckpt', tmp_path / 'a.ckpt')
+    assert done.status == 0, done.err
+
+
+def test_a_label_that_is_ignored_by_choice_has_no_loss_and_does_not_count(
+    own_data: Path, workspace: Path, run: Run
+) -> None:
+    for path in own_data.glob('ann_dir/*/*.png'):
+        mask = np.array(Image.open(path))
+        mask[:20] = 200
+        Image.fromarray(mask).save(path)
+    config = write_tiny_config(workspace / 'tiny.yaml', own_data)
+    done = run('fit', '--config', config, '--data.ignore_index=200')
+    assert done.status == 0, done.err
+    assert run('fit', '--config', config, '--data.ignore_index=200', '--model.ignore_index=255').status == 2
+
+
 def test_validating_a_checkpoint_gives_the_figures_of_its_epoch(trained: Path, run: Run) -> None:
     for epoch, expected in enumerate(logged(trained, 'val/mIoU'), 1):
         done = run('validate', '--ckpt', trained / f'epoch_{epoch}.ckpt', '--trainer.accelerator=cpu')
@@ -124,7 +193,7 @@ def test_validating_a_checkpoint_gives_the_figures_of_its_epoch(trained: Path, r
 def test_masks_equal_those_that_mmseg_itself_predicts(trained: Path, data_root: Path, run: Run, tmp_path: Path) -> None:
     done = run('predict', '--ckpt', trained / 'epoch_2.ckpt', '--output', tmp_path / 'out')
     assert done.status == 0, done.err
-    model = build_segmentor(mmcv.ConfigDict(without_sync_bn(with_num_classes(TINY_SEGMENTOR, 11)))).eval()
+    model = build_segmentor(mmcv.ConfigDict(without_sync_bn(with_classes(TINY_SEGMENTOR, 11)))).eval()
     state = weights(trained / 'epoch_2.ckpt')
     model.load_state_dict({name.removeprefix('segmentor.'): value for name, value in state.items()})
     palette = yaml.safe_load((trained / 'config.yaml').read_text())['data']['palette']
@@ -185,6 +254,7 @@ def test_the_checkpoint_is_the_base_and_the_command_line_wins(
     assert printed['data'].pop('root') == 'elsewhere'
     assert printed['data'] == stored['data']
     stored['model']['segmentor']['decode_head']['dropout_ratio'] = 0.5
+    stored['model']['segmentor'].pop('pretrained', None)
     assert printed['model'] == stored['model']
 
 
