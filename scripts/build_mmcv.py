@@ -153,7 +153,8 @@ def download(folder: Path) -> Path:
     if done.returncode:
         sys.exit(f'{MMCV} could not be downloaded; see the lines above.')
     with tarfile.open(next(folder.glob('*.tar.gz'))) as archive:
-        archive.extractall(folder, filter='data')
+        archive.extraction_filter = getattr(tarfile, 'data_filter', None)  # Pythons before 3.10.12 have none
+        archive.extractall(folder)
     return next(path.parent for path in folder.glob('*/setup.py'))
 
 
