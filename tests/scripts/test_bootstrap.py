@@ -33,7 +33,7 @@ def fake_python(path: Path, refuses: str) -> str:
 @pytest.mark.parametrize(
     ('refuses', 'said'),
     [
-        ('version_info', 'no Python 3.10 to 3.13 was found; install one'),
+        ('version_info', 'no Python 3.10 to 3.12 was found; install one'),
         ('ensurepip', 'has no venv module; install it (Debian: apt install python3-venv)'),
         ('Python.h', 'has no headers (Python.h); install them (Debian: apt install python3-dev)'),
     ],
@@ -63,4 +63,4 @@ def test_it_does_nothing_until_what_it_is_made_from_changes(checkout: Path) -> N
     assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
     with (checkout / 'scripts' / 'constraints.txt').open('a') as file:
         file.write('# another version\n')
-    assert 'no Python 3.10 to 3.13 was found' in bootstrap(checkout, PYTHON='/no/such/python').stderr
+    assert 'no Python 3.10 to 3.12 was found' in bootstrap(checkout, PYTHON='/no/such/python').stderr
