@@ -44,7 +44,10 @@ CPU_GROUPS = {
 def main() -> None:
     """Install mmcv-full into the running interpreter, from the cache where it holds the wheel."""
     wheel = cached_wheel() or build_wheel()
-    subprocess.run([*pip(), 'install', '--quiet', '-c', str(CONSTRAINTS), str(wheel)], check=True)
+    install = [*pip(), 'install', '--quiet', '-c', str(CONSTRAINTS), str(wheel)]
+    subprocess.run(install, check=True)
+    # pip takes a wheel of the version that is installed for the same, also when it was built for another torch.
+    subprocess.run([*install, '--force-reinstall', '--no-deps'], check=True)
     check = subprocess.run([sys.executable, '-c', 'import torch, mmcv._ext'], capture_output=True, text=True)
     if check.returncode:
         sys.exit(f'mmcv-full was built but its ops do not import: {check.stderr.strip().splitlines()[-1]}')

@@ -152,7 +152,7 @@ class CommandLine(LightningCLI):
                 return
             typed = next((word for flag, word in arguments.flags[1:] if not flag), None) or 'exp1/epoch_2.ckpt'
             raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
-        self.checkpoint = find_checkpoint(name, WORK_DIRS)
+        self.checkpoint = find_checkpoint(name, WORK_DIRS, best=not training)
         arguments.replace('--ckpt_path', str(self.checkpoint))
         given = bool(arguments.configs)
         if training and given:

@@ -15,6 +15,9 @@ from seglight.errors import CheckpointError
 #: The entry of a checkpoint that holds the resolved config of its run, as YAML text.
 CONFIG_ENTRY = 'config'
 
+#: What names classes to build; a checkpoint comes from outside and may not.
+BUILDING_KEYS = ('callbacks', 'logger', 'plugins', 'profiler', 'strategy')
+
 #: The parts of that config that another command starts from.
 PARTS = ('model', 'data', 'seed_everything')
 
@@ -34,10 +37,10 @@ def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
     return model
 
 
-def find_checkpoint(name: str, work_dirs: Path) -> Path:
+def find_checkpoint(name: str, work_dirs: Path, best: bool = True) -> Path:
     """Return the file that `name` means: a path, or else a file below `work_dirs`.
 
-    The folder of a run means its best checkpoint, or its newest where there is no best one.
+    The folder of a run means its best checkpoint, or its newest where there is none or `best` is false.
 
     Raises:
         CheckpointError: if there is none.
@@ -45,7 +48,7 @@ def find_checkpoint(name: str, work_dirs: Path) -> Path:
     for path in (Path(name), work_dirs / name):
         if path.is_file():
             return path
-        for pattern in ('best_*.ckpt', '*.ckpt'):
+        for pattern in ('best_*.ckpt', '*.ckpt') if best else ('epoch_*.ckpt',):
             found = sorted(path.glob(pattern), key=lambda file: file.stat().st_mtime)
             if found:
                 return found[-1]
@@ -96,4 +99,8 @@ def stored_settings(path: Path, parts: tuple[str, ...] | None = PARTS, required:
     stored = parse_yaml(text, str(path))
     values = {name: value for name, value in stored.values.items() if parts is None or name in parts}
     values['model'] = without_pretrained(values.get('model') or {})
+    trainer = values.get('trainer') or {}
+    values.pop('weights_only', None)
+    if trainer:
+        values['trainer'] = {name: value for name, value in trainer.items() if name not in BUILDING_KEYS}
     return Settings(values, {key: origin for key, origin in stored.origins.items() if key[0] in values})

@@ -20,7 +20,7 @@ class Override(NamedTuple):
 
 
 def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override]:
-    """Remove the flags that reach inside a plain dict or list from `arguments` and return them.
+    """Remove the flags that set a plain dict or list, or reach inside one, from `arguments` and return them.
 
     jsonargparse merges only the first level of a `dict[str, Any]`: `--model.segmentor.a.b=1` would
     drop everything else in `a`. Such flags are therefore applied to the configs before it sees them.
@@ -38,7 +38,7 @@ def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override
     while flags:
         name, value = flags.pop(0)
         key = tuple(name.removeprefix('--').split('.'))
-        if name.endswith('+') or not any(key[: len(root)] == root and key != root for root in plain):
+        if name.endswith('+') or not any(key[: len(root)] == root for root in plain):
             kept.append((name, value))
             continue
         if value is None:

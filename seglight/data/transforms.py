@@ -42,11 +42,9 @@ def _build(spec: dict[str, Any], key: str, ignore_index: int) -> A.BasicTransfor
     if 'fill_mask' in valid:
         arguments.setdefault('fill_mask', ignore_index)
     try:
-        transform = cls(**arguments)
+        transform: A.BasicTransform = cls(**arguments)
     except (TypeError, ValueError) as error:
         raise ConfigError(f'{key}: {name} cannot be built: {_reason(error)}', tuple(key.split('.'))) from error
-    if not isinstance(transform, A.BasicTransform):
-        raise ConfigError(f'{key}: {name} is no albumentations transform', tuple(key.split('.')))
     return transform
 
 
@@ -79,4 +77,6 @@ def _transform_class(name: str, key: str) -> type:
         known = [each for each, value in vars(A).items() if inspect.isclass(value)]
         message = f"{key}: albumentations has no transform '{name}'{nearest(name, known)}"
         raise ConfigError(message, tuple(key.split('.')))
+    if not issubclass(found, A.BasicTransform):  # asked before it is built: a config may come from a checkpoint
+        raise ConfigError(f'{key}: {name} is no albumentations transform', tuple(key.split('.')))
     return found

@@ -37,10 +37,11 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
         ConfigError: if mmseg cannot build it; names the part and the nearest known type.
     """
     model = without_sync_bn(with_classes(model, num_classes, ignore_index))
+    model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
     logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
     check_arguments(model)
     check_class_weights(model, num_classes)
-    check_test_cfg(model.get('test_cfg') or {})
+    check_test_cfg(model['test_cfg'])
     try:
         segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
         segmentor.init_weights()

@@ -64,6 +64,8 @@ class Segmentor(LightningModule):
         super().__init__()
         if not classes:
             raise ConfigError('model.classes is empty: name the classes in data.classes')
+        if not 2 <= len(classes) <= 255:
+            raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', ('data', 'classes'))
         # Optimizer and schedule are objects of the run; a checkpoint holds plain values only, so that it
         # loads without unpickling. The run's config names them.
         self.save_hyperparameters(ignore=['optimizer', 'schedule'], logger=False)
@@ -91,7 +93,7 @@ class Segmentor(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the segmentor's own loss and log every item of its loss dict."""
         meta = batch['meta']
-        image = normalize(batch['image'], self.mean, self.std, [item['size'] for item in meta])
+        image = self._normalize(batch['image'], [item['size'] for item in meta])
         mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
         losses = self.segmentor.forward_train(image, [self._mmseg_meta(item) for item in meta], mask)
         items = {name: _mean(value) for name, value in losses.items()}
@@ -126,13 +128,16 @@ class Segmentor(LightningModule):
     def forward(self, batch: Batch) -> list[Tensor]:
         """Return the logits of each image, float32 `[C, H, W]` at the size of its file."""
         sizes = [item['size'] for item in batch['meta']]
-        image = normalize(batch['image'], self.mean, self.std, sizes)
+        image = self._normalize(batch['image'], sizes)
         return batch_logits(self.segmentor, image, sizes, [item['original_size'] for item in batch['meta']])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its schedule, which is stepped after every optimizer step."""
         optimizer = self.optimizer(self.segmentor.parameters())
-        scheduler = self.schedule.build(optimizer, int(self.trainer.estimated_stepping_batches))
+        steps = self.trainer.estimated_stepping_batches
+        if steps == float('inf'):
+            raise ConfigError('the schedule decays over the run: give --trainer.max_epochs or --trainer.max_steps')
+        scheduler = self.schedule.build(optimizer, int(steps))
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -141,6 +146,11 @@ class Segmentor(LightningModule):
         if 'segmentor' in parameters:
             segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
+
+    def _normalize(self, image: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
+        """Normalise in float32, then take the dtype of the weights (`precision: bf16-true`)."""
+        dtype = next(self.segmentor.parameters()).dtype
+        return normalize(image, self.mean.float(), self.std.float(), sizes).to(dtype)
 
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()

@@ -39,6 +39,13 @@ def test_a_number_is_the_index_of_a_list() -> None:
     assert overridden('--data.train_transforms.0.type=Q')['data'] == {'train_transforms': [{'type': 'Q'}]}
 
 
+def test_flags_count_in_their_order_and_a_dict_merges() -> None:
+    data = overridden('--data.train_transforms=[{type: F, p: 1}]', '--data.train_transforms.0.p=0.3')['data']
+    assert data == {'train_transforms': [{'type': 'F', 'p': 0.3}]}
+    head = overridden('--model.segmentor={decode_head: {channels: 3}}')['model']['segmentor']['decode_head']
+    assert head == {**segmentor()['decode_head'], 'channels': 3}
+
+
 def test_values_are_yaml() -> None:
     head = overridden('--model.segmentor.a=[1, 2]', '--model.segmentor.b.c={d: 1e-3}', '--model.segmentor.e=null')
     assert head['model']['segmentor'] == {**segmentor(), 'a': [1, 2], 'b': {'c': {'d': 0.001}}, 'e': None}

@@ -169,6 +169,26 @@ def test_nothing_is_fetched_to_predict(trained: Path, run: Run, tmp_path: Path) 
     assert done.status == 0, done.err
 
 
+def test_the_config_in_a_checkpoint_runs_no_code(trained: Path, run: Run, workspace: Path) -> None:
+    checkpoint = torch.load(trained / 'epoch_2.ckpt', weights_only=True)
+    config = yaml.safe_load(checkpoint['config'])
+    popen = {'class_path': 'subprocess.Popen', 'init_args': {'args': ['touch', 'was_run']}}
+    config['data']['val_transforms'] = [popen]
+    config['trainer']['callbacks'] = [popen]
+    torch.save({**checkpoint, 'config': yaml.safe_dump(config)}, 'a.ckpt')
+    for command in ('predict', 'fit'):
+        done = run(command, '--ckpt', 'a.ckpt')
+        assert done.status == 2
+        assert 'subprocess.Popen is no albumentations transform' in done.err
+    assert not Path('was_run').exists()
+
+
+@pytest.mark.parametrize('precision', ['bf16-true', 'bf16-mixed'])
+def test_other_precisions_train(tiny_config: Path, run: Run, precision: str) -> None:
+    done = run('fit', '--config', tiny_config, '--trainer.max_epochs=1', f'--trainer.precision={precision}')
+    assert done.status == 0, done.err
+
+
 def test_a_label_that_is_ignored_by_choice_has_no_loss_and_does_not_count(
     own_data: Path, workspace: Path, run: Run
 ) -> None:
