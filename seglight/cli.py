@@ -214,9 +214,10 @@ class CommandLine(LightningCLI):
             raise ConfigError(f'trainer: {" ".join(str(error).split())}') from error
 
     def before_fit(self) -> None:
-        """Refuse to go on from a checkpoint that is at its end already."""
+        """Go on with the epoch after the checkpoint's, unless it is at its end already."""
         done = read_checkpoint(self.checkpoint).get('epoch', -1) + 1 if self.checkpoint else 0
         epochs = self.trainer.max_epochs
+        self.datamodule.first_epoch = done
         if self.checkpoint and epochs is not None and 0 <= epochs <= done:
             raise ConfigError(
                 f'{self.checkpoint} is at epoch {done} of {epochs} already; raise --trainer.max_epochs to go on'

@@ -90,6 +90,7 @@ class SegmentationDataModule(LightningDataModule):
         self._train_transforms = build_pipeline(train_transforms or [], 'data.train_transforms', ignore_index)
         self._val_transforms = build_pipeline(val_transforms or [], 'data.val_transforms', ignore_index)
         self.datasets: dict[str, SegmentationDataset] = {}
+        self.first_epoch = 0  #: epoch, from 0, that training starts with; Lightning asks for batches before it tells
 
     def prepare_data(self) -> None:
         """Generate the embedded data set where no `root` is given."""
@@ -124,6 +125,7 @@ class SegmentationDataModule(LightningDataModule):
         """Return the loader of shuffled and augmented training batches; an incomplete last one is dropped."""
         dataset = self.datasets['train']
         sampler = EpochSampler(dataset, *self._replicas(), shuffle=True, seed=self.seed)
+        sampler.set_epoch(self.first_epoch)
         # BatchNorm cannot train on a last batch of one image.
         return self._loader(dataset, sampler=sampler, drop_last=len(sampler) >= self.batch_size)
 

@@ -68,6 +68,16 @@ def test_training_goes_on_from_a_checkpoint(tiny_config: Path, run: Run) -> None
     assert first.keys() == second.keys()
 
 
+def test_training_goes_on_alike_with_any_number_of_workers(
+    workspace: Path, data_root: Path, trained: Path, run: Run
+) -> None:
+    for workers in (0, 2):
+        config = write_tiny_config(workspace / f'{workers}.yaml', data_root, workers)
+        assert run('fit', '--config', config, '--ckpt', trained / 'epoch_1.ckpt').status == 0
+    first, second = (weights(Path(f'work_dirs/exp{number}/epoch_2.ckpt')) for number in (1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_the_end_names_the_run_its_best_figure_and_the_next_command(tiny_config: Path, run: Run) -> None:
     done = run('fit', '--config', tiny_config)
     assert done.status == 0, done.err
