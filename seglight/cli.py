@@ -33,7 +33,7 @@ from seglight.config.overrides import apply_overrides, check_flags, check_keys, 
 from seglight.config.settings import Settings, nearest
 from seglight.data import SegmentationDataModule
 from seglight.environment import describe
-from seglight.errors import CheckpointError, ConfigError, UserError
+from seglight.errors import CheckpointError, ConfigError, UserError, one_line
 from seglight.models import Segmentor
 
 WORK_DIRS = Path('work_dirs')
@@ -156,7 +156,7 @@ class CommandLine(LightningCLI):
         arguments.replace('--ckpt_path', str(self.checkpoint))
         given = bool(arguments.configs)
         if training and given:
-            read_checkpoint(self.checkpoint)  # goes on with the weights alone; its config may be another
+            read_checkpoint(self.checkpoint)  # only to refuse a bad one; the config that was given counts
         else:
             parts = None if training else PARTS
             self.settings = stored_settings(self.checkpoint, parts, required=not given)
@@ -211,7 +211,7 @@ class CommandLine(LightningCLI):
         try:
             return super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
-            raise ConfigError(f'trainer: {" ".join(str(error).split())}') from error
+            raise ConfigError(f'trainer: {one_line(error)}') from error
 
     def before_fit(self) -> None:
         """Go on with the epoch after the checkpoint's, unless it is at its end already."""
@@ -236,7 +236,7 @@ class CommandLine(LightningCLI):
                 raise
             raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
         except MisconfigurationException as error:
-            raise ConfigError(' '.join(str(error).split())) from error
+            raise ConfigError(one_line(error)) from error
         except RuntimeError as error:
             if 'Error(s) in loading state_dict' not in str(error):
                 raise

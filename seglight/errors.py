@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def one_line(error: BaseException | str) -> str:
+    """Return a message with its line breaks and runs of blanks as single blanks."""
+    return ' '.join(str(error).split())
+
+
 class UserError(Exception):
     """Base of all errors that the command line prints as one line before it exits with status 2."""
 

@@ -42,6 +42,11 @@ def claim_run_folder(root: Path, name: str = 'exp') -> Path:
             return folder
 
 
+def newest(folder: Path, pattern: str) -> Path | None:
+    """Return the file of a folder that matches a pattern and was written last, None where there is none."""
+    return max(folder.glob(pattern), key=lambda path: path.stat().st_mtime, default=None)
+
+
 def _umask() -> int:
     """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0o022)

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from seglight.config.checkpoint import CONFIG_ENTRY
 from seglight.errors import ConfigError, UserError
-from seglight.files import claim_run_folder, write_atomically
+from seglight.files import claim_run_folder, newest, write_atomically
 
 
 class RunFolder(Callback):
@@ -75,11 +75,9 @@ class RunFolder(Callback):
 
     def summary(self) -> str:
         """Return where the run lies and its newest checkpoint, for a run that did not come to its end."""
-        checkpoints = (
-            sorted(self.folder.glob('epoch_*.ckpt'), key=lambda path: path.stat().st_mtime) if self.folder else []
-        )
-        newest = f'its newest checkpoint is {checkpoints[-1].name}' if checkpoints else 'it has no checkpoint yet'
-        return f'the run lies in {self.folder}, {newest}'
+        last = newest(self.folder, 'epoch_*.ckpt') if self.folder else None
+        known = f'its newest checkpoint is {last.name}' if last else 'it has no checkpoint yet'
+        return f'the run lies in {self.folder}, {known}'
 
     def _claim(self) -> None:
         """Make the folder; one that was asked for must be new or empty."""

@@ -11,6 +11,7 @@ from typing import Any
 from seglight.config.files import parse_yaml
 from seglight.config.settings import Settings, dicts
 from seglight.errors import CheckpointError
+from seglight.files import newest
 
 #: The entry of a checkpoint that holds the resolved config of its run, as YAML text.
 CONFIG_ENTRY = 'config'
@@ -49,9 +50,8 @@ def find_checkpoint(name: str, work_dirs: Path, best: bool = True) -> Path:
         if path.is_file():
             return path
         for pattern in ('best_*.ckpt', '*.ckpt') if best else ('epoch_*.ckpt',):
-            found = sorted(path.glob(pattern), key=lambda file: file.stat().st_mtime)
-            if found:
-                return found[-1]
+            if found := newest(path, pattern):
+                return found
     near = sorted(path.name for path in (work_dirs / name).parent.glob('*.ckpt'))
     there = f'; that folder holds {", ".join(near)}' if near else ''
     raise CheckpointError(f"Checkpoint '{name}' was not found, neither as a path nor in {work_dirs}{there}")

@@ -8,11 +8,12 @@ import sys
 
 from seglight.config.arguments import Arguments, join_flag
 from seglight.config.settings import Settings, nearest
+from seglight.errors import one_line
 
 
 def explain(message: str, settings: Settings, arguments: Arguments) -> str:
     """Return the essence of a message of jsonargparse behind the flag, or the file and line, that it is about."""
-    text = ' '.join(message.split())
+    text = one_line(message)
     named = re.search(r'[Kk]ey "([\w.]+)"', text)
     missing = re.search(r'the following arguments are required: (.*)', text)
     if missing and not named:
@@ -38,7 +39,7 @@ def written(key: str, settings: Settings, arguments: Arguments) -> str:
 
 def _essence(message: str) -> str:
     """Return the part of a message that says what is wrong, with the nearest valid name."""
-    text = ' '.join(message.split())
+    text = one_line(message)
     cls = next(iter(re.findall(r"class_path[ =]'([\w.]+)'", text)), None)
     refused = re.search(r"Option '(\w+)' is not accepted", text)
     if refused:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from seglight.config.settings import Key, Origin, Settings, nearest
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, one_line
 
 #: The configs that come with the project: inside an installed package, beside it in a checkout.
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -99,7 +99,7 @@ def parse_yaml(text: str, source: str) -> Settings:
         line = error.problem_mark.line + 1 if error.problem_mark else '?'
         raise ConfigError(f'{source}:{line}: not valid YAML: {error.problem}') from error
     except yaml.YAMLError as error:
-        raise ConfigError(f'{source}: not valid YAML: {" ".join(str(error).split())}') from error
+        raise ConfigError(f'{source}: not valid YAML: {one_line(error)}') from error
     finally:
         loader.dispose()
     return Settings(values, origins)

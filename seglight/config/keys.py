@@ -7,7 +7,7 @@ import typing
 from argparse import ArgumentParser
 from typing import Any
 
-from seglight.config.settings import Key
+from seglight.config.settings import Key, groups
 
 
 def argument_types(parser: ArgumentParser) -> dict[Key, Any]:
@@ -17,8 +17,8 @@ def argument_types(parser: ArgumentParser) -> dict[Key, Any]:
         for action in parser._actions
         if not action.dest.endswith('.help')
     }
-    groups = {key[:end] for key in hints for end in range(1, len(key))}
-    return {key: hint for key, hint in hints.items() if key not in groups}
+    inner = groups(hints)
+    return {key: hint for key, hint in hints.items() if key not in inner}
 
 
 def prefer_int_to_float(parser: ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from seglight.config.arguments import Arguments, join_flag
 from seglight.config.files import parse_yaml
-from seglight.config.settings import Key, Origin, Settings, merge, nearest
+from seglight.config.settings import Key, Origin, Settings, groups, merge, nearest
 from seglight.errors import ConfigError
 
 
@@ -96,13 +96,13 @@ def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[
     Raises:
         ConfigError: names the flag as typed and the nearest valid one.
     """
-    groups = {tuple(option.removeprefix('--').split('.')) for option in options}
+    keys = {tuple(option.removeprefix('--').split('.')) for option in options}
     for name, value in arguments.flags:
         flag = name.removesuffix('+')
         key = tuple(flag.removeprefix('--').split('.'))
         below = any(key[:end] in known for end in range(1, len(key)))
         if flag and flag not in options and not below:
-            raise ConfigError(f"unknown option '{join_flag(name, value)}'{_nearest_part(key, groups)}")
+            raise ConfigError(f"unknown option '{join_flag(name, value)}'{_nearest_part(key, keys)}")
 
 
 def check_keys(settings: Settings, known: frozenset[Key]) -> None:
@@ -115,19 +115,19 @@ def check_keys(settings: Settings, known: frozenset[Key]) -> None:
     Raises:
         ConfigError: names the file, the line, the key and the nearest valid one.
     """
-    groups = {key[:end] for key in known for end in range(1, len(key) + 1)}
+    valid = known | groups(known)
     for key in settings.keys(known):
         if key in known:
             continue
-        if key in groups:  # one that was given a single value
+        if key in valid:  # a group that was given a single value
             raise ConfigError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' is a group of keys, no value")
-        wrong = next(key[:end] for end in range(1, len(key) + 1) if key[:end] not in groups)
+        wrong = next(key[:end] for end in range(1, len(key) + 1) if key[:end] not in valid)
         origin = settings.origin(wrong) or 'the config'
         raise ConfigError(f"{origin}: unknown key '{'.'.join(wrong)}'{_nearest_part(wrong, known)}")
 
 
 def _nearest_part(key: Key, known: Iterable[Key]) -> str:
     """Return the hint for the first part of a key that is unknown: its sibling that is most alike."""
-    groups = {other[:end] for other in known for end in range(1, len(other) + 1)}
-    wrong = next((key[:end] for end in range(1, len(key) + 1) if key[:end] not in groups), key)
-    return nearest(wrong[-1], {other[-1] for other in groups if other[:-1] == wrong[:-1]})
+    valid = {*known, *groups(known)}
+    wrong = next((key[:end] for end in range(1, len(key) + 1) if key[:end] not in valid), key)
+    return nearest(wrong[-1], {other[-1] for other in valid if other[:-1] == wrong[:-1]})

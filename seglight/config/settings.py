@@ -48,11 +48,12 @@ class Settings:
 
     def keys(self, known: frozenset[Key]) -> Iterator[Key]:
         """Yield the path of every key, without entering the values of the `known` keys."""
+        inner = groups(known) - known
 
         def walk(values: dict[str, Any], path: Key) -> Iterator[Key]:
             for name, value in values.items():
                 key = (*path, str(name))
-                if isinstance(value, dict) and key not in known and _holds(key, known):
+                if isinstance(value, dict) and key in inner:
                     yield from walk(value, key)
                 else:
                     yield key
@@ -60,9 +61,9 @@ class Settings:
         yield from walk(self.values, ())
 
 
-def _holds(key: Key, known: Iterable[Key]) -> bool:
-    """Tell whether `key` is a group that holds one of the `known` keys."""
-    return any(len(other) > len(key) and other[: len(key)] == key for other in known)
+def groups(keys: Iterable[Key]) -> set[Key]:
+    """Return the path of every group that holds one of the keys."""
+    return {key[:end] for key in keys for end in range(1, len(key))}
 
 
 def merge(base: Any, over: Any) -> Any:

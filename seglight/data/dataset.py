@@ -15,7 +15,7 @@ from torch.utils.data.distributed import DistributedSampler
 from seglight.data.batch import Item
 from seglight.data.folders import Sample
 from seglight.data.images import UInt8Array, read_image, read_mask
-from seglight.errors import DataError
+from seglight.errors import DataError, one_line
 
 
 class SegmentationDataset(Dataset[Item]):
@@ -82,7 +82,7 @@ class SegmentationDataset(Dataset[Item]):
             else:
                 image = self.transforms(image=image)['image']
         except Exception as error:  # whatever a transform, also one of the user's own, finds wrong
-            reason = ' '.join(str(error).split())
+            reason = one_line(error)
             raise DataError(f'The transforms of the config fail on the image {sample.image}: {reason}') from error
         return {
             'image': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),

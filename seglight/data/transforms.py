@@ -11,7 +11,7 @@ import albumentations as A
 from pydantic import ValidationError
 
 from seglight.config.settings import nearest
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, one_line
 
 
 def build_pipeline(transforms: Sequence[dict[str, Any]], key: str, ignore_index: int = 255) -> A.Compose:
@@ -53,7 +53,7 @@ def _reason(error: Exception) -> str:
     cause = error.__cause__ or error  # albumentations repeats it as a ValueError
     if isinstance(cause, ValidationError):
         return '; '.join(f'{".".join(map(str, each["loc"]))}: {each["msg"]}' for each in cause.errors())
-    return ' '.join(str(error).split())
+    return one_line(error)
 
 
 def _name_and_arguments(spec: dict[str, Any], key: str) -> tuple[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
 from seglight.config.settings import dicts, nearest
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, one_line
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')
@@ -161,7 +161,7 @@ def without_sync_bn(model: dict[str, Any]) -> dict[str, Any]:
 
 def _explain(error: Exception, model: dict[str, Any]) -> ConfigError:
     """Say in one line why mmseg could not build a model; for an unknown type, where it stands and what is like it."""
-    reason = ' '.join(str(error).split())
+    reason = one_line(error)
     unknown = re.search(r'(\w+) is not in the \w+ registry', reason)
     where = [path for path, part in dicts(model, 'model.segmentor') if unknown and part.get('type') == unknown[1]]
     if not unknown or not where:
