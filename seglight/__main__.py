@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Sequence
+
+from seglight import __version__, tools
+from seglight.errors import UserError
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command line and return its exit status: 2 for an error of the user's.
+
+    What a command does not need is not imported: torch comes with the commands that train or predict.
+    """
+    try:
+        if list(argv) == ['--version']:
+            print(f'seglight {__version__}')
+        elif argv and argv[0] in tools.COMMANDS:
+            tools.main(argv)
+        else:
+            from seglight.cli import CommandLine
+
+            CommandLine(argv)
+    except UserError as error:
+        if '--debug' in argv:
+            traceback.print_exc()
+        print(f'seglight: {error}', file=sys.stderr)
+        return 2
+    return 0
 
 
 def main() -> None:
-    """Run the command line; `--version` answers without loading torch."""
-    if sys.argv[1:] == ['--version']:
-        from seglight import __version__
-
-        print(f'seglight {__version__}')
-        return
-
+    """Run the command line of this process and exit with its status, 130 after Ctrl-C."""
     try:
-        from seglight.cli import main as run
-
         sys.exit(run(sys.argv[1:]))
     except KeyboardInterrupt as stop:
         print(f'seglight: stopped by Ctrl-C{"; " * bool(stop.args)}{stop}', file=sys.stderr)

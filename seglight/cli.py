@@ -6,7 +6,6 @@ import logging
 import os
 import shlex
 import sys
-import traceback
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -33,10 +32,10 @@ from seglight.config.overrides import apply_overrides, check_flags, check_keys, 
 from seglight.config.settings import Settings, nearest
 from seglight.data import SegmentationDataModule
 from seglight.environment import describe
-from seglight.errors import CheckpointError, ConfigError, UserError, one_line
+from seglight.errors import CheckpointError, ConfigError, one_line
+from seglight.files import WORK_DIRS
 from seglight.models import Segmentor
-
-WORK_DIRS = Path('work_dirs')
+from seglight.tools import COMMANDS
 
 #: What the model takes from the data, so that it is said once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
@@ -45,23 +44,11 @@ FROM_DATA = ('classes', 'palette', 'ignore_index')
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run a command line and return its exit status: 2 for an error of the user's."""
-    _quieten()
-    try:
-        CommandLine(argv)
-    except UserError as error:
-        if '--debug' in argv:
-            traceback.print_exc()
-        print(f'seglight: {error}', file=sys.stderr)
-        return 2
-    return 0
-
-
 class CommandLine(LightningCLI):
     """LightningCLI with inherited configs, run folders, and checkpoints that bring their config."""
 
     def __init__(self, argv: Sequence[str]) -> None:
+        _quieten()
         self.argv = list(argv)
         self.checkpoint: Path | None = None
         self.settings = Settings()
@@ -79,6 +66,7 @@ class CommandLine(LightningCLI):
                 'exit_on_error': False,
                 'prog': 'seglight',
                 'description': 'Train and run the segmentors of mmsegmentation with PyTorch Lightning.',
+                'epilog': 'Beside these: ' + ' '.join(f'{name}: {text}' for name, text in COMMANDS.items()),
                 'version': seglight.__version__,
                 **subparsers,
             },
@@ -120,8 +108,9 @@ class CommandLine(LightningCLI):
             resolved = yaml.safe_dump(self.settings.values, sort_keys=False)
             arguments.flags.insert(1, ('--config', resolved))
         elif not arguments.has('--help', '-h', '--version'):
-            wrong = f"'{subcommand}' is no command{nearest(subcommand, self.subcommands())}" if subcommand else ''
-            raise ConfigError(f'{wrong or "name a command"} ({", ".join(self.subcommands())}; --help shows more)')
+            commands = [*self.subcommands(), *COMMANDS]
+            wrong = f"'{subcommand}' is no command{nearest(subcommand, commands)}" if subcommand else ''
+            raise ConfigError(f'{wrong or "name a command"} ({", ".join(commands)}; --help shows more)')
         try:
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:

@@ -6,6 +6,9 @@ import os
 import tempfile
 from pathlib import Path
 
+#: Where the folders of runs go, below the working folder; mmseg's name.
+WORK_DIRS = Path('work_dirs')
+
 
 def cache_dir() -> Path:
     """Return the folder for what can be made again: `$XDG_CACHE_HOME/seglight`, or `~/.cache/seglight`."""

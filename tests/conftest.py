@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from seglight.cli import main
+from seglight import __main__ as seglight
 from seglight.config.files import SHIPPED
 from seglight.data.demo import generate
 
@@ -120,7 +120,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 
     def call(*argv: str | Path) -> Result:
         capfd.readouterr()
-        status = main([str(word) for word in argv])
+        status = seglight.run([str(word) for word in argv])
         return Result(status, *capfd.readouterr())
 
     return call
@@ -133,7 +133,7 @@ def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         config = write_tiny_config(folder / 'tiny.yaml', data_root)
-        assert main(['fit', '--config', str(config)]) == 0
+        assert seglight.run(['fit', '--config', str(config)]) == 0
         yield folder / 'work_dirs' / 'exp1'
 
 

@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
-from seglight.config.checkpoint import CONFIG_ENTRY
+from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
 from seglight.errors import ConfigError, UserError
 from seglight.files import claim_run_folder, newest, write_atomically
 
@@ -65,8 +65,11 @@ class RunFolder(Callback):
             print(f'Run        {self.folder}', flush=True)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Store the config in the checkpoint, so that nothing else is needed to use it."""
+        """Store the config in the checkpoint, so that nothing else is needed to use it, and how it came about."""
         checkpoint[CONFIG_ENTRY] = self.config
+        checkpoint[METRICS_ENTRY] = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if self.environment:
+            checkpoint[ENVIRONMENT_ENTRY] = self.environment
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if an error of the user's ended the run before its first checkpoint."""

@@ -16,6 +16,12 @@ from seglight.files import newest
 #: The entry of a checkpoint that holds the resolved config of its run, as YAML text.
 CONFIG_ENTRY = 'config'
 
+#: The entry that holds what the run was made with, as YAML text; see `seglight.environment`.
+ENVIRONMENT_ENTRY = 'environment'
+
+#: The entry that holds the figures that were known when it was written, a dict of floats.
+METRICS_ENTRY = 'metrics'
+
 #: What names classes to build; a checkpoint comes from outside and may not.
 BUILDING_KEYS = ('callbacks', 'logger', 'plugins', 'profiler', 'strategy')
 

@@ -16,7 +16,7 @@ from conftest import CAMVID, TINY_SEGMENTOR, Result, write_tiny_config
 from mmseg.models import build_segmentor
 from PIL import Image
 
-from seglight.cli import main
+from seglight.__main__ import run as main
 from seglight.models.building import with_classes, without_sync_bn
 
 Run = Callable[..., Result]

@@ -1,0 +1,45 @@
+"""Commands that need no trainer, one module each; a module is imported only when its command is typed.
+
+A module has a docstring, whose first line is the command's help, `add_arguments(parser)` and
+`run(arguments)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import NoReturn
+
+from seglight.errors import ConfigError
+
+#: Each command and what it does, in the order of `seglight --help`.
+COMMANDS = {
+    'zoo': 'List the models of mmsegmentation that --model.zoo takes.',
+    'info': 'Show what a checkpoint holds, without building its model.',
+}
+
+
+class _Parser(ArgumentParser):
+    """A parser whose errors are a user's errors, told in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the error in place of the usage text.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f'{self.prog.removeprefix("seglight ")}: {message} (--help shows more)')
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run one of `COMMANDS` with its arguments.
+
+    Args:
+        argv: the command's name and what follows it.
+    """
+    name, *words = argv
+    module = importlib.import_module(f'seglight.tools.{name}')
+    parser = _Parser(prog=f'seglight {name}', description=module.__doc__, allow_abbrev=False)
+    module.add_arguments(parser)
+    module.run(parser.parse_args(words))

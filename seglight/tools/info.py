@@ -1,0 +1,81 @@
+"""Show what a checkpoint holds, without building its model."""
+
+from __future__ import annotations
+
+import textwrap
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import Tensor
+
+from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY, find_checkpoint, read_checkpoint
+from seglight.files import WORK_DIRS
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument('checkpoint', help='A path, or relative to work_dirs; the folder of a run means its best.')
+    parser.add_argument('--config', action='store_true', help='Print the config alone, as YAML that --config takes.')
+
+
+def run(arguments: Namespace) -> None:
+    """Print the config, or all that is known."""
+    path = find_checkpoint(arguments.checkpoint, WORK_DIRS)
+    checkpoint = read_checkpoint(path)
+    if arguments.config:
+        print(checkpoint.get(CONFIG_ENTRY, '# this checkpoint stores no config'), end='')
+        return
+    rows = describe(path, checkpoint)
+    width = max(len(name) for name, _ in rows)
+    print('\n'.join(f'{name:<{width}}  {value}' for name, value in rows))
+    print('config')
+    print(textwrap.indent(checkpoint.get(CONFIG_ENTRY, 'none is stored'), '  '), end='')
+
+
+def describe(path: Path, checkpoint: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a name and a value for each thing that is known of a checkpoint, but for its config."""
+    config = yaml.safe_load(checkpoint.get(CONFIG_ENTRY, '')) or {}
+    weights = {name: value for name, value in checkpoint['state_dict'].items() if isinstance(value, Tensor)}
+    rows = [
+        ('file', f'{path} ({_megabytes(path.stat().st_size)})'),
+        ('trained', f'{checkpoint.get("epoch", -1) + 1} epochs, {checkpoint.get("global_step", 0)} steps'),
+    ]
+    segmentor = (config.get('model') or {}).get('segmentor') or {}
+    for part in ('backbone', 'neck', 'decode_head', 'auxiliary_head'):
+        count = sum(_parameters(name, value) for name, value in weights.items() if name.split('.')[1:2] == [part])
+        if count:
+            heads = segmentor.get(part)
+            types = [str(each.get('type')) for each in (heads if isinstance(heads, list) else [heads]) if each]
+            rows.append((part, f'{", ".join(types) or "?"}, {count / 1e6:.2f} M parameters'))
+    rows.append(('parameters', f'{sum(_parameters(*item) for item in weights.items()) / 1e6:.2f} M in all'))
+    rows.append(('weights', _megabytes(sum(value.nbytes for value in weights.values()))))
+    rows.append(('optimizer', _megabytes(_bytes(checkpoint.get('optimizer_states')))))
+    classes = (config.get('data') or {}).get('classes') or []
+    rows.append(('classes', f'{len(classes)}: {", ".join(classes)}'))
+    metrics = checkpoint.get(METRICS_ENTRY) or {}
+    rows += [(name, f'{100 * value:.2f} %') for name, value in metrics.items() if name.startswith('val/')]
+    rows += [(name, f'{value:.4g}') for name, value in metrics.items() if not name.startswith('val/')]
+    environment = yaml.safe_load(checkpoint.get(ENVIRONMENT_ENTRY, '')) or {}
+    packages = environment.pop('packages', {})
+    rows += [(name, str(value)) for name, value in {**environment, **packages}.items() if value]
+    return rows
+
+
+def _parameters(name: str, value: Tensor) -> int:
+    """Return the number of parameters in one entry of a state_dict: none in BatchNorm's statistics or in an index."""
+    statistics = name.endswith(('running_mean', 'running_var'))
+    return value.numel() if value.is_floating_point() and not statistics else 0
+
+
+def _bytes(state: Any) -> int:
+    """Return the size of all tensors in a nested state."""
+    if isinstance(state, Tensor):
+        return state.nbytes
+    inner = state.values() if isinstance(state, dict) else state if isinstance(state, (list, tuple)) else ()
+    return sum(_bytes(value) for value in inner)
+
+
+def _megabytes(size: int) -> str:
+    return f'{size / 1e6:.1f} MB'

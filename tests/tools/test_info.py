@@ -1,0 +1,42 @@
+"""`seglight info`: what a checkpoint holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import yaml
+from conftest import Result
+
+from seglight.models import Segmentor
+
+
+def test_a_checkpoint_is_described(trained: Path, run: Callable[..., Result]) -> None:
+    result = run('info', trained / 'epoch_2.ckpt')
+    assert result.status == 0, result.err
+    rows = dict(line.split(maxsplit=1) for line in result.out.split('\nconfig\n')[0].splitlines())
+    module = Segmentor.load_from_checkpoint(trained / 'epoch_2.ckpt', weights_only=True)
+    count = sum(parameter.numel() for parameter in module.parameters())
+    assert rows['trained'] == '2 epochs, 4 steps'
+    assert rows['parameters'] == f'{count / 1e6:.2f} M in all'
+    assert rows['decode_head'].startswith('FCNHead')
+    assert rows['torch'] == torch.__version__
+    logged = (trained / 'metrics.csv').read_text().splitlines()
+    assert rows['val/mIoU'].endswith('%')
+    miou = float(rows['val/mIoU'].split()[0]) / 100
+    column = logged[0].split(',').index('val/mIoU')
+    assert abs(miou - float([line.split(',')[column] for line in logged[1:] if line.split(',')[column]][-1])) < 1e-4
+
+
+def test_its_config_is_the_runs(trained: Path, run: Callable[..., Result]) -> None:
+    result = run('info', trained / 'epoch_2.ckpt', '--config')
+    assert yaml.safe_load(result.out) == yaml.safe_load((trained / 'config.yaml').read_text())
+
+
+def test_a_folder_means_its_best(trained: Path, run: Callable[..., Result]) -> None:
+    assert 'best_mIoU' in run('info', trained).out.splitlines()[0]
+
+
+def test_what_is_no_checkpoint_is_refused(trained: Path, run: Callable[..., Result]) -> None:
+    result = run('info', trained / 'config.yaml')
+    assert (result.status, result.out) == (2, '')
+    assert 'config.yaml is not a checkpoint' in result.err
