@@ -120,7 +120,10 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 
     def call(*argv: str | Path) -> Result:
         capfd.readouterr()
-        status = seglight.run([str(word) for word in argv])
+        try:
+            status = seglight.run([str(word) for word in argv])
+        except SystemExit as end:  # after --help and --print_config
+            status = int(end.code or 0)
         return Result(status, *capfd.readouterr())
 
     return call
