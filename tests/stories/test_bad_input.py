@@ -35,7 +35,7 @@ CONFIG_ERRORS = {
     'no command': ([], ['name a command', 'fit']),
     '--config without a name': (['fit', '--config'], ['--config needs the name']),
     'an unknown flag': (['fit', '--config', 'tiny.yaml', '--trainer.max_epoch=3'], ['trainer.max_epoch', 'max_epochs']),
-    'an unknown flag at the top': (['fit', '--config', 'tiny.yaml', '--work-dri', 'x'], ['--work_dri', 'work_dir']),
+    'an unknown flag at the top': (['fit', '--config', 'tiny.yaml', '--work-dri', 'x'], ['--work-dri', 'work_dir']),
     'a value of the wrong type': (
         ['fit', '--config', 'tiny.yaml', '--data.batch_size=many'],
         ['data.batch_size', 'many'],
