@@ -15,7 +15,7 @@ from seglight.errors import ConfigError
 from seglight.models import building
 from seglight.models.freezing import freeze
 from seglight.models.inference import batch_logits, normalize, predict_mask
-from seglight.models.metrics import SegmentationMetrics
+from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizers import build_optimizer
 from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.palette import default_palette
@@ -49,6 +49,8 @@ class Segmentor(LightningModule):
         schedule: mmseg's `lr_config`: `policy`, its arguments, `warmup` and so on; counts the steps of
             the optimizer, or epochs where `by_epoch` is true.
         frozen: names of parts that do not train, with wildcards; their BatchNorm statistics stay too.
+        per_class: figures to log for each class beside the means.
+        boundary_iou: whether to compute boundary IoU in validation and test.
         channels_last: keep weights, and so all features, in torch's channels-last memory format; faster
             for convolutions, but some of mmseg's heads cannot take it.
 
@@ -70,6 +72,8 @@ class Segmentor(LightningModule):
         optimizer: dict[str, Any] | None = None,
         schedule: dict[str, Any] | None = None,
         frozen: list[str] | None = None,
+        per_class: list[PerClass] = ['IoU'],
+        boundary_iou: bool = False,
         channels_last: bool = False,
     ) -> None:
         super().__init__()
@@ -87,12 +91,16 @@ class Segmentor(LightningModule):
         self.frozen = frozen or []
         self.segmentor = building.build(segmentor, len(classes), self.ignore_index)
         self._frozen_parts = freeze(self.segmentor, self.frozen)
+        if 'BoundaryIoU' in per_class and not boundary_iou:
+            message = 'model.per_class names BoundaryIoU: switch it on with model.boundary_iou: true'
+            raise ConfigError(message, ('model', 'per_class'))
         build_optimizer(self.segmentor, self.optimizer)  # what is wrong with these shows before the data is read
         find_updater(self.schedule)
         if channels_last:
             self.segmentor.to(memory_format=torch.channels_last)
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
-        self.metrics = SegmentationMetrics(len(classes), self.ignore_index)
+        self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
+        self.per_class = per_class
         # Not persistent: they are hyperparameters, which a checkpoint holds already.
         self.register_buffer('mean', torch.tensor(mean), persistent=False)
         self.register_buffer('std', torch.tensor(std), persistent=False)
@@ -140,11 +148,11 @@ class Segmentor(LightningModule):
         self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log mIoU, mAcc, aAcc and the IoU of each class under `val/`."""
+        """Log the means and what `per_class` names under `val/`."""
         self._log_metrics('val')
 
     def on_test_epoch_end(self) -> None:
-        """Log mIoU, mAcc, aAcc and the IoU of each class under `test/`."""
+        """Log the means and what `per_class` names under `test/`."""
         self._log_metrics('test')
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Tensor]:
@@ -184,9 +192,10 @@ class Segmentor(LightningModule):
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
         self.metrics.reset()
-        per_class = dict(zip(self.classes, figures['IoU'], strict=True))
-        self.log_dict({f'{stage}/{name}': figures[name].float() for name in ('mIoU', 'mAcc', 'aAcc')})
-        self.log_dict({f'{stage}/IoU.{name}': value.float() for name, value in per_class.items()})
+        self.log_dict({f'{stage}/{name}': value.float() for name, value in figures.items() if value.ndim == 0})
+        for figure in self.per_class:
+            values = zip(self.classes, figures[figure], strict=True)
+            self.log_dict({f'{stage}/{figure}.{name}': value.float() for name, value in values})
 
     def _mmseg_meta(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return the meta dict that mmseg's heads expect in training."""

@@ -80,7 +80,8 @@ def test_validation_counts_at_the_size_of_the_masks(tmp_path: Path) -> None:
     for meta in data['meta']:
         meta['size'] = (16, 16)
     figures = trainer(tmp_path).validate(module, loader(data), verbose=False)[0]
-    assert set(figures) == {'val/mIoU', 'val/mAcc', 'val/aAcc', *(f'val/IoU.{name}' for name in CLASSES)}
+    means = {f'val/{name}' for name in ('mIoU', 'mAcc', 'aAcc', 'mDice', 'mFscore', 'mPrecision', 'mRecall')}
+    assert set(figures) == means | {f'val/IoU.{name}' for name in CLASSES}
     module.eval()
     module.metrics.reset()
     with torch.no_grad():
