@@ -118,24 +118,29 @@ def model_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the optimizer, the schedule and the length of a config of mmseg.
+    """Return the optimizer, the schedule, the length and the precision of a config of mmseg as settings.
 
     Raises:
-        ConfigError: for a part that has no counterpart here.
+        ConfigError: if it has no optimizer.
     """
-    optimizer = dict(config.get('optimizer') or {})
-    schedule = dict(config.get('lr_config') or {})
+    if not isinstance(config.get('optimizer'), dict):
+        raise ConfigError('model.zoo_schedule names a config without an optimizer', ZOO_SCHEDULE)
     length = config.get('runner') or {'max_iters': config.get('total_iters')}
+    steps = config.get('optimizer_config') or {}
+    trainer = {
+        'max_steps': length.get('max_iters') or -1,
+        'max_epochs': length.get('max_epochs') or -1,
+        'gradient_clip_val': (steps.get('grad_clip') or {}).get('max_norm'),
+        'accumulate_grad_batches': steps.get('cumulative_iters', 1),
+    }
+    if 'fp16' in config or 'Fp16' in str(steps.get('type')):
+        trainer['precision'] = '16-mixed'
     return {
         'model': {
-            'optimizer': {
-                '_delete_': True,
-                'class_path': f'torch.optim.{optimizer.pop("type", "")}',
-                'init_args': optimizer,
-            },
-            'schedule': {'_delete_': True, **schedule},
+            'optimizer': {'_delete_': True, **config['optimizer']},
+            'schedule': {'_delete_': True, **(config.get('lr_config') or {'policy': 'fixed'})},
         },
-        'trainer': {'max_steps': length.get('max_iters') or -1, 'max_epochs': length.get('max_epochs') or -1},
+        'trainer': trainer,
     }
 
 

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
-from seglight.models.building import init_arguments
+from seglight.models.checks import init_arguments
 
 _SUFFIX = 'LrUpdaterHook'
 

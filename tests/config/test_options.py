@@ -59,7 +59,7 @@ def test_cfg_options_have_the_values_that_mmcv_gives_them(value: str) -> None:
         ('data.samples_per_gpu', 'data.batch_size'),
         ('data.workers_per_gpu', 'data.num_workers'),
         ('data.root', 'data.root'),
-        ('optimizer.lr', 'model.optimizer.init_args.lr'),
+        ('optimizer.lr', 'model.optimizer.lr'),
         ('runner.max_iters', 'trainer.max_steps'),
         ('lr_config.min_lr', 'model.schedule.min_lr'),
         ('checkpoint_config.interval', 'checkpoint.interval'),
@@ -103,8 +103,8 @@ def test_they_reach_the_config(tiny_config: Path, run: Run) -> None:
         'type': 'CrossEntropyLoss',
         'loss_weight': 0.1,
     }
-    assert config['model']['optimizer']['init_args']['lr'] == 0.5
-    assert config['model']['optimizer']['init_args']['momentum'] == 0.9
+    assert config['model']['optimizer']['lr'] == 0.5
+    assert config['model']['optimizer']['momentum'] == 0.9
     assert config['data']['batch_size'] == 2
     trainer = config['trainer']
     assert [trainer[key] for key in ('max_epochs', 'limit_train_batches', 'limit_val_batches')] == [2, 3, 3]

@@ -131,3 +131,37 @@ def test_it_trains(tiny_config: Path, run: Run) -> None:
     stored = yaml.safe_load(Path('work_dirs/exp1/config.yaml').read_text())
     assert stored['model']['segmentor']['backbone']['type'] == 'FastSCNN'
     assert 'zoo' not in stored['model']
+
+
+def test_the_schedule_of_the_zoo_is_that_of_mmseg(tiny_config: Path, run: Run) -> None:
+    for name in (
+        'swin/upernet_swin_tiny_patch4_window7_512x512_160k_ade20k_pretrain_224x224_1K',
+        'beit/upernet_beit-base_8x2_640x640_160k_ade20k',
+        'knet/knet_s3_fcn_r50-d8_8x2_512x512_adamw_80k_ade20k',
+        'cgnet/cgnet_512x1024_60k_cityscapes',
+    ):
+        theirs = Config.fromfile(str(zoo_folder() / f'{name}.py'))
+        result = run('fit', '--config', tiny_config, '--model.zoo', name, '--model.zoo_schedule=true', '--print_config')
+        assert result.status == 0, result.err
+        ours = yaml.safe_load(result.out)
+        assert ours['model']['optimizer'] == _plain(theirs.optimizer.to_dict())
+        assert ours['model']['schedule'] == _plain(theirs.lr_config.to_dict())
+        steps = theirs.runner.max_iters if theirs.get('runner') else theirs.total_iters
+        assert (ours['trainer']['max_steps'], ours['trainer']['max_epochs']) == (steps, -1)
+        grad_clip = theirs.optimizer_config.get('grad_clip')
+        assert ours['trainer']['gradient_clip_val'] == (grad_clip.max_norm if grad_clip else None)
+
+
+def test_a_run_takes_the_zoos_schedule_but_its_own_model(tiny_config: Path, run: Run) -> None:
+    flags = ['--model.zoo_schedule', PSPNET, '--trainer.max_steps=2', '--trainer.max_epochs=-1']
+    result = run('fit', '--config', tiny_config, *flags)
+    assert result.status == 0, result.err
+    stored = yaml.safe_load(Path('work_dirs/exp1/config.yaml').read_text())
+    assert stored['model']['schedule']['min_lr'] == 1e-4
+    assert stored['model']['segmentor']['backbone']['base_channels'] == 8
+
+
+def test_true_needs_a_model_of_the_zoo(tiny_config: Path, run: Run) -> None:
+    result = run('fit', '--config', tiny_config, '--model.zoo_schedule=true')
+    assert result.status == 2
+    assert 'needs model.zoo' in result.err
