@@ -38,9 +38,18 @@ from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
 from seglight.models import Segmentor
 from seglight.tools import COMMANDS
+from seglight.tools import describe as describe_tool
 
 #: What the model takes from the data, so that it is said once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
+
+#: What Lightning's subcommands do here.
+TRAINER_COMMANDS = {
+    'fit': 'Train a model, validate it on the way, keep its checkpoints in a run folder.',
+    'validate': 'Measure a checkpoint on the validation data.',
+    'test': 'Do the same under the name of test.',
+    'predict': 'Write the masks that a checkpoint predicts.',
+}
 
 _ZOO_HELP = 'Name of a config of mmseg (`seglight zoo` lists them) or the path of a .py file, which'
 
@@ -70,7 +79,6 @@ class CommandLine(LightningCLI):
                 'exit_on_error': False,
                 'prog': 'seglight',
                 'description': 'Train and run the segmentors of mmsegmentation with PyTorch Lightning.',
-                'epilog': 'Beside these: ' + ' '.join(f'{name}: {text}' for name, text in COMMANDS.items()),
                 'version': seglight.__version__,
                 **subparsers,
             },
@@ -78,6 +86,18 @@ class CommandLine(LightningCLI):
         )
 
     # What each subcommand takes
+
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        """Add Lightning's subcommands, and for help and completion those that need no trainer."""
+        super()._add_subcommands(parser, **kwargs)
+        commands = parser._subcommands_action
+        assert commands
+        for name, text in COMMANDS.items():
+            tool = LightningArgumentParser(prog=f'seglight {name}')
+            describe_tool(name, tool)
+            commands.add_subcommand(name, tool, help=text)
+        for action in commands._choices_actions:
+            action.help = TRAINER_COMMANDS.get(action.dest, action.help)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -121,7 +141,7 @@ class CommandLine(LightningCLI):
             self._resolve(arguments, self._subcommand_parsers[subcommand])
             resolved = yaml.safe_dump(self.settings.values, sort_keys=False)
             arguments.flags.insert(1, Flag('--config', resolved, '--config'))
-        elif not arguments.has('--help', '-h', '--version'):
+        elif not arguments.has('--help', '-h', '--version', '--print_completion'):
             commands = [*self.subcommands(), *COMMANDS]
             wrong = f"'{subcommand}' is no command{nearest(subcommand, commands)}" if subcommand else ''
             raise ConfigError(f'{wrong or "name a command"} ({", ".join(commands)}; --help shows more)')
