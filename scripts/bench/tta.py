@@ -25,8 +25,8 @@ from mmcv import Config
 from seglight.models import Segmentor
 from seglight.models.views import Views, make_views, resized, view_size
 
-SCALES = [0.5, 0.75, 1.0, 1.25]
-ROUNDS = 7
+SCALES = [0.5, 1.0, 1.5, 2.0]
+ROUNDS = 3
 
 
 def main(classes: int) -> None:

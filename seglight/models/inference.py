@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from mmseg.models.segmentors import BaseSegmentor
+from mmseg.models.segmentors import BaseSegmentor, EncoderDecoder
 from mmseg.ops import resize
 from torch import Tensor, nn
 
+from seglight.models.resampling import Size
 from seglight.models.sliding import sliding_bands
-
-Size = tuple[int, int]
 
 #: Turns uint8 images `[B, 3, H, W]` into what the backbone takes.
 Prepare = Callable[[Tensor], Tensor]
@@ -84,6 +83,25 @@ def logits_bands(
 def image_logits(segmentor: BaseSegmentor, image: Tensor, original_size: Size, prepare: Prepare = AS_IS) -> Tensor:
     """Return what `logits_bands` yields as one tensor, float32 `[B, C, *original_size]`."""
     return _joined(logits_bands(segmentor, image, original_size, prepare))
+
+
+def coarse_logits(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare = AS_IS) -> tuple[Tensor, bool]:
+    """Return logits as they leave the decode head where that is possible, and whether corners align in resizing them.
+
+    Args:
+        segmentor: an mmseg segmentor in eval mode.
+        image: `[B, 3, H, W]` without padding, as `prepare` takes it.
+        prepare: applied to the image.
+
+    Returns:
+        float `[B, C, h, w]`, and `align_corners`.
+    """
+    plain = type(segmentor).encode_decode is EncoderDecoder.encode_decode  # a resize behind the head, and no more
+    if plain and segmentor.test_cfg.get('mode', 'whole') == 'whole':
+        logits = segmentor._decode_head_forward_test(segmentor.extract_feat(prepare(image)), _mmseg_meta(image))
+    else:
+        logits = image_logits(segmentor, image, (image.shape[2], image.shape[3]), prepare)
+    return logits, segmentor.align_corners
 
 
 def each_size(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ from seglight.errors import ConfigError
 from seglight.models import building
 from seglight.models.inference import (
     Prediction,
-    Size,
     class_probabilities,
+    coarse_logits,
     each_size,
     image_logits,
     logits_bands,
@@ -26,6 +27,7 @@ from seglight.models.inference import (
     threshold,
 )
 from seglight.models.metrics import SegmentationMetrics
+from seglight.models.resampling import Size
 from seglight.models.schedules import PolySchedule
 from seglight.models.views import Views
 from seglight.palette import default_palette
@@ -155,7 +157,8 @@ class Segmentor(LightningModule):
             float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid.
         """
         if self.views:
-            own = self.views.probabilities(self._logits, image, original_size, threshold(self.segmentor))
+            infer = partial(coarse_logits, self.segmentor, prepare=self._normalize)
+            own = self.views.probabilities(infer, image, original_size, threshold(self.segmentor))
         else:
             own = class_probabilities(self._logits(image, original_size))
         if not self.ensemble:

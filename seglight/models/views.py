@@ -13,13 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seglight.errors import ConfigError
-from seglight.models.inference import Size, class_probabilities, predict_mask
+from seglight.models.inference import class_probabilities, predict_mask
+from seglight.models.resampling import Coarse, Size, resized_bands
 
 Flip = Literal['horizontal', 'vertical']
 Merge = Literal['probabilities', 'logits', 'vote']
 
-#: From uint8 images `[b, 3, h, w]` and a size to logits `[b, C, *size]`.
-Logits = Callable[[Tensor, Size], Tensor]
+#: From uint8 images `[b, 3, H, W]` to logits `[b, C, h, w]` of any size, and whether corners align in resizing them.
+Infer = Callable[[Tensor], tuple[Tensor, bool]]
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,11 @@ class Views:
     merge: Merge = 'probabilities'
     batch_size: int = 8
 
-    def probabilities(self, logits: Logits, image: Tensor, original_size: Size, threshold: float = 0.0) -> Tensor:
+    def probabilities(self, infer: Infer, image: Tensor, original_size: Size, threshold: float = 0.0) -> Tensor:
         """Return the class probabilities of images of one size, merged over the views; only a sum is kept.
 
         Args:
-            logits: from uint8 images `[b, 3, h, w]` and a size to logits `[b, C, *size]`.
+            infer: from uint8 images `[b, 3, h, w]` to their logits.
             image: uint8 `[B, 3, H, W]`.
             original_size: height and width of the result.
             threshold: above which a binary head votes for class 1.
@@ -110,32 +111,37 @@ class Views:
             float32 `[B, C, *original_size]`.
         """
         total = torch.empty(0)
-        for view, own in _view_logits(logits, image, original_size, self):
-            if self.merge == 'probabilities':
-                own = class_probabilities(own)
-            elif self.merge == 'vote':
-                own = _votes(own, threshold)
-            own = view.undo(own)
-            total = total.add_(own) if total.numel() else own
-        total = total.div_(len(self.views))
+        for coarse in self._view_logits(infer, image, original_size):
+            if not total.numel():
+                total = coarse.logits.new_zeros(*coarse.logits.shape[:2], *original_size, dtype=torch.float32)
+            for rows, logits in resized_bands(coarse):
+                total[:, :, rows] += self._scores(logits, threshold)
+        total /= len(self.views)
         return class_probabilities(total) if self.merge == 'logits' else total
 
+    def _scores(self, logits: Tensor, threshold: float) -> Tensor:
+        """Return what is summed over the views, float32 of the logits' shape."""
+        if self.merge == 'logits':
+            return logits
+        return class_probabilities(logits) if self.merge == 'probabilities' else _votes(logits, threshold)
 
-def _view_logits(logits: Logits, image: Tensor, original_size: Size, seen: Views) -> Iterator[tuple[View, Tensor]]:
-    """Yield each view with its logits; neighbouring views of one size share forward passes."""
-    count = max(1, seen.batch_size // len(image))
-    for scale in dict.fromkeys(view.scale for view in seen.views):
-        scaled = resized(image, view_size((image.shape[2], image.shape[3]), scale))
-        alike: dict[tuple[Size, Size], list[View]] = {}  # by the size that goes in and the size that comes out
-        for view in seen.views:
-            if view.scale == scale:
-                sizes = view.size((scaled.shape[2], scaled.shape[3])), view.size(original_size)
-                alike.setdefault(sizes, []).append(view)
-        for (_, target), members in alike.items():
-            for first in range(0, len(members), count):
-                some = members[first : first + count]
-                results = logits(torch.cat([view.apply(scaled) for view in some]), target)
-                yield from zip(some, results.split(len(image)), strict=True)
+    def _view_logits(self, infer: Infer, image: Tensor, original_size: Size) -> Iterator[Coarse]:
+        """Yield the logits of each view, turned back; the views of one size share forward passes."""
+        count = max(1, self.batch_size // len(image))
+        for scale in dict.fromkeys(view.scale for view in self.views):
+            size = view_size((image.shape[2], image.shape[3]), scale)
+            scaled = resized(image, size)
+            alike: dict[Size, list[View]] = {}
+            for view in self.views:
+                if view.scale == scale:
+                    alike.setdefault(view.size(size), []).append(view)
+            for members in alike.values():
+                for first in range(0, len(members), count):
+                    some = members[first : first + count]
+                    logits, align_corners = infer(torch.cat([view.apply(scaled) for view in some]))
+                    for view, own in zip(some, logits.split(len(image)), strict=True):
+                        # Resizing commutes with turning, which is cheaper before it.
+                        yield Coarse(view.undo(own), (size, original_size), align_corners)
 
 
 def resized(image: Tensor, size: Size) -> Tensor:

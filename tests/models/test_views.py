@@ -12,10 +12,9 @@ IMAGE = torch.randint(0, 256, (2, 3, 6, 8), dtype=torch.uint8, generator=torch.G
 SQUARE = IMAGE[..., :6]
 
 
-def colours(image: Tensor, size: tuple[int, int]) -> Tensor:
+def colours(image: Tensor) -> tuple[Tensor, bool]:
     """Logits that are the colours themselves, so that what a view does to the image shows in them."""
-    assert image.shape[2:] == size
-    return image.float() / 50
+    return image.float() / 50, False
 
 
 @pytest.mark.parametrize('image', [IMAGE, SQUARE], ids=['oblong', 'square'])
@@ -24,7 +23,7 @@ def colours(image: Tensor, size: tuple[int, int]) -> Tensor:
 def test_every_view_is_turned_back(image: Tensor, rotations: list[int], flips: list[str]) -> None:
     views = Views(make_views([1.0], flips, rotations), batch_size=4)  # type: ignore[arg-type]
     merged = views.probabilities(colours, image, tuple(image.shape[2:]))  # type: ignore[arg-type]
-    torch.testing.assert_close(merged, colours(image, tuple(image.shape[2:])).softmax(1))  # type: ignore[arg-type]
+    torch.testing.assert_close(merged, colours(image)[0].softmax(1))
 
 
 def test_a_view_shows_what_numpy_turns_and_mirrors() -> None:
@@ -51,10 +50,10 @@ def test_an_image_is_resized_as_mmseg_resizes_it() -> None:
     assert (ours == expected).all()
 
 
-def three_votes(image: Tensor, size: tuple[int, int]) -> Tensor:
+def three_votes(image: Tensor) -> tuple[Tensor, bool]:
     """Logits of three classes in one pixel: each of three views says something else."""
     answers = {1: [4.0, 0.0, 3.0], 2: [0.0, 4.0, 3.9], 3: [0.0, 0.0, 9.0]}
-    return torch.tensor([answers[image.shape[2]]]).view(1, 3, 1, 1)
+    return torch.tensor([answers[image.shape[2]]]).view(1, 3, 1, 1), False
 
 
 @pytest.mark.parametrize('merge', ['probabilities', 'logits', 'vote'])
@@ -76,8 +75,8 @@ def test_a_binary_head_votes_by_its_threshold() -> None:
     views = Views(make_views([1], ['horizontal', 'vertical'], [0]), 'vote', batch_size=1)
     probabilities = iter([0.35, 0.2, 0.9])
 
-    def logits(image: Tensor, size: tuple[int, int]) -> Tensor:
-        return torch.tensor(next(probabilities)).logit().view(1, 1, 1, 1)
+    def logits(image: Tensor) -> tuple[Tensor, bool]:
+        return torch.tensor(next(probabilities)).logit().view(1, 1, 1, 1), False
 
     merged = views.probabilities(logits, torch.zeros(1, 3, 1, 1, dtype=torch.uint8), (1, 1), threshold=0.3)
     assert merged.item() == pytest.approx(2 / 3)
