@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -35,7 +36,11 @@ def run(argv: Sequence[str]) -> int:
 def main() -> None:
     """Run the command line of this process and exit with its status, 130 after Ctrl-C."""
     try:
-        sys.exit(run(sys.argv[1:]))
+        status = run(sys.argv[1:])
+        sys.stdout.flush()
+        sys.exit(status)
+    except BrokenPipeError:  # the reader, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as stop:
         print(f'seglight: stopped by Ctrl-C{"; " * bool(stop.args)}{stop}', file=sys.stderr)
         sys.exit(130)

@@ -23,22 +23,35 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 import seglight
 from seglight.callbacks import BestCheckpoint, EpochCheckpoint, EpochLines, MaskWriter, RunFolder
 from seglight.callbacks.console import metrics_table
-from seglight.config.arguments import Arguments, read_arguments
+from seglight.config.arguments import Arguments, Flag, read_arguments
 from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings
 from seglight.config.explain import explain, written
 from seglight.config.files import find_config, load_config
 from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
+from seglight.config.options import add_options, expand_options
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
 from seglight.config.settings import Settings, nearest
+from seglight.config.zoo import ZOO, ZOO_SCHEDULE, expand
 from seglight.data import SegmentationDataModule
 from seglight.environment import describe
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
 from seglight.models import Segmentor
 from seglight.tools import COMMANDS
+from seglight.tools import describe as describe_tool
 
 #: What the model takes from the data, so that it is said once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
+
+#: What Lightning's subcommands do here.
+TRAINER_COMMANDS = {
+    'fit': 'Train a model, validate it on the way, keep its checkpoints in a run folder.',
+    'validate': 'Measure a checkpoint on the validation data.',
+    'test': 'Do the same under the name of test.',
+    'predict': 'Write the masks that a checkpoint predicts.',
+}
+
+_ZOO_HELP = 'Name of a config of mmseg (`seglight zoo` lists them) or the path of a .py file, which'
 
 #: Subcommands that start from a checkpoint and the config in it.
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
@@ -66,7 +79,6 @@ class CommandLine(LightningCLI):
                 'exit_on_error': False,
                 'prog': 'seglight',
                 'description': 'Train and run the segmentors of mmsegmentation with PyTorch Lightning.',
-                'epilog': 'Beside these: ' + ' '.join(f'{name}: {text}' for name, text in COMMANDS.items()),
                 'version': seglight.__version__,
                 **subparsers,
             },
@@ -75,11 +87,33 @@ class CommandLine(LightningCLI):
 
     # What each subcommand takes
 
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        """Add Lightning's subcommands, and for help and completion those that need no trainer."""
+        super()._add_subcommands(parser, **kwargs)
+        commands = parser._subcommands_action
+        assert commands
+        for name, text in COMMANDS.items():
+            tool = LightningArgumentParser(prog=f'seglight {name}')
+            describe_tool(name, tool)
+            commands.add_subcommand(name, tool, help=text)
+        for action in commands._choices_actions:
+            action.help = TRAINER_COMMANDS.get(action.dest, action.help)
+
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         prefer_int_to_float(parser)
-        parser.add_argument('--debug', action='store_true', help='Show the traceback of an error.')
+        parser.add_argument('--model.zoo', type=str | None, help=f'{_ZOO_HELP} fills model.segmentor.')
+        parser.add_argument(
+            '--model.zoo_schedule',
+            type=str | bool | None,
+            help=f'{_ZOO_HELP} sets optimizer, schedule and length of the run; true for that of model.zoo.',
+        )
+        add_options(parser, subcommand)
         if subcommand == 'fit':
+            parser.add_argument(
+                '--load_from', type=str | None, help='Checkpoint to take weights from, and nothing else (fine-tuning).'
+            )
+            parser.add_argument('--tags', type=list[str], default=[], help='Words to find the run by, as in W&B.')
             parser.add_argument(
                 '--work_dir', type=str | None, help=f'Folder of the run, by default the next free {WORK_DIRS}/exp{{N}}.'
             )
@@ -106,8 +140,8 @@ class CommandLine(LightningCLI):
         if subcommand in self._subcommand_parsers:
             self._resolve(arguments, self._subcommand_parsers[subcommand])
             resolved = yaml.safe_dump(self.settings.values, sort_keys=False)
-            arguments.flags.insert(1, ('--config', resolved))
-        elif not arguments.has('--help', '-h', '--version'):
+            arguments.flags.insert(1, Flag('--config', resolved, '--config'))
+        elif not arguments.has('--help', '-h', '--version', '--print_completion'):
             commands = [*self.subcommands(), *COMMANDS]
             wrong = f"'{subcommand}' is no command{nearest(subcommand, commands)}" if subcommand else ''
             raise ConfigError(f'{wrong or "name a command"} ({", ".join(commands)}; --help shows more)')
@@ -118,16 +152,21 @@ class CommandLine(LightningCLI):
 
     def _resolve(self, arguments: Arguments, parser: LightningArgumentParser) -> None:
         """Set `settings` to what the checkpoint, the configs and the nested overrides say together."""
+        expand_options(arguments, argument_types(parser))
         if not arguments.has('--help', '-h'):
             self._use_checkpoint(arguments)
         for name in arguments.configs:
             self.settings = self.settings.merged_with(load_config(find_config(name)))
         types = argument_types(parser)
+        zoo = take_overrides(arguments, frozenset({ZOO, ZOO_SCHEDULE}))
+        self.settings = self.settings.merged_with(expand(apply_overrides(Settings(), zoo), self.settings))
         # A run's config says things that only `fit` takes; other commands may be given the same file.
         everywhere = {key[0] for other in self._subcommand_parsers.values() for key in argument_types(other)}
         self.settings = self.settings.without(everywhere - {key[0] for key in types})
         overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
         self.settings = apply_overrides(self.settings, overrides)
+        for key in (ZOO, ZOO_SCHEDULE):  # what they say is in the model by now
+            self.settings.values.get(key[0], {}).pop(key[1], None)
         options = frozenset(option for action in parser._actions for option in action.option_strings)
         check_flags(arguments, options, frozenset(types))
         check_keys(self.settings, frozenset(types))
@@ -139,7 +178,7 @@ class CommandLine(LightningCLI):
         if name is None:
             if training:
                 return
-            typed = next((word for flag, word in arguments.flags[1:] if not flag), None) or 'exp1/epoch_2.ckpt'
+            typed = next((flag.value for flag in arguments.flags[1:] if not flag.name), None) or 'exp1/epoch_2.ckpt'
             raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
         self.checkpoint = find_checkpoint(name, WORK_DIRS, best=not training)
         arguments.replace('--ckpt_path', str(self.checkpoint))
@@ -156,6 +195,8 @@ class CommandLine(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Let the model know the classes of the data, and the data the seed."""
         config = self.config[self.config.subcommand]
+        for key in (ZOO, ZOO_SCHEDULE):
+            config.pop('.'.join(key))
         for name in FROM_DATA:
             if config.model[name] not in (None, config.data[name]):
                 message = f'model.{name} and data.{name} differ; give the latter alone'

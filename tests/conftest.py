@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ import yaml
 
 from seglight import __main__ as seglight
 from seglight.config.files import SHIPPED
+from seglight.data.batch import Item, collate
 from seglight.data.demo import generate
 
 CAMVID = Path(__file__).parents[2] / 'shared' / 'camvid'
@@ -48,6 +49,20 @@ TINY_SEGMENTOR = {
     'train_cfg': {},
     'test_cfg': {'mode': 'whole'},
 }
+
+
+def random_batch(count: int = 4, size: int = 32, classes: int = 5, seed: int = 1) -> dict[str, Any]:
+    """A batch of noise, the same in every call with the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    items: list[Item] = [
+        {
+            'image': torch.randint(0, 256, (3, size, size), dtype=torch.uint8, generator=generator),
+            'mask': torch.randint(0, classes, (size, size), dtype=torch.uint8, generator=generator),
+            'meta': {'path': f'{index}.jpg', 'name': str(index), 'original_size': (size, size), 'size': (size, size)},
+        }
+        for index in range(count)
+    ]
+    return dict(collate(items))
 
 
 class Result(NamedTuple):
@@ -120,7 +135,10 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
 
     def call(*argv: str | Path) -> Result:
         capfd.readouterr()
-        status = seglight.run([str(word) for word in argv])
+        try:
+            status = seglight.run([str(word) for word in argv])
+        except SystemExit as end:  # after --help and --print_config
+            status = int(end.code or 0)
         return Result(status, *capfd.readouterr())
 
     return call

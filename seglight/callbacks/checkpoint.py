@@ -9,6 +9,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from seglight.errors import ConfigError
 
+#: What a checkpoint can be the best in; mBoundaryIoU only with `model.boundary_iou`.
+Metric = Literal['mIoU', 'mAcc', 'aAcc', 'mDice', 'mFscore', 'mPrecision', 'mRecall', 'mBoundaryIoU']
+
 
 class _EpochFromOne(ModelCheckpoint):
     """A `ModelCheckpoint` that counts epochs from 1 in file names."""
@@ -66,10 +69,10 @@ class BestCheckpoint(_EpochFromOne):
     """Writes `best_{metric}_epoch_{E}.ckpt` whenever a validation metric rises and keeps the best.
 
     Args:
-        metric: name of the metric without `val/`: mIoU, mAcc or aAcc.
+        metric: name of the metric without `val/`.
     """
 
-    def __init__(self, metric: Literal['mIoU', 'mAcc', 'aAcc'] = 'mIoU') -> None:
+    def __init__(self, metric: Metric = 'mIoU') -> None:
         self.metric: str = metric
         super().__init__(
             filename=f'best_{metric}_epoch_{{epoch}}',

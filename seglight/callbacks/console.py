@@ -47,14 +47,22 @@ class EpochLines(Callback):
 
 
 def metrics_table(metrics: Mapping[str, Any], stage: str) -> str:
-    """Return the IoU of each class, then mIoU, mAcc and aAcc, one to a line, in percent.
+    """Return the figures of each class, one class to a line, then mIoU, mAcc, aAcc and other means, in percent.
 
     Args:
         metrics: logged figures between 0 and 1, such as `val/IoU.Paper` and `val/mIoU`.
         stage: `val` or `test`, the figures to show.
     """
     shown = {name.removeprefix(f'{stage}/'): value for name, value in metrics.items() if name.startswith(f'{stage}/')}
-    rows = [(name.removeprefix('IoU.'), value) for name, value in shown.items() if name.startswith('IoU.')]
-    rows += [(name, shown[name]) for name in ('mIoU', 'mAcc', 'aAcc') if name in shown]
-    width = max((len(name) for name, _ in rows), default=0)
-    return '\n'.join(f'  {name:<{width}}  {100 * float(value):6.2f} %' for name, value in rows)
+    split = [(*name.split('.', 1), value) for name, value in shown.items() if '.' in name]
+    figures = list(dict.fromkeys(figure for figure, _, _ in split))
+    rows = {name: [shown[f'{figure}.{name}'] for figure in figures] for _, name, _ in split}
+    means = ['mIoU', 'mAcc', 'aAcc', *(f'm{figure}' for figure in figures if figure not in ('IoU', 'Acc'))]
+    rows.update({name: [shown[name]] for name in means if name in shown})
+    width = max((len(name) for name in rows), default=0)
+    lines = [
+        f'  {name:<{width}}  ' + '  '.join(f'{100 * float(value):6.2f} %' for value in row)
+        for name, row in rows.items()
+    ]
+    header = [f'  {"":<{width}}  ' + '  '.join(f'{figure:>8.8}' for figure in figures)] if len(figures) > 1 else []
+    return '\n'.join(header + lines)

@@ -1,14 +1,36 @@
-"""What was typed: the subcommand, the configs, the checkpoint, and the flags that override them."""
+"""What was typed, taken apart: the subcommand, the configs, and the flags that override them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from seglight.errors import ConfigError
 
-#: Short names of options, as people know them, and Lightning's.
-ALIASES = {'--ckpt': '--ckpt_path', '-c': '--config'}
+#: Names of options as people know them from mmseg's tools, and those of Lightning.
+ALIASES = {
+    '--ckpt': '--ckpt_path',
+    '--resume_from': '--ckpt_path',
+    '--seed': '--seed_everything',
+    '--options': '--cfg_options',
+    '-c': '--config',
+}
+
+
+class Flag(NamedTuple):
+    """One word of the command line.
+
+    Attributes:
+        name: the option in its standard form, with underscores; '' for a word that is no flag.
+        value: what stands behind its equals sign, or the word; None where the flag stands alone or
+            its value is the next word.
+        typed: the flag as it was typed.
+    """
+
+    name: str
+    value: str | None
+    typed: str
 
 
 @dataclass
@@ -16,48 +38,57 @@ class Arguments:
     """The command line, taken apart.
 
     Attributes:
-        flags: all flags but `--config`, in order, as `(name, value)`; the value is None where the
-            flag stands alone or its value is the next word. A word that is no flag has the name ''.
+        flags: all words but `--config` and its values, in order.
         configs: the values of `--config`, in order.
     """
 
-    flags: list[tuple[str, str | None]] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
     configs: list[str] = field(default_factory=list)
 
     @property
     def subcommand(self) -> str | None:
         """The first word, unless it is a flag."""
         first = self.flags[0] if self.flags else None
-        return first[1] if first and not first[0] else None
+        return first.value if first and not first.name else None
 
     def value(self, name: str) -> str | None:
-        """Return the value of the last `name` flag, None where it was not given."""
+        """Return the value of the last `name` flag, None where it was not given or has none."""
         found = None
-        for index, (flag, value) in enumerate(self.flags):
-            if flag == name:
-                following = self.flags[index + 1] if index + 1 < len(self.flags) else ('-', None)
-                found = value if value is not None or following[0] else following[1]
+        for index, flag in enumerate(self.flags):
+            if flag.name == name:
+                found = flag.value if flag.value is not None else self._word_after(index)
         return found
+
+    def typed(self, index: int) -> str:
+        """Return a flag as it was typed, with its value."""
+        flag = self.flags[index]
+        word = self._word_after(index) if flag.name and flag.value is None else None
+        return flag.typed if word is None else f'{flag.typed} {word}'
 
     def has(self, *names: str) -> bool:
         """Tell whether one of these flags was given."""
-        return any(flag in names for flag, _ in self.flags)
+        return any(flag.name in names for flag in self.flags)
 
     def replace(self, name: str, value: str) -> None:
         """Give a flag another value, wherever it stands."""
-        flags: list[tuple[str, str | None]] = []
+        flags: list[Flag] = []
         skip = False
-        for flag, old in self.flags:
-            if flag == name:
-                flags.append((name, value))
-            elif not skip:
-                flags.append((flag, old))
-            skip = flag == name and old is None
+        for flag in self.flags:
+            if flag.name == name:
+                flags.append(Flag(name, value, flag.typed))
+            elif not skip or flag.name:
+                flags.append(flag)
+            skip = flag.name == name and flag.value is None
         self.flags = flags
 
     def argv(self) -> list[str]:
         """Return the flags as a list of words again."""
-        return [join_flag(name, value) for name, value in self.flags]
+        return [join_flag(flag.name, flag.value) for flag in self.flags]
+
+    def _word_after(self, index: int) -> str | None:
+        """Return the word behind a flag, None where a flag follows."""
+        following = self.flags[index + 1 : index + 2]
+        return following[0].value if following and not following[0].name else None
 
 
 def join_flag(name: str, value: str | None) -> str:
@@ -74,24 +105,21 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
     arguments = Arguments()
     words = list(argv)
     while words:
-        word = words.pop(0)
-        name, value = split_flag(word)
-        if name != '--config':
-            arguments.flags.append((name, value))
+        flag = read_flag(words.pop(0))
+        if flag.name != '--config':
+            arguments.flags.append(flag)
             continue
-        if value is None:
-            if not words or words[0].startswith('-'):
-                raise ConfigError('--config needs the name of a config file, such as --config demo.yaml')
-            value = words.pop(0)
-        arguments.configs.append(value)
+        if flag.value is None and (not words or words[0].startswith('-')):
+            raise ConfigError('--config needs the name of a config file, such as --config demo.yaml')
+        arguments.configs.append(words.pop(0) if flag.value is None else flag.value)
     return arguments
 
 
-def split_flag(word: str) -> tuple[str, str | None]:
+def read_flag(word: str) -> Flag:
     """Split `--name=value` and bring the name into its standard form; a plain word has the name ''."""
     if not word.startswith('-') or word == '-' or word[1:2].isdigit():
-        return '', word
+        return Flag('', word, word)
     name, equals, value = word.partition('=')
     if name.startswith('--'):
         name = '--' + name[2:].replace('-', '_')
-    return ALIASES.get(name, name), value if equals else None
+    return Flag(ALIASES.get(name, name), value if equals else None, word)

@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 
-from seglight.config.arguments import Arguments, join_flag
+from seglight.config.arguments import Arguments
 from seglight.config.settings import Settings, nearest
 from seglight.errors import one_line
 
@@ -27,13 +27,11 @@ def explain(message: str, settings: Settings, arguments: Arguments) -> str:
 
 def written(key: str, settings: Settings, arguments: Arguments) -> str:
     """Return the last flag that is about a dotted key, else the file and line where it stands."""
-    flags = arguments.flags
-    for index in range(len(flags) - 1, -1, -1):
-        name, value = flags[index]
+    for index in range(len(arguments.flags) - 1, -1, -1):
+        name = arguments.flags[index].name
         flag = name.removeprefix('--').removesuffix('+')
         if flag == key or flag.startswith(f'{key}.') or (name and key.startswith(f'{flag}.')):
-            following = flags[index + 1][1] if index + 1 < len(flags) and not flags[index + 1][0] else None
-            return join_flag(name, value) if value is not None or following is None else f'{name} {following}'
+            return arguments.typed(index)
     return str(settings.origin(tuple(key.split('.'))) or 'the config')
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from seglight.config.settings import Key, Origin, Settings, nearest
+from seglight.config.zoo import expand
 from seglight.errors import ConfigError, one_line
 
 #: The configs that come with the project: inside an installed package, beside it in a checkout.
@@ -68,7 +69,7 @@ def load_config(path: Path, inside: tuple[Path, ...] = ()) -> Settings:
             where = f'neither in {path.parent} nor in {SHIPPED}'
             raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} names {base}, which is no file, {where}')
         resolved = resolved.merged_with(load_config(file, (*inside, here)))
-    return resolved.merged_with(own)
+    return resolved.merged_with(expand(own, resolved))
 
 
 def read_yaml(path: Path) -> Settings:

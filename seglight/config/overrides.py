@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from seglight.config.arguments import Arguments, join_flag
+from seglight.config.arguments import Arguments, Flag
 from seglight.config.files import parse_yaml
 from seglight.config.settings import Key, Origin, Settings, groups, merge, nearest
 from seglight.errors import ConfigError
@@ -33,22 +34,37 @@ def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override
         ConfigError: if such a flag has no value, or one that is not YAML.
     """
     overrides: list[Override] = []
-    kept: list[tuple[str, str | None]] = []
-    flags = list(arguments.flags)
-    while flags:
-        name, value = flags.pop(0)
-        key = tuple(name.removeprefix('--').split('.'))
-        if name.endswith('+') or not any(key[: len(root)] == root for root in plain):
-            kept.append((name, value))
-            continue
-        if value is None:
-            if not flags or flags[0][0]:
-                raise ConfigError(f'{name} needs a value')
-            value = flags.pop(0)[1]
-        typed = join_flag(name, value)
-        overrides.append(Override(key, parse_yaml(f'value: {value}', typed).values['value'], typed))
+    kept: list[Flag] = []
+    index = 0
+    while index < len(arguments.flags):
+        flag = arguments.flags[index]
+        key = tuple(flag.name.removeprefix('--').split('.'))
+        if flag.name.endswith('+') or not any(key[: len(root)] == root for root in plain):
+            kept.append(flag)
+        else:
+            typed = arguments.typed(index)
+            value = flag.value
+            if value is None:
+                index += 1
+                following = arguments.flags[index : index + 1]
+                if not following or following[0].name:
+                    raise ConfigError(f'{flag.typed} needs a value')
+                value = str(following[0].value)
+            overrides.append(Override(key, parse_value(value, typed), typed))
+        index += 1
     arguments.flags = kept
     return overrides
+
+
+def parse_value(text: str, typed: str) -> Any:
+    """Return the value that YAML text means; a tuple, as in `[(512, 512), (769, 769)]`, is a list.
+
+    Raises:
+        ConfigError: if it is not valid YAML.
+    """
+    if re.fullmatch(r'\s*[(\[][^"\']*[)\]]\s*', text):
+        text = text.translate(str.maketrans('()', '[]'))
+    return parse_yaml(f'value: {text}', typed).values['value']
 
 
 def apply_overrides(settings: Settings, overrides: list[Override]) -> Settings:
@@ -97,12 +113,12 @@ def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[
         ConfigError: names the flag as typed and the nearest valid one.
     """
     keys = {tuple(option.removeprefix('--').split('.')) for option in options}
-    for name, value in arguments.flags:
+    for index, (name, _, _) in enumerate(arguments.flags):
         flag = name.removesuffix('+')
         key = tuple(flag.removeprefix('--').split('.'))
         below = any(key[:end] in known for end in range(1, len(key)))
         if flag and flag not in options and not below:
-            raise ConfigError(f"unknown option '{join_flag(name, value)}'{_nearest_part(key, keys)}")
+            raise ConfigError(f"unknown option '{arguments.typed(index)}'{_nearest_part(key, keys)}")
 
 
 def check_keys(settings: Settings, known: frozenset[Key]) -> None:

@@ -94,6 +94,13 @@ def dicts(value: Any, path: str = '') -> Iterator[tuple[str, dict[str, Any]]]:
             yield from dicts(inner, f'{path}.{index}')
 
 
+def without_tuples(value: Any) -> Any:
+    """Return a nested value with lists for tuples, which YAML does not have."""
+    if isinstance(value, dict):
+        return {name: without_tuples(inner) for name, inner in value.items()}
+    return [without_tuples(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
 def nearest(word: str, candidates: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` with the candidate most like `word`, or an empty string."""
     found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)

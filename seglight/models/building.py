@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import logging
 import re
 from typing import Any
 
 from mmcv import ConfigDict
-from mmcv.runner import BaseModule
 from mmseg.models import build_segmentor
 from mmseg.models.builder import MODELS
 from mmseg.models.segmentors import BaseSegmentor
-from torch import nn
 
 from seglight.config.settings import dicts, nearest
 from seglight.errors import ConfigError, one_line
+from seglight.models.checks import check_arguments, check_class_weights, check_test_cfg, takes_argument
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')
+
+#: Packages that a `type` may name before a dot, as in `mmcls.ConvNeXt`.
+PACKAGES = ('mmseg', 'mmcls')
 
 
 def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> BaseSegmentor:
@@ -36,18 +39,44 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
     Raises:
         ConfigError: if mmseg cannot build it; names the part and the nearest known type.
     """
-    model = without_sync_bn(with_classes(model, num_classes, ignore_index))
-    model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
+    segmentor = construct(model, num_classes, ignore_index)
     logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
+    try:
+        segmentor.init_weights()
+    except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+        raise _explain_weights(error, model) from error
+    return segmentor
+
+
+def construct(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> BaseSegmentor:
+    """Do what `build` does, but leave the weights as torch's layers make them and fetch none."""
+    _import_packages(model)
+    model = with_tuples(without_sync_bn(with_classes(model, num_classes, ignore_index)))
+    model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
     check_arguments(model)
     check_class_weights(model, num_classes)
     check_test_cfg(model['test_cfg'])
     try:
         segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
-        segmentor.init_weights()
-    except (KeyError, TypeError, ValueError, AssertionError, OSError) as error:
+    except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
         raise _explain(error, model) from error
     return segmentor
+
+
+def _import_packages(model: dict[str, Any]) -> None:
+    """Import the packages that types such as `mmcls.ConvNeXt` name, so that mmcv's registry knows them.
+
+    These are OpenMMLab's own; a config names classes, it does not choose what is imported.
+    """
+    for path, part in dicts(model, 'model.segmentor'):
+        scope = str(part.get('type')).rpartition('.')[0]
+        if scope and scope not in PACKAGES:
+            message = (
+                f"{path}: '{part['type']}' is in none of the packages whose classes are known: {', '.join(PACKAGES)}"
+            )
+            raise ConfigError(message, (*path.split('.'), 'type'))
+        if scope:
+            importlib.import_module(f'{scope}.models')
 
 
 def with_classes(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> dict[str, Any]:
@@ -74,80 +103,23 @@ def _is_head(part: dict[str, Any]) -> bool:
     return 'num_classes' in part or takes_argument(MODELS.get(str(part.get('type'))), 'num_classes')
 
 
-def takes_argument(cls: Any, name: str) -> bool:
-    """Tell whether a class is known to have the argument `name`."""
-    return inspect.isclass(cls) and name in init_arguments(cls)[0]
-
-
-def init_arguments(cls: type) -> tuple[set[str], bool]:
-    """Return the arguments of a class, and whether these are all that it takes.
-
-    mmseg's classes pass `**kwargs` on to their bases, so the bases are asked in turn, down to the
-    first that takes no more.
-    """
-    names: set[str] = set()
-    for base in cls.__mro__:
-        if base is BaseModule or base is nn.Module:
-            break  # none of these takes part in describing a model, so the rest goes elsewhere
-        if '__init__' in base.__dict__:
-            parameters = inspect.signature(base.__dict__['__init__']).parameters
-            names |= {name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
-            if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
-                return names - {'self'}, True
-    return names - {'self'}, False
-
-
-def check_arguments(model: dict[str, Any]) -> None:
-    """Refuse a key in the model dict that the class named by `type` beside it does not take.
-
-    Raises:
-        ConfigError: names the key and the nearest valid one.
-    """
-    for path, part in dicts(model, 'model.segmentor'):
-        cls = MODELS.get(str(part.get('type')))
-        if not inspect.isclass(cls):
-            continue
-        names, complete = init_arguments(cls)
-        for name in part:
-            if complete and name not in names | {'type'}:
-                message = f"{path}: {part['type']} has no argument '{name}'{nearest(name, names)}"
-                raise ConfigError(message, (*path.split('.'), name))
-
-
-def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
-    """Refuse a `class_weight` that is a list of another length than the classes.
-
-    Raises:
-        ConfigError: names the key.
-    """
-    for path, part in dicts(model, 'model.segmentor'):
-        weights = part.get('class_weight')
-        if isinstance(weights, (list, tuple)) and len(weights) != num_classes:
-            message = (
-                f'{path}.class_weight has {len(weights)} weights for {num_classes} classes; '
-                'give one for each, or null for none'
-            )
-            raise ConfigError(message, (*path.split('.'), 'class_weight'))
-
-
-def check_test_cfg(test_cfg: dict[str, Any]) -> None:
-    """Refuse a way of inference that mmseg does not have, or a sliding window without its sizes.
-
-    Raises:
-        ConfigError: names what is wrong or missing.
-    """
-    key = ('model', 'segmentor', 'test_cfg')
-    mode = test_cfg.get('mode', 'whole')
-    if mode not in ('whole', 'slide'):
-        raise ConfigError(f"model.segmentor.test_cfg.mode is 'whole' or 'slide', not '{mode}'", (*key, 'mode'))
-    for name in ('crop_size', 'stride'):
-        if mode == 'slide' and name not in test_cfg:
-            raise ConfigError(f'model.segmentor.test_cfg of mode slide needs {name}, such as [512, 512]', key)
-
-
 def wants_sync_bn(model: dict[str, Any]) -> bool:
     """Tell whether the model dict asks for SyncBN anywhere."""
     return any(part.get('type') == 'SyncBN' for _, part in dicts(model))
+
+
+def with_tuples(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the model dict with a tuple for each list whose argument is a tuple by default.
+
+    YAML has no tuples, and some classes of mmseg insist on them (JPU, CGNet, MobileNetV3).
+    """
+    model = copy.deepcopy(model)
+    for _, part in dicts(model):
+        cls = MODELS.get(str(part.get('type')))
+        for name, parameter in inspect.signature(cls).parameters.items() if inspect.isclass(cls) else ():
+            if isinstance(parameter.default, tuple) and isinstance(part.get(name), list):
+                part[name] = tuple(part[name])
+    return model
 
 
 def without_sync_bn(model: dict[str, Any]) -> dict[str, Any]:
@@ -168,3 +140,18 @@ def _explain(error: Exception, model: dict[str, Any]) -> ConfigError:
         return ConfigError(f'model.segmentor cannot be built by mmseg: {reason}', ('model', 'segmentor'))
     message = f"{where[0]}: mmseg has no '{unknown[1]}'{nearest(unknown[1], MODELS.module_dict)}"
     return ConfigError(message, (*where[0].split('.'), 'type'))
+
+
+def _explain_weights(error: Exception, model: dict[str, Any]) -> ConfigError:
+    """Say in one line why weights could not be initialised; most often pretrained ones are out of reach."""
+    for path, part in dicts(model, 'model.segmentor'):
+        pretrained = part.get('type') == 'Pretrained'  # an init_cfg
+        address = part.get('checkpoint') if pretrained else part.get('pretrained')
+        if isinstance(address, str):
+            key = path if pretrained else f'{path}.pretrained'
+            message = (
+                f"{key}: the pretrained weights '{address}' cannot be had: {one_line(error)}; "
+                f'name a file that you have, or give --{key}=null to start from random weights'
+            )
+            return ConfigError(message, tuple(key.split('.')))
+    return ConfigError(f'model.segmentor cannot be initialised by mmseg: {one_line(error)}', ('model', 'segmentor'))

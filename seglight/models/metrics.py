@@ -1,62 +1,125 @@
-"""mIoU, mAcc and aAcc from a confusion matrix."""
+"""Figures of a segmentation: mmseg's, from a confusion matrix, and boundary IoU."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchmetrics import Metric
+
+#: Figures that each class has; their means are called `m` and the name.
+PerClass = Literal['IoU', 'Acc', 'Dice', 'Fscore', 'Precision', 'Recall', 'BoundaryIoU']
 
 
 class SegmentationMetrics(Metric):
     """Counts a confusion matrix on the device and computes mmseg's figures from it.
 
-    Memory is constant (`num_classes` squared int64) and the counts are summed across processes, so
-    the figures are exact for any number of images, batches and processes. They equal those of
-    `mmseg.core.evaluation.mean_iou`.
+    Memory is constant (`num_classes` squared int64, three more rows with `boundary_iou`)
+    and the counts are summed across processes, so the figures are exact for any number of images,
+    batches and processes. They equal those of `mmseg.core.evaluation.eval_metrics`.
 
     Args:
         num_classes: number of classes C.
         ignore_index: label in the masks that does not count.
+        boundary_iou: whether to compute boundary IoU (arXiv:2103.16562) too.
     """
 
     full_state_update = False
     confusion: Tensor
+    boundary: Tensor
 
-    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
+    def __init__(self, num_classes: int, ignore_index: int = 255, boundary_iou: bool = False) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.ignore_index = ignore_index
+        self.boundary_iou = boundary_iou
         zeros = torch.zeros(num_classes, num_classes, dtype=torch.int64)
         self.add_state('confusion', zeros, dist_reduce_fx='sum')
+        if boundary_iou:
+            self.add_state('boundary', torch.zeros(3, num_classes, dtype=torch.int64), dist_reduce_fx='sum')
 
     def update(self, prediction: Tensor, mask: Tensor) -> None:
-        """Add pixels to the confusion matrix.
+        """Add the pixels of one image.
 
         Args:
-            prediction: predicted class of each pixel, any integer dtype and shape.
+            prediction: predicted class of each pixel, any integer dtype, `[H, W]`.
             mask: label of each pixel, same shape; `ignore_index` does not count.
         """
-        counted = mask != self.ignore_index
-        pairs = mask[counted].long() * self.num_classes + prediction[counted].long()
-        counts = torch.bincount(pairs, minlength=self.num_classes**2)
-        self.confusion += counts.view(self.num_classes, self.num_classes)
+        classes = self.num_classes
+        ignored = mask == self.ignore_index
+        # Ignored pixels get a row of their own, which is left out: selecting the others, or counting in
+        # int64, takes several times as long.
+        narrow = torch.int16 if classes * (classes + 1) < 2**15 else torch.int32
+        pairs = mask.to(narrow).masked_fill_(ignored, classes).mul_(classes).add_(prediction)
+        counts = torch.bincount(pairs.flatten(), minlength=classes * (classes + 1))
+        self.confusion += counts.view(classes + 1, classes)[:classes]
+        if self.boundary_iou:
+            self._add_boundary(prediction, mask, ignored)
+
+    def _add_boundary(self, prediction: Tensor, mask: Tensor, ignored: Tensor) -> None:
+        """Add what lies at the boundary of the predicted and of the labelled regions, and in both."""
+        predicted = at_boundary(prediction) & ~ignored
+        labelled = at_boundary(mask, ignored) & ~ignored
+        both = predicted & labelled & (prediction == mask)
+        for row, (labels, counted) in enumerate(((mask, both), (prediction, predicted), (mask, labelled))):
+            self.boundary[row] += torch.bincount(labels[counted].long(), minlength=self.num_classes)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the figures, all float64 between 0 and 1.
 
         Returns:
-            `mIoU`, `mAcc` and `aAcc` as scalars, `IoU` and `Acc` per class of shape `[C]`. A class
-            that occurs neither in masks nor in predictions has NaN and does not count in a mean.
+            `aAcc`, and `mIoU`, `mAcc`, ... as scalars, `IoU`, `Acc`, ... per class of shape `[C]`, for each
+            of `PerClass`. A class for which a figure is not defined (it occurs neither in masks nor in
+            predictions) has NaN and does not count in the mean.
         """
         hits = self.confusion.diag().double()
         labelled = self.confusion.sum(1).double()
         predicted = self.confusion.sum(0).double()
-        iou = hits / (labelled + predicted - hits)
-        accuracy = hits / labelled
-        return {
-            'mIoU': iou.nanmean(),
-            'mAcc': accuracy.nanmean(),
-            'aAcc': hits.sum() / labelled.sum(),
-            'IoU': iou,
-            'Acc': accuracy,
+        precision, recall = hits / predicted, hits / labelled
+        figures = {
+            'IoU': hits / (labelled + predicted - hits),
+            'Acc': recall,
+            'Dice': 2 * hits / (labelled + predicted),
+            'Fscore': 2 * precision * recall / (precision + recall),
+            'Precision': precision,
+            'Recall': recall,
         }
+        if self.boundary_iou:
+            both, at_predicted, at_labelled = self.boundary.double()
+            figures['BoundaryIoU'] = both / (at_predicted + at_labelled - both)
+        means = {f'm{name}': figure.nanmean() for name, figure in figures.items()}
+        return {**means, 'aAcc': hits.sum() / labelled.sum(), **figures}
+
+
+def at_boundary(labels: Tensor, ignored: Tensor | None = None, share: float = 0.02) -> Tensor:
+    """Return which pixels are near the boundary of the region of their own class.
+
+    Near is a distance (in the longer direction) of at most `share` of the image's diagonal, as in
+    the boundary IoU of arXiv:2103.16562; the image's border is a boundary.
+
+    Args:
+        labels: class of each pixel, `[H, W]`.
+        ignored: pixels that bound no region, bool `[H, W]`.
+        share: of the diagonal.
+
+    Returns:
+        bool `[H, W]`.
+    """
+    height, width = labels.shape
+    distance = max(1, round(share * (height**2 + width**2) ** 0.5))
+    values = labels.float()
+    least = most = values
+    if ignored is not None:
+        most, least = values.masked_fill(ignored, -1), values.masked_fill(ignored, 256)
+    highest = _highest_nearby(most, distance)
+    lowest = -_highest_nearby(-least, distance)
+    return (highest != values) | (lowest != values)
+
+
+def _highest_nearby(values: Tensor, distance: int) -> Tensor:
+    """Return the maximum over a square around each pixel; beyond the border lies a higher value than any."""
+    padded = F.pad(values[None], (distance,) * 4, value=float('inf'))
+    rows = F.max_pool2d(padded, (2 * distance + 1, 1), stride=1)
+    return F.max_pool2d(rows, (1, 2 * distance + 1), stride=1)[0]

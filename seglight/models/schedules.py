@@ -1,50 +1,116 @@
-"""Learning-rate schedules that need to know how long the run is."""
+"""Learning-rate schedules: mmcv's updaters as one of torch's schedulers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from types import SimpleNamespace
+from typing import Any
 
+from mmcv.runner.hooks import HOOKS
+from mmcv.runner.hooks.lr_updater import LrUpdaterHook
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler
+
+from seglight.config.settings import nearest
+from seglight.errors import ConfigError, one_line
+from seglight.models.checks import init_arguments
+
+_SUFFIX = 'LrUpdaterHook'
+
+#: What other libraries call a policy of mmcv's.
+_ALIASES = {'constant': 'fixed', 'cosine': 'cosineannealing'}
+
+_KEY = ('model', 'schedule')
 
 
-@dataclass
-class PolySchedule:
-    """mmseg's `lr_config` with `policy='poly', by_epoch=False`, stepped after every optimizer step.
+class MmcvSchedule(LRScheduler):
+    """The learning rate that mmcv's updater would set at every step, for Lightning to step after every step.
 
-    Equal to `mmcv.runner.hooks.lr_updater.PolyLrUpdaterHook` at every step.
+    A step is one of the optimizer's; mmcv counts batches, which differs only where gradients are
+    accumulated over several. What is counted in epochs changes with the first step of an epoch.
 
-    Attributes:
-        power: exponent of the decay; 0.9 in DeepLab (arXiv:1606.00915) and mmseg's schedules.
-        min_lr: learning rate at the end.
-        warmup: how the rate rises during the first `warmup_iters` steps, None for no warm-up.
-        warmup_iters: number of steps of the warm-up.
-        warmup_ratio: share of the scheduled rate at the first step.
+    Args:
+        optimizer: its groups' rates are the base rates.
+        updater: from `find_updater`.
+        max_steps: optimizer steps of the run.
+        epoch_steps: optimizer steps of an epoch.
+
+    Raises:
+        ConfigError: if the updater has no rate for some step of the run.
     """
 
-    power: float = 0.9
-    min_lr: float = 0.0
-    warmup: Literal['linear', 'constant', 'exp'] | None = None
-    warmup_iters: int = 0
-    warmup_ratio: float = 0.1
+    def __init__(self, optimizer: Optimizer, updater: LrUpdaterHook, max_steps: int, epoch_steps: int) -> None:
+        self._updater = updater
+        self._run = SimpleNamespace(
+            optimizer=optimizer,
+            max_iters=max_steps,
+            max_epochs=-(-max_steps // epoch_steps),
+            data_loader=range(epoch_steps),
+        )
+        try:
+            updater.before_run(self._run)
+            self.rates(max_steps - 1)
+            super().__init__(optimizer)
+        except (TypeError, ValueError, ZeroDivisionError, KeyError) as error:
+            raise ConfigError(f'model.schedule cannot run for {max_steps} steps: {one_line(error)}', _KEY) from error
 
-    def lr(self, base_lr: float, step: int, max_steps: int) -> float:
-        """Return the learning rate of optimizer step `step` (from 0) of `max_steps`."""
-        share = max(0.0, 1 - step / max_steps)
-        regular = (base_lr - self.min_lr) * float(share**self.power) + self.min_lr
-        if self.warmup is None or step >= self.warmup_iters:
-            return regular
-        left = 1 - step / self.warmup_iters
-        if self.warmup == 'linear':
-            return regular * (1 - left * (1 - self.warmup_ratio))
-        return regular * float(self.warmup_ratio**left if self.warmup == 'exp' else self.warmup_ratio)
+    def rates(self, step: int) -> list[float]:
+        """Return the learning rate of each group at a step, from 0; leaves the optimizer at these rates."""
+        run = self._run
+        run.iter = min(step, run.max_iters - 1)  # no updater is asked for the rate after the last step
+        run.epoch = run.iter // len(run.data_loader)
+        self._updater.before_train_epoch(run)
+        self._updater.before_train_iter(run)
+        return [group['lr'] for group in run.optimizer.param_groups]
 
-    def build(self, optimizer: Optimizer, max_steps: int) -> LambdaLR:
-        """Return the torch scheduler of a run of `max_steps` optimizer steps."""
+    def get_lr(self) -> list[float | Any]:
+        """Return the learning rate of each group at the current step."""
+        return self.rates(self.last_epoch)
 
-        def factor(base_lr: float) -> Callable[[int], float]:
-            return lambda step: self.lr(base_lr, step, max_steps) / base_lr if base_lr else 0.0
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step alone: everything else follows from the config."""
+        return {'last_epoch': self.last_epoch, '_step_count': self._step_count, '_last_lr': self._last_lr}
 
-        return LambdaLR(optimizer, [factor(group['lr']) for group in optimizer.param_groups])
+
+def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
+    """Return mmcv's updater for a schedule.
+
+    Args:
+        schedule: mmcv's `lr_config`: `policy` (poly by default) and the arguments of mmcv's updater of
+            that name. Unlike in mmcv, `by_epoch` is false unless given, as mmseg's configs always say.
+
+    Raises:
+        ConfigError: for an unknown policy or argument, with the nearest valid one, or a wrong value.
+    """
+    arguments = {'by_epoch': False, **schedule}
+    policy = str(arguments.pop('policy', 'poly'))
+    cls = policies().get(_standard(policy))
+    if cls is None:
+        names = [*policies(), *_ALIASES]
+        message = f"model.schedule.policy: there is no '{policy}'{nearest(_standard(policy), names)}"
+        raise ConfigError(f'{message} (mmcv has {", ".join(policies())})', (*_KEY, 'policy'))
+    valid, _ = init_arguments(cls)
+    for name in arguments:
+        if name not in valid:
+            hint = nearest(name, valid) or '; _delete_: true beside policy drops what a base config says'
+            raise ConfigError(f"model.schedule: the policy {policy} has no argument '{name}'{hint}", (*_KEY, name))
+    if 'min_lr' in valid and 'min_lr_ratio' in valid and not {'min_lr', 'min_lr_ratio'} & set(arguments):
+        arguments['min_lr'] = 0.0
+    try:
+        updater: LrUpdaterHook = cls(**arguments)
+    except (TypeError, ValueError, AssertionError) as error:
+        reason = one_line(error) or 'its arguments contradict each other'
+        raise ConfigError(f'model.schedule: the policy {policy}: {reason}', _KEY) from error
+    return updater
+
+
+def policies() -> dict[str, type[LrUpdaterHook]]:
+    """Return mmcv's updaters under the names of their policies, in lower case."""
+    hooks = HOOKS.module_dict.items()
+    found = {name.removesuffix(_SUFFIX).lower(): cls for name, cls in hooks if name.endswith(_SUFFIX)}
+    return {name: cls for name, cls in found.items() if name}
+
+
+def _standard(policy: str) -> str:
+    """Return the form in which policies are compared: `cosine_restart` and `CosineRestart` are one."""
+    name = policy.replace('_', '').replace('-', '').lower()
+    return _ALIASES.get(name, name)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from seglight.config.checkpoint import without_pretrained
 from seglight.errors import ConfigError
 from seglight.models import building
+from seglight.models.freezing import freeze
 from seglight.models.inference import (
     Prediction,
     class_probabilities,
@@ -26,17 +27,24 @@ from seglight.models.inference import (
     predict_mask,
     threshold,
 )
-from seglight.models.metrics import SegmentationMetrics
+from seglight.models.metrics import PerClass, SegmentationMetrics
+from seglight.models.optimizers import build_optimizer
 from seglight.models.resampling import Size
-from seglight.models.schedules import PolySchedule
+from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.views import Views
 from seglight.palette import default_palette
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: A batch: `image` uint8 [B, 3, H, W], `mask` uint8 [B, H, W], `meta` a list of B; see `seglight.data.batch`.
 Batch = dict[str, Any]
 
 IMAGENET_MEAN = [123.675, 116.28, 103.53]
 IMAGENET_STD = [58.395, 57.12, 57.375]
+
+DEFAULT_OPTIMIZER = {'type': 'AdamW', 'lr': 1e-3, 'weight_decay': 0.01}
+DEFAULT_SCHEDULE = {'policy': 'poly', 'power': 0.9}
 
 
 class Segmentor(LightningModule):
@@ -50,8 +58,13 @@ class Segmentor(LightningModule):
         mean: RGB mean in 0 to 255, subtracted on the device.
         std: RGB standard deviation in 0 to 255.
         ignore_index: label in the masks that counts neither in the loss nor in the metrics; 255 by default.
-        optimizer: a torch optimizer class and its arguments.
-        schedule: the learning rate over the optimizer steps of the run.
+        optimizer: mmseg's `optimizer`: `type` (torch's by name, others by class path), its arguments,
+            `paramwise_cfg` and `constructor`.
+        schedule: mmseg's `lr_config`: `policy`, its arguments, `warmup` and so on; counts the steps of
+            the optimizer, or epochs where `by_epoch` is true.
+        frozen: names of parts that do not train, with wildcards; their BatchNorm statistics stay too.
+        per_class: figures to log for each class beside the means.
+        boundary_iou: whether to compute boundary IoU in validation and test.
         channels_last: keep weights, and so all features, in torch's channels-last memory format; faster
             for convolutions, but some of mmseg's heads cannot take it.
 
@@ -70,8 +83,11 @@ class Segmentor(LightningModule):
         mean: list[float] = IMAGENET_MEAN,
         std: list[float] = IMAGENET_STD,
         ignore_index: int | None = None,
-        optimizer: Callable[[Iterable[Tensor]], Optimizer] = torch.optim.AdamW,
-        schedule: PolySchedule | None = None,
+        optimizer: dict[str, Any] | None = None,
+        schedule: dict[str, Any] | None = None,
+        frozen: list[str] | None = None,
+        per_class: list[PerClass] = ['IoU'],
+        boundary_iou: bool = False,
         channels_last: bool = False,
     ) -> None:
         super().__init__()
@@ -79,19 +95,26 @@ class Segmentor(LightningModule):
             raise ConfigError('model.classes is empty: name the classes in data.classes')
         if not 2 <= len(classes) <= 255:
             raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', ('data', 'classes'))
-        # Optimizer and schedule are objects of the run; a checkpoint holds plain values only, so that it
-        # loads without unpickling. The run's config names them.
-        self.save_hyperparameters(ignore=['optimizer', 'schedule'], logger=False)
+        # How it was trained is in the run's config; the hyperparameters say how to build it.
+        self.save_hyperparameters(ignore=['optimizer', 'schedule', 'frozen'], logger=False)
         self.classes = classes
         self.palette = palette or default_palette(len(classes))
         self.ignore_index = 255 if ignore_index is None else ignore_index
-        self.optimizer = optimizer
-        self.schedule = schedule or PolySchedule()
+        self.optimizer = optimizer or DEFAULT_OPTIMIZER
+        self.schedule = schedule or DEFAULT_SCHEDULE
+        self.frozen = frozen or []
         self.segmentor = building.build(segmentor, len(classes), self.ignore_index)
+        self._frozen_parts = freeze(self.segmentor, self.frozen)
+        if 'BoundaryIoU' in per_class and not boundary_iou:
+            message = 'model.per_class names BoundaryIoU: switch it on with model.boundary_iou: true'
+            raise ConfigError(message, ('model', 'per_class'))
+        build_optimizer(self.segmentor, self.optimizer)  # what is wrong with these shows before the data is read
+        find_updater(self.schedule)
         if channels_last:
             self.segmentor.to(memory_format=torch.channels_last)
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
-        self.metrics = SegmentationMetrics(len(classes), self.ignore_index)
+        self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
+        self.per_class = per_class
         # Not persistent: they are hyperparameters, which a checkpoint holds already.
         self.register_buffer('mean', torch.tensor(mean), persistent=False)
         self.register_buffer('std', torch.tensor(std), persistent=False)
@@ -106,6 +129,18 @@ class Segmentor(LightningModule):
         on_gpu = self.trainer.strategy.root_device.type == 'cuda'
         if self.wants_sync_bn and self.trainer.world_size > 1 and on_gpu:
             self.segmentor = nn.SyncBatchNorm.convert_sync_batchnorm(self.segmentor)
+            self._frozen_parts = freeze(self.segmentor, self.frozen)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all parts but the frozen ones, which stay in eval mode."""
+        super().train(mode)
+        for part in self._frozen_parts:
+            part.eval()
+        return self
+
+    def on_train_epoch_start(self) -> None:
+        """Let mmseg's backbones put in eval mode what `norm_eval` and `frozen_stages` say, as mmcv's Runner does."""
+        self.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the segmentor's own loss and log every item of its loss dict."""
@@ -131,11 +166,11 @@ class Segmentor(LightningModule):
         self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log mIoU, mAcc, aAcc and the IoU of each class under `val/`."""
+        """Log the means and what `per_class` names under `val/`."""
         self._log_metrics('val')
 
     def on_test_epoch_end(self) -> None:
-        """Log mIoU, mAcc, aAcc and the IoU of each class under `test/`."""
+        """Log the means and what `per_class` names under `test/`."""
         self._log_metrics('test')
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
@@ -191,11 +226,14 @@ class Segmentor(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its schedule, which is stepped after every optimizer step."""
-        optimizer = self.optimizer(self.segmentor.parameters())
+        optimizer = build_optimizer(self.segmentor, self.optimizer)
         steps = self.trainer.estimated_stepping_batches
         if steps == float('inf'):
             raise ConfigError('the schedule decays over the run: give --trainer.max_epochs or --trainer.max_steps')
-        scheduler = self.schedule.build(optimizer, int(steps))
+        self.trainer.fit_loop.setup_data()  # else the batches of an epoch are unknown in a run counted in steps
+        batches = min(self.trainer.num_training_batches, steps * self.trainer.accumulate_grad_batches)
+        epoch_steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
+        scheduler = MmcvSchedule(optimizer, find_updater(self.schedule), int(steps), epoch_steps)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -213,9 +251,10 @@ class Segmentor(LightningModule):
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
         self.metrics.reset()
-        per_class = dict(zip(self.classes, figures['IoU'], strict=True))
-        self.log_dict({f'{stage}/{name}': figures[name].float() for name in ('mIoU', 'mAcc', 'aAcc')})
-        self.log_dict({f'{stage}/IoU.{name}': value.float() for name, value in per_class.items()})
+        self.log_dict({f'{stage}/{name}': value.float() for name, value in figures.items() if value.ndim == 0})
+        for figure in self.per_class:
+            values = zip(self.classes, figures[figure], strict=True)
+            self.log_dict({f'{stage}/{figure}.{name}': value.float() for name, value in values})
 
     def _mmseg_meta(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return the meta dict that mmseg's heads expect in training."""

@@ -7,7 +7,7 @@ A module has a docstring, whose first line is the command's help, `add_arguments
 from __future__ import annotations
 
 import importlib
-from argparse import ArgumentParser
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -17,6 +17,7 @@ from seglight.errors import ConfigError
 COMMANDS = {
     'zoo': 'List the models of mmsegmentation that --model.zoo takes.',
     'info': 'Show what a checkpoint holds, without building its model.',
+    'completion': 'Print a script that completes commands and options in a shell.',
 }
 
 
@@ -39,7 +40,14 @@ def main(argv: Sequence[str]) -> None:
         argv: the command's name and what follows it.
     """
     name, *words = argv
+    parser = _Parser(prog=f'seglight {name}', allow_abbrev=False)
+    describe(name, parser)
+    importlib.import_module(f'seglight.tools.{name}').run(parser.parse_args(words))
+
+
+def describe(name: str, parser: ArgumentParser) -> None:
+    """Give a parser the arguments and the description of a command."""
     module = importlib.import_module(f'seglight.tools.{name}')
-    parser = _Parser(prog=f'seglight {name}', description=module.__doc__, allow_abbrev=False)
+    parser.description = module.__doc__
+    parser.formatter_class = RawDescriptionHelpFormatter
     module.add_arguments(parser)
-    module.run(parser.parse_args(words))

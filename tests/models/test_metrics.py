@@ -1,11 +1,12 @@
-"""mIoU, mAcc and aAcc, compared with mmseg's."""
+"""The figures, compared with mmseg's."""
 
 import numpy as np
 import pytest
 import torch
-from mmseg.core.evaluation import mean_iou
+from mmseg.core.evaluation import eval_metrics, mean_iou
+from scipy import ndimage
 
-from seglight.models.metrics import SegmentationMetrics
+from seglight.models.metrics import SegmentationMetrics, at_boundary
 
 
 def random_masks(seed: int, classes: int, count: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -61,3 +62,54 @@ def test_two_processes_count_as_one(tmp_path: object) -> None:
         part.update(predictions[index::2], masks[index::2])
     reduced = whole._reductions['confusion'](torch.stack([part.confusion for part in parts]))
     assert torch.equal(reduced, whole.confusion)
+
+
+@pytest.mark.parametrize(('classes', 'ignore_index'), [(2, 255), (11, 255), (200, 255), (11, 3)])
+def test_dice_fscore_precision_and_recall_equal_mmsegs(classes: int, ignore_index: int) -> None:
+    predictions, masks = random_masks(classes, classes)
+    masks[masks == 255] = ignore_index
+    predictions[predictions == classes - 1] = 0  # a class that is never predicted, whose Fscore is undefined
+    metrics = SegmentationMetrics(classes, ignore_index)
+    for prediction, mask in zip(predictions, masks, strict=True):
+        metrics.update(torch.from_numpy(prediction).to(torch.uint8), torch.from_numpy(mask).to(torch.uint8))
+    ours = metrics.compute()
+    theirs = eval_metrics(list(predictions), list(masks), classes, ignore_index, ['mDice', 'mFscore'])
+    for name in ('Dice', 'Fscore', 'Precision', 'Recall'):
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-6, err_msg=name)
+        assert float(ours[f'm{name}']) == pytest.approx(np.nanmean(theirs[name]), abs=1e-6)
+
+
+def regions(seed: int, classes: int = 4) -> np.ndarray:
+    """A label map of connected regions, 60x80, with some pixels to ignore."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).random((classes, 60, 80)), (0, 5, 5))
+    return noise.argmax(0)
+
+
+def test_boundary_iou_equals_that_of_eroded_masks() -> None:
+    """The definition of arXiv:2103.16562: a mask without its erosion, for each class by itself."""
+    classes, distance = 4, 2  # 2 % of the diagonal of 60x80
+    metrics = SegmentationMetrics(classes, boundary_iou=True)
+    both, either = np.zeros(classes), np.zeros(classes)
+    square = np.ones((3, 3), bool)
+    for seed in range(3):
+        prediction, mask = regions(seed), regions(seed + 1)
+        metrics.update(torch.from_numpy(prediction), torch.from_numpy(mask))
+        for label in range(classes):
+            rings = [
+                region & ~ndimage.binary_erosion(region, square, distance)
+                for region in (prediction == label, mask == label)
+            ]
+            both[label] += (rings[0] & rings[1]).sum()
+            either[label] += (rings[0] | rings[1]).sum()
+    figures = metrics.compute()
+    assert 0.02 < (both / either).min() < (both / either).max() < 0.9
+    np.testing.assert_allclose(figures['BoundaryIoU'], both / either)
+    assert float(figures['mBoundaryIoU']) == pytest.approx((both / either).mean())
+
+
+def test_ignored_pixels_bound_nothing() -> None:
+    mask = torch.zeros(40, 40, dtype=torch.uint8)
+    mask[18:22, 18:22] = 255
+    near = at_boundary(mask, mask == 255)
+    assert near[:1].all()
+    assert not near[5:17, 5:35].any()

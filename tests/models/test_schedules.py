@@ -1,52 +1,165 @@
-"""The learning rate, compared with mmcv's updater at every step."""
+"""The learning rate, compared with what mmcv's Runner sets at every step."""
 
-from types import SimpleNamespace
+import logging
+import math
+from typing import Any
 
 import pytest
 import torch
-from mmcv.runner.hooks.lr_updater import PolyLrUpdaterHook
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmcv.runner import EpochBasedRunner, IterBasedRunner, epoch_based_runner
+from torch import nn
+from torch.utils.data import DataLoader
 
-from seglight.models.schedules import PolySchedule
+from seglight.errors import ConfigError
+from seglight.models.schedules import MmcvSchedule, find_updater
 
-CASES = [
+BASE_RATES = [0.01, 0.3]
+
+warmups = st.fixed_dictionaries(
     {},
-    {'power': 0.5, 'min_lr': 1e-4},
-    {'power': 1.0, 'warmup': 'linear', 'warmup_iters': 7, 'warmup_ratio': 0.02},
-    {'min_lr': 1e-3, 'warmup': 'constant', 'warmup_iters': 5, 'warmup_ratio': 0.3},
-    {'warmup': 'exp', 'warmup_iters': 9, 'warmup_ratio': 0.01},
-]
-
-
-def rates_of_mmcv(options: dict, groups: list[float], steps: int) -> list[list[float]]:
-    warmup = options.get('warmup')
-    extra = {} if warmup is None else {'warmup': warmup, 'warmup_iters': options['warmup_iters']}
-    hook = PolyLrUpdaterHook(
-        power=options.get('power', 0.9),
-        min_lr=options.get('min_lr', 0.0),
-        by_epoch=False,
-        warmup_ratio=options.get('warmup_ratio', 0.1),
-        **extra,
+    optional={
+        'warmup': st.sampled_from(['linear', 'constant', 'exp']),
+        'warmup_by_epoch': st.booleans(),
+        'by_epoch': st.booleans(),
+    },
+).flatmap(
+    lambda chosen: st.builds(
+        lambda iters, ratio: {**chosen, 'warmup_iters': iters, 'warmup_ratio': ratio} if 'warmup' in chosen else chosen,
+        st.integers(1, 9),
+        st.floats(0.001, 1.0),
     )
-    parameters = [{'params': [torch.nn.Parameter(torch.zeros(1))], 'lr': lr} for lr in groups]
-    optimizer = torch.optim.SGD(parameters, lr=0.1)
-    runner = SimpleNamespace(optimizer=optimizer, iter=0, max_iters=steps, epoch=0)
-    hook.before_run(runner)
-    rates = []
-    for step in range(steps):
-        runner.iter = step
-        hook.before_train_iter(runner)
-        rates.append([group['lr'] for group in optimizer.param_groups])
+)
+floors = st.one_of(
+    st.builds(lambda value: {'min_lr': value}, st.floats(0, 0.01)),
+    st.builds(lambda value: {'min_lr_ratio': value}, st.floats(0, 0.5)),
+)
+policies = st.one_of(
+    st.builds(lambda power, low: {'policy': 'poly', 'power': power, 'min_lr': low}, st.floats(0.3, 3), st.floats(0, 0.01)),
+    st.builds(lambda at, gamma: {'policy': 'step', 'step': sorted(at), 'gamma': gamma}, st.sets(st.integers(1, 25), min_size=1), st.floats(0.1, 1)),
+    st.builds(lambda floor: {'policy': 'CosineAnnealing', **floor}, floors),
+    st.builds(lambda floor, first: {'policy': 'CosineRestart', 'periods': [first, 99], 'restart_weights': [1, 0.5], **floor}, floors, st.integers(1, 20)),
+    st.just({'policy': 'fixed'}),
+    st.builds(lambda gamma: {'policy': 'exp', 'gamma': gamma}, st.floats(0.5, 1)),
+)  # fmt: skip
+
+
+class NoModel(nn.Module):
+    """Something that mmcv's Runner can train: it does nothing."""
+
+    def train_step(self) -> None:
+        pass
+
+
+def optimizer() -> torch.optim.Optimizer:
+    return torch.optim.SGD([{'params': [nn.Parameter(torch.zeros(1))], 'lr': lr} for lr in BASE_RATES], lr=0.1)
+
+
+def rates_of_mmcv(
+    lr_config: dict[str, Any], steps: int, epoch_steps: int, by_iterations: bool = False
+) -> list[list[float]]:
+    """The rates that a Runner of mmcv's trains with."""
+    of_runner = {'max_iters': steps} if by_iterations else {'max_epochs': steps // epoch_steps}
+    cls = IterBasedRunner if by_iterations else EpochBasedRunner
+    logger = logging.getLogger('quiet')
+    logger.setLevel(logging.ERROR)
+    runner = cls(NoModel(), optimizer=optimizer(), logger=logger, work_dir='.', **of_runner)
+    runner.register_lr_hook({**lr_config})
+    rates: list[list[float]] = []
+    runner.model.train_step = lambda *_, **__: rates.append([g['lr'] for g in runner.optimizer.param_groups]) or {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(epoch_based_runner.time, 'sleep', lambda _: None)
+        runner.run([DataLoader(range(epoch_steps))], [('train', 1)])
     return rates
 
 
-@pytest.mark.parametrize('options', CASES)
-def test_every_step_has_mmcvs_learning_rate(options: dict) -> None:
-    groups, steps = [0.01, 0.1], 25
-    parameters = [{'params': [torch.nn.Parameter(torch.zeros(1))], 'lr': lr} for lr in groups]
-    optimizer = torch.optim.SGD(parameters, lr=0.1)
-    scheduler = PolySchedule(**options).build(optimizer, steps)
-    expected = rates_of_mmcv(options, groups, steps)
-    for step in range(steps):
-        assert [group['lr'] for group in optimizer.param_groups] == pytest.approx(expected[step], rel=1e-9), step
-        optimizer.step()
+def our_rates(schedule: dict[str, Any], steps: int, epoch_steps: int) -> list[list[float]]:
+    ours = optimizer()
+    scheduler = MmcvSchedule(ours, find_updater(schedule), steps, epoch_steps)
+    rates = []
+    for _ in range(steps):
+        rates.append([group['lr'] for group in ours.param_groups])
+        ours.step()
         scheduler.step()
+    return rates
+
+
+@settings(max_examples=150, deadline=None)
+@given(policies, warmups, st.integers(1, 4), st.integers(1, 6))
+def test_every_step_of_every_policy_has_the_rate_of_mmcvs_runner(
+    policy: dict[str, Any], warmup: dict[str, Any], epochs: int, epoch_steps: int
+) -> None:
+    steps = epochs * epoch_steps
+    theirs = rates_of_mmcv({'by_epoch': False, **policy, **warmup}, steps, epoch_steps)
+    assert len(theirs) == steps
+    assert our_rates({**policy, **warmup}, steps, epoch_steps) == theirs
+
+
+@pytest.mark.parametrize(
+    'schedule',
+    [
+        {'policy': 'OneCycle', 'max_lr': 0.1},
+        {'policy': 'one_cycle', 'max_lr': [0.1, 0.2], 'anneal_strategy': 'linear', 'three_phase': True},
+        {'policy': 'poly', 'power': 0.9, 'min_lr': 1e-4, 'warmup': 'linear', 'warmup_iters': 7},
+    ],
+)
+def test_runs_counted_in_iterations_have_the_rates_of_mmcvs_runner(schedule: dict[str, Any]) -> None:
+    policy = {'one_cycle': 'OneCycle'}.get(schedule['policy'], schedule['policy'])
+    theirs = rates_of_mmcv({**schedule, 'policy': policy, 'by_epoch': False}, 25, 4, by_iterations=True)
+    assert len(theirs) == 25
+    assert our_rates(schedule, 25, 4) == theirs
+
+
+def test_cosine_by_hand() -> None:
+    rates = our_rates({'policy': 'cosine', 'min_lr': 0.002}, 10, 10)
+    assert rates[0] == BASE_RATES
+    assert rates[5] == pytest.approx([0.006, 0.151])
+    assert rates[9][0] == pytest.approx(0.002 + 0.004 * (1 + math.cos(0.9 * math.pi)))
+
+
+def test_a_scheduler_goes_on_where_it_was_saved() -> None:
+    schedule = {
+        'policy': 'CosineRestart',
+        'periods': [6, 30],
+        'restart_weights': [1, 0.5],
+        'min_lr': 0,
+        'warmup': 'exp',
+        'warmup_iters': 5,
+    }
+    whole = our_rates(schedule, 20, 5)
+    first, second = optimizer(), optimizer()
+    scheduler = MmcvSchedule(first, find_updater(schedule), 20, 5)
+    for _ in range(8):
+        first.step()
+        scheduler.step()
+    again = MmcvSchedule(second, find_updater(schedule), 20, 5)
+    second.load_state_dict(first.state_dict())
+    again.load_state_dict(scheduler.state_dict())
+    for step in range(8, 20):
+        assert [group['lr'] for group in second.param_groups] == whole[step]
+        second.step()
+        again.step()
+
+
+@pytest.mark.parametrize(
+    ('schedule', 'said'),
+    [
+        ({'policy': 'ploy'}, "there is no 'ploy'; did you mean 'poly'"),
+        ({'policy': 'cosine_anealing'}, "did you mean 'cosineannealing'"),
+        ({'powr': 2}, "the policy poly has no argument 'powr'; did you mean 'power'"),
+        ({'policy': 'step', 'step': 3, 'power': 0.9}, "the policy step has no argument 'power'; _delete_: true"),
+        ({'policy': 'step'}, "missing 1 required positional argument: 'step'"),
+        ({'warmup': 'lin'}, '"lin" is not a supported type for warming up'),
+    ],
+)
+def test_what_is_wrong_is_named(schedule: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        find_updater(schedule)
+    assert said in str(error.value)
+
+
+def test_restarts_that_end_before_the_run_are_refused() -> None:
+    schedule = {'policy': 'CosineRestart', 'periods': [3, 4], 'restart_weights': [1, 1], 'min_lr': 0}
+    with pytest.raises(ConfigError, match='cannot run for 20 steps'):
+        MmcvSchedule(optimizer(), find_updater(schedule), 20, 5)

@@ -8,27 +8,13 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import TINY_SEGMENTOR
+from conftest import TINY_SEGMENTOR, random_batch
 from torch.utils.data import DataLoader
 
-from seglight.data.batch import collate
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
 
 CLASSES = ['a', 'b', 'c', 'd', 'e']
-
-
-def batch(count: int = 4) -> dict[str, Any]:
-    generator = torch.Generator().manual_seed(1)
-    items = [
-        {
-            'image': torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8, generator=generator),
-            'mask': torch.randint(0, 5, (32, 32), dtype=torch.uint8, generator=generator),
-            'meta': {'path': 'x.jpg', 'name': 'x', 'original_size': (32, 32), 'size': (32, 32)},
-        }
-        for _ in range(count)
-    ]
-    return collate(items)
 
 
 def trainer(folder: Path, **options: Any) -> pl.Trainer:
@@ -50,8 +36,8 @@ def test_the_loss_is_the_sum_that_mmseg_takes_and_every_item_is_logged(tmp_path:
         head.dropout.p = 0.0
     reference = copy.deepcopy(module.segmentor).train()
     runner = trainer(tmp_path, max_epochs=1, log_every_n_steps=1, enable_checkpointing=False)
-    runner.fit(module, loader(batch()))
-    data = batch()
+    runner.fit(module, loader(random_batch()))
+    data = random_batch()
     image = (data['image'].float() - module.mean.view(3, 1, 1)) / module.std.view(3, 1, 1)
     losses = reference.forward_train(image, [{}] * 4, data['mask'].long().unsqueeze(1))
     expected, items = reference._parse_losses(losses)
@@ -71,7 +57,7 @@ def test_the_dict_that_is_passed_in_is_not_changed(tmp_path: Path) -> None:
 def test_normalisation_is_on_the_device_and_in_the_checkpoint(tmp_path: Path) -> None:
     module = Segmentor(TINY_SEGMENTOR, CLASSES, mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
     runner = trainer(tmp_path, max_epochs=1, enable_checkpointing=False)
-    runner.fit(module, loader(batch()))
+    runner.fit(module, loader(random_batch()))
     runner.save_checkpoint(tmp_path / 'a.ckpt')
     again = Segmentor.load_from_checkpoint(tmp_path / 'a.ckpt', weights_only=True)
     assert again.mean.tolist() == [1.0, 2.0, 3.0]
@@ -89,12 +75,13 @@ def test_a_checkpoint_leaves_out_the_address_of_pretrained_weights(tmp_path: Pat
 
 def test_validation_counts_at_the_size_of_the_masks(tmp_path: Path) -> None:
     module = Segmentor(TINY_SEGMENTOR, CLASSES)
-    data = batch()
+    data = random_batch()
     data['image'] = data['image'][:, :, :16, :16].contiguous()
     for meta in data['meta']:
         meta['size'] = (16, 16)
     figures = trainer(tmp_path).validate(module, loader(data), verbose=False)[0]
-    assert set(figures) == {'val/mIoU', 'val/mAcc', 'val/aAcc', *(f'val/IoU.{name}' for name in CLASSES)}
+    means = {f'val/{name}' for name in ('mIoU', 'mAcc', 'aAcc', 'mDice', 'mFscore', 'mPrecision', 'mRecall')}
+    assert set(figures) == means | {f'val/IoU.{name}' for name in CLASSES}
     module.eval()
     module.metrics.reset()
     with torch.no_grad():

@@ -35,7 +35,7 @@ CONFIG_ERRORS = {
     'no command': ([], ['name a command', 'fit']),
     '--config without a name': (['fit', '--config'], ['--config needs the name']),
     'an unknown flag': (['fit', '--config', 'tiny.yaml', '--trainer.max_epoch=3'], ['trainer.max_epoch', 'max_epochs']),
-    'an unknown flag at the top': (['fit', '--config', 'tiny.yaml', '--work-dri', 'x'], ['--work_dri', 'work_dir']),
+    'an unknown flag at the top': (['fit', '--config', 'tiny.yaml', '--work-dri', 'x'], ['--work-dri', 'work_dir']),
     'a value of the wrong type': (
         ['fit', '--config', 'tiny.yaml', '--data.batch_size=many'],
         ['data.batch_size', 'many'],
@@ -64,11 +64,11 @@ CONFIG_ERRORS = {
     ),
     'an unknown argument of the optimizer': (
         ['fit', '--config', 'tiny.yaml', '--model.optimizer.lrr', '3'],
-        ['--model.optimizer.lrr', "torch.optim.SGD has no argument 'lrr'", "did you mean 'lr'"],
+        ['--model.optimizer.lrr', "SGD has no argument 'lrr'", "did you mean 'lr'"],
     ),
     'an unknown argument of the schedule': (
         ['fit', '--config', 'tiny.yaml', '--model.schedule.powr=3'],
-        ['--model.schedule.powr=3', "PolySchedule has no argument 'powr'", "did you mean 'power'"],
+        ['--model.schedule.powr=3', "the policy poly has no argument 'powr'", "did you mean 'power'"],
     ),
     'a value that is no choice': (
         ['fit', '--config', 'tiny.yaml', '--trainer.precision=12'],
@@ -141,8 +141,20 @@ CONFIG_ERRORS = {
         ['trainer: '],
     ),
     'an optimizer that does not exist': (
-        ['fit', '--config', 'tiny.yaml', '--model.optimizer=torch.optim.AdamWW'],
-        ['--model.optimizer=torch.optim.AdamWW', "did you mean 'AdamW'"],
+        ['fit', '--config', 'tiny.yaml', '--model.optimizer.type=AdamWW'],
+        ['--model.optimizer.type=AdamWW', "torch has no optimizer 'AdamWW'", "did you mean 'AdamW'"],
+    ),
+    'a schedule that does not exist': (
+        ['fit', '--config', 'tiny.yaml', '--model.schedule.policy=cosin'],
+        ['--model.schedule.policy=cosin', "there is no 'cosin'", "did you mean 'cosine'"],
+    ),
+    'what another optimizer left behind': (
+        ['fit', '--config', 'tiny.yaml', '--model.optimizer.type=AdamW'],
+        ["AdamW has no argument 'momentum'", '_delete_: true'],
+    ),
+    'a part to freeze that is not there': (
+        ['fit', '--config', 'tiny.yaml', '--model.frozen=[backbon]'],
+        ['--model.frozen=[backbon]', "did you mean 'backbone'"],
     ),
 }
 
@@ -168,7 +180,7 @@ YAML_ERRORS = {
     ),
     'a nested value that is no choice': (
         'model: {schedule: {warmup: lin}}',
-        ["bad.yaml:2: model.schedule: warmup: expected one of 'linear', 'constant', 'exp', null, got 'lin'"],
+        ['bad.yaml:2: model.schedule', '"lin" is not a supported type for warming up'],
     ),
     'a transform that is no dict': (
         'data: {train_transforms: [RandomCrop]}',

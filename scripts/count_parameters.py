@@ -1,0 +1,43 @@
+"""Count the parameters of every model of mmseg and write seglight/tools/zoo_parameters.csv (about a minute)."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from seglight.config.checkpoint import without_pretrained
+from seglight.config.mmseg_file import read_mmseg_config
+from seglight.config.settings import dicts
+from seglight.config.zoo import find_zoo, zoo_names
+from seglight.files import write_atomically
+from seglight.models.building import construct
+
+TABLE = Path(__file__).parents[1] / 'seglight' / 'tools' / 'zoo_parameters.csv'
+
+
+def count(model: dict[str, Any]) -> int:
+    """Return the number of parameters of an mmseg model dict with its own classes; nothing is allocated."""
+    num_classes = next(part['num_classes'] for _, part in dicts(model) if 'num_classes' in part)
+    # Stochastic depth reads its rates from a linspace, which the meta device cannot tell.
+    with torch.device('meta'), mock.patch('torch.linspace', partial(torch.linspace, device='cpu')):
+        segmentor = construct(without_pretrained(model), num_classes)
+    return sum(parameter.numel() for parameter in segmentor.parameters())
+
+
+def main() -> None:
+    """Write the table."""
+    warnings.simplefilter('ignore')
+    lines = ['name,parameters']
+    for name in zoo_names():
+        model = read_mmseg_config(find_zoo(name))['model']
+        lines.append(f'{name},{count(model)}')
+    write_atomically(TABLE, ('\n'.join(lines) + '\n').encode())
+
+
+if __name__ == '__main__':
+    main()

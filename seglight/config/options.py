@@ -1,0 +1,132 @@
+"""The options that people know from mmseg's `train.py` and `test.py`, as what they mean here."""
+
+from __future__ import annotations
+
+from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from seglight.config.arguments import ALIASES, Arguments, Flag
+from seglight.config.settings import Key, without_tuples
+from seglight.errors import ConfigError
+
+#: Keys of mmseg's configs, as `--cfg-options` takes them, and the keys that say the same here.
+MMSEG_KEYS = {
+    'checkpoint_config': 'checkpoint',
+    'data.samples_per_gpu': 'data.batch_size',
+    'data.workers_per_gpu': 'data.num_workers',
+    'evaluation.interval': 'trainer.check_val_every_n_epoch',
+    'load_from': 'load_from',
+    'log_config.interval': 'trainer.log_every_n_steps',
+    'lr_config': 'model.schedule',
+    'optimizer': 'model.optimizer',
+    'optimizer_config.cumulative_iters': 'trainer.accumulate_grad_batches',
+    'optimizer_config.grad_clip.max_norm': 'trainer.gradient_clip_val',
+    'resume_from': 'ckpt_path',
+    'runner.max_epochs': 'trainer.max_epochs',
+    'runner.max_iters': 'trainer.max_steps',
+    'seed': 'seed_everything',
+    'work_dir': 'work_dir',
+}
+
+#: What `--debug` and `--no-validate` set, where `{}` is a number behind the option.
+SHORTHANDS = {
+    '--debug': {'trainer.max_epochs': 2, 'trainer.max_steps': -1},
+    '--no_validate': {'trainer.limit_val_batches': 0, 'trainer.num_sanity_val_steps': 0},
+}
+
+_CFG_OPTIONS_HELP = (
+    'Overrides in the form of mmseg: key=value key2="[(a,b),(c,d)]". Keys are those of this project, or of mmseg: '
+    'model.decode_head..., ' + ', '.join(MMSEG_KEYS) + '.'
+)
+
+
+def add_options(parser: ArgumentParser, subcommand: str) -> None:
+    """Add the options that `expand_options` turns into others, for their help, and the aliases of others."""
+    parser.add_argument('--cfg_options', nargs='+', default=SUPPRESS, metavar='KEY=VALUE', help=_CFG_OPTIONS_HELP)
+    debug = 'Show the traceback of an error.'
+    if subcommand == 'fit':
+        debug = 'Train for 2 epochs without W&B, of N batches each if given, and show the traceback of an error.'
+        parser.add_argument(
+            '--no_validate',
+            action='store_true',
+            default=SUPPRESS,
+            help='Train without validation, on train and val together.',
+        )
+    parser.add_argument('--debug', nargs='?', metavar='N', default=SUPPRESS, help=debug)
+    for alias, name in ALIASES.items():
+        for action in parser._actions:
+            if name in action.option_strings and alias not in action.option_strings:
+                action.option_strings = [*action.option_strings, alias]
+
+
+def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
+    """Replace `--cfg-options`, `--debug` and their kin by the flags that say the same.
+
+    Each stands where the option stood, so that what is typed behind it wins.
+
+    Args:
+        arguments: changed in place.
+        model_keys: the keys below `model` that the command takes; of others, mmseg's model dict is meant.
+
+    Raises:
+        ConfigError: for a `--cfg-options` that is not `key=value`.
+    """
+    own = {key[1] for key in model_keys if key[0] == 'model' and len(key) > 1}
+    flags: list[Flag] = []
+    rest = list(arguments.flags)
+    while rest:
+        flag = rest.pop(0)
+        words = [] if flag.value is None else [flag.value]
+        while flag.name in ('--cfg_options', '--tags', '--debug') and rest and not rest[0].name:
+            words.append(str(rest.pop(0).value))
+        if flag.name == '--cfg_options':
+            flags += [_override(word, flag.typed, own) for word in words]
+        elif flag.name == '--tags':
+            flags.append(Flag('--tags', yaml.safe_dump(words, default_flow_style=True).strip(), flag.typed))
+        elif flag.name in SHORTHANDS and arguments.subcommand == 'fit':
+            flags += _shorthand(flag, words)
+        elif flag.name != '--debug':
+            flags.append(flag)
+    arguments.flags = flags
+
+
+def _shorthand(flag: Flag, words: list[str]) -> list[Flag]:
+    """Return the flags that one option stands for."""
+    keys: dict[str, Any] = dict(SHORTHANDS[flag.name])
+    if words:
+        if len(words) > 1 or not words[0].isdigit() or flag.name != '--debug':
+            raise ConfigError(
+                f'{flag.typed} takes {"a number of batches" if flag.name == "--debug" else "nothing"}, '
+                f"not '{' '.join(words)}'"
+            )
+        keys |= {f'trainer.limit_{stage}_batches': int(words[0]) for stage in ('train', 'val')}
+    return [Flag(f'--{key}', str(value), flag.typed) for key, value in keys.items()]
+
+
+def _override(word: str, typed: str, own: set[str]) -> Flag:
+    """Return the flag of one `key=value` of `--cfg-options`, whose value is parsed as mmcv does."""
+    from mmcv import DictAction  # late: it loads torch
+
+    key, equals, value = word.partition('=')
+    if not equals or not key:
+        raise ConfigError(f"{typed} takes key=value, not '{word}'")
+    try:
+        parsed = DictAction._parse_iterable(value)
+    except AssertionError as error:
+        raise ConfigError(f'{typed} {word}: {error}') from error
+    text = yaml.safe_dump(without_tuples(parsed), default_flow_style=True).removesuffix('...\n').strip()
+    return Flag(f'--{translate_key(key, own)}', text, f'{typed} {word}')
+
+
+def translate_key(key: str, own: set[str]) -> str:
+    """Return this project's key for a key of a config of mmseg; one of its own is returned as it is."""
+    for old, new in MMSEG_KEYS.items():
+        if key == old or key.startswith(f'{old}.'):
+            return new + key[len(old) :]
+    first, _, rest = key.partition('.')
+    if first == 'model' and rest and rest.split('.')[0] not in own:
+        return f'model.segmentor.{rest}'
+    return key

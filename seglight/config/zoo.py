@@ -1,0 +1,154 @@
+"""mmsegmentation's own configs, by name, and a user's by path, as settings of this project."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seglight.config.mmseg_file import read_mmseg_config
+from seglight.config.settings import Key, Origin, Settings, dicts, merge, nearest
+from seglight.errors import ConfigError
+
+#: The keys that name a config of mmseg: one fills the model, the other optimizer, schedule and length.
+ZOO: Key = ('model', 'zoo')
+ZOO_SCHEDULE: Key = ('model', 'zoo_schedule')
+
+
+@cache
+def zoo_folder() -> Path:
+    """Return the folder of the configs that mmsegmentation's package carries, without importing it.
+
+    Raises:
+        ConfigError: if the installed mmsegmentation has none.
+    """
+    spec = importlib.util.find_spec('mmseg')
+    folder = Path(spec.origin).parent / '.mim' if spec and spec.origin else Path()
+    if not (folder / 'configs').is_dir():
+        raise ConfigError(
+            'the installed mmsegmentation carries no configs; install mmsegmentation==0.30.0 from its wheel'
+        )
+    return folder / 'configs'
+
+
+def zoo_names() -> list[str]:
+    """Return the name of every config of mmseg, such as `fcn/fcn_hr18_512x512_80k_ade20k`, sorted."""
+    folder = zoo_folder()
+    paths = (path.relative_to(folder).with_suffix('') for path in folder.glob('*/*.py'))
+    return sorted(path.as_posix() for path in paths if path.parts[0] != '_base_')
+
+
+def find_zoo(name: str, origin: Origin | None = None) -> Path:
+    """Return the `.py` file that a name means: one of mmseg's, or a path.
+
+    Args:
+        name: a name of `zoo_names`, with or without its folder and `.py`, or the path of a file.
+        origin: where it was written; a path in a config file may be relative to that file.
+
+    Raises:
+        ConfigError: if there is none, with the nearest name.
+    """
+    folder = zoo_folder()
+    bare = name.removesuffix('.py').removeprefix('configs/')
+    beside = [Path(origin.source).parent / name] if origin and origin.line else []
+    for path in (*beside, Path(name), folder / f'{bare}.py'):
+        if path.suffix == '.py' and path.is_file():
+            return path
+    names = zoo_names()
+    found = [each for each in names if each.rpartition('/')[2] == bare]
+    if len(found) == 1:
+        return folder / f'{found[0]}.py'
+    hint = nearest(bare, names) or nearest(bare.rpartition('/')[2], [each.rpartition('/')[2] for each in names])
+    message = f"'{name}' is neither a config of mmseg (`seglight zoo` lists them) nor a .py file{hint}"
+    raise ConfigError(f'{f"{origin}: " if origin else ""}{message}')
+
+
+def expand(settings: Settings, below: Settings) -> Settings:
+    """Lay the configs of mmseg that `model.zoo` and `model.zoo_schedule` name beneath one file's own keys.
+
+    What the file inherits is replaced, not merged: a decode head of another kind has other keys. So
+    `{'model': {'zoo': 'x', 'segmentor': {...}}}` becomes the model dict of `x` with changes in it.
+
+    Args:
+        settings: the keys of one config file, or of one flag.
+        below: what they will be laid upon, which names the config that `zoo_schedule: true` means.
+
+    Raises:
+        ConfigError: if there is no such config, or it cannot be read.
+    """
+    model = settings.values.get('model')
+    if not isinstance(model, dict):
+        return settings
+    result = settings
+    for key, translate in ((ZOO, model_settings), (ZOO_SCHEDULE, schedule_settings)):
+        name = model.get(key[-1])
+        if name is True and key == ZOO_SCHEDULE:
+            name = model.get(ZOO[-1]) or (below.values.get('model') or {}).get(ZOO[-1])
+            if name is None:
+                raise ConfigError(
+                    f'{settings.origin(key)}: zoo_schedule: true needs model.zoo; or name a config of mmseg'
+                )
+        if name is None or name is False:
+            continue
+        if not isinstance(name, str):
+            raise ConfigError(f'{settings.origin(key)}: {".".join(key)} names a config of mmseg, not {name!r}')
+        path = find_zoo(name, settings.origin(key))
+        found = translate(read_mmseg_config(path))
+        shown = path.relative_to(zoo_folder()) if path.is_relative_to(zoo_folder()) else path
+        origins = {inner: Origin(str(shown)) for inner in _paths(found)}
+        result = Settings(merge(found, result.values), {**origins, **result.origins})
+    return result
+
+
+def model_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the model dict of a config of mmseg as `model.segmentor`, and the mean and std of its images.
+
+    Raises:
+        ConfigError: if it has no model.
+    """
+    if not isinstance(config.get('model'), dict):
+        raise ConfigError('model.zoo names a config without a model', ZOO)
+    model: dict[str, Any] = {'segmentor': {'_delete_': True, **config['model']}}
+    for _, part in dicts(config.get('train_pipeline') or []):
+        if part.get('type') == 'Normalize':
+            order = slice(None) if part.get('to_rgb', True) else slice(None, None, -1)  # images are RGB here
+            model['mean'], model['std'] = part['mean'][order], part['std'][order]
+    return {'model': model}
+
+
+def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the optimizer, the schedule, the length and the precision of a config of mmseg as settings.
+
+    Raises:
+        ConfigError: if it has no optimizer.
+    """
+    if not isinstance(config.get('optimizer'), dict):
+        raise ConfigError('model.zoo_schedule names a config without an optimizer', ZOO_SCHEDULE)
+    length = config.get('runner') or {'max_iters': config.get('total_iters')}
+    steps = config.get('optimizer_config') or {}
+    trainer = {
+        'max_steps': length.get('max_iters') or -1,
+        'max_epochs': length.get('max_epochs') or -1,
+        'gradient_clip_val': (steps.get('grad_clip') or {}).get('max_norm'),
+        'accumulate_grad_batches': steps.get('cumulative_iters', 1),
+    }
+    if 'fp16' in config or 'Fp16' in str(steps.get('type')):
+        trainer['precision'] = '16-mixed'
+    return {
+        'model': {
+            'optimizer': {'_delete_': True, **config['optimizer']},
+            'schedule': {'_delete_': True, **(config.get('lr_config') or {'policy': 'fixed'})},
+        },
+        'trainer': trainer,
+    }
+
+
+def _paths(values: dict[str, Any], path: Key = ()) -> list[Key]:
+    """Return the path of every key of nested settings, but not below the items of a list."""
+    found: list[Key] = []
+    for name, value in values.items():
+        found.append((*path, name))
+        if isinstance(value, dict):
+            found += _paths(value, (*path, name))
+    return found

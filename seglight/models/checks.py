@@ -1,0 +1,84 @@
+"""What an mmseg model dict may hold: arguments that its classes take, weights for each class, ways of inference."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from mmcv.runner import BaseModule
+from mmseg.models.builder import MODELS
+from torch import nn
+
+from seglight.config.settings import dicts, nearest
+from seglight.errors import ConfigError
+
+
+def takes_argument(cls: Any, name: str) -> bool:
+    """Tell whether a class is known to have the argument `name`."""
+    return inspect.isclass(cls) and name in init_arguments(cls)[0]
+
+
+def init_arguments(cls: type) -> tuple[set[str], bool]:
+    """Return the arguments of a class, and whether these are all that it takes.
+
+    mmseg's classes pass `**kwargs` on to their bases, so the bases are asked in turn, down to the
+    first that takes no more.
+    """
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if base is BaseModule or base is nn.Module:
+            break  # none of these takes part in describing a model, so the rest goes elsewhere
+        if '__init__' in base.__dict__:
+            parameters = inspect.signature(base.__dict__['__init__']).parameters
+            names |= {name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
+            if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+                return names - {'self'}, True
+    return names - {'self'}, False
+
+
+def check_arguments(model: dict[str, Any]) -> None:
+    """Refuse a key in the model dict that the class named by `type` beside it does not take.
+
+    Raises:
+        ConfigError: names the key and the nearest valid one.
+    """
+    for path, part in dicts(model, 'model.segmentor'):
+        cls = MODELS.get(str(part.get('type')))
+        if not inspect.isclass(cls):
+            continue
+        names, complete = init_arguments(cls)
+        for name in part:
+            if complete and name not in names | {'type'}:
+                message = f"{path}: {part['type']} has no argument '{name}'{nearest(name, names)}"
+                raise ConfigError(message, (*path.split('.'), name))
+
+
+def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
+    """Refuse a `class_weight` that is a list of another length than the classes.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for path, part in dicts(model, 'model.segmentor'):
+        weights = part.get('class_weight')
+        if isinstance(weights, (list, tuple)) and len(weights) != num_classes:
+            message = (
+                f'{path}.class_weight has {len(weights)} weights for {num_classes} classes; '
+                'give one for each, or null for none'
+            )
+            raise ConfigError(message, (*path.split('.'), 'class_weight'))
+
+
+def check_test_cfg(test_cfg: dict[str, Any]) -> None:
+    """Refuse a way of inference that mmseg does not have, or a sliding window without its sizes.
+
+    Raises:
+        ConfigError: names what is wrong or missing.
+    """
+    key = ('model', 'segmentor', 'test_cfg')
+    mode = test_cfg.get('mode', 'whole')
+    if mode not in ('whole', 'slide'):
+        raise ConfigError(f"model.segmentor.test_cfg.mode is 'whole' or 'slide', not '{mode}'", (*key, 'mode'))
+    for name in ('crop_size', 'stride'):
+        if mode == 'slide' and name not in test_cfg:
+            raise ConfigError(f'model.segmentor.test_cfg of mode slide needs {name}, such as [512, 512]', key)

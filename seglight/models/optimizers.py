@@ -1,0 +1,124 @@
+"""Optimizers and their parameter groups, as mmcv's and mmseg's constructors make them."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from mmcv.runner.optimizer import OPTIMIZER_BUILDERS as MMCV_CONSTRUCTORS
+from mmseg.core.builder import OPTIMIZER_BUILDERS as MMSEG_CONSTRUCTORS
+from mmseg.core.builder import build_optimizer_constructor
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from seglight.config.classes import import_class, name_and_arguments
+from seglight.config.settings import nearest
+from seglight.errors import ConfigError, one_line
+
+_KEY = ('model', 'optimizer')
+
+
+def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimizer:
+    """Build an optimizer over all parameters of a segmentor.
+
+    The groups are those of mmcv's constructor, but groups that agree in everything are one: mmcv's
+    has a group for each parameter, which keeps torch from updating many at once.
+
+    Args:
+        segmentor: an mmseg segmentor.
+        optimizer: mmseg's `optimizer`: `type` (an optimizer of torch's, or the path of any other),
+            its arguments, and on request `paramwise_cfg` and `constructor`.
+
+    Raises:
+        ConfigError: for an unknown type, constructor or argument, with the nearest valid one, or a wrong value.
+    """
+    name, arguments = name_and_arguments(optimizer, _KEY)
+    paramwise = arguments.pop('paramwise_cfg', None)
+    constructor = arguments.pop('constructor', 'DefaultOptimizerConstructor')
+    cls = find_optimizer(name)
+    _check(name, cls, arguments, str(constructor))
+    logging.getLogger('mmseg').setLevel(logging.WARNING)  # the layer-decay constructors report every parameter
+    config = {
+        'type': constructor,
+        'optimizer_cfg': {'type': cls, **arguments},
+        'paramwise_cfg': None if paramwise is None else dict(paramwise),
+    }
+    try:
+        built: Optimizer = build_optimizer_constructor(config)(segmentor)
+    except NotImplementedError as error:
+        backbone = type(segmentor.backbone).__name__
+        message = f'model.optimizer: {constructor} knows no layers in a {backbone}; it is for ConvNeXt, BEiT and MAE'
+        raise ConfigError(message, (*_KEY, 'constructor')) from error
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ConfigError(f'model.optimizer: {one_line(error)}', _KEY) from error
+    built.param_groups[:] = merged_groups(built.param_groups)
+    return built
+
+
+def find_optimizer(name: str) -> type[Optimizer]:
+    """Return an optimizer's class: one of torch's by its name, any other by its path.
+
+    Raises:
+        ConfigError: if there is none, with the nearest of torch's.
+    """
+    path = name if '.' in name else f'torch.optim.{name}'
+    known = [each for each, value in vars(torch.optim).items() if _is_optimizer(value)]
+    module, _, short = path.rpartition('.')
+    if module == 'torch.optim' and short not in known:
+        message = f"model.optimizer: torch has no optimizer '{short}'{nearest(short, known)}"
+        raise ConfigError(message, (*_KEY, 'type'))
+    return import_class(path, Optimizer, (*_KEY, 'type'))
+
+
+def _is_optimizer(value: Any) -> bool:
+    return inspect.isclass(value) and issubclass(value, Optimizer) and value is not Optimizer
+
+
+def _check(name: str, cls: type[Optimizer], arguments: dict[str, Any], constructor: str) -> None:
+    """Refuse an argument that the optimizer does not take, and a constructor that is not there."""
+    parameters = inspect.signature(cls).parameters
+    open_ended = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    for argument in arguments:
+        if not open_ended and (argument not in parameters or argument == 'params'):
+            hint = nearest(argument, parameters) or '; _delete_: true beside type drops what a base config says'
+            raise ConfigError(f"model.optimizer: {name} has no argument '{argument}'{hint}", (*_KEY, argument))
+    constructors = {**MMCV_CONSTRUCTORS.module_dict, **MMSEG_CONSTRUCTORS.module_dict}
+    if constructor not in constructors:
+        message = f"model.optimizer.constructor: there is no '{constructor}'{nearest(constructor, constructors)}"
+        raise ConfigError(message, (*_KEY, 'constructor'))
+
+
+def merged_groups(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the groups with those in one that agree in all but their parameters, in order of their first."""
+    merged: dict[str, dict[str, Any]] = {}
+    for group in groups:
+        options = {name: value for name, value in group.items() if name not in ('params', 'param_names')}
+        first = merged.setdefault(repr(sorted(options.items())), {**options, 'params': []})
+        first['params'].extend(group['params'])
+    return list(merged.values())
+
+
+def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
+    """Return a table of the groups: rate, decay, how many parameters, and the first names of each."""
+    names: dict[Tensor, str] = {parameter: name for name, parameter in segmentor.named_parameters()}
+    rows = [('lr', 'weight_decay', 'tensors', 'parameters', 'trained', 'first names')]
+    for group in optimizer.param_groups:
+        tensors: list[Tensor] = group['params']
+        rows.append(
+            (
+                f'{float(group.get("initial_lr", group["lr"])):.4g}',
+                f'{group.get("weight_decay", 0):.4g}',
+                str(len(tensors)),
+                f'{sum(tensor.numel() for tensor in tensors):,}',
+                f'{sum(tensor.numel() for tensor in tensors if tensor.requires_grad):,}',
+                ', '.join(names[tensor] for tensor in tensors[:3]) + (', ...' if len(tensors) > 3 else ''),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = [
+        '  '.join([*(f'{cell:>{width}}' for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
+    ]
+    return '\n'.join(lines) + '\n'

@@ -1,0 +1,100 @@
+"""List the models of mmsegmentation that --model.zoo takes.
+
+One line for each: its name, millions of parameters, the mIoU that mmsegmentation publishes for it in
+percent, and the address of its checkpoint.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from fnmatch import fnmatch
+from importlib import resources
+from typing import Any, NamedTuple
+
+import yaml
+
+from seglight.config.settings import nearest
+from seglight.config.zoo import zoo_folder, zoo_names
+from seglight.errors import ConfigError
+
+
+class Entry(NamedTuple):
+    """A line of the list.
+
+    Attributes:
+        name: what `--model.zoo` takes.
+        parameters: the number of parameters with the config's own classes, None where it was not counted.
+        miou: the published mIoU in percent, None where the index has none.
+        weights: the address of the checkpoint, None where there is none.
+    """
+
+    name: str
+    parameters: int | None
+    miou: float | None
+    weights: str | None
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument('pattern', nargs='?', default='', help='Part of a name, or a pattern such as "*r50*ade20k".')
+
+
+def run(arguments: Namespace) -> None:
+    """Print the models whose names match.
+
+    Raises:
+        ConfigError: if none does.
+    """
+    pattern = arguments.pattern
+    glob = pattern if any(sign in pattern for sign in '*?[') else f'*{pattern}*'
+    names = zoo_names()
+    found = [name for name in names if fnmatch(name, glob)]
+    if not found:
+        words = {part for name in names for part in (name.split('/')[0], name)}
+        raise ConfigError(f"zoo: mmseg has no model like '{pattern}'{nearest(pattern, words)}")
+    print('\n'.join(_lines(entries(found))))
+
+
+def entries(names: list[str]) -> list[Entry]:
+    """Return what is known of some models, from mmseg's model index and the counted parameters."""
+    index = _index({name.split('/')[0] for name in names})
+    counts = parameter_counts()
+    return [Entry(name, counts.get(name), *index.get(name, (None, None))) for name in names]
+
+
+def parameter_counts() -> dict[str, int]:
+    """Return the number of parameters of each model, which `scripts/count_parameters.py` counted."""
+    text = resources.files('seglight').joinpath('tools/zoo_parameters.csv').read_text()
+    rows = (line.split(',') for line in text.splitlines()[1:])
+    return {name: int(count) for name, count in rows}
+
+
+def _index(families: set[str]) -> dict[str, tuple[float | None, str | None]]:
+    """Return the published mIoU and the checkpoint of each config in some folders of mmseg's model index."""
+    found: dict[str, tuple[float | None, str | None]] = {}
+    loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+    for family in sorted(families):
+        for path in (zoo_folder() / family).glob('*.yml'):
+            models = yaml.load(path.read_text(encoding='utf-8'), loader)['Models']
+            for model in models:
+                name = model['Config'].removeprefix('configs/').removesuffix('.py')
+                found.setdefault(name, (_miou(model), model.get('Weights')))
+    return found
+
+
+def _miou(model: dict[str, Any]) -> float | None:
+    """Return the mIoU of one entry of the index."""
+    results = model.get('Results') or []
+    figures = [result.get('Metrics', {}).get('mIoU') for result in results]
+    return next((float(figure) for figure in figures if figure is not None), None)
+
+
+def _lines(found: list[Entry]) -> list[str]:
+    """Return the list as a table with a head."""
+    width = max(len(entry.name) for entry in found)
+    lines = [f'{"name":<{width}}  params     mIoU   checkpoint']
+    for entry in found:
+        count = '' if entry.parameters is None else f'{entry.parameters / 1e6:.1f} M'
+        miou = '' if entry.miou is None else f'{entry.miou:.2f}'
+        lines.append(f'{entry.name:<{width}}  {count:>7}  {miou:>6}   {entry.weights or "-"}')
+    return lines
