@@ -221,6 +221,10 @@ class CommandLine(LightningCLI):
         except ConfigError as error:
             origin = f'{written(".".join(error.key), self.settings, self.arguments)}: ' if error.key else ''
             raise ConfigError(f'{origin}{error}') from error
+        except ValueError as error:  # jsonargparse tries each member of a union: a callback's own error is the cause
+            if not isinstance(error.__cause__, ConfigError):
+                raise
+            raise error.__cause__ from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that each subcommand always has."""

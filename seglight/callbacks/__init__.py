@@ -4,6 +4,14 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 from seglight.callbacks.checkpoint import BestCheckpoint, EpochCheckpoint
 from seglight.callbacks.console import EpochLines
 from seglight.callbacks.run_folder import RunFolder
+from seglight.callbacks.tta import TestTimeAugmentation
 from seglight.callbacks.writers import MaskWriter
 
-__all__ = ['BestCheckpoint', 'EpochCheckpoint', 'EpochLines', 'MaskWriter', 'RunFolder']
+__all__ = [
+    'BestCheckpoint',
+    'EpochCheckpoint',
+    'EpochLines',
+    'MaskWriter',
+    'RunFolder',
+    'TestTimeAugmentation',
+]

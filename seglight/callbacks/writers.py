@@ -9,11 +9,11 @@ from typing import Any
 import cv2
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
-from torch import Tensor
 
 from seglight.data.images import read_image
 from seglight.errors import ConfigError
 from seglight.files import write_atomically
+from seglight.models.inference import Prediction
 from seglight.palette import default_palette, encode_mask, overlay
 
 
@@ -51,7 +51,7 @@ class MaskWriter(BasePredictionWriter):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        prediction: list[Tensor],
+        prediction: list[Prediction],
         batch_indices: Sequence[int] | None,
         batch: dict[str, Any],
         batch_idx: int,
@@ -59,8 +59,8 @@ class MaskWriter(BasePredictionWriter):
     ) -> None:
         """Write the masks of one batch; a file is there whole or not at all."""
         palette = self.palette or getattr(pl_module, 'palette', None) or default_palette(256)
-        for mask, meta in zip(prediction, batch['meta'], strict=True):
-            labels = mask.cpu().numpy()
+        for predicted, meta in zip(prediction, batch['meta'], strict=True):
+            labels = predicted.mask.cpu().numpy()
             name = meta['name']
             write_atomically(self.folder / 'masks' / f'{name}.png', encode_mask(labels, palette))
             if self.overlays:

@@ -1,91 +1,170 @@
-"""From a batch to logits at the original image size: the one place for validation, test and predict."""
+"""From a batch to logits and masks at the original image size: the one place for validation, test and predict."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from mmseg.models.segmentors import BaseSegmentor
-from torch import Tensor
+from mmseg.models.segmentors import BaseSegmentor, EncoderDecoder
+from mmseg.ops import resize
+from torch import Tensor, nn
 
-Size = tuple[int, int]
+from seglight.models.resampling import Size
+from seglight.models.sliding import sliding_bands
+
+#: Turns uint8 images `[B, 3, H, W]` into what the backbone takes.
+Prepare = Callable[[Tensor], Tensor]
+
+AS_IS: Prepare = nn.Identity()  #: for images that are prepared already
 
 
-def normalize(image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size]) -> Tensor:
+class Prediction(NamedTuple):
+    """What is predicted for one image, at the size of its file.
+
+    `mask`: uint8 `[H, W]`. `probabilities`: float32 `[C, H, W]`, or None where nobody asked for them; C is
+    1 for a binary head with a sigmoid.
+    """
+
+    mask: Tensor
+    probabilities: Tensor | None = None
+
+
+def normalize(image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size] = ()) -> Tensor:
     """Turn uint8 images into what the backbone takes; padding becomes zeros, as in mmseg.
 
     Args:
         image: uint8 `[B, 3, H, W]`, RGB, padded at the right and at the bottom.
         mean: float `[3]`, in 0 to 255.
         std: float `[3]`, in 0 to 255.
-        sizes: height and width of each image without padding.
+        sizes: height and width of each image without padding; none where nothing is padded.
 
     Returns:
         float32 `[B, 3, H, W]`.
     """
     result = (image.float() - mean.view(3, 1, 1)) / std.view(3, 1, 1)
-    for single, (height, width) in zip(result, sizes, strict=True):
+    for single, (height, width) in zip(result, sizes, strict=bool(sizes)):
         single[:, height:] = 0
         single[:, :, width:] = 0
     return result
 
 
-def image_logits(segmentor: BaseSegmentor, image: Tensor, original_size: Size) -> Tensor:
-    """Return logits of images of one size, whole or sliding as the model's `test_cfg` says.
+def logits_bands(
+    segmentor: BaseSegmentor, image: Tensor, original_size: Size, prepare: Prepare = AS_IS
+) -> Iterator[Tensor]:
+    """Yield the logits of images of one size from top to bottom, whole or sliding as the model's `test_cfg` says.
+
+    A sliding window over images at their original size yields one band for each row of windows, so
+    that memory is bounded by the width of the image; otherwise there is one band.
 
     Args:
         segmentor: an mmseg segmentor in eval mode.
-        image: normalised float `[B, 3, H, W]` without padding.
+        image: `[B, 3, H, W]` without padding, as `prepare` takes it.
         original_size: height and width that the logits are resized to.
+        prepare: applied to an image, or to the rows of it that a row of windows needs.
+
+    Yields:
+        float32 `[B, C, rows, W]`; C is 1 for a binary head with a sigmoid.
+    """
+    if segmentor.test_cfg.get('mode', 'whole') == 'whole':
+        bands = iter([segmentor.encode_decode(prepare(image), _mmseg_meta(image))])
+    else:
+        bands = sliding_bands(
+            lambda windows: segmentor.encode_decode(windows, _mmseg_meta(windows)), image, prepare, segmentor.test_cfg
+        )
+    if tuple(image.shape[2:]) != tuple(original_size):
+        whole = _joined(bands)
+        # As in mmseg's `whole_inference` and `slide_inference`.
+        bands = iter([resize(whole, original_size, None, 'bilinear', segmentor.align_corners, warning=False)])
+    for band in bands:
+        yield band.float()
+
+
+def image_logits(segmentor: BaseSegmentor, image: Tensor, original_size: Size, prepare: Prepare = AS_IS) -> Tensor:
+    """Return what `logits_bands` yields as one tensor, float32 `[B, C, *original_size]`."""
+    return _joined(logits_bands(segmentor, image, original_size, prepare))
+
+
+def coarse_logits(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare = AS_IS) -> tuple[Tensor, bool]:
+    """Return logits as they leave the decode head where that is possible, and whether corners align in resizing them.
+
+    Args:
+        segmentor: an mmseg segmentor in eval mode.
+        image: `[B, 3, H, W]` without padding, as `prepare` takes it.
+        prepare: applied to the image.
 
     Returns:
-        float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid.
+        float `[B, C, h, w]`, and `align_corners`.
     """
-    shape = (*image.shape[2:], 3)
-    meta = [{'ori_shape': (*original_size, 3), 'img_shape': shape, 'pad_shape': shape, 'flip': False}] * len(image)
-    sliding = segmentor.test_cfg.get('mode', 'whole') == 'slide'
-    infer = segmentor.slide_inference if sliding else segmentor.whole_inference
-    logits: Tensor = infer(image, meta, rescale=True)
-    return logits.float()
+    plain = type(segmentor).encode_decode is EncoderDecoder.encode_decode  # a resize behind the head, and no more
+    if plain and segmentor.test_cfg.get('mode', 'whole') == 'whole':
+        logits = segmentor._decode_head_forward_test(segmentor.extract_feat(prepare(image)), _mmseg_meta(image))
+    else:
+        logits = image_logits(segmentor, image, (image.shape[2], image.shape[3]), prepare)
+    return logits, segmentor.align_corners
 
 
-def batch_logits(
-    segmentor: BaseSegmentor, image: Tensor, sizes: Sequence[Size], original_sizes: Sequence[Size]
-) -> list[Tensor]:
-    """Return the logits of each image of a padded batch, independent of what else is in the batch.
+def each_size(
+    infer: Callable[[Tensor, Size], Sequence[Any]], image: Tensor, sizes: Sequence[Size], original_sizes: Sequence[Size]
+) -> list[Any]:
+    """Apply `infer` to the images of a padded batch, so that none depends on what else is in the batch.
 
-    Images of one size go through the segmentor together, without padding.
+    Images of one size go together, without padding.
 
     Args:
-        segmentor: an mmseg segmentor in eval mode.
-        image: normalised float `[B, 3, H, W]`, padded at the right and at the bottom.
+        infer: gets `[b, 3, H, W]` and an original size, and returns b results.
+        image: `[B, 3, H, W]`, padded at the right and at the bottom.
         sizes: height and width of each image without padding.
         original_sizes: height and width of each file.
 
     Returns:
-        B tensors, float32 `[C, *original_size]`.
+        The B results, in the order of the batch.
     """
-    results: list[Tensor] = [torch.empty(0)] * len(sizes)
+    results: list[Any] = [None] * len(sizes)
     pairs = list(zip(sizes, original_sizes, strict=True))
     for pair in dict.fromkeys(pairs):
         members = [index for index, other in enumerate(pairs) if other == pair]
         (height, width), original_size = pair
-        logits = image_logits(segmentor, image[members, :, :height, :width], original_size)
-        for index, single in zip(members, logits, strict=True):
+        together = image if len(members) == len(pairs) else image[members]
+        for index, single in zip(members, infer(together[:, :, :height, :width], original_size), strict=True):
             results[index] = single
     return results
 
 
-def predict_mask(segmentor: BaseSegmentor, logits: Tensor) -> Tensor:
+def class_probabilities(logits: Tensor) -> Tensor:
+    """Return the probability of each class: a softmax over dim 1, or a sigmoid where there is one channel."""
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+
+
+def threshold(segmentor: BaseSegmentor) -> float:
+    """Return the probability above which a binary head says yes; a cascade is asked for its last head."""
+    heads: Any = segmentor.decode_head
+    if isinstance(heads, nn.ModuleList):
+        heads = heads[-1]
+    return getattr(heads, 'threshold', None) or 0.0
+
+
+def predict_mask(scores: Tensor, threshold: float) -> Tensor:
     """Return the class of each pixel.
 
     Args:
-        segmentor: the segmentor the logits come from; a binary head brings its threshold.
-        logits: float `[C, H, W]`.
+        scores: float `[B, C, H, W]`, logits or probabilities; with one channel, probabilities.
+        threshold: the probability above which one channel means class 1.
 
     Returns:
-        uint8 `[H, W]`.
+        uint8 `[B, H, W]`.
     """
-    binary = logits.shape[0] == 1
-    labels: Tensor = logits[0].sigmoid() > segmentor.decode_head.threshold if binary else logits.argmax(0)
+    labels = scores[:, 0] > threshold if scores.shape[1] == 1 else scores.argmax(1)
     return labels.to(torch.uint8)
+
+
+def _joined(bands: Iterator[Tensor]) -> Tensor:
+    """Put bands below each other; a single one is not copied."""
+    parts = list(bands)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+
+
+def _mmseg_meta(image: Tensor) -> list[dict[str, Any]]:
+    """Return the meta dicts that mmseg's heads may read, for images without padding."""
+    shape = (*image.shape[2:], 3)
+    return [{'ori_shape': shape, 'img_shape': shape, 'pad_shape': shape, 'flip': False}] * len(image)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,10 +16,22 @@ from seglight.config.checkpoint import without_pretrained
 from seglight.errors import ConfigError
 from seglight.models import building
 from seglight.models.freezing import freeze
-from seglight.models.inference import batch_logits, normalize, predict_mask
+from seglight.models.inference import (
+    Prediction,
+    class_probabilities,
+    coarse_logits,
+    each_size,
+    image_logits,
+    logits_bands,
+    normalize,
+    predict_mask,
+    threshold,
+)
 from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizers import build_optimizer
+from seglight.models.resampling import Size
 from seglight.models.schedules import MmcvSchedule, find_updater
+from seglight.models.views import Views
 from seglight.palette import default_palette
 
 if TYPE_CHECKING:
@@ -104,6 +118,10 @@ class Segmentor(LightningModule):
         # Not persistent: they are hyperparameters, which a checkpoint holds already.
         self.register_buffer('mean', torch.tensor(mean), persistent=False)
         self.register_buffer('std', torch.tensor(std), persistent=False)
+        self.views: Views | None = None  #: set by `seglight.callbacks.TestTimeAugmentation`
+        self.ensemble: list[tuple[Segmentor, float]] = []  #: others to vote with; by `seglight.callbacks.SoftVoting`
+        self.weight = 1.0  #: of its own vote
+        self.keep_probabilities = False  #: set by callbacks that write them
 
     def setup(self, stage: str) -> None:
         """Make BatchNorm synchronous where the model dict asks for it and there are several GPUs."""
@@ -140,8 +158,8 @@ class Segmentor(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add the predictions of a batch, at the masks' own size, to the confusion matrix."""
         for prediction, mask in zip(self.predict_step(batch, batch_idx), batch['mask'], strict=True):
-            height, width = prediction.shape
-            self.metrics.update(prediction, mask[:height, :width])
+            height, width = prediction.mask.shape
+            self.metrics.update(prediction.mask, mask[:height, :width])
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Do what `validation_step` does."""
@@ -155,15 +173,56 @@ class Segmentor(LightningModule):
         """Log the means and what `per_class` names under `test/`."""
         self._log_metrics('test')
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> list[Tensor]:
-        """Return the predicted mask of each image, uint8 `[H, W]` at the size of its file."""
-        return [predict_mask(self.segmentor, logits) for logits in self(batch)]
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
+        """Return what is predicted for each image, at the size of its file."""
+        return self._each_size(self._predict, batch)
 
     def forward(self, batch: Batch) -> list[Tensor]:
         """Return the logits of each image, float32 `[C, H, W]` at the size of its file."""
-        sizes = [item['size'] for item in batch['meta']]
-        image = self._normalize(batch['image'], sizes)
-        return batch_logits(self.segmentor, image, sizes, [item['original_size'] for item in batch['meta']])
+        return self._each_size(self._logits, batch)
+
+    def probabilities(self, image: Tensor, original_size: Size) -> Tensor:
+        """Return the class probabilities of images of one size, merged over views and over the ensemble.
+
+        Args:
+            image: uint8 `[B, 3, H, W]`, RGB, without padding.
+            original_size: height and width of the result.
+
+        Returns:
+            float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid.
+        """
+        if self.views:
+            infer = partial(coarse_logits, self.segmentor, prepare=self._normalize)
+            own = self.views.probabilities(infer, image, original_size, threshold(self.segmentor))
+        else:
+            own = class_probabilities(self._logits(image, original_size))
+        if not self.ensemble:
+            return own
+        total = own.mul_(self.weight)
+        for other, weight in self.ensemble:
+            total += weight * other.probabilities(image, original_size)
+        return total.div_(self.weight + sum(weight for _, weight in self.ensemble))
+
+    def _each_size(self, infer: Callable[[Tensor, Size], Any], batch: Batch) -> list[Any]:
+        meta = batch['meta']
+        sizes, original_sizes = [item['size'] for item in meta], [item['original_size'] for item in meta]
+        return each_size(infer, batch['image'], sizes, original_sizes)
+
+    def _predict(self, image: Tensor, original_size: Size) -> list[Prediction]:
+        """Predict images of one size; without need for probabilities, from band to band of the logits."""
+        least = threshold(self.segmentor)
+        if self.keep_probabilities or self.views or self.ensemble:
+            probabilities = self.probabilities(image, original_size)
+            if self.views and self.views.merge == 'vote':
+                least = 0.5
+            kept = probabilities if self.keep_probabilities else [None] * len(image)
+            return [Prediction(*both) for both in zip(predict_mask(probabilities, least), kept, strict=True)]
+        bands = logits_bands(self.segmentor, image, original_size, self._normalize)
+        masks = [predict_mask(band.sigmoid() if band.shape[1] == 1 else band, least) for band in bands]
+        return [Prediction(mask) for mask in torch.cat(masks, 1)]
+
+    def _logits(self, image: Tensor, original_size: Size) -> Tensor:
+        return image_logits(self.segmentor, image, original_size, self._normalize)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its schedule, which is stepped after every optimizer step."""
@@ -184,7 +243,7 @@ class Segmentor(LightningModule):
             segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
-    def _normalize(self, image: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
+    def _normalize(self, image: Tensor, sizes: Sequence[Size] = ()) -> Tensor:
         """Normalise in float32, then take the dtype of the weights (`precision: bf16-true`)."""
         dtype = next(self.segmentor.parameters()).dtype
         return normalize(image, self.mean.float(), self.std.float(), sizes).to(dtype)
@@ -207,6 +266,17 @@ class Segmentor(LightningModule):
             'scale_factor': 1.0,
             'flip': False,
         }
+
+
+def needs_segmentor(module: LightningModule) -> Segmentor:
+    """Return a module that is a `Segmentor`, for callbacks that change how it predicts.
+
+    Raises:
+        ConfigError: if it is another one.
+    """
+    if not isinstance(module, Segmentor):
+        raise ConfigError(f'this callback works with seglight.models.Segmentor, not with {type(module).__name__}')
+    return module
 
 
 def _mean(value: Tensor | list[Tensor]) -> Tensor:

@@ -1,6 +1,7 @@
 """Logits and masks, compared with mmseg's own inference."""
 
 import copy
+from functools import partial
 from typing import Any
 
 import mmcv
@@ -11,7 +12,7 @@ from conftest import TINY_SEGMENTOR
 from mmseg.models.segmentors import BaseSegmentor
 
 from seglight.models import building
-from seglight.models.inference import batch_logits, image_logits, normalize, predict_mask
+from seglight.models.inference import each_size, image_logits, normalize, predict_mask, threshold
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -39,7 +40,7 @@ def test_masks_equal_those_of_mmsegs_simple_test(test_cfg: dict[str, Any]) -> No
     meta = [{'ori_shape': (75, 61, 3), 'img_shape': (48, 40, 3), 'flip': False}] * 2
     with torch.no_grad():
         expected = model.simple_test(image, meta)
-        ours = [predict_mask(model, logits) for logits in image_logits(model, image, (75, 61))]
+        ours = predict_mask(image_logits(model, image, (75, 61)), threshold(model))
     for one, other in zip(ours, expected, strict=True):
         assert one.dtype == torch.uint8
         assert (one.numpy() == other).all()
@@ -54,7 +55,7 @@ def test_the_logits_of_an_image_do_not_depend_on_the_batch_it_is_in() -> None:
     for padded, image, (height, width) in zip(batch, images, sizes, strict=True):
         padded[:, :height, :width] = image
     with torch.no_grad():
-        together = batch_logits(model, batch, sizes, originals)
+        together = each_size(partial(image_logits, model), batch, sizes, originals)
         for logits, image, original in zip(together, images, originals, strict=True):
             alone = image_logits(model, image[None], original)[0]
             assert logits.shape == (5, *original)
@@ -64,5 +65,5 @@ def test_the_logits_of_an_image_do_not_depend_on_the_batch_it_is_in() -> None:
 def test_a_binary_head_predicts_by_its_threshold() -> None:
     model = segmentor()
     model.decode_head.threshold = 0.3
-    logits = torch.tensor([[[-2.0, -0.5, 2.0]]])  # probabilities 0.12, 0.38, 0.88
-    assert predict_mask(model, logits).tolist() == [[0, 1, 1]]
+    probabilities = torch.tensor([[[[0.12, 0.38, 0.88]]]])
+    assert predict_mask(probabilities, threshold(model)).tolist() == [[[0, 1, 1]]]

@@ -1,0 +1,51 @@
+"""Test-time augmentation as a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from seglight.models.segmentor import needs_segmentor
+from seglight.models.views import Flip, Merge, Views, make_views
+
+
+class TestTimeAugmentation(Callback):
+    """Predicts an image at several scales, mirrored and turned, and merges what is predicted.
+
+    Works for `validate`, `test` and `predict`, with any segmentor, whole or sliding; the validation within
+    `fit` stays as it is. With the mean of the probabilities, the default, the masks are those of mmseg's
+    `aug_test` behind its `MultiScaleFlipAug`.
+
+    Args:
+        scales: of both sides of the image.
+        flips: mirrored views beside those that are not mirrored: `horizontal`, `vertical`, both or none.
+        rotations: in degrees against the clock, multiples of 90; 0 is the image as it is.
+        merge: mean of the probabilities, mean of the logits, or vote; a tie goes to the class with the lower label.
+        batch_size: views of one size, of all images together, in a forward pass.
+
+    Raises:
+        ConfigError: if an argument is outside what is said here.
+    """
+
+    __test__ = False  # it is no test, whatever pytest makes of its name
+
+    def __init__(
+        self,
+        scales: Sequence[float] = (0.75, 1.0, 1.25),
+        flips: Sequence[Flip] = ('horizontal',),
+        rotations: Sequence[int] = (0,),
+        merge: Merge = 'probabilities',
+        batch_size: int = 8,
+    ) -> None:
+        self.views = Views(make_views(scales, flips, rotations), merge, batch_size)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the views to the module."""
+        if stage != 'fit':
+            needs_segmentor(pl_module).views = self.views
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the views from the module again."""
+        if stage != 'fit':
+            needs_segmentor(pl_module).views = None

@@ -1,0 +1,161 @@
+"""Test-time augmentation: an image seen at several scales, mirrored and turned, and what is predicted merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import mmcv
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from seglight.errors import ConfigError
+from seglight.models.inference import class_probabilities, predict_mask
+from seglight.models.resampling import Coarse, Size, resized_bands
+
+Flip = Literal['horizontal', 'vertical']
+Merge = Literal['probabilities', 'logits', 'vote']
+
+#: From uint8 images `[b, 3, H, W]` to logits `[b, C, h, w]` of any size, and whether corners align in resizing them.
+Infer = Callable[[Tensor], tuple[Tensor, bool]]
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to see an image: resized, then turned, then mirrored.
+
+    `scale`: of both sides. `turns`: by 90 degrees, against the clock. `mirrored`: left for right.
+    """
+
+    scale: float = 1.0
+    turns: int = 0
+    mirrored: bool = False
+
+    def apply(self, image: Tensor) -> Tensor:
+        """Turn and mirror images `[..., H, W]` that have the view's scale already."""
+        turned = image.rot90(self.turns, (-2, -1)) if self.turns else image
+        return turned.flip(-1) if self.mirrored else turned
+
+    def undo(self, scores: Tensor) -> Tensor:
+        """Turn and mirror scores `[..., H, W]` of the view back."""
+        if self.mirrored:
+            scores = scores.flip(-1)
+        return scores.rot90(-self.turns, (-2, -1)) if self.turns else scores
+
+    def size(self, size: Size) -> Size:
+        """Return what the size of an image becomes when it is turned."""
+        return size if self.turns % 2 == 0 else (size[1], size[0])
+
+
+def make_views(scales: Sequence[float], flips: Sequence[Flip], rotations: Sequence[int]) -> list[View]:
+    """Return every combination once, in mmseg's order: by scale, and the image as it is before its mirrored ones.
+
+    Args:
+        scales: of both sides of the image.
+        flips: each gives mirrored views beside those that are not mirrored.
+        rotations: in degrees against the clock; the image as it is has to be named too, as 0.
+
+    Raises:
+        ConfigError: for no scale or one that is not above zero, for an unknown flip, for a rotation that is
+            no multiple of 90.
+    """
+    if not scales or min(scales) <= 0:
+        raise ConfigError(f'scales of test-time augmentation are numbers above zero, not {list(scales)}')
+    if unknown := set(flips) - {'horizontal', 'vertical'}:
+        raise ConfigError(f"flips of test-time augmentation are 'horizontal' and 'vertical', not {sorted(unknown)}")
+    if not rotations or any(degrees % 90 for degrees in rotations):
+        raise ConfigError(f'rotations of test-time augmentation are multiples of 90, not {list(rotations)}')
+    views: dict[View, None] = {}  # turned around and mirrored is the same as upside down: once is enough
+    for scale in scales:
+        for turns in (degrees // 90 % 4 for degrees in rotations):
+            views[View(scale, turns)] = None
+            for flip in flips:
+                views[View(scale, turns if flip == 'horizontal' else (turns + 2) % 4, mirrored=True)] = None
+    return list(views)
+
+
+def view_size(size: Size, scale: float) -> Size:
+    """Return the size of an image at a scale, rounded as mmseg's `MultiScaleFlipAug` and `Resize` do."""
+    height, width = size
+    scaled = mmcv.rescale_size((width, height), (int(width * scale), int(height * scale)))
+    return scaled[1], scaled[0]
+
+
+@dataclass(frozen=True)
+class Views:
+    """Views of an image and how their predictions are merged.
+
+    Args:
+        views: the views.
+        merge: mean of the probabilities (mmseg's `aug_test`), softmax of the mean logits, or share of the votes.
+        batch_size: images of one size that go through the segmentor together.
+    """
+
+    views: Sequence[View]
+    merge: Merge = 'probabilities'
+    batch_size: int = 8
+
+    def probabilities(self, infer: Infer, image: Tensor, original_size: Size, threshold: float = 0.0) -> Tensor:
+        """Return the class probabilities of images of one size, merged over the views; only a sum is kept.
+
+        Args:
+            infer: from uint8 images `[b, 3, h, w]` to their logits.
+            image: uint8 `[B, 3, H, W]`.
+            original_size: height and width of the result.
+            threshold: above which a binary head votes for class 1.
+
+        Returns:
+            float32 `[B, C, *original_size]`.
+        """
+        total = torch.empty(0)
+        for coarse in self._view_logits(infer, image, original_size):
+            if not total.numel():
+                total = coarse.logits.new_zeros(*coarse.logits.shape[:2], *original_size, dtype=torch.float32)
+            for rows, logits in resized_bands(coarse):
+                total[:, :, rows] += self._scores(logits, threshold)
+        total /= len(self.views)
+        return class_probabilities(total) if self.merge == 'logits' else total
+
+    def _scores(self, logits: Tensor, threshold: float) -> Tensor:
+        """Return what is summed over the views, float32 of the logits' shape."""
+        if self.merge == 'logits':
+            return logits
+        return class_probabilities(logits) if self.merge == 'probabilities' else _votes(logits, threshold)
+
+    def _view_logits(self, infer: Infer, image: Tensor, original_size: Size) -> Iterator[Coarse]:
+        """Yield the logits of each view, turned back; the views of one size share forward passes."""
+        count = max(1, self.batch_size // len(image))
+        for scale in dict.fromkeys(view.scale for view in self.views):
+            size = view_size((image.shape[2], image.shape[3]), scale)
+            scaled = resized(image, size)
+            alike: dict[Size, list[View]] = {}
+            for view in self.views:
+                if view.scale == scale:
+                    alike.setdefault(view.size(size), []).append(view)
+            for members in alike.values():
+                for first in range(0, len(members), count):
+                    some = members[first : first + count]
+                    logits, align_corners = infer(torch.cat([view.apply(scaled) for view in some]))
+                    for view, own in zip(some, logits.split(len(image)), strict=True):
+                        # Resizing commutes with turning, which is cheaper before it.
+                        yield Coarse(view.undo(own), (size, original_size), align_corners)
+
+
+def resized(image: Tensor, size: Size) -> Tensor:
+    """Resize uint8 images `[B, 3, H, W]` as mmseg's `Resize` does: bilinear, by OpenCV, to whole grey values."""
+    if tuple(image.shape[2:]) == tuple(size):
+        return image
+    height, width = size
+    pixels = image.permute(0, 2, 3, 1).cpu().numpy()
+    smaller = [mmcv.imresize(np.ascontiguousarray(single), (width, height)) for single in pixels]
+    return torch.from_numpy(np.stack(smaller)).permute(0, 3, 1, 2).contiguous().to(image.device)
+
+
+def _votes(logits: Tensor, threshold: float) -> Tensor:
+    """Return 1 for the class that wins a pixel and 0 for the others, float32 of the logits' shape."""
+    if logits.shape[1] == 1:
+        return predict_mask(logits.sigmoid(), threshold).unsqueeze(1).float()
+    return F.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1).float()
