@@ -12,11 +12,13 @@ from mmcv import ConfigDict
 from mmcv.runner import BaseModule
 from mmseg.models import build_segmentor
 from mmseg.models.builder import MODELS
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.segmentors import BaseSegmentor
 from torch import nn
 
 from seglight.config.settings import dicts, nearest
 from seglight.errors import ConfigError, one_line
+from seglight.models import losses
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')
@@ -36,11 +38,13 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
     Raises:
         ConfigError: if mmseg cannot build it; names the part and the nearest known type.
     """
+    model = losses.without_balanced(losses.with_class_paths(model), num_classes)
     model = without_sync_bn(with_classes(model, num_classes, ignore_index))
     model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
     logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
     check_arguments(model)
     check_class_weights(model, num_classes)
+    check_out_channels(model, num_classes)
     check_test_cfg(model['test_cfg'])
     try:
         segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
@@ -128,6 +132,29 @@ def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
                 'give one for each, or null for none'
             )
             raise ConfigError(message, (*path.split('.'), 'class_weight'))
+
+
+def check_out_channels(model: dict[str, Any], num_classes: int) -> None:
+    """Refuse a head that predicts another number of channels than there are classes.
+
+    Raises:
+        ConfigError: names the head.
+    """
+    for path, part in dicts({key: model.get(key) for key in HEAD_KEYS}, 'model.segmentor'):
+        count = part.get('out_channels')
+        one_for_two = count == 1 and num_classes == 2
+        if count not in (None, num_classes) and not one_for_two and _predicts_classes(part):
+            message = (
+                f'{path}.out_channels is {count}, but data.classes names {num_classes} classes; leave it out, '
+                'or give 1 for two classes told apart by a threshold'
+            )
+            raise ConfigError(message, (*path.split('.'), 'out_channels'))
+
+
+def _predicts_classes(part: dict[str, Any]) -> bool:
+    """Tell whether the `out_channels` of a head are those of its classes, as in mmseg's BaseDecodeHead."""
+    cls = MODELS.get(str(part.get('type')))
+    return inspect.isclass(cls) and issubclass(cls, BaseDecodeHead)
 
 
 def check_test_cfg(test_cfg: dict[str, Any]) -> None:
