@@ -21,7 +21,15 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import seglight
-from seglight.callbacks import BestCheckpoint, EpochCheckpoint, EpochLines, MaskWriter, RunFolder
+from seglight.callbacks import (
+    BalancedClassWeights,
+    BestCheckpoint,
+    EpochCheckpoint,
+    EpochLines,
+    MaskWriter,
+    RunFolder,
+    TrainingPlan,
+)
 from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, Flag, read_arguments
 from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings
@@ -240,10 +248,12 @@ class CommandLine(LightningCLI):
                 describe(['seglight', *self.argv]),
                 log=config.trainer.logger is not False,
             )
-            callbacks = [self.run_folder, EpochLines()]
+            callbacks = [self.run_folder, EpochLines(), TrainingPlan()]
         elif self.subcommand == 'predict':
             self.writer = MaskWriter(self.output_folder, overlays=config.overlays)
             callbacks = [self.writer]
+        if self.subcommand == 'fit':
+            callbacks.append(BalancedClassWeights())
         self.trainer_defaults = {'callbacks': callbacks}
         if config.trainer.logger in (None, True):
             kwargs['logger'] = False
@@ -344,6 +354,7 @@ def _quieten() -> None:
         'Checkpoint directory .* exists and is not empty',  # config.yaml is in it
         'Experiment logs directory .* exists and is not empty',
         'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
+        'Found .* module.s. in eval mode at the start of training',  # frozen ones, and what `norm_eval` says
         'The number of training batches .* is smaller than the logging interval',
         '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
     ):

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
 from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
-from seglight.errors import ConfigError, UserError
+from seglight.errors import ConfigError, TrainingError, UserError
 from seglight.files import claim_run_folder, newest, write_atomically
 
 
@@ -73,7 +73,8 @@ class RunFolder(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if an error of the user's ended the run before its first checkpoint."""
-        if self._made and isinstance(exception, UserError) and self.folder and not list(self.folder.glob('*.ckpt')):
+        wrong_input = isinstance(exception, UserError) and not isinstance(exception, TrainingError)
+        if self._made and wrong_input and self.folder and not list(self.folder.glob('*.ckpt')):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def summary(self) -> str:
