@@ -11,7 +11,7 @@ from torch import Tensor
 Size = tuple[int, int]
 
 
-def normalize(image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size]) -> Tensor:
+def normalize(image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size], padding: Tensor | None = None) -> Tensor:
     """Turn uint8 images into what the backbone takes; padding becomes zeros, as in mmseg.
 
     Args:
@@ -19,6 +19,7 @@ def normalize(image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size]) -
         mean: float `[3]`, in 0 to 255.
         std: float `[3]`, in 0 to 255.
         sizes: height and width of each image without padding.
+        padding: further pixels that are no content, bool `[B, H, W]`.
 
     Returns:
         float32 `[B, 3, H, W]`.
@@ -27,7 +28,7 @@ def normalize(image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size]) -
     for single, (height, width) in zip(result, sizes, strict=True):
         single[:, height:] = 0
         single[:, :, width:] = 0
-    return result
+    return result if padding is None else result.masked_fill_(padding[:, None], 0)
 
 
 def image_logits(segmentor: BaseSegmentor, image: Tensor, original_size: Size) -> Tensor:

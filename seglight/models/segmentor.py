@@ -75,6 +75,7 @@ class Segmentor(LightningModule):
         self.optimizer = optimizer
         self.schedule = schedule or PolySchedule()
         self.segmentor = building.build(segmentor, len(classes), self.ignore_index)
+        self.channels_last = channels_last
         if channels_last:
             self.segmentor.to(memory_format=torch.channels_last)
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
@@ -93,7 +94,7 @@ class Segmentor(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the segmentor's own loss and log every item of its loss dict."""
         meta = batch['meta']
-        image = self._normalize(batch['image'], [item['size'] for item in meta])
+        image = self._normalize(batch)
         mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
         losses = self.segmentor.forward_train(image, [self._mmseg_meta(item) for item in meta], mask)
         items = {name: _mean(value) for name, value in losses.items()}
@@ -127,8 +128,8 @@ class Segmentor(LightningModule):
 
     def forward(self, batch: Batch) -> list[Tensor]:
         """Return the logits of each image, float32 `[C, H, W]` at the size of its file."""
+        image = self._normalize(batch)
         sizes = [item['size'] for item in batch['meta']]
-        image = self._normalize(batch['image'], sizes)
         return batch_logits(self.segmentor, image, sizes, [item['original_size'] for item in batch['meta']])
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -147,10 +148,12 @@ class Segmentor(LightningModule):
             segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
-    def _normalize(self, image: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
-        """Normalise in float32, then take the dtype of the weights (`precision: bf16-true`)."""
-        dtype = next(self.segmentor.parameters()).dtype
-        return normalize(image, self.mean.float(), self.std.float(), sizes).to(dtype)
+    def _normalize(self, batch: Batch) -> Tensor:
+        """Normalise in float32, then take dtype (`precision: bf16-true`) and memory format of the weights."""
+        sizes = [item['size'] for item in batch['meta']]
+        image = normalize(batch['image'], self.mean.float(), self.std.float(), sizes, batch.get('padding'))
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        return image.to(next(self.segmentor.parameters()).dtype, memory_format=memory_format)
 
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
