@@ -31,6 +31,7 @@ from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
 from seglight.config.settings import Settings, nearest
 from seglight.data import SegmentationDataModule
+from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
@@ -122,6 +123,7 @@ class CommandLine(LightningCLI):
             self._use_checkpoint(arguments)
         for name in arguments.configs:
             self.settings = self.settings.merged_with(load_config(find_config(name)))
+        self.settings = with_class_names(self.settings)
         types = argument_types(parser)
         # A run's config says things that only `fit` takes; other commands may be given the same file.
         everywhere = {key[0] for other in self._subcommand_parsers.values() for key in argument_types(other)}

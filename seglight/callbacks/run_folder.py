@@ -64,7 +64,7 @@ class RunFolder(Callback):
             write_atomically(self.folder / 'config.yaml', self.config.encode())
             if self.environment:
                 write_atomically(self.folder / 'environment.yaml', self.environment.encode())
-            records = getattr(getattr(trainer, 'datamodule', None), 'records', dict)()
+            records: dict[str, str] = getattr(getattr(trainer, 'datamodule', None), 'records', dict)()
             for name, text in records.items():
                 write_atomically(self.folder / name, text.encode())
             print(f'Run        {self.folder}', flush=True)

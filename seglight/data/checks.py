@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.images import image_size
 from seglight.data.sources.base import Sample
+from seglight.environment import cores
 from seglight.errors import DataError
 
 CHECKED_MASKS = 1000  #: masks of a split that are decoded before training
@@ -62,6 +62,17 @@ def _faults(find: Callable[[Sample], str | None], samples: Sequence[Sample]) -> 
         return {index: fault for index, fault in enumerate(pool.map(find, samples)) if fault}
 
 
+def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
+    """Return a line for each image that is, byte for byte, in train and in val."""
+    if not {'train', 'val'} <= samples.keys():
+        return []
+    pairs = shared_content(*([sample.image for sample in samples[name]] for name in ('train', 'val')))
+    return [
+        f'{first} is in train and in val' if first == second else f'{first} in train and {second} in val are the same'
+        for first, second in pairs
+    ]
+
+
 def shared_content(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Path, Path]]:
     """Return the pairs of a file of the first and one of the second that hold the same bytes.
 
@@ -87,8 +98,3 @@ def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
 
 def _digest(path: Path) -> bytes:
     return hashlib.blake2b(path.read_bytes()).digest()
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

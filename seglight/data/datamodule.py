@@ -18,14 +18,15 @@ from torch.utils.data import DataLoader
 
 from seglight.data.batch import Item, collate
 from seglight.data.building import construct
-from seglight.data.checks import cores, quick_faults
+from seglight.data.checks import quick_faults, shared_images
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
 from seglight.data.mixing import build_mixes
 from seglight.data.sampling import EpochSampler, class_balance
 from seglight.data.sources import Context, Sample, build_sources, find_samples
-from seglight.data.splits import Split, divide, list_texts, presence_of, read_lists
+from seglight.data.splits import Split, divide, list_texts, pixels_of, read_lists
 from seglight.data.transforms import build_pipeline
+from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
 
 Dicts = list[dict[str, Any]]
@@ -139,6 +140,7 @@ class SegmentationDataModule(LightningDataModule):
         for name, samples in self.samples(stage).items():
             self.datasets[name] = self._usable(self.dataset(name, samples))
         if stage == 'fit':
+            self._warn_of_shared_images()
             self._prepare_training(self.datasets['train'])
 
     def samples(self, stage: str) -> dict[str, list[Sample]]:
@@ -162,8 +164,7 @@ class SegmentationDataModule(LightningDataModule):
         if split.folder is not None:
             train, val = read_lists(Path(split.folder), samples, self._folder())
             return {'train': train, 'val': val}
-        presence = partial(presence_of, num_classes=len(self.classes), threads=cores())
-        validates = divide(samples, split, presence, self.seed)
+        validates = divide(samples, split, pixels_of(samples, len(self.classes)) > 0, self.seed)
         return {
             name: [sample for sample, held in zip(samples, validates, strict=True) if held == (name == 'val')]
             for name in ('train', 'val')
@@ -201,10 +202,17 @@ class SegmentationDataModule(LightningDataModule):
             print(f'seglight: left out: {fault}', file=sys.stderr)
         return dataset
 
+    def _warn_of_shared_images(self) -> None:
+        """Say so if images of train are in val too, which makes the figures better than the model is."""
+        shared = shared_images({name: dataset.samples for name, dataset in self.datasets.items()})
+        if shared:
+            more = f' (and {len(shared) - 1} more images)' if len(shared) > 1 else ''
+            print(f'seglight: warning: {shared[0]}{more}; the figures of val will flatter', file=sys.stderr)
+
     def _prepare_training(self, dataset: SegmentationDataset) -> None:
         """Find out how often each sample is seen and what the mixes need to know."""
         wanted = self.class_balance is not None or any(mix.needs_presence for mix in self._mixes)
-        presence = presence_of(dataset.samples, len(self.classes), cores()) if wanted else None
+        presence = pixels_of(dataset.samples, len(self.classes)) > 0 if wanted else None
         for mix in self._mixes:
             mix.prepare(self.classes, presence)
         repeats = np.array([sample.repeat for sample in dataset.samples])
@@ -226,11 +234,15 @@ class SegmentationDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Return the loader of shuffled and augmented training batches; an incomplete last one is dropped."""
-        dataset = self.datasets['train']
-        sampler = EpochSampler(dataset, *self._replicas(), self._repeats, self.seed)
-        sampler.set_epoch(self.first_epoch)
+        dataset, sampler = self.datasets['train'], self.train_sampler()
         # BatchNorm cannot train on a last batch of one image.
         return self._loader(dataset, sampler=sampler, drop_last=len(sampler) >= self.batch_size)
+
+    def train_sampler(self) -> EpochSampler:
+        """Return the sampler of the training batches, at the epoch that training starts with."""
+        sampler = EpochSampler(self.datasets['train'], *self._replicas(), self._repeats, self.seed)
+        sampler.set_epoch(self.first_epoch)
+        return sampler
 
     def val_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
         """Return the loader of validation batches, in order; no image counts twice, for any number of processes.

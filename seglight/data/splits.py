@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from seglight.data.sources.base import Sample
 from seglight.data.sources.folders import read_list
+from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
 
 #: The lists of a split in its folder, one image path a line.
@@ -97,7 +98,7 @@ class Split:
 
 
 def divide(
-    samples: Sequence[Sample], split: Split, presence: Callable[[Sequence[Sample]], npt.NDArray[np.bool_]], seed: int
+    samples: Sequence[Sample], split: Split, presence: npt.NDArray[np.bool_], seed: int
 ) -> npt.NDArray[np.bool_]:
     """Return which samples validate, bool `[N]`.
 
@@ -107,7 +108,7 @@ def divide(
     Args:
         samples: what is divided.
         split: how.
-        presence: tells which classes each sample shows, bool `[N, C]`.
+        presence: which classes each sample shows, bool `[N, C]`.
         seed: of the order in which groups of equal classes are dealt.
 
     Raises:
@@ -122,8 +123,7 @@ def divide(
     if number < count:
         what = 'images' if split.group is None else 'groups'
         raise DataError(f'data.split makes {count} parts, but data.train has only {number} {what}')
-    shown = presence(samples)
-    shown = np.column_stack([shown, ~shown.any(1)])  # an image that shows no class is one of a class of its own
+    shown = np.column_stack([presence, ~presence.any(1)])  # an image that shows no class is one of a class of its own
     rows, classes = np.nonzero(shown)
     validates = np.zeros(len(samples), dtype=bool)
     folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
@@ -134,20 +134,20 @@ def divide(
     return validates
 
 
-def presence_of(samples: Sequence[Sample], num_classes: int, threads: int) -> npt.NDArray[np.bool_]:
-    """Read all masks and return which classes they show, bool `[N, num_classes]`; none for one that cannot be read."""
+def pixels_of(samples: Sequence[Sample], num_classes: int) -> npt.NDArray[np.int64]:
+    """Read all masks and return the pixels of each class, int64 `[N, num_classes]`; none where one cannot be read."""
 
-    def classes_of(sample: Sample) -> npt.NDArray[np.bool_]:
+    def count(sample: Sample) -> npt.NDArray[np.int64]:
         if sample.mask is None:
-            return np.zeros(num_classes, dtype=bool)
+            return np.zeros(num_classes, dtype=np.int64)
         try:
             mask = sample.mask.read()
         except DataError:  # the checks tell of it, wherever the sample lands
-            return np.zeros(num_classes, dtype=bool)
-        return np.bincount(mask.ravel(), minlength=256)[:num_classes] > 0
+            return np.zeros(num_classes, dtype=np.int64)
+        return np.bincount(mask.ravel(), minlength=256)[:num_classes]
 
-    with ThreadPoolExecutor(threads) as pool:
-        return np.array(list(pool.map(classes_of, samples)), dtype=bool).reshape(len(samples), num_classes)
+    with ThreadPoolExecutor(cores()) as pool:
+        return np.array(list(pool.map(count, samples)), dtype=np.int64).reshape(len(samples), num_classes)
 
 
 def list_texts(train: Sequence[Sample], val: Sequence[Sample], root: Path) -> dict[str, str]:

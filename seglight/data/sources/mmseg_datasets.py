@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
-from seglight.config.settings import nearest
+from seglight.config.settings import Settings, nearest
 from seglight.data.labels import LabelMap
 from seglight.data.sources.base import Context, Sample, Source
 from seglight.data.sources.folders import MaskFile
@@ -96,6 +96,20 @@ def dataset_classes(name: str) -> tuple[list[str], list[list[int]]]:
     """
     cls = _dataset_class(name)
     return list(cls.CLASSES), [list(colour) for colour in cls.PALETTE]
+
+
+def with_class_names(settings: Settings) -> Settings:
+    """Return settings in which `data.classes: ADE20KDataset` is the classes of that dataset of mmseg, with its colours.
+
+    Raises:
+        ConfigError: if mmseg has no such dataset.
+    """
+    data = settings.values.get('data')
+    name = data.get('classes') if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(name, str):
+        return settings
+    classes, palette = dataset_classes(name)
+    return settings.merged_with(Settings({'data': {'classes': classes, 'palette': data.get('palette') or palette}}))
 
 
 def is_dataset(name: str) -> bool:
