@@ -41,6 +41,7 @@ from seglight.config.overrides import apply_overrides, check_flags, check_keys, 
 from seglight.config.settings import Settings, nearest
 from seglight.config.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
 from seglight.data import SegmentationDataModule
+from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
@@ -158,6 +159,7 @@ class CommandLine(LightningCLI):
             self._use_checkpoint(arguments)
         for name in arguments.configs:
             self.settings = self.settings.merged_with(load_config(find_config(name)))
+        self.settings = with_class_names(self.settings)
         types = argument_types(parser)
         zoo = take_overrides(arguments, frozenset({ZOO, ZOO_SCHEDULE}))
         self.settings = self.settings.merged_with(expand(apply_overrides(Settings(), zoo), self.settings))

@@ -18,6 +18,8 @@ from seglight.files import claim_run_folder, newest, write_atomically
 class RunFolder(Callback):
     """Makes the folder of a training run and keeps the run's config in it and in every checkpoint.
 
+    The texts that the data module's `records()` returns by their file names, if it has that, are written too.
+
     The folder is made when the data module has found its files, so wrong input leaves none behind.
     Checkpoint callbacks without a folder of their own write into it.
 
@@ -62,6 +64,9 @@ class RunFolder(Callback):
             write_atomically(self.folder / 'config.yaml', self.config.encode())
             if self.environment:
                 write_atomically(self.folder / 'environment.yaml', self.environment.encode())
+            records: dict[str, str] = getattr(getattr(trainer, 'datamodule', None), 'records', dict)()
+            for name, text in records.items():
+                write_atomically(self.folder / name, text.encode())
             print(f'Run        {self.folder}', flush=True)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -77,13 +77,12 @@ def _import_packages(model: dict[str, Any]) -> None:
     """
     for path, part in dicts(model, 'model.segmentor'):
         scope = str(part.get('type')).rpartition('.')[0]
-        if scope and scope not in PACKAGES:
-            message = (
-                f"{path}: '{part['type']}' is in none of the packages whose classes are known: {', '.join(PACKAGES)}"
-            )
-            raise ConfigError(message, (*path.split('.'), 'type'))
-        if scope:
+        if scope in PACKAGES:
             importlib.import_module(f'{scope}.models')
+        elif scope and 'loss_decode' not in path.split('.'):  # a loss may be of any package
+            known = ', '.join(PACKAGES)
+            message = f"{path}: '{part['type']}' is in none of the packages whose classes are known: {known}"
+            raise ConfigError(message, (*path.split('.'), 'type'))
 
 
 def with_classes(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> dict[str, Any]:

@@ -122,6 +122,7 @@ class Segmentor(LightningModule):
             raise ConfigError(message, ('model', 'per_class'))
         build_optimizer(self.segmentor, self.optimizer)  # what is wrong with these shows before the data is read
         find_updater(self.schedule)
+        self.channels_last = channels_last
         if channels_last:
             self.segmentor.to(memory_format=torch.channels_last)
         self.compile_parts = compile
@@ -176,7 +177,7 @@ class Segmentor(LightningModule):
             TrainingError: if the loss is not finite, unless such batches are to be skipped.
         """
         meta = batch['meta']
-        image = self._normalize(batch['image'], [item['size'] for item in meta])
+        image = self._normalize(batch['image'], [item['size'] for item in meta], batch.get('padding'))
         mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
         losses = self.segmentor.forward_train(image, [self._mmseg_meta(item) for item in meta], mask)
         items = {name: _mean(value) for name, value in losses.items()}
@@ -313,10 +314,11 @@ class Segmentor(LightningModule):
             'lower the learning rate, clip gradients, or go on without such batches by model.non_finite: skip'
         )
 
-    def _normalize(self, image: Tensor, sizes: Sequence[Size] = ()) -> Tensor:
-        """Normalise in float32, then take the dtype of the weights (`precision: bf16-true`)."""
-        dtype = next(self.segmentor.parameters()).dtype
-        return normalize(image, self.mean.float(), self.std.float(), sizes).to(dtype)
+    def _normalize(self, image: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None) -> Tensor:
+        """Normalise in float32, then take dtype (`precision: bf16-true`) and memory format of the weights."""
+        result = normalize(image, self.mean.float(), self.std.float(), sizes, padding)
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        return result.to(next(self.segmentor.parameters()).dtype, memory_format=memory_format)
 
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
