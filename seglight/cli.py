@@ -28,6 +28,7 @@ from seglight.callbacks import (
     EpochLines,
     MaskWriter,
     RunFolder,
+    TestTimeAugmentation,
     TrainingPlan,
 )
 from seglight.callbacks.console import metrics_table
@@ -59,6 +60,9 @@ TRAINER_COMMANDS = {
     'test': 'Do the same under the name of test.',
     'predict': 'Write the masks that a checkpoint predicts.',
 }
+
+#: Scales of the views of mmseg's `test.py --aug-test`.
+AUG_TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 #: Subcommands that start from a checkpoint and the config in it.
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
@@ -121,6 +125,9 @@ class CommandLine(LightningCLI):
             )
             parser.add_lightning_class_args(EpochCheckpoint, 'checkpoint')
             parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
+        else:
+            text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and take the mean.'
+            parser.add_argument('--aug_test', action='store_true', help=text)
         # A checkpoint is data from outside: never unpickle it.
         parser.set_defaults({'weights_only': True})
         if subcommand in ('validate', 'test'):
@@ -256,6 +263,8 @@ class CommandLine(LightningCLI):
             callbacks = [self.writer]
         if self.subcommand == 'fit':
             callbacks.append(BalancedClassWeights())
+        if self.subcommand in FROM_CHECKPOINT and config.aug_test:
+            callbacks.append(TestTimeAugmentation(AUG_TEST_SCALES))
         self.trainer_defaults = {'callbacks': callbacks}
         if config.trainer.logger in (None, True):
             kwargs['logger'] = False
