@@ -335,7 +335,7 @@ class CommandLine(LightningCLI):
             command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
             path = shlex.quote(os.path.relpath(checkpoint))
             lines.append(f'Predict    {command} predict --ckpt {path} --overlays')
-        print('\n'.join(lines))
+        print('\n'.join(line for line in lines if line))
 
     def after_validate(self) -> None:
         """Show the figures."""
@@ -364,6 +364,7 @@ def _quieten() -> None:
         '.*does not have many workers',
         'Checkpoint directory .* exists and is not empty',  # config.yaml is in it
         'Experiment logs directory .* exists and is not empty',
+        'Total length of `list` across ranks is zero',  # full data has no validation
         'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
         'Found .* module.s. in eval mode at the start of training',  # frozen ones, and what `norm_eval` says
         'The number of training batches .* is smaller than the logging interval',
