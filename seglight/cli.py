@@ -15,7 +15,6 @@ from typing import Any
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 
 # isort: split
-import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -32,15 +31,13 @@ from seglight.callbacks import (
     TrainingPlan,
 )
 from seglight.callbacks.console import metrics_table
-from seglight.config.arguments import Arguments, Flag, read_arguments
+from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings
 from seglight.config.explain import explain, written
-from seglight.config.files import find_config, load_config
-from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
-from seglight.config.options import add_options, expand_options
-from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
+from seglight.config.keys import argument_types, prefer_int_to_float
+from seglight.config.options import add_options
+from seglight.config.resolve import resolve
 from seglight.config.settings import Settings, nearest
-from seglight.config.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
 from seglight.data import SegmentationDataModule
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
@@ -147,9 +144,13 @@ class CommandLine(LightningCLI):
         arguments = self.arguments = read_arguments(args)
         subcommand = arguments.subcommand
         if subcommand in self._subcommand_parsers:
-            self._resolve(arguments, self._subcommand_parsers[subcommand])
-            resolved = yaml.safe_dump(self.settings.values, sort_keys=False)
-            arguments.flags.insert(1, Flag('--config', resolved, '--config'))
+            if not arguments.has('--help', '-h'):
+                self._use_checkpoint(arguments)
+            names = {name: _top_keys(each) for name, each in self._subcommand_parsers.items()}
+            # A run's config says things that only `fit` takes; other commands may be given the same file.
+            ignored = set().union(*names.values()) - names[subcommand]
+            subparser = self._subcommand_parsers[subcommand]
+            self.settings = resolve(arguments, subparser, self.settings, ignored.__contains__, with_class_names)
         elif not arguments.has('--help', '-h', '--version', '--print_completion'):
             commands = [*self.subcommands(), *COMMANDS]
             wrong = f"'{subcommand}' is no command{nearest(subcommand, commands)}" if subcommand else ''
@@ -158,28 +159,6 @@ class CommandLine(LightningCLI):
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:
             raise ConfigError(explain(str(error), self.settings, arguments)) from error
-
-    def _resolve(self, arguments: Arguments, parser: LightningArgumentParser) -> None:
-        """Set `settings` to what the checkpoint, the configs and the nested overrides say together."""
-        expand_options(arguments, argument_types(parser))
-        if not arguments.has('--help', '-h'):
-            self._use_checkpoint(arguments)
-        for name in arguments.configs:
-            self.settings = self.settings.merged_with(load_config(find_config(name)))
-        self.settings = with_class_names(self.settings)
-        types = argument_types(parser)
-        zoo = take_overrides(arguments, frozenset({ZOO, ZOO_SCHEDULE}))
-        self.settings = self.settings.merged_with(expand(apply_overrides(Settings(), zoo), self.settings))
-        # A run's config says things that only `fit` takes; other commands may be given the same file.
-        everywhere = {key[0] for other in self._subcommand_parsers.values() for key in argument_types(other)}
-        self.settings = self.settings.without(everywhere - {key[0] for key in types})
-        overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
-        self.settings = apply_overrides(self.settings, overrides)
-        forget_names(self.settings)
-        self.settings = self.settings.without_plus()
-        options = frozenset(option for action in parser._actions for option in action.option_strings)
-        check_flags(arguments, options, frozenset(types))
-        check_keys(self.settings, frozenset(types))
 
     def _use_checkpoint(self, arguments: Arguments) -> None:
         """Find the checkpoint; the config in it is what all else is laid upon."""
@@ -354,6 +333,11 @@ class CommandLine(LightningCLI):
         if self.writer and self.trainer.is_global_zero:
             count = self.writer.written
             print(f'{count} mask{"s" * (count != 1)} in {self.writer.folder / "masks"}')
+
+
+def _top_keys(parser: LightningArgumentParser) -> set[str]:
+    """Return the groups and keys at the top of what a subcommand takes."""
+    return {key[0] for key in argument_types(parser)}
 
 
 def _quieten() -> None:
