@@ -351,6 +351,7 @@ def _quieten() -> None:
         'Total length of `list` across ranks is zero',  # full data has no validation
         'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
         'Found .* module.s. in eval mode at the start of training',  # frozen ones, and what `norm_eval` says
+        'torch.utils.checkpoint: the use_reentrant parameter should be passed',  # mmseg's `with_cp`
         'The number of training batches .* is smaller than the logging interval',
         '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
     ):
