@@ -17,6 +17,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from seglight.config.settings import dicts, nearest
 from seglight.errors import ConfigError, one_line
 from seglight.models.checks import check_arguments, check_class_weights, check_test_cfg, takes_argument
+from seglight.weights import cache  # noqa: F401  (teaches mmcv addresses such as weights://swin.pth)
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')

@@ -17,6 +17,8 @@ from seglight.errors import ConfigError
 COMMANDS = {
     'zoo': 'List the models of mmsegmentation that --model.zoo takes.',
     'info': 'Show what a checkpoint holds, without building its model.',
+    'convert': "Turn a backbone's published weights into mmseg's.",
+    'export': "Write a checkpoint in mmseg's form.",
 }
 
 
