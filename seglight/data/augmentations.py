@@ -217,7 +217,7 @@ class RareClassCrop(_Crop):
 def _counts(mask: UInt8Array) -> npt.NDArray[np.int64]:
     """Return how many pixels have each of the 256 labels."""
     counts = cv2.calcHist([np.ascontiguousarray(mask)], [0], None, [256], [0, 256])
-    return counts[:, 0].astype(np.int64)
+    return counts.ravel().astype(np.int64)
 
 
 class PadTo(A.DualTransform):
@@ -307,12 +307,14 @@ class PhotoMetricDistortion(A.ImageOnlyTransform):
         def drawn(low: float, high: float) -> float | None:
             return float(rng.uniform(low, high)) if rng.integers(2) else None
 
+        # In mmseg's order, so that equal random numbers make equal images.
         brightness = drawn(-self.brightness_delta, self.brightness_delta)
         contrast_last = not rng.integers(2)
-        contrast = drawn(*self.contrast_range)
+        contrast = None if contrast_last else drawn(*self.contrast_range)
         saturation = drawn(*self.saturation_range)
-        changes_hue = self.hue_delta > 0 and rng.integers(2)
-        hue = int(rng.integers(-self.hue_delta, self.hue_delta)) if changes_hue else None
+        hue = int(rng.integers(-self.hue_delta, self.hue_delta)) if rng.integers(2) and self.hue_delta else None
+        if contrast_last:
+            contrast = drawn(*self.contrast_range)
         return {
             'brightness': brightness,
             'contrast': contrast,
