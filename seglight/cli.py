@@ -295,6 +295,7 @@ def _quieten() -> None:
         'Experiment logs directory .* exists and is not empty',
         'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
         'The number of training batches .* is smaller than the logging interval',
+        'Total length of `list` across ranks is zero',  # no validation was asked for
         '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
     ):
         warnings.filterwarnings('ignore', message=message)
