@@ -353,6 +353,7 @@ def _quieten() -> None:
         'Found .* module.s. in eval mode at the start of training',  # frozen ones, and what `norm_eval` says
         'torch.utils.checkpoint: the use_reentrant parameter should be passed',  # mmseg's `with_cp`
         'The number of training batches .* is smaller than the logging interval',
+        'Total length of `list` across ranks is zero',  # no validation was asked for
         '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
     ):
         warnings.filterwarnings('ignore', message=message)
