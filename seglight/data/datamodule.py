@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,11 @@ from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader
 
 from seglight.data.batch import Item, collate
-from seglight.data.dataset import EpochSampler, SegmentationDataset, size_mismatch
+from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.demo import demo_folder
 from seglight.data.folders import find_images, find_pairs
 from seglight.data.images import image_size
+from seglight.data.resuming import ResumableSampler
 from seglight.data.transforms import build_pipeline
 from seglight.errors import ConfigError, DataError
 
@@ -90,7 +92,7 @@ class SegmentationDataModule(LightningDataModule):
         self._train_transforms = build_pipeline(train_transforms or [], 'data.train_transforms', ignore_index)
         self._val_transforms = build_pipeline(val_transforms or [], 'data.val_transforms', ignore_index)
         self.datasets: dict[str, SegmentationDataset] = {}
-        self.first_epoch = 0  #: epoch, from 0, that training starts with; Lightning asks for batches before it tells
+        self._position = {'epoch': 0, 'samples': 0}  # where training starts; Lightning asks for batches before it tells
 
     def prepare_data(self) -> None:
         """Generate the embedded data set where no `root` is given."""
@@ -121,11 +123,27 @@ class SegmentationDataModule(LightningDataModule):
             )
             check_files(self.datasets[name])
 
+    def state_dict(self) -> dict[str, int]:
+        """Return the epoch, from 0, that training is in, and how many of its samples all processes have trained on."""
+        if self.trainer is None:
+            return self._position
+        loop = self.trainer.fit_loop
+        epochs: Any = loop.epoch_progress.current
+        in_epoch: Any = loop.epoch_loop.batch_progress.current
+        batches = 0 if epochs.processed == epochs.started else in_epoch.processed
+        return {'epoch': epochs.processed, 'samples': batches * self.batch_size * self.trainer.world_size}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Begin training there; Lightning, which looks for a loader with a state, warns for nothing."""
+        self._position = state_dict
+        warnings.filterwarnings('ignore', message='You.re resuming from a checkpoint that ended before the epoch ended')
+
     def train_dataloader(self) -> DataLoader[Item]:
         """Return the loader of shuffled and augmented training batches; an incomplete last one is dropped."""
         dataset = self.datasets['train']
-        sampler = EpochSampler(dataset, *self._replicas(), shuffle=True, seed=self.seed)
-        sampler.set_epoch(self.first_epoch)
+        replicas, rank = self._replicas()
+        sampler = ResumableSampler(dataset, replicas, rank, shuffle=True, seed=self.seed)
+        sampler.go_on(self._position['epoch'], self._position['samples'] // replicas)
         # BatchNorm cannot train on a last batch of one image.
         return self._loader(dataset, sampler=sampler, drop_last=len(sampler) >= self.batch_size)
 
