@@ -11,6 +11,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from seglight.errors import CheckpointError, one_line
+from seglight.weights.files import read_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -56,10 +57,10 @@ def temporary_name(target: Path) -> Path:
 
 
 def verify(path: Path) -> None:
-    """Compare the checksum of each record of a checkpoint with its contents.
+    """Compare the checksum of each record of a checkpoint with its contents, and see that torch can read it.
 
     Raises:
-        CheckpointError: if the file is empty, truncated or changed.
+        CheckpointError: if the file is empty, truncated or changed, or would need code to be loaded.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -69,6 +70,7 @@ def verify(path: Path) -> None:
         raise CheckpointError(f'{path} is {"damaged or truncated" if size else "empty"}') from error
     if damaged:
         raise CheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong')
+    read_file(path)
 
 
 def _flush_folder(folder: Path) -> None:

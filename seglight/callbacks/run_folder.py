@@ -112,5 +112,7 @@ class RunFolder(Callback):
         except OSError as error:
             raise ConfigError(f'The run folder {self.folder or self.root} cannot be made: {error.strerror}') from error
         if used and not self.resumed:
-            raise ConfigError(f'--work-dir {self.folder} is not empty; choose another folder or remove what it holds')
+            raise ConfigError(
+                f'--work-dir {self.folder} is not empty; choose another, or go on with its run by --auto-resume'
+            )
         self._made = not used
