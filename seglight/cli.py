@@ -42,6 +42,7 @@ from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
 from seglight.models import Segmentor
 from seglight.tools import COMMANDS
+from seglight.weights.load import load_weights
 
 #: What the model takes from the data, so that it is said once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
@@ -98,6 +99,11 @@ class CommandLine(LightningCLI):
         if subcommand == 'fit':
             parser.add_argument(
                 '--load_from', type=str | None, help='Checkpoint to take weights from, and nothing else (fine-tuning).'
+            )
+            parser.add_argument(
+                '--trust_checkpoint',
+                action='store_true',
+                help='Unpickle everything in the file of --load-from, which runs the code in it; for own files only.',
             )
             parser.add_argument('--tags', type=list[str], default=[], help='Words to find the run by, as in W&B.')
             parser.add_argument(
@@ -198,7 +204,7 @@ class CommandLine(LightningCLI):
         if self.subcommand == 'fit':
             self.run_config = self.resolved_config()
             self._continue(config)
-            if config.ckpt_path:  # which has all weights, so that none is fetched
+            if config.ckpt_path or config.load_from:  # which have the weights, so that none are fetched
                 config.model.segmentor = without_pretrained(config.model.segmentor)
 
     def _continue(self, config: Namespace) -> None:
@@ -254,8 +260,13 @@ class CommandLine(LightningCLI):
             raise ConfigError(f'trainer: {one_line(error)}') from error
 
     def before_fit(self) -> None:
-        """Refuse a checkpoint at the end of its run; --auto-resume may find one, and has nothing left to do."""
+        """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
+        config = self.config[self.subcommand]
         if not self.checkpoint:
+            if config.load_from:
+                path = find_checkpoint(config.load_from, WORK_DIRS)
+                loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
+                rank_zero_only(print)(loaded.table(), flush=True)
             return
         loops = read_checkpoint(self.checkpoint).get('loops')
         done = loops['fit_loop']['epoch_progress']['current']['processed'] if loops else 0
@@ -263,9 +274,9 @@ class CommandLine(LightningCLI):
         if epochs is None or not 0 <= epochs <= done:
             return
         state = f'{self.checkpoint} is at epoch {done} of {epochs} already; raise --trainer.max_epochs to go on'
-        if not self._get(self.config, 'auto_resume'):
+        if not config.auto_resume:
             raise ConfigError(state)
-        print(state, flush=True)
+        rank_zero_only(print)(state, flush=True)
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; weights that do not fit the model are an error of the user's.
@@ -292,7 +303,7 @@ class CommandLine(LightningCLI):
         """Return the whole config as YAML that `--config` takes again, in a run folder of its own."""
         config = self.config[self.subcommand].clone()
         config.work_dir = config.ckpt_path = None
-        config.auto_resume = False
+        config.auto_resume = config.trust_checkpoint = False
         for name in FROM_DATA:  # said once, so that changing it once is enough
             config.model[name] = None
         text: str = self._parser(self.subcommand).dump(config, skip_none=False, skip_link_targets=False)
