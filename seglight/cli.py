@@ -15,24 +15,29 @@ from typing import Any
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 
 # isort: split
+from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_only
 
 import seglight
 from seglight.callbacks import (
     BalancedClassWeights,
     BestCheckpoint,
-    EpochCheckpoint,
     EpochLines,
+    ExactResume,
+    IntervalCheckpoint,
     MaskWriter,
     RunFolder,
     TestTimeAugmentation,
     TrainingPlan,
 )
+from seglight.callbacks.auto_resume import find_continuation
+from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, read_arguments
-from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings
+from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings, without_pretrained
 from seglight.config.explain import explain, written
 from seglight.config.keys import argument_types, prefer_int_to_float
 from seglight.config.options import add_options
@@ -46,6 +51,7 @@ from seglight.files import WORK_DIRS
 from seglight.models import Segmentor
 from seglight.tools import COMMANDS
 from seglight.tools import describe as describe_tool
+from seglight.weights.load import load_weights
 
 #: What the model takes from the data, so that it is said once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
@@ -76,6 +82,8 @@ class CommandLine(LightningCLI):
         self.trained_on: dict[str, Any] = {}  # the `data` of the config in the checkpoint
         self.arguments = Arguments()
         self.run_folder: RunFolder | None = None
+        self.resumed = False  # whether the run goes on in its own folder
+        self.run_config = ''
         self.writer: MaskWriter | None = None
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
         super().__init__(
@@ -116,11 +124,21 @@ class CommandLine(LightningCLI):
             parser.add_argument(
                 '--load_from', type=str | None, help='Checkpoint to take weights from, and nothing else (fine-tuning).'
             )
+            parser.add_argument(
+                '--trust_checkpoint',
+                action='store_true',
+                help='Unpickle everything in the file of --load-from, which runs the code in it; for own files only.',
+            )
             parser.add_argument('--tags', type=list[str], default=[], help='Words to find the run by, as in W&B.')
             parser.add_argument(
                 '--work_dir', type=str | None, help=f'Folder of the run, by default the next free {WORK_DIRS}/exp{{N}}.'
             )
-            parser.add_lightning_class_args(EpochCheckpoint, 'checkpoint')
+            parser.add_argument(
+                '--auto_resume',
+                action='store_true',
+                help='Go on with the newest run of this config, or with --work-dir, from its newest whole checkpoint.',
+            )
+            parser.add_lightning_class_args(IntervalCheckpoint, 'checkpoint')
             parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
         else:
             text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and take the mean.'
@@ -193,6 +211,24 @@ class CommandLine(LightningCLI):
             config.model[name] = config.data[name]
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
+        if self.subcommand == 'fit':
+            self.run_config = self.resolved_config()
+            self._continue(config)
+            if config.ckpt_path or config.load_from:  # which have the weights, so that none are fetched
+                config.model.segmentor = without_pretrained(config.model.segmentor)
+
+    def _continue(self, config: Namespace) -> None:
+        """Find out where the run goes on, and whether in its own folder."""
+        if config.ckpt_path:
+            self.checkpoint = Path(config.ckpt_path)
+            verify(self.checkpoint)
+            self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == self.checkpoint.resolve().parent
+        elif config.auto_resume:
+            found = find_continuation(self.run_config, WORK_DIRS, Path(config.work_dir) if config.work_dir else None)
+            self.checkpoint, self.resumed = found.checkpoint, found.folder is not None
+            config.work_dir = str(found.folder) if found.folder else None
+            config.ckpt_path = str(found.checkpoint) if found.checkpoint else None
+            rank_zero_only(print)('\n'.join(found.notices), flush=True)
 
     def _keep_classes(self, data: Any) -> None:
         """Let a checkpoint have the classes it was trained with, whatever the data that it is used on.
@@ -230,13 +266,14 @@ class CommandLine(LightningCLI):
             self._parser('fit').callback_keys.clear()
         if self.subcommand == 'fit' and not config.trainer.fast_dev_run:  # which leaves no traces
             self.run_folder = RunFolder(
-                self.resolved_config(),
+                self.run_config,
                 config.work_dir,
                 str(WORK_DIRS),
                 describe(['seglight', *self.argv]),
                 log=config.trainer.logger is not False,
+                resumed=self.resumed,
             )
-            callbacks = [self.run_folder, EpochLines(), TrainingPlan()]
+            callbacks = [self.run_folder, EpochLines(), ExactResume(), TrainingPlan()]
         elif self.subcommand == 'predict':
             self.writer = MaskWriter(self.output_folder, overlays=config.overlays)
             callbacks = [self.writer]
@@ -255,14 +292,23 @@ class CommandLine(LightningCLI):
             raise ConfigError(f'trainer: {one_line(error)}') from error
 
     def before_fit(self) -> None:
-        """Go on with the epoch after the checkpoint's, unless it is at its end already."""
-        done = read_checkpoint(self.checkpoint).get('epoch', -1) + 1 if self.checkpoint else 0
+        """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
+        config = self.config[self.subcommand]
+        if not self.checkpoint:
+            if config.load_from:
+                path = find_checkpoint(config.load_from, WORK_DIRS)
+                loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
+                rank_zero_only(print)(loaded.table(), flush=True)
+            return
+        loops = read_checkpoint(self.checkpoint).get('loops')
+        done = loops['fit_loop']['epoch_progress']['current']['processed'] if loops else 0
         epochs = self.trainer.max_epochs
-        self.datamodule.first_epoch = done
-        if self.checkpoint and epochs is not None and 0 <= epochs <= done:
-            raise ConfigError(
-                f'{self.checkpoint} is at epoch {done} of {epochs} already; raise --trainer.max_epochs to go on'
-            )
+        if epochs is None or not 0 <= epochs <= done:
+            return
+        state = f'{self.checkpoint} is at epoch {done} of {epochs} already; raise --trainer.max_epochs to go on'
+        if not config.auto_resume:
+            raise ConfigError(state)
+        rank_zero_only(print)(state, flush=True)
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; weights that do not fit the model are an error of the user's.
@@ -289,6 +335,7 @@ class CommandLine(LightningCLI):
         """Return the whole config as YAML that `--config` takes again, in a run folder of its own."""
         config = self.config[self.subcommand].clone()
         config.work_dir = config.ckpt_path = None
+        config.auto_resume = config.trust_checkpoint = False
         for name in FROM_DATA:  # said once, so that changing it once is enough
             config.model[name] = None
         text: str = self._parser(self.subcommand).dump(config, skip_none=False, skip_link_targets=False)

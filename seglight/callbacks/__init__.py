@@ -1,9 +1,10 @@
 """Lightning callbacks, each usable in any Lightning project."""
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
-from seglight.callbacks.checkpoint import BestCheckpoint, EpochCheckpoint
+from seglight.callbacks.checkpoint import BestCheckpoint, IntervalCheckpoint
 from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.console import EpochLines
+from seglight.callbacks.resume import ExactResume
 from seglight.callbacks.run_folder import RunFolder
 from seglight.callbacks.training_plan import TrainingPlan
 from seglight.callbacks.tta import TestTimeAugmentation
@@ -12,8 +13,9 @@ from seglight.callbacks.writers import MaskWriter
 __all__ = [
     'BalancedClassWeights',
     'BestCheckpoint',
-    'EpochCheckpoint',
     'EpochLines',
+    'ExactResume',
+    'IntervalCheckpoint',
     'MaskWriter',
     'RunFolder',
     'TestTimeAugmentation',

@@ -55,8 +55,8 @@ def find_checkpoint(name: str, work_dirs: Path, best: bool = True) -> Path:
     for path in (Path(name), work_dirs / name):
         if path.is_file():
             return path
-        for pattern in ('best_*.ckpt', '*.ckpt') if best else ('epoch_*.ckpt',):
-            if found := newest(path, pattern):
+        for patterns in (['best_*.ckpt'], ['*.ckpt']) if best else (['epoch_*.ckpt', 'iter_*.ckpt'],):
+            if found := newest(path, *patterns):
                 return found
     near = sorted(path.name for path in (work_dirs / name).parent.glob('*.ckpt'))
     there = f'; that folder holds {", ".join(near)}' if near else ''

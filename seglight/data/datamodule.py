@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -121,7 +122,7 @@ class SegmentationDataModule(LightningDataModule):
         self._repeats: npt.NDArray[np.float64] | None = None
         self.datasets: dict[str, SegmentationDataset] = {}
         self.left_out: list[str] = []  #: what is wrong with each sample that `on_bad_sample` left out
-        self.first_epoch = 0  #: epoch, from 0, that training starts with; Lightning asks for batches before it tells
+        self._position = {'epoch': 0, 'samples': 0}  # where training starts; Lightning asks for batches before it tells
 
     def prepare_data(self) -> None:
         """Generate the embedded data set where no `root` is given."""
@@ -232,6 +233,21 @@ class SegmentationDataModule(LightningDataModule):
         """Return the root of the data."""
         return Path(self.root) if self.root is not None else demo_folder()
 
+    def state_dict(self) -> dict[str, int]:
+        """Return the epoch, from 0, that training is in, and how many of its samples all processes have trained on."""
+        if self.trainer is None:
+            return self._position
+        loop = self.trainer.fit_loop
+        epochs: Any = loop.epoch_progress.current
+        in_epoch: Any = loop.epoch_loop.batch_progress.current
+        batches = 0 if epochs.processed == epochs.started else in_epoch.processed
+        return {'epoch': epochs.processed, 'samples': batches * self.batch_size * self.trainer.world_size}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Begin training there; Lightning, which looks for a loader with a state, warns for nothing."""
+        self._position = state_dict
+        warnings.filterwarnings('ignore', message='You.re resuming from a checkpoint that ended before the epoch ended')
+
     def train_dataloader(self) -> DataLoader[Item]:
         """Return the loader of shuffled and augmented training batches; an incomplete last one is dropped."""
         dataset, sampler = self.datasets['train'], self.train_sampler()
@@ -240,8 +256,9 @@ class SegmentationDataModule(LightningDataModule):
 
     def train_sampler(self) -> EpochSampler:
         """Return the sampler of the training batches, at the epoch that training starts with."""
-        sampler = EpochSampler(self.datasets['train'], *self._replicas(), self._repeats, self.seed)
-        sampler.set_epoch(self.first_epoch)
+        replicas, rank = self._replicas()
+        sampler = EpochSampler(self.datasets['train'], replicas, rank, self._repeats, self.seed)
+        sampler.go_on(self._position['epoch'], self._position['samples'] // replicas)
         return sampler
 
     def val_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
