@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument('--classes', type=int, default=11)
     parser.add_argument('--rounds', type=int, default=50)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # as for one of several tasks on a machine; spread over busy cores, all are slower
     rng = np.random.default_rng(0)
     cells = rng.integers(0, options.classes, (options.size // 8, options.size // 8), dtype=np.uint8)
     mask = cells.repeat(8, 0).repeat(8, 1)
