@@ -28,6 +28,7 @@ from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, 
 from seglight.config.explain import explain, written
 from seglight.config.files import find_config, load_config
 from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
+from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint
 from seglight.config.options import add_options, expand_options
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
 from seglight.config.settings import Settings, nearest
@@ -162,6 +163,11 @@ class CommandLine(LightningCLI):
             raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
         self.checkpoint = find_checkpoint(name, WORK_DIRS, best=not training)
         arguments.replace('--ckpt_path', str(self.checkpoint))
+        if training and is_mmseg_checkpoint(self.checkpoint):
+            raise CheckpointError(
+                f'{self.checkpoint} is a checkpoint of mmseg, from which no training can go on; '
+                '--load-from takes its weights'
+            )
         given = bool(arguments.configs)
         if training and given:
             read_checkpoint(self.checkpoint)  # only to refuse a bad one; the config that was given counts
@@ -232,6 +238,14 @@ class CommandLine(LightningCLI):
             raise ConfigError(
                 f'{self.checkpoint} is at epoch {done} of {epochs} already; raise --trainer.max_epochs to go on'
             )
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Load the weights of a checkpoint of mmseg here; Lightning reads none but its own."""
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if self.checkpoint and is_mmseg_checkpoint(self.checkpoint):
+            self.model.load_state_dict(read_checkpoint(self.checkpoint)['state_dict'])
+            kwargs['ckpt_path'] = None
+        return kwargs
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; weights that do not fit the model are an error of the user's.
