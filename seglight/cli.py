@@ -40,6 +40,7 @@ from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings, without_pretrained
 from seglight.config.explain import explain, written
 from seglight.config.keys import argument_types, prefer_int_to_float
+from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint
 from seglight.config.options import add_options
 from seglight.config.resolve import resolve
 from seglight.config.settings import Settings, nearest
@@ -189,6 +190,11 @@ class CommandLine(LightningCLI):
             raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
         self.checkpoint = find_checkpoint(name, WORK_DIRS, best=not training)
         arguments.replace('--ckpt_path', str(self.checkpoint))
+        if training and is_mmseg_checkpoint(self.checkpoint):
+            raise CheckpointError(
+                f'{self.checkpoint} is a checkpoint of mmseg, from which no training can go on; '
+                '--load-from takes its weights'
+            )
         given = bool(arguments.configs)
         if training and given:
             read_checkpoint(self.checkpoint)  # only to refuse a bad one; the config that was given counts
@@ -309,6 +315,14 @@ class CommandLine(LightningCLI):
         if not config.auto_resume:
             raise ConfigError(state)
         rank_zero_only(print)(state, flush=True)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Load the weights of a checkpoint of mmseg here; Lightning reads none but its own."""
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if self.checkpoint and is_mmseg_checkpoint(self.checkpoint):
+            self.model.load_state_dict(read_checkpoint(self.checkpoint)['state_dict'])
+            kwargs['ckpt_path'] = None
+        return kwargs
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; weights that do not fit the model are an error of the user's.
