@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from seglight.data.batch import Item, collate
 from seglight.data.building import construct
+from seglight.data.cache import SampleCache
 from seglight.data.checks import quick_faults, shared_images
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
@@ -28,6 +29,7 @@ from seglight.data.splits import Split, divide, list_texts, pixels_of, read_list
 from seglight.data.transforms import build_pipeline
 from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
+from seglight.files import cache_dir
 
 Dicts = list[dict[str, Any]]
 Spec = str | dict[str, Any] | list[str | dict[str, Any]]
@@ -59,6 +61,7 @@ class SegmentationDataModule(LightningDataModule):
         on_bad_sample: what to do about a file that cannot be used: `error`, or `skip` to leave it out and say so.
         batch_size: images in a batch.
         num_workers: loader processes; None for one less than the cores, at most 8.
+        cache: gigabytes of decoded images and masks that are kept on disk, for this and other runs; None for none.
         ignore_index: label of pixels that do not count.
         seed: of split, order and augmentations; the command line sets it to `seed_everything`.
     """
@@ -82,6 +85,7 @@ class SegmentationDataModule(LightningDataModule):
         on_bad_sample: Literal['error', 'skip'] = 'error',
         batch_size: int = 8,
         num_workers: int | None = None,
+        cache: float | None = None,
         ignore_index: int = 255,
         seed: int = 42,
     ) -> None:
@@ -94,6 +98,7 @@ class SegmentationDataModule(LightningDataModule):
             ('num_workers', num_workers, 0, None),
             ('ignore_index', ignore_index, 0, 255),
             ('class_balance', class_balance, 0, 1),
+            ('cache', cache, 0, None),
         ):
             if value is not None and (value < least or (most is not None and value > most)):
                 bound = f'at least {least}' if most is None else f'{least} to {most}'
@@ -104,6 +109,7 @@ class SegmentationDataModule(LightningDataModule):
         self.full = full
         self.split = None if split is None else construct(Split, split, 'data.split', 'data')
         self.class_balance = class_balance
+        self.cache = cache
         self.on_bad_sample = on_bad_sample
         self.batch_size = batch_size
         self.num_workers = _default_workers() if num_workers is None else num_workers
@@ -182,6 +188,7 @@ class SegmentationDataModule(LightningDataModule):
             self.ignore_index,
             self._mixes if training else (),
             self.on_bad_sample,
+            SampleCache(cache_dir() / 'decoded', self.cache) if self.cache and name != 'test' else None,
         )
 
     def _usable(self, dataset: SegmentationDataset) -> SegmentationDataset:

@@ -33,6 +33,10 @@ class MaskFile(Annotation):
         """Return height and width from the file's header."""
         return image_size(self._path)
 
+    def fingerprint(self) -> str:
+        """Return what tells the file and the map."""
+        return f'{super().fingerprint()} {self.labels}'
+
 
 class FolderSource(Source):
     """Images below one folder and, at the same places below another, their masks.
