@@ -60,7 +60,7 @@ class SegmentationDataModule(LightningDataModule):
             (see `seglight.data.sampling.class_balance`). None for every image as often.
         on_bad_sample: what to do about a file that cannot be used: `error`, or `skip` to leave it out and say so.
         batch_size: images in a batch.
-        num_workers: loader processes; None for one less than the cores, at most 8.
+        num_workers: loader processes; None for one less than the cores that each training process has, at most 8.
         cache: gigabytes of decoded images and masks that are kept on disk, for this and other runs; None for none.
         ignore_index: label of pixels that do not count.
         seed: of split, order and augmentations; the command line sets it to `seed_everything`.
@@ -107,12 +107,12 @@ class SegmentationDataModule(LightningDataModule):
         self.palette = palette
         self.root = root
         self.full = full
-        self.split = None if split is None else construct(Split, split, 'data.split', 'data')
+        self.split = None if split is None else construct(Split, split, 'split', 'data.split')
         self.class_balance = class_balance
         self.cache = cache
         self.on_bad_sample = on_bad_sample
         self.batch_size = batch_size
-        self.num_workers = _default_workers() if num_workers is None else num_workers
+        self.num_workers = num_workers
         self.ignore_index = ignore_index
         self.seed = seed
         self._sources = {
@@ -276,23 +276,20 @@ class SegmentationDataModule(LightningDataModule):
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def _loader(self, dataset: SegmentationDataset, **options: Any) -> DataLoader[Item]:
+        share = cores() // self._replicas()[0] - 1  # the training process needs one itself
+        workers = max(1, min(8, share)) if self.num_workers is None else self.num_workers
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            num_workers=self.num_workers,
+            num_workers=workers,
             collate_fn=partial(collate, ignore_index=self.ignore_index),
-            persistent_workers=self.num_workers > 0,
+            persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_use_one_thread,
             # Its own, so that a loader leaves torch's random numbers (dropout) alone, whatever its workers.
             generator=torch.Generator().manual_seed(self.seed),
             **options,
         )
-
-
-def _default_workers() -> int:
-    """Return one less than the cores this process may use, between 1 and 8."""
-    return max(1, min(8, cores() - 1))
 
 
 def _use_one_thread(_worker: int) -> None:
