@@ -149,6 +149,13 @@ class SegmentationDataModule(LightningDataModule):
             self._warn_of_shared_images()
             self._prepare_training(self.datasets['train'])
 
+    def teardown(self, stage: str) -> None:  # noqa: ARG002  (Lightning gives it)
+        """Say how many samples turned out to be bad while the stage ran and were left out."""
+        for name, dataset in self.datasets.items():
+            if int(dataset.skipped):
+                print(f'seglight: {int(dataset.skipped)} times a bad sample of {name} was left out', file=sys.stderr)
+                dataset.skipped.zero_()
+
     def samples(self, stage: str) -> dict[str, list[Sample]]:
         """Return the samples of each split that a stage needs; with `full` there are none to validate."""
         context = Context(self.classes, self.palette, self.ignore_index, self._folder())

@@ -10,6 +10,8 @@ import yaml
 from conftest import Result, write_tiny_config
 from PIL import Image
 
+from seglight.data import SegmentationDataModule
+
 Run = Callable[..., Result]
 
 
@@ -91,6 +93,23 @@ def test_bad_samples_are_left_out_and_listed(own_data: Path, workspace: Path, ru
     assert [name in left_out for name in ('train/0001.jpg', 'train/0002.png', 'val/0001.png')] == [True] * 3
     assert done.err.count('left out') == 3
     assert {name: len(files) for name, files in listed(Path('work_dirs/exp1')).items()} == {'train': 6, 'val': 3}
+
+
+def test_files_that_turn_bad_while_training_are_left_out_and_counted(
+    own_data: Path, workspace: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(own_data, on_bad_sample='skip')
+    prepare = SegmentationDataModule._prepare_training
+
+    def prepare_and_damage(module: SegmentationDataModule, dataset: object) -> None:
+        prepare(module, dataset)
+        (own_data / 'img_dir/train/0005.jpg').write_bytes(b'no image')
+
+    monkeypatch.setattr(SegmentationDataModule, '_prepare_training', prepare_and_damage)
+    done = run('fit', '--config', config)
+    assert done.status == 0, done.err
+    assert done.err.count('left out: The image') == 1
+    assert '2 times a bad sample of train was left out' in done.err  # once in each epoch
 
 
 def test_check_reports_what_the_data_hold(own_data: Path, workspace: Path, run: Run) -> None:
