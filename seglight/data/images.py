@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from seglight.data.jpeg import decode_jpeg
 from seglight.errors import DataError
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -21,10 +22,13 @@ def read_image(path: Path) -> UInt8Array:
         DataError: if the file cannot be read or decoded.
     """
     try:
-        data = np.fromfile(path, dtype=np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(f'The image {path} cannot be read: {error.strerror}') from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    upright = decode_jpeg(data)
+    if upright is not None:
+        return upright
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
     if image is None:
         raise DataError(f'The image {path} cannot be decoded: it is damaged or no image; replace or remove it')
     return image.astype(np.uint8, copy=False)

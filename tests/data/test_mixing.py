@@ -75,7 +75,7 @@ def test_a_mix_is_drawn_for_a_share_of_the_samples_by_seed_epoch_and_index(root:
 @pytest.mark.parametrize(
     ('spec', 'said'),
     [
-        ({'type': 'CutMx'}, "data.mixes.0: there is no mix 'CutMx'; did you mean 'CutMix'"),
+        ({'type': 'CutMx'}, "data.mixes.0: 'CutMx' is no mix (CutMix, Mosaic, CopyPaste); did you mean 'CutMix'"),
         ({'type': 'CutMix', 'p': 2}, 'p is between 0 and 1, not 2'),
         ({'type': 'CopyPaste'}, 'CopyPaste cannot be built'),
     ],

@@ -10,6 +10,8 @@ import yaml
 from conftest import Result, write_tiny_config
 from PIL import Image
 
+from seglight.data import SegmentationDataModule
+
 Run = Callable[..., Result]
 
 
@@ -93,6 +95,23 @@ def test_bad_samples_are_left_out_and_listed(own_data: Path, workspace: Path, ru
     assert {name: len(files) for name, files in listed(Path('work_dirs/exp1')).items()} == {'train': 6, 'val': 3}
 
 
+def test_files_that_turn_bad_while_training_are_left_out_and_counted(
+    own_data: Path, workspace: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(own_data, on_bad_sample='skip')
+    prepare = SegmentationDataModule._prepare_training
+
+    def prepare_and_damage(module: SegmentationDataModule, dataset: object) -> None:
+        prepare(module, dataset)
+        (own_data / 'img_dir/train/0005.jpg').write_bytes(b'no image')
+
+    monkeypatch.setattr(SegmentationDataModule, '_prepare_training', prepare_and_damage)
+    done = run('fit', '--config', config)
+    assert done.status == 0, done.err
+    assert done.err.count('left out: The image') == 1
+    assert '2 times a bad sample of train was left out' in done.err  # once in each epoch
+
+
 def test_check_reports_what_the_data_hold(own_data: Path, workspace: Path, run: Run) -> None:
     done = run('data', 'check', '--config', configure(own_data))
     assert done.status == 0, done.err
@@ -157,7 +176,7 @@ def test_images_to_predict_come_from_anywhere(
 
 #: What can be wrong with data, beside what `test_bad_input.py` has: keys of `data`, and what the error says.
 WRONG = {
-    'no such source': ({'train': {'type': 'Cocosource'}}, ["own.yaml", "there is no source 'Cocosource'", "'CocoSource'"]),
+    'no such source': ({'train': {'type': 'Cocosource'}}, ["own.yaml", "'Cocosource' is no source", "'CocoSource'"]),
     'a source without its file': ({'train': {'type': 'CocoSource', 'ann_file': 'no.json'}}, ['no.json cannot be read']),
     'a source that is no dict': ({'train': {'ann_file': 'a'}}, ["data.train: a source is a dict with 'type'"]),
     'a source without masks to train on': (
@@ -176,14 +195,14 @@ WRONG = {
         {'train': {'type': 'FolderSource', 'img_dir': 'img_dir/train', 'ann_dir': 'ann_dir/train', 'label_map': {1: 'Pape'}}},
         ["'Pape' is no class of data.classes", "'Paper'"]),
     'a dataset of other classes': (
-        {'train': {'type': 'CityscapesDataset', 'img_dir': 'img_dir', 'ann_dir': 'ann_dir'}}, ['classes is not a subset']),
+        {'train': {'type': 'CityscapesDataset', 'img_dir': 'img_dir', 'ann_dir': 'ann_dir'}}, ["CityscapesDataset has no class 'Background'"]),
     'a split of two kinds': ({'split': {'fold': '1 of 2', 'val_fraction': 0.1}}, ['data.split needs one of']),
     'an unknown key of split': ({'split': {'folds': 3}}, ["has no argument 'folds'", "'fold'"]),
     'a fold beyond the last': ({'split': {'fold': '6 of 5'}}, ["'2 of 5'", "not '6 of 5'"]),
     'more folds than images': ({'split': {'fold': '1 of 9'}}, ['makes 9 parts', 'only 8 images']),
     'lists of other images': ({'split': {'folder': 'lists'}}, ['lists/train.txt names gone.jpg']),
     'a group that no name has': ({'split': {'fold': '1 of 2', 'group': '^x'}}, ["'^x' finds nothing in the image name"]),
-    'an unknown mix': ({'mixes': [{'type': 'Mosiac'}]}, ["no mix 'Mosiac'", "'Mosaic'"]),
+    'an unknown mix': ({'mixes': [{'type': 'Mosiac'}]}, ["'Mosiac' is no mix", "'Mosaic'"]),
     'a mix of no class': ({'mixes': [{'type': 'CopyPaste', 'classes': ['Cat']}]}, ["'Cat' of CopyPaste is no class"]),
     'a class balance beyond all': ({'class_balance': 2.0}, ['data.class_balance is 0 to 1, not 2.0']),
     'an unknown policy': ({'on_bad_sample': 'ignore'}, ["'error', 'skip'", "'ignore'"]),

@@ -121,6 +121,10 @@ class Objects(Annotation):
         """Return height and width that the file gives."""
         return int(self._image['height']), int(self._image['width'])
 
+    def fingerprint(self) -> str:
+        """Return what tells the JSON file, the image and the classes that its objects are painted as."""
+        return f'{super().fingerprint()} {self._background} {[label for label, _ in self._objects]}'
+
     def read(self) -> UInt8Array:
         """Paint the objects, uint8 `[H, W]`."""
         height, width = self.size()

@@ -149,7 +149,10 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('spec', 'said'),
     [
-        ({'type': 'CocoSorce'}, "data.train: there is no source 'CocoSorce'; did you mean 'CocoSource'?"),
+        (
+            {'type': 'CocoSorce'},
+            "data.train: 'CocoSorce' is no source (FolderSource, CocoSource, ImageSource, or a dataset of mmseg); did you mean",
+        ),
         (
             {'type': 'CocoSource', 'anfile': 'a'},
             "data.train: CocoSource has no argument 'anfile'; did you mean 'ann_file'",
