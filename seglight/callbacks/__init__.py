@@ -2,16 +2,30 @@
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 from seglight.callbacks.checkpoint import BestCheckpoint, EpochCheckpoint
+from seglight.callbacks.coco import CocoWriter
 from seglight.callbacks.console import EpochLines
+from seglight.callbacks.ensemble import SoftVoting
+from seglight.callbacks.predicting import PredictionSummary, SkipDone
+from seglight.callbacks.pseudo import PseudoLabelWriter
 from seglight.callbacks.run_folder import RunFolder
+from seglight.callbacks.submission import SubmissionWriter
 from seglight.callbacks.tta import TestTimeAugmentation
-from seglight.callbacks.writers import MaskWriter
+from seglight.callbacks.writers import MaskWriter, OverlayWriter, PredictionWriter, ProbabilityWriter
 
 __all__ = [
     'BestCheckpoint',
+    'CocoWriter',
     'EpochCheckpoint',
     'EpochLines',
     'MaskWriter',
+    'OverlayWriter',
+    'PredictionSummary',
+    'PredictionWriter',
+    'ProbabilityWriter',
+    'PseudoLabelWriter',
     'RunFolder',
+    'SkipDone',
+    'SoftVoting',
+    'SubmissionWriter',
     'TestTimeAugmentation',
 ]

@@ -37,6 +37,9 @@ SHORTHANDS = {
     '--no_validate': {'trainer.limit_val_batches': 0, 'trainer.num_sanity_val_steps': 0},
 }
 
+#: Options that take several words.
+LISTS = ('--tags', '--ckpt_weights')
+
 _CFG_OPTIONS_HELP = (
     'Overrides in the form of mmseg: key=value key2="[(a,b),(c,d)]". Keys are those of this project, or of mmseg: '
     'model.decode_head..., ' + ', '.join(MMSEG_KEYS) + '.'
@@ -80,12 +83,13 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
     while rest:
         flag = rest.pop(0)
         words = [] if flag.value is None else [flag.value]
-        while flag.name in ('--cfg_options', '--tags', '--debug') and rest and not rest[0].name:
+        while flag.name in ('--cfg_options', *LISTS, '--debug') and rest and not rest[0].name:
             words.append(str(rest.pop(0).value))
         if flag.name == '--cfg_options':
             flags += [_override(word, flag.typed, own) for word in words]
-        elif flag.name == '--tags':
-            flags.append(Flag('--tags', yaml.safe_dump(words, default_flow_style=True).strip(), flag.typed))
+        elif flag.name in LISTS:
+            values = words if flag.name == '--tags' else [yaml.safe_load(word) for word in words]
+            flags.append(Flag(flag.name, yaml.safe_dump(values, default_flow_style=True).strip(), flag.typed))
         elif flag.name in SHORTHANDS and arguments.subcommand == 'fit':
             flags += _shorthand(flag, words)
         elif flag.name != '--debug':

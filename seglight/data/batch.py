@@ -35,12 +35,14 @@ class Item(TypedDict):
 class Batch(TypedDict, total=False):
     """`image` uint8 `[B, 3, H, W]` RGB, `mask` uint8 `[B, H, W]` (absent in predict), `meta` of length B.
 
-    In training the mask has the image's size; in evaluation it has the size of its file.
+    In training the mask has the image's size; in evaluation it has the size of its file. In predict, `failed` says
+    what is wrong with each image that had to be left out.
     """
 
     image: Tensor
     mask: Tensor
     meta: list[ImageMeta]
+    failed: list[str]
 
 
 def collate(items: Sequence[Item], ignore_index: int = 255) -> Batch:

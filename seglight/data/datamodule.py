@@ -12,13 +12,14 @@ import cv2
 import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from seglight.data.batch import Item, collate
 from seglight.data.dataset import EpochSampler, SegmentationDataset, size_mismatch
 from seglight.data.demo import demo_folder
 from seglight.data.folders import find_images, find_pairs
 from seglight.data.images import image_size
+from seglight.data.tolerant import Tolerant, collate_good
 from seglight.data.transforms import build_pipeline
 from seglight.errors import ConfigError, DataError
 
@@ -141,19 +142,19 @@ class SegmentationDataModule(LightningDataModule):
         return self.val_dataloader()
 
     def predict_dataloader(self) -> DataLoader[Item]:
-        """Return the loader of the images to predict, in order."""
-        return self._loader(self.datasets['test'])
+        """Return the loader of the images to predict, in order; one that cannot be read does not end it."""
+        return self._loader(Tolerant(self.datasets['test']), collate_fn=collate_good)
 
     def _replicas(self) -> tuple[int, int]:
         """Return the number of processes and the index of this one."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
-    def _loader(self, dataset: SegmentationDataset, **options: Any) -> DataLoader[Item]:
+    def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Item]:
+        options.setdefault('collate_fn', partial(collate, ignore_index=self.ignore_index))
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
-            collate_fn=partial(collate, ignore_index=self.ignore_index),
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_use_one_thread,

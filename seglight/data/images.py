@@ -9,22 +9,31 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from seglight.errors import DataError
+from seglight.errors import DataError, one_line
 
 UInt8Array = npt.NDArray[np.uint8]
 
 
 def read_image(path: Path) -> UInt8Array:
-    """Read an image as uint8 `[H, W, 3]` in RGB.
+    """Read an image as uint8 `[H, W, 3]` in RGB, upright as its EXIF orientation says.
+
+    Grey and palette images get three equal or their own colours, 16 bits become 8 (divided by 256, as OpenCV does),
+    and transparency is dropped.
 
     Raises:
-        DataError: if the file cannot be read or decoded.
+        DataError: if the file cannot be read or decoded, or holds something else than 8 or 16 bits per colour.
     """
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise DataError(f'The image {path} cannot be read: {error.strerror}') from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
+        kind = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size and image is None else None
+    except cv2.error as error:  # more pixels than OpenCV takes
+        raise DataError(f'The image {path} cannot be decoded: {one_line(error)}') from error
+    if kind is not None:
+        raise DataError(f'The image {path} has {kind.dtype} values; convert it to 8 or 16 bits per colour')
     if image is None:
         raise DataError(f'The image {path} cannot be decoded: it is damaged or no image; replace or remove it')
     return image.astype(np.uint8, copy=False)

@@ -181,26 +181,27 @@ class Segmentor(LightningModule):
         """Return the logits of each image, float32 `[C, H, W]` at the size of its file."""
         return self._each_size(self._logits, batch)
 
-    def probabilities(self, image: Tensor, original_size: Size) -> Tensor:
+    def probabilities(self, image: Tensor, original_size: Size, views: Views | None = None) -> Tensor:
         """Return the class probabilities of images of one size, merged over views and over the ensemble.
 
         Args:
             image: uint8 `[B, 3, H, W]`, RGB, without padding.
             original_size: height and width of the result.
+            views: ways to see the image; none for the image as it is.
 
         Returns:
             float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid.
         """
-        if self.views:
+        if views:
             infer = partial(coarse_logits, self.segmentor, prepare=self._normalize)
-            own = self.views.probabilities(infer, image, original_size, threshold(self.segmentor))
+            own = views.probabilities(infer, image, original_size, threshold(self.segmentor))
         else:
             own = class_probabilities(self._logits(image, original_size))
         if not self.ensemble:
             return own
         total = own.mul_(self.weight)
         for other, weight in self.ensemble:
-            total += weight * other.probabilities(image, original_size)
+            total += weight * other.probabilities(image, original_size, views)
         return total.div_(self.weight + sum(weight for _, weight in self.ensemble))
 
     def _each_size(self, infer: Callable[[Tensor, Size], Any], batch: Batch) -> list[Any]:
@@ -212,7 +213,7 @@ class Segmentor(LightningModule):
         """Predict images of one size; without need for probabilities, from band to band of the logits."""
         least = threshold(self.segmentor)
         if self.keep_probabilities or self.views or self.ensemble:
-            probabilities = self.probabilities(image, original_size)
+            probabilities = self.probabilities(image, original_size, self.views)
             if self.views and self.views.merge == 'vote':
                 least = 0.5
             kept = probabilities if self.keep_probabilities else [None] * len(image)
