@@ -22,7 +22,15 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import seglight
 from seglight import prediction
-from seglight.callbacks import BestCheckpoint, EpochCheckpoint, EpochLines, RunFolder, SoftVoting
+from seglight.callbacks import (
+    BalancedClassWeights,
+    BestCheckpoint,
+    EpochCheckpoint,
+    EpochLines,
+    RunFolder,
+    SoftVoting,
+    TrainingPlan,
+)
 from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, Flag, read_arguments
 from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings
@@ -32,8 +40,9 @@ from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
 from seglight.config.options import add_options, expand_options
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
 from seglight.config.settings import Settings, nearest
-from seglight.config.zoo import ZOO, ZOO_SCHEDULE, expand
+from seglight.config.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
 from seglight.data import SegmentationDataModule
+from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
@@ -52,8 +61,6 @@ TRAINER_COMMANDS = {
     'predict': 'Write the masks that a checkpoint predicts.',
 }
 
-_ZOO_HELP = 'Name of a config of mmseg (`seglight zoo` lists them) or the path of a .py file, which'
-
 #: Subcommands that start from a checkpoint and the config in it.
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
 
@@ -66,6 +73,7 @@ class CommandLine(LightningCLI):
         self.argv = list(argv)
         self.checkpoint: Path | None = None
         self.settings = Settings()
+        self.trained_on: dict[str, Any] = {}  # the `data` of the config in the checkpoint
         self.arguments = Arguments()
         self.run_folder: RunFolder | None = None
         self.more_checkpoints: list[Path] = []
@@ -103,12 +111,6 @@ class CommandLine(LightningCLI):
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         prefer_int_to_float(parser)
-        parser.add_argument('--model.zoo', type=str | None, help=f'{_ZOO_HELP} fills model.segmentor.')
-        parser.add_argument(
-            '--model.zoo_schedule',
-            type=str | bool | None,
-            help=f'{_ZOO_HELP} sets optimizer, schedule and length of the run; true for that of model.zoo.',
-        )
         add_options(parser, subcommand)
         if subcommand == 'fit':
             parser.add_argument(
@@ -159,6 +161,7 @@ class CommandLine(LightningCLI):
             self._use_checkpoint(arguments)
         for name in arguments.configs:
             self.settings = self.settings.merged_with(load_config(find_config(name)))
+        self.settings = with_class_names(self.settings)
         types = argument_types(parser)
         zoo = take_overrides(arguments, frozenset({ZOO, ZOO_SCHEDULE}))
         self.settings = self.settings.merged_with(expand(apply_overrides(Settings(), zoo), self.settings))
@@ -167,8 +170,8 @@ class CommandLine(LightningCLI):
         self.settings = self.settings.without(everywhere - {key[0] for key in types})
         overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
         self.settings = apply_overrides(self.settings, overrides)
-        for key in (ZOO, ZOO_SCHEDULE):  # what they say is in the model by now
-            self.settings.values.get(key[0], {}).pop(key[1], None)
+        forget_names(self.settings)
+        self.settings = self.settings.without_plus()
         options = frozenset(option for action in parser._actions for option in action.option_strings)
         check_flags(arguments, options, frozenset(types))
         check_keys(self.settings, frozenset(types))
@@ -193,6 +196,7 @@ class CommandLine(LightningCLI):
         else:
             parts = None if training else PARTS
             self.settings = stored_settings(self.checkpoint, parts, required=not given)
+            self.trained_on = {} if training else dict(self.settings.values.get('data') or {})
 
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
@@ -200,17 +204,30 @@ class CommandLine(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Let the model know the classes of the data, and the data the seed."""
         config = self.config[self.config.subcommand]
-        for key in (ZOO, ZOO_SCHEDULE):
-            config.pop('.'.join(key))
+        self._keep_classes(config.data)
         for name in FROM_DATA:
             if config.model[name] not in (None, config.data[name]):
                 message = f'model.{name} and data.{name} differ; give the latter alone'
                 raise ConfigError(message, ('model', name))
             config.model[name] = config.data[name]
         if config.get('input'):
-            config.data.test = str(Path(config.input).absolute())
+            config.data.test = {'type': 'ImageSource', 'path': str(Path(config.input).absolute())}
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
+
+    def _keep_classes(self, data: Any) -> None:
+        """Let a checkpoint have the classes it was trained with, whatever the data that it is used on.
+
+        Raises:
+            ConfigError: if it is to be measured on masks of another number of classes.
+        """
+        trained, given = self.trained_on.get('classes'), data.classes
+        if trained is None or len(trained) == len(given):
+            return
+        if self.config.subcommand != 'predict':
+            message = f'{self.checkpoint} was trained on {len(trained)} classes, data.classes names {len(given)}'
+            raise ConfigError(f'{message}; give data whose masks have the classes of the checkpoint')
+        data.classes, data.palette = trained, self.trained_on.get('palette')
 
     # Running
 
@@ -240,11 +257,14 @@ class CommandLine(LightningCLI):
                 describe(['seglight', *self.argv]),
                 log=config.trainer.logger is not False,
             )
-            callbacks = [self.run_folder, EpochLines()]
+            callbacks = [self.run_folder, EpochLines(), TrainingPlan()]
         elif self.subcommand == 'predict':
-            callbacks = prediction.prediction_callbacks(config, Path(config.ckpt_path), self.output_folder)
+            plain = self.config[self.subcommand]
+            callbacks = prediction.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
         if self.subcommand in FROM_CHECKPOINT and (self.more_checkpoints or config.ckpt_weights):
             callbacks = [SoftVoting([str(path) for path in self.more_checkpoints], config.ckpt_weights), *callbacks]
+        if self.subcommand == 'fit':
+            callbacks.append(BalancedClassWeights())
         self.trainer_defaults = {'callbacks': callbacks}
         if config.trainer.logger in (None, True):
             kwargs['logger'] = False
@@ -345,6 +365,7 @@ def _quieten() -> None:
         'Checkpoint directory .* exists and is not empty',  # config.yaml is in it
         'Experiment logs directory .* exists and is not empty',
         'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
+        'Found .* module.s. in eval mode at the start of training',  # frozen ones, and what `norm_eval` says
         'The number of training batches .* is smaller than the logging interval',
         '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
     ):

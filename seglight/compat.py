@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 
 def import_torchvision() -> None:
@@ -52,5 +54,32 @@ def silence_notices() -> None:
     warnings.filterwarnings('ignore', message='Default ``avg_non_ignore`` is False')
 
 
+def give_scipy_interp2d() -> None:
+    """Give SciPy the function back with which mmseg resizes relative position tables.
+
+    For: SciPy 1.14 and later, which removed `interpolate.interp2d`. Symptom: `NotImplementedError` when
+    BEiT or MAE load weights of another image size. What takes its place is what SciPy's own guide to
+    this removal names for values on a grid; both call FITPACK's `regrid`, so the numbers are the same.
+    """
+    from scipy import interpolate
+
+    try:
+        grid = range(4)
+        interpolate.interp2d(grid, grid, [grid] * 4, kind='cubic')
+    except (AttributeError, NotImplementedError):
+        interpolate.interp2d = _interp2d
+
+
+def _interp2d(x: Any, y: Any, z: Any, kind: str = 'linear') -> Callable[[Any, Any], Any]:
+    """Return a spline through the values `z` `[len(y), len(x)]` of a grid, to be called with new x and y."""
+    import numpy as np
+    from scipy.interpolate import RectBivariateSpline
+
+    degree = {'linear': 1, 'cubic': 3, 'quintic': 5}[kind]
+    spline = RectBivariateSpline(x, y, np.asarray(z).T, kx=degree, ky=degree)
+    return lambda new_x, new_y: spline(new_x, new_y).T
+
+
 silence_notices()
 import_torchvision()
+give_scipy_interp2d()

@@ -38,3 +38,7 @@ class DataError(UserError):
 
 class CheckpointError(UserError):
     """A checkpoint is missing or cannot be used."""
+
+
+class TrainingError(UserError):
+    """Training cannot go on with these data and settings."""

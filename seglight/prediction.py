@@ -24,7 +24,11 @@ from seglight.errors import ConfigError, DataError
 
 def add_arguments(parser: Any) -> None:
     """Add the arguments of `predict` to a jsonargparse parser."""
-    parser.add_argument('--input', type=str | None, help='What to predict in place of data.test, such as a folder.')
+    parser.add_argument(
+        '--input',
+        type=str | None,
+        help='Images in place of data.test: a folder, file, pattern, list, COCO JSON or video.',
+    )
     parser.add_argument(
         '--output', type=str | None, help='Folder of what is written, by default predictions/{checkpoint} in the run.'
     )
@@ -41,6 +45,9 @@ def add_arguments(parser: Any) -> None:
     )
     parser.add_argument(
         '--pseudo_labels', type=float | None, help='Write masks to train on too, without pixels below this confidence.'
+    )
+    parser.add_argument(
+        '--pseudo_weight', type=float, default=1.0, help='How often each of these is seen in an epoch, on average.'
     )
     parser.add_argument('--resume', action='store_true', help='Predict only what a run that was stopped left undone.')
 
@@ -80,7 +87,8 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
         path = submission_path(checkpoint, config.remark)
         found.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
     if config.pseudo_labels is not None:
-        found.append(PseudoLabelWriter(folder / 'pseudo_labels', config.pseudo_labels))
+        pseudo = folder / 'pseudo_labels'
+        found.append(PseudoLabelWriter(pseudo, config.pseudo_labels, config.pseudo_weight, config.data.train))
     found.append(PredictionSummary(folder))
     if config.resume:
         found.append(SkipDone())

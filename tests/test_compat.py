@@ -5,7 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from scipy.interpolate import CubicSpline
+from scipy.optimize import brentq
+
+from seglight import compat  # noqa: F401  (first)
+
+# isort: split
+from mmseg.models import build_backbone
 
 #: What a torchvision that was built for another torch does on import.
 MISMATCHED_TORCHVISION = """
@@ -69,6 +78,51 @@ def test_notices_of_mmcv_and_mmseg_are_silent(code: str, notice: str) -> None:
     without = python(f'import seglight.compat, warnings; warnings.resetwarnings(); {code}')
     assert notice in without.stderr
     assert notice not in python(f'import seglight.compat; {code}').stderr
+
+
+def test_scipys_interp2d_is_there_only_with_the_patch() -> None:
+    code = 'from scipy.interpolate import interp2d; interp2d(*[range(4)] * 2, [range(4)] * 4, kind="cubic")'
+    assert 'interp2d` has been removed' in python(code).stderr
+    done = python(f'import seglight.compat; {code}')
+    assert done.returncode == 0, done.stderr
+
+
+def test_interp2d_passes_through_its_points_and_keeps_the_axes_apart() -> None:
+    from scipy.interpolate import interp2d
+
+    x, y = np.array([-2.0, 0, 1, 3, 4]), np.array([0.0, 1, 2, 5, 6, 9])
+    z = np.random.default_rng(0).normal(size=(6, 5))
+    spline = interp2d(x, y, z, kind='cubic')
+    np.testing.assert_allclose(spline(x, y), z, atol=1e-12)
+    new_x, new_y = np.array([-1.0, 2.5]), np.array([0.5, 3, 7])
+    np.testing.assert_allclose(spline(new_x, new_y), cubic(cubic(z, y, new_y).T, x, new_x).T, atol=1e-12)
+
+
+@pytest.mark.parametrize('kind', ['BEiT', 'MAE'])
+def test_beit_and_mae_load_weights_of_another_image_size(kind: str, tmp_path: Path) -> None:
+    """The old points lie at geometric distances, the outermost at the edge of the new table, as in mmseg."""
+    config = {'type': kind, 'embed_dims': 8, 'num_layers': 1, 'num_heads': 2, 'mlp_ratio': 2}
+    source = build_backbone({**config, 'img_size': 96}).state_dict()  # a table of 11x11
+    table = torch.randn(11 * 11 + 3, 2, generator=torch.Generator().manual_seed(0))
+    source['layers.0.attn.relative_position_bias_table'] = table
+    torch.save(source, tmp_path / 'small.pth')
+    init = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'small.pth')}
+    larger = build_backbone({**config, 'img_size': 128, 'init_cfg': init})  # a table of 15x15
+    larger.init_weights()
+    result = larger.state_dict()['layers.0.attn.relative_position_bias_table']
+    ratio = brentq(lambda q: sum(q**n for n in range(5)) - 7, 1.01, 1.5)
+    right = np.cumsum(ratio ** np.arange(5))
+    at, wanted = np.concatenate([-right[::-1], [0], right]), np.arange(-7, 8)
+    for head in range(2):
+        values = table[:121, head].view(11, 11).numpy()
+        expected = cubic(cubic(values, at, wanted).T, at, wanted).T
+        np.testing.assert_allclose(result[:225, head].view(15, 15).numpy(), expected, atol=1e-4)
+    assert torch.equal(result[225:], table[121:])
+
+
+def cubic(values: np.ndarray, at: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Interpolate along the first axis with a cubic spline; a product of these is the spline of a grid."""
+    return CubicSpline(at, values, axis=0)(wanted)
 
 
 def test_exactly_one_opencv_is_installed() -> None:

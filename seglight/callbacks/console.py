@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -60,9 +60,12 @@ def metrics_table(metrics: Mapping[str, Any], stage: str) -> str:
     means = ['mIoU', 'mAcc', 'aAcc', *(f'm{figure}' for figure in figures if figure not in ('IoU', 'Acc'))]
     rows.update({name: [shown[name]] for name in means if name in shown})
     width = max((len(name) for name in rows), default=0)
-    lines = [
-        f'  {name:<{width}}  ' + '  '.join(f'{100 * float(value):6.2f} %' for value in row)
-        for name, row in rows.items()
-    ]
-    header = [f'  {"":<{width}}  ' + '  '.join(f'{figure:>8.8}' for figure in figures)] if len(figures) > 1 else []
-    return '\n'.join(header + lines)
+    columns = [max(8, len(figure)) for figure in figures] or [8]
+    lines = [f'  {"":<{width}}' + _cells(figures, columns)] if len(figures) > 1 else []
+    for name, row in rows.items():
+        lines.append(f'  {name:<{width}}' + _cells([f'{100 * float(value):.2f} %' for value in row], columns))
+    return '\n'.join(lines)
+
+
+def _cells(words: Sequence[str], widths: Sequence[int]) -> str:
+    return ''.join(f'  {word:>{width}}' for word, width in zip(words, widths, strict=False))

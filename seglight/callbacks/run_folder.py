@@ -11,12 +11,14 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 
 from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
-from seglight.errors import ConfigError, UserError
+from seglight.errors import ConfigError, TrainingError, UserError
 from seglight.files import claim_run_folder, newest, write_atomically
 
 
 class RunFolder(Callback):
     """Makes the folder of a training run and keeps the run's config in it and in every checkpoint.
+
+    The texts that the data module's `records()` returns by their file names, if it has that, are written too.
 
     The folder is made when the data module has found its files, so wrong input leaves none behind.
     Checkpoint callbacks without a folder of their own write into it.
@@ -62,6 +64,9 @@ class RunFolder(Callback):
             write_atomically(self.folder / 'config.yaml', self.config.encode())
             if self.environment:
                 write_atomically(self.folder / 'environment.yaml', self.environment.encode())
+            records: dict[str, str] = getattr(getattr(trainer, 'datamodule', None), 'records', dict)()
+            for name, text in records.items():
+                write_atomically(self.folder / name, text.encode())
             print(f'Run        {self.folder}', flush=True)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -73,7 +78,8 @@ class RunFolder(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if an error of the user's ended the run before its first checkpoint."""
-        if self._made and isinstance(exception, UserError) and self.folder and not list(self.folder.glob('*.ckpt')):
+        wrong_input = isinstance(exception, UserError) and not isinstance(exception, TrainingError)
+        if self._made and wrong_input and self.folder and not list(self.folder.glob('*.ckpt')):
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def summary(self) -> str:

@@ -58,6 +58,8 @@ def load_config(path: Path, inside: tuple[Path, ...] = ()) -> Settings:
         chain = ' -> '.join(file.name for file in (*inside, here))
         raise ConfigError(f'{path}: {BASE} leads back to the same file: {chain}')
     own = read_yaml(path)
+    if 'config' in own.values:
+        raise ConfigError(f"{own.origins[('config',)]}: 'config' is no key; name the configs to build upon in {BASE}")
     bases = own.values.pop(BASE, [])
     bases = [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):

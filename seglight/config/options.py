@@ -39,6 +39,7 @@ SHORTHANDS = {
 
 #: Options that take several words.
 LISTS = ('--tags', '--ckpt_weights')
+_ZOO_HELP = 'Name of a config of mmseg (`seglight zoo` lists them) or the path of a .py file, which'
 
 _CFG_OPTIONS_HELP = (
     'Overrides in the form of mmseg: key=value key2="[(a,b),(c,d)]". Keys are those of this project, or of mmseg: '
@@ -48,6 +49,9 @@ _CFG_OPTIONS_HELP = (
 
 def add_options(parser: ArgumentParser, subcommand: str) -> None:
     """Add the options that `expand_options` turns into others, for their help, and the aliases of others."""
+    parser.add_argument('--model.zoo', default=SUPPRESS, help=f'{_ZOO_HELP} fills model.segmentor.')
+    schedule = f'{_ZOO_HELP} sets optimizer, schedule and length of the run; true for that of model.zoo.'
+    parser.add_argument('--model.zoo_schedule', default=SUPPRESS, help=schedule)
     parser.add_argument('--cfg_options', nargs='+', default=SUPPRESS, metavar='KEY=VALUE', help=_CFG_OPTIONS_HELP)
     debug = 'Show the traceback of an error.'
     if subcommand == 'fit':

@@ -39,6 +39,11 @@ class Settings:
         values = {name: value for name, value in self.values.items() if name not in names}
         return Settings(values, {key: origin for key, origin in self.origins.items() if key[0] in values})
 
+    def without_plus(self) -> Settings:
+        """Return these settings with `name` for each `name+` that found no list to add to."""
+        origins = {tuple(part.removesuffix('+') for part in key): origin for key, origin in self.origins.items()}
+        return Settings(_without_plus(self.values), origins)
+
     def origin(self, key: Key) -> Origin | None:
         """Return where `key`, or else the nearest key that holds it, was written."""
         for end in range(len(key), 0, -1):
@@ -70,7 +75,7 @@ def merge(base: Any, over: Any) -> Any:
     """Lay `over` on `base` and return the result; neither is changed.
 
     Dicts merge deeply, everything else (lists too) replaces. `_delete_: true` in a dict of `over`
-    makes it replace instead of merge, as in mmcv's `Config`.
+    makes it replace instead of merge, as in mmcv's `Config`; a key such as `callbacks+` adds to a list.
     """
     if not isinstance(over, dict):
         return copy.deepcopy(over)
@@ -79,8 +84,26 @@ def merge(base: Any, over: Any) -> Any:
         base = {}
     merged = copy.deepcopy(base)
     for name, value in over.items():
-        merged[name] = merge(base.get(name), value)
+        if str(name).endswith('+') and isinstance(value, list):
+            _append(merged, str(name), value)
+        else:
+            merged[name] = merge(base.get(name), value)
     return merged
+
+
+def _append(merged: dict[str, Any], name: str, items: list[Any]) -> None:
+    """Add items to the list that `name+` means, or keep them under that name for whoever has the list."""
+    plain = name.removesuffix('+')
+    key = plain if isinstance(merged.get(plain), list) else name
+    if key == name and merged.get(plain, name) is None:
+        del merged[plain]  # null says no more than that there are no others
+    merged[key] = [*(merged.get(key) or []), *copy.deepcopy(items)]
+
+
+def _without_plus(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name).removesuffix('+'): _without_plus(inner) for name, inner in value.items()}
+    return value
 
 
 def dicts(value: Any, path: str = '') -> Iterator[tuple[str, dict[str, Any]]]:

@@ -101,6 +101,13 @@ def expand(settings: Settings, below: Settings) -> Settings:
     return result
 
 
+def forget_names(settings: Settings) -> None:
+    """Remove `model.zoo` and `model.zoo_schedule`: what they say is in the other keys by now."""
+    model = settings.values.get('model')
+    for key in (ZOO, ZOO_SCHEDULE) if isinstance(model, dict) else ():
+        settings.values['model'].pop(key[1], None)
+
+
 def model_settings(config: dict[str, Any]) -> dict[str, Any]:
     """Return the model dict of a config of mmseg as `model.segmentor`, and the mean and std of its images.
 

@@ -1,35 +1,44 @@
-"""The LightningDataModule over folders of images and masks."""
+"""The LightningDataModule over any source of images and masks."""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset
 
 from seglight.data.batch import Item, collate
-from seglight.data.dataset import EpochSampler, SegmentationDataset, size_mismatch
+from seglight.data.building import construct
+from seglight.data.checks import quick_faults, shared_images
+from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
-from seglight.data.folders import find_images, find_pairs
-from seglight.data.images import image_size
+from seglight.data.mixing import build_mixes
+from seglight.data.sampling import EpochSampler, class_balance
+from seglight.data.sources import Context, Sample, build_sources, find_samples
+from seglight.data.splits import Split, divide, list_texts, pixels_of, read_lists
 from seglight.data.tolerant import Tolerant, collate_good
 from seglight.data.transforms import build_pipeline
+from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
 
-Transforms = list[dict[str, Any]]
-
-CHECKED_MASKS = 1000  #: masks of a split that are decoded before training
+Dicts = list[dict[str, Any]]
+Spec = str | dict[str, Any] | list[str | dict[str, Any]]
 
 
 class SegmentationDataModule(LightningDataModule):
-    """Loads `{root}/{img_dir}/{train,val,test}` and `{root}/{ann_dir}/{train,val}`.
+    """Loads `{root}/{img_dir}/{train,val,test}` and `{root}/{ann_dir}/{train,val}`, or any other sources.
+
+    `train`, `val` and `test` are names of folders; or sources, such as `{type: CocoSource, ann_file: a.json}` (see
+    `seglight.data.sources`); or lists of either. `repeat` in a source says how often its samples are seen in an epoch.
 
     Args:
         classes: names of the classes; label i of a mask is class i.
@@ -37,16 +46,22 @@ class SegmentationDataModule(LightningDataModule):
         root: folder of the data set; without it a small one is generated (see `seglight.data.demo`).
         img_dir: folder of the images below `root`.
         ann_dir: folder of the masks below `root`.
-        train: folder below `img_dir` and `ann_dir` to train on.
-        val: folder below `img_dir` and `ann_dir` to validate and test on.
-        test: folder below `img_dir` to predict; needs no masks.
+        train: what to train on.
+        val: what to validate and test on; not read where `split` is given.
+        test: what to predict; needs no masks.
+        split: divides what `train` names into train and val (see `seglight.data.splits.Split`).
+        full: train on train and val, and validate nothing.
         train_transforms: albumentations for images and masks in training.
         val_transforms: albumentations for images in validation, test and predict, that keep the
             whole image in view (resizing, colours); masks are compared at their own size.
+        mixes: CutMix, Mosaic, CopyPaste (see `seglight.data.mixing`), after the transforms of training.
+        class_balance: share of the images below which a class is rare; images with rare classes are seen more often
+            (see `seglight.data.sampling.class_balance`). None for every image as often.
+        on_bad_sample: what to do about a file that cannot be used: `error`, or `skip` to leave it out and say so.
         batch_size: images in a batch.
         num_workers: loader processes; None for one less than the cores, at most 8.
         ignore_index: label of pixels that do not count.
-        seed: of order and augmentations; the command line sets it to `seed_everything`.
+        seed: of split, order and augmentations; the command line sets it to `seed_everything`.
     """
 
     def __init__(
@@ -56,11 +71,16 @@ class SegmentationDataModule(LightningDataModule):
         root: str | None = None,
         img_dir: str = 'img_dir',
         ann_dir: str = 'ann_dir',
-        train: str = 'train',
-        val: str = 'val',
-        test: str = 'test',
-        train_transforms: Transforms | None = None,
-        val_transforms: Transforms | None = None,
+        train: Spec = 'train',
+        val: Spec = 'val',
+        test: Spec = 'test',
+        split: dict[str, Any] | None = None,
+        full: bool = False,
+        train_transforms: Dicts | None = None,
+        val_transforms: Dicts | None = None,
+        mixes: Dicts | None = None,
+        class_balance: float | None = None,
+        on_bad_sample: Literal['error', 'skip'] = 'error',
         batch_size: int = 8,
         num_workers: int | None = None,
         ignore_index: int = 255,
@@ -74,6 +94,7 @@ class SegmentationDataModule(LightningDataModule):
             ('batch_size', batch_size, 1, None),
             ('num_workers', num_workers, 0, None),
             ('ignore_index', ignore_index, 0, 255),
+            ('class_balance', class_balance, 0, 1),
         ):
             if value is not None and (value < least or (most is not None and value > most)):
                 bound = f'at least {least}' if most is None else f'{least} to {most}'
@@ -81,16 +102,26 @@ class SegmentationDataModule(LightningDataModule):
         self.classes = classes
         self.palette = palette
         self.root = root
-        self.folders = {'train': train, 'val': val, 'test': test}
-        self.img_dir = img_dir
-        self.ann_dir = ann_dir
+        self.full = full
+        self.split = None if split is None else construct(Split, split, 'data.split', 'data')
+        self.class_balance = class_balance
+        self.on_bad_sample = on_bad_sample
         self.batch_size = batch_size
         self.num_workers = _default_workers() if num_workers is None else num_workers
         self.ignore_index = ignore_index
         self.seed = seed
-        self._train_transforms = build_pipeline(train_transforms or [], 'data.train_transforms', ignore_index)
-        self._val_transforms = build_pipeline(val_transforms or [], 'data.val_transforms', ignore_index)
+        self._sources = {
+            'train': build_sources(train, 'data.train', img_dir, ann_dir),
+            'val': build_sources(val, 'data.val', img_dir, ann_dir),
+            'test': build_sources(test, 'data.test', img_dir, None),
+        }
+        pipeline = partial(build_pipeline, ignore_index=ignore_index, num_classes=len(classes))
+        self._train_transforms = pipeline(train_transforms or [], 'data.train_transforms')
+        self._val_transforms = pipeline(val_transforms or [], 'data.val_transforms')
+        self._mixes = build_mixes(mixes or [], 'data.mixes')
+        self._repeats: npt.NDArray[np.float64] | None = None
         self.datasets: dict[str, SegmentationDataset] = {}
+        self.left_out: list[str] = []  #: what is wrong with each sample that `on_bad_sample` left out
         self.first_epoch = 0  #: epoch, from 0, that training starts with; Lightning asks for batches before it tells
 
     def prepare_data(self) -> None:
@@ -107,37 +138,126 @@ class SegmentationDataModule(LightningDataModule):
         Raises:
             DataError: for a missing folder or mask, an unreadable header, or different sizes.
         """
-        root = Path(self.root) if self.root is not None else demo_folder()
-        wanted = {'fit': ('train', 'val'), 'validate': ('val',), 'test': ('val',), 'predict': ('test',)}[stage]
-        for name in wanted:
-            images = root / self.img_dir / self.folders[name]
-            if name == 'test':
-                samples = find_images(images)
-            else:
-                samples = find_pairs(images, root / self.ann_dir / self.folders[name])
-            training = name == 'train'
-            transforms = self._train_transforms if training else self._val_transforms
-            self.datasets[name] = SegmentationDataset(
-                samples, transforms, self.classes, training, self.seed, self.ignore_index
-            )
-            check_files(self.datasets[name])
+        for name, samples in self.samples(stage).items():
+            self.datasets[name] = self._usable(self.dataset(name, samples))
+        if stage == 'fit':
+            self._warn_of_shared_images()
+            self._prepare_training(self.datasets['train'])
+
+    def samples(self, stage: str) -> dict[str, list[Sample]]:
+        """Return the samples of each split that a stage needs; with `full` there are none to validate."""
+        context = Context(self.classes, self.palette, self.ignore_index, self._folder())
+        if stage == 'predict':
+            return {'test': find_samples(self._sources['test'], context, masks=False)}
+        if self.split is None:
+            wanted = ('train', 'val') if stage == 'fit' else ('val',)
+            found = {name: find_samples(self._sources[name], context, masks=True) for name in wanted}
+        else:
+            found = self._divided(find_samples(self._sources['train'], context, masks=True), self.split)
+        if stage != 'fit':
+            return {'val': found['val']}
+        if self.full:
+            return {'train': found['train'] + found['val']}
+        return found
+
+    def _divided(self, samples: list[Sample], split: Split) -> dict[str, list[Sample]]:
+        """Divide the samples of `train` as `split` says."""
+        if split.folder is not None:
+            train, val = read_lists(Path(split.folder), samples, self._folder())
+            return {'train': train, 'val': val}
+        validates = divide(samples, split, pixels_of(samples, len(self.classes)) > 0, self.seed)
+        return {
+            name: [sample for sample, held in zip(samples, validates, strict=True) if held == (name == 'val')]
+            for name in ('train', 'val')
+        }
+
+    def dataset(self, name: str, samples: Sequence[Sample]) -> SegmentationDataset:
+        """Return the data set of a split with its transforms."""
+        training = name == 'train'
+        return SegmentationDataset(
+            samples,
+            self._train_transforms if training else self._val_transforms,
+            self.classes,
+            training,
+            self.seed,
+            self.ignore_index,
+            self._mixes if training else (),
+            self.on_bad_sample,
+        )
+
+    def _usable(self, dataset: SegmentationDataset) -> SegmentationDataset:
+        """Check a data set; samples that cannot be used are an error, or left out.
+
+        Raises:
+            DataError: names the first fault and the number of the others.
+        """
+        faults = quick_faults(dataset)
+        if faults and self.on_bad_sample == 'error':
+            more = f' ({len(faults) - 1} more files are wrong; `data check` lists them)' if len(faults) > 1 else ''
+            raise DataError(next(iter(faults.values())) + more)
+        if len(faults) == len(dataset):
+            raise DataError(f'No sample can be used: {next(iter(faults.values()), "there is none")}')
+        dataset.samples = [sample for index, sample in enumerate(dataset.samples) if index not in faults]
+        self.left_out += faults.values()
+        for fault in faults.values():
+            print(f'seglight: left out: {fault}', file=sys.stderr)
+        return dataset
+
+    def _warn_of_shared_images(self) -> None:
+        """Say so if images of train are in val too, which makes the figures better than the model is."""
+        shared = shared_images({name: dataset.samples for name, dataset in self.datasets.items()})
+        if shared:
+            more = f' (and {len(shared) - 1} more images)' if len(shared) > 1 else ''
+            print(f'seglight: warning: {shared[0]}{more}; the figures of val will flatter', file=sys.stderr)
+
+    def _prepare_training(self, dataset: SegmentationDataset) -> None:
+        """Find out how often each sample is seen and what the mixes need to know."""
+        wanted = self.class_balance is not None or any(mix.needs_presence for mix in self._mixes)
+        presence = pixels_of(dataset.samples, len(self.classes)) > 0 if wanted else None
+        for mix in self._mixes:
+            mix.prepare(self.classes, presence)
+        repeats = np.array([sample.repeat for sample in dataset.samples])
+        if self.class_balance is not None and presence is not None:
+            repeats = repeats * class_balance(presence, self.class_balance)
+        self._repeats = None if (repeats == 1).all() else repeats
+
+    def records(self) -> dict[str, str]:
+        """Return the text of the files that tell in a run's folder which images trained and validated."""
+        train, val = (self.datasets[name].samples if name in self.datasets else [] for name in ('train', 'val'))
+        records = {f'split/{name}': text for name, text in list_texts(train, val, self._folder()).items()}
+        if self.left_out:
+            records['left_out.txt'] = ''.join(f'{fault}\n' for fault in self.left_out)
+        return records
+
+    def _folder(self) -> Path:
+        """Return the root of the data."""
+        return Path(self.root) if self.root is not None else demo_folder()
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Return the loader of shuffled and augmented training batches; an incomplete last one is dropped."""
-        dataset = self.datasets['train']
-        sampler = EpochSampler(dataset, *self._replicas(), shuffle=True, seed=self.seed)
-        sampler.set_epoch(self.first_epoch)
+        dataset, sampler = self.datasets['train'], self.train_sampler()
         # BatchNorm cannot train on a last batch of one image.
         return self._loader(dataset, sampler=sampler, drop_last=len(sampler) >= self.batch_size)
 
-    def val_dataloader(self) -> DataLoader[Item]:
-        """Return the loader of validation batches, in order; no image counts twice, for any number of processes."""
+    def train_sampler(self) -> EpochSampler:
+        """Return the sampler of the training batches, at the epoch that training starts with."""
+        sampler = EpochSampler(self.datasets['train'], *self._replicas(), self._repeats, self.seed)
+        sampler.set_epoch(self.first_epoch)
+        return sampler
+
+    def val_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
+        """Return the loader of validation batches, in order; no image counts twice, for any number of processes.
+
+        With `full` there is none: an empty list, which Lightning takes for no validation.
+        """
+        if 'val' not in self.datasets:
+            return []
         dataset = self.datasets['val']
         replicas, rank = self._replicas()
         sampler = UnrepeatedDistributedSampler(dataset, replicas, rank, shuffle=False) if replicas > 1 else None
         return self._loader(dataset, sampler=sampler)
 
-    def test_dataloader(self) -> DataLoader[Item]:
+    def test_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
         """Return the loader of test batches: the validation images, which have masks."""
         return self.val_dataloader()
 
@@ -164,35 +284,9 @@ class SegmentationDataModule(LightningDataModule):
         )
 
 
-def check_files(dataset: SegmentationDataset) -> None:
-    """Compare the sizes in the headers of all images and masks, and the labels of some masks with the classes.
-
-    At most `CHECKED_MASKS` masks, spread over the data set, are decoded, so that a fault that they
-    all share shows before the first step; the others are checked when they are loaded.
-
-    Raises:
-        DataError: names the first file that is unreadable or does not fit.
-    """
-    samples = [sample for sample in dataset.samples if sample.mask is not None]
-    for sample in samples:
-        if sample.mask is not None:
-            image, mask = image_size(sample.image), image_size(sample.mask)
-            if image != mask:
-                raise DataError(size_mismatch(sample, image, mask))
-    step = -(-len(samples) // CHECKED_MASKS) or 1
-    with ThreadPoolExecutor(_cores()) as pool:
-        for _ in pool.map(dataset.read_labels, samples[::step]):
-            pass
-
-
 def _default_workers() -> int:
     """Return one less than the cores this process may use, between 1 and 8."""
-    return max(1, min(8, _cores() - 1))
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return max(1, min(8, cores() - 1))
 
 
 def _use_one_thread(_worker: int) -> None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import albumentations as A
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from torch.utils.data.distributed import DistributedSampler
 
 from seglight.data.batch import Item
-from seglight.data.folders import Sample
-from seglight.data.images import UInt8Array, read_image, read_mask
+from seglight.data.images import UInt8Array, read_image
+from seglight.data.mixing import Mix
+from seglight.data.sources.base import Sample
+from seglight.data.transforms import padding_label, pads
 from seglight.errors import DataError, one_line
+
+Pair = tuple[UInt8Array, UInt8Array]
 
 
 class SegmentationDataset(Dataset[Item]):
-    """Reads, checks and transforms samples.
+    """Reads, checks, transforms and mixes samples.
 
     The randomness of a sample is a function of seed, epoch and index alone, so that it does not
     depend on the number of workers or on what was loaded before.
@@ -32,6 +38,10 @@ class SegmentationDataset(Dataset[Item]):
             are in their files, because predictions are compared at that size, as in mmseg.
         seed: of the augmentations.
         ignore_index: the one label that is allowed beside those of the classes.
+        mixes: join a transformed sample with others, in training.
+        on_bad_sample: whether a file that cannot be read is an error, or is replaced by the next sample in
+            training and does not count in validation.
+        decode: reads an image file as uint8 `[H, W, 3]` in RGB.
     """
 
     def __init__(
@@ -42,17 +52,29 @@ class SegmentationDataset(Dataset[Item]):
         training: bool = False,
         seed: int = 42,
         ignore_index: int = 255,
+        mixes: Sequence[Mix] = (),
+        on_bad_sample: Literal['error', 'skip'] = 'error',
+        decode: Callable[[Path], UInt8Array] = read_image,
     ) -> None:
         self.samples = samples
         self.transforms = transforms
         self.training = training
         self.seed = seed
-        # In shared memory, so that workers that live on see the epoch that `set_epoch` gives.
+        self.mixes = mixes
+        self.on_bad_sample = on_bad_sample
+        # In shared memory, so that workers that live on see the epoch that `set_epoch` gives, and so
+        # that what they leave out is counted.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self.skipped = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._told: set[str] = set()
+        self._decode = decode
         self._classes = classes
-        self._unknown = np.ones(256, dtype=bool)
-        self._unknown[: len(classes)] = False
-        self._unknown[ignore_index] = False
+        self._ignore_index = ignore_index
+        self._padding = padding_label(len(classes), ignore_index)
+        self._pads = pads(transforms)
+        self._unknown = np.ones(256, dtype=np.uint8)
+        self._unknown[: len(classes)] = 0
+        self._unknown[ignore_index] = 0
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -65,43 +87,138 @@ class SegmentationDataset(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         """Return a sample.
 
+        Args:
+            index: that of the sample; plus a multiple of the length for the same sample with other augmentations.
+
         Raises:
             DataError: if a file is unreadable, the sizes differ, or a label is outside the classes.
         """
-        sample = self.samples[index]
-        image = read_image(sample.image)
-        mask = None if sample.mask is None else self.read_labels(sample)
-        if mask is not None and mask.shape != image.shape[:2]:
-            raise DataError(size_mismatch(sample, (image.shape[0], image.shape[1]), (mask.shape[0], mask.shape[1])))
-        original_size = (image.shape[0], image.shape[1])
-        self._reseed(index)
+        position = index % len(self)
         try:
-            if mask is not None and self.training:
-                transformed = self.transforms(image=image, mask=mask)
-                image, mask = transformed['image'], transformed['mask']
-            else:
-                image = self.transforms(image=image)['image']
+            return self._load(position, index)
+        except _BadSample as bad:
+            if self.on_bad_sample == 'error' or self.samples[position].mask is None:
+                raise DataError(str(bad)) from bad
+            self._tell(bad)
+            return self._replacement(position, index) if self.training else self._blank(position)
+
+    def _load(self, position: int, index: int) -> Item:
+        """Return the sample at a position, augmented for an index."""
+        image, mask = self._read(position)
+        size = (image.shape[0], image.shape[1])
+        if mask is None or not self.training:
+            image, content = self._for_evaluation(position, image, index)
+            return self._item(position, size, image, mask, content)
+        pair = self._transformed(position, image, mask, (index,))
+        for number, mix in enumerate(self.mixes):
+            pair = self._mixed(mix, number, pair, index)
+        return self._item(position, size, *pair)
+
+    def _read(self, position: int) -> tuple[UInt8Array, UInt8Array | None]:
+        """Return the image and the mask of a sample, of equal size."""
+        sample = self.samples[position]
+        try:
+            image = self._decode(sample.image)
+            mask = None if sample.mask is None else self.read_labels(sample)
+            if mask is not None and mask.shape != image.shape[:2]:
+                raise DataError(size_mismatch(sample, (image.shape[0], image.shape[1]), (mask.shape[0], mask.shape[1])))
+        except DataError as error:
+            raise _BadSample(str(error)) from error
+        return image, mask
+
+    def _transformed(self, position: int, image: UInt8Array, mask: UInt8Array | None, stream: tuple[int, ...]) -> Pair:
+        """Transform an image and a mask alike; a mask of None stays an empty one."""
+        self._reseed(stream)
+        targets = {'image': image} if mask is None else {'image': image, 'mask': mask}
+        try:
+            transformed = self.transforms(**targets)
         except Exception as error:  # whatever a transform, also one of the user's own, finds wrong
-            reason = one_line(error)
-            raise DataError(f'The transforms of the config fail on the image {sample.image}: {reason}') from error
-        return {
-            'image': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            path = self.samples[position].image
+            raise DataError(f'The transforms of the config fail on the image {path}: {one_line(error)}') from error
+        return transformed['image'], transformed.get('mask', np.empty((0, 0), np.uint8))
+
+    def _mixed(self, mix: Mix, number: int, pair: Pair, index: int) -> Pair:
+        """Join a transformed sample with others, which are transformed with random numbers of their own."""
+        rng = np.random.default_rng((self.seed, int(self.epoch), index, number))
+        if rng.random() >= mix.p:
+            return pair
+        partners = []
+        for order, position in enumerate(mix.partners(len(self), rng)):
+            image, mask = self._read(position)
+            partners.append(self._transformed(position, image, mask, (index, number, order)))
+        return mix.join(pair, partners, rng, self._padding)
+
+    def _for_evaluation(self, position: int, image: UInt8Array, index: int) -> tuple[UInt8Array, tuple[int, int]]:
+        """Return the transformed image, and its height and width without what the transforms padded."""
+        blank = np.zeros(image.shape[:2], dtype=np.uint8) if self._pads else None
+        image, mask = self._transformed(position, image, blank, (index,))
+        if blank is None:
+            return image, (image.shape[0], image.shape[1])
+        inside = mask != self._padding
+        rows, columns = int(inside.any(1).sum()), int(inside.any(0).sum())
+        if not inside[:rows, :columns].all():
+            raise DataError('data.val_transforms may pad at the right and at the bottom only; use PadTo')
+        return image, (rows, columns)
+
+    def _item(
+        self,
+        position: int,
+        original_size: tuple[int, int],
+        image: UInt8Array,
+        mask: UInt8Array | None,
+        size: tuple[int, int] | None = None,
+    ) -> Item:
+        """Return the tensors and what is known of a sample; `size` is that of the image without padding."""
+        sample = self.samples[position]
+        item: Item = {
+            # A view: the pixels stay in the order in which they were decoded, which is torch's channels-last format.
+            'image': torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),
             'mask': None if mask is None else torch.from_numpy(np.array(mask)),
             'meta': {
                 'path': str(sample.image),
                 'name': sample.name,
                 'original_size': original_size,
-                'size': (image.shape[0], image.shape[1]),
+                'size': size or (image.shape[0], image.shape[1]),
             },
         }
+        told_apart = self._padding != self._ignore_index
+        if self.training and told_apart and item['mask'] is not None:
+            padding = item['mask'] == self._padding
+            if padding.any():
+                item['mask'][padding] = self._ignore_index
+                item['padding'] = padding
+        return item
 
-    def _reseed(self, index: int) -> None:
+    def _tell(self, bad: _BadSample) -> None:
+        """Count a sample that is left out, and say so the first time."""
+        self.skipped += 1
+        if str(bad) not in self._told:
+            self._told.add(str(bad))
+            print(f'seglight: left out: {bad}', file=sys.stderr, flush=True)
+
+    def _replacement(self, position: int, index: int) -> Item:
+        """Return the first of the samples after a bad one that is good."""
+        for other in range(position + 1, position + len(self)):
+            try:
+                return self._load(other % len(self), index)
+            except _BadSample as bad:
+                self._tell(bad)
+        raise DataError('No sample of the data can be read; `seglight data check` lists what is wrong with each')
+
+    def _blank(self, position: int) -> Item:
+        """Return a black image whose mask ignores every pixel, so that it does not count."""
+        side = 64  # what every backbone can take
+        image = np.zeros((side, side, 3), dtype=np.uint8)
+        mask = np.full((side, side), self._ignore_index, dtype=np.uint8)
+        return self._item(position, (side, side), image, mask)
+
+    def _reseed(self, stream: tuple[int, ...]) -> None:
         """Give all transforms one stream of random numbers.
 
         `Compose.set_random_seed` would give each transform a stream of its own from the same seed,
         so that they all draw the same numbers; and without any, forked workers share one state.
         """
-        entropy = np.random.SeedSequence((self.seed, int(self.epoch), index))
+        entropy = np.random.SeedSequence((self.seed, int(self.epoch), *stream))
         generator = np.random.default_rng(entropy)
         self.transforms.set_random_state(generator, random.Random(int(entropy.generate_state(1)[0])))
 
@@ -111,10 +228,12 @@ class SegmentationDataset(Dataset[Item]):
         Raises:
             DataError: if the file is unreadable or a label is outside the classes.
         """
-        mask = read_mask(Path(str(sample.mask)))
-        unknown = self._unknown[mask]
-        if unknown.any():
-            labels = ', '.join(str(label) for label in np.unique(mask[unknown])[:5])
+        if sample.mask is None:
+            raise DataError(f'{sample.image} has no mask')
+        mask = sample.mask.read()
+        unknown = cv2.LUT(mask, self._unknown)
+        if cv2.countNonZero(unknown):
+            labels = ', '.join(str(label) for label in np.unique(mask[unknown > 0])[:5])
             raise DataError(
                 f'The mask {sample.mask} has the label {labels}, but data.classes names {len(self._classes)} classes '
                 f'(labels 0 to {len(self._classes) - 1}); correct the mask or the classes'
@@ -122,18 +241,8 @@ class SegmentationDataset(Dataset[Item]):
         return mask
 
 
-class EpochSampler(DistributedSampler[Item]):
-    """Shuffles by seed and epoch, and tells the dataset the epoch, whenever Lightning sets it.
-
-    torch's `DistributedSampler`, which Lightning leaves in place, also for a single process.
-    """
-
-    dataset: SegmentationDataset
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, from 0, of the order and of the augmentations."""
-        super().set_epoch(epoch)
-        self.dataset.set_epoch(epoch)
+class _BadSample(Exception):
+    """A file of a sample cannot be used."""
 
 
 def size_mismatch(sample: Sample, image: tuple[int, int], mask: tuple[int, int]) -> str:

@@ -39,19 +39,30 @@ def read_image(path: Path) -> UInt8Array:
     return image.astype(np.uint8, copy=False)
 
 
-def read_mask(path: Path) -> UInt8Array:
-    """Read a mask as uint8 `[H, W]`: the indices of a palette PNG, else the grey values.
+def read_mask(path: Path, colours: bool = False) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Read a mask: `[H, W]`, the indices of a palette image or else the grey values, uint8 or uint16.
+
+    Args:
+        path: the file.
+        colours: whether an RGB mask is read too, as uint8 `[H, W, 3]`.
 
     Raises:
-        DataError: if the file cannot be decoded or has more than one channel.
+        DataError: if the file cannot be decoded or has channels that are not wanted.
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in ('L', 'P', '1'):
-                raise DataError(
-                    f'The mask {path} has the mode {image.mode}; a mask has one channel of 8 bits with the labels'
-                )
-            return np.asarray(image, dtype=np.uint8)
+            if image.mode in ('L', 'P', '1'):
+                return np.asarray(image, dtype=np.uint8)
+            if image.mode.startswith('I;16') or image.mode == 'I':  # Pillow reads some 16-bit files as 32 bits
+                return np.asarray(image).astype(np.uint16)
+            if image.mode in ('RGB', 'RGBA') and colours:
+                return np.asarray(image.convert('RGB'), dtype=np.uint8)
+            raise DataError(
+                f'The mask {path} has the mode {image.mode}; a mask has one channel of 8 or 16 bits with the labels, '
+                'or RGB colours that data.palette gives'
+            )
+    except FileNotFoundError as error:
+        raise DataError(f'The mask {path} does not exist') from error
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         raise DataError(
             f'The mask {path} cannot be decoded: it is damaged or no image; replace or remove it'

@@ -2,81 +2,86 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import albumentations as A
-from pydantic import ValidationError
 
 from seglight.config.settings import nearest
-from seglight.errors import ConfigError, one_line
+from seglight.data import augmentations
+from seglight.data.building import construct, find_class, name_and_arguments
+from seglight.errors import ConfigError
+
+#: What a transform is called by: albumentations' own names first, then those of `seglight.data.augmentations`.
+NAMES = {**{name: getattr(augmentations, name) for name in augmentations.__all__}, **vars(A)}
 
 
-def build_pipeline(transforms: Sequence[dict[str, Any]], key: str, ignore_index: int = 255) -> A.Compose:
+def build_pipeline(
+    transforms: Sequence[dict[str, Any]], key: str, ignore_index: int = 255, num_classes: int | None = None
+) -> A.Compose:
     """Build an albumentations pipeline.
 
     Args:
         transforms: one dict for each transform: mmseg's short form `{type: HorizontalFlip, p: 0.5}`,
-            or `{class_path: albumentations.HorizontalFlip, init_args: {p: 0.5}}`.
+            or `{class_path: albumentations.HorizontalFlip, init_args: {p: 0.5}}`. `OneOf`, `SomeOf`,
+            `Sequential` and their kin take a list of such dicts as `transforms`.
         key: the config's key of the list, named in errors.
-        ignore_index: fills the masks wherever a transform makes new pixels and no `fill_mask` is given.
+        ignore_index: label of pixels that do not count.
+        num_classes: where it is given, masks are filled with `padding_label` wherever a transform makes new
+            pixels and no `fill_mask` is given; otherwise with `ignore_index`.
 
     Raises:
         ConfigError: for an unknown transform or argument, with the nearest valid one, or a wrong value.
     """
-    return A.Compose([_build(spec, f'{key}.{index}', ignore_index) for index, spec in enumerate(transforms)])
+    fill = ignore_index if num_classes is None else padding_label(num_classes, ignore_index)
+    defaults = {'fill_mask': fill, 'ignore_index': ignore_index}
+    return A.Compose(_build_all(transforms, key, defaults))
 
 
-def _build(spec: dict[str, Any], key: str, ignore_index: int) -> A.BasicTransform:
-    """Build one transform."""
-    name, arguments = _name_and_arguments(spec, key)
-    cls = _transform_class(name, key)
-    valid = inspect.signature(cls).parameters
-    for argument in arguments:
-        # albumentations itself only warns of an argument it does not know, and goes on without it.
-        if argument not in valid:
-            message = f"{key}: {name} has no argument '{argument}'{nearest(argument, valid)}"
-            raise ConfigError(message, (*key.split('.'), argument))
-    if 'fill_mask' in valid:
-        arguments.setdefault('fill_mask', ignore_index)
-    try:
-        transform: A.BasicTransform = cls(**arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f'{key}: {name} cannot be built: {_reason(error)}', tuple(key.split('.'))) from error
-    return transform
+def padding_label(num_classes: int, ignore_index: int) -> int:
+    """Return a label that no mask has, by which pixels that transforms made are told from pixels that are ignored.
+
+    Where every other label is taken it is `ignore_index` itself.
+    """
+    return next((label for label in range(255, -1, -1) if label >= num_classes and label != ignore_index), ignore_index)
 
 
-def _reason(error: Exception) -> str:
-    """Return what is wrong with an argument, in one line; albumentations checks with pydantic."""
-    cause = error.__cause__ or error  # albumentations repeats it as a ValueError
-    if isinstance(cause, ValidationError):
-        return '; '.join(f'{".".join(map(str, each["loc"]))}: {each["msg"]}' for each in cause.errors())
-    return one_line(error)
+def pads(pipeline: A.BaseCompose) -> bool:
+    """Tell whether a pipeline may make new pixels."""
+    return any(hasattr(transform, 'fill_mask') for transform in _transforms(pipeline))
 
 
-def _name_and_arguments(spec: dict[str, Any], key: str) -> tuple[str, dict[str, Any]]:
-    """Take either form of a transform's dict apart."""
-    if not isinstance(spec, dict) or ('type' in spec) == ('class_path' in spec):
-        message = f"{key}: a transform is a dict with 'type' or with 'class_path', not {spec!r}"
-        raise ConfigError(message, tuple(key.split('.')))
-    if 'type' in spec:
-        return str(spec['type']), {name: value for name, value in spec.items() if name != 'type'}
-    return str(spec['class_path']), dict(spec.get('init_args') or {})
+def _transforms(pipeline: A.BaseCompose) -> Iterator[A.BasicTransform]:
+    """Yield the transforms of a pipeline and of those inside it."""
+    for transform in pipeline:
+        if isinstance(transform, A.BaseCompose):
+            yield from _transforms(transform)
+        else:
+            yield transform
 
 
-def _transform_class(name: str, key: str) -> type:
-    """Return the class of a transform: of albumentations by its name, any other by its path."""
-    module, _, attribute = name.rpartition('.')
-    try:
-        found = getattr(importlib.import_module(module), attribute) if module else getattr(A, name, None)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{key}: there is no class '{name}': {error}", tuple(key.split('.'))) from error
-    if not inspect.isclass(found):
-        known = [each for each, value in vars(A).items() if inspect.isclass(value)]
+def _build_all(specs: Any, key: str, defaults: dict[str, Any]) -> list[Any]:
+    if not isinstance(specs, (list, tuple)):
+        raise ConfigError(f'{key} is a list of transforms, not {specs!r}', tuple(key.split('.')))
+    return [_build(spec, f'{key}.{index}', defaults) for index, spec in enumerate(specs)]
+
+
+def _build(spec: Any, key: str, defaults: dict[str, Any]) -> Any:
+    """Build one transform, or one that holds others."""
+    name, arguments = name_and_arguments(spec, key, 'a transform')
+    cls = find_class(name, NAMES, key)
+    if cls is None:
+        known = [each for each, value in NAMES.items() if inspect.isclass(value)]
         message = f"{key}: albumentations has no transform '{name}'{nearest(name, known)}"
         raise ConfigError(message, tuple(key.split('.')))
-    if not issubclass(found, A.BasicTransform):  # asked before it is built: a config may come from a checkpoint
+    # Asked before it is built: a config may come from a checkpoint.
+    if not issubclass(cls, (A.BasicTransform, A.BaseCompose)):
         raise ConfigError(f'{key}: {name} is no albumentations transform', tuple(key.split('.')))
-    return found
+    valid = inspect.signature(cls).parameters
+    if issubclass(cls, A.BaseCompose) and 'transforms' in arguments:
+        inner = f'{key}.init_args.transforms' if 'class_path' in spec else f'{key}.transforms'
+        arguments['transforms'] = _build_all(arguments['transforms'], inner, defaults)
+    for argument in defaults.keys() & valid.keys():
+        arguments.setdefault(argument, defaults[argument])
+    return construct(cls, arguments, name, key)

@@ -16,10 +16,15 @@ from mmseg.models.segmentors import BaseSegmentor
 
 from seglight.config.settings import dicts, nearest
 from seglight.errors import ConfigError, one_line
-from seglight.models.checks import check_arguments, check_class_weights, check_test_cfg, takes_argument
-
-#: Keys of the model dict that hold heads, each one dict or a list of dicts.
-HEAD_KEYS = ('decode_head', 'auxiliary_head')
+from seglight.models import losses
+from seglight.models.checks import (
+    HEAD_KEYS,
+    check_arguments,
+    check_class_weights,
+    check_out_channels,
+    check_test_cfg,
+    takes_argument,
+)
 
 #: Packages that a `type` may name before a dot, as in `mmcls.ConvNeXt`.
 PACKAGES = ('mmseg', 'mmcls')
@@ -51,10 +56,12 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
 def construct(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> BaseSegmentor:
     """Do what `build` does, but leave the weights as torch's layers make them and fetch none."""
     _import_packages(model)
+    model = losses.without_balanced(losses.with_class_paths(model), num_classes)
     model = with_tuples(without_sync_bn(with_classes(model, num_classes, ignore_index)))
     model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
     check_arguments(model)
     check_class_weights(model, num_classes)
+    check_out_channels(model, num_classes)
     check_test_cfg(model['test_cfg'])
     try:
         segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
@@ -70,13 +77,12 @@ def _import_packages(model: dict[str, Any]) -> None:
     """
     for path, part in dicts(model, 'model.segmentor'):
         scope = str(part.get('type')).rpartition('.')[0]
-        if scope and scope not in PACKAGES:
-            message = (
-                f"{path}: '{part['type']}' is in none of the packages whose classes are known: {', '.join(PACKAGES)}"
-            )
-            raise ConfigError(message, (*path.split('.'), 'type'))
-        if scope:
+        if scope in PACKAGES:
             importlib.import_module(f'{scope}.models')
+        elif scope and 'loss_decode' not in path.split('.'):  # a loss may be of any package
+            known = ', '.join(PACKAGES)
+            message = f"{path}: '{part['type']}' is in none of the packages whose classes are known: {known}"
+            raise ConfigError(message, (*path.split('.'), 'type'))
 
 
 def with_classes(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> dict[str, Any]:

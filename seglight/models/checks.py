@@ -7,10 +7,14 @@ from typing import Any
 
 from mmcv.runner import BaseModule
 from mmseg.models.builder import MODELS
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
 from seglight.config.settings import dicts, nearest
 from seglight.errors import ConfigError
+
+#: Keys of the model dict that hold heads, each one dict or a list of dicts.
+HEAD_KEYS = ('decode_head', 'auxiliary_head')
 
 
 def takes_argument(cls: Any, name: str) -> bool:
@@ -67,6 +71,29 @@ def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
                 'give one for each, or null for none'
             )
             raise ConfigError(message, (*path.split('.'), 'class_weight'))
+
+
+def check_out_channels(model: dict[str, Any], num_classes: int) -> None:
+    """Refuse a head that predicts another number of channels than there are classes.
+
+    Raises:
+        ConfigError: names the head.
+    """
+    for path, part in dicts({key: model.get(key) for key in HEAD_KEYS}, 'model.segmentor'):
+        count = part.get('out_channels')
+        one_for_two = count == 1 and num_classes == 2
+        if count not in (None, num_classes) and not one_for_two and _predicts_classes(part):
+            message = (
+                f'{path}.out_channels is {count}, but data.classes names {num_classes} classes; leave it out, '
+                'or give 1 for two classes told apart by a threshold'
+            )
+            raise ConfigError(message, (*path.split('.'), 'out_channels'))
+
+
+def _predicts_classes(part: dict[str, Any]) -> bool:
+    """Tell whether the `out_channels` of a head are those of its classes, as in mmseg's BaseDecodeHead."""
+    cls = MODELS.get(str(part.get('type')))
+    return inspect.isclass(cls) and issubclass(cls, BaseDecodeHead)
 
 
 def check_test_cfg(test_cfg: dict[str, Any]) -> None:

@@ -30,7 +30,9 @@ class Prediction(NamedTuple):
     probabilities: Tensor | None = None
 
 
-def normalize(image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size] = ()) -> Tensor:
+def normalize(
+    image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None
+) -> Tensor:
     """Turn uint8 images into what the backbone takes; padding becomes zeros, as in mmseg.
 
     Args:
@@ -38,6 +40,7 @@ def normalize(image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size] = 
         mean: float `[3]`, in 0 to 255.
         std: float `[3]`, in 0 to 255.
         sizes: height and width of each image without padding; none where nothing is padded.
+        padding: further pixels that are no content, bool `[B, H, W]`.
 
     Returns:
         float32 `[B, 3, H, W]`.
@@ -46,7 +49,7 @@ def normalize(image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size] = 
     for single, (height, width) in zip(result, sizes, strict=bool(sizes)):
         single[:, height:] = 0
         single[:, :, width:] = 0
-    return result
+    return result if padding is None else result.masked_fill_(padding[:, None], 0)
 
 
 def logits_bands(

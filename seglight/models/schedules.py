@@ -54,13 +54,22 @@ class MmcvSchedule(LRScheduler):
             raise ConfigError(f'model.schedule cannot run for {max_steps} steps: {one_line(error)}', _KEY) from error
 
     def rates(self, step: int) -> list[float]:
-        """Return the learning rate of each group at a step, from 0; leaves the optimizer at these rates."""
+        """Return the learning rate of each group at a step, from 0; the optimizer keeps its own."""
         run = self._run
+        current = [group['lr'] for group in run.optimizer.param_groups]
         run.iter = min(step, run.max_iters - 1)  # no updater is asked for the rate after the last step
         run.epoch = run.iter // len(run.data_loader)
         self._updater.before_train_epoch(run)
         self._updater.before_train_iter(run)
-        return [group['lr'] for group in run.optimizer.param_groups]
+        result = [group['lr'] for group in run.optimizer.param_groups]
+        for group, rate in zip(run.optimizer.param_groups, current, strict=True):
+            group['lr'] = rate
+        return result
+
+    @property
+    def max_steps(self) -> int:
+        """Optimizer steps of the run."""
+        return int(self._run.max_iters)
 
     def get_lr(self) -> list[float | Any]:
         """Return the learning rate of each group at the current step."""

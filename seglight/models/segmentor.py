@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from seglight.config.checkpoint import without_pretrained
-from seglight.errors import ConfigError
+from seglight.config.classes import name_and_arguments
+from seglight.errors import ConfigError, TrainingError
+from seglight.files import write_atomically
 from seglight.models import building
+from seglight.models.compilation import compile_parts
 from seglight.models.freezing import freeze
 from seglight.models.inference import (
     Prediction,
@@ -67,6 +73,9 @@ class Segmentor(LightningModule):
         boundary_iou: whether to compute boundary IoU in validation and test.
         channels_last: keep weights, and so all features, in torch's channels-last memory format; faster
             for convolutions, but some of mmseg's heads cannot take it.
+        compile: let torch.compile make each part of the segmentor faster; what it cannot compile runs as it is.
+        non_finite: whether a loss that is infinite or NaN stops the run, with the batch saved, or the batch is
+            skipped and counted as `train/skipped`; skipping needs a single process.
 
     Raises:
         ConfigError: if mmseg cannot build the segmentor.
@@ -89,6 +98,8 @@ class Segmentor(LightningModule):
         per_class: list[PerClass] = ['IoU'],
         boundary_iou: bool = False,
         channels_last: bool = False,
+        compile: bool = False,  # noqa: A002  (what torch calls it)
+        non_finite: Literal['stop', 'skip'] = 'stop',
     ) -> None:
         super().__init__()
         if not classes:
@@ -96,11 +107,12 @@ class Segmentor(LightningModule):
         if not 2 <= len(classes) <= 255:
             raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', ('data', 'classes'))
         # How it was trained is in the run's config; the hyperparameters say how to build it.
-        self.save_hyperparameters(ignore=['optimizer', 'schedule', 'frozen'], logger=False)
+        self.save_hyperparameters(ignore=['optimizer', 'schedule', 'frozen', 'compile', 'non_finite'], logger=False)
         self.classes = classes
         self.palette = palette or default_palette(len(classes))
         self.ignore_index = 255 if ignore_index is None else ignore_index
-        self.optimizer = optimizer or DEFAULT_OPTIMIZER
+        name, arguments = name_and_arguments(optimizer or DEFAULT_OPTIMIZER, ('model', 'optimizer'))
+        self.optimizer = {'type': name, **arguments}
         self.schedule = schedule or DEFAULT_SCHEDULE
         self.frozen = frozen or []
         self.segmentor = building.build(segmentor, len(classes), self.ignore_index)
@@ -110,8 +122,12 @@ class Segmentor(LightningModule):
             raise ConfigError(message, ('model', 'per_class'))
         build_optimizer(self.segmentor, self.optimizer)  # what is wrong with these shows before the data is read
         find_updater(self.schedule)
+        self.channels_last = channels_last
         if channels_last:
             self.segmentor.to(memory_format=torch.channels_last)
+        self.compile_parts = compile
+        self.non_finite = non_finite
+        self.skipped = 0
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
@@ -130,6 +146,10 @@ class Segmentor(LightningModule):
         if self.wants_sync_bn and self.trainer.world_size > 1 and on_gpu:
             self.segmentor = nn.SyncBatchNorm.convert_sync_batchnorm(self.segmentor)
             self._frozen_parts = freeze(self.segmentor, self.frozen)
+        if self.non_finite == 'skip' and self.trainer.world_size > 1:
+            raise ConfigError('model.non_finite: skip needs a single process: the others would wait for it')
+        if self.compile_parts:
+            compile_parts(self.segmentor)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all parts but the frozen ones, which stay in eval mode."""
@@ -138,14 +158,26 @@ class Segmentor(LightningModule):
             part.eval()
         return self
 
+    def on_train_start(self) -> None:
+        """Start with the rate of the schedule: Lightning's finder sets one rate for all groups."""
+        for config in self.trainer.lr_scheduler_configs:
+            for group, rate in zip(
+                self.trainer.optimizers[0].param_groups, config.scheduler.get_last_lr(), strict=True
+            ):
+                group['lr'] = rate
+
     def on_train_epoch_start(self) -> None:
         """Let mmseg's backbones put in eval mode what `norm_eval` and `frozen_stages` say, as mmcv's Runner does."""
         self.train()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the segmentor's own loss and log every item of its loss dict."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Return the segmentor's own loss and log every item of its loss dict.
+
+        Raises:
+            TrainingError: if the loss is not finite, unless such batches are to be skipped.
+        """
         meta = batch['meta']
-        image = self._normalize(batch['image'], [item['size'] for item in meta])
+        image = self._normalize(batch['image'], [item['size'] for item in meta], batch.get('padding'))
         mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
         losses = self.segmentor.forward_train(image, [self._mmseg_meta(item) for item in meta], mask)
         items = {name: _mean(value) for name, value in losses.items()}
@@ -153,7 +185,12 @@ class Segmentor(LightningModule):
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
         self.log_dict(logged, batch_size=len(meta))
         self.log('train/loss', loss.detach(), prog_bar=True, batch_size=len(meta))
-        return loss
+        if self.non_finite == 'skip':
+            self.log('train/skipped', float(self.skipped), batch_size=len(meta))
+        if torch.isfinite(loss):
+            return loss
+        self._report_non_finite(batch, items)
+        return None
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add the predictions of a batch, at the masks' own size, to the confusion matrix."""
@@ -225,6 +262,17 @@ class Segmentor(LightningModule):
     def _logits(self, image: Tensor, original_size: Size) -> Tensor:
         return image_logits(self.segmentor, image, original_size, self._normalize)
 
+    @property
+    def lr(self) -> float | None:
+        """The learning rate of the config, which Lightning's `LearningRateFinder` sets."""
+        return self.optimizer.get('lr')
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self.optimizer = {**self.optimizer, 'lr': value}
+        if self._trainer is not None:  # a finder is at work, after Lightning has built optimizer and schedule
+            self.trainer.strategy.setup_optimizers(self.trainer)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its schedule, which is stepped after every optimizer step."""
         optimizer = build_optimizer(self.segmentor, self.optimizer)
@@ -244,10 +292,34 @@ class Segmentor(LightningModule):
             segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
-    def _normalize(self, image: Tensor, sizes: Sequence[Size] = ()) -> Tensor:
-        """Normalise in float32, then take the dtype of the weights (`precision: bf16-true`)."""
-        dtype = next(self.segmentor.parameters()).dtype
-        return normalize(image, self.mean.float(), self.std.float(), sizes).to(dtype)
+    @property
+    def run_folder(self) -> Path:
+        """The folder that the trainer writes checkpoints to, else its log."""
+        checkpoints = getattr(self.trainer.checkpoint_callback, 'dirpath', None)
+        return Path(checkpoints or self.trainer.log_dir or self.trainer.default_root_dir)
+
+    def _report_non_finite(self, batch: Batch, items: dict[str, Tensor]) -> None:
+        """Count a batch whose loss is not finite, or save it and stop."""
+        names = ', '.join(item['name'] for item in batch['meta'])
+        wrong = ', '.join(f'{name} {value.item()}' for name, value in items.items() if not torch.isfinite(value))
+        if self.non_finite == 'skip':
+            self.skipped += 1
+            rank_zero_warn(f'Batch {self.skipped} skipped, because its loss is not finite ({wrong}): {names}')
+            return
+        file = self.run_folder / f'non_finite_step_{self.global_step}.pt'
+        buffer = io.BytesIO()
+        torch.save({'batch': batch, 'step': self.global_step, 'epoch': self.current_epoch}, buffer)
+        write_atomically(file, buffer.getvalue())
+        raise TrainingError(
+            f'the loss of step {self.global_step} is not finite ({wrong}); the batch ({names}) is in {file}; '
+            'lower the learning rate, clip gradients, or go on without such batches by model.non_finite: skip'
+        )
+
+    def _normalize(self, image: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None) -> Tensor:
+        """Normalise in float32, then take dtype (`precision: bf16-true`) and memory format of the weights."""
+        result = normalize(image, self.mean.float(), self.std.float(), sizes, padding)
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        return result.to(next(self.segmentor.parameters()).dtype, memory_format=memory_format)
 
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()

@@ -15,6 +15,7 @@ from seglight.errors import ConfigError
 
 #: Each command and what it does, in the order of `seglight --help`.
 COMMANDS = {
+    'data': 'Check the images and masks of a config (data check), or draw what the model sees of them (data show).',
     'zoo': 'List the models of mmsegmentation that --model.zoo takes.',
     'info': 'Show what a checkpoint holds, without building its model.',
     'completion': 'Print a script that completes commands and options in a shell.',

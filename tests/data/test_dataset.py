@@ -11,9 +11,11 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from seglight.data.batch import collate
-from seglight.data.dataset import EpochSampler, SegmentationDataset
-from seglight.data.folders import find_images, find_pairs
+from seglight.data.dataset import SegmentationDataset
 from seglight.data.images import image_size, read_image, read_mask
+from seglight.data.sampling import EpochSampler
+from seglight.data.sources import Context, FolderSource
+from seglight.data.sources.folders import find_images
 from seglight.data.transforms import build_pipeline
 from seglight.errors import DataError, UserError
 
@@ -22,8 +24,8 @@ CROP = [{'type': 'RandomCrop', 'height': 32, 'width': 32}, {'type': 'HorizontalF
 
 
 def dataset(root: Path, transforms: list | None = None, training: bool = True) -> SegmentationDataset:
-    samples = find_pairs(root / 'img_dir' / 'train', root / 'ann_dir' / 'train')
-    pipeline = build_pipeline(CROP if transforms is None else transforms, 'transforms')
+    samples = FolderSource('img_dir/train', 'ann_dir/train').samples(Context(CLASSES, root=root))
+    pipeline = build_pipeline(CROP if transforms is None else transforms, 'transforms', num_classes=len(CLASSES))
     return SegmentationDataset(samples, pipeline, CLASSES, training)
 
 
@@ -97,7 +99,7 @@ def test_the_transforms_of_a_sample_draw_independently(data_root: Path) -> None:
 
 def test_the_sampler_shuffles_by_epoch_and_tells_the_dataset(data_root: Path) -> None:
     data = dataset(data_root)
-    sampler = EpochSampler(data, 1, 0, shuffle=True, seed=42)
+    sampler = EpochSampler(data, 1, 0)
     orders = []
     for epoch in (0, 1, 0):
         sampler.set_epoch(epoch)
@@ -142,7 +144,7 @@ def test_the_size_in_the_header_is_that_of_the_decoded_image(tmp_path: Path, ori
     assert image_size(tmp_path / 'a.jpg') == read_image(tmp_path / 'a.jpg').shape[:2]
 
 
-def damage_nothing(root: Path) -> None:
+def remove_mask(root: Path) -> None:
     (root / 'ann_dir/train/0003.png').unlink()
 
 
@@ -173,7 +175,7 @@ def colour_mask(root: Path) -> None:
 @pytest.mark.parametrize(
     ('break_it', 'said'),
     [
-        (damage_nothing, '0003.jpg has no mask'),
+        (remove_mask, '0003.png does not exist'),
         (damage('img_dir/train/0003.jpg'), '0003.jpg cannot be decoded'),
         (damage('ann_dir/train/0003.png'), '0003.png cannot be decoded'),
         (relabel(11), '0003.png has the label 11, but data.classes names 11 classes (labels 0 to 10)'),
@@ -212,7 +214,7 @@ def test_inner_folders_are_kept_in_names(tmp_path: Path) -> None:
     (tmp_path / 'in').mkdir()
     for name in ('in/a.jpg', 'a.jpg'):
         Image.new('RGB', (4, 4)).save(tmp_path / name)
-    assert [sample.name for sample in find_images(tmp_path)] == ['a', 'in/a']
+    assert list(find_images(tmp_path)) == ['a', 'in/a']
 
 
 def test_an_error_of_the_users_is_one_line() -> None:

@@ -112,7 +112,7 @@ CONFIG_ERRORS = {
     ),
     'a metric that is none': (
         ['fit', '--config', 'tiny.yaml', '--best_checkpoint.metric=mIuo'],
-        ["expected one of 'mIoU', 'mAcc', 'aAcc', got 'mIuo'"],
+        ["expected one of 'mIoU', 'mAcc', 'aAcc', ", "got 'mIuo'"],
     ),
     'an interval of nothing': (
         ['fit', '--config', 'tiny.yaml', '--checkpoint.interval=0'],

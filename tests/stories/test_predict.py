@@ -1,5 +1,6 @@
 """What `predict` writes, as a user asks for it."""
 
+import csv
 import json
 import os
 import shutil
@@ -58,10 +59,10 @@ def test_everything_at_once(checkpoint: Path, run: Run, data_root: Path) -> None
         assert probabilities.shape == (11, *mask.shape)
         assert abs(probabilities.sum(0) - 1).max() < 0.01
         sure = probabilities.max(0)
-        pseudo = labels(Path(f'out/pseudo_labels/ann_dir/train/{name}.png'))
+        pseudo = labels(Path(f'out/pseudo_labels/ann_dir/{name}.png'))
         clear = abs(sure - 0.2) > 1e-3  # half precision
         assert (pseudo == np.where(sure < 0.2, 255, mask))[clear].all()
-        assert labels(Path(f'out/pseudo_labels/img_dir/train/{name}.jpg')).shape == (64, 64, 3)
+        assert labels(Path(f'out/pseudo_labels/img_dir/{name}.jpg')).shape == (64, 64, 3)
     assert len(list(Path('out/overlays').iterdir())) == 3
     assert Image.open('out/contact_sheet.jpg').size == (960, 240)
     # the summary
@@ -70,13 +71,45 @@ def test_everything_at_once(checkpoint: Path, run: Run, data_root: Path) -> None
     assert '3 images predicted' in done.out
 
 
-def test_pseudo_labels_train_with_the_data_they_came_from(checkpoint: Path, run: Run, tiny_config: Path) -> None:
-    assert run('predict', '--ckpt', checkpoint, '--output', 'out', '--pseudo-labels', '0.15').status == 0
-    pseudo = Path('out/pseudo_labels')
-    shutil.copytree(pseudo / 'img_dir' / 'train', pseudo / 'img_dir' / 'val')
-    shutil.copytree(pseudo / 'ann_dir' / 'train', pseudo / 'ann_dir' / 'val')
-    done = run('fit', '--config', tiny_config, '--data.root', pseudo, '--data.batch_size=2', '--trainer.max_epochs=1')
+def test_pseudo_labels_train_beside_the_data_that_there_was(
+    checkpoint: Path, run: Run, tiny_config: Path, data_root: Path
+) -> None:
+    flags = ['--pseudo-labels', '0.1', '--pseudo-weight', '2', '--input', data_root / 'img_dir' / 'val']
+    assert run('predict', '--ckpt', checkpoint, '--output', 'out', *flags).status == 0
+    more = ['--config', 'out/pseudo_labels/data.yaml', '--trainer.max_epochs=1']
+    done = run('fit', '--config', tiny_config, *more)
     assert done.status == 0, done.err
+    with Path('work_dirs/exp1/metrics.csv').open() as file:
+        steps = [row['train/loss'] for row in csv.DictReader(file) if row['train/loss']]
+    assert len(steps) == (8 + 2 * 4) // 4  # in batches of four
+
+
+@pytest.mark.parametrize('flag, value', [('--pseudo-labels', '1.5'), ('--probabilities', 'float64')])
+def test_wrong_values_are_refused(checkpoint: Path, run: Run, flag: str, value: str) -> None:
+    done = run('predict', '--ckpt', checkpoint, flag, value)
+    assert done.status == 2
+    assert flag in done.err
+    assert not Path('predictions').exists()
+
+
+def test_input_is_a_file_a_pattern_a_list_or_a_coco_json(checkpoint: Path, run: Run, data_root: Path) -> None:
+    images = sorted((data_root / 'img_dir' / 'test').iterdir())
+    listed = [images[2], images[0]]
+    Path('list.txt').write_text(''.join(f'{path}\n' for path in listed))
+    entries = [
+        {'id': 7 - n, 'file_name': f'img_dir/test/{p.name}', 'height': 64, 'width': 64} for n, p in enumerate(listed)
+    ]
+    Path(data_root / 'some.json').write_text(json.dumps({'images': entries, 'annotations': [], 'categories': []}))
+    for name, expected in (
+        (images[1], [images[1].name]),
+        (images[0].parent / '*1*.jpg', [path.name for path in images if '1' in path.name]),
+        ('list.txt', [path.name for path in listed]),
+        (data_root / 'some.json', [f'img_dir/test/{path.name}' for path in listed]),
+    ):
+        done = run('predict', '--ckpt', checkpoint, '--input', name, '--output', 'out', '--submission')
+        assert done.status == 0, done.err
+        assert list(pd.read_csv('epoch_2.csv')['image_id']) == expected
+        Path('epoch_2.csv').unlink()
 
 
 def test_a_submission_is_never_overwritten(checkpoint: Path, run: Run) -> None:

@@ -17,6 +17,7 @@ from mmseg.models import build_segmentor
 from PIL import Image
 
 from seglight.__main__ import run as main
+from seglight.config.files import SHIPPED
 from seglight.models.building import with_classes, without_sync_bn
 
 Run = Callable[..., Result]
@@ -286,6 +287,50 @@ def test_the_checkpoint_is_the_base_and_the_command_line_wins(
     stored['model']['segmentor']['decode_head']['dropout_ratio'] = 0.5
     stored['model']['segmentor'].pop('pretrained', None)
     assert printed['model'] == stored['model']
+
+
+def test_a_checkpoint_keeps_its_classes_whatever_the_data(
+    trained: Path, workspace: Path, run: Run, data_root: Path
+) -> None:
+    other = workspace / 'other.yaml'
+    other.write_text(yaml.safe_dump({'data': {'root': str(data_root), 'classes': ['a', 'b'], 'palette': None}}))
+    checkpoint = trained / 'epoch_2.ckpt'
+    done = run('predict', '--config', other, '--ckpt', checkpoint, '--output', 'out')
+    assert done.status == 0, done.err
+    palette = yaml.safe_load((trained / 'config.yaml').read_text())['data']['palette']
+    written = Image.open(next((workspace / 'out' / 'masks').iterdir()))
+    assert written.getpalette()[:33] == [channel for colour in palette for channel in colour]
+    done = run('validate', '--config', other, '--ckpt', checkpoint)
+    assert done.status == 2
+    assert f'{checkpoint} was trained on 11 classes, data.classes names 2' in done.err
+
+
+def test_a_user_copies_a_config_changes_three_things_trains_and_predicts_elsewhere(
+    workspace: Path, data_root: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (SHIPPED / 'pspnet.yaml').read_text()
+    changes = """
+model:
+  zoo: fastscnn/fast_scnn_lr0.12_8x4_160k_cityscapes   # a smaller model
+data:
+  root: ../data                                        # our own images
+  num_workers: 0
+"""
+    (workspace / 'ours.yaml').write_text(text.replace('max_epochs: 20', 'max_epochs: 1') + changes)  # and a short run
+    shutil.copytree(data_root, workspace.parent / 'data')
+    done = run('fit', '--config', 'ours.yaml', '--model.segmentor.decode_head.channels=32')
+    assert done.status == 0, done.err
+    stored = yaml.safe_load((workspace / 'work_dirs/exp1/config.yaml').read_text())
+    assert stored['model']['segmentor']['decode_head']['channels'] == 32
+    assert stored['model']['optimizer']['momentum'] == 0.9  # inherited still
+    elsewhere = workspace.parent / 'elsewhere'
+    elsewhere.mkdir()
+    shutil.move(workspace / 'work_dirs/exp1/epoch_1.ckpt', elsewhere / 'ours.ckpt')
+    shutil.rmtree(workspace)
+    monkeypatch.chdir(elsewhere)
+    done = run('predict', '--ckpt', 'ours.ckpt')
+    assert done.status == 0, done.err
+    assert len(list((elsewhere / 'predictions/ours/masks').iterdir())) == 3
 
 
 @pytest.mark.slow

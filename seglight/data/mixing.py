@@ -1,0 +1,212 @@
+"""Training samples joined from several: CutMix, mosaic, and rare classes pasted from other images.
+
+They work on samples that the pipeline has transformed, usually crops of one size; a partner of another size is cut
+or padded to that of the sample.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seglight.config.settings import nearest
+from seglight.data.building import construct, find_class, name_and_arguments
+from seglight.data.images import UInt8Array
+from seglight.errors import ConfigError, DataError
+
+Pair = tuple[UInt8Array, UInt8Array]
+
+
+class Mix(ABC):
+    """Joins a sample with others.
+
+    Args:
+        p: share of the samples that are joined.
+
+    Raises:
+        ConfigError: if that is no share.
+    """
+
+    #: Whether `prepare` needs to know which classes each sample shows, for which all masks are read once.
+    needs_presence = False
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p <= 1:
+            raise ConfigError(f'data.mixes: p is between 0 and 1, not {p}')
+        self.p = p
+
+    def prepare(self, classes: Sequence[str], presence: npt.NDArray[np.bool_] | None) -> None:  # noqa: B027
+        """Learn of the data before training.
+
+        Args:
+            classes: names of the classes.
+            presence: which classes each sample shows, bool `[N, C]`, where `needs_presence` asks for it.
+        """
+
+    @abstractmethod
+    def partners(self, count: int, rng: np.random.Generator) -> list[int]:
+        """Draw the indices, below `count`, of the samples that join."""
+
+    @abstractmethod
+    def join(self, pair: Pair, partners: Sequence[Pair], rng: np.random.Generator, padding: int) -> Pair:
+        """Return image and mask of the joined sample, of the size of the first.
+
+        Args:
+            pair: image uint8 `[H, W, 3]` and mask uint8 `[H, W]` of the sample.
+            partners: those of the others.
+            rng: where random numbers come from.
+            padding: label of pixels that are no content.
+        """
+
+
+class CutMix(Mix):
+    """A rectangle of another sample lies over the sample (arXiv:1905.04899).
+
+    Args:
+        p: share of the samples that are joined.
+        alpha: of the beta distribution that the share of the sample that stays is drawn from.
+    """
+
+    def __init__(self, p: float = 0.5, alpha: float = 1.0) -> None:
+        super().__init__(p)
+        if alpha <= 0:
+            raise ConfigError(f'data.mixes: alpha of CutMix is above 0, not {alpha}')
+        self.alpha = alpha
+
+    def partners(self, count: int, rng: np.random.Generator) -> list[int]:
+        """Draw one sample."""
+        return [int(rng.integers(count))]
+
+    def join(self, pair: Pair, partners: Sequence[Pair], rng: np.random.Generator, padding: int) -> Pair:
+        """Lay a rectangle of the partner on the sample, at the same place."""
+        height, width = pair[1].shape
+        other = _fitted(partners[0], height, width, padding)
+        side = np.sqrt(1 - rng.beta(self.alpha, self.alpha))
+        rows, columns = (_around(int(rng.integers(edge)), side * edge, edge) for edge in (height, width))
+        result = (pair[0].copy(), pair[1].copy())
+        for target, source in zip(result, other, strict=True):
+            target[rows, columns] = source[rows, columns]
+        return result
+
+
+class Mosaic(Mix):
+    """Four samples meet at a point, each with its own corner, as in YOLOv4 (arXiv:2004.10934).
+
+    Args:
+        p: share of the samples that are joined.
+        center_range: where the point may lie, as shares of height and width.
+    """
+
+    def __init__(self, p: float = 0.5, center_range: Sequence[float] = (0.25, 0.75)) -> None:
+        super().__init__(p)
+        if len(center_range) != 2 or not 0 <= center_range[0] <= center_range[1] <= 1:
+            raise ConfigError(f'data.mixes: center_range of Mosaic is two shares from 0 to 1, not {center_range}')
+        self.center_range = center_range
+
+    def partners(self, count: int, rng: np.random.Generator) -> list[int]:
+        """Draw three samples."""
+        return [int(index) for index in rng.integers(count, size=3)]
+
+    def join(self, pair: Pair, partners: Sequence[Pair], rng: np.random.Generator, padding: int) -> Pair:
+        """Take the upper left of the sample and the other corners of its partners."""
+        height, width = pair[1].shape
+        row, column = (
+            round(rng.uniform(self.center_range[0], self.center_range[1]) * edge) for edge in (height, width)
+        )
+        corners = [
+            (slice(0, row), slice(column, width)),
+            (slice(row, height), slice(0, column)),
+            (slice(row, height), slice(column, width)),
+        ]
+        result = (pair[0].copy(), pair[1].copy())
+        for partner, corner in zip(partners, corners, strict=True):
+            for target, source in zip(result, _fitted(partner, height, width, padding), strict=True):
+                target[corner] = source[corner]
+        return result
+
+
+class CopyPaste(Mix):
+    """Pixels of rare classes are pasted from another sample, at their place (arXiv:2012.07177).
+
+    Args:
+        classes: names of the classes that are pasted; the partner is drawn among the samples that show one of them,
+            each of these classes with the same chance.
+        p: share of the samples that are joined.
+    """
+
+    needs_presence = True
+
+    def __init__(self, classes: Sequence[str], p: float = 0.5) -> None:
+        super().__init__(p)
+        self.classes = list(classes)
+        self._labels: list[int] = []
+        self._showing: list[npt.NDArray[np.int64]] = []
+
+    def prepare(self, classes: Sequence[str], presence: npt.NDArray[np.bool_] | None) -> None:
+        """Find the samples that show each of the classes.
+
+        Raises:
+            ConfigError: if a class is none of the data's.
+            DataError: if no sample shows any of them.
+        """
+        for name in self.classes:
+            if name not in classes:
+                message = f"data.mixes: '{name}' of CopyPaste is no class of data.classes{nearest(name, classes)}"
+                raise ConfigError(message)
+        self._labels = [list(classes).index(name) for name in self.classes]
+        showing = [np.flatnonzero(presence[:, label]) for label in self._labels] if presence is not None else []
+        self._showing = [indices for indices in showing if len(indices)]
+        if not self._showing:
+            raise DataError(f'No training image shows {" or ".join(self.classes)}, which data.mixes pastes')
+
+    def partners(self, count: int, rng: np.random.Generator) -> list[int]:
+        """Draw one of the classes, then one of the samples that show it."""
+        return [int(rng.choice(self._showing[rng.integers(len(self._showing))]))]
+
+    def join(self, pair: Pair, partners: Sequence[Pair], rng: np.random.Generator, padding: int) -> Pair:
+        """Paste the partner's pixels of the classes."""
+        height, width = pair[1].shape
+        image, mask = _fitted(partners[0], height, width, padding)
+        pasted = np.isin(mask, self._labels)
+        return np.where(pasted[..., None], image, pair[0]), np.where(pasted, mask, pair[1])
+
+
+MIXES = {cls.__name__: cls for cls in (CutMix, Mosaic, CopyPaste)}
+
+
+def build_mixes(specs: Sequence[dict[str, Any]], key: str) -> list[Mix]:
+    """Build the mixes of a config: dicts such as `{type: CutMix, p: 0.5}`, or with a class path.
+
+    Raises:
+        ConfigError: for an unknown type or argument.
+    """
+    return [_build(spec, f'{key}.{index}') for index, spec in enumerate(specs)]
+
+
+def _build(spec: dict[str, Any], key: str) -> Mix:
+    name, arguments = name_and_arguments(spec, key, 'a mix')
+    cls = find_class(name, MIXES, key)
+    if cls is None or not issubclass(cls, Mix):  # asked before it is built: a config may come from a checkpoint
+        message = f"{key}: there is no mix '{name}'{nearest(name, MIXES)}; {', '.join(MIXES)}"
+        raise ConfigError(message, tuple(key.split('.')))
+    mix: Mix = construct(cls, arguments, name, key)
+    return mix
+
+
+def _around(center: int, length: float, edge: int) -> slice:
+    """Return a range of about a length around a center, cut off at 0 and at the edge."""
+    half = round(length / 2)
+    return slice(max(center - half, 0), min(center + half, edge))
+
+
+def _fitted(pair: Pair, height: int, width: int, padding: int) -> Pair:
+    """Cut or pad image and mask at the right and at the bottom to a size."""
+    image, mask = (each[:height, :width] for each in pair)
+    if mask.shape == (height, width):
+        return image, mask
+    space = ((0, height - mask.shape[0]), (0, width - mask.shape[1]))
+    return np.pad(image, (*space, (0, 0))), np.pad(mask, space, constant_values=padding)

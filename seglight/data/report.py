@@ -1,0 +1,132 @@
+"""What a data set holds and what is wrong with it, from every one of its files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from seglight.data.checks import header_fault
+from seglight.data.dataset import SegmentationDataset
+from seglight.data.images import read_image
+from seglight.data.sources.base import Sample
+from seglight.environment import cores
+from seglight.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass
+class SplitReport:
+    """What one split holds.
+
+    Attributes:
+        sizes: how many images have each `(height, width)`.
+        pixels: of each class, int64 `[C]`.
+        ignored: pixels that do not count.
+        images: that show each class, int64 `[C]`.
+        mean: RGB mean of all pixels in 0 to 255, `[3]`.
+        std: RGB standard deviation of all pixels.
+        faults: what is wrong with each sample that cannot be used.
+    """
+
+    sizes: Counter[tuple[int, int]]
+    pixels: Ints
+    ignored: int
+    images: Ints
+    mean: Floats
+    std: Floats
+    faults: list[str]
+
+    @property
+    def count(self) -> int:
+        """The number of images that can be used."""
+        return self.sizes.total()
+
+    def class_weights(self) -> Floats:
+        """Return a weight for the loss of each class, float `[C]`.
+
+        One over the square root of a class's share of the pixels, scaled to a mean of one over the pixels, so
+        that the loss keeps its size; 0 for a class that no image shows.
+        """
+        share = self.pixels / max(self.pixels.sum(), 1)
+        weights = np.divide(1, np.sqrt(share), out=np.zeros_like(share), where=share > 0)
+        scale = float((weights * share).sum()) or 1.0
+        scaled: Floats = weights / scale
+        return scaled
+
+
+@dataclass
+class _Examined:
+    """What one sample holds, or what is wrong with it."""
+
+    fault: str | None = None
+    size: tuple[int, int] = (0, 0)
+    labels: Ints = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    sums: Floats = field(default_factory=lambda: np.zeros(3))
+    squares: Floats = field(default_factory=lambda: np.zeros(3))
+
+
+def examine(dataset: SegmentationDataset, num_classes: int) -> SplitReport:
+    """Decode every image and mask of a split, on all cores."""
+    with ThreadPoolExecutor(cores()) as pool:
+        examined = list(pool.map(lambda sample: _examine(dataset, sample), dataset.samples))
+    good = [each for each in examined if each.fault is None]
+    labels = np.array([each.labels for each in good]).reshape(-1, 256)
+    count = max(sum(each.size[0] * each.size[1] for each in good), 1)
+    mean: Floats = np.sum([each.sums for each in good] or [np.zeros(3)], axis=0) / count
+    squares: Floats = np.sum([each.squares for each in good] or [np.zeros(3)], axis=0) / count
+    return SplitReport(
+        sizes=Counter(each.size for each in good),
+        pixels=labels[:, :num_classes].sum(0),
+        ignored=int(labels[:, num_classes:].sum()),
+        images=(labels[:, :num_classes] > 0).sum(0),
+        mean=mean,
+        std=np.sqrt(np.maximum(squares - mean**2, 0)),
+        faults=[each.fault for each in examined if each.fault is not None],
+    )
+
+
+def _examine(dataset: SegmentationDataset, sample: Sample) -> _Examined:
+    """Read one sample."""
+    fault = header_fault(sample)
+    if fault is not None:
+        return _Examined(fault)
+    try:
+        image = read_image(sample.image)
+        mask = dataset.read_labels(sample) if sample.mask is not None else None
+    except DataError as error:
+        return _Examined(str(error))
+    pixels = image.shape[0] * image.shape[1]
+    mean, deviation = (values[:, 0].astype(np.float64) for values in cv2.meanStdDev(image))
+    labels = np.zeros(256, dtype=np.int64) if mask is None else np.bincount(mask.ravel(), minlength=256)
+    return _Examined(None, (image.shape[0], image.shape[1]), labels, mean * pixels, (deviation**2 + mean**2) * pixels)
+
+
+def describe(name: str, report: SplitReport, classes: Sequence[str]) -> str:
+    """Return what a split holds as text: counts, sizes, mean and std, then a row for each class."""
+    sizes = [f'{width}x{height} ({count})' for (height, width), count in report.sizes.most_common(3)]
+    more = f' and {len(report.sizes) - 3} more sizes' if len(report.sizes) > 3 else ''
+    total = max(int(report.pixels.sum()) + report.ignored, 1)
+    lines = [
+        f'{name}: {report.count} images, {", ".join(sizes)}{more}',
+        f'  mean [{_numbers(report.mean, 2)}]  std [{_numbers(report.std, 2)}]  ignored {report.ignored / total:.2%}',
+    ]
+    width = max(len(each) for each in (*classes, 'class'))
+    lines.append(f'  {"class":<{width}}  {"pixels":>9}  {"images":>7}  {"weight":>6}')
+    share = report.pixels / max(int(report.pixels.sum()), 1)
+    rows = zip(classes, share, report.images, report.class_weights(), strict=True)
+    lines += [f'  {each:<{width}}  {part:>9.3%}  {images:>7}  {weight:>6.2f}' for each, part, images, weight in rows]
+    if name == 'train':
+        lines.append(f'  class_weight: [{_numbers(report.class_weights(), 2)}]')
+    return '\n'.join(lines)
+
+
+def _numbers(values: Floats, digits: int) -> str:
+    return ', '.join(f'{value:.{digits}f}' for value in values)

@@ -1,0 +1,78 @@
+"""What a source of samples is, and what a sample is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seglight.data.images import UInt8Array
+
+
+class Annotation(ABC):
+    """The labels of one image, wherever they are kept; its text names the file in errors."""
+
+    @abstractmethod
+    def read(self) -> UInt8Array:
+        """Return the class of each pixel, uint8 `[H, W]`.
+
+        Raises:
+            DataError: if it cannot be read.
+        """
+
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """Return height and width, without decoding.
+
+        Raises:
+            DataError: if it cannot be read.
+        """
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """The file that holds it."""
+
+    def __str__(self) -> str:
+        """Return the file's path."""
+        return str(self.path)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image file, its name (the path without folder and suffix), and its labels, None where there are none.
+
+    `repeat` is how often the sample is seen in an epoch of training, on average.
+    """
+
+    image: Path
+    name: str
+    mask: Annotation | None = None
+    repeat: float = 1.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a source needs to know of the run: the names, colours and ignore label of the data, and its root."""
+
+    classes: Sequence[str]
+    palette: Sequence[Sequence[int]] | None = None
+    ignore_index: int = 255
+    root: Path = Path()
+
+    def path(self, name: str) -> Path:
+        """Return a path of a config, which is relative to `data.root`."""
+        return self.root / Path(name).expanduser()
+
+
+class Source(ABC):
+    """Where samples come from. A subclass of one's own is named in a config by its class path."""
+
+    @abstractmethod
+    def samples(self, context: Context) -> list[Sample]:
+        """Return the samples in a fixed order.
+
+        Raises:
+            DataError: names what is missing or wrong, and the cure.
+        """

@@ -1,0 +1,193 @@
+"""Images and their objects in a COCO JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from seglight.config.settings import nearest
+from seglight.data.images import UInt8Array
+from seglight.data.sources.base import Annotation, Context, Sample, Source
+from seglight.errors import DataError, one_line
+
+
+class CocoSource(Source):
+    """The images of a COCO JSON file; their objects are painted with the largest first, so that small ones win.
+
+    Args:
+        ann_file: the JSON file, relative to `data.root`.
+        img_dir: folder that the file's `file_name`s are relative to.
+        background: class of pixels without an object. By default the first class if the file has no category
+            of its name, otherwise they are ignored.
+        category_map: the class of a category whose name is no class, such as `{sofa: couch}`; null ignores its
+            pixels. Categories are told by their names, whatever their ids.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        img_dir: str = '',
+        background: str | None = None,
+        category_map: dict[str, str | None] | None = None,
+    ) -> None:
+        self.ann_file = ann_file
+        self.img_dir = img_dir
+        self.background = background
+        self.category_map = category_map or {}
+
+    def samples(self, context: Context) -> list[Sample]:
+        """Return the images in the order of the file."""
+        path = context.path(self.ann_file)
+        content = read_coco(path)
+        labels = self._labels(path, content, context)
+        background = self._background(path, content, context)
+        objects: dict[Any, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+        for annotation in content.get('annotations', []):
+            category = annotation.get('category_id')
+            if category not in labels:
+                raise DataError(
+                    f'{path}: annotation {annotation.get("id")} has category_id {category}, which no category has'
+                )
+            objects[annotation.get('image_id')].append((labels[category], annotation))
+        unknown = objects.keys() - {image['id'] for image in content['images']}
+        if unknown:
+            raise DataError(f'{path}: annotations have image_id {min(unknown, key=str)}, which no image has')
+        return [
+            Sample(image, name, Objects(path, entry, objects.get(entry['id'], []), background))
+            for image, name, entry in coco_images(path, content, context.path(self.img_dir))
+        ]
+
+    def _labels(self, path: Path, content: Mapping[str, Any], context: Context) -> dict[int, int]:
+        """Return the label of each category id."""
+        names = list(context.classes)
+        labels = {}
+        for category in content.get('categories', []):
+            name = self.category_map.get(category['name'], category['name'])
+            if name is not None and name not in names:
+                raise DataError(
+                    f"{path} has the category '{name}', which is no class of data.classes{nearest(name, names)}; "
+                    'add it there, or give its class, or null, in category_map of the source'
+                )
+            labels[category['id']] = context.ignore_index if name is None else names.index(name)
+        return labels
+
+    def _background(self, path: Path, content: Mapping[str, Any], context: Context) -> int:
+        """Return the label of pixels without an object."""
+        names = list(context.classes)
+        if self.background is not None:
+            if self.background not in names:
+                raise DataError(
+                    f"{path}: the background '{self.background}' is no class{nearest(self.background, names)}"
+                )
+            return names.index(self.background)
+        categories = {self.category_map.get(each['name'], each['name']) for each in content.get('categories', [])}
+        return context.ignore_index if names[0] in categories else 0
+
+
+class Objects(Annotation):
+    """The objects of one image of a COCO file.
+
+    Args:
+        path: the JSON file.
+        image: the image's entry in it.
+        objects: label and annotation of each object.
+        background: label of pixels without one.
+    """
+
+    def __init__(
+        self, path: Path, image: Mapping[str, Any], objects: Sequence[tuple[int, dict[str, Any]]], background: int
+    ) -> None:
+        self._path = path
+        self._image = image
+        self._objects = objects
+        self._background = background
+
+    @property
+    def path(self) -> Path:
+        """The JSON file."""
+        return self._path
+
+    def __str__(self) -> str:
+        """Return the file's path and the image's id."""
+        return f'of image {self._image["id"]} in {self._path}'
+
+    def size(self) -> tuple[int, int]:
+        """Return height and width that the file gives."""
+        return int(self._image['height']), int(self._image['width'])
+
+    def read(self) -> UInt8Array:
+        """Paint the objects, uint8 `[H, W]`."""
+        height, width = self.size()
+        runs = [self._encoded(annotation, height, width) for _, annotation in self._objects]
+        mask = np.full((height, width), self._background, dtype=np.uint8)
+        areas = np.array([mask_utils.area(run) for run in runs])
+        for index in np.argsort(-areas.astype(np.int64), kind='stable'):
+            mask[mask_utils.decode(runs[index]) > 0] = self._objects[index][0]
+        return mask
+
+    def _encoded(self, annotation: Mapping[str, Any], height: int, width: int) -> Any:
+        """Return an object's polygons, or its run lengths of either kind, as compressed run lengths."""
+        where = f'{self._path}: the segmentation of annotation {annotation.get("id")}'
+        given = annotation.get('segmentation')
+        if isinstance(given, dict):
+            if list(given.get('size', [])) != [height, width]:
+                raise DataError(f'{where} has the size {given.get("size")}, its image is [{height}, {width}]')
+        elif not given or any(len(polygon) < 6 or len(polygon) % 2 for polygon in given):
+            # Four numbers would be taken for a box.
+            raise DataError(f'{where} is no polygon of three points or more; correct or remove it')
+        try:
+            if not isinstance(given, dict):
+                return mask_utils.merge(mask_utils.frPyObjects(given, height, width))
+            if isinstance(given['counts'], list):
+                return mask_utils.frPyObjects(given, height, width)
+            run = {'size': [height, width], 'counts': given['counts'].encode()}
+            mask_utils.decode(run)
+        except Exception as error:  # pycocotools raises many kinds
+            raise DataError(f'{where} cannot be decoded: {one_line(error) or type(error).__name__}') from error
+        return run
+
+
+def read_coco(path: Path) -> Mapping[str, Any]:
+    """Read a COCO JSON file.
+
+    Raises:
+        DataError: if it cannot be read, is no JSON, or has no list of images.
+    """
+    try:
+        content: Mapping[str, Any] = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f'The annotations {path} cannot be read: {error.strerror}') from error
+    except ValueError as error:
+        raise DataError(f'{path} is no valid JSON: {one_line(error)}') from error
+    images = content.get('images') if isinstance(content, dict) else None
+    if not isinstance(images, list) or not images:
+        raise DataError(f"{path} is no COCO file: it has no list 'images', or an empty one")
+    for image in images:
+        missing = [key for key in ('id', 'file_name', 'height', 'width') if key not in image]
+        if missing:
+            raise DataError(f"{path}: the image {image.get('file_name', image)} has no '{missing[0]}'")
+    return content
+
+
+def coco_images(path: Path, content: Mapping[str, Any], folder: Path) -> list[tuple[Path, str, dict[str, Any]]]:
+    """Return file, name and entry of each image of a COCO file.
+
+    Raises:
+        DataError: if two have the same name, or one leads out of its folder.
+    """
+    images: dict[str, tuple[Path, str, dict[str, Any]]] = {}
+    for entry in content['images']:
+        file = Path(entry['file_name'])
+        if file.is_absolute() or '..' in file.parts:
+            raise DataError(f"{path}: the file_name '{file}' leads out of img_dir; give it relative to that folder")
+        name = file.with_suffix('').as_posix()
+        if name in images:
+            raise DataError(f"{path}: two images have the file_name '{name}'; keep one")
+        images[name] = (folder / file, name, entry)
+    return list(images.values())

@@ -1,0 +1,150 @@
+"""A data set in two folders: images, and masks with the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from seglight.data.images import UInt8Array, image_size
+from seglight.data.labels import LabelMap
+from seglight.data.sources.base import Annotation, Context, Sample, Source
+from seglight.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'})
+
+
+class MaskFile(Annotation):
+    """A mask in a file of its own."""
+
+    def __init__(self, path: Path, labels: LabelMap) -> None:
+        self._path = path
+        self.labels = labels
+
+    @property
+    def path(self) -> Path:
+        """The mask file."""
+        return self._path
+
+    def read(self) -> UInt8Array:
+        """Return the class of each pixel, uint8 `[H, W]`."""
+        return self.labels.read(self._path)
+
+    def size(self) -> tuple[int, int]:
+        """Return height and width from the file's header."""
+        return image_size(self._path)
+
+
+class FolderSource(Source):
+    """Images below one folder and, at the same places below another, their masks.
+
+    Args:
+        img_dir: folder of the images, with any folders inside; relative to `data.root`.
+        ann_dir: folder of the masks; without it the images have none.
+        img_suffix: end of the image files' names, such as `_leftImg8bit.png`; by default any image.
+        mask_suffix: what the mask's name has in the place of the image's suffix.
+        split: text file with the names of the images to take, one to a line, as in VOC.
+        reduce_zero_label: label 0 is ignored and the others move down by one, as in mmseg.
+        label_map: the class of a label of the files (after `reduce_zero_label`), by its name or its number;
+            null ignores the label. Labels that are not named stay.
+        ignore_colours: RGB colours of colour-coded masks that are ignored, such as a border's.
+    """
+
+    def __init__(
+        self,
+        img_dir: str,
+        ann_dir: str | None = None,
+        img_suffix: str | None = None,
+        mask_suffix: str = '.png',
+        split: str | None = None,
+        reduce_zero_label: bool = False,
+        label_map: dict[int, int | str | None] | None = None,
+        ignore_colours: Sequence[Sequence[int]] = (),
+    ) -> None:
+        self.img_dir = img_dir
+        self.ann_dir = ann_dir
+        self.img_suffix = img_suffix
+        self.mask_suffix = mask_suffix
+        self.split = split
+        self.reduce_zero_label = reduce_zero_label
+        self.label_map = label_map
+        self.ignore_colours = ignore_colours
+
+    def samples(self, context: Context) -> list[Sample]:
+        """Return every image with its mask, sorted by path, or in the order of the split file."""
+        folder = context.path(self.img_dir)
+        not_images = self.mask_suffix if self.ann_dir == self.img_dir else None
+        images = find_images(folder, self.img_suffix, not_images)
+        if self.split is not None:
+            images = _listed(images, context.path(self.split), folder)
+        if self.ann_dir is None:
+            return [Sample(path, name) for name, path in images.items()]
+        masks = context.path(self.ann_dir)
+        if not masks.is_dir():
+            raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to where yours is')
+        labels = LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours)
+        return [
+            Sample(path, name, MaskFile(masks / f'{name}{self.mask_suffix}', labels)) for name, path in images.items()
+        ]
+
+
+def find_images(folder: Path, suffix: str | None = None, without: str | None = None) -> dict[str, Path]:
+    """Return the images in a folder and the folders in it, by their names and sorted by path.
+
+    Args:
+        folder: where to look.
+        suffix: what an image's file name ends with, by default that of any image format.
+        without: what the name of a file that is none of the images ends with.
+
+    Raises:
+        DataError: if the folder is missing or holds no image, or two images differ only in their suffix.
+    """
+    if not folder.is_dir():
+        raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir to where yours is')
+    paths = sorted(path for path in folder.rglob('*') if is_image(path) and path.name.endswith(suffix or ''))
+    paths = [path for path in paths if not (without and path.name.endswith(without))]
+    if not paths:
+        raise DataError(f'The folder {folder} holds no image ({suffix or ", ".join(sorted(IMAGE_SUFFIXES))})')
+    images = {name_below(path, folder, suffix): path for path in paths}
+    if len(images) < len(paths):
+        twin = next(path for path in paths if path not in images.values())
+        raise DataError(f'{twin} has the name of another image beside it; masks could not be told apart, rename one')
+    return images
+
+
+def is_image(path: Path) -> bool:
+    """Tell whether a path is an image by its suffix; hidden files, such as macOS's `._a.jpg`, are none."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.') and path.is_file()
+
+
+def name_below(path: Path, folder: Path, suffix: str | None = None) -> str:
+    """Return the name of an image: its path below a folder without its suffix."""
+    relative = path.relative_to(folder)
+    return relative.as_posix().removesuffix(suffix) if suffix else relative.with_suffix('').as_posix()
+
+
+def read_list(path: Path) -> list[str]:
+    """Return the lines of a text file that are not empty.
+
+    Raises:
+        DataError: if it cannot be read or holds none.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding='utf-8').splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f'The list of images {path} cannot be read: {error}') from error
+    names = [line for line in lines if line]
+    if not names:
+        raise DataError(f'The list of images {path} is empty')
+    return names
+
+
+def _listed(images: dict[str, Path], file: Path, folder: Path) -> dict[str, Path]:
+    """Return the images that a split file names, with or without their suffixes."""
+    by_file = {path.relative_to(folder).as_posix(): name for name, path in images.items()}
+    listed: dict[str, Path] = {}
+    for line in read_list(file):
+        name = by_file.get(line, line)
+        if name not in images:
+            raise DataError(f'{file} names {line}, but {folder} holds no such image; correct the list or the folder')
+        listed[name] = images[name]
+    return listed

@@ -1,0 +1,60 @@
+"""Images without masks, to predict."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from seglight.data.sources.base import Context, Sample, Source
+from seglight.data.sources.coco import coco_images, read_coco
+from seglight.data.sources.folders import find_images, is_image, read_list
+from seglight.errors import DataError
+
+
+class ImageSource(Source):
+    """Images in a folder, or of a list, a pattern or a COCO JSON file.
+
+    Args:
+        path: a folder, an image, a pattern such as `photos/*/*.jpg` (`**` for any folders), a text file with
+            one image path a line, or a COCO JSON file; relative to `data.root`.
+        img_dir: folder that the paths of a text or JSON file are relative to, by default that of the file.
+    """
+
+    def __init__(self, path: str, img_dir: str | None = None) -> None:
+        self.path = path
+        self.img_dir = img_dir
+
+    def samples(self, context: Context) -> list[Sample]:
+        """Return the images: sorted by path, or in the order of the file."""
+        path = context.path(self.path)
+        base = path.parent if self.img_dir is None else context.path(self.img_dir)
+        if path.suffix.lower() == '.json':
+            return [Sample(image, name) for image, name, _ in coco_images(path, read_coco(path), base)]
+        if path.is_dir():
+            return [Sample(image, name) for name, image in find_images(path).items()]
+        if is_image(path):
+            return _named([path], path)
+        if path.is_file():
+            return _named([base / line for line in read_list(path)], path)
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207  (path may be absolute)
+        images = [image for image in found if is_image(image)]
+        if not images:
+            raise DataError(f'{path} is no folder, image, list or COCO file, and no image matches it as a pattern')
+        return _named(images, path)
+
+
+def _named(images: Sequence[Path], origin: Path) -> list[Sample]:
+    """Return samples with names below the folder that all of the images have in common."""
+    absolute = [Path(os.path.abspath(image)) for image in images]  # noqa: PTH100  (follows no links, unlike resolve)
+    folder = Path(os.path.commonpath([image.parent for image in absolute]))
+    samples: dict[str, Sample] = {}
+    for image, path in zip(images, absolute, strict=True):
+        if not image.is_file():
+            raise DataError(f'{origin} names {image}, which does not exist; correct the list, or set img_dir')
+        name = path.relative_to(folder).with_suffix('').as_posix()
+        if name in samples:
+            raise DataError(f'{origin} means {image} and {samples[name].image}; predictions could not be told apart')
+        samples[name] = Sample(image, name)
+    return list(samples.values())

@@ -1,0 +1,183 @@
+"""Which samples train and which validate: held out, k-fold, or as a folder of lists says."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from seglight.data.sources.base import Sample
+from seglight.data.sources.folders import read_list
+from seglight.environment import cores
+from seglight.errors import ConfigError, DataError
+
+#: The lists of a split in its folder, one image path a line.
+LISTS = {'train': 'train.txt', 'val': 'val.txt'}
+
+
+#: A held-out fraction is rounded to so many parts at most: dealing takes time in proportion to them.
+MAX_PARTS = 50
+
+
+@dataclass
+class Split:
+    """How the samples of `data.train` are divided; one of `val_fraction`, `fold` and `folder` is given.
+
+    The classes are spread evenly, and images of one group stay together.
+
+    Attributes:
+        val_fraction: share of the images that validate, between 0 and 1.
+        fold: the fold that validates, `2 of 5`; folds count from 1.
+        folder: folder with `train.txt` and `val.txt`, such as the `split` of a run.
+        group: regular expression that finds the group in an image's name, such as `^[^_]+` for all before the
+            first underscore; its first bracket if it has any. By default every image is a group of its own.
+    """
+
+    val_fraction: float | None = None
+    fold: str | None = None
+    folder: str | None = None
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check what was given.
+
+        Raises:
+            ConfigError: if not exactly one way is given, or its value makes no sense.
+        """
+        ways = {'val_fraction': self.val_fraction, 'fold': self.fold, 'folder': self.folder}
+        if sum(value is not None for value in ways.values()) != 1:
+            raise ConfigError(f'data.split needs one of {", ".join(ways)}', ('data', 'split'))
+        if self.val_fraction is not None and not 0 < self.val_fraction < 1:
+            message = f'data.split.val_fraction is between 0 and 1, not {self.val_fraction}'
+            raise ConfigError(message, ('data', 'split', 'val_fraction'))
+        if self.fold is not None:
+            found = re.fullmatch(r'\s*(\d+)\s*(?:of|/)\s*(\d+)\s*', self.fold)
+            if not found or not 1 <= int(found[1]) <= int(found[2]) or int(found[2]) < 2:
+                message = f"data.split.fold is such as '2 of 5', counted from 1, not '{self.fold}'"
+                raise ConfigError(message, ('data', 'split', 'fold'))
+        try:
+            re.compile(self.group or '')
+        except re.error as error:
+            raise ConfigError(
+                f'data.split.group is no regular expression: {error}', ('data', 'split', 'group')
+            ) from error
+
+    def parts(self, groups: int) -> tuple[int, int, int]:
+        """Return the first of the parts that validate, how many of them do, and the number of all parts.
+
+        Args:
+            groups: number of groups that are divided.
+        """
+        if self.fold is not None:
+            fold, folds = (int(number) for number in re.findall(r'\d+', self.fold))
+            return fold - 1, 1, folds
+        most = max(2, min(groups, MAX_PARTS))
+        share = Fraction(self.val_fraction or 0).limit_denominator(most)
+        share = min(max(share, Fraction(1, most)), Fraction(most - 1, most))
+        return 0, share.numerator, share.denominator
+
+    def group_of(self, name: str) -> str:
+        """Return the group of an image by its name.
+
+        Raises:
+            DataError: if `group` finds nothing in it.
+        """
+        if self.group is None:
+            return name
+        found = re.search(self.group, name)
+        if not found:
+            raise DataError(f"data.split.group '{self.group}' finds nothing in the image name '{name}'")
+        return found[1] if found.re.groups else found[0]
+
+
+def divide(
+    samples: Sequence[Sample], split: Split, presence: npt.NDArray[np.bool_], seed: int
+) -> npt.NDArray[np.bool_]:
+    """Return which samples validate, bool `[N]`.
+
+    scikit-learn's `StratifiedGroupKFold` over one row for each class of each image: classes are spread evenly
+    over the parts, and all rows of a group, hence of an image, stay together.
+
+    Args:
+        samples: what is divided.
+        split: how.
+        presence: which classes each sample shows, bool `[N, C]`.
+        seed: of the order in which groups of equal classes are dealt.
+
+    Raises:
+        DataError: if there are fewer groups than parts.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold  # late: it takes a second
+
+    names = [split.group_of(sample.name) for sample in samples]
+    groups = np.unique(names, return_inverse=True)[1]
+    number = int(groups.max()) + 1
+    first, held, count = split.parts(number)
+    if number < count:
+        what = 'images' if split.group is None else 'groups'
+        raise DataError(f'data.split makes {count} parts, but data.train has only {number} {what}')
+    shown = np.column_stack([presence, ~presence.any(1)])  # an image that shows no class is one of a class of its own
+    rows, classes = np.nonzero(shown)
+    validates = np.zeros(len(samples), dtype=bool)
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='The least populated class')  # it cannot be in every part
+        parts = [np.unique(rows[part]) for _, part in folds.split(rows[:, None], classes, groups[rows])]
+    validates[np.concatenate(parts[first : first + held])] = True
+    return validates
+
+
+def pixels_of(samples: Sequence[Sample], num_classes: int) -> npt.NDArray[np.int64]:
+    """Read all masks and return the pixels of each class, int64 `[N, num_classes]`; none where one cannot be read."""
+
+    def count(sample: Sample) -> npt.NDArray[np.int64]:
+        if sample.mask is None:
+            return np.zeros(num_classes, dtype=np.int64)
+        try:
+            mask = sample.mask.read()
+        except DataError:  # the checks tell of it, wherever the sample lands
+            return np.zeros(num_classes, dtype=np.int64)
+        return np.bincount(mask.ravel(), minlength=256)[:num_classes]
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return np.array(list(pool.map(count, samples)), dtype=np.int64).reshape(len(samples), num_classes)
+
+
+def list_texts(train: Sequence[Sample], val: Sequence[Sample], root: Path) -> dict[str, str]:
+    """Return the text of each of `LISTS`: image paths relative to the root of the data, or else absolute."""
+    return {
+        LISTS[name]: ''.join(f'{path}\n' for path in dict.fromkeys(_listed(sample, root) for sample in samples))
+        for name, samples in (('train', train), ('val', val))
+    }
+
+
+def read_lists(folder: Path, samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Sample]]:
+    """Return the samples that the lists of a folder name; what neither names is left out.
+
+    Raises:
+        DataError: if a list is missing, or names an image that is not among the samples.
+    """
+    known: dict[str, list[Sample]] = {}
+    for sample in samples:
+        known.setdefault(_listed(sample, root), []).append(sample)
+    result = []
+    for name in LISTS.values():
+        lines = read_list(folder / name)
+        gone = next((line for line in lines if line not in known), None)
+        if gone is not None:
+            raise DataError(f'{folder / name} names {gone}, which is not among the images of data.train')
+        result.append([sample for line in lines for sample in known[line]])
+    return result[0], result[1]
+
+
+def _listed(sample: Sample, root: Path) -> str:
+    """Return the path of an image as lists name it."""
+    path = sample.image
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.absolute().as_posix()

@@ -1,0 +1,174 @@
+"""Losses of other libraries inside mmseg's heads, and class weights from the data."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from mmseg.models.builder import LOSSES
+from torch import Tensor, nn
+from torch.nn.modules.loss import _Loss
+
+from seglight.config.classes import import_class, name_and_arguments
+from seglight.config.settings import Key, dicts, nearest
+from seglight.errors import ConfigError, one_line
+
+#: What `class_weight` says where the weights come from the data.
+BALANCED = 'balanced'
+
+_OWN_ARGUMENTS = ('loss_weight', 'loss_name', 'class_weight')
+
+
+@LOSSES.register_module()
+class ClassPathLoss(nn.Module):
+    """Any loss of logits and labels, called as mmseg's heads call their own.
+
+    Losses that know `ignore_index` are told it. Others see the labelled pixels alone, as one row.
+
+    Args:
+        loss: `class_path` and `init_args`.
+        loss_weight: factor of the loss.
+        loss_name: name of the item in the head's dict of losses; starts with `loss`.
+        class_weight: a weight for each class, for losses with the argument `weight`.
+        ignore_index: label that does not count.
+        key: where the loss stands in the config, for errors.
+
+    Raises:
+        ConfigError: if there is no such loss, it is no loss, or it does not take an argument.
+    """
+
+    def __init__(
+        self,
+        loss: dict[str, Any],
+        loss_weight: float = 1.0,
+        loss_name: str | None = None,
+        class_weight: Sequence[float] | None = None,
+        ignore_index: int = 255,
+        key: Key = ('model', 'segmentor'),
+    ) -> None:
+        super().__init__()
+        path, arguments = name_and_arguments(loss, key)
+        cls = _find_loss(path, key)
+        valid = inspect.signature(cls).parameters
+        for name in arguments:
+            if name not in valid:
+                message = f"{'.'.join(key)}: {path} has no argument '{name}'{nearest(name, [*valid, *_OWN_ARGUMENTS])}"
+                raise ConfigError(message, (*key, name))
+        self._knows_ignore_index = 'ignore_index' in valid
+        if self._knows_ignore_index:
+            arguments.setdefault('ignore_index', ignore_index)
+        if class_weight is not None:
+            if 'weight' not in valid:
+                raise ConfigError(f'{".".join(key)}: {path} takes no class_weight', (*key, 'class_weight'))
+            arguments['weight'] = torch.tensor(class_weight)
+        try:
+            self.loss = cls(**arguments)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ConfigError(f'{".".join(key)}: {path} cannot be built: {one_line(error)}', key) from error
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name or f'loss_{cls.__name__.removesuffix("Loss").lower()}'
+
+    @property
+    def class_weight(self) -> list[float]:
+        """The weight of each class."""
+        weights: list[float] = self.loss.weight.tolist()
+        return weights
+
+    @class_weight.setter
+    def class_weight(self, weights: Sequence[float]) -> None:
+        self.loss.weight = self.loss.weight.new_tensor(weights)
+
+    def forward(
+        self, seg_logit: Tensor, seg_label: Tensor, weight: Tensor | None = None, ignore_index: int = 255, **_: Any
+    ) -> Tensor:
+        """Return the weighted loss.
+
+        Args:
+            seg_logit: float `[B, C, H, W]`.
+            seg_label: int64 `[B, H, W]`.
+            weight: of each pixel, from a sampler such as OHEM; these losses take none.
+            ignore_index: label that does not count.
+
+        Raises:
+            ConfigError: if there is a sampler.
+        """
+        if weight is not None:
+            raise ConfigError('a sampler weighs pixels, which losses named by class path do not take; use one of mmseg')
+        if not self._knows_ignore_index:
+            counted = seg_label != ignore_index
+            if not counted.any():
+                return seg_logit.sum() * 0
+            seg_logit = seg_logit.movedim(1, -1)[counted].T[None, :, None]  # [1, C, 1, P]
+            seg_label = seg_label[counted][None, None]  # [1, 1, P]
+        value: Tensor = self.loss(seg_logit, seg_label)
+        return self.loss_weight * value.mean()
+
+
+def _find_loss(path: str, key: Key) -> type:
+    """Import a loss: a `_Loss` of torch's, or a module from a place for losses; a config may come from a checkpoint."""
+    cls = import_class(path, nn.Module, key)
+    if not issubclass(cls, _Loss) and not any('loss' in part for part in cls.__module__.split('.')):
+        message = (
+            f"{'.'.join(key)}: {path} is no loss: it neither derives from torch's _Loss nor lies in a module 'losses'"
+        )
+        raise ConfigError(message, key)
+    return cls
+
+
+def with_class_paths(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the model dict with a `ClassPathLoss` for each `loss_decode` named by the path of its class."""
+    model = copy.deepcopy(model)
+    for key, loss in _losses(model):
+        path = str(loss.get('class_path', loss.get('type')))
+        if '.' in path:
+            rest = {name: value for name, value in loss.items() if name not in (*_OWN_ARGUMENTS, 'type', 'class_path')}
+            inner = {'class_path': path, 'init_args': {**(rest.pop('init_args', None) or {}), **rest}}
+            own = {name: value for name, value in loss.items() if name in _OWN_ARGUMENTS}
+            loss.clear()
+            loss.update({'type': 'ClassPathLoss', 'loss': inner, 'key': ('model', 'segmentor', *key), **own})
+    return model
+
+
+def without_balanced(model: dict[str, Any], num_classes: int) -> dict[str, Any]:
+    """Return the model dict with ones for `class_weight: balanced`, until the weights are known."""
+    model = copy.deepcopy(model)
+    for _, loss in _losses(model):
+        if loss.get('class_weight') == BALANCED:
+            loss['class_weight'] = [1.0] * num_classes
+    return model
+
+
+def balanced_losses(segmentor: nn.Module, model: dict[str, Any]) -> list[Any]:
+    """Return the losses of a segmentor whose weights its model dict wants from the data."""
+    paths = ['.'.join(key) for key, loss in _losses(model) if loss.get('class_weight') == BALANCED]
+    return [segmentor.get_submodule(path) for path in paths]
+
+
+def balanced_weights(counts: Tensor) -> list[float]:
+    """Return `n / (classes * count)` for each class, as scikit-learn's `compute_class_weight('balanced')`.
+
+    Args:
+        counts: pixels of each class, int64 `[C]`.
+
+    Returns:
+        The weights; the mean over all pixels is 1. A class without pixels has 0 and does not count.
+    """
+    present = counts > 0
+    weights = counts.sum() / (present.sum() * counts.clamp(min=1).double())
+    return [float(weight) for weight in weights * present]
+
+
+def _losses(model: dict[str, Any]) -> Iterator[tuple[Key, dict[str, Any]]]:
+    """Yield the key and the dict of each `loss_decode`."""
+    for path, part in list(dicts(model)):
+        losses = part.get('loss_decode')
+        outer = tuple(path.split('.')) if path else ()
+        if isinstance(losses, dict):
+            yield (*outer, 'loss_decode'), losses
+        elif isinstance(losses, (list, tuple)):
+            for index, loss in enumerate(losses):
+                if isinstance(loss, dict):
+                    yield (*outer, 'loss_decode', str(index)), loss

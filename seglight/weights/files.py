@@ -1,0 +1,100 @@
+"""Reading checkpoints and files of weights without running code from them.
+
+This module knows no other of the project but its errors, so that whoever reads a checkpoint can use it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from seglight.errors import CheckpointError, one_line
+
+SAFETENSORS = '.safetensors'
+
+
+def _numpy_values() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """Return what numpy's scalars and arrays of numbers need to be unpickled, under the names of numpy 1 and 2.
+
+    mmcv's runners put such values into `meta`. None of these runs code: they make numbers from bytes.
+    """
+    multiarray = np._core.multiarray  # type: ignore[attr-defined]
+    kinds = {type(np.dtype(code)) for code in 'bBhHiIlLqQefd?SU'}
+    renamed = [(getattr(multiarray, name), f'numpy.core.multiarray.{name}') for name in ('scalar', '_reconstruct')]
+    return [multiarray.scalar, multiarray._reconstruct, *renamed, np.ndarray, np.dtype, *kinds]
+
+
+def read_file(path: Path, trust: bool = False) -> Any:
+    """Load what a file holds: `.safetensors`, or what `torch.save` wrote, in its zip format or the one before 1.6.
+
+    Tensors come to the CPU; those of a zip stay on disk until they are used. Only tensors, plain
+    containers, numbers and text are unpickled, and numpy's scalars and arrays, which mmcv stores.
+
+    Args:
+        path: the file.
+        trust: unpickle everything, which runs the code that the file names. For files of one's own only.
+
+    Raises:
+        CheckpointError: if the file is damaged, or would need code to be loaded.
+    """
+    try:
+        if path.suffix == SAFETENSORS:
+            return load_file(path)
+        if path.stat().st_size == 0:
+            raise CheckpointError(f'{path} is empty')
+        with torch.serialization.safe_globals(_numpy_values()):
+            return torch.load(path, map_location='cpu', weights_only=not trust, mmap=_is_zip(path))
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal(path, str(error))) from error
+    except (RuntimeError, ValueError, EOFError, OSError, LookupError, SafetensorError) as error:
+        raise CheckpointError(f'{path} cannot be read, it is truncated or damaged ({one_line(error)[:100]})') from error
+    except (AttributeError, ImportError) as error:  # with trust: a class that is not installed
+        raise CheckpointError(f'{path} cannot be read: {one_line(error)}') from error
+
+
+def state_dict(entries: Any, path: Path) -> dict[str, Tensor]:
+    """Return the weights in what `read_file` returned: below `state_dict`, `model` or the like, or at the top.
+
+    Raises:
+        CheckpointError: if there are none.
+    """
+    for name in ('state_dict', 'state_dict_ema', 'model', 'model_state', 'module'):
+        if isinstance(entries, Mapping) and isinstance(entries.get(name), Mapping):
+            entries = entries[name]
+            break
+    weights = entries if isinstance(entries, Mapping) else {}
+    tensors = {str(name): value for name, value in weights.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(f'{path} holds no weights')
+    return tensors
+
+
+def save_safetensors(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights alone, as safetensors; tensors that share memory are written apart."""
+    save_file({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}, path)
+
+
+def _is_zip(path: Path) -> bool:
+    """Tell whether a file begins like a zip, so that a truncated one is read as a zip too."""
+    with path.open('rb') as file:
+        return file.read(4) == b'PK\x03\x04'
+
+
+def _refusal(path: Path, reason: str) -> str:
+    """Say what a file would run, as torch's message names it."""
+    found = re.search(r'GLOBAL ([\w.]+)', reason)
+    if found is None:
+        return f'{path} cannot be read: it is no checkpoint, or damaged'
+    return (
+        f'{path} is not loaded: it needs {found[1]}, and code from a file is never run; '
+        'give --trust-checkpoint if the file is your own and you know what is in it'
+    )

@@ -1,0 +1,118 @@
+"""Losses by class path and class weights, compared with torch's own and with hand computation."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_SEGMENTOR
+from torch import nn
+from torch.nn import functional as F
+
+from seglight.errors import ConfigError
+from seglight.models import building
+from seglight.models.losses import balanced_losses, balanced_weights
+
+
+class SoftDiceLoss(nn.Module):
+    """A loss as libraries have them: logits and labels, no `ignore_index`."""
+
+    def __init__(self, smooth: float = 1.0) -> None:
+        super().__init__()
+        self.smooth = smooth
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        probabilities = logits.softmax(1)
+        target = F.one_hot(labels, logits.shape[1]).movedim(-1, 1)
+        both = (probabilities * target).sum((0, 2, 3))
+        return (1 - (2 * both + self.smooth) / ((probabilities + target).sum((0, 2, 3)) + self.smooth)).mean()
+
+
+def segmentor(loss: Any) -> Any:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    model['decode_head']['loss_decode'] = loss
+    return building.build(model, 5)
+
+
+def logits_and_labels() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 5, 8, 8, generator=generator)
+    labels = torch.randint(0, 5, (2, 1, 8, 8), generator=generator)
+    labels[:, :, :3] = 255
+    return logits, labels
+
+
+def test_label_smoothing_is_torchs() -> None:
+    loss = {'type': 'torch.nn.CrossEntropyLoss', 'label_smoothing': 0.2, 'loss_weight': 0.5}
+    logits, labels = logits_and_labels()
+    items = segmentor(loss).decode_head.losses(logits, labels)
+    expected = 0.5 * F.cross_entropy(logits, labels[:, 0], ignore_index=255, label_smoothing=0.2)
+    torch.testing.assert_close(items['loss_crossentropy'], expected)
+
+
+def test_a_loss_that_knows_no_ignore_index_sees_the_labelled_pixels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch.nn.modules.loss as place
+
+    monkeypatch.setattr(place, 'SoftDiceLoss', SoftDiceLoss, raising=False)
+    monkeypatch.setattr(SoftDiceLoss, '__module__', place.__name__)
+    several = [
+        {'type': 'CrossEntropyLoss', 'loss_weight': 1.0},
+        {'class_path': 'torch.nn.modules.loss.SoftDiceLoss', 'init_args': {'smooth': 2.0}, 'loss_weight': 3.0, 'loss_name': 'loss_dice'},
+    ]  # fmt: skip
+    logits, labels = logits_and_labels()
+    items = segmentor(several).decode_head.losses(logits, labels)
+    expected = 3.0 * SoftDiceLoss(2.0)(logits[:, :, 3:], labels[:, 0, 3:])
+    torch.testing.assert_close(items['loss_dice'], expected)
+    assert {'loss_ce', 'loss_dice', 'acc_seg'} == set(items)
+    nothing = segmentor(several).decode_head.losses(logits, torch.full_like(labels, 255))
+    assert nothing['loss_dice'] == 0
+
+
+@pytest.mark.parametrize(
+    ('loss', 'said'),
+    [
+        ({'type': 'torch.nn.CrossEntropyLos'}, "there is no class 'torch.nn.CrossEntropyLos'"),
+        ({'type': 'torch.nn.CrossEntropyLoss', 'smoothing': 1}, "has no argument 'smoothing'; did you mean 'label_smoothing'"),
+        ({'type': 'torch.nn.Linear', 'in_features': 1, 'out_features': 1}, 'torch.nn.Linear is no loss'),
+        ({'type': 'os.system'}, 'os.system is no Module'),
+        ({'type': 'torch.nn.NLLLoss', 'class_weight': [1, 2]}, 'has 2 weights for 5 classes'),
+        ({'type': 'torch.nn.MSELoss', 'class_weight': [1] * 5}, 'takes no class_weight'),
+        ({'type': 'CrossEntropyLos'}, "mmseg has no 'CrossEntropyLos'; did you mean 'CrossEntropyLoss'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(loss: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        segmentor(loss)
+    assert said in str(error.value)
+    assert 'decode_head.loss_decode' in str(error.value)
+
+
+def test_balanced_weights_by_hand() -> None:
+    weights = balanced_weights(torch.tensor([60, 30, 10, 0]))
+    assert weights == pytest.approx([100 / (3 * 60), 100 / (3 * 30), 100 / (3 * 10), 0])
+    assert np.average(weights, weights=[60, 30, 10, 0]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize('kind', ['CrossEntropyLoss', 'torch.nn.CrossEntropyLoss'])
+def test_weights_that_come_later_are_used(kind: str) -> None:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    model['decode_head']['loss_decode'] = {'type': kind, 'class_weight': 'balanced', 'loss_name': 'loss_ce'}
+    built = building.build(model, 5)
+    (loss,) = balanced_losses(built, model)
+    logits, labels = logits_and_labels()
+    plain = built.decode_head.losses(logits, labels)['loss_ce']
+    loss.class_weight = [1.0, 2.0, 3.0, 4.0, 5.0]
+    weighted = built.decode_head.losses(logits, labels)['loss_ce']
+    ours = F.cross_entropy(logits, labels[:, 0], torch.tensor([1.0, 2, 3, 4, 5]), ignore_index=255, reduction='sum')
+    # torch divides by the weights of the labelled pixels, mmseg by the number of all pixels.
+    count = torch.tensor([1.0, 2, 3, 4, 5])[labels[labels != 255]].sum() if '.' in kind else labels.numel()
+    torch.testing.assert_close(weighted, ours / count)
+    assert not torch.isclose(plain, weighted)
+
+
+def test_a_head_with_another_number_of_channels_is_named() -> None:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    model['auxiliary_head']['out_channels'] = 19
+    with pytest.raises(ConfigError, match=r'auxiliary_head\.out_channels is 19, but data\.classes names 5 classes'):
+        building.build(model, 5)

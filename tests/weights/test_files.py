@@ -1,0 +1,87 @@
+"""Files of weights are read without running what is in them."""
+
+import datetime
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from seglight.errors import CheckpointError
+from seglight.weights.files import read_file, save_safetensors, state_dict
+
+FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'before torch 1.6'])
+
+
+class Malicious:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, (f'touch {self.path}',)
+
+
+@FORMATS
+def test_a_malicious_pickle_does_not_run(tmp_path: Path, zipped: bool) -> None:
+    payload = {'state_dict': {'weight': torch.ones(2)}, 'meta': Malicious(tmp_path / 'was_run')}
+    torch.save(payload, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=r'a\.pth is not loaded: it needs posix\.system.*--trust-checkpoint'):
+        read_file(tmp_path / 'a.pth')
+    assert not (tmp_path / 'was_run').exists()
+    read_file(tmp_path / 'a.pth', trust=True)  # shows that the file is malicious indeed
+    assert (tmp_path / 'was_run').exists()
+
+
+@FORMATS
+def test_the_numpy_values_of_mmcvs_meta_are_read(tmp_path: Path, zipped: bool) -> None:
+    meta = {'lr': np.float64(0.5), 'iter': np.int64(3), 'mean': np.arange(3.0), 'ok': np.bool_(True), 'CLASSES': ('a',)}
+    payload = {'meta': meta, 'state_dict': OrderedDict(weight=torch.ones(2))}
+    torch.save(payload, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
+    entries = read_file(tmp_path / 'a.pth')
+    assert entries['meta'].pop('mean').tolist() == [0, 1, 2]
+    assert entries['meta'] == {'lr': 0.5, 'iter': 3, 'ok': True, 'CLASSES': ('a',)}
+    assert state_dict(entries, tmp_path / 'a.pth')['weight'].tolist() == [1, 1]
+
+
+def test_a_numpy_array_of_objects_does_not_run_what_is_in_it(tmp_path: Path) -> None:
+    torch.save({'meta': np.array([Malicious(tmp_path / 'was_run')], dtype=object)}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError):
+        read_file(tmp_path / 'a.pth')
+    assert not (tmp_path / 'was_run').exists()
+
+
+def test_what_is_no_number_is_refused_by_its_name(tmp_path: Path) -> None:
+    torch.save({'time': datetime.datetime(2020, 1, 1)}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'it needs datetime\.datetime'):
+        read_file(tmp_path / 'a.pth')
+    assert read_file(tmp_path / 'a.pth', trust=True)['time'].year == 2020
+
+
+@FORMATS
+@pytest.mark.parametrize('kept', [0, 3, 10, 0.5, -5], ids=['empty', '3 bytes', '10 bytes', 'half', 'all but 5 bytes'])
+def test_a_truncated_file_is_recognised(tmp_path: Path, zipped: bool, kept: float) -> None:
+    torch.save({'weight': torch.ones(100)}, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
+    data = (tmp_path / 'a.pth').read_bytes()
+    (tmp_path / 'a.pth').write_bytes(data[: int(len(data) * kept) if isinstance(kept, float) else kept])
+    with pytest.raises(CheckpointError, match=r'a\.pth (is empty|cannot be read)'):
+        read_file(tmp_path / 'a.pth')
+
+
+def test_safetensors_are_written_and_read(tmp_path: Path) -> None:
+    shared = torch.arange(4.0)
+    save_safetensors({'a': shared, 'b': shared.view(2, 2).t()}, tmp_path / 'a.safetensors')
+    assert load_file(tmp_path / 'a.safetensors')['b'].tolist() == [[0, 2], [1, 3]]
+    assert read_file(tmp_path / 'a.safetensors')['a'].tolist() == [0, 1, 2, 3]
+    (tmp_path / 'a.safetensors').write_bytes((tmp_path / 'a.safetensors').read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match='truncated or damaged'):
+        read_file(tmp_path / 'a.safetensors')
+
+
+def test_a_file_without_weights_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match='holds no weights'):
+        state_dict({'meta': {'a': 1}}, tmp_path / 'a.pth')
