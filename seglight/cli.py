@@ -29,6 +29,7 @@ from seglight.callbacks import (
     EpochLines,
     RunFolder,
     SoftVoting,
+    TestTimeAugmentation,
     TrainingPlan,
 )
 from seglight.callbacks.console import metrics_table
@@ -60,6 +61,9 @@ TRAINER_COMMANDS = {
     'test': 'Do the same under the name of test.',
     'predict': 'Write the masks that a checkpoint predicts.',
 }
+
+#: Scales of the views of mmseg's `test.py --aug-test`.
+AUG_TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 #: Subcommands that start from a checkpoint and the config in it.
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
@@ -126,6 +130,8 @@ class CommandLine(LightningCLI):
             parser.add_argument(
                 '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt that predict together.'
             )
+            text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and take the mean.'
+            parser.add_argument('--aug_test', action='store_true', help=text)
         # A checkpoint is data from outside: never unpickle it.
         parser.set_defaults({'weights_only': True})
         if subcommand in ('validate', 'test'):
@@ -265,6 +271,8 @@ class CommandLine(LightningCLI):
             callbacks = [SoftVoting([str(path) for path in self.more_checkpoints], config.ckpt_weights), *callbacks]
         if self.subcommand == 'fit':
             callbacks.append(BalancedClassWeights())
+        if self.subcommand in FROM_CHECKPOINT and config.aug_test:
+            callbacks.append(TestTimeAugmentation(AUG_TEST_SCALES))
         self.trainer_defaults = {'callbacks': callbacks}
         if config.trainer.logger in (None, True):
             kwargs['logger'] = False
@@ -334,7 +342,7 @@ class CommandLine(LightningCLI):
             command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
             path = shlex.quote(os.path.relpath(checkpoint))
             lines.append(f'Predict    {command} predict --ckpt {path} --overlays')
-        print('\n'.join(lines))
+        print('\n'.join(line for line in lines if line))
 
     def after_validate(self) -> None:
         """Show the figures."""
@@ -364,6 +372,7 @@ def _quieten() -> None:
         '.*does not have many workers',
         'Checkpoint directory .* exists and is not empty',  # config.yaml is in it
         'Experiment logs directory .* exists and is not empty',
+        'Total length of `list` across ranks is zero',  # full data has no validation
         'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
         'Found .* module.s. in eval mode at the start of training',  # frozen ones, and what `norm_eval` says
         'The number of training batches .* is smaller than the logging interval',

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.config.checkpoint import read_checkpoint
 from seglight.errors import CheckpointError, ConfigError
-from seglight.models.segmentor import Segmentor, needs_segmentor
+from seglight.models.loading import load_segmentor
+from seglight.models.segmentor import needs_segmentor
 
 
 class SoftVoting(Callback):
@@ -56,22 +56,3 @@ class SoftVoting(Callback):
         if stage != 'fit':
             module = needs_segmentor(pl_module)
             module.ensemble, module.weight = [], 1.0
-
-
-def load_segmentor(path: Path) -> Segmentor:
-    """Return the segmentor in a checkpoint on the CPU, without running code from the file.
-
-    Raises:
-        CheckpointError: if it cannot be loaded.
-    """
-    checkpoint = read_checkpoint(path)
-    parameters = checkpoint.get('hyper_parameters')
-    if not isinstance(parameters, dict) or 'segmentor' not in parameters:
-        raise CheckpointError(f'{path} holds no hyperparameters to build its model with: seglight did not write it')
-    module = Segmentor(**{name: value for name, value in parameters.items() if not name.startswith('_')})
-    try:
-        module.load_state_dict(checkpoint['state_dict'])
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise CheckpointError(f'{path} does not fit the model that it describes: {reason}') from error
-    return module

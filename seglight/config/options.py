@@ -32,9 +32,9 @@ MMSEG_KEYS = {
 }
 
 #: What `--debug` and `--no-validate` set, where `{}` is a number behind the option.
-SHORTHANDS = {
+SHORTHANDS: dict[str, dict[str, Any]] = {
     '--debug': {'trainer.max_epochs': 2, 'trainer.max_steps': -1},
-    '--no_validate': {'trainer.limit_val_batches': 0, 'trainer.num_sanity_val_steps': 0},
+    '--no_validate': {'data.full': True},
 }
 
 #: Options that take several words.

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 
-from seglight.config.arguments import Arguments, read_arguments
+from seglight.config.arguments import Arguments, Flag, read_arguments
 from seglight.config.checkpoint import find_checkpoint, stored_settings
 from seglight.config.explain import explain, written
 from seglight.config.files import find_config, load_config
@@ -51,7 +51,7 @@ def build_part(
         arguments, frozenset(name for action in parser._actions for name in action.option_strings), frozenset(types)
     )
     check_keys(settings, frozenset(types))
-    arguments.flags[0] = ('--config', yaml.safe_dump(settings.values, sort_keys=False))
+    arguments.flags[0] = Flag('--config', yaml.safe_dump(settings.values, sort_keys=False), '--config')
     try:
         config = parser.parse_args(arguments.argv())
     except ArgumentError as error:

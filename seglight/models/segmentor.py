@@ -177,9 +177,7 @@ class Segmentor(LightningModule):
             TrainingError: if the loss is not finite, unless such batches are to be skipped.
         """
         meta = batch['meta']
-        image = self._normalize(batch['image'], [item['size'] for item in meta], batch.get('padding'))
-        mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
-        losses = self.segmentor.forward_train(image, [self._mmseg_meta(item) for item in meta], mask)
+        losses = self.losses(batch)
         items = {name: _mean(value) for name, value in losses.items()}
         loss = torch.stack([value for name, value in items.items() if 'loss' in name]).sum()
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
@@ -191,6 +189,16 @@ class Segmentor(LightningModule):
             return loss
         self._report_non_finite(batch, items)
         return None
+
+    def losses(self, batch: Batch) -> dict[str, Tensor | list[Tensor]]:
+        """Return mmseg's loss dict of a batch."""
+        meta = batch['meta']
+        image = self._normalize(batch['image'], [item['size'] for item in meta], batch.get('padding'))
+        mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
+        losses: dict[str, Tensor | list[Tensor]] = self.segmentor.forward_train(
+            image, [self._mmseg_meta(item) for item in meta], mask
+        )
+        return losses
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add the predictions of a batch, at the masks' own size, to the confusion matrix."""

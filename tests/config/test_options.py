@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from conftest import Result
 from mmcv import DictAction
@@ -166,3 +167,30 @@ def test_each_has_its_help(run: Run) -> None:
         '--model.zoo',
     ):
         assert option in text, option
+
+
+def test_no_validate_trains_on_train_and_val(tiny_config: Path, run: Run) -> None:
+    result = run('fit', '--config', tiny_config, '--no-validate', '--data.batch_size=1', '--trainer.max_epochs=1')
+    assert result.status == 0, result.err
+    assert 'mIoU' not in result.out
+    names = {path.name for path in Path('work_dirs/exp1').glob('*.ckpt')}
+    assert names == {'epoch_1.ckpt'}
+    steps = torch.load('work_dirs/exp1/epoch_1.ckpt', weights_only=True)['global_step']
+    assert steps == 8 + 4  # images of train and of val
+
+
+def test_aug_test_equals_the_callback_with_mmsegs_scales(
+    trained: Path, data_root: Path, workspace: Path, run: Run
+) -> None:
+    scales = '--trainer.callbacks.scales=[0.5,0.75,1.0,1.25,1.5,1.75]'
+    runs = {
+        'plain': [],
+        'option': ['--aug-test'],
+        'callback': ['--trainer.callbacks+=TestTimeAugmentation', scales],
+    }
+    masks = {}
+    for name, flags in runs.items():
+        result = run('predict', '--ckpt', trained / 'epoch_2.ckpt', '--output', name, *flags)
+        assert result.status == 0, result.err
+        masks[name] = [path.read_bytes() for path in sorted((workspace / name / 'masks').iterdir())]
+    assert masks['option'] == masks['callback'] != masks['plain']

@@ -172,7 +172,8 @@ class LightningRecorder(pl.Callback):
 def mmseg_batch(batch: dict[str, Any], module: Segmentor) -> dict[str, Any]:
     """A batch as mmseg's pipeline makes it; `test_inference` compares the normalisation with mmcv's."""
     metas = [{'filename': m['path'], 'ori_shape': (*m['original_size'], 3), 'img_shape': (*m['size'], 3), 'pad_shape': (*m['size'], 3), 'scale_factor': 1.0, 'flip': False} for m in batch['meta']]  # fmt: skip
-    image = (batch['image'].float() - module.mean.view(3, 1, 1)) / module.std.view(3, 1, 1)
+    normalised = (batch['image'].float() - module.mean.view(3, 1, 1)) / module.std.view(3, 1, 1)
+    image = normalised.contiguous()  # as mmcv collates
     return {'img': image, 'img_metas': metas, 'gt_semantic_seg': batch['mask'].unsqueeze(1).long()}
 
 
