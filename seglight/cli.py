@@ -217,7 +217,7 @@ class CommandLine(LightningCLI):
                 raise ConfigError(message, ('model', name))
             config.model[name] = config.data[name]
         if config.get('input'):
-            config.data.test = {'type': 'ImageSource', 'path': str(Path(config.input).absolute())}
+            config.data.test = prediction.input_source(Path(config.input), self.output_folder)
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
 

@@ -19,6 +19,7 @@ from seglight.callbacks import (
     SubmissionWriter,
 )
 from seglight.callbacks.submission import submission_path
+from seglight.data.video import extract_frames, is_video
 from seglight.errors import ConfigError, DataError
 
 
@@ -50,6 +51,19 @@ def add_arguments(parser: Any) -> None:
         '--pseudo_weight', type=float, default=1.0, help='How often each of these is seen in an epoch, on average.'
     )
     parser.add_argument('--resume', action='store_true', help='Predict only what a run that was stopped left undone.')
+
+
+def input_source(path: Path, folder: Path) -> dict[str, str]:
+    """Return the `data.test` that an `--input` means; the frames of a video go below the output folder.
+
+    Raises:
+        DataError: if a video cannot be read.
+    """
+    if is_video(path):
+        frames = folder / 'frames'
+        extract_frames(path, frames)
+        path = frames
+    return {'type': 'ImageSource', 'path': str(path.absolute())}
 
 
 def default_folder(checkpoint: Path, given: str | None) -> Path:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -287,3 +288,31 @@ def test_the_module_predicts_as_before_when_an_ensemble_is_done(checkpoint: Path
     module = Segmentor.load_from_checkpoint(checkpoint, weights_only=True)
     assert module.ensemble == []
     assert module.views is None
+
+
+def test_every_frame_of_a_video_is_predicted(checkpoint: Path, run: Run) -> None:
+    video = cv2.VideoWriter('clip.avi', cv2.VideoWriter_fourcc(*'MJPG'), 5, (48, 32))
+    for grey in (0, 80, 160, 240):
+        video.write(np.full((32, 48, 3), grey, np.uint8))
+    video.release()
+    done = run('predict', '--ckpt', checkpoint, '--input', 'clip.avi')
+    assert done.status == 0, done.err
+    folder = Path('predictions/epoch_2_clip')
+    assert [path.stem for path in sorted((folder / 'masks').iterdir())] == [f'frame_{n:06}' for n in (1, 2, 3, 4)]
+    assert abs(cv2.imread(str(folder / 'frames' / 'frame_000003.jpg')).mean() - 160) < 3
+    Path('broken.mp4').write_bytes(b'no video')
+    done = run('predict', '--ckpt', checkpoint, '--input', 'broken.mp4')
+    assert done.status == 2
+    assert 'broken.mp4 cannot be decoded by OpenCV' in done.err
+
+
+def test_sliding_windows_are_asked_for_on_the_command_line(checkpoint: Path, run: Run) -> None:
+    slide = [f'--model.segmentor.test_cfg.{flag}' for flag in ('mode=slide', 'crop_size=[48,48]', 'stride=[32,32]')]
+    for blend in ('mean', 'gaussian', 'linear'):
+        done = run(
+            'predict', '--ckpt', checkpoint, *slide, f'--model.segmentor.test_cfg.blend={blend}', '--output', blend
+        )
+        assert done.status == 0, done.err
+    wrong = run('predict', '--ckpt', checkpoint, *slide, '--model.segmentor.test_cfg.blend=gauss')
+    assert wrong.status == 2
+    assert "test_cfg.blend is one of mean, linear, gaussian, not 'gauss'" in wrong.err
