@@ -22,14 +22,15 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
 import seglight
+from seglight import prediction
 from seglight.callbacks import (
     BalancedClassWeights,
     BestCheckpoint,
     EpochLines,
     ExactResume,
     IntervalCheckpoint,
-    MaskWriter,
     RunFolder,
+    SoftVoting,
     TestTimeAugmentation,
     TrainingPlan,
 )
@@ -85,7 +86,7 @@ class CommandLine(LightningCLI):
         self.run_folder: RunFolder | None = None
         self.resumed = False  # whether the run goes on in its own folder
         self.run_config = ''
-        self.writer: MaskWriter | None = None
+        self.more_checkpoints: list[Path] = []
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
         super().__init__(
             Segmentor,
@@ -142,6 +143,9 @@ class CommandLine(LightningCLI):
             parser.add_lightning_class_args(IntervalCheckpoint, 'checkpoint')
             parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
         else:
+            parser.add_argument(
+                '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt that predict together.'
+            )
             text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and take the mean.'
             parser.add_argument('--aug_test', action='store_true', help=text)
         # A checkpoint is data from outside: never unpickle it.
@@ -149,10 +153,7 @@ class CommandLine(LightningCLI):
         if subcommand in ('validate', 'test'):
             parser.set_defaults({'verbose': False})  # its table is printed below, with classes by name
         if subcommand == 'predict':
-            parser.add_argument(
-                '--output', type=str | None, help='Folder of the masks, by default predictions/{checkpoint} in the run.'
-            )
-            parser.add_argument('--overlays', action='store_true', help='Write colour overlays too.')
+            prediction.add_arguments(parser)
             parser.set_defaults({'return_predictions': False})
         return parser
 
@@ -188,6 +189,9 @@ class CommandLine(LightningCLI):
                 return
             typed = next((flag.value for flag in arguments.flags[1:] if not flag.name), None) or 'exp1/epoch_2.ckpt'
             raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
+        if not training:
+            name, *others = arguments.values('--ckpt_path')
+            self.more_checkpoints = [find_checkpoint(other, WORK_DIRS) for other in others]
         self.checkpoint = find_checkpoint(name, WORK_DIRS, best=not training)
         arguments.replace('--ckpt_path', str(self.checkpoint))
         if training and is_mmseg_checkpoint(self.checkpoint):
@@ -215,6 +219,8 @@ class CommandLine(LightningCLI):
                 message = f'model.{name} and data.{name} differ; give the latter alone'
                 raise ConfigError(message, ('model', name))
             config.model[name] = config.data[name]
+        if config.get('input'):
+            config.data.test = prediction.input_source(Path(config.input), self.output_folder)
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
         if self.subcommand == 'fit':
@@ -281,8 +287,10 @@ class CommandLine(LightningCLI):
             )
             callbacks = [self.run_folder, EpochLines(), ExactResume(), TrainingPlan()]
         elif self.subcommand == 'predict':
-            self.writer = MaskWriter(self.output_folder, overlays=config.overlays)
-            callbacks = [self.writer]
+            plain = self.config[self.subcommand]
+            callbacks = prediction.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
+        if self.subcommand in FROM_CHECKPOINT and (self.more_checkpoints or config.ckpt_weights):
+            callbacks = [SoftVoting([str(path) for path in self.more_checkpoints], config.ckpt_weights), *callbacks]
         if self.subcommand == 'fit':
             callbacks.append(BalancedClassWeights())
         if self.subcommand in FROM_CHECKPOINT and config.aug_test:
@@ -358,9 +366,8 @@ class CommandLine(LightningCLI):
     @property
     def output_folder(self) -> Path:
         """The folder that predictions are written to."""
-        output = self._get(self.config, 'output')
-        checkpoint = Path(self._get(self.config, 'ckpt_path'))
-        return Path(output) if output else checkpoint.parent / 'predictions' / checkpoint.stem
+        config = self.config[self.subcommand]
+        return Path(config.output or prediction.default_folder(Path(config.ckpt_path), config.input))
 
     def after_fit(self) -> None:
         """Say where the run lies, how good it is, and what to type next."""
@@ -390,10 +397,11 @@ class CommandLine(LightningCLI):
             print(metrics_table(self.trainer.callback_metrics, stage))
 
     def after_predict(self) -> None:
-        """Say where the masks lie."""
-        if self.writer and self.trainer.is_global_zero:
-            count = self.writer.written
-            print(f'{count} mask{"s" * (count != 1)} in {self.writer.folder / "masks"}')
+        """Say what came of it, and end like after an error if there were files that could not be predicted."""
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        if self.trainer.is_global_zero:
+            print('\n'.join(prediction.summary(callbacks, self.model.classes, self.output_folder)))
+        prediction.check_failed(callbacks)
 
 
 def _top_keys(parser: LightningArgumentParser) -> set[str]:

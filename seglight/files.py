@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 #: Where the folders of runs go, below the working folder; mmseg's name.
 WORK_DIRS = Path('work_dirs')
@@ -17,12 +20,22 @@ def cache_dir() -> Path:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under a temporary name beside it, then rename it; makes the folder if needed."""
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write under a temporary name beside it, and rename it at the end; makes the folder if needed.
+
+    After an exception there is no file, or the one that was there before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
     temporary = Path(name)
     try:
         with os.fdopen(handle, 'wb') as file:
-            file.write(data)
+            yield file
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:

@@ -1,12 +1,18 @@
-"""Writing predictions to files."""
+"""Writing predictions to files: one for each image, in the background, batch by batch."""
 
 from __future__ import annotations
 
+import io
+from abc import abstractmethod
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+import numpy.typing as npt
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 
@@ -14,27 +20,53 @@ from seglight.data.images import read_image
 from seglight.errors import ConfigError
 from seglight.files import write_atomically
 from seglight.models.inference import Prediction
+from seglight.models.segmentor import needs_segmentor
 from seglight.palette import default_palette, encode_mask, overlay
 
+UInt8Array = npt.NDArray[np.uint8]
+Float32Array = npt.NDArray[np.float32]
 
-class MaskWriter(BasePredictionWriter):
-    """Writes one indexed PNG per image, batch by batch, and overlays on request.
+#: Images that wait to be written, at most; then predicting waits for the files.
+WAITING = 32
 
-    The predictions are a list of uint8 `[H, W]`, the batch has `meta` with the `path` and
-    the `name` of each image (its path below the image folder, without suffix).
+
+class PredictionWriter(BasePredictionWriter):
+    """Writes what is predicted in a thread of its own, with a bounded queue.
+
+    The predictions are a list of `Prediction`, the batch has `meta` with the `path` and the `name` of each
+    image (its path below the image folder, without suffix). An error in writing ends the run.
 
     Args:
-        folder: gets `masks/{name}.png` and `overlays/{name}.jpg`.
-        palette: an RGB colour in 0 to 255 for each class; by default the module's `palette`.
-        overlays: whether to write overlays.
+        folder: where the files go.
     """
 
-    def __init__(self, folder: str | Path, palette: list[list[int]] | None = None, overlays: bool = False) -> None:
+    #: Whether `write` needs the probabilities.
+    needs_probabilities = False
+
+    def __init__(self, folder: str | Path) -> None:
         super().__init__(write_interval='batch')
         self.folder = Path(folder)
-        self.palette = palette
-        self.overlays = overlays
+        self.palette: list[list[int]] | None = None
         self.written = 0
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: deque[Future[None]] = deque()
+
+    @abstractmethod
+    def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
+        """Write what is predicted for one image.
+
+        Args:
+            mask: uint8 `[H, W]` at the size of the file.
+            probabilities: float32 `[C, H, W]`, or None where `needs_probabilities` is false.
+            meta: what is known of the image; see `seglight.data.batch.ImageMeta`.
+        """
+
+    @abstractmethod
+    def is_done(self, name: str) -> bool:
+        """Tell whether the image of a name was written before, by this run or by one that was stopped."""
+
+    def finish(self, trainer: Trainer) -> None:
+        """Do what remains after the last image; on all processes."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder, before anything is predicted.
@@ -42,10 +74,17 @@ class MaskWriter(BasePredictionWriter):
         Raises:
             ConfigError: if it cannot be made.
         """
+        super().setup(trainer, pl_module, stage)
+        if stage != 'predict':
+            return
+        if self.needs_probabilities:
+            needs_segmentor(pl_module).keep_probabilities = True
+        self.palette = self.palette or getattr(pl_module, 'palette', None) or default_palette(256)
         try:
-            (self.folder / 'masks').mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigError(f'The folder {self.folder} for masks cannot be made: {error.strerror}') from error
+            raise ConfigError(f'The folder {self.folder} cannot be made: {error.strerror}') from error
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
 
     def write_on_batch_end(
         self,
@@ -57,14 +96,122 @@ class MaskWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Write the masks of one batch; a file is there whole or not at all."""
-        palette = self.palette or getattr(pl_module, 'palette', None) or default_palette(256)
+        """Hand the predictions of one batch to the thread; waits where it is behind."""
+        if self._pool is None:
+            raise ConfigError(f'{type(self).__name__} was not set up for predict')
         for predicted, meta in zip(prediction, batch['meta'], strict=True):
-            labels = predicted.mask.cpu().numpy()
-            name = meta['name']
-            write_atomically(self.folder / 'masks' / f'{name}.png', encode_mask(labels, palette))
-            if self.overlays:
-                drawn = overlay(read_image(Path(meta['path'])), labels, palette)
-                _, data = cv2.imencode('.jpg', cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-                write_atomically(self.folder / 'overlays' / f'{name}.jpg', data.tobytes())
+            while len(self._waiting) >= WAITING:
+                self._waiting.popleft().result()
+            wanted = predicted.probabilities if self.needs_probabilities else None
+            probabilities = None if wanted is None else wanted.cpu().numpy()
+            self._waiting.append(self._pool.submit(self.write, predicted.mask.cpu().numpy(), probabilities, meta))
             self.written += 1
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait for the last file; here, because Lightning skips the other hooks where nothing is to be predicted."""
+        if self._pool is not None:
+            while self._waiting:
+                self._waiting.popleft().result()
+            self._stop()
+            self.finish(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Let the thread write what it was given, then stop it."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+            self._waiting.clear()
+
+
+class FileWriter(PredictionWriter):
+    """Writes one file for each image, `{folder}/{name}{suffix}`; it is there whole or not at all."""
+
+    suffix = ''
+
+    def path(self, name: str) -> Path:
+        """Return the file of an image."""
+        return self.folder / f'{name}{self.suffix}'
+
+    def is_done(self, name: str) -> bool:
+        """Tell whether the image has its file."""
+        return self.path(name).is_file()
+
+    def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
+        """Write the file of one image."""
+        write_atomically(self.path(meta['name']), self.encode(mask, probabilities, meta))
+
+    @abstractmethod
+    def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
+        """Return the content of the file."""
+
+
+class MaskWriter(FileWriter):
+    """Writes an indexed PNG for each image, whose pixel values are the labels.
+
+    Args:
+        folder: gets `{name}.png`.
+        palette: an RGB colour in 0 to 255 for each class; by default the module's `palette`.
+    """
+
+    suffix = '.png'
+
+    def __init__(self, folder: str | Path, palette: list[list[int]] | None = None) -> None:
+        super().__init__(folder)
+        self.palette = palette
+
+    def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
+        """Return the PNG."""
+        return encode_mask(mask, self.palette or [])
+
+
+class OverlayWriter(FileWriter):
+    """Writes each image with the colours of its mask laid over it, as a JPEG.
+
+    Args:
+        folder: gets `{name}.jpg`.
+        palette: an RGB colour in 0 to 255 for each class; by default the module's `palette`.
+        opacity: share of the colour, 0 to 1.
+    """
+
+    suffix = '.jpg'
+
+    def __init__(self, folder: str | Path, palette: list[list[int]] | None = None, opacity: float = 0.5) -> None:
+        super().__init__(folder)
+        self.palette = palette
+        self.opacity = opacity
+
+    def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
+        """Return the JPEG."""
+        drawn = overlay(read_image(Path(meta['path'])), mask, self.palette or [], self.opacity)
+        _, data = cv2.imencode('.jpg', cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+        return data.tobytes()
+
+
+class ProbabilityWriter(FileWriter):
+    """Writes the class probabilities of each image as `.npz` with one array, `probabilities` `[C, H, W]`.
+
+    Args:
+        folder: gets `{name}.npz`.
+        quantize: write uint8, the probability times 255, compressed, in place of float16 as it is.
+    """
+
+    suffix = '.npz'
+    needs_probabilities = True
+
+    def __init__(self, folder: str | Path, quantize: bool = False) -> None:
+        super().__init__(folder)
+        self.quantize = quantize
+
+    def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
+        """Return the archive."""
+        if probabilities is None:
+            raise ConfigError('probabilities were not kept')
+        buffer = io.BytesIO()
+        if self.quantize:
+            np.savez_compressed(buffer, probabilities=np.rint(probabilities * 255).astype(np.uint8))
+        else:
+            np.savez(buffer, probabilities=probabilities.astype(np.float16))
+        return buffer.getvalue()

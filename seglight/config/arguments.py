@@ -59,6 +59,11 @@ class Arguments:
                 found = flag.value if flag.value is not None else self._word_after(index)
         return found
 
+    def values(self, name: str) -> list[str]:
+        """Return the values of every `name` flag, in order."""
+        words = (flag.value or self._word_after(index) for index, flag in enumerate(self.flags) if flag.name == name)
+        return [word for word in words if word is not None]
+
     def typed(self, index: int) -> str:
         """Return a flag as it was typed, with its value."""
         flag = self.flags[index]

@@ -37,6 +37,8 @@ SHORTHANDS: dict[str, dict[str, Any]] = {
     '--no_validate': {'data.full': True},
 }
 
+#: Options that take several words.
+LISTS = ('--tags', '--ckpt_weights')
 _ZOO_HELP = 'Name of a config of mmseg (`seglight zoo` lists them) or the path of a .py file, which'
 
 _CFG_OPTIONS_HELP = (
@@ -85,12 +87,13 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
     while rest:
         flag = rest.pop(0)
         words = [] if flag.value is None else [flag.value]
-        while flag.name in ('--cfg_options', '--tags', '--debug') and rest and not rest[0].name:
+        while flag.name in ('--cfg_options', *LISTS, '--debug') and rest and not rest[0].name:
             words.append(str(rest.pop(0).value))
         if flag.name == '--cfg_options':
             flags += [_override(word, flag.typed, own) for word in words]
-        elif flag.name == '--tags':
-            flags.append(Flag('--tags', yaml.safe_dump(words, default_flow_style=True).strip(), flag.typed))
+        elif flag.name in LISTS:
+            values = words if flag.name == '--tags' else [yaml.safe_load(word) for word in words]
+            flags.append(Flag(flag.name, yaml.safe_dump(values, default_flow_style=True).strip(), flag.typed))
         elif flag.name in SHORTHANDS and arguments.subcommand == 'fit':
             flags += _shorthand(flag, words)
         elif flag.name != '--debug':

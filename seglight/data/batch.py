@@ -42,13 +42,15 @@ class Batch(TypedDict, total=False):
 
     The image is in torch's channels-last memory format, as it was decoded. In training the mask has the image's
     size; in evaluation it has the size of its file. `padding` bool `[B, H, W]` is there where transforms made
-    pixels that are no content; they become zeros after normalisation, as in mmseg.
+    pixels that are no content; they become zeros after normalisation, as in mmseg. In predict, `failed` says
+    what is wrong with each image that had to be left out.
     """
 
     image: Tensor
     mask: Tensor
     padding: Tensor
     meta: list[ImageMeta]
+    failed: list[str]
 
 
 def collate(items: Sequence[Item], ignore_index: int = 255) -> Batch:

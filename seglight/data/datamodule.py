@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from seglight.data.batch import Item, collate
 from seglight.data.building import construct
@@ -27,6 +27,7 @@ from seglight.data.mixing import build_mixes
 from seglight.data.sampling import EpochSampler, class_balance
 from seglight.data.sources import Context, Sample, build_sources, find_samples
 from seglight.data.splits import Split, divide, list_texts, pixels_of, read_lists
+from seglight.data.tolerant import Tolerant, collate_good
 from seglight.data.transforms import build_pipeline
 from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
@@ -292,21 +293,21 @@ class SegmentationDataModule(LightningDataModule):
         return self.val_dataloader()
 
     def predict_dataloader(self) -> DataLoader[Item]:
-        """Return the loader of the images to predict, in order."""
-        return self._loader(self.datasets['test'])
+        """Return the loader of the images to predict, in order; one that cannot be read does not end it."""
+        return self._loader(Tolerant(self.datasets['test']), collate_fn=collate_good)
 
     def _replicas(self) -> tuple[int, int]:
         """Return the number of processes and the index of this one."""
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
-    def _loader(self, dataset: SegmentationDataset, **options: Any) -> DataLoader[Item]:
+    def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Item]:
         share = cores() // self._replicas()[0] - 1  # the training process needs one itself
         workers = max(1, min(8, share)) if self.num_workers is None else self.num_workers
+        options.setdefault('collate_fn', partial(collate, ignore_index=self.ignore_index))
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
             num_workers=workers,
-            collate_fn=partial(collate, ignore_index=self.ignore_index),
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_use_one_thread,

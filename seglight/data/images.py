@@ -10,16 +10,19 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from seglight.data.jpeg import decode_jpeg
-from seglight.errors import DataError
+from seglight.errors import DataError, one_line
 
 UInt8Array = npt.NDArray[np.uint8]
 
 
 def read_image(path: Path) -> UInt8Array:
-    """Read an image as uint8 `[H, W, 3]` in RGB.
+    """Read an image as uint8 `[H, W, 3]` in RGB, upright as its EXIF orientation says.
+
+    Grey and palette images get three equal or their own colours, 16 bits become 8 (divided by 256, as OpenCV does),
+    and transparency is dropped.
 
     Raises:
-        DataError: if the file cannot be read or decoded.
+        DataError: if the file cannot be read or decoded, or holds something else than 8 or 16 bits per colour.
     """
     try:
         data = path.read_bytes()
@@ -28,7 +31,14 @@ def read_image(path: Path) -> UInt8Array:
     upright = decode_jpeg(data)
     if upright is not None:
         return upright
-    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB) if data else None
+    pixels = np.frombuffer(data, dtype=np.uint8)
+    try:
+        image = cv2.imdecode(pixels, cv2.IMREAD_COLOR_RGB) if data else None
+        kind = cv2.imdecode(pixels, cv2.IMREAD_UNCHANGED) if data and image is None else None
+    except cv2.error as error:  # more pixels than OpenCV takes
+        raise DataError(f'The image {path} cannot be decoded: {one_line(error)}') from error
+    if kind is not None:
+        raise DataError(f'The image {path} has {kind.dtype} values; convert it to 8 or 16 bits per colour')
     if image is None:
         raise DataError(f'The image {path} cannot be decoded: it is damaged or no image; replace or remove it')
     return image.astype(np.uint8, copy=False)

@@ -12,6 +12,7 @@ from torch import nn
 
 from seglight.config.settings import dicts, nearest
 from seglight.errors import ConfigError
+from seglight.models.sliding import BLENDS
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')
@@ -109,3 +110,11 @@ def check_test_cfg(test_cfg: dict[str, Any]) -> None:
     for name in ('crop_size', 'stride'):
         if mode == 'slide' and name not in test_cfg:
             raise ConfigError(f'model.segmentor.test_cfg of mode slide needs {name}, such as [512, 512]', key)
+    blend = test_cfg.get('blend', BLENDS[0])
+    if blend not in BLENDS:
+        raise ConfigError(
+            f"model.segmentor.test_cfg.blend is one of {', '.join(BLENDS)}, not '{blend}'", (*key, 'blend')
+        )
+    if not isinstance(test_cfg.get('window_batch', 1), int) or test_cfg.get('window_batch', 1) < 1:
+        message = f'model.segmentor.test_cfg.window_batch is a number of windows, not {test_cfg["window_batch"]!r}'
+        raise ConfigError(message, (*key, 'window_batch'))

@@ -186,9 +186,7 @@ class Segmentor(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the segmentor's own loss and log every item of its loss dict; None for a batch to skip."""
         meta = batch['meta']
-        image = self._normalize(batch['image'], [item['size'] for item in meta], batch.get('padding'))
-        mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
-        losses = self.segmentor.forward_train(image, [self._mmseg_meta(item) for item in meta], mask)
+        losses = self.losses(batch)
         items = {name: _mean(value) for name, value in losses.items()}
         loss = torch.stack([value for name, value in items.items() if 'loss' in name]).sum()
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
@@ -222,6 +220,16 @@ class Segmentor(LightningModule):
             'lower the learning rate, clip gradients, or go on without such batches by model.non_finite: skip'
         )
 
+    def losses(self, batch: Batch) -> dict[str, Tensor | list[Tensor]]:
+        """Return mmseg's loss dict of a batch."""
+        meta = batch['meta']
+        image = self._normalize(batch['image'], [item['size'] for item in meta], batch.get('padding'))
+        mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
+        losses: dict[str, Tensor | list[Tensor]] = self.segmentor.forward_train(
+            image, [self._mmseg_meta(item) for item in meta], mask
+        )
+        return losses
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add the predictions of a batch, at the masks' own size, to the confusion matrix."""
         for prediction, mask in zip(self.predict_step(batch, batch_idx), batch['mask'], strict=True):
@@ -248,26 +256,27 @@ class Segmentor(LightningModule):
         """Return the logits of each image, float32 `[C, H, W]` at the size of its file."""
         return self._each_size(self._logits, batch)
 
-    def probabilities(self, image: Tensor, original_size: Size) -> Tensor:
+    def probabilities(self, image: Tensor, original_size: Size, views: Views | None = None) -> Tensor:
         """Return the class probabilities of images of one size, merged over views and over the ensemble.
 
         Args:
             image: uint8 `[B, 3, H, W]`, RGB, without padding.
             original_size: height and width of the result.
+            views: ways to see the image; none for the image as it is.
 
         Returns:
             float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid.
         """
-        if self.views:
+        if views:
             infer = partial(coarse_logits, self.segmentor, prepare=self._normalize)
-            own = self.views.probabilities(infer, image, original_size, threshold(self.segmentor))
+            own = views.probabilities(infer, image, original_size, threshold(self.segmentor))
         else:
             own = class_probabilities(self._logits(image, original_size))
         if not self.ensemble:
             return own
         total = own.mul_(self.weight)
         for other, weight in self.ensemble:
-            total += weight * other.probabilities(image, original_size)
+            total += weight * other.probabilities(image, original_size, views)
         return total.div_(self.weight + sum(weight for _, weight in self.ensemble))
 
     def _each_size(self, infer: Callable[[Tensor, Size], Any], batch: Batch) -> list[Any]:
@@ -279,7 +288,7 @@ class Segmentor(LightningModule):
         """Predict images of one size; without need for probabilities, from band to band of the logits."""
         least = threshold(self.segmentor)
         if self.keep_probabilities or self.views or self.ensemble:
-            probabilities = self.probabilities(image, original_size)
+            probabilities = self.probabilities(image, original_size, self.views)
             if self.views and self.views.merge == 'vote':
                 least = 0.5
             kept = probabilities if self.keep_probabilities else [None] * len(image)

@@ -1,0 +1,47 @@
+"""Time the labels of a submission beside the two ways in which they are usually written.
+
+    python scripts/bench/submission.py
+
+Masks of 256x256 with 11 classes; the ways take turns.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from seglight.submissions import format_labels
+
+ROUNDS = 30
+TABLE = [str(label) for label in range(256)]
+
+
+def main() -> None:
+    """Print the times and their ratios."""
+    blocks = np.random.default_rng(0).integers(0, 11, (32, 32), dtype=np.uint8)
+    mask = np.kron(blocks, np.ones((8, 8), dtype=np.uint8))
+    ways: dict[str, Callable[[], bytes]] = {
+        "' '.join(str(e) for e in mask.flatten().tolist())": lambda: ' '.join(
+            str(e) for e in mask.flatten().tolist()
+        ).encode(),
+        'a table of strings': lambda: ' '.join([TABLE[label] for label in mask.flatten().tolist()]).encode(),
+        'seglight': lambda: format_labels(mask),
+    }
+    assert len({way() for way in ways.values()}) == 1
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            times[name].append(time.perf_counter() - start)
+    ours = statistics.median(times['seglight'])
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        print(f'{name:<50} {1000 * median:6.2f} ms an image  {median / ours:5.1f} x seglight')
+
+
+if __name__ == '__main__':
+    main()

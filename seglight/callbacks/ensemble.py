@@ -1,0 +1,58 @@
+"""Several checkpoints that predict together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from seglight.errors import CheckpointError, ConfigError
+from seglight.models.loading import load_segmentor
+from seglight.models.segmentor import needs_segmentor
+
+
+class SoftVoting(Callback):
+    """Averages the class probabilities of the module with those of other checkpoints, in one pass over the data.
+
+    For `validate`, `test` and `predict`. The checkpoints may hold any architectures; each normalises the
+    image in its own way. Test-time augmentation applies to all of them.
+
+    Args:
+        checkpoints: the others; their classes are those of the module.
+        weights: of the module and then of each of the others; equal where not given.
+
+    Raises:
+        ConfigError: if the weights are not as many as the checkpoints, or not above zero.
+    """
+
+    def __init__(self, checkpoints: Sequence[str], weights: Sequence[float] | None = None) -> None:
+        self.checkpoints = [Path(each) for each in checkpoints]
+        self.weights = list(weights or [1.0] * (len(checkpoints) + 1))
+        if len(self.weights) != len(checkpoints) + 1 or min(self.weights) <= 0:
+            raise ConfigError(
+                f'--ckpt-weights needs a number above zero for each of the {len(checkpoints) + 1} checkpoints, '
+                f'not {self.weights}'
+            )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Load the others.
+
+        Raises:
+            CheckpointError: if one cannot be loaded or has other classes.
+        """
+        if stage != 'fit':
+            module = needs_segmentor(pl_module)
+            module.weight = self.weights[0]
+            others = [load_segmentor(path) for path in self.checkpoints]
+            for path, other in zip(self.checkpoints, others, strict=True):
+                if other.classes != module.classes:
+                    raise CheckpointError(f'{path} has other classes than the first checkpoint, so they cannot vote')
+                other.to(trainer.strategy.root_device).eval()
+            module.ensemble = list(zip(others, self.weights[1:], strict=True))
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the module predict alone again."""
+        if stage != 'fit':
+            module = needs_segmentor(pl_module)
+            module.ensemble, module.weight = [], 1.0

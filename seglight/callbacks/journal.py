@@ -1,0 +1,142 @@
+"""One file for all images, written line by line on the way so that a run that is stopped can go on."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pytorch_lightning import LightningModule, Trainer
+
+from seglight.callbacks.writers import Float32Array, PredictionWriter, UInt8Array
+from seglight.errors import ConfigError
+from seglight.files import open_atomically
+
+
+class JournalWriter(PredictionWriter):
+    """Keeps a line for each image in a hidden file beside the target, and makes the target of them at the end.
+
+    The target has the images in the order of the data, whatever process predicted them, and the target
+    of another run is not overwritten unless that is asked for.
+
+    Args:
+        path: the target.
+        resume: go on with the lines that a run that was stopped has left; a target that is there is complete.
+        overwrite: replace a target that is there.
+    """
+
+    def __init__(self, path: str | Path, resume: bool = False, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        super().__init__(self.path.parent)
+        self.resume = resume
+        self.overwrite = overwrite
+        self._complete = False
+        self._lines: dict[str, tuple[Path, int]] = {}
+        self._file: BinaryIO | None = None
+
+    @abstractmethod
+    def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
+        """Return what is kept of one image, without a line break."""
+
+    @abstractmethod
+    def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:
+        """Write the target from the lines of all images."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find what was done before.
+
+        Raises:
+            ConfigError: if the target is there and this run does not go on with it.
+        """
+        super().setup(trainer, pl_module, stage)
+        if stage != 'predict':
+            return
+        self._complete = self.resume and self.path.is_file()
+        if self.path.exists() and not (self.resume or self.overwrite):
+            raise ConfigError(f'{self.path} exists; name the new one with --remark, or remove it')
+        for journal in self._journals():
+            if self.resume:
+                self._lines.update(_read(journal))
+            elif trainer.is_global_zero:
+                journal.unlink(missing_ok=True)
+        trainer.strategy.barrier('journal')
+        if not self._complete:
+            own = self.path.with_name(f'.{self.path.name}.{trainer.global_rank}.partial')
+            self._file = own.open('ab')
+
+    def is_done(self, name: str) -> bool:
+        """Tell whether the image has its line."""
+        return self._complete or name in self._lines
+
+    def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
+        """Append the line of one image."""
+        if self._file is not None:
+            self._file.write(json.dumps(meta['name']).encode() + b'\t' + self.line(mask, meta) + b'\n')
+            self._file.flush()
+
+    def finish(self, trainer: Trainer) -> None:
+        """Make the target of the lines of all processes and remove them."""
+        if self._file is None:
+            return
+        self._file.close()
+        trainer.strategy.barrier('journals')
+        if trainer.is_global_zero:
+            journals = self._journals()
+            lines: dict[str, tuple[Path, int]] = {}
+            for journal in journals:
+                lines.update(_read(journal))
+            with open_atomically(self.path) as file:
+                self.assemble(file, _in_order(lines, all_names(trainer)), trainer.lightning_module)
+            for journal in journals:
+                journal.unlink()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Keep the lines."""
+        super().on_exception(trainer, pl_module, exception)
+        if self._file is not None:
+            self._file.close()
+
+    def _journals(self) -> list[Path]:
+        return sorted(self.folder.glob(f'.{self.path.name}.*.partial'))
+
+
+def predict_dataset(trainer: Trainer) -> Any:
+    """Return the dataset that is predicted, None where the data is not a `SegmentationDataModule`'s."""
+    return getattr(getattr(trainer, 'datamodule', None), 'datasets', {}).get('test')
+
+
+def all_names(trainer: Trainer) -> list[str]:
+    """Return the names of the images to predict in order, also of those that are done; empty where unknown."""
+    dataset = predict_dataset(trainer)
+    return getattr(dataset, 'all_names', None) or [sample.name for sample in getattr(dataset, 'samples', [])]
+
+
+def _read(journal: Path) -> dict[str, tuple[Path, int]]:
+    """Return the file and the place of each image's line; a last line that is not whole is cut off."""
+    lines: dict[str, tuple[Path, int]] = {}
+    with journal.open('rb+') as file:
+        start = 0
+        for line in file:
+            if not line.endswith(b'\n'):
+                file.truncate(start)
+                break
+            lines[json.loads(line.partition(b'\t')[0])] = (journal, start)
+            start += len(line)
+    return lines
+
+
+def _in_order(lines: dict[str, tuple[Path, int]], names: list[str]) -> Iterator[bytes]:
+    """Yield the lines in the order of the names; one that has none comes last."""
+    place = {name: index for index, name in enumerate(names)}
+    files: dict[Path, BinaryIO] = {}
+    try:
+        for name in sorted(lines, key=lambda name: place.get(name, len(place))):
+            path, start = lines[name]
+            file = files.setdefault(path, path.open('rb')) if path not in files else files[path]
+            file.seek(start)
+            yield file.readline().partition(b'\t')[2].rstrip(b'\n')
+    finally:
+        for file in files.values():
+            file.close()

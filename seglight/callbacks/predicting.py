@@ -1,0 +1,116 @@
+"""What a prediction run does beside writing: going on after a stop, and saying what came of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from seglight.callbacks.journal import predict_dataset
+from seglight.callbacks.writers import PredictionWriter, UInt8Array
+from seglight.data.images import read_image
+from seglight.files import write_atomically
+from seglight.models.inference import Prediction
+from seglight.palette import default_palette, overlay
+
+#: Images on a contact sheet, in rows of four, and the side in pixels that each is fitted to.
+SHEET, COLUMNS, SIDE = 16, 4, 240
+
+
+class SkipDone(Callback):
+    """Predicts only the images that one of the writers has not written yet; comes behind them."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the images that are done out of the data."""
+        dataset = predict_dataset(trainer)
+        if stage != 'predict' or dataset is None:
+            return
+        writers = [callback for callback in trainer.callbacks if isinstance(callback, PredictionWriter)]  # type: ignore[attr-defined]
+        samples = list(dataset.samples)
+        dataset.all_names = [sample.name for sample in samples]
+        dataset.samples = [each for each in samples if not all(writer.is_done(each.name) for writer in writers)]
+        trainer.strategy.barrier('resume')  # before the first file of this run is written
+        if trainer.is_global_zero:
+            done = len(samples) - len(dataset.samples)
+            print(f'{done} of {len(samples)} images were done before')
+
+
+class PredictionSummary(Callback):
+    """Counts classes, images and bad files, and makes a contact sheet of the first images.
+
+    Args:
+        folder: gets `contact_sheet.jpg`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.failed: list[str] = []  #: what is wrong with each image that was left out
+        self.count = 0  #: images that were predicted
+        self._pixels = torch.zeros(256, dtype=torch.int64)
+        self._seconds = 0.0
+        self._start = 0.0
+        self._tiles: list[UInt8Array] = []
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: list[Prediction],
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count what is in a batch; a bad file is told at once, too."""
+        for message in batch.get('failed', []):
+            self.failed.append(message)
+            print(f'seglight: {message}', file=sys.stderr, flush=True)
+        for predicted, meta in zip(outputs, batch['meta'], strict=True):
+            self._pixels += torch.bincount(predicted.mask.flatten(), minlength=256).cpu()
+            if len(self._tiles) < SHEET and trainer.is_global_zero:
+                palette = getattr(pl_module, 'palette', None) or default_palette(256)
+                self._tiles.append(_tile(read_image(Path(meta['path'])), predicted.mask.cpu().numpy(), palette))
+        self.count += len(batch['meta'])
+        self._seconds = time.monotonic() - self._start
+        bar: Any = trainer.progress_bar_callback
+        if hasattr(bar, 'predict_progress_bar'):
+            bar.predict_progress_bar.set_postfix_str(f'{self.count / self._seconds:.1f} images/s')
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the contact sheet."""
+        if self._tiles:
+            rows = [self._tiles[first : first + COLUMNS] for first in range(0, len(self._tiles), COLUMNS)]
+            blank = np.full_like(self._tiles[0], 255)
+            sheet = np.vstack([np.hstack(row + [blank] * (COLUMNS - len(row))) for row in rows])
+            _, data = cv2.imencode('.jpg', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+            write_atomically(self.folder / 'contact_sheet.jpg', data.tobytes())
+
+    def lines(self, classes: list[str]) -> list[str]:
+        """Return the share of each class, and the number of images and their speed."""
+        total = max(1, int(self._pixels.sum()))
+        width = max(len(name) for name in classes)
+        counts = self._pixels[: len(classes)].tolist()
+        shares = [f'  {name:<{width}}  {100 * n / total:6.2f} %' for name, n in zip(classes, counts, strict=True) if n]
+        speed = f', {self.count / self._seconds:.1f} images/s' if self._seconds else ''
+        return [*shares, f'{self.count} image{"s" * (self.count != 1)} predicted{speed}']
+
+
+def _tile(image: UInt8Array, mask: UInt8Array, palette: list[list[int]]) -> UInt8Array:
+    """Return an image with its mask laid over it, fitted into a white square."""
+    height, width = mask.shape
+    scale = SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    labels = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+    tile = np.full((SIDE, SIDE, 3), 255, dtype=np.uint8)
+    tile[: size[1], : size[0]] = overlay(small.astype(np.uint8), labels, palette)
+    return tile

@@ -1,0 +1,90 @@
+"""Pseudo labels: confident predictions as masks to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pytorch_lightning import LightningModule, Trainer
+
+from seglight.callbacks.writers import Float32Array, MaskWriter, PredictionWriter, UInt8Array
+from seglight.errors import ConfigError
+from seglight.files import write_atomically
+
+
+class PseudoLabelWriter(PredictionWriter):
+    """Writes masks that ignore what is not sure, and `data.yaml`, a config that trains on them too.
+
+    `fit --config own.yaml --config {folder}/data.yaml` takes them beside the training data that there was.
+
+    Args:
+        folder: gets `ann_dir` with the masks, `img_dir` with links to the images, and `data.yaml`.
+        confidence: probability, 0 to 1, below which a pixel becomes `ignore_index`.
+        weight: how often each of them is seen in an epoch, on average.
+        train: what `data.train` was.
+
+    Raises:
+        ConfigError: if the confidence is outside 0 to 1, or the weight is not above 0.
+    """
+
+    needs_probabilities = True
+
+    def __init__(self, folder: str | Path, confidence: float, weight: float = 1.0, train: Any = 'train') -> None:
+        super().__init__(folder)
+        if not 0 <= confidence <= 1:
+            raise ConfigError(f'--pseudo-labels is a probability from 0 to 1, not {confidence}')
+        if weight <= 0:
+            raise ConfigError(f'--pseudo-weight is a number above 0, not {weight}')
+        self.confidence = confidence
+        self.weight = weight
+        self.train = train
+        self.ignore_index = 255
+        self.masks = MaskWriter(self.folder / 'ann_dir')
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Learn the module's palette and the label to ignore."""
+        super().setup(trainer, pl_module, stage)
+        self.masks.palette = self.palette
+        self.ignore_index = getattr(pl_module, 'ignore_index', 255)
+
+    def finish(self, trainer: Trainer) -> None:
+        """Write the config."""
+        if trainer.is_global_zero:
+            folders = {name: str((self.folder / name).resolve()) for name in ('img_dir', 'ann_dir')}
+            old = self.train if isinstance(self.train, list) else [self.train]
+            source = {'type': 'FolderSource', **folders, 'repeat': self.weight}
+            text = yaml.safe_dump({'data': {'train': [*old, source]}}, sort_keys=False)
+            write_atomically(self.folder / 'data.yaml', text.encode())
+
+    def is_done(self, name: str) -> bool:
+        """Tell whether the image has its mask."""
+        return self.masks.is_done(name)
+
+    def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
+        """Link the image and write its mask."""
+        image = Path(meta['path']).resolve()
+        link = self.folder / 'img_dir' / f'{meta["name"]}{image.suffix}'
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to(image)
+        self.masks.write(confident(mask, probabilities, self.confidence, self.ignore_index), None, meta)
+
+
+def confident(
+    mask: UInt8Array, probabilities: Float32Array | None, confidence: float, ignore_index: int = 255
+) -> UInt8Array:
+    """Return a mask without the pixels that are below a confidence.
+
+    Args:
+        mask: uint8 `[H, W]`.
+        probabilities: float32 `[C, H, W]`; with one channel, of class 1.
+        confidence: 0 to 1.
+        ignore_index: what the other pixels become.
+    """
+    if probabilities is None:
+        raise ConfigError('probabilities were not kept')
+    best = probabilities.max(0) if len(probabilities) > 1 else abs(probabilities[0] - 1 + mask)
+    result = mask.copy()
+    result[best < confidence] = ignore_index
+    return result

@@ -1,0 +1,51 @@
+"""The CSV file that a competition takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from pytorch_lightning import LightningModule
+
+from seglight import submissions
+from seglight.callbacks.journal import JournalWriter
+from seglight.callbacks.writers import UInt8Array
+
+
+class SubmissionWriter(JournalWriter):
+    """Writes `image_id` and `PredictionString`, byte for byte as pandas writes them.
+
+    `image_id` is the path of the image below its folder, which is the `file_name` of a COCO JSON; the
+    order is that of the data. `PredictionString` is the mask from left to right and top to bottom.
+
+    Args:
+        path: the file.
+        size: height and width that masks are resized to by nearest neighbour, None for those of the image.
+        resume: go on with what a run that was stopped has left.
+    """
+
+    def __init__(self, path: str | Path, size: tuple[int, int] | None = (256, 256), resume: bool = False) -> None:
+        super().__init__(path, resume)
+        self.size = size
+
+    def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
+        """Return the image's row."""
+        labels = submissions.format_labels(submissions.shrink(mask, self.size))
+        return submissions.row(file_name(meta), labels).rstrip(b'\n')
+
+    def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:
+        """Write the header and the rows."""
+        file.write(submissions.HEADER)
+        for line in lines:
+            file.write(line + b'\n')
+
+
+def file_name(meta: dict[str, Any]) -> str:
+    """Return the path of an image below its folder, with its suffix."""
+    return f'{meta["name"]}{PurePosixPath(meta["path"]).suffix}'
+
+
+def submission_path(checkpoint: Path, remark: str | None = None) -> Path:
+    """Return `epoch_45.csv` or `epoch_45_{remark}.csv` beside a checkpoint."""
+    return checkpoint.with_name(f'{checkpoint.stem}{f"_{remark}" if remark else ""}.csv')

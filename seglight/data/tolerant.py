@@ -1,0 +1,42 @@
+"""Loading what can be loaded: for prediction, where one bad file must not end the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.utils.data import Dataset
+
+from seglight.data.batch import Batch, Item, collate
+from seglight.data.dataset import SegmentationDataset
+from seglight.errors import DataError
+
+
+class Tolerant(Dataset['Item | str']):
+    """Returns what is wrong with a sample in place of one that cannot be loaded.
+
+    Args:
+        dataset: where the samples come from.
+    """
+
+    def __init__(self, dataset: SegmentationDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Item | str:
+        """Return a sample, or the message of its error."""
+        try:
+            return self.dataset[index]
+        except DataError as error:
+            return str(error)
+
+
+def collate_good(items: Sequence[Item | str]) -> Batch:
+    """Stack the samples that were loaded, which may be none, and list what is wrong with the others."""
+    good = [item for item in items if not isinstance(item, str)]
+    batch: Batch = collate(good) if good else {'image': torch.empty(0, 3, 1, 1, dtype=torch.uint8), 'meta': []}
+    batch['failed'] = [item for item in items if isinstance(item, str)]
+    return batch

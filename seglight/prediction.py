@@ -1,0 +1,135 @@
+"""What `predict` takes beside Lightning's arguments, and the callbacks that it asks for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback
+
+from seglight.callbacks import (
+    CocoWriter,
+    MaskWriter,
+    OverlayWriter,
+    PredictionSummary,
+    ProbabilityWriter,
+    PseudoLabelWriter,
+    SkipDone,
+    SubmissionWriter,
+)
+from seglight.callbacks.submission import submission_path
+from seglight.data.video import extract_frames, is_video
+from seglight.errors import ConfigError, DataError
+
+
+def add_arguments(parser: Any) -> None:
+    """Add the arguments of `predict` to a jsonargparse parser."""
+    parser.add_argument(
+        '--input',
+        type=str | None,
+        help='Images in place of data.test: a folder, file, pattern, list, COCO JSON or video.',
+    )
+    parser.add_argument(
+        '--output', type=str | None, help='Folder of what is written, by default predictions/{checkpoint} in the run.'
+    )
+    parser.add_argument('--overlays', action='store_true', help='Write colour overlays too.')
+    parser.add_argument('--probabilities', type=str | None, help='Write class probabilities too: float16 or uint8.')
+    parser.add_argument('--coco', action='store_true', help='Write predictions.json too, COCO with RLE.')
+    parser.add_argument('--submission', action='store_true', help='Write {checkpoint}.csv beside the checkpoint too.')
+    parser.add_argument('--remark', type=str | None, help='Name the submission {checkpoint}_{remark}.csv.')
+    parser.add_argument(
+        '--submission_size',
+        type=list[int] | None,
+        default=[256, 256],
+        help='Height and width of the masks in the submission, null for those of the images.',
+    )
+    parser.add_argument(
+        '--pseudo_labels', type=float | None, help='Write masks to train on too, without pixels below this confidence.'
+    )
+    parser.add_argument(
+        '--pseudo_weight', type=float, default=1.0, help='How often each of these is seen in an epoch, on average.'
+    )
+    parser.add_argument('--resume', action='store_true', help='Predict only what a run that was stopped left undone.')
+
+
+def input_source(path: Path, folder: Path) -> dict[str, str]:
+    """Return the `data.test` that an `--input` means; the frames of a video go below the output folder.
+
+    Raises:
+        DataError: if a video cannot be read.
+    """
+    if is_video(path):
+        frames = folder / 'frames'
+        extract_frames(path, frames)
+        path = frames
+    return {'type': 'ImageSource', 'path': str(path.absolute())}
+
+
+def default_folder(checkpoint: Path, given: str | None) -> Path:
+    """Return `predictions/{checkpoint}` in the run, with the name of the input behind it where one was given."""
+    name = checkpoint.stem
+    if given:
+        name += '_' + (re.sub(r'\W+', '_', Path(given).stem).strip('_') or 'input')
+    return checkpoint.parent / 'predictions' / name
+
+
+def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Callback]:
+    """Return the callbacks that the arguments of `predict` ask for.
+
+    Args:
+        config: the values of what `add_arguments` adds.
+        checkpoint: the first checkpoint.
+        folder: where the files go.
+
+    Raises:
+        ConfigError: for a value that is none of those an argument takes.
+    """
+    found: list[Callback] = [MaskWriter(folder / 'masks')]
+    if config.overlays:
+        found.append(OverlayWriter(folder / 'overlays'))
+    if config.probabilities is not None:
+        if config.probabilities not in ('float16', 'uint8'):
+            raise ConfigError(f"--probabilities is float16 or uint8, not '{config.probabilities}'")
+        found.append(ProbabilityWriter(folder / 'probabilities', quantize=config.probabilities == 'uint8'))
+    if config.coco:
+        found.append(CocoWriter(folder / 'predictions.json', config.resume, overwrite=True))
+    if config.submission or config.remark is not None:
+        size = config.submission_size
+        if size is not None and (len(size) != 2 or min(size) < 1):
+            raise ConfigError(f'--submission-size is height and width, such as [256, 256], not {size}')
+        path = submission_path(checkpoint, config.remark)
+        found.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
+    if config.pseudo_labels is not None:
+        pseudo = folder / 'pseudo_labels'
+        found.append(PseudoLabelWriter(pseudo, config.pseudo_labels, config.pseudo_weight, config.data.train))
+    found.append(PredictionSummary(folder))
+    if config.resume:
+        found.append(SkipDone())
+    return found
+
+
+def summary(callbacks: list[Callback], classes: list[str], folder: Path) -> list[str]:
+    """Return the lines that a prediction run ends with."""
+    lines = []
+    for callback in callbacks:
+        if isinstance(callback, PredictionSummary):
+            lines += callback.lines(classes)
+        elif isinstance(callback, MaskWriter):
+            count = callback.written
+            lines.append(f'{count} mask{"s" * (count != 1)} in {callback.folder}')
+        elif isinstance(callback, SubmissionWriter):
+            lines.append(f'Submission {callback.path}')
+    return [*lines, f'All of it is in {folder}']
+
+
+def check_failed(callbacks: list[Callback]) -> None:
+    """End with a list of the images that were left out.
+
+    Raises:
+        DataError: if there are any.
+    """
+    failed = [message for each in callbacks if isinstance(each, PredictionSummary) for message in each.failed]
+    if failed:
+        count = f'{len(failed)} image{"s" * (len(failed) > 1)} could not be predicted, the others are done'
+        raise DataError('; '.join([count, *failed]))

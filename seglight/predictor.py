@@ -1,0 +1,107 @@
+"""Predicting from Python, without a trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seglight.config.checkpoint import find_checkpoint, stored_settings
+from seglight.data.images import read_image
+from seglight.data.transforms import build_pipeline
+from seglight.errors import DataError
+from seglight.files import WORK_DIRS
+from seglight.models.inference import Prediction
+from seglight.models.loading import load_segmentor
+from seglight.models.views import Views, make_views
+
+UInt8Array = npt.NDArray[np.uint8]
+
+#: An image: its path, or uint8 `[H, W, 3]` in RGB, or uint8 `[H, W]` in grey.
+Image = str | Path | UInt8Array
+
+#: The views of `tta=True`: three scales, each mirrored too.
+VIEWS = Views(make_views((0.75, 1.0, 1.25), ('horizontal',), (0,)))
+
+
+class Predicted(NamedTuple):
+    """`mask`: uint8 `[H, W]`. `probabilities`: float32 `[C, H, W]`; C is 1 for a binary head with a sigmoid."""
+
+    mask: UInt8Array
+    probabilities: npt.NDArray[np.float32]
+
+
+class Predictor:
+    """Predicts the masks of images with a checkpoint, exactly as `seglight predict` does.
+
+    Args:
+        checkpoint: a path, or relative to `work_dirs`; the folder of a run means its best.
+        device: such as `cuda:1`; by default a GPU where there is one.
+
+    Attributes:
+        module: the `Segmentor`.
+        classes: names of the classes; label i of a mask is class i.
+        palette: an RGB colour in 0 to 255 for each class.
+
+    Raises:
+        CheckpointError: if the checkpoint is missing or cannot be used.
+    """
+
+    def __init__(self, checkpoint: str | Path, device: str | None = None) -> None:
+        path = find_checkpoint(str(checkpoint), WORK_DIRS)
+        self.module = load_segmentor(path)
+        self.module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.classes, self.palette = self.module.classes, self.module.palette
+        data = stored_settings(path, ('data',), required=False).values.get('data') or {}
+        self._transforms = build_pipeline(data.get('val_transforms') or [], 'data.val_transforms')
+
+    def predict(self, image: Image | Sequence[Image], tta: Views | bool = False, probabilities: bool = False) -> Any:
+        """Return the mask of an image, or of each of a list of images.
+
+        Args:
+            image: a path, or uint8 `[H, W, 3]` in RGB or `[H, W]` in grey; or a list or tuple of them.
+            tta: test-time augmentation: true for three scales, each mirrored too, or views of one's own.
+            probabilities: return `Predicted`, with the class probabilities, in place of the mask.
+
+        Returns:
+            uint8 `[H, W]` at the size of the image, or `Predicted`; a list of them for a list.
+
+        Raises:
+            DataError: if an image cannot be read or has another shape or dtype.
+        """
+        many = isinstance(image, (list, tuple))
+        results: list[Any] = []
+        for each in cast(list[Any], image if many else [image]):
+            predicted = self._predict(each, tta, probabilities)
+            mask, kept = predicted.mask.cpu().numpy(), predicted.probabilities
+            results.append(mask if kept is None else Predicted(mask, kept.cpu().numpy()))
+        return results if many else results[0]
+
+    def _predict(self, image: Image, tta: Views | bool, probabilities: bool) -> Prediction:
+        """Predict one image."""
+        pixels = read_image(Path(image)) if isinstance(image, (str, Path)) else _checked(image)
+        seen = self._transforms(image=pixels)['image']
+        height, width = pixels.shape[:2]
+        tensor: Tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None].to(self.module.device)
+        meta = {'size': tuple(seen.shape[:2]), 'original_size': (height, width)}
+        module = self.module
+        module.keep_probabilities = probabilities
+        module.views = VIEWS if tta is True else tta or None
+        with torch.inference_mode():
+            return module.predict_step({'image': tensor, 'meta': [meta]}, 0)[0]
+
+
+def _checked(image: UInt8Array) -> UInt8Array:
+    """Return an array as uint8 `[H, W, 3]`."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        raise DataError(f'an image is a path or a uint8 array, not {getattr(image, "dtype", type(image).__name__)}')
+    if image.ndim == 2:
+        return np.repeat(image[..., None], 3, axis=2)
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise DataError(f'an image array is [H, W, 3] in RGB or [H, W], not {list(image.shape)}')
+    return image

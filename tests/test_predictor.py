@@ -1,0 +1,60 @@
+"""Predicting from Python."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Result
+from PIL import Image
+
+import seglight
+from seglight.errors import CheckpointError, DataError
+from seglight.models.views import Views, make_views
+
+Run = Callable[..., Result]
+
+
+def test_it_predicts_what_the_command_line_predicts(trained: Path, data_root: Path, run: Run, tmp_path: Path) -> None:
+    flags = ['--output', tmp_path, '--probabilities', 'float16', '--aug-test', '--data.batch_size=1']
+    assert run('predict', '--ckpt', trained / 'epoch_2.ckpt', *flags).status == 0
+    predictor = seglight.load(trained / 'epoch_2.ckpt', 'cpu')
+    paths = sorted((data_root / 'img_dir' / 'test').iterdir())
+    from seglight.cli import AUG_TEST_SCALES
+
+    views = Views(make_views(AUG_TEST_SCALES, ['horizontal'], [0]))
+    for path, found in zip(paths, predictor.predict(paths, tta=views, probabilities=True), strict=True):
+        assert (found.mask == np.asarray(Image.open(tmp_path / 'masks' / f'{path.stem}.png'))).all()
+        written = np.load(tmp_path / 'probabilities' / f'{path.stem}.npz')['probabilities']
+        np.testing.assert_allclose(found.probabilities, written, atol=1e-3)
+        assert found.probabilities.dtype == np.float32
+
+
+def test_a_path_an_array_and_a_list_are_the_same_image(trained: Path, data_root: Path) -> None:
+    predictor = seglight.load(trained, 'cpu')
+    path = next((data_root / 'img_dir' / 'test').iterdir())
+    from seglight.data.images import read_image
+
+    mask = predictor.predict(path)
+    assert mask.dtype == np.uint8
+    assert mask.shape == (64, 64)
+    assert (mask == predictor.predict(read_image(path))).all()
+    assert (mask == predictor.predict([str(path)])[0]).all()
+    assert predictor.predict(np.zeros((20, 30), np.uint8)).shape == (20, 30)
+    assert predictor.predict(path, tta=True).shape == (64, 64)
+
+
+def test_what_is_no_image_is_refused(trained: Path, tmp_path: Path) -> None:
+    predictor = seglight.load(trained, 'cpu')
+    for wrong in (np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), 'missing.jpg'):
+        with pytest.raises(DataError):
+            predictor.predict(wrong)
+    with pytest.raises(CheckpointError):
+        seglight.load(tmp_path / 'missing.ckpt')
+
+
+def test_importing_seglight_does_not_load_torch() -> None:
+    script = "import seglight, sys; assert seglight.load; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, '-c', script], check=True)

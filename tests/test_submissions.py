@@ -1,0 +1,48 @@
+"""Submissions, compared byte for byte with pandas."""
+
+from pathlib import Path
+
+import albumentations as A
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglight.errors import DataError
+from seglight.submissions import HEADER, format_labels, parse_labels, read_rows, row, shrink
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize('classes', [2, 10, 11, 100, 101, 256])
+def test_a_file_is_that_of_pandas_to_the_byte(classes: int, tmp_path: Path) -> None:
+    masks = {
+        name: RANDOM.integers(0, classes, (16, 16), dtype=np.uint8)
+        for name in ('batch_01/0001.jpg', 'a, b.jpg', 'say "x".jpg', 'ä.png')
+    }
+    strings = [' '.join(str(e) for e in mask.flatten().tolist()) for mask in masks.values()]
+    table = pd.DataFrame({'image_id': list(masks), 'PredictionString': strings})
+    table.to_csv(tmp_path / 'pandas.csv', index=False)
+    ours = HEADER + b''.join(row(name, format_labels(mask)) for name, mask in masks.items())
+    assert ours == (tmp_path / 'pandas.csv').read_bytes()
+    read = dict(read_rows(tmp_path / 'pandas.csv'))
+    assert list(read) == list(masks)
+    assert all((parse_labels(read[name]) == mask.ravel()).all() for name, mask in masks.items())
+
+
+def test_masks_shrink_as_albumentations_shrinks_them() -> None:
+    mask = RANDOM.integers(0, 11, (50, 70), dtype=np.uint8)
+    assert (shrink(mask, (32, 24)) == A.Resize(32, 24)(image=mask, mask=mask)['mask']).all()
+    assert shrink(mask, None) is mask
+
+
+@pytest.mark.parametrize('content', [b'', b'id,mask\n', HEADER + b'nothing\n'])
+def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / 'a.csv').write_bytes(content)
+    with pytest.raises(DataError, match=r'a\.csv'):
+        list(read_rows(tmp_path / 'a.csv'))
+
+
+@pytest.mark.parametrize('text', [b'1 x 2', b'1 256', b'-1', b'1.5', b'\xff'])
+def test_labels_that_are_none_are_refused(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        parse_labels(text)

@@ -1,0 +1,70 @@
+"""`seglight soup`: averaged weights, and statistics of BatchNorm that belong to them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Result
+
+from seglight.models.loading import load_segmentor
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def checkpoints(trained: Path, workspace: Path) -> list[str]:
+    """The two checkpoints of a run."""
+    return [shutil.copy(trained / f'epoch_{epoch}.ckpt', workspace) for epoch in (1, 2)]
+
+
+def state(path: str) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)['state_dict']
+
+
+def test_weights_are_the_weighted_mean(checkpoints: list[str], run: Run) -> None:
+    done = run('soup', *checkpoints, '--weights', '3', '1', '--output', 'soup.ckpt')
+    assert done.status == 0, done.err
+    first, second, soup = state(checkpoints[0]), state(checkpoints[1]), state('soup.ckpt')
+    assert soup.keys() == first.keys()
+    for name, value in soup.items():
+        if 'running_' not in name and value.is_floating_point():
+            torch.testing.assert_close(value, 0.75 * first[name] + 0.25 * second[name])
+    validated = run('validate', '--ckpt', 'soup.ckpt')
+    assert validated.status == 0, validated.err
+    assert 'mIoU' in validated.out
+    assert run('predict', '--ckpt', 'soup.ckpt').status == 0
+
+
+def test_batch_norm_has_the_statistics_of_the_averaged_weights(
+    checkpoints: list[str], run: Run, data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run('soup', *checkpoints, '--output', 'soup.ckpt', '--batches', '1')
+    assert done.status == 0, done.err
+    assert 'estimated on 1 batches' in done.out
+    soup = load_segmentor(Path('soup.ckpt'))
+    # The first layer of the stem, worked out by hand on the batch that the first epoch begins with.
+    from seglight.config.checkpoint import stored_settings
+    from seglight.data import SegmentationDataModule
+
+    data = SegmentationDataModule(**stored_settings(Path('soup.ckpt'), ('data',)).values['data'])
+    data.setup('fit')
+    batch = next(iter(data.train_dataloader()))
+    convolution, norm = soup.segmentor.backbone.stem[0], soup.segmentor.backbone.stem[1]
+    with torch.no_grad():
+        image = soup._normalize(batch['image'], [meta['size'] for meta in batch['meta']], batch.get('padding'))
+        features = convolution(image)
+    torch.testing.assert_close(norm.running_mean, features.mean((0, 2, 3)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(norm.running_var, features.var((0, 2, 3)), atol=1e-5, rtol=1e-4)
+
+
+def test_another_architecture_is_refused(checkpoints: list[str], run: Run) -> None:
+    content = torch.load(checkpoints[1], weights_only=True)
+    content['state_dict'].pop('segmentor.decode_head.conv_seg.bias')
+    torch.save(content, 'other.ckpt')
+    done = run('soup', checkpoints[0], 'other.ckpt', '--output', 'soup.ckpt')
+    assert done.status == 2
+    assert 'other.ckpt is of another architecture' in done.err
+    assert not Path('soup.ckpt').exists()
+    assert run('soup', checkpoints[0], '--output', 'soup.ckpt').status == 2
