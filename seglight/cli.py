@@ -23,7 +23,15 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
 import seglight
-from seglight.callbacks import BestCheckpoint, EpochLines, ExactResume, IntervalCheckpoint, MaskWriter, RunFolder
+from seglight.callbacks import (
+    BestCheckpoint,
+    EpochLines,
+    ExactResume,
+    IntervalCheckpoint,
+    MaskWriter,
+    RunFolder,
+    StopBySignal,
+)
 from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.console import metrics_table
@@ -245,7 +253,7 @@ class CommandLine(LightningCLI):
                 log=config.trainer.logger is not False,
                 resumed=self.resumed,
             )
-            callbacks = [self.run_folder, EpochLines(), ExactResume()]
+            callbacks = [self.run_folder, EpochLines(), ExactResume(), StopBySignal()]
         elif self.subcommand == 'predict':
             self.writer = MaskWriter(self.output_folder, overlays=config.overlays)
             callbacks = [self.writer]

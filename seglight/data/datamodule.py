@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -174,7 +175,7 @@ class SegmentationDataModule(LightningDataModule):
             collate_fn=partial(collate, ignore_index=self.ignore_index),
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_prepare_worker,
             # Its own, so that a loader leaves torch's random numbers (dropout) alone, whatever its workers.
             generator=torch.Generator().manual_seed(self.seed),
             **options,
@@ -212,6 +213,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def _use_one_thread(_worker: int) -> None:
-    """Keep OpenCV's threads in a worker from competing with the other workers."""
+def _prepare_worker(_worker: int) -> None:
+    """Keep OpenCV's threads from competing with other workers, and signals to the main process, which ends workers."""
     cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
