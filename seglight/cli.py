@@ -31,6 +31,7 @@ from seglight.callbacks import (
     IntervalCheckpoint,
     RunFolder,
     SoftVoting,
+    StopBySignal,
     TestTimeAugmentation,
     TrainingPlan,
 )
@@ -285,7 +286,7 @@ class CommandLine(LightningCLI):
                 log=config.trainer.logger is not False,
                 resumed=self.resumed,
             )
-            callbacks = [self.run_folder, EpochLines(), ExactResume(), TrainingPlan()]
+            callbacks = [self.run_folder, EpochLines(), ExactResume(), StopBySignal(), TrainingPlan()]
         elif self.subcommand == 'predict':
             plain = self.config[self.subcommand]
             callbacks = prediction.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)

@@ -10,6 +10,7 @@ from seglight.callbacks.predicting import PredictionSummary, SkipDone
 from seglight.callbacks.pseudo import PseudoLabelWriter
 from seglight.callbacks.resume import ExactResume
 from seglight.callbacks.run_folder import RunFolder
+from seglight.callbacks.signals import StopBySignal
 from seglight.callbacks.submission import SubmissionWriter
 from seglight.callbacks.training_plan import TrainingPlan
 from seglight.callbacks.tta import TestTimeAugmentation
@@ -31,6 +32,7 @@ __all__ = [
     'RunFolder',
     'SkipDone',
     'SoftVoting',
+    'StopBySignal',
     'SubmissionWriter',
     'TestTimeAugmentation',
     'TrainingPlan',
