@@ -18,10 +18,11 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import seglight
-from seglight.callbacks import BestCheckpoint, EpochCheckpoint, EpochLines, MaskWriter, RunFolder
+from seglight.callbacks import BestCheckpoint, EpochCheckpoint, EpochLines, EvaluationRecorder, MaskWriter, RunFolder
 from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, Flag, read_arguments
 from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings
@@ -37,6 +38,8 @@ from seglight.environment import describe
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
 from seglight.models import Segmentor
+from seglight.report.evaluation import EVALUATIONS
+from seglight.report.page import write_report
 from seglight.tools import COMMANDS
 
 #: What the model takes from the data, so that it is said once.
@@ -58,6 +61,7 @@ class CommandLine(LightningCLI):
         self.settings = Settings()
         self.arguments = Arguments()
         self.run_folder: RunFolder | None = None
+        self.recorder: EvaluationRecorder | None = None
         self.writer: MaskWriter | None = None
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
         super().__init__(
@@ -101,6 +105,10 @@ class CommandLine(LightningCLI):
             parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
         # A checkpoint is data from outside: never unpickle it.
         parser.set_defaults({'weights_only': True})
+        if subcommand != 'predict':
+            parser.add_argument(
+                '--report', type=bool, default=True, help='Write a page of figures and images at the end.'
+            )
         if subcommand in ('validate', 'test'):
             parser.set_defaults({'verbose': False})  # its table is printed below, with classes by name
         if subcommand == 'predict':
@@ -209,7 +217,13 @@ class CommandLine(LightningCLI):
                 describe(['seglight', *self.argv]),
                 log=config.trainer.logger is not False,
             )
-            callbacks = [self.run_folder, EpochLines()]
+            self.recorder = EvaluationRecorder()
+            callbacks = [self.run_folder, self.recorder, EpochLines()]
+            if config.trainer.logger is not False:
+                callbacks.append(LearningRateMonitor(logging_interval='step'))
+        elif self.subcommand in ('validate', 'test') and not config.trainer.fast_dev_run:
+            self.recorder = EvaluationRecorder(self.evaluation_file)
+            callbacks = [self.recorder]
         elif self.subcommand == 'predict':
             self.writer = MaskWriter(self.output_folder, overlays=config.overlays)
             callbacks = [self.writer]
@@ -284,6 +298,7 @@ class CommandLine(LightningCLI):
             path = shlex.quote(os.path.relpath(checkpoint))
             lines.append(f'Predict    {command} predict --ckpt {path} --overlays')
         print('\n'.join(lines))
+        self._report()
 
     def after_validate(self) -> None:
         """Show the figures."""
@@ -296,6 +311,19 @@ class CommandLine(LightningCLI):
     def _show(self, stage: str) -> None:
         if self.trainer.is_global_zero:
             print(metrics_table(self.trainer.callback_metrics, stage))
+            self._report()
+
+    @property
+    def evaluation_file(self) -> Path:
+        """The file, beside the checkpoint, of what `validate` or `test` measures."""
+        checkpoint = Path(self._get(self.config, 'ckpt_path'))
+        return checkpoint.parent / EVALUATIONS / f'{self.subcommand}_{checkpoint.stem}.npz'
+
+    def _report(self) -> None:
+        """Write the page of what was measured, and say where it lies."""
+        if self.recorder and self.recorder.evaluation and self.recorder.file and self._get(self.config, 'report'):
+            page = write_report(self.recorder.file.parents[1], self.recorder.file.stem)
+            print(f'Report     {page}')
 
     def after_predict(self) -> None:
         """Say where the masks lie."""

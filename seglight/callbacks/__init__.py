@@ -3,7 +3,8 @@
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 from seglight.callbacks.checkpoint import BestCheckpoint, EpochCheckpoint
 from seglight.callbacks.console import EpochLines
+from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.run_folder import RunFolder
 from seglight.callbacks.writers import MaskWriter
 
-__all__ = ['BestCheckpoint', 'EpochCheckpoint', 'EpochLines', 'MaskWriter', 'RunFolder']
+__all__ = ['BestCheckpoint', 'EpochCheckpoint', 'EpochLines', 'EvaluationRecorder', 'MaskWriter', 'RunFolder']

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
 from seglight.errors import ConfigError, UserError
@@ -57,7 +57,11 @@ class RunFolder(Callback):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder)
         if self.log and not trainer.loggers:
-            trainer.logger = CSVLogger(self.folder, name='', version='')
+            csv, tensorboard = (
+                CSVLogger(self.folder, name='', version=''),
+                TensorBoardLogger(self.folder, 'tensorboard', ''),
+            )
+            trainer.loggers = [csv, tensorboard]
         if trainer.is_global_zero:
             write_atomically(self.folder / 'config.yaml', self.config.encode())
             if self.environment:
@@ -94,3 +98,9 @@ class RunFolder(Callback):
         if used:
             raise ConfigError(f'--work-dir {self.folder} is not empty; choose another folder or remove what it holds')
         self._made = True
+
+
+def run_folder(trainer: Trainer) -> Path | None:
+    """Return the folder that a trainer's `RunFolder` has made, None where it has none."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # which it sets without a type
+    return next((callback.folder for callback in callbacks if isinstance(callback, RunFolder)), None)

@@ -7,6 +7,23 @@ from torch import Tensor
 from torchmetrics import Metric
 
 
+def count_confusion(prediction: Tensor, mask: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+    """Count the pixels of each pair of classes.
+
+    Args:
+        prediction: predicted class of each pixel, any integer dtype and shape.
+        mask: label of each pixel, same shape; `ignore_index` does not count.
+        num_classes: number of classes C.
+        ignore_index: label in the masks that does not count.
+
+    Returns:
+        int64 `[C, C]`: a row for each label, a column for each prediction.
+    """
+    counted = mask != ignore_index
+    pairs = mask[counted].long() * num_classes + prediction[counted].long()
+    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)
+
+
 class SegmentationMetrics(Metric):
     """Counts a confusion matrix on the device and computes mmseg's figures from it.
 
@@ -36,10 +53,7 @@ class SegmentationMetrics(Metric):
             prediction: predicted class of each pixel, any integer dtype and shape.
             mask: label of each pixel, same shape; `ignore_index` does not count.
         """
-        counted = mask != self.ignore_index
-        pairs = mask[counted].long() * self.num_classes + prediction[counted].long()
-        counts = torch.bincount(pairs, minlength=self.num_classes**2)
-        self.confusion += counts.view(self.num_classes, self.num_classes)
+        self.confusion += count_confusion(prediction, mask, self.num_classes, self.ignore_index)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the figures, all float64 between 0 and 1.

@@ -103,15 +103,22 @@ class Segmentor(LightningModule):
         self.log('train/loss', loss.detach(), prog_bar=True, batch_size=len(meta))
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add the predictions of a batch, at the masks' own size, to the confusion matrix."""
-        for prediction, mask in zip(self.predict_step(batch, batch_idx), batch['mask'], strict=True):
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
+        """Add the predictions of a batch, at the masks' own size, to the confusion matrix.
+
+        Returns:
+            For callbacks, of each image: `logits` float32 `[C, H, W]` and `prediction` uint8 `[H, W]`.
+        """
+        logits = self(batch)
+        predictions = [predict_mask(self.segmentor, single) for single in logits]
+        for prediction, mask in zip(predictions, batch['mask'], strict=True):
             height, width = prediction.shape
             self.metrics.update(prediction, mask[:height, :width])
+        return {'logits': logits, 'prediction': predictions}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
         """Do what `validation_step` does."""
-        self.validation_step(batch, batch_idx)
+        return self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Log mIoU, mAcc, aAcc and the IoU of each class under `val/`."""

@@ -17,6 +17,7 @@ from seglight.errors import ConfigError
 COMMANDS = {
     'zoo': 'List the models of mmsegmentation that --model.zoo takes.',
     'info': 'Show what a checkpoint holds, without building its model.',
+    'report': 'Write a page that shows a run, or one that compares several.',
 }
 
 
