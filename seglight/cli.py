@@ -22,7 +22,15 @@ from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import seglight
-from seglight.callbacks import BestCheckpoint, EpochCheckpoint, EpochLines, EvaluationRecorder, MaskWriter, RunFolder
+from seglight.callbacks import (
+    BestCheckpoint,
+    EpochCheckpoint,
+    EpochLines,
+    EvaluationRecorder,
+    MaskWriter,
+    RunFolder,
+    WandbRun,
+)
 from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, Flag, read_arguments
 from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings
@@ -103,6 +111,7 @@ class CommandLine(LightningCLI):
             )
             parser.add_lightning_class_args(EpochCheckpoint, 'checkpoint')
             parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
+            parser.add_lightning_class_args(WandbRun, 'wandb')
         # A checkpoint is data from outside: never unpickle it.
         parser.set_defaults({'weights_only': True})
         if subcommand != 'predict':
@@ -208,7 +217,7 @@ class CommandLine(LightningCLI):
         config = self.config_init[self.subcommand]
         callbacks: list[Callback] = []
         if config.trainer.enable_checkpointing is False:
-            self._parser('fit').callback_keys.clear()
+            self._parser('fit').callback_keys[:] = ['wandb'] * (self.subcommand == 'fit')
         if self.subcommand == 'fit' and not config.trainer.fast_dev_run:  # which leaves no traces
             self.run_folder = RunFolder(
                 self.resolved_config(),
@@ -217,6 +226,7 @@ class CommandLine(LightningCLI):
                 describe(['seglight', *self.argv]),
                 log=config.trainer.logger is not False,
             )
+            config.wandb.tags += config.tags
             self.recorder = EvaluationRecorder()
             callbacks = [self.run_folder, self.recorder, EpochLines()]
             if config.trainer.logger is not False:

@@ -5,6 +5,15 @@ from seglight.callbacks.checkpoint import BestCheckpoint, EpochCheckpoint
 from seglight.callbacks.console import EpochLines
 from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.run_folder import RunFolder
+from seglight.callbacks.wandb import WandbRun
 from seglight.callbacks.writers import MaskWriter
 
-__all__ = ['BestCheckpoint', 'EpochCheckpoint', 'EpochLines', 'EvaluationRecorder', 'MaskWriter', 'RunFolder']
+__all__ = [
+    'BestCheckpoint',
+    'EpochCheckpoint',
+    'EpochLines',
+    'EvaluationRecorder',
+    'MaskWriter',
+    'RunFolder',
+    'WandbRun',
+]

@@ -12,7 +12,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seglight.callbacks.run_folder import run_folder
+from seglight.callbacks.find import find_callback
+from seglight.callbacks.run_folder import RunFolder
 from seglight.models.metrics import count_confusion
 from seglight.palette import default_palette
 from seglight.report.evaluation import (
@@ -66,9 +67,9 @@ class EvaluationRecorder(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the folder of the run, and the highest mIoU so far where the run goes on in its own folder."""
-        folder = run_folder(trainer)
-        if self.file is None and folder is not None:
-            self.file = folder / EVALUATIONS / 'fit.npz'
+        run_folder = find_callback(trainer, RunFolder)
+        if self.file is None and run_folder and run_folder.folder:
+            self.file = run_folder.folder / EVALUATIONS / 'fit.npz'
         if self.file and self.file.exists():
             self._best = load_evaluation(self.file).miou
 

@@ -98,9 +98,3 @@ class RunFolder(Callback):
         if used:
             raise ConfigError(f'--work-dir {self.folder} is not empty; choose another folder or remove what it holds')
         self._made = True
-
-
-def run_folder(trainer: Trainer) -> Path | None:
-    """Return the folder that a trainer's `RunFolder` has made, None where it has none."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # which it sets without a type
-    return next((callback.folder for callback in callbacks if isinstance(callback, RunFolder)), None)

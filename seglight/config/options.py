@@ -31,8 +31,8 @@ MMSEG_KEYS = {
 }
 
 #: What `--debug` and `--no-validate` set, where `{}` is a number behind the option.
-SHORTHANDS = {
-    '--debug': {'trainer.max_epochs': 2, 'trainer.max_steps': -1},
+SHORTHANDS: dict[str, dict[str, Any]] = {
+    '--debug': {'trainer.max_epochs': 2, 'trainer.max_steps': -1, 'wandb.project': 'null'},
     '--no_validate': {'trainer.limit_val_batches': 0, 'trainer.num_sanity_val_steps': 0},
 }
 
@@ -94,7 +94,7 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
 
 def _shorthand(flag: Flag, words: list[str]) -> list[Flag]:
     """Return the flags that one option stands for."""
-    keys: dict[str, Any] = dict(SHORTHANDS[flag.name])
+    keys = dict(SHORTHANDS[flag.name])
     if words:
         if len(words) > 1 or not words[0].isdigit() or flag.name != '--debug':
             raise ConfigError(
