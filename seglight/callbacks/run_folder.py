@@ -8,6 +8,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from seglight.callbacks.checkpoint import RESUMABLE
 from seglight.callbacks.metrics_file import MetricsFile
@@ -67,7 +68,8 @@ class RunFolder(Callback):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder)
         if self.log and not trainer.loggers:
-            trainer.logger = self._metrics = MetricsFile(self.folder)
+            self._metrics = MetricsFile(self.folder)
+            trainer.loggers = [self._metrics, TensorBoardLogger(self.folder, 'tensorboard', '')]
         if trainer.is_global_zero:
             write_atomically(self.folder / 'config.yaml', self.config.encode())
             if self.environment:
