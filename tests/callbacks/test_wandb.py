@@ -269,7 +269,7 @@ def test_a_failed_run_is_marked_as_failed(tiny_config: Path, run: Run, monkeypat
 
 def test_the_sweep_of_the_docs_calls_the_command_line(tiny_config: Path, run: Run) -> None:
     sweep = yaml.safe_load((ROOT / 'docs' / 'sweep.yaml').read_text())
-    chosen = {'model.optimizer.init_args.lr': {'value': 0.002}, 'data.batch_size': {'value': 2}}
+    chosen = {'model.optimizer.lr': {'value': 0.002}, 'data.batch_size': {'value': 2}}
     assert chosen.keys() == sweep['parameters'].keys()
     words = create_sweep_command(sweep['command'])
     place = words.index('${args}')
