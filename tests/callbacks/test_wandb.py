@@ -280,7 +280,7 @@ def test_the_sweep_of_the_docs_calls_the_command_line(tiny_config: Path, run: Ru
     done = run(*words, '--trainer.max_epochs=1')
     assert done.status == 0, done.err
     (written,) = read()
-    assert written.config['model']['optimizer']['init_args']['lr'] == 0.002
+    assert written.config['model']['optimizer']['lr'] == 0.002
     assert written.config['data']['batch_size'] == 2
     assert sweep['metric']['name'] in written.history[-1]
 
