@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglight.data.photometric import PhotoMetricDistortion
+
 UInt8Array = npt.NDArray[np.uint8]
 
 __all__ = ['CatMaxRatioCrop', 'KeepRatioResize', 'PadTo', 'PhotoMetricDistortion', 'RareClassCrop']
@@ -281,100 +283,3 @@ class PadTo(A.DualTransform):
             return array
         border = cv2.copyMakeBorder(array, 0, down, 0, right, cv2.BORDER_CONSTANT, value=[value] * 3)
         return np.asarray(border, dtype=np.uint8)
-
-
-class PhotoMetricDistortion(A.ImageOnlyTransform):
-    """Change brightness, contrast, saturation and hue, each with a probability of a half, as mmseg's of that name.
-
-    mmseg rounds to 8 bits after each step, so each step is a table of 256 values, and steps that follow each other
-    in the same colours are one.
-
-    Args:
-        brightness_delta: greatest change of all values.
-        contrast_range: of the factor on all values.
-        saturation_range: of the factor on the saturation.
-        hue_delta: greatest change of the hue, in units of two degrees.
-        p: probability of the transform.
-    """
-
-    def __init__(
-        self,
-        brightness_delta: int = 32,
-        contrast_range: Sequence[float] = (0.5, 1.5),
-        saturation_range: Sequence[float] = (0.5, 1.5),
-        hue_delta: int = 18,
-        p: float = 1.0,
-    ) -> None:
-        super().__init__(p=p)
-        self.brightness_delta = brightness_delta
-        self.contrast_range = contrast_range
-        self.saturation_range = saturation_range
-        self.hue_delta = hue_delta
-
-    def get_params(self) -> dict[str, Any]:
-        """Draw what is changed; None leaves it."""
-        rng = self.random_generator
-
-        def drawn(low: float, high: float) -> float | None:
-            return float(rng.uniform(low, high)) if rng.integers(2) else None
-
-        # In mmseg's order, so that equal random numbers make equal images.
-        brightness = drawn(-self.brightness_delta, self.brightness_delta)
-        contrast_last = not rng.integers(2)
-        contrast = None if contrast_last else drawn(*self.contrast_range)
-        saturation = drawn(*self.saturation_range)
-        hue = int(rng.integers(-self.hue_delta, self.hue_delta)) if rng.integers(2) and self.hue_delta else None
-        if contrast_last:
-            contrast = drawn(*self.contrast_range)
-        return {
-            'brightness': brightness,
-            'contrast': contrast,
-            'contrast_last': contrast_last,
-            'saturation': saturation,
-            'hue': hue,
-        }
-
-    def apply(
-        self,
-        img: UInt8Array,
-        brightness: float | None,
-        contrast: float | None,
-        contrast_last: bool,
-        saturation: float | None,
-        hue: int | None,
-        **_: Any,
-    ) -> UInt8Array:
-        """Change the colours of an RGB image."""
-        before = np.arange(256, dtype=np.uint8)
-        if brightness is not None:
-            before = _converted(before, 1, brightness)
-        if contrast is not None and not contrast_last:
-            before = _converted(before, contrast, 0)
-        img = _looked_up(img, before)
-        # mmseg returns to RGB between saturation and hue, which rounds once more; so does this.
-        if saturation is not None:
-            img = _in_hsv(img, 1, _converted(np.arange(256, dtype=np.uint8), saturation, 0))
-        if hue is not None:
-            img = _in_hsv(img, 0, ((np.arange(256) + hue) % 180).astype(np.uint8))
-        if contrast is not None and contrast_last:
-            img = _looked_up(img, _converted(np.arange(256, dtype=np.uint8), contrast, 0))
-        return img
-
-
-def _converted(values: UInt8Array, alpha: float, beta: float) -> UInt8Array:
-    """Multiply and add with clipping, then cut off the fraction."""
-    changed: npt.NDArray[np.float32] = values.astype(np.float32) * np.float32(alpha) + np.float32(beta)
-    return changed.clip(0, 255).astype(np.uint8)
-
-
-def _looked_up(image: UInt8Array, table: UInt8Array) -> UInt8Array:
-    if (table == np.arange(256)).all():
-        return image
-    return np.asarray(cv2.LUT(np.ascontiguousarray(image), table), dtype=np.uint8)
-
-
-def _in_hsv(image: UInt8Array, channel: int, table: UInt8Array) -> UInt8Array:
-    """Look up one channel of the image in HSV."""
-    hsv = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2HSV)
-    cv2.insertChannel(cv2.LUT(cv2.extractChannel(hsv, channel), table), hsv, channel)
-    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), dtype=np.uint8)
