@@ -15,33 +15,36 @@ from typing import Any
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 
 # isort: split
-import yaml
+from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities import rank_zero_only
 
 import seglight
 from seglight import prediction
 from seglight.callbacks import (
     BalancedClassWeights,
     BestCheckpoint,
-    EpochCheckpoint,
     EpochLines,
+    ExactResume,
+    IntervalCheckpoint,
     RunFolder,
     SoftVoting,
     TestTimeAugmentation,
     TrainingPlan,
 )
+from seglight.callbacks.auto_resume import find_continuation
+from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.console import metrics_table
-from seglight.config.arguments import Arguments, Flag, read_arguments
-from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings
+from seglight.config.arguments import Arguments, read_arguments
+from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings, without_pretrained
 from seglight.config.explain import explain, written
-from seglight.config.files import find_config, load_config
-from seglight.config.keys import argument_types, is_plain, prefer_int_to_float
-from seglight.config.options import add_options, expand_options
-from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
+from seglight.config.keys import argument_types, prefer_int_to_float
+from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint
+from seglight.config.options import add_options
+from seglight.config.resolve import resolve
 from seglight.config.settings import Settings, nearest
-from seglight.config.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
 from seglight.data import SegmentationDataModule
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
@@ -50,6 +53,7 @@ from seglight.files import WORK_DIRS
 from seglight.models import Segmentor
 from seglight.tools import COMMANDS
 from seglight.tools import describe as describe_tool
+from seglight.weights.load import load_weights
 
 #: What the model takes from the data, so that it is said once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
@@ -81,6 +85,8 @@ class CommandLine(LightningCLI):
         self.arguments = Arguments()
         self.run_folder: RunFolder | None = None
         self.more_checkpoints: list[Path] = []
+        self.resumed = False  # whether the run goes on in its own folder
+        self.run_config = ''
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
         super().__init__(
             Segmentor,
@@ -120,11 +126,21 @@ class CommandLine(LightningCLI):
             parser.add_argument(
                 '--load_from', type=str | None, help='Checkpoint to take weights from, and nothing else (fine-tuning).'
             )
+            parser.add_argument(
+                '--trust_checkpoint',
+                action='store_true',
+                help='Unpickle everything in the file of --load-from, which runs the code in it; for own files only.',
+            )
             parser.add_argument('--tags', type=list[str], default=[], help='Words to find the run by, as in W&B.')
             parser.add_argument(
                 '--work_dir', type=str | None, help=f'Folder of the run, by default the next free {WORK_DIRS}/exp{{N}}.'
             )
-            parser.add_lightning_class_args(EpochCheckpoint, 'checkpoint')
+            parser.add_argument(
+                '--auto_resume',
+                action='store_true',
+                help='Go on with the newest run of this config, or with --work-dir, from its newest whole checkpoint.',
+            )
+            parser.add_lightning_class_args(IntervalCheckpoint, 'checkpoint')
             parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
         else:
             parser.add_argument(
@@ -148,9 +164,13 @@ class CommandLine(LightningCLI):
         arguments = self.arguments = read_arguments(args)
         subcommand = arguments.subcommand
         if subcommand in self._subcommand_parsers:
-            self._resolve(arguments, self._subcommand_parsers[subcommand])
-            resolved = yaml.safe_dump(self.settings.values, sort_keys=False)
-            arguments.flags.insert(1, Flag('--config', resolved, '--config'))
+            if not arguments.has('--help', '-h'):
+                self._use_checkpoint(arguments)
+            names = {name: _top_keys(each) for name, each in self._subcommand_parsers.items()}
+            # A run's config says things that only `fit` takes; other commands may be given the same file.
+            ignored = set().union(*names.values()) - names[subcommand]
+            subparser = self._subcommand_parsers[subcommand]
+            self.settings = resolve(arguments, subparser, self.settings, ignored.__contains__, with_class_names)
         elif not arguments.has('--help', '-h', '--version', '--print_completion'):
             commands = [*self.subcommands(), *COMMANDS]
             wrong = f"'{subcommand}' is no command{nearest(subcommand, commands)}" if subcommand else ''
@@ -159,28 +179,6 @@ class CommandLine(LightningCLI):
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:
             raise ConfigError(explain(str(error), self.settings, arguments)) from error
-
-    def _resolve(self, arguments: Arguments, parser: LightningArgumentParser) -> None:
-        """Set `settings` to what the checkpoint, the configs and the nested overrides say together."""
-        expand_options(arguments, argument_types(parser))
-        if not arguments.has('--help', '-h'):
-            self._use_checkpoint(arguments)
-        for name in arguments.configs:
-            self.settings = self.settings.merged_with(load_config(find_config(name)))
-        self.settings = with_class_names(self.settings)
-        types = argument_types(parser)
-        zoo = take_overrides(arguments, frozenset({ZOO, ZOO_SCHEDULE}))
-        self.settings = self.settings.merged_with(expand(apply_overrides(Settings(), zoo), self.settings))
-        # A run's config says things that only `fit` takes; other commands may be given the same file.
-        everywhere = {key[0] for other in self._subcommand_parsers.values() for key in argument_types(other)}
-        self.settings = self.settings.without(everywhere - {key[0] for key in types})
-        overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
-        self.settings = apply_overrides(self.settings, overrides)
-        forget_names(self.settings)
-        self.settings = self.settings.without_plus()
-        options = frozenset(option for action in parser._actions for option in action.option_strings)
-        check_flags(arguments, options, frozenset(types))
-        check_keys(self.settings, frozenset(types))
 
     def _use_checkpoint(self, arguments: Arguments) -> None:
         """Find the checkpoint; the config in it is what all else is laid upon."""
@@ -196,6 +194,11 @@ class CommandLine(LightningCLI):
             self.more_checkpoints = [find_checkpoint(other, WORK_DIRS) for other in others]
         self.checkpoint = find_checkpoint(name, WORK_DIRS, best=not training)
         arguments.replace('--ckpt_path', str(self.checkpoint))
+        if training and is_mmseg_checkpoint(self.checkpoint):
+            raise CheckpointError(
+                f'{self.checkpoint} is a checkpoint of mmseg, from which no training can go on; '
+                '--load-from takes its weights'
+            )
         given = bool(arguments.configs)
         if training and given:
             read_checkpoint(self.checkpoint)  # only to refuse a bad one; the config that was given counts
@@ -220,6 +223,24 @@ class CommandLine(LightningCLI):
             config.data.test = prediction.input_source(Path(config.input), self.output_folder)
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
+        if self.subcommand == 'fit':
+            self.run_config = self.resolved_config()
+            self._continue(config)
+            if config.ckpt_path or config.load_from:  # which have the weights, so that none are fetched
+                config.model.segmentor = without_pretrained(config.model.segmentor)
+
+    def _continue(self, config: Namespace) -> None:
+        """Find out where the run goes on, and whether in its own folder."""
+        if config.ckpt_path:
+            self.checkpoint = Path(config.ckpt_path)
+            verify(self.checkpoint)
+            self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == self.checkpoint.resolve().parent
+        elif config.auto_resume:
+            found = find_continuation(self.run_config, WORK_DIRS, Path(config.work_dir) if config.work_dir else None)
+            self.checkpoint, self.resumed = found.checkpoint, found.folder is not None
+            config.work_dir = str(found.folder) if found.folder else None
+            config.ckpt_path = str(found.checkpoint) if found.checkpoint else None
+            rank_zero_only(print)('\n'.join(found.notices), flush=True)
 
     def _keep_classes(self, data: Any) -> None:
         """Let a checkpoint have the classes it was trained with, whatever the data that it is used on.
@@ -257,13 +278,14 @@ class CommandLine(LightningCLI):
             self._parser('fit').callback_keys.clear()
         if self.subcommand == 'fit' and not config.trainer.fast_dev_run:  # which leaves no traces
             self.run_folder = RunFolder(
-                self.resolved_config(),
+                self.run_config,
                 config.work_dir,
                 str(WORK_DIRS),
                 describe(['seglight', *self.argv]),
                 log=config.trainer.logger is not False,
+                resumed=self.resumed,
             )
-            callbacks = [self.run_folder, EpochLines(), TrainingPlan()]
+            callbacks = [self.run_folder, EpochLines(), ExactResume(), TrainingPlan()]
         elif self.subcommand == 'predict':
             plain = self.config[self.subcommand]
             callbacks = prediction.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
@@ -284,14 +306,31 @@ class CommandLine(LightningCLI):
             raise ConfigError(f'trainer: {one_line(error)}') from error
 
     def before_fit(self) -> None:
-        """Go on with the epoch after the checkpoint's, unless it is at its end already."""
-        done = read_checkpoint(self.checkpoint).get('epoch', -1) + 1 if self.checkpoint else 0
+        """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
+        config = self.config[self.subcommand]
+        if not self.checkpoint:
+            if config.load_from:
+                path = find_checkpoint(config.load_from, WORK_DIRS)
+                loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
+                rank_zero_only(print)(loaded.table(), flush=True)
+            return
+        loops = read_checkpoint(self.checkpoint).get('loops')
+        done = loops['fit_loop']['epoch_progress']['current']['processed'] if loops else 0
         epochs = self.trainer.max_epochs
-        self.datamodule.first_epoch = done
-        if self.checkpoint and epochs is not None and 0 <= epochs <= done:
-            raise ConfigError(
-                f'{self.checkpoint} is at epoch {done} of {epochs} already; raise --trainer.max_epochs to go on'
-            )
+        if epochs is None or not 0 <= epochs <= done:
+            return
+        state = f'{self.checkpoint} is at epoch {done} of {epochs} already; raise --trainer.max_epochs to go on'
+        if not config.auto_resume:
+            raise ConfigError(state)
+        rank_zero_only(print)(state, flush=True)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Load the weights of a checkpoint of mmseg here; Lightning reads none but its own."""
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        if self.checkpoint and is_mmseg_checkpoint(self.checkpoint):
+            self.model.load_state_dict(read_checkpoint(self.checkpoint)['state_dict'])
+            kwargs['ckpt_path'] = None
+        return kwargs
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; weights that do not fit the model are an error of the user's.
@@ -318,6 +357,7 @@ class CommandLine(LightningCLI):
         """Return the whole config as YAML that `--config` takes again, in a run folder of its own."""
         config = self.config[self.subcommand].clone()
         config.work_dir = config.ckpt_path = None
+        config.auto_resume = config.trust_checkpoint = False
         for name in FROM_DATA:  # said once, so that changing it once is enough
             config.model[name] = None
         text: str = self._parser(self.subcommand).dump(config, skip_none=False, skip_link_targets=False)
@@ -364,6 +404,11 @@ class CommandLine(LightningCLI):
         prediction.check_failed(callbacks)
 
 
+def _top_keys(parser: LightningArgumentParser) -> set[str]:
+    """Return the groups and keys at the top of what a subcommand takes."""
+    return {key[0] for key in argument_types(parser)}
+
+
 def _quieten() -> None:
     """Silence what Lightning tells every user of every run and nobody can act upon."""
     for name in ('pytorch_lightning.utilities.rank_zero', 'lightning_fabric.utilities.seed'):
@@ -375,7 +420,9 @@ def _quieten() -> None:
         'Total length of `list` across ranks is zero',  # full data has no validation
         'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
         'Found .* module.s. in eval mode at the start of training',  # frozen ones, and what `norm_eval` says
+        'torch.utils.checkpoint: the use_reentrant parameter should be passed',  # mmseg's `with_cp`
         'The number of training batches .* is smaller than the logging interval',
+        'Total length of `list` across ranks is zero',  # no validation was asked for
         '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
     ):
         warnings.filterwarnings('ignore', message=message)

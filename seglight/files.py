@@ -58,9 +58,10 @@ def claim_run_folder(root: Path, name: str = 'exp') -> Path:
             return folder
 
 
-def newest(folder: Path, pattern: str) -> Path | None:
-    """Return the file of a folder that matches a pattern and was written last, None where there is none."""
-    return max(folder.glob(pattern), key=lambda path: path.stat().st_mtime, default=None)
+def newest(folder: Path, *patterns: str) -> Path | None:
+    """Return the file of a folder that matches a pattern and was written last, None where there is none; no links."""
+    found = (path for pattern in patterns for path in folder.glob(pattern) if not path.is_symlink())
+    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def _umask() -> int:

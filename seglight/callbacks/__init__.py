@@ -1,13 +1,14 @@
 """Lightning callbacks, each usable in any Lightning project."""
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
-from seglight.callbacks.checkpoint import BestCheckpoint, EpochCheckpoint
+from seglight.callbacks.checkpoint import BestCheckpoint, IntervalCheckpoint
 from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.coco import CocoWriter
 from seglight.callbacks.console import EpochLines
 from seglight.callbacks.ensemble import SoftVoting
 from seglight.callbacks.predicting import PredictionSummary, SkipDone
 from seglight.callbacks.pseudo import PseudoLabelWriter
+from seglight.callbacks.resume import ExactResume
 from seglight.callbacks.run_folder import RunFolder
 from seglight.callbacks.submission import SubmissionWriter
 from seglight.callbacks.training_plan import TrainingPlan
@@ -18,8 +19,9 @@ __all__ = [
     'BalancedClassWeights',
     'BestCheckpoint',
     'CocoWriter',
-    'EpochCheckpoint',
     'EpochLines',
+    'ExactResume',
+    'IntervalCheckpoint',
     'MaskWriter',
     'OverlayWriter',
     'PredictionSummary',

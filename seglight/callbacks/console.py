@@ -16,6 +16,10 @@ class EpochLines(Callback):
         self._start = 0.0
         self._validated = False
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of an epoch that a resumed run is in the middle of."""
+        self._start = time.monotonic()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock."""
         self._start = time.monotonic()

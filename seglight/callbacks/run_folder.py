@@ -8,11 +8,15 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger
 
+from seglight.callbacks.checkpoint import RESUMABLE
+from seglight.callbacks.metrics_file import MetricsFile
 from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
 from seglight.errors import ConfigError, TrainingError, UserError
 from seglight.files import claim_run_folder, newest, write_atomically
+
+#: The entry of a checkpoint that says how many rows `metrics.csv` had.
+ROWS_ENTRY = 'metrics_rows'
 
 
 class RunFolder(Callback):
@@ -29,6 +33,7 @@ class RunFolder(Callback):
         root: where numbered folders go.
         environment: what the run was made with, written to `environment.yaml` if given.
         log: whether to log to `metrics.csv` in the folder if the trainer has no logger.
+        resumed: whether the folder is that of a run that goes on, so that it may hold something.
     """
 
     def __init__(
@@ -38,13 +43,16 @@ class RunFolder(Callback):
         root: str = 'work_dirs',
         environment: str | None = None,
         log: bool = True,
+        resumed: bool = False,
     ) -> None:
         self.config = config
         self.environment = environment
         self.root = Path(root)
         self.folder = Path(folder) if folder else None
         self.log = log
+        self.resumed = resumed
         self._made = False
+        self._metrics: MetricsFile | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder on rank 0 and tell it to all ranks, the logger and the checkpoint callbacks.
@@ -59,7 +67,7 @@ class RunFolder(Callback):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder)
         if self.log and not trainer.loggers:
-            trainer.logger = CSVLogger(self.folder, name='', version='')
+            trainer.logger = self._metrics = MetricsFile(self.folder)
         if trainer.is_global_zero:
             write_atomically(self.folder / 'config.yaml', self.config.encode())
             if self.environment:
@@ -72,9 +80,21 @@ class RunFolder(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Store the config in the checkpoint, so that nothing else is needed to use it, and how it came about."""
         checkpoint[CONFIG_ENTRY] = self.config
+        if self._metrics:
+            checkpoint[ROWS_ENTRY] = self._metrics.rows()
         checkpoint[METRICS_ENTRY] = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if self.environment:
             checkpoint[ENVIRONMENT_ENTRY] = self.environment
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Drop what was logged after the checkpoint: it comes again."""
+        if self.resumed and self._metrics:
+            self._metrics.cut(checkpoint.get(ROWS_ENTRY, 0))
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Drop all that was logged before the first checkpoint of a run that starts from the beginning again."""
+        if self._metrics and not trainer.ckpt_path:
+            self._metrics.cut(0)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if an error of the user's ended the run before its first checkpoint."""
@@ -84,7 +104,7 @@ class RunFolder(Callback):
 
     def summary(self) -> str:
         """Return where the run lies and its newest checkpoint, for a run that did not come to its end."""
-        last = newest(self.folder, 'epoch_*.ckpt') if self.folder else None
+        last = newest(self.folder, *RESUMABLE) if self.folder else None
         known = f'its newest checkpoint is {last.name}' if last else 'it has no checkpoint yet'
         return f'the run lies in {self.folder}, {known}'
 
@@ -97,6 +117,8 @@ class RunFolder(Callback):
             used = any(self.folder.iterdir())
         except OSError as error:
             raise ConfigError(f'The run folder {self.folder or self.root} cannot be made: {error.strerror}') from error
-        if used:
-            raise ConfigError(f'--work-dir {self.folder} is not empty; choose another folder or remove what it holds')
-        self._made = True
+        if used and not self.resumed:
+            raise ConfigError(
+                f'--work-dir {self.folder} is not empty; choose another, or go on with its run by --auto-resume'
+            )
+        self._made = not used

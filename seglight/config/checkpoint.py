@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seglight.config.files import parse_yaml
+from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint, read_mmseg_checkpoint
 from seglight.config.settings import Settings, dicts
 from seglight.errors import CheckpointError
 from seglight.files import newest
@@ -55,8 +56,8 @@ def find_checkpoint(name: str, work_dirs: Path, best: bool = True) -> Path:
     for path in (Path(name), work_dirs / name):
         if path.is_file():
             return path
-        for pattern in ('best_*.ckpt', '*.ckpt') if best else ('epoch_*.ckpt',):
-            if found := newest(path, pattern):
+        for patterns in (['best_*.ckpt'], ['*.ckpt']) if best else (['epoch_*.ckpt', 'iter_*.ckpt'],):
+            if found := newest(path, *patterns):
                 return found
     near = sorted(path.name for path in (work_dirs / name).parent.glob('*.ckpt'))
     there = f'; that folder holds {", ".join(near)}' if near else ''
@@ -66,11 +67,15 @@ def find_checkpoint(name: str, work_dirs: Path, best: bool = True) -> Path:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Load a checkpoint's entries without running any code from it; tensors stay on disk until used.
 
+    A checkpoint of mmseg gets the entries of one of this project.
+
     Raises:
         CheckpointError: if the file is no checkpoint, is damaged, or would need code to be loaded.
     """
     import torch  # late: `--help` and config errors do not need it
 
+    if is_mmseg_checkpoint(path):
+        return read_mmseg_checkpoint(path)
     if not zipfile.is_zipfile(path):
         raise CheckpointError(f'{path} is not a checkpoint: it is truncated, or no file that torch.save wrote')
     try:

@@ -51,6 +51,46 @@ def read_mmseg_config(path: Path) -> dict[str, Any]:
     return plain
 
 
+def parse_mmseg_config(text: str, source: str) -> dict[str, Any]:
+    """Return the config that a text writes out, as mmcv's `Config.pretty_text` does; nothing is run.
+
+    Args:
+        text: assignments of plain values and `dict(...)`, without a base.
+        source: what errors call the text.
+
+    Raises:
+        ConfigError: for a text that has more than that.
+    """
+    values: dict[str, Any] = {}
+    try:
+        for node in ast.parse(text).body:
+            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+                raise ValueError(f"'{ast.unparse(node).splitlines()[0]}' is no assignment of a value to a name")
+            values[node.targets[0].id] = ast.literal_eval(_DictCalls().visit(node.value))
+    except SyntaxError as error:
+        raise ConfigError(f'{source}, line {error.lineno}: not valid Python: {error.msg}') from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f'{source} has more than plain values, which would run code: {one_line(error)}') from error
+    plain: dict[str, Any] = without_tuples(values)
+    return plain
+
+
+class _DictCalls(ast.NodeTransformer):
+    """Writes `dict(a=1)` and `dict({'a': 1})` as `{'a': 1}`."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Replace a call of `dict`; any other is left, and refused by `literal_eval`."""
+        self.generic_visit(node)
+        if not isinstance(node.func, ast.Name) or node.func.id != 'dict':
+            return node
+        if not node.keywords and len(node.args) == 1 and isinstance(node.args[0], ast.Dict):
+            return node.args[0]
+        if node.args or any(keyword.arg is None for keyword in node.keywords):
+            return node
+        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
+        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
+
+
 def check_harmless(path: Path, inside: tuple[Path, ...] = ()) -> None:
     """Refuse a config that has more than assignments of plain values, and one whose base has.
 

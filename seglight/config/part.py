@@ -6,15 +6,12 @@ from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser
 
-from seglight.config.arguments import Arguments, Flag, read_arguments
+from seglight.config.arguments import read_arguments
 from seglight.config.checkpoint import find_checkpoint, stored_settings
 from seglight.config.explain import explain, written
-from seglight.config.files import find_config, load_config
-from seglight.config.keys import argument_types, is_plain
-from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
+from seglight.config.resolve import resolve
 from seglight.config.settings import Settings
 from seglight.errors import ConfigError
 from seglight.files import WORK_DIRS
@@ -39,21 +36,15 @@ def build_part(
     parser = ArgumentParser(exit_on_error=False, prog=f'seglight {command}')
     parser.add_argument('--config', action='config')
     parser.add_argument('--ckpt_path', type=str | None)
-    parser.add_argument('--debug', action='store_true')
     parser.add_argument('--seed_everything', type=bool | int, default=42)
     parser.add_class_arguments(cls, part)
-    types = argument_types(parser)
-    settings = prepare(_settings(arguments, command))
-    settings = settings.without(set(settings.values) - {part, 'seed_everything'})
-    overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
-    settings = apply_overrides(settings, overrides)
-    check_flags(
-        arguments, frozenset(name for action in parser._actions for name in action.option_strings), frozenset(types)
-    )
-    check_keys(settings, frozenset(types))
-    arguments.flags[0] = Flag('--config', yaml.safe_dump(settings.values, sort_keys=False), '--config')
+    checkpoint = arguments.value('--ckpt_path')
+    if checkpoint is None and not arguments.configs:
+        raise ConfigError(f'{command} needs a config, such as --config demo.yaml, or a checkpoint, as --ckpt')
+    base = Settings() if checkpoint is None else stored_settings(find_checkpoint(checkpoint, WORK_DIRS))
+    settings = resolve(arguments, parser, base, lambda name: name not in (part, 'seed_everything'), prepare)
     try:
-        config = parser.parse_args(arguments.argv())
+        config = parser.parse_args(arguments.argv()[1:])  # without the command
     except ArgumentError as error:
         raise ConfigError(explain(str(error), settings, arguments)) from error
     if not isinstance(config.seed_everything, bool):
@@ -63,14 +54,3 @@ def build_part(
     except ConfigError as error:
         origin = f'{written(".".join(error.key), settings, arguments)}: ' if error.key else ''
         raise ConfigError(f'{origin}{error}') from error
-
-
-def _settings(arguments: Arguments, command: str) -> Settings:
-    """Return what the checkpoint and the configs say together."""
-    checkpoint = arguments.value('--ckpt_path')
-    if checkpoint is None and not arguments.configs:
-        raise ConfigError(f'{command} needs a config, such as --config demo.yaml, or a checkpoint, as --ckpt')
-    settings = Settings() if checkpoint is None else stored_settings(find_checkpoint(checkpoint, WORK_DIRS))
-    for name in arguments.configs:
-        settings = settings.merged_with(load_config(find_config(name)))
-    return settings

@@ -117,7 +117,7 @@ def model_settings(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(config.get('model'), dict):
         raise ConfigError('model.zoo names a config without a model', ZOO)
     model: dict[str, Any] = {'segmentor': {'_delete_': True, **config['model']}}
-    for _, part in dicts(config.get('train_pipeline') or []):
+    for _, part in dicts([config.get('train_pipeline'), config.get('data')]):
         if part.get('type') == 'Normalize':
             order = slice(None) if part.get('to_rgb', True) else slice(None, None, -1)  # images are RGB here
             model['mean'], model['std'] = part['mean'][order], part['std'][order]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seglight.data.batch import Item, collate
 from seglight.data.building import construct
+from seglight.data.cache import SampleCache
 from seglight.data.checks import quick_faults, shared_images
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
@@ -29,6 +31,7 @@ from seglight.data.tolerant import Tolerant, collate_good
 from seglight.data.transforms import build_pipeline
 from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
+from seglight.files import cache_dir
 
 Dicts = list[dict[str, Any]]
 Spec = str | dict[str, Any] | list[str | dict[str, Any]]
@@ -59,7 +62,8 @@ class SegmentationDataModule(LightningDataModule):
             (see `seglight.data.sampling.class_balance`). None for every image as often.
         on_bad_sample: what to do about a file that cannot be used: `error`, or `skip` to leave it out and say so.
         batch_size: images in a batch.
-        num_workers: loader processes; None for one less than the cores, at most 8.
+        num_workers: loader processes; None for one less than the cores that each training process has, at most 8.
+        cache: gigabytes of decoded images and masks that are kept on disk, for this and other runs; None for none.
         ignore_index: label of pixels that do not count.
         seed: of split, order and augmentations; the command line sets it to `seed_everything`.
     """
@@ -83,6 +87,7 @@ class SegmentationDataModule(LightningDataModule):
         on_bad_sample: Literal['error', 'skip'] = 'error',
         batch_size: int = 8,
         num_workers: int | None = None,
+        cache: float | None = None,
         ignore_index: int = 255,
         seed: int = 42,
     ) -> None:
@@ -95,6 +100,7 @@ class SegmentationDataModule(LightningDataModule):
             ('num_workers', num_workers, 0, None),
             ('ignore_index', ignore_index, 0, 255),
             ('class_balance', class_balance, 0, 1),
+            ('cache', cache, 0, None),
         ):
             if value is not None and (value < least or (most is not None and value > most)):
                 bound = f'at least {least}' if most is None else f'{least} to {most}'
@@ -103,11 +109,12 @@ class SegmentationDataModule(LightningDataModule):
         self.palette = palette
         self.root = root
         self.full = full
-        self.split = None if split is None else construct(Split, split, 'data.split', 'data')
+        self.split = None if split is None else construct(Split, split, 'split', 'data.split')
         self.class_balance = class_balance
+        self.cache = cache
         self.on_bad_sample = on_bad_sample
         self.batch_size = batch_size
-        self.num_workers = _default_workers() if num_workers is None else num_workers
+        self.num_workers = num_workers
         self.ignore_index = ignore_index
         self.seed = seed
         self._sources = {
@@ -122,7 +129,7 @@ class SegmentationDataModule(LightningDataModule):
         self._repeats: npt.NDArray[np.float64] | None = None
         self.datasets: dict[str, SegmentationDataset] = {}
         self.left_out: list[str] = []  #: what is wrong with each sample that `on_bad_sample` left out
-        self.first_epoch = 0  #: epoch, from 0, that training starts with; Lightning asks for batches before it tells
+        self._position = {'epoch': 0, 'samples': 0}  # where training starts; Lightning asks for batches before it tells
 
     def prepare_data(self) -> None:
         """Generate the embedded data set where no `root` is given."""
@@ -143,6 +150,13 @@ class SegmentationDataModule(LightningDataModule):
         if stage == 'fit':
             self._warn_of_shared_images()
             self._prepare_training(self.datasets['train'])
+
+    def teardown(self, stage: str) -> None:  # noqa: ARG002  (Lightning gives it)
+        """Say how many samples turned out to be bad while the stage ran and were left out."""
+        for name, dataset in self.datasets.items():
+            if int(dataset.skipped):
+                print(f'seglight: {int(dataset.skipped)} times a bad sample of {name} was left out', file=sys.stderr)
+                dataset.skipped.zero_()
 
     def samples(self, stage: str) -> dict[str, list[Sample]]:
         """Return the samples of each split that a stage needs; with `full` there are none to validate."""
@@ -183,6 +197,7 @@ class SegmentationDataModule(LightningDataModule):
             self.ignore_index,
             self._mixes if training else (),
             self.on_bad_sample,
+            SampleCache(cache_dir() / 'decoded', self.cache) if self.cache and name != 'test' else None,
         )
 
     def _usable(self, dataset: SegmentationDataset) -> SegmentationDataset:
@@ -233,6 +248,21 @@ class SegmentationDataModule(LightningDataModule):
         """Return the root of the data."""
         return Path(self.root) if self.root is not None else demo_folder()
 
+    def state_dict(self) -> dict[str, int]:
+        """Return the epoch, from 0, that training is in, and how many of its samples all processes have trained on."""
+        if self.trainer is None:
+            return self._position
+        loop = self.trainer.fit_loop
+        epochs: Any = loop.epoch_progress.current
+        in_epoch: Any = loop.epoch_loop.batch_progress.current
+        batches = 0 if epochs.processed == epochs.started else in_epoch.processed
+        return {'epoch': epochs.processed, 'samples': batches * self.batch_size * self.trainer.world_size}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Begin training there; Lightning, which looks for a loader with a state, warns for nothing."""
+        self._position = state_dict
+        warnings.filterwarnings('ignore', message='You.re resuming from a checkpoint that ended before the epoch ended')
+
     def train_dataloader(self) -> DataLoader[Item]:
         """Return the loader of shuffled and augmented training batches; an incomplete last one is dropped."""
         dataset, sampler = self.datasets['train'], self.train_sampler()
@@ -241,8 +271,9 @@ class SegmentationDataModule(LightningDataModule):
 
     def train_sampler(self) -> EpochSampler:
         """Return the sampler of the training batches, at the epoch that training starts with."""
-        sampler = EpochSampler(self.datasets['train'], *self._replicas(), self._repeats, self.seed)
-        sampler.set_epoch(self.first_epoch)
+        replicas, rank = self._replicas()
+        sampler = EpochSampler(self.datasets['train'], replicas, rank, self._repeats, self.seed)
+        sampler.go_on(self._position['epoch'], self._position['samples'] // replicas)
         return sampler
 
     def val_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
@@ -270,23 +301,20 @@ class SegmentationDataModule(LightningDataModule):
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Item]:
+        share = cores() // self._replicas()[0] - 1  # the training process needs one itself
+        workers = max(1, min(8, share)) if self.num_workers is None else self.num_workers
         options.setdefault('collate_fn', partial(collate, ignore_index=self.ignore_index))
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_use_one_thread,
             # Its own, so that a loader leaves torch's random numbers (dropout) alone, whatever its workers.
             generator=torch.Generator().manual_seed(self.seed),
             **options,
         )
-
-
-def _default_workers() -> int:
-    """Return one less than the cores this process may use, between 1 and 8."""
-    return max(1, min(8, cores() - 1))
 
 
 def _use_one_thread(_worker: int) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import albumentations as A
@@ -15,9 +15,10 @@ import torch
 from torch.utils.data import Dataset
 
 from seglight.data.batch import Item
+from seglight.data.cache import SampleCache
 from seglight.data.images import UInt8Array, read_image
 from seglight.data.mixing import Mix
-from seglight.data.sources.base import Sample
+from seglight.data.sources.base import Sample, stamp
 from seglight.data.transforms import padding_label, pads
 from seglight.errors import DataError, one_line
 
@@ -41,7 +42,7 @@ class SegmentationDataset(Dataset[Item]):
         mixes: join a transformed sample with others, in training.
         on_bad_sample: whether a file that cannot be read is an error, or is replaced by the next sample in
             training and does not count in validation.
-        decode: reads an image file as uint8 `[H, W, 3]` in RGB.
+        cache: keeps what was decoded.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class SegmentationDataset(Dataset[Item]):
         ignore_index: int = 255,
         mixes: Sequence[Mix] = (),
         on_bad_sample: Literal['error', 'skip'] = 'error',
-        decode: Callable[[Path], UInt8Array] = read_image,
+        cache: SampleCache | None = None,
     ) -> None:
         self.samples = samples
         self.transforms = transforms
@@ -67,11 +68,12 @@ class SegmentationDataset(Dataset[Item]):
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self.skipped = torch.zeros((), dtype=torch.int64).share_memory_()
         self._told: set[str] = set()
-        self._decode = decode
+        self._cache = cache
         self._classes = classes
         self._ignore_index = ignore_index
         self._padding = padding_label(len(classes), ignore_index)
         self._pads = pads(transforms)
+        self._may_pad = self._padding != ignore_index and (self._pads or len(mixes) > 0)
         self._unknown = np.ones(256, dtype=np.uint8)
         self._unknown[: len(classes)] = 0
         self._unknown[ignore_index] = 0
@@ -117,13 +119,22 @@ class SegmentationDataset(Dataset[Item]):
     def _read(self, position: int) -> tuple[UInt8Array, UInt8Array | None]:
         """Return the image and the mask of a sample, of equal size."""
         sample = self.samples[position]
+        decode = partial(self._decoded, sample)
         try:
-            image = self._decode(sample.image)
-            mask = None if sample.mask is None else self.read_labels(sample)
-            if mask is not None and mask.shape != image.shape[:2]:
-                raise DataError(size_mismatch(sample, (image.shape[0], image.shape[1]), (mask.shape[0], mask.shape[1])))
+            if self._cache is None:
+                return decode()
+            labels = '' if sample.mask is None else sample.mask.fingerprint()
+            fingerprint = f'{stamp(sample.image)} {labels} {len(self._classes)} {self._ignore_index}'
+            return self._cache.read(f'{sample.image.absolute()} {sample.mask}', fingerprint, decode)
         except DataError as error:
             raise _BadSample(str(error)) from error
+
+    def _decoded(self, sample: Sample) -> tuple[UInt8Array, UInt8Array | None]:
+        """Decode and check a sample."""
+        image = read_image(sample.image)
+        mask = None if sample.mask is None else self.read_labels(sample)
+        if mask is not None and mask.shape != image.shape[:2]:
+            raise DataError(size_mismatch(sample, (image.shape[0], image.shape[1]), (mask.shape[0], mask.shape[1])))
         return image, mask
 
     def _transformed(self, position: int, image: UInt8Array, mask: UInt8Array | None, stream: tuple[int, ...]) -> Pair:
@@ -172,8 +183,8 @@ class SegmentationDataset(Dataset[Item]):
         sample = self.samples[position]
         item: Item = {
             # A view: the pixels stay in the order in which they were decoded, which is torch's channels-last format.
-            'image': torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1),
-            'mask': None if mask is None else torch.from_numpy(np.array(mask)),
+            'image': _tensor(image).permute(2, 0, 1),
+            'mask': None if mask is None else _tensor(mask),
             'meta': {
                 'path': str(sample.image),
                 'name': sample.name,
@@ -181,12 +192,11 @@ class SegmentationDataset(Dataset[Item]):
                 'size': size or (image.shape[0], image.shape[1]),
             },
         }
-        told_apart = self._padding != self._ignore_index
-        if self.training and told_apart and item['mask'] is not None:
-            padding = item['mask'] == self._padding
-            if padding.any():
-                item['mask'][padding] = self._ignore_index
-                item['padding'] = padding
+        if self.training and mask is not None and self._may_pad:
+            padding = mask == self._padding
+            if np.count_nonzero(padding):
+                item['padding'] = torch.from_numpy(padding)
+                item['mask'] = _tensor(np.where(padding, np.uint8(self._ignore_index), mask))
         return item
 
     def _tell(self, bad: _BadSample) -> None:
@@ -231,14 +241,20 @@ class SegmentationDataset(Dataset[Item]):
         if sample.mask is None:
             raise DataError(f'{sample.image} has no mask')
         mask = sample.mask.read()
-        unknown = cv2.LUT(mask, self._unknown)
-        if cv2.countNonZero(unknown):
+        # Most masks show it by their highest label, which is found faster.
+        unknown = cv2.LUT(mask, self._unknown) if mask.max() >= len(self._classes) else None
+        if unknown is not None and cv2.countNonZero(unknown):
             labels = ', '.join(str(label) for label in np.unique(mask[unknown > 0])[:5])
             raise DataError(
                 f'The mask {sample.mask} has the label {labels}, but data.classes names {len(self._classes)} classes '
                 f'(labels 0 to {len(self._classes) - 1}); correct the mask or the classes'
             )
         return mask
+
+
+def _tensor(array: UInt8Array) -> torch.Tensor:
+    """Return an array as a tensor; what is not in one piece, or is the cache's, is copied."""
+    return torch.from_numpy(array if array.flags.writeable and array.flags.c_contiguous else array.copy())
 
 
 class _BadSample(Exception):

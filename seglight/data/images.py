@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from seglight.data.jpeg import decode_jpeg
 from seglight.errors import DataError, one_line
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -24,12 +25,16 @@ def read_image(path: Path) -> UInt8Array:
         DataError: if the file cannot be read or decoded, or holds something else than 8 or 16 bits per colour.
     """
     try:
-        data = np.fromfile(path, dtype=np.uint8)
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(f'The image {path} cannot be read: {error.strerror}') from error
+    upright = decode_jpeg(data)
+    if upright is not None:
+        return upright
+    pixels = np.frombuffer(data, dtype=np.uint8)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-        kind = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size and image is None else None
+        image = cv2.imdecode(pixels, cv2.IMREAD_COLOR_RGB) if data else None
+        kind = cv2.imdecode(pixels, cv2.IMREAD_UNCHANGED) if data and image is None else None
     except cv2.error as error:  # more pixels than OpenCV takes
         raise DataError(f'The image {path} cannot be decoded: {one_line(error)}') from error
     if kind is not None:

@@ -191,7 +191,7 @@ def _build(spec: dict[str, Any], key: str) -> Mix:
     name, arguments = name_and_arguments(spec, key, 'a mix')
     cls = find_class(name, MIXES, key)
     if cls is None or not issubclass(cls, Mix):  # asked before it is built: a config may come from a checkpoint
-        message = f"{key}: there is no mix '{name}'{nearest(name, MIXES)}; {', '.join(MIXES)}"
+        message = f"{key}: '{name}' is no mix ({', '.join(MIXES)}){nearest(name, MIXES)}"
         raise ConfigError(message, tuple(key.split('.')))
     mix: Mix = construct(cls, arguments, name, key)
     return mix

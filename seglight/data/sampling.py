@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ class EpochSampler(DistributedSampler[Item]):
     ) -> None:
         super().__init__(dataset, replicas, rank, shuffle=True, seed=seed)
         self.repeats = repeats
+        self._resumed = (-1, 0)
         if repeats is not None:
             self.num_samples = -(-max(1, round(float(repeats.sum()))) // replicas)
             self.total_size = self.num_samples * replicas
@@ -45,8 +47,21 @@ class EpochSampler(DistributedSampler[Item]):
         super().set_epoch(epoch)
         self.dataset.set_epoch(epoch)
 
+    def go_on(self, epoch: int, samples: int) -> None:
+        """Begin with this epoch, from 0, after the samples of this process that are done; later epochs are whole.
+
+        The length stays that of a whole epoch, as Lightning counts.
+        """
+        self._resumed = (epoch, samples)
+        self.set_epoch(epoch)
+
     def __iter__(self) -> Iterator[int]:  # type: ignore[override]  # torch's own yields indices too
-        """Yield the indices of this process; an index beyond the data set is one that is seen again."""
+        """Yield the indices of this process that remain; an index beyond the data set is one that is seen again."""
+        epoch, samples = self._resumed
+        return islice(self._indices(), samples if epoch == self.epoch else 0, None)
+
+    def _indices(self) -> Iterator[int]:
+        """Yield the indices of this process in a whole epoch."""
         if self.repeats is None:
             yield from super().__iter__()  # type: ignore[misc]
             return

@@ -6,7 +6,6 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from seglight.data.splits import pixels_of
@@ -27,17 +26,17 @@ def contact_sheet(module: SegmentationDataModule, count: int) -> bytes:
     """
     dataset = module.datasets['train']
     palette = module.palette or default_palette(len(module.classes))
-    indices = list(module.train_sampler())[:count]
-    rows = -(-len(indices) // COLUMNS)
-    bars = 0.8 + 0.22 * len(module.classes)
-    figure = Figure(figsize=(4 * COLUMNS, 2.2 * rows + bars), layout='constrained')
-    FigureCanvasAgg(figure)
-    parts: Any = figure.subfigures(2, 1, height_ratios=[2.2 * rows, bars])
+    items = [dataset[index] for index in list(module.train_sampler())[:count]]
+    rows = -(-len(items) // COLUMNS)
+    height, width = items[0]['meta']['size']
+    row, bars = 2 * height / width + 0.3, 0.8 + 0.22 * len(module.classes)  # inches; an image is two wide
+    figure = Figure(figsize=(4 * COLUMNS, row * rows + bars), layout='constrained')
+    parts: Any = figure.subfigures(2, 1, height_ratios=[row * rows, bars])
     above, below = parts
-    for place, axes in enumerate(np.atleast_1d(above.subplots(rows, COLUMNS, squeeze=False)).flat):
+    for place, axes in enumerate(above.subplots(rows, COLUMNS, squeeze=False).flat):
         axes.axis('off')
-        if place < len(indices):
-            item = dataset[indices[place]]
+        if place < len(items):
+            item = items[place]
             image = item['image'].permute(1, 2, 0).numpy()
             mask = item['mask']
             drawn = image if mask is None else overlay(image, mask.numpy(), palette, 0.6)
@@ -60,5 +59,5 @@ def _draw_bars(figure: Any, module: SegmentationDataModule, palette: list[list[i
         axes.set_title(f'{title} (%)', fontsize=8)
         axes.tick_params(axis='x', labelsize=7)
         for place, value in zip(places, share, strict=True):
-            axes.text(100 * value, place, f' {100 * value:.2g}', va='center', fontsize=6)
+            axes.text(100 * value, place, f' {100 * value:.3g}', va='center', fontsize=6)
     figure.axes[0].invert_yaxis()

@@ -25,6 +25,7 @@ from seglight.models.checks import (
     check_test_cfg,
     takes_argument,
 )
+from seglight.weights import cache  # noqa: F401  (teaches mmcv addresses such as weights://swin.pth)
 
 #: Packages that a `type` may name before a dot, as in `mmcls.ConvNeXt`.
 PACKAGES = ('mmseg', 'mmcls')

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from pytorch_lightning import LightningModule
@@ -51,6 +51,19 @@ IMAGENET_STD = [58.395, 57.12, 57.375]
 
 DEFAULT_OPTIMIZER = {'type': 'AdamW', 'lr': 1e-3, 'weight_decay': 0.01}
 DEFAULT_SCHEDULE = {'policy': 'poly', 'power': 0.9}
+
+
+class Step(NamedTuple):
+    """A training step: its batch, the items of its loss, and the loss."""
+
+    batch: Batch
+    items: dict[str, Tensor]
+    loss: Tensor
+
+    def describe(self) -> str:
+        """Return the items that are not finite, and the names of the images."""
+        wrong = (f'{name} {float(value)}' for name, value in self.items.items() if not torch.isfinite(value))
+        return f'({", ".join(wrong)}; images {", ".join(item["name"] for item in self.batch["meta"])})'
 
 
 class Segmentor(LightningModule):
@@ -171,11 +184,7 @@ class Segmentor(LightningModule):
         self.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Return the segmentor's own loss and log every item of its loss dict.
-
-        Raises:
-            TrainingError: if the loss is not finite, unless such batches are to be skipped.
-        """
+        """Return the segmentor's own loss and log every item of its loss dict; None for a batch to skip."""
         meta = batch['meta']
         losses = self.losses(batch)
         items = {name: _mean(value) for name, value in losses.items()}
@@ -183,12 +192,33 @@ class Segmentor(LightningModule):
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
         self.log_dict(logged, batch_size=len(meta))
         self.log('train/loss', loss.detach(), prog_bar=True, batch_size=len(meta))
-        if self.non_finite == 'skip':
-            self.log('train/skipped', float(self.skipped), batch_size=len(meta))
-        if torch.isfinite(loss):
+        self._step = Step(batch, logged, loss.detach())
+        if self.non_finite == 'stop':
             return loss
-        self._report_non_finite(batch, items)
-        return None
+        if not torch.isfinite(loss):
+            self.skipped += 1
+            rank_zero_warn(f'Batch {self.skipped} skipped, because its loss is not finite {self._step.describe()}')
+        self.log('train/skipped', float(self.skipped), batch_size=len(meta))
+        return loss if torch.isfinite(loss) else None
+
+    def on_after_backward(self) -> None:
+        """Stop before a loss that is not finite spoils the weights.
+
+        Only here, because looking at the loss earlier would keep a GPU waiting for the backward pass.
+
+        Raises:
+            TrainingError: with where the batch was saved.
+        """
+        if torch.isfinite(self._step.loss):
+            return
+        file = self.run_folder / f'non_finite_step_{self.global_step}.pt'
+        buffer = io.BytesIO()
+        torch.save({'batch': self._step.batch, 'step': self.global_step, 'epoch': self.current_epoch}, buffer)
+        write_atomically(file, buffer.getvalue())
+        raise TrainingError(
+            f'the loss of step {self.global_step} is not finite {self._step.describe()}; the batch is in {file}; '
+            'lower the learning rate, clip gradients, or go on without such batches by model.non_finite: skip'
+        )
 
     def losses(self, batch: Batch) -> dict[str, Tensor | list[Tensor]]:
         """Return mmseg's loss dict of a batch."""
@@ -305,23 +335,6 @@ class Segmentor(LightningModule):
         """The folder that the trainer writes checkpoints to, else its log."""
         checkpoints = getattr(self.trainer.checkpoint_callback, 'dirpath', None)
         return Path(checkpoints or self.trainer.log_dir or self.trainer.default_root_dir)
-
-    def _report_non_finite(self, batch: Batch, items: dict[str, Tensor]) -> None:
-        """Count a batch whose loss is not finite, or save it and stop."""
-        names = ', '.join(item['name'] for item in batch['meta'])
-        wrong = ', '.join(f'{name} {value.item()}' for name, value in items.items() if not torch.isfinite(value))
-        if self.non_finite == 'skip':
-            self.skipped += 1
-            rank_zero_warn(f'Batch {self.skipped} skipped, because its loss is not finite ({wrong}): {names}')
-            return
-        file = self.run_folder / f'non_finite_step_{self.global_step}.pt'
-        buffer = io.BytesIO()
-        torch.save({'batch': batch, 'step': self.global_step, 'epoch': self.current_epoch}, buffer)
-        write_atomically(file, buffer.getvalue())
-        raise TrainingError(
-            f'the loss of step {self.global_step} is not finite ({wrong}); the batch ({names}) is in {file}; '
-            'lower the learning rate, clip gradients, or go on without such batches by model.non_finite: skip'
-        )
 
     def _normalize(self, image: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None) -> Tensor:
         """Normalise in float32, then take dtype (`precision: bf16-true`) and memory format of the weights."""

@@ -223,3 +223,51 @@ def test_an_error_of_the_users_is_one_line() -> None:
     )
     assert str(DataError(wrapped)) == 'the cause'
     assert str(UserError('plain')) == 'plain'
+
+
+def test_a_sample_that_is_seen_again_has_other_augmentations(data_root: Path) -> None:
+    data = dataset(data_root)
+    first, again = data[3], data[3 + len(data)]
+    assert first['meta'] == again['meta']
+    assert not torch.equal(first['image'], again['image'])
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_file_that_turns_bad_is_replaced_and_counted(
+    own_data: Path, workers: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = dataset(own_data, [])
+    data.on_bad_sample = 'skip'
+    (own_data / 'img_dir/train/0003.jpg').write_bytes(b'no image')
+    loaded = images(data, workers, epochs=2)
+    assert torch.equal(loaded[3], loaded[4])
+    assert int(data.skipped) == 2
+    assert '0003.jpg cannot be decoded' in capfd.readouterr().err
+
+
+def test_a_file_that_turns_bad_does_not_count_in_validation(own_data: Path) -> None:
+    data = dataset(own_data, [], training=False)
+    data.on_bad_sample = 'skip'
+    (own_data / 'ann_dir/train/0003.png').write_bytes(b'no image')
+    assert (data[3]['mask'] == 255).all()
+
+
+def test_when_every_file_is_bad_it_is_an_error(own_data: Path) -> None:
+    data = dataset(own_data, [])
+    data.on_bad_sample = 'skip'
+    for path in (own_data / 'img_dir/train').iterdir():
+        path.write_bytes(b'')
+    with pytest.raises(DataError, match='No sample of the data can be read'):
+        data[0]
+
+
+def test_padding_in_evaluation_is_told_by_the_size(data_root: Path) -> None:
+    item = dataset(data_root, [{'type': 'PadTo', 'height': 80, 'width': 70}], training=False)[0]
+    assert tuple(item['image'].shape) == (3, 80, 70)
+    assert item['meta']['size'] == (64, 64)
+
+
+def test_a_batch_keeps_the_memory_format_of_the_decoder(data_root: Path) -> None:
+    batch = collate([dataset(data_root)[index] for index in range(2)])
+    assert batch['image'].is_contiguous(memory_format=torch.channels_last)
+    assert tuple(batch['image'].shape) == (2, 3, 32, 32)

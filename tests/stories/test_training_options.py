@@ -91,6 +91,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tiny_config: Path,
     assert done.status == 2
     assert 'the loss of step 1 is not finite' in done.err
     assert 'model.non_finite: skip' in done.err
+    assert 'train/decode.loss_ce nan' in done.err
     saved = torch.load('work_dirs/exp1/non_finite_step_1.pt', weights_only=True)
     assert saved['batch']['image'].shape == (4, 3, 48, 48)
     for item in saved['batch']['meta']:
@@ -100,7 +101,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_saved(tiny_config: Path,
 
 def test_or_is_skipped_and_counted(tiny_config: Path, run: Run) -> None:
     settings = ['--model.non_finite=skip', '--model.optimizer.lr=1e30', '--trainer.max_epochs=1']
-    with pytest.warns(UserWarning, match='Batch 1 skipped, because its loss is not finite .decode.loss_ce nan'):
+    with pytest.warns(UserWarning, match='Batch 1 skipped, because its loss is not finite .train/decode.loss_ce nan'):
         assert run('fit', '--config', 'tiny.yaml', *settings).status == 0
     last = [row for row in metrics() if row['train/loss']][-1]
     assert last['train/loss'] == 'nan'

@@ -73,8 +73,9 @@ def _build(name: str, arguments: dict[str, Any], key: str) -> Source:
         from seglight.data.sources.mmseg_datasets import MmsegSource, is_dataset  # late: mmseg takes seconds
 
         if not is_dataset(name):
-            message = f"{key}: there is no source '{name}'{nearest(name, SOURCES)}"
-            raise ConfigError(f'{message}; {", ".join(SOURCES)}, or a dataset of mmseg', tuple(key.split('.')))
+            known = f'{", ".join(SOURCES)}, or a dataset of mmseg'
+            message = f"{key}: '{name}' is no source ({known}){nearest(name, SOURCES)}"
+            raise ConfigError(message, tuple(key.split('.')))
         cls, arguments = MmsegSource, {'dataset': name, **arguments}
     if not issubclass(cls, Source):  # asked before it is built: a config may come from a checkpoint
         raise ConfigError(f'{key}: {name} is no source of data', tuple(key.split('.')))

@@ -34,9 +34,22 @@ class Annotation(ABC):
     def path(self) -> Path:
         """The file that holds it."""
 
+    def fingerprint(self) -> str:
+        """Return a text that changes whenever what `read` returns may have changed."""
+        return f'{self} {stamp(self.path)}'
+
     def __str__(self) -> str:
         """Return the file's path."""
         return str(self.path)
+
+
+def stamp(path: Path) -> str:
+    """Return size and time of change of a file, by which a changed one is known; nothing if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ''
+    return f'{status.st_size} {status.st_mtime_ns}'
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,10 @@ class Objects(Annotation):
         """Return height and width that the file gives."""
         return int(self._image['height']), int(self._image['width'])
 
+    def fingerprint(self) -> str:
+        """Return what tells the JSON file, the image and the classes that its objects are painted as."""
+        return f'{super().fingerprint()} {self._background} {[label for label, _ in self._objects]}'
+
     def read(self) -> UInt8Array:
         """Paint the objects, uint8 `[H, W]`."""
         height, width = self.size()
@@ -135,22 +139,41 @@ class Objects(Annotation):
         """Return an object's polygons, or its run lengths of either kind, as compressed run lengths."""
         where = f'{self._path}: the segmentation of annotation {annotation.get("id")}'
         given = annotation.get('segmentation')
-        if isinstance(given, dict):
-            if list(given.get('size', [])) != [height, width]:
-                raise DataError(f'{where} has the size {given.get("size")}, its image is [{height}, {width}]')
-        elif not given or any(len(polygon) < 6 or len(polygon) % 2 for polygon in given):
-            # Four numbers would be taken for a box.
-            raise DataError(f'{where} is no polygon of three points or more; correct or remove it')
         try:
             if not isinstance(given, dict):
+                if not given or any(len(polygon) < 6 or len(polygon) % 2 for polygon in given):
+                    raise DataError(f'{where} is no polygon of three points or more; correct or remove it')
                 return mask_utils.merge(mask_utils.frPyObjects(given, height, width))
-            if isinstance(given['counts'], list):
-                return mask_utils.frPyObjects(given, height, width)
-            run = {'size': [height, width], 'counts': given['counts'].encode()}
-            mask_utils.decode(run)
-        except Exception as error:  # pycocotools raises many kinds
+            counts = given['counts']
+            lengths = counts if isinstance(counts, list) else _run_lengths(counts)
+            if list(given['size']) != [height, width] or sum(lengths) != height * width or min(lengths) < 0:
+                # pycocotools would return what happens to be in memory for pixels that no run covers.
+                message = f'{where} has the size {given["size"]} and runs of {sum(lengths)} pixels in all'
+                raise DataError(f'{message}, but its image has the size [{height}, {width}]')
+            return mask_utils.frPyObjects({'size': [height, width], 'counts': lengths}, height, width)
+        except (TypeError, ValueError, KeyError, IndexError) as error:
             raise DataError(f'{where} cannot be decoded: {one_line(error) or type(error).__name__}') from error
-        return run
+
+
+def _run_lengths(text: str) -> list[int]:
+    """Return the run lengths that a string of COCO holds, as `rleFrString` in pycocotools' `maskApi.c` reads it.
+
+    Characters from `0` on hold five bits each, the lowest first; a sixth says that more follow. From the
+    fourth run on it is the difference to the run before the last.
+    """
+    lengths: list[int] = []
+    value = shift = 0
+    for character in text.encode('ascii'):
+        bits = character - 48
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:
+            continue
+        if bits & 0x10:
+            value -= 1 << shift
+        lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
+        value = shift = 0
+    return lengths
 
 
 def read_coco(path: Path) -> Mapping[str, Any]:

@@ -33,6 +33,10 @@ class MaskFile(Annotation):
         """Return height and width from the file's header."""
         return image_size(self._path)
 
+    def fingerprint(self) -> str:
+        """Return what tells the file and the map."""
+        return f'{super().fingerprint()} {self.labels}'
+
 
 class FolderSource(Source):
     """Images below one folder and, at the same places below another, their masks.
@@ -130,8 +134,10 @@ def read_list(path: Path) -> list[str]:
     """
     try:
         lines = [line.strip() for line in path.read_text(encoding='utf-8').splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f'The list of images {path} cannot be read: {error}') from error
+    except OSError as error:
+        raise DataError(f'The list of images {path} cannot be read: {error.strerror}') from error
+    except UnicodeDecodeError as error:
+        raise DataError(f'The list of images {path} is no text; give one image path a line') from error
     names = [line for line in lines if line]
     if not names:
         raise DataError(f'The list of images {path} is empty')

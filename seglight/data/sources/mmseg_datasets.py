@@ -56,8 +56,11 @@ class MmsegSource(Source):
         split = root / self.split if self.split else None
         if split and not split.is_file():
             raise DataError(f'{self.dataset}: the split {split} does not exist')
-        classes = list(context.classes)
-        built = self._build(images, masks, split, None if dataset_classes(self.dataset)[0] == classes else classes)
+        classes, known = list(context.classes), dataset_classes(self.dataset)[0]
+        other = next((name for name in classes if name not in known), None)
+        if other is not None:
+            raise DataError(f"{self.dataset} has no class '{other}', which data.classes names{nearest(other, known)}")
+        built = self._build(images, masks, split, None if known == classes else classes)
         if not built.img_infos:
             raise DataError(f'{self.dataset}: {images} holds no image that ends with {built.img_suffix}')
         moved = {old: new if new >= 0 else context.ignore_index for old, new in (built.label_map or {}).items()}

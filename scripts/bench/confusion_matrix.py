@@ -1,0 +1,60 @@
+"""The update of the confusion matrix on the CPU: mmseg's `intersect_and_union`, torchmetrics and seglight, in turn.
+
+python scripts/bench/confusion_matrix.py [--size 512] [--classes 11] [--rounds 50]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
+
+# isort: split
+import numpy as np
+import torch
+from mmseg.core.evaluation.metrics import intersect_and_union
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from seglight.models.metrics import SegmentationMetrics
+
+
+def main() -> None:
+    """Time each in turn, and print the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--size', type=int, default=512)
+    parser.add_argument('--classes', type=int, default=11)
+    parser.add_argument('--rounds', type=int, default=50)
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # as for one of several tasks on a machine; spread over busy cores, all are slower
+    rng = np.random.default_rng(0)
+    cells = rng.integers(0, options.classes, (options.size // 8, options.size // 8), dtype=np.uint8)
+    mask = cells.repeat(8, 0).repeat(8, 1)
+    prediction = np.where(
+        rng.random(mask.shape) < 0.8, mask, rng.integers(0, options.classes, mask.shape, dtype=np.uint8)
+    )
+    mask[rng.random(mask.shape) < 0.05] = 255
+    tensors = torch.from_numpy(prediction), torch.from_numpy(mask)
+    theirs = MulticlassConfusionMatrix(options.classes, ignore_index=255, validate_args=False)
+    ours = SegmentationMetrics(options.classes)
+    contestants: dict[str, Callable[[], object]] = {
+        'mmseg': lambda: intersect_and_union(prediction, mask, options.classes, 255),
+        'torchmetrics': lambda: theirs.update(*tensors),
+        'seglight': lambda: ours.update(*tensors),
+    }
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(options.rounds):
+        for name, update in contestants.items():
+            start = time.perf_counter()
+            update()
+            times[name].append(time.perf_counter() - start)
+    slowest = statistics.median(times['mmseg'])
+    for name, each in times.items():
+        median = statistics.median(each)
+        print(f'{name:<14} {1000 * median:6.2f} ms   {slowest / median:5.1f} x as fast as mmseg')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,136 @@
+"""Images per second of the loader and of mmseg's own pipelines, on one core, interleaved in one run.
+
+    python scripts/bench/loader.py [--images 48] [--rounds 5] [--root FOLDER]
+
+Without a folder with `img_dir/train` and `ann_dir/train`, 512x512 JPEG and PNG files are generated. Each round loads
+every image once in each way, one way after the other, and counts the time of the processor, which hardly depends on
+what else the machine does; shown is the median over the rounds, and its ratio to mmseg's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
+
+# isort: split
+import cv2
+import torch
+from mmseg.datasets.pipelines import Compose
+
+from seglight.data.cache import SampleCache
+from seglight.data.dataset import SegmentationDataset
+from seglight.data.demo import generate
+from seglight.data.images import read_image
+from seglight.data.sources import Context, FolderSource, Sample
+from seglight.data.transforms import build_pipeline
+
+CLASSES = [str(index) for index in range(11)]
+NORM = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'to_rgb': True}
+FLIP = [{'type': 'KeepRatioResize', 'img_scale': [512, 512]}, {'type': 'HorizontalFlip', 'p': 0.5}]
+STANDARD = [
+    {'type': 'KeepRatioResize', 'img_scale': [512, 512], 'ratio_range': [0.5, 2.0]},
+    {'type': 'CatMaxRatioCrop', 'height': 512, 'width': 512, 'cat_max_ratio': 0.75},
+    {'type': 'HorizontalFlip', 'p': 0.5},
+    {'type': 'PhotoMetricDistortion'},
+    {'type': 'PadTo', 'height': 512, 'width': 512},
+]
+MMSEG_END = [
+    {'type': 'Normalize', **NORM},
+    {'type': 'Pad', 'size': (512, 512), 'pad_val': 0, 'seg_pad_val': 255},
+    {'type': 'DefaultFormatBundle'},
+    {'type': 'Collect', 'keys': ['img', 'gt_semantic_seg']},
+]
+MMSEG_FLIP = [{'type': 'Resize', 'img_scale': (512, 512)}, {'type': 'RandomFlip', 'prob': 0.5}, *MMSEG_END]
+MMSEG_STANDARD = [
+    {'type': 'Resize', 'img_scale': (512, 512), 'ratio_range': (0.5, 2.0)},
+    {'type': 'RandomCrop', 'crop_size': (512, 512), 'cat_max_ratio': 0.75},
+    {'type': 'RandomFlip', 'prob': 0.5},
+    {'type': 'PhotoMetricDistortion'},
+    *MMSEG_END,
+]
+
+
+def mmseg_loader(samples: list[Sample], steps: list[dict]) -> Callable[[int], object]:
+    """Return what loads a sample with a pipeline of mmseg."""
+    pipeline = Compose([{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, *steps])
+
+    def load(index: int) -> object:
+        sample = samples[index]
+        return pipeline(
+            {
+                'img_info': {'filename': str(sample.image)},
+                'ann_info': {'seg_map': str(sample.mask)},
+                'seg_fields': [],
+                'img_prefix': None,
+                'seg_prefix': None,
+            }
+        )
+
+    return load
+
+
+def ways(samples: list[Sample], cache: Path) -> dict[str, Callable[[int], object]]:
+    """Return the ways to load a sample by their names."""
+
+    def ours(transforms: list[dict], cached: bool = False) -> Callable[[int], object]:
+        pipeline = build_pipeline(transforms, 'transforms', num_classes=len(CLASSES))
+        kept = SampleCache(cache, 4) if cached else None
+        return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=kept).__getitem__
+
+    def decoding(index: int) -> object:
+        return read_image(samples[index].image), samples[index].mask.read()
+
+    return {
+        'decoding, mmseg': mmseg_loader(samples, []),
+        'decoding': decoding,
+        'flip, mmseg': mmseg_loader(samples, MMSEG_FLIP),
+        'flip': ours(FLIP),
+        'flip, cached': ours(FLIP, cached=True),
+        'standard, mmseg': mmseg_loader(samples, MMSEG_STANDARD),
+        'standard': ours(STANDARD),
+        'standard, cached': ours(STANDARD, cached=True),
+    }
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--images', type=int, default=48)
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--root', type=Path)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    logging.disable()
+    with tempfile.TemporaryDirectory() as folder:
+        root = arguments.root or Path(folder)
+        if arguments.root is None:
+            generate(root, counts={'train': arguments.images, 'val': 1, 'test': 1}, size=512)
+        samples = FolderSource('img_dir/train', 'ann_dir/train').samples(Context(CLASSES, root=root))
+        samples = samples[: arguments.images]
+        loaders = ways(samples, Path(folder) / 'cache')
+        rates: dict[str, list[float]] = {name: [] for name in loaders}
+        for turn in range(arguments.rounds + 1):  # the first one warms up
+            for name, load in loaders.items():
+                start = time.process_time()
+                for index in range(len(samples)):
+                    load(index + turn * len(samples) if 'mmseg' not in name and 'decoding' not in name else index)
+                if turn:
+                    rates[name].append(len(samples) / (time.process_time() - start))
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    print('| | mmseg 0.30, images/s | here, images/s | times | here, cached | times |\n|---|---:|---:|---:|---:|---:|')
+    for name in ('decoding', 'flip', 'standard'):
+        base, own, cached = (medians.get(f'{name}{kind}') for kind in (', mmseg', '', ', cached'))
+        kept = f'{cached:.0f} | {cached / base:.1f}' if cached else ' | '
+        print(f'| {name} | {base:.0f} | {own:.0f} | {own / base:.1f} | {kept} |')
+
+
+if __name__ == '__main__':
+    main()

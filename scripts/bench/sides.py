@@ -1,0 +1,222 @@
+"""The same training through mmcv's Runner, through seglight, and as a bare loop, for the benchmarks beside this file.
+
+All read the same files, scale, crop and flip them alike, and take the same model from mmseg's configs,
+with random weights and the same optimizer and schedule.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seglight import compat  # noqa: F401  (first: mmcv imports torchvision)
+
+# isort: split
+import mmseg
+import pytorch_lightning as pl
+import torch
+from mmcv import Config
+from mmcv.runner import EpochBasedRunner, Fp16OptimizerHook, Hook, IterBasedRunner, wrap_fp16_model
+from mmseg.core import build_optimizer
+from mmseg.datasets import build_dataloader, build_dataset
+from mmseg.utils import build_dp
+
+from seglight.config.checkpoint import without_pretrained
+from seglight.config.files import SHIPPED, load_config
+from seglight.data import SegmentationDataModule
+from seglight.models import Segmentor, building
+from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
+
+MMSEG_CONFIGS = Path(mmseg.__file__).parent / '.mim' / 'configs'
+DATA = load_config(SHIPPED / 'datasets' / 'camvid.yaml').values['data']
+
+
+@dataclass
+class Task:
+    """What is trained, and on what."""
+
+    model: str  #: a config of mmseg's, relative to its folder
+    root: str
+    crop: int = 512
+    batch_size: int = 8
+    workers: int = 2
+    optimizer: dict[str, Any] | None = None
+    schedule: dict[str, Any] | None = None
+    mixed: bool = False  #: float16 where a GPU is
+    channels_last: bool = False  #: an option of seglight's alone
+    compile: bool = False  #: likewise
+
+    def __post_init__(self) -> None:
+        """Fill in mmseg's usual optimizer and schedule."""
+        self.optimizer = self.optimizer or {'type': 'SGD', 'lr': 0.01, 'momentum': 0.9, 'weight_decay': 5e-4}
+        self.schedule = self.schedule or {'policy': 'poly', 'power': 0.9, 'min_lr': 1e-4, 'by_epoch': False}
+
+    @property
+    def device(self) -> str:
+        """The GPU where there is one."""
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+    def model_dict(self) -> dict[str, Any]:
+        """Return the model dict, for random weights."""
+        model: dict[str, Any] = Config.fromfile(str(MMSEG_CONFIGS / self.model)).model.to_dict()
+        return without_pretrained(model)
+
+    def build(self) -> Any:
+        """Build the segmentor as both sides have it."""
+        torch.manual_seed(0)
+        return building.build(self.model_dict(), len(DATA['classes']))
+
+    def scales(self) -> tuple[float, float]:
+        """Return the least and the greatest factor of the images, which are 480x360, so that a crop fits."""
+        least = max(0.5, self.crop / 360)
+        return least, max(1.0, 1.35 * least)
+
+
+@dataclass
+class Clock:
+    """Seconds at the end of each training step."""
+
+    times: list[float]
+
+    def tick(self) -> None:
+        """Note the time, when the device has done its work."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())
+
+    def rate(self, batch_size: int, warmup: int) -> float:
+        """Return images per second after the first steps."""
+        return batch_size * (len(self.times) - 1 - warmup) / (self.times[-1] - self.times[warmup])
+
+
+class _ClockHook(Hook):
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def after_train_iter(self, runner: Any) -> None:  # noqa: ARG002
+        self.clock.tick()
+
+
+class _ClockCallback(pl.Callback):
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.clock.tick()
+
+
+def bare_loop(task: Task, steps: int) -> Clock:
+    """Train on one batch that lies in memory: the limit that the model itself sets."""
+    segmentor = task.build().to(task.device).train()
+    optimizer = build_optimizer(segmentor, copy.deepcopy(task.optimizer))
+    scaler = torch.amp.GradScaler(enabled=task.mixed)
+    image = torch.randn(task.batch_size, 3, task.crop, task.crop, device=task.device)
+    mask = torch.randint(0, len(DATA['classes']), (task.batch_size, 1, task.crop, task.crop), device=task.device)
+    clock = Clock([])
+    for _ in range(steps):
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(task.device, torch.float16, enabled=task.mixed):
+            losses = segmentor.forward_train(image, [{}] * task.batch_size, mask)
+            loss = sum(value.mean() for name, value in losses.items() if 'loss' in name)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        clock.tick()
+    return clock
+
+
+def mmseg_dataset(task: Task, split: str) -> Any:
+    """Return mmseg's data set with its own pipeline."""
+    least, most = task.scales()
+    normalize = {'type': 'Normalize', 'mean': IMAGENET_MEAN, 'std': IMAGENET_STD, 'to_rgb': True}
+    training = [
+        {'type': 'LoadAnnotations'},
+        {'type': 'Resize', 'img_scale': (480, 360), 'ratio_range': (least, most)},
+        {'type': 'RandomCrop', 'crop_size': (task.crop, task.crop), 'cat_max_ratio': 1.0},
+        {'type': 'RandomFlip', 'prob': 0.5},
+        normalize,
+        {'type': 'Pad', 'size': (task.crop, task.crop), 'pad_val': 0, 'seg_pad_val': 255},
+        {'type': 'DefaultFormatBundle'},
+        {'type': 'Collect', 'keys': ['img', 'gt_semantic_seg']},
+    ]
+    inner = [{'type': 'Resize', 'keep_ratio': True}, {'type': 'RandomFlip'}, normalize]
+    inner += [{'type': 'ImageToTensor', 'keys': ['img']}, {'type': 'Collect', 'keys': ['img']}]
+    testing = [{'type': 'MultiScaleFlipAug', 'img_scale': (480, 360), 'flip': False, 'transforms': inner}]
+    config = {
+        'type': 'CustomDataset',
+        'img_dir': f'{task.root}/img_dir/{split}',
+        'ann_dir': f'{task.root}/ann_dir/{split}',
+        'classes': DATA['classes'],
+        'palette': DATA['palette'],
+        'pipeline': [{'type': 'LoadImageFromFile'}, *(training if split == 'train' else testing)],
+        'test_mode': split != 'train',
+    }
+    return build_dataset(config)
+
+
+def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **length: int) -> Callable[[], None]:
+    """Return what trains through mmcv's Runner as mmseg's `train_segmentor` sets it up.
+
+    Args:
+        task: what to train.
+        clock: told the time of each step.
+        work_dir: for the Runner's logs.
+        hooks: more hooks, such as one that evaluates.
+        length: `max_iters` or `max_epochs`.
+    """
+    options = {'samples_per_gpu': task.batch_size, 'workers_per_gpu': task.workers, 'drop_last': True}
+    loader = build_dataloader(mmseg_dataset(task, 'train'), num_gpus=1, dist=False, seed=0, shuffle=True, **options)
+    segmentor = task.build()
+    if task.mixed:
+        wrap_fp16_model(segmentor)
+    model = build_dp(segmentor, task.device, device_ids=[0])
+    optimizer = build_optimizer(model, copy.deepcopy(task.optimizer))
+    logger = logging.getLogger('mmcv-runner')
+    logger.setLevel(logging.ERROR)
+    cls = IterBasedRunner if 'max_iters' in length else EpochBasedRunner
+    runner = cls(model, optimizer=optimizer, work_dir=work_dir, logger=logger, **length)
+    runner.register_lr_hook({**task.schedule})
+    runner.register_optimizer_hook(Fp16OptimizerHook(loss_scale='dynamic') if task.mixed else {'grad_clip': None})
+    runner.register_hook(_ClockHook(clock))
+    for hook in hooks:
+        runner.register_hook(hook, priority='LOW')
+    return lambda: runner.run([loader], [('train', 1)])
+
+
+def seglight_trainer(
+    task: Task, clock: Clock, work_dir: str, callbacks: list[pl.Callback], **length: int
+) -> Callable[[], None]:
+    """Return what trains through seglight; `length` is `max_steps` or `max_epochs`, and what else the Trainer takes."""
+    least, most = task.scales()
+    data = SegmentationDataModule(
+        DATA['classes'],
+        root=task.root,
+        train_transforms=[
+            {'type': 'RandomScale', 'scale_limit': [least - 1, most - 1], 'p': 1.0},
+            {'type': 'PadIfNeeded', 'min_height': task.crop, 'min_width': task.crop},
+            {'type': 'RandomCrop', 'height': task.crop, 'width': task.crop},
+            {'type': 'HorizontalFlip', 'p': 0.5},
+        ],
+        batch_size=task.batch_size,
+        num_workers=task.workers,
+    )
+    torch.manual_seed(0)
+    module = Segmentor(
+        task.model_dict(),
+        DATA['classes'],
+        optimizer=task.optimizer,
+        schedule=task.schedule,
+        channels_last=task.channels_last,
+        compile=task.compile,
+    )
+    trainer = pl.Trainer(
+        accelerator='auto', devices=1, precision='16-mixed' if task.mixed else '32-true', logger=False,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, default_root_dir=work_dir,
+        callbacks=[_ClockCallback(clock), *callbacks], num_sanity_val_steps=0, **length,
+    )  # fmt: skip
+    return lambda: trainer.fit(module, data)

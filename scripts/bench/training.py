@@ -1,0 +1,147 @@
+"""Val mIoU over time: one model trained for the same wall-clock time through mmcv's Runner and through seglight.
+
+python scripts/bench/training.py --root DATA --model segformer_b0 --minutes 20 --output docs
+
+Both sides have random weights of the same seed, the same crops, batches, optimizer and poly schedule.
+A trial of one epoch each tells how many epochs fit into the time; each side then trains that many, so
+that its schedule ends with its time. Writes {output}/training_{model}.png and .csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import logging
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
+
+# isort: split
+import pytorch_lightning as pl
+from matplotlib.figure import Figure
+from mmcv.runner import Hook
+from mmseg.apis import single_gpu_test
+from mmseg.datasets import build_dataloader
+from sides import Clock, Task, mmcv_runner, mmseg_dataset, seglight_trainer
+from throughput import MODELS
+
+from seglight.files import write_atomically
+
+Curve = list[tuple[float, float]]  #: seconds since the start, and val mIoU
+
+ADAMW = {'type': 'AdamW', 'lr': 1e-3, 'weight_decay': 0.01}
+POLY = {'policy': 'poly', 'power': 0.9, 'min_lr': 1e-6, 'by_epoch': False}
+WARMUP = {'warmup': 'linear', 'warmup_iters': 50, 'warmup_ratio': 0.02}
+
+
+class _Evaluate(Hook):
+    """Validates as mmseg's EvalHook does, and notes time and mIoU."""
+
+    def __init__(self, task: Task, curve: Curve, every: int) -> None:
+        self.dataset = mmseg_dataset(task, 'val')
+        options = {'samples_per_gpu': 1, 'workers_per_gpu': task.workers, 'shuffle': False}
+        self.loader = build_dataloader(self.dataset, num_gpus=1, dist=False, **options)
+        self.curve, self.every, self.start = curve, every, time.perf_counter()
+
+    def before_run(self, runner: Any) -> None:  # noqa: ARG002
+        self.start = time.perf_counter()
+
+    def after_train_epoch(self, runner: Any) -> None:
+        if self.every_n_epochs(runner, self.every) or runner.epoch + 1 == runner.max_epochs:
+            results = single_gpu_test(runner.model, self.loader, pre_eval=True)
+            figure = self.dataset.evaluate(results, logger='silent')['mIoU']
+            self.curve.append((time.perf_counter() - self.start, float(figure)))
+            runner.model.train()
+
+
+class _Note(pl.Callback):
+    """Notes time and mIoU of each validation."""
+
+    def __init__(self, curve: Curve) -> None:
+        self.curve, self.start = curve, 0.0
+
+    def on_train_start(self, *_: Any) -> None:
+        self.start = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        self.curve.append((time.perf_counter() - self.start, float(trainer.callback_metrics['val/mIoU'])))
+
+
+def train_mmcv(task: Task, folder: str, epochs: int, every: int) -> Curve:
+    """Train through mmcv's Runner."""
+    curve: Curve = []
+    mmcv_runner(task, Clock([]), folder, [_Evaluate(task, curve, every)], max_epochs=epochs)()
+    return curve
+
+
+def train_seglight(task: Task, folder: str, epochs: int, every: int) -> Curve:
+    """Train through seglight."""
+    curve: Curve = []
+    seglight_trainer(task, Clock([]), folder, [_Note(curve)], max_epochs=epochs, check_val_every_n_epoch=every)()
+    return curve
+
+
+SIDES: dict[str, Callable[..., Curve]] = {"mmcv's Runner": train_mmcv, 'seglight': train_seglight}
+
+
+def main() -> None:
+    """Train both sides, one after the other, and write the curves."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--root', required=True)
+    parser.add_argument('--model', choices=MODELS, default='fast_scnn')
+    parser.add_argument('--minutes', type=float, default=20.0)
+    parser.add_argument('--crop', type=int, default=256)
+    parser.add_argument('--batch-size', type=int, default=8)
+    parser.add_argument('--workers', type=int, default=2)
+    parser.add_argument('--points', type=int, default=10, help='validations of each side')
+    parser.add_argument('--mixed', action='store_true')
+    parser.add_argument('--output', type=Path, default=Path('docs'))
+    options = parser.parse_args()
+    warnings.simplefilter('ignore')
+    for name in ('pytorch_lightning.utilities.rank_zero', 'mmseg'):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    task = Task(
+        MODELS[options.model], str(Path(options.root).resolve()), options.crop, options.batch_size, options.workers,
+        optimizer=ADAMW, schedule={**POLY, **WARMUP}, mixed=options.mixed,
+    )  # fmt: skip
+    curves: dict[str, Curve] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, train in SIDES.items():
+            (whole, _), *_ = train(task, folder, 1, 1)  # an epoch and a validation
+            epochs = max(1, int(60 * options.minutes / whole))
+            every = max(1, epochs // options.points)
+            curves[name] = train(task, folder, epochs, every)
+            seconds, figure = curves[name][-1]
+            best = max(value for _, value in curves[name])
+            figures = f'mIoU {100 * figure:.1f} %, best {100 * best:.1f} %'
+            print(f'{name:<14} {epochs} epochs in {seconds / 60:.1f} min   {figures}', flush=True)
+    write(curves, options.output, options.model)
+
+
+def write(curves: dict[str, Curve], folder: Path, model: str) -> None:
+    """Write the curves as a table and as a picture."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(['side', 'minutes', 'mIoU'])
+    figure = Figure(figsize=(7, 4), layout='constrained')
+    axes = figure.add_subplot()
+    for name, curve in curves.items():
+        table.writerows((name, f'{seconds / 60:.2f}', f'{value:.4f}') for seconds, value in curve)
+        axes.plot([seconds / 60 for seconds, _ in curve], [100 * value for _, value in curve], marker='o', label=name)
+    axes.set(xlabel='minutes', ylabel='val mIoU in %', title=model, ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    picture = io.BytesIO()
+    figure.savefig(picture, format='png', dpi=100)
+    write_atomically(folder / f'training_{model}.png', picture.getvalue())
+    write_atomically(folder / f'training_{model}.csv', text.getvalue().encode())
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,82 @@
+"""Writing checkpoints so that a file is there whole or not at all, and telling whether one is whole."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+
+from seglight.errors import CheckpointError, one_line
+from seglight.weights.files import read_file
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint under a temporary name beside it, flushes it to the disk, then renames it.
+
+    Unlike Lightning's own, which builds the whole file in memory first and does not flush. The zip that
+    `torch.save` writes holds a CRC-32 of each record, which `verify` compares.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            CheckpointError: if it cannot be written; what was there before is as it was.
+        """
+        target = Path(path)
+        temporary = temporary_name(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open('wb') as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+            _flush_folder(target.parent)
+        except (OSError, RuntimeError) as error:  # torch's zip writer turns the former into the latter
+            temporary.unlink(missing_ok=True)
+            cause = error if isinstance(error, OSError) else error.__context__
+            reason = cause.strerror if isinstance(cause, OSError) else one_line(error)
+            raise CheckpointError(
+                f'{target} cannot be written: {reason}; the checkpoints before it are as they were'
+            ) from error
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def temporary_name(target: Path) -> Path:
+    """Return the name that a checkpoint has while it is written; one that was left over is written again."""
+    return target.with_name(f'.{target.name}.part')
+
+
+def verify(path: Path) -> None:
+    """Compare the checksum of each record of a checkpoint with its contents, and see that torch can read it.
+
+    Raises:
+        CheckpointError: if the file is empty, truncated or changed, or would need code to be loaded.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+        size = path.stat().st_size if path.exists() else 0
+        raise CheckpointError(f'{path} is {"damaged or truncated" if size else "empty"}') from error
+    if damaged:
+        raise CheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong')
+    read_file(path)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,82 @@
+"""A run's `metrics.csv`, which goes on where its checkpoint was written."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.utilities import rank_zero_only
+
+from seglight.files import write_atomically
+
+Rows = list[dict[str, str]]
+
+
+class MetricsFile(CSVLogger):
+    """Lightning's `CSVLogger` with the file in the folder itself, which a resumed run does not lose.
+
+    Args:
+        folder: the folder of `metrics.csv`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, name='', version='')
+        self._path = folder / ExperimentWriter.NAME_METRICS_FILE
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        """The writer of the file."""
+        if self._experiment is None:
+            self._experiment = _Writer(self.log_dir)
+        writer: ExperimentWriter = self._experiment  # type: ignore[assignment]
+        return writer
+
+    def rows(self) -> int:
+        """Return how many rows the file has; all that was logged is in it."""
+        self.save()
+        return len(_read(self._path)[1])
+
+    @rank_zero_only
+    def cut(self, rows: int) -> None:
+        """Keep the first rows and drop those that were logged after a checkpoint, which come again."""
+        names, found = _read(self._path)
+        if rows and found:
+            _write(self._path, names, found[:rows])
+        else:
+            self._path.unlink(missing_ok=True)
+
+
+class _Writer(ExperimentWriter):
+    """Lightning's writer, which appends rows to a file that is there and widens it in one piece."""
+
+    def _check_log_dir_exists(self) -> None:
+        """Go on with a file that is there, which Lightning would delete."""
+        self.metrics_keys = list(_read(Path(self.metrics_file_path))[0])
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        path = Path(self.metrics_file_path)
+        _write(path, fieldnames, _read(path)[1])
+
+
+def _read(path: Path) -> tuple[Sequence[str], Rows]:
+    """Return the names of the columns and the rows that are whole; a run can be killed while it writes one."""
+    if not path.is_file():
+        return (), []
+    text = path.read_bytes().decode()
+    reader = csv.DictReader(io.StringIO(text[: text.rfind('\n') + 1], newline=''))
+    rows = list(reader)
+    return reader.fieldnames or (), rows
+
+
+def _write(path: Path, names: Sequence[str], rows: Rows) -> None:
+    text = io.StringIO(newline='')
+    writer = csv.DictWriter(text, fieldnames=names)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())

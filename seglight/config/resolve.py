@@ -1,0 +1,56 @@
+"""From configs and flags to one resolved dict, checked key by key before jsonargparse checks its types."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+
+import yaml
+
+from seglight.config.arguments import Arguments, Flag
+from seglight.config.files import find_config, load_config
+from seglight.config.keys import argument_types, is_plain
+from seglight.config.options import expand_options
+from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
+from seglight.config.settings import Settings
+from seglight.config.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
+
+
+def resolve(
+    arguments: Arguments,
+    parser: ArgumentParser,
+    base: Settings,
+    ignored: Callable[[str], bool],
+    prepare: Callable[[Settings], Settings],
+) -> Settings:
+    """Return what a base, the configs and the flags say together, and give it to jsonargparse as its one config.
+
+    Args:
+        arguments: changed in place: configs and nested overrides are replaced by the result.
+        parser: takes the result.
+        base: what all else is laid upon, such as the config of a checkpoint.
+        ignored: tells which keys at the top are left out, because only other commands take them.
+        prepare: what is done to the configs before flags are laid on them.
+
+    Raises:
+        ConfigError: names the file and line, or the flag, of what is wrong.
+    """
+    types = argument_types(parser)
+    expand_options(arguments, types)
+    settings = base
+    for name in arguments.configs:
+        settings = settings.merged_with(load_config(find_config(name)))
+    settings = prepare(settings)
+    zoo = take_overrides(arguments, frozenset({ZOO, ZOO_SCHEDULE}))
+    settings = settings.merged_with(expand(apply_overrides(Settings(), zoo), settings))
+    settings = settings.without({name for name in settings.values if ignored(name)})
+    overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
+    settings = apply_overrides(settings, overrides)
+    forget_names(settings)
+    settings = settings.without_plus()
+    check_flags(
+        arguments, frozenset(name for action in parser._actions for name in action.option_strings), frozenset(types)
+    )
+    check_keys(settings, frozenset(types))
+    arguments.flags.insert(1, Flag('--config', yaml.safe_dump(settings.values, sort_keys=False), '--config'))
+    return settings

@@ -1,0 +1,114 @@
+"""Turn the weights of a backbone, as its authors or timm publish them, into mmseg's.
+
+Beside a file's own folder, weights go to a cache that a config names as weights://NAME, for example
+model.segmentor.pretrained: weights://swin_tiny_patch4_window7_224.pth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import shlex
+import zipfile
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from urllib.parse import urlparse
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from seglight.errors import CheckpointError, ConfigError, one_line
+from seglight.files import cache_dir, write_atomically
+from seglight.weights.cache import SCHEME, weights_folder
+from seglight.weights.convert import FAMILIES, TIMM, Converted, convert
+from seglight.weights.files import SAFETENSORS, read_file, state_dict
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    names = [*FAMILIES, TIMM]
+    parser.add_argument('family', choices=names, metavar='FAMILY', help=f'{", ".join(names)} (whichever it is).')
+    parser.add_argument('source', metavar='SRC', help='A path or an address: .pth, .safetensors or, of JAX, .npz.')
+    parser.add_argument('target', metavar='DST', nargs='?', help=f'A path, .pth or .safetensors; else {SCHEME}NAME.')
+
+
+def run(arguments: Namespace) -> None:
+    """Convert a file, and say what became of it.
+
+    Raises:
+        CheckpointError: if the source cannot be had, or is not what it was said to be.
+        ConfigError: if the target is none that can be written.
+    """
+    source = download(arguments.source) if urlparse(arguments.source).scheme in ('http', 'https') else arguments.source
+    path = Path(source)
+    target = Path(arguments.target or weights_folder() / f'{Path(urlparse(arguments.source).path).stem}.pth')
+    if target.suffix not in ('.pth', SAFETENSORS):
+        raise ConfigError(f'convert: {target} ends with neither .pth nor {SAFETENSORS}; say which to write')
+    converted = convert(arguments.family, read_weights(path), str(path))
+    try:
+        write_atomically(target, _file(converted.weights, target))
+    except OSError as error:
+        raise ConfigError(f'convert: {target} cannot be written: {error.strerror}') from error
+    print('\n'.join(_lines(converted, target, cached=not arguments.target)))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a file of any format.
+
+    Raises:
+        CheckpointError: if there is no such file, or it holds none.
+    """
+    if not path.is_file():
+        raise CheckpointError(f'{path} was not found')
+    if path.suffix != '.npz':
+        return state_dict(read_file(path), path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        raise CheckpointError(f'{path} cannot be read as a file of numpy: {one_line(error)[:100]}') from error
+
+
+def download(address: str) -> str:
+    """Return the path of a file of the web, fetched once and kept.
+
+    Raises:
+        CheckpointError: if it cannot be had.
+    """
+    digest = hashlib.sha256(address.encode()).hexdigest()[:8]
+    path = cache_dir() / 'downloads' / digest / Path(urlparse(address).path).name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(address, str(path), progress=False)  # renames it when it is whole
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f'{address} cannot be fetched: {one_line(error)}') from error
+    return str(path)
+
+
+def _file(weights: dict[str, Tensor], target: Path) -> bytes:
+    """Return the content of a file of weights."""
+    weights = {name: value.detach().contiguous().clone() for name, value in weights.items()}
+    if target.suffix == SAFETENSORS:
+        return safetensors.torch.save(weights)
+    buffer = io.BytesIO()
+    torch.save(weights, buffer)
+    return buffer.getvalue()
+
+
+def _lines(converted: Converted, target: Path, cached: bool) -> list[str]:
+    """Return what there is to say of a conversion."""
+    count = sum(value.numel() for value in converted.weights.values() if value.is_floating_point())
+    plan = FAMILIES[converted.family]
+    lines = [f'{converted.family}: {len(converted.weights)} keys, {count / 1e6:.2f} M values for {plan.backbone}']
+    for title, keys in (('left out', converted.left_out), ('initial values', converted.initial)):
+        if keys:
+            shown = ', '.join(sorted(keys)[:3]) + ', ...' * (len(keys) > 3)
+            lines.append(f'{title}: {len(keys)} keys ({shown})')
+    lines.append(str(target))
+    if cached:
+        lines.append(f'in a config: --model.segmentor.pretrained={shlex.quote(SCHEME + target.name)}')
+    return lines

@@ -1,0 +1,52 @@
+"""Write a checkpoint as mmseg's own training does, and its config beside it.
+
+mmseg's init_segmentor takes both files, its inference_segmentor predicts the same masks, and its
+tools/test.py finds the images of the validation.
+"""
+
+from __future__ import annotations
+
+import io
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import torch
+import yaml
+
+from seglight.config.checkpoint import CONFIG_ENTRY, find_checkpoint, read_checkpoint, stored_settings
+from seglight.config.mmseg_checkpoint import SUFFIX
+from seglight.errors import ConfigError
+from seglight.files import WORK_DIRS, write_atomically
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument('checkpoint', help='A path, or relative to work_dirs; the folder of a run means its best.')
+    parser.add_argument('target', nargs='?', help='The .pth file, by default {checkpoint}_mmseg.pth beside it.')
+    parser.add_argument('--format', choices=['mmseg'], default='mmseg', help='Whose form; mmseg is the only one.')
+
+
+def run(arguments: Namespace) -> None:
+    """Write the two files.
+
+    Raises:
+        CheckpointError: if there is no such checkpoint, or it stores no config.
+        ConfigError: if mmseg cannot do what the config says, or the files cannot be written.
+    """
+    path = find_checkpoint(arguments.checkpoint, WORK_DIRS)
+    target = Path(arguments.target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
+    if target.suffix != SUFFIX:
+        raise ConfigError(f'export: {target} does not end with {SUFFIX}, by which mmseg knows a checkpoint')
+    stored_settings(path)  # only to tell where there are none
+    entries = read_checkpoint(path)
+    from seglight.weights.export import mmseg_checkpoint, mmseg_config
+
+    config = mmseg_config(yaml.safe_load(entries[CONFIG_ENTRY]))
+    buffer = io.BytesIO()
+    torch.save(mmseg_checkpoint(entries, config), buffer)
+    try:
+        write_atomically(target.with_suffix('.py'), config.pretty_text.encode())
+        write_atomically(target, buffer.getvalue())
+    except OSError as error:
+        raise ConfigError(f'export: {target} cannot be written: {error.strerror}') from error
+    print(f'{target}\n{target.with_suffix(".py")}')

@@ -1,0 +1,115 @@
+"""A checkpoint of this project as one that mmseg itself loads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seglight.config.checkpoint import without_pretrained
+from seglight.config.mmseg_checkpoint import PREFIX, RESIZE
+from seglight.errors import ConfigError
+from seglight.models import building
+from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
+from seglight.palette import default_palette
+
+# isort: split
+import mmcv
+import mmseg
+
+
+def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
+    """Return a config with which mmseg tests a model as this project does.
+
+    Args:
+        settings: the resolved config in a checkpoint, with `model` and `data`.
+
+    Raises:
+        ConfigError: for a transform of the validation that mmseg's pipelines do not have.
+    """
+    model, data = settings['model'], settings['data']
+    classes = list(data['classes'])
+    segmentor = building.with_classes(model['segmentor'], len(classes), _ignored(data))
+    segmentor = building.with_tuples(building.without_sync_bn(without_pretrained(segmentor)))
+    segmentor['test_cfg'] = segmentor.get('test_cfg') or {'mode': 'whole'}
+    normalize = {'mean': model.get('mean') or IMAGENET_MEAN, 'std': model.get('std') or IMAGENET_STD, 'to_rgb': True}
+    pipeline = test_pipeline(data.get('val_transforms') or [], normalize)
+    val = data['val'] if isinstance(data.get('val'), str) else 'val'
+    test = {
+        'type': 'CustomDataset',
+        'data_root': data.get('root') or '.',
+        'img_dir': f'{data.get("img_dir") or "img_dir"}/{val}',
+        'ann_dir': f'{data.get("ann_dir") or "ann_dir"}/{val}',
+        'classes': classes,
+        'palette': data.get('palette') or default_palette(len(classes)),
+        'ignore_index': _ignored(data),
+        'pipeline': pipeline,
+    }
+    return mmcv.Config({'model': segmentor, 'test_pipeline': pipeline, 'data': {'val': test, 'test': test}})
+
+
+def mmseg_checkpoint(entries: dict[str, Any], config: mmcv.Config) -> dict[str, Any]:
+    """Return what mmcv's runners save: weights, and in `meta` the config, the classes and the palette.
+
+    Args:
+        entries: a checkpoint of this project.
+        config: from `mmseg_config`.
+    """
+    weights = {
+        name.removeprefix(PREFIX): value.clone()
+        for name, value in entries['state_dict'].items()
+        if name.startswith(PREFIX)
+    }
+    meta = {
+        'CLASSES': tuple(config.data.test.classes),
+        'PALETTE': [list(colour) for colour in config.data.test.palette],
+        'config': config.pretty_text,
+        'epoch': entries.get('epoch', -1) + 1,
+        'iter': entries.get('global_step', 0),
+        'mmcv_version': mmcv.__version__,
+        'mmseg_version': mmseg.__version__,
+    }
+    return {'meta': meta, 'state_dict': weights}
+
+
+def test_pipeline(transforms: list[dict[str, Any]], normalize: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return mmseg's test pipeline for the transforms of the validation.
+
+    Args:
+        transforms: `data.val_transforms`: none, which tests images at their own size, or one that resizes.
+        normalize: the arguments of mmseg's `Normalize`.
+
+    Raises:
+        ConfigError: for any other.
+    """
+    sizes: dict[str, Any] = {'img_scale': None, 'img_ratios': [1.0]}
+    keep_ratio = True
+    for transform in transforms:
+        name = str(transform.get('type') or transform.get('class_path')).rpartition('.')[2]
+        arguments = transform.get('init_args') or transform
+        scale = arguments.get('img_scale')
+        if len(transforms) == 1 and name == RESIZE.rpartition('.')[2] and scale and not isinstance(scale[0], list):
+            sizes, keep_ratio = {'img_scale': tuple(scale)}, arguments.get('keep_ratio', True)
+        elif len(transforms) == 1 and name == 'Resize' and arguments.get('interpolation', 1) == 1:  # bilinear
+            sizes, keep_ratio = {'img_scale': (arguments['width'], arguments['height'])}, False
+        else:
+            message = f"data.val_transforms has {name}, which mmseg's test pipelines cannot do; masks would differ"
+            raise ConfigError(message, ('data', 'val_transforms'))
+    return [
+        {'type': 'LoadImageFromFile'},
+        {
+            'type': 'MultiScaleFlipAug',
+            **sizes,
+            'flip': False,
+            'transforms': [
+                {'type': 'Resize', 'keep_ratio': keep_ratio},
+                {'type': 'Normalize', **normalize},
+                {'type': 'ImageToTensor', 'keys': ['img']},
+                {'type': 'Collect', 'keys': ['img']},
+            ],
+        },
+    ]
+
+
+def _ignored(data: dict[str, Any]) -> int:
+    """Return the label that does not count."""
+    label = data.get('ignore_index')
+    return 255 if label is None else int(label)

@@ -1,0 +1,160 @@
+"""COCO files: polygons and run lengths, painted so that small objects win."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools import mask as mask_utils
+
+from seglight.data.sources import CocoSource, Context
+from seglight.data.sources.coco import Objects
+from seglight.errors import DataError
+
+CLASSES = ['Background', 'Metal', 'Glass', 'Battery']
+CATEGORIES = [{'id': 70, 'name': 'Battery'}, {'id': 3, 'name': 'Metal'}, {'id': 11, 'name': 'Glass'}]
+
+
+def box(x: int, y: int, width: int, height: int) -> list[list[int]]:
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
+
+
+def counts(mask: np.ndarray) -> list[int]:
+    """Run lengths by hand: down the columns, beginning with zeros."""
+    flat = mask.T.ravel().astype(int)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flat]))).tolist()
+    return np.diff([0, *edges, flat.size]).tolist()
+
+
+def write(root: Path, annotations: list[dict], categories: list[dict] = CATEGORIES, **image: object) -> CocoSource:
+    Image.new('RGB', (20, 16)).save(root / 'a.jpg')
+    entry = {'id': 5, 'file_name': 'a.jpg', 'height': 16, 'width': 20, **image}
+    full = [{'id': index, 'image_id': 5, **each} for index, each in enumerate(annotations)]
+    content = {'images': [entry], 'categories': categories, 'annotations': full}
+    (root / 'a.json').write_text(json.dumps(content))
+    return CocoSource('a.json')
+
+
+def painted(root: Path, annotations: list[dict], source: CocoSource | None = None) -> np.ndarray:
+    found = (source or write(root, annotations)).samples(Context(CLASSES, root=root))
+    assert [sample.name for sample in found] == ['a']
+    return found[0].mask.read()
+
+
+def test_categories_are_told_by_name_and_small_objects_lie_on_large_ones(tmp_path: Path) -> None:
+    mask = painted(tmp_path, [
+        {'category_id': 70, 'segmentation': box(4, 4, 3, 3)},
+        {'category_id': 3, 'segmentation': box(2, 2, 10, 10)},
+        {'category_id': 11, 'segmentation': box(0, 0, 20, 16)},
+    ])  # fmt: skip
+    expected = np.full((16, 20), 2)
+    expected[2:12, 2:12] = 1
+    expected[4:7, 4:7] = 3
+    assert (mask == expected).all()
+
+
+def test_run_lengths_of_every_kind_mean_the_same(tmp_path: Path) -> None:
+    shape = np.zeros((16, 20), dtype=np.uint8)
+    shape[3:9, 5:15] = 1
+    compressed = mask_utils.encode(np.asfortranarray(shape))['counts'].decode()
+    for run in (compressed, counts(shape)):
+        for crowd in (0, 1):
+            annotation = {'category_id': 11, 'iscrowd': crowd, 'segmentation': {'size': [16, 20], 'counts': run}}
+            assert (painted(tmp_path, [annotation]) == 2 * shape).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 17), st.integers(0, 13), st.integers(1, 20), st.integers(1, 16)),
+        max_size=6,
+    )
+)
+def test_painting_is_that_of_numpy_and_invents_no_label(boxes: list[tuple[int, int, int, int, int]]) -> None:
+    shapes = []
+    for label, x, y, width, height in boxes:
+        shape = np.zeros((16, 20), dtype=np.uint8)
+        shape[y : y + height, x : x + width] = 1
+        shapes.append((label, shape))
+    objects = [(label, {'segmentation': {'size': [16, 20], 'counts': counts(shape)}}) for label, shape in shapes]
+    mask = Objects(Path('a.json'), {'id': 1, 'height': 16, 'width': 20}, objects, 9).read()
+    expected = np.full((16, 20), 9)
+    for label, shape in sorted(shapes, key=lambda each: -int(each[1].sum())):
+        expected[shape > 0] = label
+    assert (mask == expected).all()
+
+
+def test_what_no_object_covers_is_background_or_ignored(tmp_path: Path) -> None:
+    assert (painted(tmp_path, []) == 0).all()
+    source = write(tmp_path, [], [*CATEGORIES, {'id': 1, 'name': 'Background'}])
+    assert (painted(tmp_path, [], source) == 255).all()
+    named = CocoSource('a.json', background='Metal')
+    assert (painted(tmp_path, [], named) == 1).all()
+
+
+def test_categories_may_be_renamed_and_ignored(tmp_path: Path) -> None:
+    annotations = [
+        {'category_id': 1, 'segmentation': box(0, 0, 4, 4)},
+        {'category_id': 2, 'segmentation': box(8, 8, 4, 4)},
+    ]
+    write(tmp_path, annotations, [{'id': 1, 'name': 'can'}, {'id': 2, 'name': 'unclear'}])
+    mask = painted(tmp_path, [], CocoSource('a.json', category_map={'can': 'Metal', 'unclear': None}))
+    assert (mask[1, 1], mask[9, 9], mask[15, 15]) == (1, 255, 0)
+
+
+#: The run lengths of a mask of 100x100.
+LARGER = mask_utils.encode(np.ones((100, 100), dtype=np.uint8, order='F'))['counts'].decode()
+
+BAD = {
+    'no polygon': ([{'category_id': 3, 'segmentation': [[1, 2, 3, 4]]}], {}, 'annotation 0 is no polygon of three'),
+    'nothing': ([{'category_id': 3}], {}, 'annotation 0 is no polygon'),
+    'run lengths of another size': (
+        [{'category_id': 3, 'segmentation': {'size': [4, 4], 'counts': [16]}}], {}, 'has the size [4, 4] and runs of 16 pixels'),
+    'run lengths that are damaged': (
+        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': LARGER}}], {}, 'runs of 10000 pixels'),
+    'run lengths that end too early': (
+        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': '~~~~'}}], {}, 'annotation 0 has the size'),
+    'run lengths that are none': (
+        [{'category_id': 3, 'segmentation': {'size': [16, 20]}}], {}, 'cannot be decoded'),
+    'an unknown category id': ([{'category_id': 4, 'segmentation': box(0, 0, 2, 2)}], {}, 'category_id 4, which no'),
+    'a path out of the folder': ([], {'file_name': '../a.jpg'}, 'leads out of img_dir'),
+    'an image of no annotation': (
+        [{'category_id': 3, 'image_id': 99, 'segmentation': box(0, 0, 2, 2)}], {}, 'image_id 99'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('case', BAD)
+def test_what_is_wrong_is_named(case: str, tmp_path: Path) -> None:
+    annotations, image, said = BAD[case]
+    with pytest.raises(DataError) as error:
+        painted(tmp_path, [], write(tmp_path, annotations, **image))
+    assert said in str(error.value)
+    assert 'a.json' in str(error.value)
+
+
+def test_a_category_that_is_no_class_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"category 'Metall', which is no class of data.classes; did you mean 'Metal'"):
+        painted(tmp_path, [], write(tmp_path, [], [{'id': 1, 'name': 'Metall'}]))
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'), [('{', 'no valid JSON'), ('[]', 'no list'), ('{"images": [{"id": 1}]}', "has no 'file_name'")]
+)
+def test_a_file_that_is_no_coco_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / 'a.json').write_text(text)
+    with pytest.raises(DataError, match=said):
+        CocoSource('a.json').samples(Context(CLASSES, root=tmp_path))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.floats(0, 1))
+def test_compressed_run_lengths_are_read_as_pycocotools_does(seed: int, share: float) -> None:
+    shape = np.asfortranarray(np.random.default_rng(seed).random((16, 20)) < share, dtype=np.uint8)
+    segmentation = {'size': [16, 20], 'counts': mask_utils.encode(shape)['counts'].decode()}
+    mask = Objects(
+        Path('a.json'), {'id': 1, 'height': 16, 'width': 20}, [(1, {'segmentation': segmentation})], 0
+    ).read()
+    assert (mask == shape).all()

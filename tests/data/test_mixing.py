@@ -1,0 +1,93 @@
+"""CutMix, mosaic and copy-paste: image and mask stay aligned, whatever is joined."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from seglight.data.dataset import SegmentationDataset
+from seglight.data.mixing import CopyPaste, CutMix, Mix, Mosaic, build_mixes
+from seglight.data.sources import Context, FolderSource
+from seglight.data.transforms import build_pipeline
+from seglight.errors import ConfigError, DataError
+
+CLASSES = [str(index) for index in range(8)]
+CROP = [{'type': 'RandomCrop', 'height': 16, 'width': 16}, {'type': 'HorizontalFlip', 'p': 0.5}]
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight images whose pixels are 20 times the labels; image i has the labels 0 and i, of different sizes."""
+    root = tmp_path_factory.mktemp('mix')
+    for kind in ('img', 'ann'):
+        (root / kind).mkdir()
+    for index in range(8):
+        mask = np.zeros((20 + index, 24), dtype=np.uint8)
+        mask[5:15, 5:20] = index
+        cv2.imwrite(str(root / f'ann/{index}.png'), mask)
+        cv2.imwrite(str(root / f'img/{index}.png'), np.stack([20 * mask + 20] * 3, -1))
+    return root
+
+
+def dataset(root: Path, mixes: list[Mix], transforms: list | None = None) -> SegmentationDataset:
+    samples = FolderSource('img', 'ann').samples(Context(CLASSES, root=root))
+    pipeline = build_pipeline(CROP if transforms is None else transforms, 'key', num_classes=8)
+    presence = np.eye(8, dtype=bool)
+    presence[:, 0] = True
+    for mix in mixes:
+        mix.prepare(CLASSES, presence)
+    return SegmentationDataset(samples, pipeline, CLASSES, training=True, mixes=mixes)
+
+
+@pytest.mark.parametrize('transforms', [CROP, []])
+@pytest.mark.parametrize('mix', [CutMix(p=1), Mosaic(p=1), CopyPaste(['6', '7'], p=1)], ids=['cut', 'mosaic', 'paste'])
+def test_a_mix_keeps_image_and_mask_aligned_and_the_size(root: Path, mix: Mix, transforms: list) -> None:
+    data, plain = dataset(root, [mix], transforms), dataset(root, [], transforms)
+    changed = 0
+    for index in range(8):
+        item, before = data[index], plain[index]
+        assert item['image'].shape == before['image'].shape
+        content = item['mask'] != 255
+        assert (item['image'][0][content] == 20 * item['mask'][content] + 20).all()
+        assert (item['image'][0][~content] == 0).all()
+        changed += not torch.equal(item['mask'], before['mask'])
+    assert changed >= 3
+
+
+def test_only_the_classes_that_were_asked_for_are_pasted(root: Path) -> None:
+    data, plain = dataset(root, [CopyPaste(['7'], p=1)], []), dataset(root, [], [])
+    new = [set(np.unique(data[index]['mask'])) - set(np.unique(plain[index]['mask'])) for index in range(7)]
+    assert new == [{7}] * 7
+
+
+def test_a_mix_is_drawn_for_a_share_of_the_samples_by_seed_epoch_and_index(root: Path) -> None:
+    data, plain = dataset(root, [Mosaic(p=0.5)], []), dataset(root, [], [])
+    changed = []
+    for epoch in range(25):
+        data.set_epoch(epoch)
+        changed += [not torch.equal(data[index]['image'], plain[index]['image']) for index in range(8)]
+    assert 60 < sum(changed) < 120  # 100 are drawn, some change nothing
+    assert torch.equal(data[3]['image'], data[3]['image'])
+
+
+@pytest.mark.parametrize(
+    ('spec', 'said'),
+    [
+        ({'type': 'CutMx'}, "data.mixes.0: 'CutMx' is no mix (CutMix, Mosaic, CopyPaste); did you mean 'CutMix'"),
+        ({'type': 'CutMix', 'p': 2}, 'p is between 0 and 1, not 2'),
+        ({'type': 'CopyPaste'}, 'CopyPaste cannot be built'),
+    ],
+)
+def test_a_faulty_mix_is_named(spec: dict, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        build_mixes([spec], 'data.mixes')
+    assert said in str(error.value)
+
+
+def test_pasting_needs_a_class_that_some_image_shows() -> None:
+    with pytest.raises(ConfigError, match="'9' of CopyPaste is no class"):
+        CopyPaste(['9']).prepare(CLASSES, np.ones((2, 8), dtype=bool))
+    with pytest.raises(DataError, match='No training image shows 3'):
+        CopyPaste(['3']).prepare(CLASSES, np.zeros((2, 8), dtype=bool))

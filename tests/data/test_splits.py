@@ -1,0 +1,86 @@
+"""Held-out shares and folds: disjoint, whole, even over the classes, and together by group."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seglight.data.sources import Sample
+from seglight.data.splits import Split, divide, list_texts, read_lists
+from seglight.errors import ConfigError, DataError
+
+
+def samples(count: int, groups: int = 0) -> list[Sample]:
+    names = [f'g{index % groups}_{index}' if groups else str(index) for index in range(count)]
+    return [Sample(Path(f'/data/{name}.jpg'), name) for name in names]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 5), st.integers(10, 40), st.integers(5, 12), st.integers(0, 1000))
+def test_folds_hold_every_image_once_and_groups_whole(folds: int, count: int, groups: int, seed: int) -> None:
+    presence = np.random.default_rng(seed).random((count, 4)) < [1, 0.5, 0.2, 0.1]
+    data = samples(count, groups)
+    parts = [
+        divide(data, Split(fold=f'{fold} of {folds}', group='^[^_]+'), presence, seed) for fold in range(1, folds + 1)
+    ]
+    assert (np.sum(parts, axis=0) == 1).all()
+    for part in parts:
+        held = {sample.name.split('_')[0] for sample, validates in zip(data, part, strict=True) if validates}
+        kept = {sample.name.split('_')[0] for sample, validates in zip(data, part, strict=True) if not validates}
+        assert not held & kept
+
+
+def test_rare_classes_are_spread_evenly() -> None:
+    presence = np.zeros((100, 3), dtype=bool)
+    presence[:, 0] = True
+    presence[:20, 1] = True
+    presence[15:25, 2] = True
+    for fold in range(1, 6):
+        held = divide(samples(100), Split(fold=f'{fold} of 5'), presence, 0)
+        assert presence[held].sum(0).tolist() == pytest.approx([20, 4, 2], abs=1)
+
+
+@pytest.mark.parametrize('share', [0.1, 0.15, 0.25, 0.5, 0.7])
+def test_a_share_is_held_out(share: float) -> None:
+    held = divide(samples(100), Split(val_fraction=share), np.ones((100, 1), dtype=bool), 0)
+    assert held.sum() == pytest.approx(100 * share, abs=1)
+
+
+def test_the_seed_decides() -> None:
+    presence = np.ones((30, 1), dtype=bool)
+    first, again, other = (divide(samples(30), Split(fold='1 of 3'), presence, seed) for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_lists_are_read_back(tmp_path: Path) -> None:
+    data = samples(6)
+    for name, text in list_texts(data[:4], data[4:], Path('/data')).items():
+        (tmp_path / name).write_text(text)
+    assert (tmp_path / 'val.txt').read_text() == '4.jpg\n5.jpg\n'
+    assert read_lists(tmp_path, data[::-1], Path('/data')) == (data[:4], data[4:])
+    with pytest.raises(DataError, match=r'val.txt names 5.jpg, which is not among'):
+        read_lists(tmp_path, data[:5], Path('/data'))
+
+
+@pytest.mark.parametrize(
+    ('values', 'said'),
+    [
+        ({}, 'needs one of val_fraction, fold, folder'),
+        ({'fold': '1 of 5', 'val_fraction': 0.2}, 'needs one of'),
+        ({'val_fraction': 1.0}, 'between 0 and 1, not 1.0'),
+        ({'fold': '6 of 5'}, "such as '2 of 5', counted from 1, not '6 of 5'"),
+        ({'fold': '0 of 5'}, 'counted from 1'),
+        ({'fold': '1 of 2', 'group': '('}, 'no regular expression'),
+    ],
+)
+def test_a_split_that_makes_no_sense_is_refused(values: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Split(**values)
+
+
+def test_more_parts_than_groups_are_refused() -> None:
+    with pytest.raises(DataError, match=r'makes 5 parts, but data.train has only 3 groups'):
+        divide(samples(9, 3), Split(fold='1 of 5', group='^[^_]+'), np.ones((9, 1), dtype=bool), 0)

@@ -1,0 +1,126 @@
+"""Our sources against mmseg's own dataset classes, on the same files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmseg.datasets import DATASETS
+from PIL import Image
+
+from seglight.config.settings import Settings
+from seglight.data.sources import Context, build_sources, find_samples
+from seglight.data.sources.mmseg_datasets import with_class_names
+from seglight.errors import ConfigError, DataError
+
+NAMES = sorted(name for name, cls in DATASETS.module_dict.items() if getattr(cls, 'CLASSES', None))
+
+#: Datasets that cannot be built without a split.
+NEED_SPLIT = ('PascalVOCDataset', 'PascalContextDataset', 'PascalContextDataset59', 'FaceOccludedDataset')
+
+SUFFIXES = {
+    'CityscapesDataset': ('_leftImg8bit.png', '_gtFine_labelTrainIds.png'),
+    'NightDrivingDataset': ('_leftImg8bit.png', '_gtCoarse_labelTrainIds.png'),
+    'DarkZurichDataset': ('_rgb_anon.png', '_gt_labelTrainIds.png'),
+    'COCOStuffDataset': ('.jpg', '_labelTrainIds.png'),
+    'iSAIDDataset': ('.png', '_instance_color_RGB.png'),
+    'DRIVEDataset': ('.png', '_manual1.png'),
+    'STAREDataset': ('.png', '.ah.png'),
+    'ChaseDB1Dataset': ('.png', '_1stHO.png'),
+    **dict.fromkeys(('ADE20KDataset', *NEED_SPLIT), ('.jpg', '.png')),
+}
+
+
+@pytest.fixture(params=NAMES)
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """The files of a dataset: three images with masks that show every label of it, and 0 and 255."""
+    name = request.param
+    image, mask = SUFFIXES.get(name, ('.png', '.png'))
+    rng = np.random.default_rng(0)
+    cls = DATASETS.get(name)
+    for stem in ('b', 'a', 'c'):
+        for folder, suffix in (('img', image), ('ann', mask)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            labels = np.append(np.arange(len(cls.CLASSES)), 255).astype(np.uint8)
+            pixels = rng.choice(labels, (20, 30)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f'{stem}{suffix}')
+    (tmp_path / 'split.txt').write_text('c\na\n')
+    return name, tmp_path
+
+
+def both(name: str, root: Path, classes: list[str] | None) -> tuple[list, list]:
+    """What our source finds and what mmseg's dataset with its `LoadAnnotations` gives: file and labels."""
+    options = {'img_dir': 'img', 'ann_dir': 'ann'}
+    if name in NEED_SPLIT:
+        options['split'] = 'split.txt'
+    dataset = DATASETS.get(name)(pipeline=[], data_root=str(root), classes=classes, **options)
+    dataset.gt_seg_map_loader.reduce_zero_label = dataset.reduce_zero_label
+    if dataset.label_map:  # mmseg writes -1 into uint8, which numpy 2 refuses; in numpy 1 it became 255
+        dataset.label_map = {old: new % 256 for old, new in dataset.label_map.items()}
+    expected = [
+        (info['filename'], dataset.get_gt_seg_map_by_idx(index)) for index, info in enumerate(dataset.img_infos)
+    ]
+    context = Context(classes or list(dataset.CLASSES), root=root)
+    found = find_samples(build_sources({'type': name, **options}, 'data.train', '', ''), context, masks=True)
+    return [(sample.image.name, sample.mask.read()) for sample in found], expected
+
+
+def test_files_and_labels_are_mmsegs(files: tuple[str, Path]) -> None:
+    found, expected = both(*files, classes=None)
+    assert [name for name, _ in found] == [name for name, _ in expected]
+    assert len(found) == (2 if files[0] in NEED_SPLIT else 3)
+    for (_, mask), (_, labels) in zip(found, expected, strict=True):
+        assert np.array_equal(mask, labels)
+
+
+def test_some_of_the_classes_are_mapped_as_mmseg_does(files: tuple[str, Path]) -> None:
+    name, root = files
+    cls = DATASETS.get(name)
+    if len(cls.CLASSES) < 3 or name in (
+        'ADE20KDataset',
+        'PascalContextDataset59',
+        'LoveDADataset',
+        'ISPRSDataset',
+        'PotsdamDataset',
+    ):
+        pytest.skip('nothing to leave out, or label zero is reduced, where mmseg maps the wrong labels (next test)')
+    found, expected = both(name, root, [cls.CLASSES[2], cls.CLASSES[0]])
+    for (_, mask), (_, labels) in zip(found, expected, strict=True):
+        assert np.array_equal(mask, labels)
+        assert set(np.unique(mask)) == {0, 1, 255}
+
+
+def test_classes_are_told_by_name_also_where_label_zero_is_reduced(tmp_path: Path) -> None:
+    for folder in ('img', 'ann'):
+        (tmp_path / folder).mkdir()
+    Image.new('RGB', (5, 1)).save(tmp_path / 'img/a.jpg')
+    Image.fromarray(np.array([[0, 1, 2, 3, 255]], dtype=np.uint8)).save(tmp_path / 'ann/a.png')
+    source = build_sources({'type': 'ADE20KDataset', 'img_dir': 'img', 'ann_dir': 'ann'}, 'data.train', '', '')
+    found = find_samples(source, Context(['sky', 'wall'], root=tmp_path), masks=True)
+    # In ADE20K's files 0 is unlabelled, 1 is wall, 2 is building and 3 is sky.
+    assert found[0].mask.read().tolist() == [[255, 1, 255, 0, 255]]
+
+
+def test_a_config_may_name_a_dataset_for_its_classes() -> None:
+    resolved = with_class_names(Settings({'data': {'classes': 'CityscapesDataset', 'root': 'x'}})).values['data']
+    cls = DATASETS.get('CityscapesDataset')
+    assert (tuple(resolved['classes']), resolved['palette']) == (cls.CLASSES, cls.PALETTE)
+    assert resolved['root'] == 'x'
+    with pytest.raises(ConfigError, match=r"no dataset 'CityscapeDataset'; did you mean 'CityscapesDataset'"):
+        with_class_names(Settings({'data': {'classes': 'CityscapeDataset'}}))
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        ({'img_dir': 'gone'}, 'gone does not exist'),
+        ({'img_dir': 'img', 'ann_dir': 'img'}, 'holds no image that ends with _leftImg8bit.png'),
+        ({'img_dir': 'img', 'split': 'gone.txt'}, 'gone.txt does not exist'),
+        ({'img_dir': 'img', 'sufix': 'x'}, "unexpected keyword argument 'sufix'"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, options: dict, said: str) -> None:
+    (tmp_path / 'img').mkdir()
+    classes = list(DATASETS.get('CityscapesDataset').CLASSES)
+    source = build_sources({'type': 'CityscapesDataset', **options}, 'data.train', '', '')
+    with pytest.raises(DataError, match=said):
+        find_samples(source, Context(classes, root=tmp_path), masks=False)

@@ -1,0 +1,254 @@
+"""Data of every layout, as a user types it: check, show, split, train on all of it, leave bad files out."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import Result, write_tiny_config
+from PIL import Image
+
+from seglight.data import SegmentationDataModule
+
+Run = Callable[..., Result]
+
+
+def configure(root: Path, **data: object) -> Path:
+    """Write the tiny config with other keys of `data`."""
+    write_tiny_config(Path('tiny.yaml'), root)
+    Path('own.yaml').write_text(yaml.safe_dump({'_base_': 'tiny.yaml', 'data': data}))
+    return Path('own.yaml')
+
+
+def listed(run_folder: Path) -> dict[str, list[str]]:
+    return {name: (run_folder / f'split/{name}.txt').read_text().split() for name in ('train', 'val')}
+
+
+def test_the_files_of_a_run_are_listed_in_its_folder(trained: Path) -> None:
+    assert listed(trained) == {
+        'train': [f'img_dir/train/{index:04}.jpg' for index in range(8)],
+        'val': [f'img_dir/val/{index:04}.jpg' for index in range(4)],
+    }
+
+
+def test_folds_are_trained_and_read_back(own_data: Path, workspace: Path, run: Run) -> None:
+    config = configure(own_data, split={'fold': '2 of 4'})
+    assert run('fit', '--config', config, '--trainer.max_epochs=1').status == 0
+    first = listed(Path('work_dirs/exp1'))
+    assert len(first['val']) == 2
+    assert sorted(first['train'] + first['val']) == [f'img_dir/train/{index:04}.jpg' for index in range(8)]
+    done = run(
+        'fit',
+        '--config',
+        config,
+        '--data.split',
+        '{_delete_: true, folder: work_dirs/exp1/split}',
+        '--trainer.max_epochs=1',
+    )
+    assert done.status == 0, done.err
+    assert listed(Path('work_dirs/exp2')) == first
+    done = run('fit', '--config', config, '--data.split.fold=1 of 4', '--trainer.max_epochs=1')
+    assert done.status == 0, done.err
+    assert not set(listed(Path('work_dirs/exp3'))['val']) & set(first['val'])
+    assert run('validate', '--ckpt', 'exp1').status == 0
+
+
+def test_full_data_trains_on_train_and_val_and_validates_nothing(own_data: Path, workspace: Path, run: Run) -> None:
+    done = run('fit', '--config', configure(own_data, full=True))
+    assert done.status == 0, done.err
+    assert len(listed_train := (Path('work_dirs/exp1/split/train.txt').read_text().split())) == 12
+    assert 'img_dir/val/0003.jpg' in listed_train
+    assert 'val/mIoU' not in Path('work_dirs/exp1/metrics.csv').read_text()
+    assert sorted(path.name for path in Path('work_dirs/exp1').glob('*.ckpt')) == ['epoch_1.ckpt', 'epoch_2.ckpt']
+
+
+def test_several_sources_with_repeats_rare_classes_and_mixes_train(own_data: Path, workspace: Path, run: Run) -> None:
+    image = {'id': 1, 'file_name': '0000.jpg', 'height': 64, 'width': 64}
+    shape = {'id': 1, 'image_id': 1, 'category_id': 7, 'segmentation': [[4, 4, 40, 4, 40, 40]]}
+    content = {'images': [image], 'categories': [{'id': 7, 'name': 'Battery'}], 'annotations': [shape]}
+    (own_data / 'extra.json').write_text(json.dumps(content))
+    extra = {'type': 'CocoSource', 'ann_file': 'extra.json', 'img_dir': 'img_dir/val', 'repeat': 3}
+    mixes = [{'type': 'CopyPaste', 'classes': ['Battery']}, {'type': 'CutMix'}, {'type': 'Mosaic'}]
+    config = configure(own_data, train=['train', extra], mixes=mixes, class_balance=0.5)
+    done = run('fit', '--config', config, '--trainer.max_epochs=1')
+    assert done.status == 0, done.err
+    assert 'img_dir/val/0000.jpg is in train and in val' in done.err
+    assert len(listed(Path('work_dirs/exp1'))['train']) == 9
+
+
+def damage(root: Path) -> None:
+    (root / 'img_dir/train/0001.jpg').write_text('text')
+    (root / 'ann_dir/train/0002.png').unlink()
+    Image.open(root / 'ann_dir/val/0001.png').resize((10, 10)).save(root / 'ann_dir/val/0001.png')
+
+
+def test_bad_samples_are_left_out_and_listed(own_data: Path, workspace: Path, run: Run) -> None:
+    damage(own_data)
+    config = configure(own_data, on_bad_sample='skip')
+    done = run('fit', '--config', config, '--trainer.max_epochs=1')
+    assert done.status == 0, done.err
+    left_out = Path('work_dirs/exp1/left_out.txt').read_text()
+    assert [name in left_out for name in ('train/0001.jpg', 'train/0002.png', 'val/0001.png')] == [True] * 3
+    assert done.err.count('left out') == 3
+    assert {name: len(files) for name, files in listed(Path('work_dirs/exp1')).items()} == {'train': 6, 'val': 3}
+
+
+def test_files_that_turn_bad_while_training_are_left_out_and_counted(
+    own_data: Path, workspace: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(own_data, on_bad_sample='skip')
+    prepare = SegmentationDataModule._prepare_training
+
+    def prepare_and_damage(module: SegmentationDataModule, dataset: object) -> None:
+        prepare(module, dataset)
+        (own_data / 'img_dir/train/0005.jpg').write_bytes(b'no image')
+
+    monkeypatch.setattr(SegmentationDataModule, '_prepare_training', prepare_and_damage)
+    done = run('fit', '--config', config)
+    assert done.status == 0, done.err
+    assert done.err.count('left out: The image') == 1
+    assert '2 times a bad sample of train was left out' in done.err  # once in each epoch
+
+
+def test_check_reports_what_the_data_hold(own_data: Path, workspace: Path, run: Run) -> None:
+    done = run('data', 'check', '--config', configure(own_data))
+    assert done.status == 0, done.err
+    masks = [np.asarray(Image.open(path)) for path in sorted((own_data / 'ann_dir/train').iterdir())]
+    images = np.stack([np.asarray(Image.open(path)) for path in sorted((own_data / 'img_dir/train').iterdir())])
+    lines = done.out.splitlines()
+    assert lines[0] == 'train: 8 images, 64x64 (8)'
+    mean = [float(word.strip('[],')) for word in lines[1].split()[1:4]]
+    std = [float(word.strip('[],')) for word in lines[1].split()[5:8]]
+    assert mean == pytest.approx(images.mean((0, 1, 2)), abs=0.5)  # Pillow and OpenCV round JPEG otherwise
+    assert std == pytest.approx(images.std((0, 1, 2)), abs=0.5)
+    paper = next(line.split() for line in lines if line.split()[0] == 'Paper')
+    assert float(paper[1].strip('%')) == pytest.approx(100 * np.mean([mask == 2 for mask in masks]), abs=1e-3)
+    assert int(paper[2]) == sum((mask == 2).any() for mask in masks)
+    assert 'nothing is wrong' in lines
+    assert not Path('work_dirs').exists()
+
+
+def test_check_names_every_fault_and_fails(own_data: Path, workspace: Path, run: Run) -> None:
+    damage(own_data)
+    (own_data / 'img_dir/val/0003.jpg').write_bytes((own_data / 'img_dir/train/0004.jpg').read_bytes())
+    done = run('data', 'check', '--config', configure(own_data))
+    assert done.status == 2
+    assert '3 samples cannot be used' in done.err
+    faults = [line for line in done.out.splitlines() if line.startswith('fault: ')]
+    assert ['train/0001.jpg' in faults[0], 'train/0002.png' in faults[1], 'val/0001.png' in faults[2]] == [True] * 3
+    assert 'train/0004.jpg in train and' in done.out
+    done = run('data', 'check', '--config', 'own.yaml', '--data.on_bad_sample=skip')
+    assert done.status == 0
+    assert '3 samples are left out' in done.out
+
+
+def test_show_draws_what_the_model_sees(own_data: Path, workspace: Path, run: Run) -> None:
+    done = run('data', 'show', '--config', configure(own_data), '--output', 'seen.png', '--images', '3')
+    assert done.status == 0, done.err
+    with Image.open('seen.png') as picture:
+        assert picture.width > 1000
+        assert len(set(picture.convert('RGB').getdata())) > 1000
+    assert not Path('work_dirs').exists()
+
+
+def test_a_checkpoint_brings_its_data(trained: Path, workspace: Path, run: Run) -> None:
+    done = run('data', 'check', '--ckpt', trained / 'epoch_2.ckpt')
+    assert done.status == 0, done.err
+    assert done.out.startswith('train: 8 images')
+
+
+@pytest.mark.parametrize('path', ['img_dir/test', 'img_dir/t*/*.jpg', 'list.txt'])
+def test_images_to_predict_come_from_anywhere(
+    path: str, trained: Path, own_data: Path, workspace: Path, run: Run
+) -> None:
+    images = [f'img_dir/test/{index:04}.jpg' for index in range(3)]
+    (own_data / 'list.txt').write_text('\n'.join(images))
+    source = f'{{type: ImageSource, path: "{path}"}}'
+    done = run(
+        'predict', '--ckpt', trained / 'epoch_2.ckpt', '--data.root', own_data, '--data.test', source, '--output', 'out'
+    )
+    assert done.status == 0, done.err
+    names = {Path(name).stem for name in images}
+    assert names <= {mask.stem for mask in Path('out/masks').rglob('*.png')}
+
+
+#: What can be wrong with data, beside what `test_bad_input.py` has: keys of `data`, and what the error says.
+WRONG = {
+    'no such source': ({'train': {'type': 'Cocosource'}}, ["own.yaml", "'Cocosource' is no source", "'CocoSource'"]),
+    'a source without its file': ({'train': {'type': 'CocoSource', 'ann_file': 'no.json'}}, ['no.json cannot be read']),
+    'a source that is no dict': ({'train': {'ann_file': 'a'}}, ["data.train: a source is a dict with 'type'"]),
+    'a source without masks to train on': (
+        {'train': {'type': 'ImageSource', 'path': 'img_dir/train'}}, ['0000.jpg has no mask', 'ann_dir']),
+    'a folder that is not there': ({'train': 'trian'}, ['img_dir/trian does not exist']),
+    'a split file that is not there': (
+        {'train': {'type': 'FolderSource', 'img_dir': 'img_dir/train', 'ann_dir': 'ann_dir/train', 'split': 'no.txt'}},
+        ['The list of images', 'no.txt cannot be read']),
+    'a suffix that no image has': (
+        {'train': {'type': 'FolderSource', 'img_dir': 'img_dir/train', 'ann_dir': 'ann_dir/train', 'img_suffix': '_x.jpg'}},
+        ['holds no image (_x.jpg)']),
+    'a mask suffix that no mask has': (
+        {'train': {'type': 'FolderSource', 'img_dir': 'img_dir/train', 'ann_dir': 'ann_dir/train', 'mask_suffix': '_x.png'}},
+        ['0000.jpg has no mask', '7 more files are wrong', 'data check']),
+    'a label map of no class': (
+        {'train': {'type': 'FolderSource', 'img_dir': 'img_dir/train', 'ann_dir': 'ann_dir/train', 'label_map': {1: 'Pape'}}},
+        ["'Pape' is no class of data.classes", "'Paper'"]),
+    'a dataset of other classes': (
+        {'train': {'type': 'CityscapesDataset', 'img_dir': 'img_dir', 'ann_dir': 'ann_dir'}}, ["CityscapesDataset has no class 'Background'"]),
+    'a split of two kinds': ({'split': {'fold': '1 of 2', 'val_fraction': 0.1}}, ['data.split needs one of']),
+    'an unknown key of split': ({'split': {'folds': 3}}, ["has no argument 'folds'", "'fold'"]),
+    'a fold beyond the last': ({'split': {'fold': '6 of 5'}}, ["'2 of 5'", "not '6 of 5'"]),
+    'more folds than images': ({'split': {'fold': '1 of 9'}}, ['makes 9 parts', 'only 8 images']),
+    'lists of other images': ({'split': {'folder': 'lists'}}, ['lists/train.txt names gone.jpg']),
+    'a group that no name has': ({'split': {'fold': '1 of 2', 'group': '^x'}}, ["'^x' finds nothing in the image name"]),
+    'an unknown mix': ({'mixes': [{'type': 'Mosiac'}]}, ["'Mosiac' is no mix", "'Mosaic'"]),
+    'a mix of no class': ({'mixes': [{'type': 'CopyPaste', 'classes': ['Cat']}]}, ["'Cat' of CopyPaste is no class"]),
+    'a class balance beyond all': ({'class_balance': 2.0}, ['data.class_balance is 0 to 1, not 2.0']),
+    'an unknown policy': ({'on_bad_sample': 'ignore'}, ["'error', 'skip'", "'ignore'"]),
+    'a transform inside another': (
+        {'train_transforms': [{'type': 'OneOf', 'transforms': [{'type': 'HorizontalFlip'}, {'type': 'Blurr'}]}]},
+        ['data.train_transforms.0.transforms.1', "'Blurr'", "'Blur'"]),
+    'classes of no dataset': ({'classes': 'ADE20K'}, ["mmseg has no dataset 'ADE20K'", "'ADE20KDataset'"]),
+    'a crop of nothing': (
+        {'train_transforms': [{'type': 'CatMaxRatioCrop', 'height': 0, 'width': 4}]}, ['height and width are at least 1']),
+    'padding before the image': (
+        {'val_transforms': [{'type': 'PadIfNeeded', 'min_height': 80, 'min_width': 80}]}, ['at the right and at the bottom only']),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('case', WRONG)
+def test_what_is_wrong_with_data_is_one_line_and_leaves_nothing(
+    case: str, own_data: Path, workspace: Path, run: Run
+) -> None:
+    values, said = WRONG[case]
+    Path('lists').mkdir()
+    for name in ('train', 'val'):
+        Path(f'lists/{name}.txt').write_text('gone.jpg\n')
+    done = run('fit', '--config', configure(own_data, **values), '--trainer.max_epochs=1')
+    assert done.status == 2, done
+    assert len(done.err.splitlines()) == 1, done.err
+    for part in said:
+        assert part in done.err, (part, done.err)
+    assert not list(Path().glob('work_dirs/*'))
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['data', 'chek'], 'chek'),
+        (['data', 'check'], 'data check needs a config'),
+        (['data', 'check', '--config', 'own.yaml', '--data.tran=x'], "did you mean 'train'"),
+        (['data', 'check', '--config', 'own.yaml', '--model.x=1'], "unknown option '--model.x=1'"),
+        (
+            ['data', 'check', '--config', 'own.yaml', '--data.batch_size=0'],
+            '--data.batch_size=0: data.batch_size is at least 1',
+        ),
+    ],
+)
+def test_a_wrong_data_command_is_told(words: list[str], said: str, own_data: Path, workspace: Path, run: Run) -> None:
+    configure(own_data)
+    done = run(*words)
+    assert done.status == 2
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
