@@ -12,7 +12,7 @@ from seglight.errors import UserError
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run a command line and return its exit status: 2 for an error of the user's.
+    """Run a command line and return its exit status: 2 for an error of the user's, 75 for a run to resume.
 
     What a command does not need is not imported: torch comes with the commands that train or predict.
     """
@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
         if '--debug' in argv:
             traceback.print_exc()
         print(f'seglight: {error}', file=sys.stderr)
-        return 2
+        return error.status
     return 0
 
 

@@ -18,6 +18,7 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -27,12 +28,15 @@ from seglight.callbacks import (
     BalancedClassWeights,
     BestCheckpoint,
     EpochLines,
+    EvaluationRecorder,
     ExactResume,
     IntervalCheckpoint,
     RunFolder,
     SoftVoting,
+    StopBySignal,
     TestTimeAugmentation,
     TrainingPlan,
+    WandbRun,
 )
 from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.checkpoint_io import verify
@@ -51,6 +55,8 @@ from seglight.environment import describe
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
 from seglight.models import Segmentor
+from seglight.report.evaluation import EVALUATIONS
+from seglight.report.page import write_report
 from seglight.tools import COMMANDS
 from seglight.tools import describe as describe_tool
 from seglight.weights.load import load_weights
@@ -84,9 +90,10 @@ class CommandLine(LightningCLI):
         self.trained_on: dict[str, Any] = {}  # the `data` of the config in the checkpoint
         self.arguments = Arguments()
         self.run_folder: RunFolder | None = None
-        self.more_checkpoints: list[Path] = []
         self.resumed = False  # whether the run goes on in its own folder
         self.run_config = ''
+        self.more_checkpoints: list[Path] = []
+        self.recorder: EvaluationRecorder | None = None
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
         super().__init__(
             Segmentor,
@@ -142,6 +149,7 @@ class CommandLine(LightningCLI):
             )
             parser.add_lightning_class_args(IntervalCheckpoint, 'checkpoint')
             parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
+            parser.add_lightning_class_args(WandbRun, 'wandb')
         else:
             parser.add_argument(
                 '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt that predict together.'
@@ -150,6 +158,10 @@ class CommandLine(LightningCLI):
             parser.add_argument('--aug_test', action='store_true', help=text)
         # A checkpoint is data from outside: never unpickle it.
         parser.set_defaults({'weights_only': True})
+        if subcommand != 'predict':
+            parser.add_argument(
+                '--report', type=bool, default=True, help='Write a page of figures and images at the end.'
+            )
         if subcommand in ('validate', 'test'):
             parser.set_defaults({'verbose': False})  # its table is printed below, with classes by name
         if subcommand == 'predict':
@@ -275,7 +287,7 @@ class CommandLine(LightningCLI):
         config = self.config_init[self.subcommand]
         callbacks: list[Callback] = []
         if config.trainer.enable_checkpointing is False:
-            self._parser('fit').callback_keys.clear()
+            self._parser('fit').callback_keys[:] = ['wandb'] * (self.subcommand == 'fit')
         if self.subcommand == 'fit' and not config.trainer.fast_dev_run:  # which leaves no traces
             self.run_folder = RunFolder(
                 self.run_config,
@@ -285,7 +297,14 @@ class CommandLine(LightningCLI):
                 log=config.trainer.logger is not False,
                 resumed=self.resumed,
             )
-            callbacks = [self.run_folder, EpochLines(), ExactResume(), TrainingPlan()]
+            config.wandb.tags += config.tags
+            self.recorder = EvaluationRecorder()
+            callbacks = [self.run_folder, self.recorder, EpochLines(), ExactResume(), StopBySignal(), TrainingPlan()]
+            if config.trainer.logger is not False:
+                callbacks.append(LearningRateMonitor(logging_interval='step'))
+        elif self.subcommand in ('validate', 'test') and not config.trainer.fast_dev_run:
+            self.recorder = EvaluationRecorder(self.evaluation_file)
+            callbacks = [self.recorder]
         elif self.subcommand == 'predict':
             plain = self.config[self.subcommand]
             callbacks = prediction.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
@@ -383,6 +402,7 @@ class CommandLine(LightningCLI):
             path = shlex.quote(os.path.relpath(checkpoint))
             lines.append(f'Predict    {command} predict --ckpt {path} --overlays')
         print('\n'.join(line for line in lines if line))
+        self._report()
 
     def after_validate(self) -> None:
         """Show the figures."""
@@ -395,6 +415,19 @@ class CommandLine(LightningCLI):
     def _show(self, stage: str) -> None:
         if self.trainer.is_global_zero:
             print(metrics_table(self.trainer.callback_metrics, stage))
+            self._report()
+
+    @property
+    def evaluation_file(self) -> Path:
+        """The file, beside the checkpoint, of what `validate` or `test` measures."""
+        checkpoint = Path(self._get(self.config, 'ckpt_path'))
+        return checkpoint.parent / EVALUATIONS / f'{self.subcommand}_{checkpoint.stem}.npz'
+
+    def _report(self) -> None:
+        """Write the page of what was measured, and say where it lies."""
+        if self.recorder and self.recorder.evaluation and self.recorder.file and self._get(self.config, 'report'):
+            page = write_report(self.recorder.file.parents[1], self.recorder.file.stem)
+            print(f'Report     {page}')
 
     def after_predict(self) -> None:
         """Say what came of it, and end like after an error if there were files that could not be predicted."""

@@ -9,7 +9,9 @@ def one_line(error: BaseException | str) -> str:
 
 
 class UserError(Exception):
-    """Base of all errors that the command line prints as one line before it exits with status 2."""
+    """Base of all errors that the command line prints as one line before it exits with `status`."""
+
+    status = 2
 
     def __str__(self) -> str:
         """Return the message alone, also after a data loader's worker wrapped it in its traceback."""
@@ -42,3 +44,9 @@ class CheckpointError(UserError):
 
 class TrainingError(UserError):
     """Training cannot go on with these data and settings."""
+
+
+class Interrupted(UserError):
+    """A signal ended the run, which can go on from its checkpoint: nothing is wrong, but it is not at its end."""
+
+    status = 75  # EX_TEMPFAIL of sysexits.h: try again later

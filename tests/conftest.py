@@ -117,6 +117,7 @@ def write_tiny_config(path: Path, root: Path, workers: int = 0) -> Path:
             'batch_size': 4,
             'num_workers': workers,
         },
+        'report': False,  # drawing it takes longer than the run
         'trainer': {'max_epochs': 2, 'accelerator': 'cpu', 'log_every_n_steps': 1},
     }
     path.write_text(yaml.safe_dump(config))

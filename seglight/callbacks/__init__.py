@@ -6,13 +6,16 @@ from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.coco import CocoWriter
 from seglight.callbacks.console import EpochLines
 from seglight.callbacks.ensemble import SoftVoting
+from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.predicting import PredictionSummary, SkipDone
 from seglight.callbacks.pseudo import PseudoLabelWriter
 from seglight.callbacks.resume import ExactResume
 from seglight.callbacks.run_folder import RunFolder
+from seglight.callbacks.signals import StopBySignal
 from seglight.callbacks.submission import SubmissionWriter
 from seglight.callbacks.training_plan import TrainingPlan
 from seglight.callbacks.tta import TestTimeAugmentation
+from seglight.callbacks.wandb import WandbRun
 from seglight.callbacks.writers import MaskWriter, OverlayWriter, PredictionWriter, ProbabilityWriter
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     'BestCheckpoint',
     'CocoWriter',
     'EpochLines',
+    'EvaluationRecorder',
     'ExactResume',
     'IntervalCheckpoint',
     'MaskWriter',
@@ -31,7 +35,9 @@ __all__ = [
     'RunFolder',
     'SkipDone',
     'SoftVoting',
+    'StopBySignal',
     'SubmissionWriter',
     'TestTimeAugmentation',
     'TrainingPlan',
+    'WandbRun',
 ]

@@ -8,11 +8,12 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from seglight.callbacks.checkpoint import RESUMABLE
 from seglight.callbacks.metrics_file import MetricsFile
 from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
-from seglight.errors import ConfigError, TrainingError, UserError
+from seglight.errors import ConfigError, Interrupted, TrainingError, UserError
 from seglight.files import claim_run_folder, newest, write_atomically
 
 #: The entry of a checkpoint that says how many rows `metrics.csv` had.
@@ -67,7 +68,8 @@ class RunFolder(Callback):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder)
         if self.log and not trainer.loggers:
-            trainer.logger = self._metrics = MetricsFile(self.folder)
+            self._metrics = MetricsFile(self.folder)
+            trainer.loggers = [self._metrics, TensorBoardLogger(self.folder, 'tensorboard', '')]
         if trainer.is_global_zero:
             write_atomically(self.folder / 'config.yaml', self.config.encode())
             if self.environment:
@@ -98,7 +100,7 @@ class RunFolder(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if an error of the user's ended the run before its first checkpoint."""
-        wrong_input = isinstance(exception, UserError) and not isinstance(exception, TrainingError)
+        wrong_input = isinstance(exception, UserError) and not isinstance(exception, (Interrupted, TrainingError))
         if self._made and wrong_input and self.folder and not list(self.folder.glob('*.ckpt')):
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -33,7 +33,7 @@ MMSEG_KEYS = {
 
 #: What `--debug` and `--no-validate` set, where `{}` is a number behind the option.
 SHORTHANDS: dict[str, dict[str, Any]] = {
-    '--debug': {'trainer.max_epochs': 2, 'trainer.max_steps': -1},
+    '--debug': {'trainer.max_epochs': 2, 'trainer.max_steps': -1, 'wandb.project': 'null'},
     '--no_validate': {'data.full': True},
 }
 
@@ -103,7 +103,7 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
 
 def _shorthand(flag: Flag, words: list[str]) -> list[Flag]:
     """Return the flags that one option stands for."""
-    keys: dict[str, Any] = dict(SHORTHANDS[flag.name])
+    keys = dict(SHORTHANDS[flag.name])
     if words:
         if len(words) > 1 or not words[0].isdigit() or flag.name != '--debug':
             raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -310,13 +311,15 @@ class SegmentationDataModule(LightningDataModule):
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_use_one_thread,
+            worker_init_fn=_prepare_worker,
             # Its own, so that a loader leaves torch's random numbers (dropout) alone, whatever its workers.
             generator=torch.Generator().manual_seed(self.seed),
             **options,
         )
 
 
-def _use_one_thread(_worker: int) -> None:
-    """Keep OpenCV's threads in a worker from competing with the other workers."""
+def _prepare_worker(_worker: int) -> None:
+    """Keep OpenCV's threads from competing with other workers, and signals to the main process, which ends workers."""
     cv2.setNumThreads(0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

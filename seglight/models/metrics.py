@@ -13,6 +13,26 @@ from torchmetrics import Metric
 PerClass = Literal['IoU', 'Acc', 'Dice', 'Fscore', 'Precision', 'Recall', 'BoundaryIoU']
 
 
+def count_confusion(prediction: Tensor, mask: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+    """Count the pixels of each pair of classes.
+
+    Args:
+        prediction: predicted class of each pixel, any integer dtype and shape.
+        mask: label of each pixel, same shape; `ignore_index` does not count.
+        num_classes: number of classes C.
+        ignore_index: label in the masks that does not count.
+
+    Returns:
+        int64 `[C, C]`: a row for each label, a column for each prediction.
+    """
+    # Ignored pixels get a row of their own, which is left out: selecting the others, or counting in
+    # int64, takes several times as long.
+    narrow = torch.int16 if num_classes * (num_classes + 1) < 2**15 else torch.int32
+    pairs = mask.to(narrow).masked_fill_(mask == ignore_index, num_classes).mul_(num_classes).add_(prediction)
+    counts = torch.bincount(pairs.flatten(), minlength=num_classes * (num_classes + 1))
+    return counts.view(num_classes + 1, num_classes)[:num_classes]
+
+
 class SegmentationMetrics(Metric):
     """Counts a confusion matrix on the device and computes mmseg's figures from it.
 
@@ -47,16 +67,9 @@ class SegmentationMetrics(Metric):
             prediction: predicted class of each pixel, any integer dtype, `[H, W]`.
             mask: label of each pixel, same shape; `ignore_index` does not count.
         """
-        classes = self.num_classes
-        ignored = mask == self.ignore_index
-        # Ignored pixels get a row of their own, which is left out: selecting the others, or counting in
-        # int64, takes several times as long.
-        narrow = torch.int16 if classes * (classes + 1) < 2**15 else torch.int32
-        pairs = mask.to(narrow).masked_fill_(ignored, classes).mul_(classes).add_(prediction)
-        counts = torch.bincount(pairs.flatten(), minlength=classes * (classes + 1))
-        self.confusion += counts.view(classes + 1, classes)[:classes]
+        self.confusion += count_confusion(prediction, mask, self.num_classes, self.ignore_index)
         if self.boundary_iou:
-            self._add_boundary(prediction, mask, ignored)
+            self._add_boundary(prediction, mask, mask == self.ignore_index)
 
     def _add_boundary(self, prediction: Tensor, mask: Tensor, ignored: Tensor) -> None:
         """Add what lies at the boundary of the predicted and of the labelled regions, and in both."""

@@ -230,15 +230,17 @@ class Segmentor(LightningModule):
         )
         return losses
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add the predictions of a batch, at the masks' own size, to the confusion matrix."""
-        for prediction, mask in zip(self.predict_step(batch, batch_idx), batch['mask'], strict=True):
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Prediction]]:
+        """Add the predictions of a batch, at the masks' own size, to the confusion matrix; return them for callbacks."""
+        predictions = self.predict_step(batch, batch_idx)
+        for prediction, mask in zip(predictions, batch['mask'], strict=True):
             height, width = prediction.mask.shape
             self.metrics.update(prediction.mask, mask[:height, :width])
+        return {'predictions': predictions}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Prediction]]:
         """Do what `validation_step` does."""
-        self.validation_step(batch, batch_idx)
+        return self.validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Log the means and what `per_class` names under `val/`."""

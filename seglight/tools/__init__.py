@@ -18,10 +18,11 @@ COMMANDS = {
     'data': 'Check the images and masks of a config (data check), or draw what the model sees of them (data show).',
     'zoo': 'List the models of mmsegmentation that --model.zoo takes.',
     'info': 'Show what a checkpoint holds, without building its model.',
-    'convert': "Turn a backbone's published weights into mmseg's.",
-    'export': "Write a checkpoint in mmseg's form.",
+    'report': 'Write a page that shows a run, or one that compares several.',
     'vote': 'Let submissions or folders of masks vote on every pixel.',
     'soup': 'Average the weights of checkpoints of one architecture.',
+    'convert': "Turn a backbone's published weights into mmseg's.",
+    'export': "Write a checkpoint in mmseg's form.",
     'completion': 'Print a script that completes commands and options in a shell.',
 }
 

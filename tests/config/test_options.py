@@ -76,6 +76,7 @@ def test_an_option_keeps_its_place_so_that_what_is_typed_behind_it_wins() -> Non
     assert flags == [
         '--trainer.max_epochs=2',
         '--trainer.max_steps=-1',
+        '--wandb.project=null',
         '--trainer.max_epochs=1',
         '--a=1',
         '--b=2',

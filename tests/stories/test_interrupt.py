@@ -1,41 +1,112 @@
-"""Ctrl-C in the middle of a run."""
+"""Signals in the middle of a run."""
 
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from compare_runs import differences
+from conftest import Result, write_tiny_config
+
+from seglight.models import Segmentor
+
+Start = Callable[..., 'subprocess.Popen[str]']
 
 
 @pytest.fixture
-def endless_run(tiny_config: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that only a signal ends; it listens to SIGINT even where these tests run in the background."""
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'seglight', 'fit', '--config', str(tiny_config), '--trainer.max_epochs=10000'],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    yield process
-    process.kill()
-    process.communicate()
+def start(workspace: Path, data_root: Path) -> Iterator[Start]:
+    """Starts runs in process groups of their own; they listen to SIGINT even where these tests run in the background."""
+    started: list[subprocess.Popen[str]] = []
+
+    def call(*flags: str, workers: int = 0) -> subprocess.Popen[str]:
+        config = write_tiny_config(workspace / 'tiny.yaml', data_root, workers)
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'seglight', 'fit', '--config', str(config), *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield call
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
-def test_ctrl_c_ends_with_one_line_and_leaves_whole_checkpoints(endless_run: subprocess.Popen[str]) -> None:
-    assert endless_run.stdout is not None
-    for line in endless_run.stdout:
-        if line.startswith('epoch 3/'):
-            break
-    endless_run.send_signal(signal.SIGINT)
-    _, err = endless_run.communicate(timeout=60)
-    assert endless_run.returncode == 130
-    assert len(err.splitlines()) == 1, err
-    newest = err.strip().rsplit(' ', 1)[1]
-    assert err.startswith(
-        'seglight: stopped by Ctrl-C; the run lies in work_dirs/exp1, its newest checkpoint is epoch_'
-    )
-    assert torch.load(Path('work_dirs/exp1') / newest, weights_only=True)['epoch'] >= 1
+def wait_for(process: subprocess.Popen[str], line: str) -> None:
+    """Read what a run says until a line begins so."""
+    assert process.stdout is not None
+    assert any(said.startswith(line) for said in process.stdout)
+
+
+def test_ctrl_c_finishes_the_step_and_saves(start: Start) -> None:
+    process = start('--trainer.max_epochs=10000', workers=1)
+    wait_for(process, 'epoch 3/')
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the loader's worker gets it too
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    first, second = err.splitlines()
+    assert first == 'seglight: SIGINT: finishes the step and saves (Ctrl-C again ends at once)'
+    assert second.startswith('seglight: stopped by SIGINT after step ')
+    saved = second.split('saved ')[1].split(',')[0]
+    assert torch.load(saved, weights_only=True)['global_step'] == int(second.split('step ')[1].split(';')[0])
+    assert Path('work_dirs/exp1/last.ckpt').resolve() == Path(saved).resolve()
+
+
+def signals_at(monkeypatch: pytest.MonkeyPatch, step: int, *numbers: signal.Signals) -> None:
+    """Let the next run in this process get signals in the middle of a step."""
+    training_step = Segmentor.training_step
+
+    def stepping(self: Segmentor, batch: Any, batch_idx: int) -> Any:
+        for number in numbers if self.global_step == step else ():
+            signal.raise_signal(number)
+        return training_step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Segmentor, 'training_step', stepping)
+
+
+@pytest.mark.parametrize('step', [4, 5], ids=['before the end of an epoch', 'in the last step of an epoch'])
+def test_a_run_that_a_signal_stopped_ends_like_one_that_was_left_alone(
+    tiny_config: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    command = ['fit', '--config', tiny_config, '--trainer.max_epochs=4', '--work-dir']
+    assert run(*command, 'whole').status == 0
+    with monkeypatch.context() as patch:
+        signals_at(patch, step, signal.SIGTERM)
+        stopped = run(*command, 'stopped')
+    assert stopped.status == 75
+    saved = f'stopped/iter_{step + 1}.ckpt'
+    assert f'after step {step + 1}; saved {saved}, --auto-resume goes on from there' in stopped.err
+    resumed = run(*command, 'stopped', '--auto-resume')
+    assert resumed.status == 0, resumed.err
+    assert f'Goes on from {saved}' in resumed.out
+    assert differences(Path('whole'), Path('stopped')) == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_ends_at_once(
+    tiny_config: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals_at(monkeypatch, 2, signal.SIGINT, signal.SIGINT)
+    with pytest.raises(
+        KeyboardInterrupt, match=r'the run lies in work_dirs/exp1, its newest checkpoint is epoch_1\.ckpt'
+    ):
+        run('fit', '--config', tiny_config)
+    assert not list(Path().rglob('iter_*.ckpt'))
+
+
+def test_ctrl_c_at_start_up_ends_with_one_line(start: Start) -> None:
+    process = start('--trainer.max_epochs=10000')
+    wait_for(process, 'Run')
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, len(err.splitlines())) in [(130, 1), (75, 2)]  # before the first step, or in one

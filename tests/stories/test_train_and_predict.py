@@ -36,7 +36,7 @@ def test_a_run_leaves_its_config_its_figures_and_its_checkpoints(trained: Path) 
     best = sorted(path.name for path in trained.glob('best_*'))
     names = {path.name for path in trained.iterdir()} - {'predictions'}
     said = {'config.yaml', 'environment.yaml', 'metrics.csv', 'optimizer.txt', 'schedule.png', 'split'}
-    assert names == said | {'epoch_1.ckpt', 'epoch_2.ckpt', 'last.ckpt', *best}
+    assert names == said | {'epoch_1.ckpt', 'epoch_2.ckpt', 'last.ckpt', *best, 'evaluation', 'tensorboard'}
     assert best in ([f'best_mIoU_epoch_{epoch}.ckpt'] for epoch in (1, 2))
     assert len(logged(trained, 'train/decode.loss_ce')) == 4
     assert len(logged(trained, 'val/mIoU')) == len(logged(trained, 'val/IoU.Battery')) == 2

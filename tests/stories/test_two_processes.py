@@ -1,12 +1,14 @@
 """Two processes on the CPU (gloo) train one run and count every image once."""
 
 import csv
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from compare_runs import differences
 from conftest import Result, write_tiny_config
 
 
@@ -27,3 +29,35 @@ def test_two_processes_share_a_run_and_validate_exactly(
     alone = run('validate', '--ckpt', 'exp1/epoch_1.ckpt', '--trainer.accelerator=cpu')
     figure = next(line.split()[1] for line in alone.out.splitlines() if line.split()[0] == 'mIoU')
     assert float(figure) == pytest.approx(100 * together, abs=0.006)
+
+
+@pytest.mark.slow
+def test_two_processes_resume_exactly_and_one_goes_on_with_a_notice(
+    data_root: Path, workspace: Path, run: Callable[..., Result]
+) -> None:
+    config = write_tiny_config(workspace / 'tiny.yaml', data_root)
+    config.write_text(config.read_text().replace('batch_size: 4', 'batch_size: 1'))
+    command = ['fit', '--config', str(config), '--trainer.strategy=ddp', '--checkpoint.unit=iter', '--work-dir']
+
+    def together(*flags: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, '-m', 'seglight', *command, *flags, '--trainer.devices=2']
+        return subprocess.run(words, capture_output=True, text=True)
+
+    whole = together('whole', '--checkpoint.max_keep_ckpts=-1')
+    assert whole.returncode == 0, whole.stderr
+    for name in ('two', 'one'):  # as after a kill in the first epoch's last step
+        folder = Path(name)
+        folder.mkdir()
+        for file in ('config.yaml', 'environment.yaml', 'metrics.csv', 'iter_1.ckpt', 'iter_2.ckpt', 'iter_3.ckpt'):
+            shutil.copy(Path('whole') / file, folder)
+    resumed = together('two', '--checkpoint.max_keep_ckpts=-1', '--auto-resume')
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.count('Goes on from two/iter_3.ckpt') == 1
+    assert differences(Path('whole'), Path('two')) == []
+    alone = run(*command, 'one', '--trainer.devices=1', '--auto-resume')
+    assert alone.status == 0, alone.err
+    assert 'The checkpoint is of a run with 2 processes, this one has 1: samples come in another order' in alone.out
+    with Path('one/metrics.csv').open() as file:
+        steps = [int(row['step']) for row in csv.DictReader(file) if row['train/loss']]
+    # Of 8 samples 6 were seen in 3 steps of 2; 2 steps of one are left, then 8 in the second epoch.
+    assert steps == list(range(3 + 2 + 8))

@@ -1,0 +1,229 @@
+"""Gathering what a report shows while a model is validated or tested."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from seglight.callbacks.find import find_callback
+from seglight.callbacks.run_folder import RunFolder
+from seglight.models.metrics import count_confusion
+from seglight.palette import default_palette
+from seglight.report.evaluation import (
+    BINS,
+    EVALUATIONS,
+    Evaluation,
+    Example,
+    class_iou,
+    load_evaluation,
+    mean_known,
+    save_evaluation,
+)
+
+EXAMPLES = 10  #: images that are kept of the best and of the worst
+STRIDE = 4  #: every fourth pixel in both directions counts for the calibration, which makes it cheap
+
+
+@dataclass
+class _Pass:
+    """What one process has counted in one pass; see `Evaluation`. Heaps hold `(key, name, example)`."""
+
+    confusion: Tensor
+    calibration: Tensor
+    names: list[str] = field(default_factory=list)
+    image_iou: list[float] = field(default_factory=list)
+    best: list[tuple[float, str, Example]] = field(default_factory=list)
+    worst: list[tuple[float, str, Example]] = field(default_factory=list)
+
+
+class EvaluationRecorder(Callback):
+    """Counts confusion and calibration, keeps the best and worst images, and writes them to a file.
+
+    In training the file describes the epoch with the highest mIoU. The module has `classes`,
+    optionally `palette` and `ignore_index`, and its `validation_step` and `test_step` return a
+    `Prediction` of each image as `predictions`, as those of `Segmentor` do, with probabilities where `keep_probabilities` is set.
+
+    Args:
+        file: the `.npz` file to write; by default one in the run's folder in training, none else.
+
+    Attributes:
+        evaluation: the last complete pass, on rank 0; None before it.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file
+        self.evaluation: Evaluation | None = None
+        self._pass: _Pass | None = None
+        self._best = -1.0
+        self._train_pixels: Tensor | None = None
+        self._first_epoch: int | None = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the folder of the run, and the highest mIoU so far where the run goes on in its own folder."""
+        run_folder = find_callback(trainer, RunFolder)
+        if self.file is None and run_folder and run_folder.folder:
+            self.file = run_folder.folder / EVALUATIONS / 'fit.npz'
+        if self.file and self.file.exists():
+            self._best = load_evaluation(self.file).miou
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: dict[str, Any], batch_idx: int
+    ) -> None:
+        """Count the labels of the first epoch of this process."""
+        if self._first_epoch is None:
+            self._first_epoch = trainer.current_epoch
+            self._train_pixels = torch.zeros(256, dtype=torch.int64, device=pl_module.device)
+        if trainer.current_epoch == self._first_epoch and self._train_pixels is not None:
+            self._train_pixels += torch.bincount(batch['mask'].flatten(), minlength=256)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Start with empty counts."""
+        classes = len(pl_module.classes)
+        zeros = torch.zeros(classes, classes, dtype=torch.int64, device=pl_module.device)
+        self._pass = _Pass(zeros, torch.zeros(3, BINS, dtype=torch.float64))
+        pl_module.keep_probabilities = True
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count the images of a batch."""
+        if self._pass is None or trainer.sanity_checking:
+            return
+        ignore_index = getattr(pl_module, 'ignore_index', 255)
+        for output, padded, meta in zip(outputs['predictions'], batch['mask'], batch['meta'], strict=True):
+            prediction = output.mask
+            mask = padded[: prediction.shape[0], : prediction.shape[1]]
+            confusion = count_confusion(prediction, mask, len(pl_module.classes), ignore_index)
+            self._pass.confusion += confusion
+            self._pass.calibration += _calibration(output.probabilities, prediction, mask, ignore_index).cpu()
+            _keep(self._pass, confusion, prediction, mask, meta)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Sum over all processes, and write the file if this pass is the best."""
+        counted = self._pass
+        self._pass = None
+        pl_module.keep_probabilities = False
+        if counted is None or trainer.sanity_checking:
+            return
+        parts = _gathered(counted)
+        train_pixels = self._summed_train_pixels(trainer, len(pl_module.classes))
+        if not trainer.is_global_zero:
+            return
+        self.evaluation = _evaluation(parts, trainer, pl_module, train_pixels)
+        if self.evaluation.miou > self._best:
+            self._best = self.evaluation.miou
+            if self.file:
+                save_evaluation(self.evaluation, self.file)
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Do what `on_validation_epoch_start` does."""
+        self.on_validation_epoch_start(trainer, pl_module)
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Do what `on_validation_batch_end` does."""
+        self.on_validation_batch_end(*args, **kwargs)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Do what `on_validation_epoch_end` does."""
+        self.on_validation_epoch_end(trainer, pl_module)
+
+    def _summed_train_pixels(self, trainer: Trainer, num_classes: int) -> Tensor:
+        """Return the labels that were counted in training, int64 `[C]`."""
+        if self._train_pixels is None:
+            return torch.zeros(num_classes, dtype=torch.int64)
+        summed: Tensor = trainer.strategy.reduce(self._train_pixels.clone(), reduce_op='sum')
+        return summed[:num_classes].cpu()
+
+
+def _calibration(probabilities: Tensor, prediction: Tensor, mask: Tensor, ignore_index: int) -> Tensor:
+    """Count every `STRIDE`-th pixel by the probability of its prediction.
+
+    Args:
+        probabilities: float `[C, H, W]`; C is 1 for a binary head with a sigmoid.
+        prediction: uint8 `[H, W]`.
+        mask: uint8 `[H, W]`.
+        ignore_index: label that does not count.
+
+    Returns:
+        float64 `[3, BINS]`: pixels, sum of the probabilities, and right predictions in each bin.
+    """
+    probabilities, prediction, mask = (each[..., ::STRIDE, ::STRIDE] for each in (probabilities, prediction, mask))
+    if probabilities.shape[0] == 1:
+        confidence = torch.where(prediction == 1, probabilities[0], 1 - probabilities[0])
+    else:
+        confidence = probabilities.gather(0, prediction[None].long())[0]
+    counted = mask != ignore_index
+    values = confidence[counted].double()
+    bins = (values * BINS).long().clamp(max=BINS - 1)
+    hits = (prediction == mask)[counted].double()
+    weights = (torch.ones_like(values), values, hits)
+    return torch.stack([torch.bincount(bins, weight, BINS) for weight in weights])
+
+
+def _keep(counted: _Pass, confusion: Tensor, prediction: Tensor, mask: Tensor, meta: dict[str, Any]) -> None:
+    """Note the IoU of an image, and keep its masks while it is among the best or the worst."""
+    iou = mean_known(class_iou(confusion.cpu().numpy()))
+    counted.names.append(meta['name'])
+    counted.image_iou.append(iou)
+    if np.isnan(iou):
+        return
+    for heap, key in ((counted.best, iou), (counted.worst, -iou)):
+        if len(heap) < EXAMPLES or (key, meta['name']) > heap[0][:2]:
+            example = Example(meta['path'], meta['name'], iou, mask.cpu().numpy().copy(), prediction.cpu().numpy())
+            push = heapq.heappush if len(heap) < EXAMPLES else heapq.heappushpop
+            push(heap, (key, meta['name'], example))
+
+
+def _gathered(counted: _Pass) -> list[_Pass]:
+    """Return what each process has counted."""
+    counted.confusion = counted.confusion.cpu()
+    if not torch.distributed.is_initialized():
+        return [counted]
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, counted)
+    return parts
+
+
+def _evaluation(parts: list[_Pass], trainer: Trainer, pl_module: Any, train_pixels: Tensor) -> Evaluation:
+    """Put together what the processes have counted; no image is among the best and the worst."""
+    known = sum(not np.isnan(iou) for part in parts for iou in part.image_iou)
+    best = _first([part.best for part in parts], (known + 1) // 2)
+    worst = _first([part.worst for part in parts], known // 2)
+    counts, confidence, hits = torch.stack([part.calibration for part in parts]).sum(0).numpy()
+    training = trainer.state.fn == 'fit'
+    return Evaluation(
+        classes=list(pl_module.classes),
+        palette=getattr(pl_module, 'palette', None) or default_palette(len(pl_module.classes)),
+        ignore_index=getattr(pl_module, 'ignore_index', 255),
+        epoch=trainer.current_epoch + 1 if training else 0,
+        step=trainer.global_step if training else 0,
+        confusion=torch.stack([part.confusion for part in parts]).sum(0).numpy(),
+        names=[name for part in parts for name in part.names],
+        image_iou=np.array([iou for part in parts for iou in part.image_iou]),
+        bin_counts=counts.astype(np.int64),
+        bin_confidence=confidence,
+        bin_hits=hits.astype(np.int64),
+        train_pixels=train_pixels.numpy(),
+        best=best,
+        worst=worst,
+    )
+
+
+def _first(heaps: list[list[tuple[float, str, Example]]], count: int) -> list[Example]:
+    """Return the examples with the highest keys of all heaps, at most `EXAMPLES`, the highest first."""
+    entries = [entry for heap in heaps for entry in heap]
+    found = heapq.nlargest(min(count, EXAMPLES), entries, key=lambda entry: entry[:2])
+    return [example for _, _, example in found]

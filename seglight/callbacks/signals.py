@@ -1,0 +1,70 @@
+"""Ending a run between two steps when a signal asks for it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from seglight.callbacks.checkpoint import IntervalCheckpoint
+from seglight.errors import Interrupted
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopBySignal(Callback):
+    """Finishes the step, and the validation, when SIGINT or SIGTERM comes, saves, and ends the run.
+
+    A second SIGINT ends it at once. The signal by which SLURM asks to requeue a job is left to
+    Lightning's own environment for SLURM.
+
+    Raises:
+        Interrupted: when the checkpoint is written.
+    """
+
+    def __init__(self) -> None:
+        self._received: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen, in place of Lightning, which would end the run before the step is logged."""
+        self._received = None
+        self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Save and end, if a signal came to any process; with gradients accumulated, after the optimizer's step."""
+        if batch_idx % trainer.accumulate_grad_batches:
+            return
+        if not trainer.strategy.reduce_boolean_decision(self._received is not None, all=False):
+            return
+        message = f'stopped by {(self._received or signal.SIGTERM).name} after step {trainer.global_step}'
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, IntervalCheckpoint):
+                callback.save(trainer, interrupted=True)
+                message += f'; saved {callback.best_model_path}, --auto-resume goes on from there'
+        raise Interrupted(message)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Listen no more."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Listen no more."""
+        self.teardown(trainer, pl_module, 'fit')
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        """Note the signal; a second SIGINT ends the run.
+
+        Raises:
+            KeyboardInterrupt: for the second SIGINT.
+        """
+        received = signal.Signals(number)
+        if received is signal.SIGINT and self._received is signal.SIGINT:
+            raise KeyboardInterrupt
+        self._received = received
+        print(f'seglight: {received.name}: finishes the step and saves (Ctrl-C again ends at once)', file=sys.stderr)

@@ -1,0 +1,337 @@
+"""A run in Weights & Biases, as people look at segmentation there."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import WandbLogger
+
+from seglight.callbacks.evaluation import EvaluationRecorder
+from seglight.callbacks.find import find_callback
+from seglight.callbacks.run_folder import RunFolder
+from seglight.data.images import read_image
+from seglight.errors import ConfigError, one_line
+from seglight.files import write_atomically
+from seglight.report.evaluation import Evaluation, Example
+
+STATE = 'wandb.json'  #: in the run's folder: id of the W&B run, and the last step of each figure in it
+START_TIMEOUT = 20  #: seconds that W&B's server may take before the run goes on offline
+
+
+class WandbRun(Callback):
+    """Logs a training run to W&B: figures, tables, confusion matrix and images with masks.
+
+    Without a key or without a network the run is kept offline, in its own folder, to be synced later.
+    Training never ends because of W&B. A run that goes on from a checkpoint goes on in W&B too, if
+    the file `wandb.json` lies beside the checkpoint; steps that are there already are not logged again.
+    `WANDB_MODE=disabled` turns it off, `WANDB_MODE=offline` keeps it offline.
+
+    Args:
+        project: W&B project; without one nothing is logged.
+        entity: user or team that it belongs to.
+        group: group of the run.
+        name: name of the run, by default that of its folder.
+        tags: words to find the run by.
+        notes: text about the run.
+        num_images: validation images to show with their masks: as many that stay the same, and the worst.
+        log_checkpoints: whether to upload the best checkpoint as an artifact at the end.
+        log_gradients: whether to log histograms of the gradients.
+    """
+
+    def __init__(
+        self,
+        project: str | None = None,
+        entity: str | None = None,
+        group: str | None = None,
+        name: str | None = None,
+        tags: list[str] | None = None,
+        notes: str | None = None,
+        num_images: int = 4,
+        log_checkpoints: bool = False,
+        log_gradients: bool = False,
+    ) -> None:
+        self.project = project
+        self.arguments = {'entity': entity, 'group': group, 'notes': notes}
+        self.name = name
+        self.tags = list(tags or [])
+        self.num_images = num_images
+        self.log_checkpoints = log_checkpoints
+        self.log_gradients = log_gradients
+        self.logger: SteppedLogger | None = None
+        self._seen = 0
+        self._fixed: list[Example] = []
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is logged."""
+        off = os.environ.get('WANDB_MODE') == 'disabled' or os.environ.get('WANDB_DISABLED', '').lower() == 'true'
+        return self.project is not None and not off
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the W&B run, or go on with the one of the checkpoint.
+
+        Raises:
+            ConfigError: if wandb is not installed.
+        """
+        if not self.is_on or not trainer.is_global_zero:
+            return
+        try:
+            import wandb
+        except ImportError as error:
+            raise ConfigError('wandb.project is set, but wandb is not installed: pip install wandb') from error
+        run_folder = find_callback(trainer, RunFolder)
+        folder = (run_folder.folder if run_folder else None) or Path(trainer.default_root_dir)
+        reason = offline_reason(wandb.setup().settings.base_url)
+        options = {
+            **self.arguments,
+            'project': self.project,
+            'name': self.name or folder.resolve().name,
+            'tags': self.tags,
+            'dir': str(folder),
+            'config': _config(run_folder),
+        }
+        earlier = _read_state(folder, trainer.ckpt_path)
+        try:
+            self.logger = SteppedLogger(folder / STATE, earlier, online=not reason, **options)
+        except wandb.errors.Error as error:  # refused key, no such project, server too slow
+            reason = one_line(error)
+            self.logger = SteppedLogger(folder / STATE, earlier, online=False, **options)
+        run = self.logger.experiment
+        if reason:
+            print(f'W&B        offline ({reason}); sync later with: wandb sync {Path(run.dir).parent}', flush=True)
+        else:
+            print(f'W&B        {run.url}', flush=True)
+        trainer.loggers = [*trainer.loggers, self.logger]
+        if self.log_gradients:
+            self.logger.watch(pl_module, log='gradients', log_freq=trainer.log_every_n_steps, log_graph=False)  # type: ignore[attr-defined]
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start to count images."""
+        self._seen = 0
+        self._fixed = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the predictions of the images that are shown after every validation, spread over the data set."""
+        if self.logger is None or trainer.sanity_checking:
+            return
+        loader: Any = trainer.val_dataloaders
+        count = len(loader.dataset) // trainer.world_size
+        step = max(1, count // max(1, self.num_images))
+        for output, mask, meta in zip(outputs['predictions'], batch['mask'], batch['meta'], strict=True):
+            prediction = output.mask
+            if self._seen % step == 0 and len(self._fixed) < self.num_images:
+                height, width = prediction.shape
+                cut = mask[:height, :width].cpu().numpy().copy()
+                self._fixed.append(Example(meta['path'], meta['name'], float('nan'), cut, prediction.cpu().numpy()))
+            self._seen += 1
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Log tables and images of the validation; its figures are logged by the module."""
+        recorder = find_callback(trainer, EvaluationRecorder)
+        if self.logger is None or trainer.sanity_checking or recorder is None or recorder.evaluation is None:
+            return
+        evaluation = recorder.evaluation
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped  # what Lightning's own callbacks log with
+        worst = evaluation.worst[: self.num_images]
+        fixed = self._fixed
+        self.logger.log_media(lambda: media(evaluation, fixed, worst), step)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the best checkpoint if that is wanted, and finish the W&B run."""
+        if self.logger is None:
+            return
+        best = next((path for path in map(_best_path, trainer.checkpoint_callbacks) if path), None)
+        if self.log_checkpoints and best:
+            self.logger.log_checkpoint(Path(best))
+        self._finish(0)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Finish the W&B run as failed; it can go on from a checkpoint."""
+        self._finish(1)
+
+    def _finish(self, exit_code: int) -> None:
+        if self.logger is not None:
+            self.logger.finish(exit_code)
+            self.logger = None
+
+
+class SteppedLogger(WandbLogger):
+    """Lightning's `WandbLogger` with the optimizer step as W&B's own step, each logged once, and errors held back.
+
+    Args:
+        state: file for the id of the run and the last step of each figure.
+        earlier: what that file held when the run was interrupted; empty for a new run.
+        online: whether to log to the server.
+        **options: of `wandb.init`.
+
+    Raises:
+        wandb.errors.Error: if the run cannot be started.
+    """
+
+    def __init__(self, state: Path, earlier: Mapping[str, Any], online: bool, **options: Any) -> None:
+        import wandb
+
+        run = wandb.init(
+            id=earlier.get('id'),
+            resume='allow' if online else None,  # offline there is nothing to resume from; the id joins the parts
+            mode='online' if online else 'offline',
+            settings=wandb.Settings(silent=True, init_timeout=START_TIMEOUT),
+            **options,
+        )
+        run.define_metric('trainer/global_step')
+        run.define_metric('*', step_metric='trainer/global_step', step_sync=True)  # as WandbLogger does
+        super().__init__(experiment=run, save_dir=options['dir'], project=options['project'])
+        self.state = state
+        self.before: dict[str, int] = dict(earlier.get('steps', {}))
+        self.steps = dict(self.before)
+        self.broken = False
+        self._write_state()
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log figures or media that are not there from before an interruption."""
+        at = max([step or 0, *self.steps.values()]) if step is None else step
+        fresh = {name: value for name, value in metrics.items() if at > self.before.get(name, -1)}
+        if fresh and not self.broken:
+            self._hold_back(lambda: self.experiment.log({**fresh, 'trainer/global_step': at}, step=at))
+            self.steps.update(dict.fromkeys(fresh, at))
+            self._hold_back(self._write_state)
+
+    def log_media(self, make: Callable[[], dict[str, Any]], step: int) -> None:
+        """Make and log tables and images; what goes wrong does not end the training."""
+        if not self.broken:
+            self._hold_back(lambda: self.log_metrics(make(), step))
+
+    def log_checkpoint(self, path: Path) -> None:
+        """Log a checkpoint as an artifact of the run."""
+        import wandb
+
+        def log() -> None:
+            artifact = wandb.Artifact(f'model-{self.version}', type='model', metadata={'file': path.name})
+            artifact.add_file(str(path))
+            self.experiment.log_artifact(artifact, aliases=['best'])
+
+        self._hold_back(log)
+
+    def finish(self, exit_code: int) -> None:
+        """Write what is left and end the W&B run."""
+        self._hold_back(lambda: self.experiment.finish(exit_code=exit_code))
+
+    def _write_state(self) -> None:
+        write_atomically(self.state, json.dumps({'id': self.version, 'steps': self.steps}).encode())
+
+    def _hold_back(self, action: Callable[[], Any]) -> None:
+        """Do something of W&B's; whatever it raises is told once, and nothing is logged from then on."""
+        try:
+            action()
+        except Exception as error:  # a full disk or a fault of W&B's is no reason to lose hours of training
+            if not self.broken:
+                print(f'W&B        stopped logging: {one_line(error)}; the training goes on', flush=True)
+            self.broken = True
+
+
+def offline_reason(url: str) -> str | None:
+    """Return why W&B's server cannot be used: the user's wish, no key, or no way to it; None if it can."""
+    import wandb
+
+    mode = os.environ.get('WANDB_MODE', 'online')
+    if mode in ('offline', 'dryrun'):
+        return f'WANDB_MODE={mode}'
+    try:
+        if not wandb.login(prompt=False, verify=False):
+            return 'no API key: type `wandb login` once'
+        urllib.request.urlopen(urllib.request.Request(url, method='HEAD'), timeout=5).close()
+    except urllib.error.HTTPError:  # any answer shows that there is a way
+        return None
+    except (OSError, ValueError) as error:
+        return f'{url} cannot be reached: {one_line(getattr(error, "reason", error))}'
+    except wandb.errors.Error as error:
+        return one_line(error)
+    return None
+
+
+def media(evaluation: Evaluation, fixed: Sequence[Example], worst: Sequence[Example]) -> dict[str, Any]:
+    """Return the tables and images of a validation as W&B shows them."""
+    import wandb
+
+    rows = zip(evaluation.classes, evaluation.iou, evaluation.accuracy, evaluation.confusion.sum(1), strict=True)
+    classes = wandb.Table(
+        columns=['class', 'IoU', 'accuracy', 'pixels'],
+        data=[[name, float(iou), float(accuracy), int(pixels)] for name, iou, accuracy, pixels in rows],
+    )
+    cells = [
+        [label, predicted, int(count)]
+        for label, row in zip(evaluation.classes, evaluation.confusion, strict=True)
+        for predicted, count in zip(evaluation.classes, row, strict=True)
+    ]
+    names = ['Actual', 'Predicted', 'nPredictions']
+    # What wandb.plot.confusion_matrix makes of lists of samples, for counts.
+    confusion = wandb.plot_table(
+        'wandb/confusion_matrix/v1',
+        wandb.Table(columns=[*names], data=cells),
+        {name: name for name in names},
+        {'title': 'Confusion of pixels'},
+    )
+    return {
+        'val/classes': classes,
+        'val/confusion': confusion,
+        'val/images': [masked_image(example, evaluation) for example in fixed],
+        'val/worst': [masked_image(example, evaluation) for example in worst],
+    }
+
+
+def masked_image(example: Example, evaluation: Evaluation) -> Any:
+    """Return a `wandb.Image` with labels and prediction as masks that can be switched on and off."""
+    import wandb
+
+    labels = {**dict(enumerate(evaluation.classes)), evaluation.ignore_index: 'ignored'}
+    masks = {'ground_truth': example.mask, 'prediction': example.prediction}
+    return wandb.Image(
+        read_image(Path(example.path)),
+        caption=example.name if example.iou != example.iou else f'{example.name}: mIoU {100 * example.iou:.1f} %',
+        masks={name: {'mask_data': mask, 'class_labels': labels} for name, mask in masks.items()},
+        file_type='jpg',
+    )
+
+
+def _config(run_folder: RunFolder | None) -> dict[str, Any]:
+    """Return the resolved config of a run, and what it was made with."""
+    if run_folder is None:
+        return {}
+    environment = yaml.safe_load(run_folder.environment or '{}')
+    return {**yaml.safe_load(run_folder.config), 'environment': environment}
+
+
+def _read_state(folder: Path, checkpoint: Any) -> dict[str, Any]:
+    """Return the state of the W&B run that goes on: of this folder, or of the checkpoint's; empty for a new one."""
+    files = [folder / STATE, *([Path(checkpoint).parent / STATE] if checkpoint else [])]
+    for file in files:
+        if file.is_file():
+            try:
+                state = json.loads(file.read_text())
+                return {'id': str(state['id']), 'steps': {str(name): int(at) for name, at in state['steps'].items()}}
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                print(f'W&B        {file} is damaged; this is a run of its own', flush=True)
+    return {}
+
+
+def _best_path(callback: Any) -> str:
+    """Return the best checkpoint by a figure of the validation, '' where there is none."""
+    is_best = isinstance(callback, ModelCheckpoint) and (callback.monitor or '').startswith('val/')
+    return callback.best_model_path if is_best else ''

@@ -1,0 +1,1 @@
+"""Pages that show a run: what was measured, drawn with matplotlib, in one HTML file."""

@@ -1,0 +1,172 @@
+"""What one pass over the validation images measured, in one small file."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from seglight.errors import UserError
+from seglight.files import write_atomically
+from seglight.palette import encode_mask
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+UInt8Array = npt.NDArray[np.uint8]
+
+EVALUATIONS = 'evaluation'  #: folder of the files in a run's folder
+BINS = 15  #: of the calibration curve, as in Guo et al. (arXiv:1706.04599)
+
+
+@dataclass
+class Example:
+    """One image with its mask and its prediction.
+
+    Attributes:
+        path: the image file.
+        name: its path below the image folder, without suffix.
+        iou: mean IoU of the classes in it, 0 to 1.
+        mask: uint8 `[H, W]`, at the size of the file.
+        prediction: uint8 `[H, W]`.
+    """
+
+    path: str
+    name: str
+    iou: float
+    mask: UInt8Array
+    prediction: UInt8Array
+
+
+@dataclass
+class Evaluation:
+    """Counts of pixels over all images, and the images that were segmented best and worst.
+
+    Attributes:
+        classes: names of the C classes.
+        palette: an RGB colour in 0 to 255 for each class.
+        ignore_index: label in the masks that does not count.
+        epoch: epochs done when a validation in training was, 0 for one of its own.
+        step: optimizer steps done then.
+        confusion: int64 `[C, C]`, a row for each label, a column for each prediction.
+        names: of all N images.
+        image_iou: float64 `[N]`, mean IoU of the classes in each image; NaN without a labelled pixel.
+        bin_counts: int64 `[BINS]`, pixels by the confidence of their prediction, in equal bins of 0 to 1.
+        bin_confidence: float64 `[BINS]`, sum of the confidences in each bin.
+        bin_hits: int64 `[BINS]`, pixels in each bin that were predicted rightly.
+        train_pixels: int64 `[C]`, labels in an epoch of training after augmentation, all 0 where there was none.
+        best: at most ten images, the best first.
+        worst: at most ten other images, the worst first.
+    """
+
+    classes: list[str]
+    palette: list[list[int]]
+    ignore_index: int
+    epoch: int
+    step: int
+    confusion: Counts
+    names: list[str]
+    image_iou: Floats
+    bin_counts: Counts
+    bin_confidence: Floats
+    bin_hits: Counts
+    train_pixels: Counts
+    best: list[Example] = field(default_factory=list)
+    worst: list[Example] = field(default_factory=list)
+
+    @property
+    def iou(self) -> Floats:
+        """IoU of each class, float64 `[C]`, NaN for a class that occurs nowhere."""
+        return class_iou(self.confusion)
+
+    @property
+    def accuracy(self) -> Floats:
+        """Share of the pixels of each class that were predicted rightly, float64 `[C]`, NaN for an absent class."""
+        return _divide(self.confusion.diagonal(), self.confusion.sum(1))
+
+    @property
+    def miou(self) -> float:
+        """Mean of `iou`, NaN where nothing is labelled."""
+        return mean_known(self.iou)
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error: mean distance of confidence and accuracy over the pixels (arXiv:1706.04599)."""
+        total = self.bin_counts.sum()
+        return float(np.abs(self.bin_confidence - self.bin_hits).sum() / total) if total else float('nan')
+
+
+def class_iou(confusion: Counts) -> Floats:
+    """Return the IoU of each class, float64 `[C]`, of a confusion matrix `[C, C]`; NaN for one that occurs nowhere."""
+    hits = confusion.diagonal()
+    return _divide(hits, confusion.sum(0) + confusion.sum(1) - hits)
+
+
+def mean_known(values: Floats) -> float:
+    """Return the mean of what is not NaN, and NaN where all is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float('nan')
+
+
+def save_evaluation(evaluation: Evaluation, path: Path) -> None:
+    """Write an evaluation as an `.npz` file; masks are PNG files inside it."""
+    values = vars(evaluation)
+    arrays: dict[str, Any] = {name: value for name, value in values.items() if name not in ('best', 'worst')}
+    for group in ('best', 'worst'):
+        examples: list[Example] = values[group]
+        arrays[f'{group}.text'] = [[example.path, example.name] for example in examples]
+        arrays[f'{group}.iou'] = [example.iou for example in examples]
+        for index, example in enumerate(examples):
+            for part in ('mask', 'prediction'):
+                png = encode_mask(getattr(example, part), evaluation.palette)
+                arrays[f'{group}.{index}.{part}'] = np.frombuffer(png, dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def load_evaluation(path: Path) -> Evaluation:
+    """Read what `save_evaluation` wrote; nothing is unpickled.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            stored = dict(file)
+        plain: dict[str, Any] = {name: value for name, value in stored.items() if '.' not in name}
+        for name in ('classes', 'names', 'palette'):
+            plain[name] = plain[name].tolist()
+        for name in ('epoch', 'step', 'ignore_index'):
+            plain[name] = int(plain[name])
+        return Evaluation(**plain, best=_examples(stored, 'best'), worst=_examples(stored, 'worst'))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        message = f'{path} cannot be read: it is damaged or of another version; remove it and run validate again'
+        raise UserError(message) from error
+
+
+def _examples(stored: dict[str, Any], group: str) -> list[Example]:
+    """Return the examples of one group."""
+
+    def decoded(index: int, part: str) -> UInt8Array:
+        with Image.open(io.BytesIO(stored[f'{group}.{index}.{part}'].tobytes())) as image:
+            return np.asarray(image, dtype=np.uint8)
+
+    texts = stored[f'{group}.text'].reshape(-1, 2).tolist()
+    figures = stored[f'{group}.iou'].tolist()
+    return [
+        Example(path, name, iou, decoded(index, 'mask'), decoded(index, 'prediction'))
+        for index, ((path, name), iou) in enumerate(zip(texts, figures, strict=True))
+    ]
+
+
+def _divide(above: Counts, below: Counts) -> Floats:
+    """Return a quotient, NaN where it is divided by zero."""
+    result = np.full(above.shape, np.nan)
+    np.divide(above, below, out=result, where=below > 0)
+    return result

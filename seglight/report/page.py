@@ -1,0 +1,216 @@
+"""The pages: one of a run, and one that compares runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from seglight.files import write_atomically
+from seglight.report import plots
+from seglight.report.evaluation import Evaluation, Example, mean_known
+from seglight.report.pictures import example_picture
+from seglight.report.run import Curve, Run, differences, previous_best, read_run
+
+#: What a page has; one that has it not leaves it out.
+EMPTY: dict[str, Any] = {
+    'subtitle': '',
+    'figures': [],
+    'notes': [],
+    'sections': [],
+    'examples': [],
+    'classes': [],
+    'tables': [],
+    'texts': [],
+    'confusion_width': 0,
+}
+
+
+class Plot(NamedTuple):
+    """A picture of the page: its title, its data URL, a line below the title, and whether it may scroll sideways."""
+
+    title: str
+    source: str
+    text: str = ''
+    wide: bool = False
+
+
+def write_report(folder: Path, evaluation: str = 'fit') -> Path:
+    """Write the page of a run into its folder and return its path.
+
+    Args:
+        folder: the run's folder.
+        evaluation: what to show beside the curves: `fit` for the best validation in training, or the
+            name of another file in the folder `evaluation`.
+
+    Raises:
+        UserError: if a file of the run is damaged.
+    """
+    path = folder / ('report.html' if evaluation == 'fit' else f'report_{evaluation}.html')
+    return _write(path, report_values(read_run(folder, evaluation)))
+
+
+def write_comparison(folders: Sequence[Path]) -> Path:
+    """Write the page that compares runs into the folder of the last one and return its path.
+
+    Raises:
+        UserError: if a file of a run is damaged.
+    """
+    runs = [read_run(folder) for folder in folders]
+    return _write(folders[-1] / f'compare_{"_".join(run.name for run in runs)}.html', comparison_values(runs))
+
+
+def report_values(run: Run) -> dict[str, Any]:
+    """Return what the page of a run shows."""
+    values = {
+        **EMPTY,
+        'title': f'Report of {run.name}',
+        'heading': run.name,
+        'subtitle': str(run.environment.get('command', '')),
+        'sections': [('Training', _training_plots(run.curves))],
+        'texts': [
+            ('Config', yaml.safe_dump(run.config, sort_keys=False) if run.config else ''),
+            ('Environment', yaml.safe_dump(run.environment, sort_keys=False) if run.environment else ''),
+        ],
+    }
+    if run.evaluation is None:
+        values['notes'] = ['Nothing was validated in this run, so there are no figures of classes and images.']
+        return values
+    found = run.evaluation
+    values['figures'] = _figures(found)
+    values['notes'] = [f'Figures, classes and images are of {run.title}.']
+    values['sections'].append(('Classes', _class_plots(run, found)))
+    values['classes'] = list(zip(found.classes, found.palette, strict=True))
+    values['examples'] = [(f'The {len(found.best)} best', _pictures(found.best, found))]
+    values['examples'] += [(f'The {len(found.worst)} worst', _pictures(found.worst, found))]
+    values['confusion_width'] = 17 * len(found.classes)
+    if not any(pictures for _, pictures in values['examples']):
+        values['examples'] = []
+        values['notes'].append('The image files are not there any more, so no images are shown.')
+    return values
+
+
+def comparison_values(runs: Sequence[Run]) -> dict[str, Any]:
+    """Return what a page that compares runs shows."""
+    evaluated = [(_label(run, runs), run.evaluation) for run in runs if run.evaluation]
+    curves = {
+        'Validation mIoU': ('val/mIoU', 'mIoU, %', True),
+        'Training loss': ('train/loss', 'loss', False),
+    }
+    together = []
+    for title, (name, axis, percent) in curves.items():
+        found = {_label(run, runs): run.curves[name] for run in runs if name in run.curves}
+        if found:
+            together.append(Plot(title, plots.curves_plot(found, axis, percent)))
+    rates = {f'{_label(run, runs)} {name}': curve for run in runs for name, curve in run.curves.items() if _is_lr(name)}
+    if rates:
+        together.append(Plot('Learning rate', plots.curves_plot(rates, 'learning rate')))
+    names = [_label(run, runs) for run in runs]
+    rows = [[label, *(value for _, value in _figures(found))] for label, found in evaluated]
+    return {
+        **EMPTY,
+        'title': ' and '.join(names),
+        'heading': ' and '.join(names),
+        'subtitle': 'Figures of classes are those of the best validation of each run.',
+        'notes': [f'{_label(run, runs)} has no validation to compare.' for run in runs if run.evaluation is None],
+        'sections': [('Curves', together), ('Classes', _difference_plots(evaluated))],
+        'tables': [
+            ('Figures', ['run', *(name for name, _ in _figures(evaluated[0][1]))] if evaluated else [], rows),
+            (
+                'Differences of the configs',
+                ['key', *names],
+                [[key, *values] for key, values in differences(list(runs))],
+            ),
+            (
+                'Commands',
+                ['run', 'command'],
+                [[_label(run, runs), run.environment.get('command', '-')] for run in runs],
+            ),
+        ],
+    }
+
+
+def _training_plots(curves: dict[str, Curve]) -> list[Plot]:
+    """Return the curves of the losses, the validation and the learning rates."""
+    losses = {name.removeprefix('train/'): curve for name, curve in curves.items() if re.search('^train/.*loss', name)}
+    figures = {name: curves[f'val/{name}'] for name in ('mIoU', 'mAcc', 'aAcc') if f'val/{name}' in curves}
+    rates = {name: curve for name, curve in curves.items() if _is_lr(name)}
+    groups = [('Loss', losses, 'loss', False), ('Validation', figures, '%', True), ('Schedule', rates, 'lr', False)]
+    return [Plot(name, plots.curves_plot(group, label, percent)) for name, group, label, percent in groups if group]
+
+
+def _is_lr(name: str) -> bool:
+    """Tell whether a logged figure is a learning rate, by the name that Lightning's monitor gives it."""
+    return name.startswith('lr-')
+
+
+def _class_plots(run: Run, found: Evaluation) -> list[Plot]:
+    """Return the plots by class, and the calibration."""
+    columns = {run.name: found.iou}
+    before = previous_best(run)
+    text = 'No earlier run beside this one has the same classes.'
+    if before and before.evaluation:
+        columns[before.name] = before.evaluation.iou
+        text = f'Against the best of the earlier runs, {before.name} with mIoU {_percent(before.evaluation.miou)}.'
+    error = f'Expected calibration error {_percent(found.calibration_error)}, from every fourth pixel both ways.'
+    return [
+        Plot('IoU', plots.iou_plot(found.classes, columns), text),
+        Plot('Confusion', plots.confusion_plot(found), '% of the pixels of each labelled class.', True),
+        Plot('Frequency', plots.frequency_plot(found), 'Training: the first epoch, after augmentation.'),
+        Plot('Calibration', plots.calibration_plot(found), error),
+    ]
+
+
+def _difference_plots(evaluated: Sequence[tuple[str, Evaluation]]) -> list[Plot]:
+    """Return the IoU of each class of runs with the same classes, and what changed from the first to each other."""
+    if len(evaluated) < 2:
+        return []
+    first_name, first = evaluated[0]
+    same = [(name, found) for name, found in evaluated if found.classes == first.classes]
+    if len(same) < 2:
+        return []
+    shown = [Plot('IoU', plots.iou_plot(first.classes, {name: found.iou for name, found in same}))]
+    for name, found in same[1:]:
+        picture = plots.difference_plot(first.classes, found.iou - first.iou, 'difference of IoU, percentage points')
+        shown.append(Plot(f'{name} against {first_name}', picture))
+    return shown
+
+
+def _figures(found: Evaluation) -> list[tuple[str, str]]:
+    """Return the figures that sum an evaluation up."""
+    right = found.confusion.diagonal().sum() / max(1, found.confusion.sum())
+    return [
+        ('mIoU', _percent(found.miou)),
+        ('mAcc', _percent(mean_known(found.accuracy))),
+        ('aAcc', _percent(float(right))),
+        ('calibration error', _percent(found.calibration_error)),
+        ('images', str(len(found.names))),
+    ]
+
+
+def _pictures(examples: Iterable[Example], found: Evaluation) -> list[Plot]:
+    """Return the pictures of the examples whose images are still there."""
+    drawn = ((example, example_picture(example, found)) for example in examples)
+    return [Plot(f'{example.name}   mIoU {_percent(example.iou)}', source) for example, source in drawn if source]
+
+
+def _label(run: Run, runs: Sequence[Run]) -> str:
+    """Return a run's name, with its folder's where another has the same."""
+    return run.name if sum(other.name == run.name for other in runs) == 1 else str(run.folder)
+
+
+def _percent(share: float) -> str:
+    return f'{100 * share:.2f} %'
+
+
+def _write(path: Path, values: dict[str, Any]) -> Path:
+    """Fill the template and write the page."""
+    environment = Environment(
+        loader=PackageLoader('seglight.report', '.'), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    write_atomically(path, environment.get_template('page.html').render(values).encode())
+    return path

@@ -1,0 +1,58 @@
+"""An image beside its mask, its prediction and where they differ."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from seglight.palette import overlay
+from seglight.report.evaluation import Evaluation, Example, UInt8Array
+
+PANEL_WIDTH = 300  #: pixels of each of the four panels
+WRONG = (230, 30, 30)
+IGNORED = (70, 110, 200)
+
+
+def example_picture(example: Example, evaluation: Evaluation) -> str | None:
+    """Return image, labels, prediction and error map side by side, as the data URL of a JPEG.
+
+    Returns:
+        None where the image file cannot be read any more, or is another.
+    """
+    decoded = cv2.imread(example.path, cv2.IMREAD_COLOR_RGB) if Path(example.path).is_file() else None
+    if decoded is None or decoded.shape[:2] != example.mask.shape:
+        return None
+    image: UInt8Array = decoded.astype(np.uint8, copy=False)
+    panels = [
+        image,
+        overlay(image, example.mask, evaluation.palette, 0.65),
+        overlay(image, example.prediction, evaluation.palette, 0.65),
+        error_map(image, example.mask, example.prediction, evaluation.ignore_index),
+    ]
+    height = max(1, round(image.shape[0] * PANEL_WIDTH / image.shape[1]))
+    small = [cv2.resize(panel, (PANEL_WIDTH, height), interpolation=cv2.INTER_AREA) for panel in panels]
+    rows = np.vstack([np.hstack(small[:2]), np.hstack(small[2:])])  # two by two fits a phone
+    _, data = cv2.imencode('.jpg', cv2.cvtColor(rows, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return 'data:image/jpeg;base64,' + base64.b64encode(data.tobytes()).decode()
+
+
+def error_map(image: UInt8Array, mask: UInt8Array, prediction: UInt8Array, ignore_index: int) -> UInt8Array:
+    """Draw wrong pixels in red and ignored ones in blue over a pale grey image.
+
+    Args:
+        image: uint8 `[H, W, 3]`, RGB.
+        mask: uint8 `[H, W]`.
+        prediction: uint8 `[H, W]`.
+        ignore_index: label that does not count.
+
+    Returns:
+        uint8 `[H, W, 3]`, RGB.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    drawn = np.repeat((grey // 2 + 100)[..., None], 3, axis=2).astype(np.uint8)
+    drawn[mask == ignore_index] = IGNORED
+    drawn[(prediction != mask) & (mask != ignore_index)] = WRONG
+    return drawn

@@ -1,0 +1,171 @@
+"""The plots of a report, drawn by matplotlib as PNG files in memory."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from seglight.report.evaluation import BINS, Evaluation, Floats
+from seglight.report.run import Curve
+
+#: Inches; with text of 10 points a page's width of 390 pixels still shows it in 10 pixels.
+WIDTH = 5.2
+MAX_POINTS = 1500  #: of a curve; more do not fit on a screen
+NUMBERED_CLASSES = 12  #: up to which the cells of a confusion matrix have their figure in them
+
+
+def curves_plot(curves: dict[str, Curve], label: str, percent: bool = False) -> str:
+    """Plot figures over the optimizer steps.
+
+    Args:
+        curves: each with its name in the legend.
+        label: of the y axis.
+        percent: whether the figures are shares.
+
+    Returns:
+        A data URL, as from every function here.
+    """
+    figure, axes = _figure(3.0)
+    for name, curve in curves.items():
+        steps, values = zip(*_thinned(curve), strict=True)
+        scaled = np.multiply(values, 100 if percent else 1)
+        axes.plot(steps, scaled, label=name, linewidth=1.3, marker='o' if len(steps) < 30 else '', markersize=3)
+    axes.set_xlabel('step')
+    axes.set_ylabel(label)
+    axes.ticklabel_format(axis='y', scilimits=(-3, 4))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if percent:
+        axes.set_ylim(bottom=0)
+    if len(curves) > 1:
+        axes.legend(fontsize=8)
+    return _data_url(figure)
+
+
+def iou_plot(classes: Sequence[str], columns: dict[str, Floats]) -> str:
+    """Plot the IoU of each class as bars, one colour for each entry of `columns`, float `[C]` in 0 to 1."""
+    figure, axes = _figure(0.9 + len(classes) * (0.14 + 0.13 * len(columns)))
+    thickness = 0.8 / len(columns)
+    for index, (name, iou) in enumerate(columns.items()):
+        places = np.arange(len(classes)) + (index - (len(columns) - 1) / 2) * thickness
+        bars = axes.barh(places, np.nan_to_num(100 * iou), thickness * 0.92, label=name)
+        texts = ['absent' if np.isnan(value) else f'{100 * value:.1f}' for value in iou]
+        axes.bar_label(bars, texts, padding=2, fontsize=7)
+    _class_rows(axes, classes, 'IoU, %')
+    axes.set_xlim(0, 112)
+    axes.set_xticks(range(0, 101, 20))
+    if len(columns) > 1:
+        axes.legend(fontsize=8, loc='lower left', bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+    return _data_url(figure)
+
+
+def difference_plot(classes: Sequence[str], difference: Floats, label: str) -> str:
+    """Plot a difference of IoU for each class, float `[C]` in -1 to 1: green bars rose, red ones fell."""
+    figure, axes = _figure(0.9 + len(classes) * 0.27)
+    values = np.nan_to_num(100 * difference)
+    bars = axes.barh(np.arange(len(classes)), values, 0.7, color=np.where(values < 0, 'tab:red', 'tab:green').tolist())
+    texts = ['absent' if np.isnan(value) else f'{100 * value:+.1f}' for value in difference]
+    axes.bar_label(bars, texts, padding=2, fontsize=7)
+    axes.axvline(0, color='black', linewidth=0.8)
+    axes.margins(x=0.18)
+    _class_rows(axes, classes, label)
+    return _data_url(figure)
+
+
+def confusion_plot(evaluation: Evaluation) -> str:
+    """Plot the confusion matrix, each row normalised to 100 %."""
+    labelled = evaluation.confusion.sum(1, keepdims=True)
+    shares = 100 * evaluation.confusion / np.maximum(labelled, 1)
+    count = len(evaluation.classes)
+    size = max(WIDTH, 1.6 + 0.17 * count)
+    figure, axes = _figure(size * 0.95, size)
+    axes.imshow(shares, cmap='Blues', vmin=0, vmax=100)
+    axes.grid(False)
+    ticks = np.arange(count)
+    small = 8 if count <= NUMBERED_CLASSES else 7
+    axes.set_xticks(ticks, evaluation.classes, rotation=90, fontsize=small)
+    axes.set_yticks(ticks, evaluation.classes, fontsize=small)
+    axes.set_xlabel('predicted')
+    axes.set_ylabel('labelled')
+    if count <= NUMBERED_CLASSES:
+        for row, column in np.argwhere(shares >= 0.5):
+            colour = 'white' if shares[row, column] > 60 else 'black'
+            axes.text(column, row, f'{shares[row, column]:.0f}', ha='center', va='center', fontsize=7, color=colour)
+    return _data_url(figure)
+
+
+def calibration_plot(evaluation: Evaluation) -> str:
+    """Plot the accuracy of the pixels over the confidence of their prediction, and how many there are in each bin."""
+    figure, axes = _figure(3.4)
+    filled = evaluation.bin_counts > 0
+    confidence = evaluation.bin_confidence[filled] / evaluation.bin_counts[filled]
+    accuracy = evaluation.bin_hits[filled] / evaluation.bin_counts[filled]
+    middles = (np.arange(BINS) + 0.5) / BINS * 100
+    share = 100 * evaluation.bin_counts / max(1, evaluation.bin_counts.sum())
+    axes.bar(middles, share, 92 / BINS, color='lightgrey', label='share of the pixels')
+    axes.plot([0, 100], [0, 100], color='black', linewidth=0.8, linestyle='--', label='perfectly calibrated')
+    axes.plot(100 * confidence, 100 * accuracy, marker='o', markersize=4, label='accuracy')
+    axes.set_xlabel('confidence, %')
+    axes.set_ylabel('%')
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    axes.legend(fontsize=8, loc='lower left', bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+    return _data_url(figure)
+
+
+def frequency_plot(evaluation: Evaluation) -> str:
+    """Plot the share of each class in the pixels: in training, in the validation masks, and in the predictions."""
+    counts = {
+        'labelled, training': evaluation.train_pixels,
+        'labelled, validation': evaluation.confusion.sum(1),
+        'predicted, validation': evaluation.confusion.sum(0),
+    }
+    shown = {name: 100 * values / values.sum() for name, values in counts.items() if values.sum()}
+    figure, axes = _figure(1.0 + len(evaluation.classes) * 0.42)
+    thickness = 0.8 / max(1, len(shown))
+    for index, (name, share) in enumerate(shown.items()):
+        places = np.arange(len(share)) + (index - (len(shown) - 1) / 2) * thickness
+        bars = axes.barh(places, share, thickness * 0.92, label=name)
+        axes.bar_label(bars, [f'{value:.2g}' for value in share], padding=2, fontsize=6.5)
+    _class_rows(axes, evaluation.classes, 'share of the pixels, %')
+    axes.margins(x=0.12)
+    axes.legend(fontsize=8, loc='lower left', bbox_to_anchor=(0, 1), ncols=2, frameon=False)
+    return _data_url(figure)
+
+
+def _class_rows(axes: Axes, classes: Sequence[str], label: str) -> None:
+    """Give each class a row, the first on top."""
+    axes.set_yticks(np.arange(len(classes)), classes, fontsize=8)
+    axes.set_ylim(len(classes) - 0.4, -0.6)
+    axes.set_xlabel(label)
+    axes.grid(axis='y', visible=False)
+
+
+def _figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """Return an empty figure; made without pyplot, which would keep it and would want a display."""
+    figure = Figure(figsize=(width, height), layout='constrained')
+    axes = figure.add_subplot()
+    axes.grid(alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right']].set_visible(False)
+    return figure, axes
+
+
+def _thinned(curve: Curve) -> Curve:
+    """Return at most `MAX_POINTS` points: means of neighbours, so that nothing is left out."""
+    if len(curve) <= MAX_POINTS:
+        return curve
+    parts = np.array_split(np.asarray(curve), MAX_POINTS)
+    return [(int(part[-1, 0]), float(part[:, 1].mean())) for part in parts]
+
+
+def _data_url(figure: Figure) -> str:
+    """Return a figure as the address of a PNG that holds it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=160)
+    return 'data:image/png;base64,' + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,154 @@
+"""Reading what a run left in its folder."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seglight.errors import ConfigError, UserError, one_line
+from seglight.report.evaluation import EVALUATIONS, Evaluation, load_evaluation
+
+#: Figures by step, oldest first.
+Curve = list[tuple[int, float]]
+
+
+@dataclass
+class Run:
+    """A run as far as its folder tells of it.
+
+    Attributes:
+        folder: its folder.
+        curves: every logged figure, such as `train/loss` and `lr-SGD`, by optimizer step; empty where none was logged.
+        config: the resolved config.
+        environment: command line, packages, git commit.
+        evaluation: the best validation in training, or the one that was asked for; None where there is none.
+        title: what the evaluation belongs to.
+    """
+
+    folder: Path
+    curves: dict[str, Curve]
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    evaluation: Evaluation | None
+    title: str = ''
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+
+def find_run(name: str, root: Path) -> Path:
+    """Return the folder of a run: a path, or the name of a folder below `root`.
+
+    Raises:
+        ConfigError: if there is no such folder, or it holds no run.
+    """
+    for folder in (Path(name), root / name):
+        if (folder / 'config.yaml').is_file() or (folder / EVALUATIONS).is_dir():
+            return folder
+    known = ', '.join(sorted(path.parent.name for path in root.glob('*/config.yaml'))) or 'none'
+    raise ConfigError(f"report: '{name}' is no run: there is no {root / name}/config.yaml (runs in {root}: {known})")
+
+
+def read_run(folder: Path, evaluation: str = 'fit') -> Run:
+    """Read a run's folder; what is not there is left empty.
+
+    Args:
+        folder: the folder.
+        evaluation: name of the file in its `evaluation` folder, without suffix.
+
+    Raises:
+        UserError: if a file is there but damaged.
+    """
+    file = folder / EVALUATIONS / f'{evaluation}.npz'
+    found = load_evaluation(file) if file.is_file() else None
+    title = evaluation.replace('_', ' ', 1) if evaluation != 'fit' else ''
+    if found and evaluation == 'fit':
+        title = f'the best validation, after epoch {found.epoch}'
+    metrics, config, environment = (folder / name for name in ('metrics.csv', 'config.yaml', 'environment.yaml'))
+    return Run(folder, read_curves(metrics), _mapping(config), _mapping(environment), found, title)
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """Read Lightning's `metrics.csv`; a figure that is not finite is left out.
+
+    Raises:
+        UserError: if the file is no such table.
+    """
+    curves: dict[str, Curve] = {}
+    if not path.is_file():
+        return curves
+    try:
+        with path.open(newline='', encoding='utf-8') as file:
+            for row in csv.DictReader(file):
+                for name, text in row.items():
+                    if text and name != 'step' and math.isfinite(value := float(text)):
+                        curves.setdefault(name, []).append((int(row['step']), value))
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f'{path} is no table of metrics: {one_line(error)}; remove it to go without curves') from error
+    return curves
+
+
+def previous_best(run: Run) -> Run | None:
+    """Return the earlier run beside this one with the highest mIoU for the same classes, None where there is none."""
+    if run.evaluation is None:
+        return None
+    own = run.folder.resolve()
+    started = _started(own)
+    others = []
+    for file in own.parent.glob(f'*/{EVALUATIONS}/fit.npz'):
+        folder = file.parents[1]
+        if folder == own or _started(folder) >= started:
+            continue
+        try:
+            other = read_run(folder)
+        except UserError:  # a damaged file of another run is no reason to go without this report
+            continue
+        if other.evaluation and other.evaluation.classes == run.evaluation.classes:
+            others.append(other)
+    return max(others, key=lambda other: other.evaluation.miou if other.evaluation else 0.0, default=None)
+
+
+def flat(values: Any, path: str = '') -> dict[str, str]:
+    """Return a nested config as dotted keys and YAML values on one line."""
+    if isinstance(values, dict) and values:
+        return {key: text for name, value in values.items() for key, text in flat(value, f'{path}.{name}').items()}
+    text = yaml.safe_dump(values, default_flow_style=True, width=math.inf).removesuffix('...\n').strip()
+    return {path.removeprefix('.'): text}
+
+
+def differences(runs: list[Run]) -> list[tuple[str, list[str]]]:
+    """Return the keys of the configs that are not the same in all runs, each with the value of each run."""
+    configs = [flat(run.config) for run in runs]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    rows = [(key, [config.get(key, '-') for config in configs]) for key in keys]
+    return [(key, values) for key, values in rows if len(set(values)) > 1]
+
+
+def _started(folder: Path) -> float:
+    """Return when a run began: its config is written first and then left alone."""
+    config = folder / 'config.yaml'
+    return config.stat().st_mtime if config.is_file() else math.inf
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        UserError: if it is none.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f'{path} cannot be read: {one_line(error)}; restore or remove it') from error
+    if not isinstance(values, dict):
+        raise UserError(f'{path} is no YAML mapping; restore or remove it')
+    return values

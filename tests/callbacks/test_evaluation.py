@@ -1,0 +1,95 @@
+"""What is gathered in validation, against mmseg's and torchmetrics' own figures."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Result
+from mmseg.core.evaluation.metrics import intersect_and_union
+from PIL import Image
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from seglight.callbacks.evaluation import STRIDE, _calibration
+from seglight.data import SegmentationDataModule
+from seglight.models import Segmentor
+from seglight.report.evaluation import BINS, Evaluation, load_evaluation
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope='module')
+def predictions(trained: Path, data_root: Path) -> dict[str, tuple[np.ndarray, np.ndarray, torch.Tensor]]:
+    """Mask, prediction and logits of each validation image, by the best checkpoint."""
+    checkpoint = next(trained.glob('best_*.ckpt'))
+    module = Segmentor.load_from_checkpoint(checkpoint, map_location='cpu', weights_only=True).eval()
+    data = SegmentationDataModule(module.classes, root=str(data_root), batch_size=1, num_workers=0)
+    data.setup('validate')
+    found = {}
+    with torch.no_grad():
+        for batch in data.val_dataloader():
+            (logits,) = module(batch)
+            found[batch['meta'][0]['name']] = batch['mask'][0].numpy(), logits.argmax(0).numpy(), logits
+    return found
+
+
+@pytest.fixture(scope='module')
+def recorded(trained: Path) -> Evaluation:
+    return load_evaluation(trained / 'evaluation' / 'fit.npz')
+
+
+def test_the_confusion_is_that_of_the_best_epoch(recorded: Evaluation, predictions: dict) -> None:
+    expected = np.zeros((11, 11), dtype=int)
+    for mask, prediction, _ in predictions.values():
+        np.add.at(expected, (mask, prediction), 1)
+    assert (recorded.confusion == expected).all()
+    assert recorded.names == list(predictions)
+    assert (recorded.train_pixels == 0).sum() < 11
+    assert recorded.train_pixels.sum() == 8 * 48 * 48  # every crop of the first epoch
+
+
+def test_the_iou_of_each_image_is_mmsegs(recorded: Evaluation, predictions: dict) -> None:
+    for iou, (mask, prediction, _) in zip(recorded.image_iou, predictions.values(), strict=True):
+        intersection, union, _, _ = intersect_and_union(prediction, mask, 11, 255)
+        assert iou == pytest.approx(float((intersection / union)[union > 0].mean()))
+
+
+def test_the_best_and_the_worst_images_come_with_their_masks(recorded: Evaluation, predictions: dict) -> None:
+    order = [recorded.names[index] for index in np.argsort(-recorded.image_iou)]
+    assert [example.name for example in recorded.best] == order[:2]
+    assert [example.name for example in recorded.worst] == order[:1:-1]
+    for example in [*recorded.best, *recorded.worst]:
+        mask, prediction, _ = predictions[example.name]
+        assert (example.mask == mask).all()
+        assert (example.prediction == prediction).all()
+        assert Image.open(example.path).size == mask.shape[::-1]
+
+
+def test_the_calibration_error_is_torchmetrics(recorded: Evaluation, predictions: dict) -> None:
+    grid = (slice(None, None, STRIDE), slice(None, None, STRIDE))
+    logits = torch.cat([logits[(slice(None), *grid)].flatten(1).T for _, _, logits in predictions.values()])
+    masks = np.concatenate([mask[grid].ravel() for mask, _, _ in predictions.values()])
+    expected = multiclass_calibration_error(logits.softmax(1), torch.from_numpy(masks).long(), 11, n_bins=BINS)
+    assert recorded.calibration_error == pytest.approx(float(expected), abs=1e-5)
+    assert recorded.bin_counts.sum() == len(masks)
+
+
+def test_ignored_pixels_and_binary_heads_count_as_they_should() -> None:
+    logits = torch.tensor([[[3.0, -3.0, 3.0, -3.0]]]).repeat_interleave(STRIDE, 2)  # probability 0.953
+    prediction = (logits[0] > 0).to(torch.uint8)
+    mask = torch.tensor([[1, 0, 0, 255]], dtype=torch.uint8).repeat_interleave(STRIDE, 1)
+    counts, confidence, hits = _calibration(logits.sigmoid(), prediction, mask, 255)
+    assert counts.tolist() == [0] * (BINS - 1) + [3]
+    assert confidence[-1].item() == pytest.approx(3 * torch.tensor(3.0).sigmoid().item())
+    assert hits[-1] == 2
+
+
+@pytest.mark.parametrize('command', ['validate', 'test'])
+def test_validate_and_test_leave_their_own_record(trained: Path, run: Run, tmp_path: Path, command: str) -> None:
+    shutil.copy(trained / 'epoch_2.ckpt', tmp_path / 'a.ckpt')
+    done = run(command, '--ckpt', tmp_path / 'a.ckpt', '--trainer.accelerator=cpu', '--report=false')
+    assert done.status == 0, done.err
+    found = load_evaluation(tmp_path / 'evaluation' / f'{command}_a.npz')
+    assert f'mIoU           {100 * found.miou:6.2f} %' in done.out

@@ -1,0 +1,227 @@
+"""The pages: what is in them, that they need nothing else, and how a browser shows them."""
+
+import base64
+import html
+import io
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import Result
+from PIL import Image
+from report.test_evaluation import make_evaluation
+
+from seglight.report.evaluation import Evaluation, load_evaluation, save_evaluation
+from seglight.report.pictures import error_map
+
+Run = Callable[..., Result]
+CHROMIUM = next(
+    (found for name in ('chromium', 'chromium-browser', 'google-chrome') if (found := shutil.which(name))), None
+)
+QUIET = [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--hide-scrollbars',
+]
+
+#: Shows a page in a frame, since a window of Chromium has a least width, and notes how wide the page is inside it.
+MEASURING = """<iframe style="width: {width}px; height: 2400px; border: 0" srcdoc="{page}"></iframe>
+<script>
+addEventListener('load', () => {{
+  const inside = document.querySelector('iframe').contentDocument;
+  const broken = [...inside.images].filter(image => !image.naturalWidth).length;
+  document.body.setAttribute('data-width', inside.documentElement.scrollWidth);
+  document.body.setAttribute('data-broken', broken);
+}});
+</script>
+"""
+
+
+class Page(HTMLParser):
+    """The texts and the images of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.images: dict[str, Image.Image] = {}
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        self.addresses += [str(values[name]) for name in ('src', 'href') if name in values]
+        if tag == 'img':
+            data = base64.b64decode(str(values['src']).split('base64,')[1])
+            self.images[str(values['alt'])] = Image.open(io.BytesIO(data))
+
+    def handle_data(self, data: str) -> None:
+        self.words += [data.strip()] if data.strip() else []
+
+
+@pytest.fixture(scope='module')
+def work_dirs(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of the same classes: `exp1`, and a later `exp2` with other figures and another config."""
+    root = tmp_path_factory.mktemp('runs') / 'work_dirs'
+    for name in ('exp1', 'exp2'):
+        shutil.copytree(trained, root / name, ignore=shutil.ignore_patterns('*.ckpt', 'predictions', 'report*'))
+    config = yaml.safe_load((root / 'exp2' / 'config.yaml').read_text())
+    config['data']['batch_size'] = 3
+    (root / 'exp2' / 'config.yaml').write_text(yaml.safe_dump(config))
+    found = load_evaluation(root / 'exp2' / 'evaluation' / 'fit.npz')
+    better = replace(found, confusion=found.confusion + np.diag(found.confusion.sum(1)))
+    save_evaluation(better, root / 'exp2' / 'evaluation' / 'fit.npz')
+    return root
+
+
+@pytest.fixture
+def report(work_dirs: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Run `seglight report` with some names and return the page it names."""
+
+    def call(*names: str) -> Path:
+        monkeypatch.chdir(work_dirs.parent)
+        done = run('report', *names)
+        assert done.status == 0, done.err
+        return Path(done.out.split()[1])
+
+    return call
+
+
+def evaluated(work_dirs: Path, name: str) -> Evaluation:
+    return load_evaluation(work_dirs / name / 'evaluation' / 'fit.npz')
+
+
+def test_a_report_shows_all_that_a_run_measured(report: Callable[..., Path], work_dirs: Path) -> None:
+    path = report('exp2')
+    assert path == Path('work_dirs/exp2/report.html')
+    page = Page(path)
+    plots = ['Loss', 'Validation', 'Schedule', 'IoU', 'Confusion', 'Frequency', 'Calibration']
+    assert [name for name in page.images if 'mIoU' not in name] == plots
+    found = evaluated(work_dirs, 'exp2')
+    examples = [name for name in page.images if 'mIoU' in name]
+    expected = [f'{example.name}   mIoU {100 * example.iou:.2f} %' for example in [*found.best, *found.worst]]
+    assert examples == expected
+    assert f'{100 * found.miou:.2f} %' in page.words
+    before = evaluated(work_dirs, 'exp1')
+    assert f'Against the best of the earlier runs, exp1 with mIoU {100 * before.miou:.2f} %.' in page.words
+    assert (work_dirs / 'exp2' / 'environment.yaml').read_text().splitlines()[1] in ''.join(page.words)
+    assert 'batch_size: 3' in ''.join(page.words)
+
+
+def test_a_page_needs_nothing_but_itself(report: Callable[..., Path]) -> None:
+    for path in (report('exp2'), report('exp1', 'exp2')):
+        page = Page(path)
+        assert page.addresses
+        assert all(address.startswith('data:image/') for address in page.addresses)
+        assert not re.search(r'<script|<link|@import|url\(', path.read_text())
+        assert all(len(np.unique(np.asarray(image))) > 1 for image in page.images.values())
+
+
+def test_the_first_run_has_no_run_before_it(report: Callable[..., Path]) -> None:
+    assert 'No earlier run beside this one has the same classes.' in Page(report('exp1')).words
+
+
+def test_runs_are_compared(report: Callable[..., Path], work_dirs: Path) -> None:
+    path = report('exp1', 'exp2')
+    assert path == Path('work_dirs/exp2/compare_exp1_exp2.html')
+    page = Page(path)
+    assert list(page.images) == ['Validation mIoU', 'Training loss', 'Learning rate', 'IoU', 'exp2 against exp1']
+    place = page.words.index('data.batch_size')
+    assert page.words[place + 1 : place + 3] == ['4', '3']
+    assert 'data.num_workers' not in page.words
+    for name in ('exp1', 'exp2'):
+        assert f'{100 * evaluated(work_dirs, name).miou:.2f} %' in page.words
+
+
+def test_a_run_whose_images_are_gone_has_a_report_without_them(report: Callable[..., Path], work_dirs: Path) -> None:
+    shutil.copytree(work_dirs / 'exp1', work_dirs / 'moved', ignore=shutil.ignore_patterns('*.html'))
+    save_evaluation(make_evaluation(), work_dirs / 'moved' / 'evaluation' / 'fit.npz')
+    assert 'The image files are not there any more, so no images are shown.' in Page(report('moved')).words
+
+
+def test_names_from_outside_are_shown_and_not_run(report: Callable[..., Path], work_dirs: Path) -> None:
+    folder = work_dirs / 'odd'
+    save_evaluation(
+        replace(make_evaluation(2), classes=['<script>a</script>', 'b$']), folder / 'evaluation' / 'fit.npz'
+    )
+    (folder / 'config.yaml').write_text('name: <img src=x onerror=alert(1)>\n')
+    text = report('odd').read_text()
+    assert '<script' not in text
+    assert '<img src=x' not in text
+
+
+def test_what_is_no_run_is_refused(work_dirs: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work_dirs.parent)
+    done = run('report', 'exp9')
+    assert (done.status, done.out) == (2, '')
+    assert "'exp9' is no run: there is no work_dirs/exp9/config.yaml (runs in work_dirs: exp1, exp2" in done.err
+    broken = work_dirs / 'broken'
+    broken.mkdir()
+    (broken / 'config.yaml').write_text('a: 1\n')
+    (broken / 'metrics.csv').write_text('step,train/loss\n1,oops\n')
+    done = run('report', 'broken')
+    assert (done.status, done.out) == (2, '')
+    assert 'broken/metrics.csv is no table of metrics' in done.err
+    assert not (broken / 'report.html').exists()
+
+
+@pytest.mark.parametrize('command', ['fit', 'validate', 'test'])
+def test_every_command_that_measures_ends_with_its_report(
+    trained: Path, tiny_config: Path, run: Run, tmp_path: Path, command: str
+) -> None:
+    if command == 'fit':
+        done = run('fit', '--config', tiny_config, '--trainer.max_epochs=1', '--report=true')
+        expected = Path('work_dirs/exp1/report.html')
+    else:
+        shutil.copy(trained / 'epoch_2.ckpt', tmp_path / 'a.ckpt')
+        done = run(command, '--ckpt', tmp_path / 'a.ckpt', '--trainer.accelerator=cpu')
+        expected = tmp_path / f'report_{command}_a.html'
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[-1].split() == ['Report', str(expected)]
+    assert 'Confusion' in Page(expected).images
+
+
+def test_wrong_pixels_are_red_and_ignored_ones_blue() -> None:
+    image = np.full((1, 3, 3), 128, dtype=np.uint8)
+    mask, prediction = np.array([[0, 1, 255]], dtype=np.uint8), np.array([[0, 0, 0]], dtype=np.uint8)
+    drawn = error_map(image, mask, prediction, 255)
+    assert drawn[0].tolist() == [[164, 164, 164], [230, 30, 30], [70, 110, 200]]
+
+
+@pytest.mark.parametrize('width', [390, 1280])
+@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium is installed to show the page')
+def test_a_browser_shows_the_page_at_the_width_of_a_phone_and_of_a_desk(
+    report: Callable[..., Path], tmp_path: Path, width: int
+) -> None:
+    page = report('exp2').resolve()
+    measuring = tmp_path / 'measuring.html'
+    inside = html.escape(page.read_text().replace('loading="lazy"', ''))
+    measuring.write_text(MEASURING.format(width=width, page=inside))
+    command = [str(CHROMIUM), *QUIET, f'--user-data-dir={tmp_path / "profile"}', f'--window-size={width},2400']
+    shot = tmp_path / 'shot.png'
+    done = subprocess.run([*command, f'--screenshot={shot}', page.as_uri()], capture_output=True, text=True, timeout=60)
+    assert shot.is_file(), done.stderr
+    picture = np.asarray(Image.open(shot).convert('RGB'))
+    assert picture.shape == (2400, width, 3)
+    bars = (np.abs(picture.astype(int) - [31, 119, 180]).sum(2) < 30).sum()  # matplotlib's first colour
+    assert bars > 300  # the curves and the bars of the IoU
+    text = (picture.sum(2) < 150).sum()
+    assert text > 2000
+    command = [*command, '--dump-dom', measuring.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    measured = re.search(r'data-width="(\d+)" data-broken="(\d+)"', dom)
+    assert measured, dom[-500:]
+    assert int(measured[1]) <= width  # nothing makes the page wider than the screen
+    assert int(measured[2]) == 0  # every image is shown
