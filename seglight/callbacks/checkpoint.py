@@ -149,7 +149,7 @@ class IntervalCheckpoint(_SafeCheckpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; the point that a run goes on from needs no new checkpoint."""
-        super().on_train_start(trainer, pl_module)
+        self._last_time_checked = time.monotonic()
         self._seen = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -186,12 +186,27 @@ class IntervalCheckpoint(_SafeCheckpoint):
         }
         if interrupted:
             self._save_none_monitor_checkpoint(trainer, values)
+            self._link(trainer)
         else:
             self._save_topk_checkpoint(trainer, values)
         self._prefix = regular
         self._last_time_checked = time.monotonic()
-        if trainer.is_global_zero:
-            _link(Path(str(self.dirpath)))
+
+    def _sweep(self, trainer: Trainer) -> None:
+        """Let `last.ckpt` name the newest before others go."""
+        self._link(trainer)
+        super()._sweep(trainer)
+
+    def _link(self, trainer: Trainer) -> None:
+        """Let `last.ckpt` name the newest checkpoint, as mmcv's `latest.pth` does."""
+        folder = Path(str(self.dirpath))
+        target = newest(folder, *RESUMABLE)
+        if target is None or not trainer.is_global_zero:
+            return
+        temporary = temporary_name(folder / 'last.ckpt')
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target.name)
+        temporary.replace(folder / 'last.ckpt')
 
     def _is_due(self, trainer: Trainer, batch_idx: int) -> bool:
         """Tell whether to save before this batch."""
@@ -275,14 +290,3 @@ def _is_last_epoch(trainer: Trainer) -> bool:
     """Tell whether a run ends with the epoch that is ending."""
     by_steps = 0 < trainer.max_steps <= trainer.global_step
     return trainer.should_stop or by_steps or _epochs_done(trainer) == trainer.max_epochs
-
-
-def _link(folder: Path) -> None:
-    """Let `last.ckpt` name the newest checkpoint, as mmcv's `latest.pth` does."""
-    target = newest(folder, *RESUMABLE)
-    if target is None:
-        return
-    temporary = temporary_name(folder / 'last.ckpt')
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target.name)
-    temporary.replace(folder / 'last.ckpt')

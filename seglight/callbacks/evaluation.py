@@ -47,8 +47,8 @@ class EvaluationRecorder(Callback):
     """Counts confusion and calibration, keeps the best and worst images, and writes them to a file.
 
     In training the file describes the epoch with the highest mIoU. The module has `classes`,
-    optionally `palette` and `ignore_index`, and its `validation_step` and `test_step` return a
-    `Prediction` of each image as `predictions`, as those of `Segmentor` do, with probabilities where `keep_probabilities` is set.
+    optionally `palette` and `ignore_index`, and its `validation_step` and `test_step` return
+    `predictions` as those of `Segmentor` do, with probabilities where `keep_probabilities` is set.
 
     Args:
         file: the `.npz` file to write; by default one in the run's folder in training, none else.

@@ -103,7 +103,8 @@ class ClassPathLoss(nn.Module):
                 return seg_logit.sum() * 0
             seg_logit = seg_logit.movedim(1, -1)[counted].T[None, :, None]  # [1, C, 1, P]
             seg_label = seg_label[counted][None, None]  # [1, 1, P]
-        value: Tensor = self.loss(seg_logit, seg_label)
+        # Contiguous, because many libraries call `view`, which channels-last features do not have.
+        value: Tensor = self.loss(seg_logit.contiguous(), seg_label)
         return self.loss_weight * value.mean()
 
 

@@ -231,7 +231,7 @@ class Segmentor(LightningModule):
         return losses
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Prediction]]:
-        """Add the predictions of a batch, at the masks' own size, to the confusion matrix; return them for callbacks."""
+        """Add the predictions of a batch, at the masks' own size, to the confusion matrix, and return them."""
         predictions = self.predict_step(batch, batch_idx)
         for prediction, mask in zip(predictions, batch['mask'], strict=True):
             height, width = prediction.mask.shape

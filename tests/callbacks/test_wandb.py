@@ -269,7 +269,7 @@ def test_a_failed_run_is_marked_as_failed(tiny_config: Path, run: Run, monkeypat
 
 def test_the_sweep_of_the_docs_calls_the_command_line(tiny_config: Path, run: Run) -> None:
     sweep = yaml.safe_load((ROOT / 'docs' / 'sweep.yaml').read_text())
-    chosen = {'model.optimizer.init_args.lr': {'value': 0.002}, 'data.batch_size': {'value': 2}}
+    chosen = {'model.optimizer.lr': {'value': 0.002}, 'data.batch_size': {'value': 2}}
     assert chosen.keys() == sweep['parameters'].keys()
     words = create_sweep_command(sweep['command'])
     place = words.index('${args}')
@@ -280,7 +280,7 @@ def test_the_sweep_of_the_docs_calls_the_command_line(tiny_config: Path, run: Ru
     done = run(*words, '--trainer.max_epochs=1')
     assert done.status == 0, done.err
     (written,) = read()
-    assert written.config['model']['optimizer']['init_args']['lr'] == 0.002
+    assert written.config['model']['optimizer']['lr'] == 0.002
     assert written.config['data']['batch_size'] == 2
     assert sweep['metric']['name'] in written.history[-1]
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CAMVID, Result
+from conftest import CAMVID, TINY_SEGMENTOR, Result
 from PIL import Image
 
-from seglight.config.files import SHIPPED, load_config
+from seglight.config.files import SHIPPED, load_config, parse_yaml
 from seglight.data import demo
+from seglight.models import Segmentor
+from seglight.models.optimizers import build_optimizer
 
 README = (Path(__file__).parents[2] / 'README.md').read_text()
 SEGLIGHT = ('scripts/seglight ', 'python -m seglight ', 'seglight ')
@@ -77,6 +79,15 @@ def test_the_commands_work_in_their_order(readers_folder: Path, run: Callable[..
 def test_the_config_it_shows_is_the_shipped_one(tmp_path: Path) -> None:
     (tmp_path / 'camvid.yaml').write_text(blocks('yaml')[1])
     assert load_config(tmp_path / 'camvid.yaml').values == load_config(SHIPPED / 'camvid.yaml').values
+
+
+def test_the_training_config_it_shows_builds_what_it_says() -> None:
+    text = next(block for block in blocks('yaml') if 'paramwise_cfg' in block)
+    module = Segmentor(TINY_SEGMENTOR, list('abc'), **parse_yaml(text, 'README.md').values['model'])
+    groups = build_optimizer(module.segmentor, module.optimizer).param_groups
+    assert {group['lr'] for group in groups} == {6e-5, 6e-5 * 10}
+    assert not module.segmentor.backbone.layer1[0].conv1.weight.requires_grad
+    assert module.segmentor.backbone.layer2[0].conv1.weight.requires_grad
 
 
 def test_the_picture_is_there() -> None:

@@ -41,6 +41,10 @@ FLAGS = {
         '--trainer.val_check_interval=3', '--trainer.check_val_every_n_epoch=null',
     ],
     'validation in the epoch': ['--trainer.max_epochs=3', '--checkpoint.unit=iter', '--trainer.val_check_interval=2'],
+    'average of the weights': [
+        '--trainer.max_epochs=3', '--checkpoint.unit=iter', '--checkpoint.interval=3',
+        '--trainer.callbacks=[{class_path: pytorch_lightning.callbacks.EMAWeightAveraging, init_args: {decay: 0.9}}]',
+    ],
     'accumulation': ['--trainer.max_epochs=3', '--checkpoint.unit=iter', '--trainer.accumulate_grad_batches=2'],
 }  # fmt: skip
 
