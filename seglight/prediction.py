@@ -111,11 +111,9 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
 
 def summary(callbacks: list[Callback], classes: list[str], folder: Path) -> list[str]:
     """Return the lines that a prediction run ends with."""
-    lines = []
+    lines = [line for each in callbacks if isinstance(each, PredictionSummary) for line in each.lines(classes)]
     for callback in callbacks:
-        if isinstance(callback, PredictionSummary):
-            lines += callback.lines(classes)
-        elif isinstance(callback, MaskWriter):
+        if isinstance(callback, MaskWriter):
             count = callback.written
             lines.append(f'{count} mask{"s" * (count != 1)} in {callback.folder}')
         elif isinstance(callback, SubmissionWriter):
