@@ -50,7 +50,7 @@ class Loaded:
     mismatched: list[str] = field(default_factory=list)
 
     def table(self, most: int = 6) -> str:
-        """Return one line for each outcome, with at most so many of its names."""
+        """Return a line for each outcome with its count, and at most so many of its names."""
         rows = {
             'loaded': [f'{self.parameters / 1e6:.2f} M values'],
             'resized': self.resized,
@@ -60,9 +60,9 @@ class Loaded:
         }
         lines = [f'Weights    {self.path}']
         for name, shown in rows.items():
-            count = len(getattr(self, name))
-            more = f', and {len(shown) - most} more' if len(shown) > most else ''
-            lines.append(f'  {name:<10} {count:>5}  {", ".join(shown[:most])}{more}'.rstrip())
+            more = [f'and {len(shown) - most} more'] if len(shown) > most else []
+            text = f'\n{"":20}'.join([*shown[:most], *more])
+            lines.append(f'  {name:<10} {len(getattr(self, name)):>5}  {text}'.rstrip())
         return '\n'.join(lines)
 
 

@@ -82,7 +82,8 @@ def test_the_table_counts_every_outcome(source: nn.Module, segmentor: nn.Module,
     weights = {name: value for name, value in source.state_dict().items() if not name.startswith('auxiliary_head')}
     torch.save({'state_dict': {**weights, 'teacher.weight': torch.ones(1)}}, tmp_path / 'a.pth')
     lines = load_weights(segmentor, tmp_path / 'a.pth').table().splitlines()
-    counts = {line.split()[0]: line.split()[1] for line in lines[1:]}
+    rows = [line.split() for line in lines[1:] if line[2] != ' ']  # the others go on with the names of a row
+    counts = {row[0]: row[1] for row in rows}
     assert counts == {
         'loaded': str(len(weights)),
         'resized': '0',
@@ -90,7 +91,7 @@ def test_the_table_counts_every_outcome(source: nn.Module, segmentor: nn.Module,
         'unexpected': '1',
         'mismatched': '0',
     }
-    assert 'teacher.weight' in lines[4]
+    assert ['unexpected', '1', 'teacher.weight'] in rows
 
 
 def test_loading_nothing_is_an_error(segmentor: nn.Module, tmp_path: Path) -> None:
