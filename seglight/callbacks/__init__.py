@@ -2,7 +2,7 @@
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 from seglight.callbacks.checkpoint import BestCheckpoint, EpochCheckpoint
-from seglight.callbacks.console import EpochLines
+from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.run_folder import RunFolder
 from seglight.callbacks.wandb import WandbRun
@@ -14,6 +14,7 @@ __all__ = [
     'EpochLines',
     'EvaluationRecorder',
     'MaskWriter',
+    'ProgressBars',
     'RunFolder',
     'WandbRun',
 ]
