@@ -18,7 +18,7 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor
+from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -31,6 +31,7 @@ from seglight.callbacks import (
     EvaluationRecorder,
     ExactResume,
     IntervalCheckpoint,
+    ProgressBars,
     RunFolder,
     SoftVoting,
     StopBySignal,
@@ -317,8 +318,10 @@ class CommandLine(LightningCLI):
         self.trainer_defaults = {'callbacks': callbacks}
         if config.trainer.logger in (None, True):
             kwargs['logger'] = False
-        if config.trainer.enable_progress_bar is None:
-            kwargs['enable_progress_bar'] = sys.stdout.isatty()
+        bars = config.trainer.enable_progress_bar
+        kwargs['enable_progress_bar'] = bars = sys.stdout.isatty() if bars is None else bars
+        if bars and not any(isinstance(callback, ProgressBar) for callback in config.trainer.callbacks or []):
+            callbacks.append(ProgressBars())
         try:
             return super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, ImportError, TypeError, ValueError) as error:

@@ -4,7 +4,7 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 from seglight.callbacks.checkpoint import BestCheckpoint, IntervalCheckpoint
 from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.coco import CocoWriter
-from seglight.callbacks.console import EpochLines
+from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.ensemble import SoftVoting
 from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.predicting import PredictionSummary, SkipDone
@@ -31,6 +31,7 @@ __all__ = [
     'PredictionSummary',
     'PredictionWriter',
     'ProbabilityWriter',
+    'ProgressBars',
     'PseudoLabelWriter',
     'RunFolder',
     'SkipDone',

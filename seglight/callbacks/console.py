@@ -1,12 +1,18 @@
-"""What a training run says, in a terminal and in a log file alike."""
+"""What a run says: lines that suit a log file, and in a terminal progress bars and tables too."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn
+from rich.table import Table
+
+COLUMN_ROWS = 20  #: classes below each other in a table, before it gets another column
 
 
 class EpochLines(Callback):
@@ -35,6 +41,8 @@ class EpochLines(Callback):
         bar = trainer.progress_bar_callback
         if bar is not None:
             bar.print(line)  # above the bar; a trainer without one has None here
+            if self._validated and isinstance(bar, ProgressBars):
+                bar.print(class_table(trainer.callback_metrics, 'val'))
         elif trainer.is_global_zero:
             print(line, flush=True)
 
@@ -48,6 +56,89 @@ class EpochLines(Callback):
         shown = [name for name in ('mIoU', 'aAcc') if self._validated and f'val/{name}' in figures]
         parts += [f'{name} {100 * figures[f"val/{name}"]:.2f} %' for name in shown]
         return '   '.join([*parts, f'{seconds:.0f} s'])
+
+
+class ProgressBars(RichProgressBar):
+    """Lightning's rich bars with the loss, the learning rate, images per second, and the time that the run has left.
+
+    Images are counted on all processes, over the epoch so far and without its validation.
+    """
+
+    def __init__(self, refresh_rate: int = 1) -> None:
+        super().__init__(refresh_rate=refresh_rate, leave=False)
+        self._images = 0
+        self._start = 0.0
+        self._left = ''
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock."""
+        super().on_train_epoch_start(trainer, pl_module)
+        self._images = 0
+        self._start = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: dict[str, Any], batch_idx: int
+    ) -> None:
+        """Count the images of the batch, and reckon the time that is left from the batches of this epoch."""
+        self._images += len(batch['image']) * trainer.world_size
+        seconds = (time.monotonic() - self._start) / (batch_idx + 1)
+        batches = self.total_train_batches
+        epochs = (trainer.max_epochs or 0) - trainer.current_epoch
+        if trainer.max_steps > 0:  # which may end the run before its epochs do
+            left = (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches
+        else:
+            left = int(epochs * batches) - batch_idx - 1 if epochs > 0 else 0
+        self._left = str(timedelta(seconds=round(max(0, left) * seconds)))
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def configure_columns(self, trainer: Trainer) -> list[Any]:
+        """Return Lightning's columns without the batches per second: images per second say more."""
+        return [
+            column for column in super().configure_columns(trainer) if not isinstance(column, ProcessingSpeedColumn)
+        ]
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Count epochs from 1, as everything else that people read here does."""
+        epochs = '' if self.trainer.max_epochs in (None, -1) else f'/{self.trainer.max_epochs}'
+        return f'{f"epoch {current_epoch + 1}{epochs}":{len(self.validation_description)}}'
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """Return what stands behind the bar."""
+        items = super().get_metrics(trainer, pl_module)
+        shown: dict[str, Any] = {'loss': items['train/loss']} if 'train/loss' in items else {}
+        rates = [group['lr'] for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        if rates:
+            shown['lr'] = f'{max(rates):.2e}'
+        if self._images:
+            shown['images/s'] = f'{self._images / (time.monotonic() - self._start):.1f}'
+            shown['left'] = self._left
+        return shown
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print above the bars, also what rich draws, such as a table."""
+        if self._console is not None:
+            self._console.print(*args, highlight=False)
+
+
+def class_table(metrics: Mapping[str, Any], stage: str) -> Table:
+    """Return the IoU of each class as a table of as many columns as keep it short.
+
+    Args:
+        metrics: logged figures between 0 and 1, such as `val/IoU.Paper`.
+        stage: `val` or `test`, the figures to show.
+    """
+    start = f'{stage}/IoU.'
+    rows = [(name.removeprefix(start), value) for name, value in metrics.items() if name.startswith(start)]
+    columns = -(-len(rows) // COLUMN_ROWS)
+    height = -(-len(rows) // max(1, columns))
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for _ in range(columns):
+        table.add_column('class')
+        table.add_column('IoU, %', justify='right')
+    for row in range(height):
+        cells = rows[row::height]
+        table.add_row(*(text for name, value in cells for text in (name, f'{100 * float(value):.2f}')))
+    return table
 
 
 def metrics_table(metrics: Mapping[str, Any], stage: str) -> str:

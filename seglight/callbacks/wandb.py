@@ -82,7 +82,7 @@ class WandbRun(Callback):
         Raises:
             ConfigError: if wandb is not installed.
         """
-        if not self.is_on or not trainer.is_global_zero:
+        if not self.is_on or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return
         try:
             import wandb

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -26,7 +27,13 @@ def test_a_run_in_a_terminal_has_a_bar_and_a_line_for_each_epoch(tiny_config: Pa
             break
         shown += part
     assert process.wait() == 0, shown.decode()
-    text = shown.decode()
+    text = re.sub(r'\x1b\[[0-9;?]*[a-zA-Z]', '', shown.decode())  # without colours
     assert 'Traceback' not in text
-    assert 'it/s' in text
+    bars = re.findall(r'loss: ([\d.]+) lr: ([\d.e-]+) images/s: ([\d.]+) left: (\d:\d\d:\d\d)', ' '.join(text.split()))
+    assert 0.01 >= float(bars[0][1]) > float(bars[-1][1]) == 0.0001  # at its end the schedule is at min_lr
+    assert all(float(speed) > 0 for _, _, speed, _ in bars)
+    assert bars[-1][3] == '0:00:00'
+    table = [line.split() for line in text.splitlines() if line.strip().startswith('Battery')]
+    assert len(table) == 3  # after each validation, and at the end
+    assert table[-1] == [*table[-2], '%']
     assert text.count('epoch 1/2   loss') == text.count('epoch 2/2   loss') == 1
