@@ -125,8 +125,16 @@ class EvaluationRecorder(Callback):
         self.evaluation = _evaluation(parts, trainer, pl_module, train_pixels)
         if self.evaluation.miou > self._best:
             self._best = self.evaluation.miou
+            self._save(self.evaluation)
+
+    def _save(self, evaluation: Evaluation) -> None:
+        """Write the file; a folder that cannot be written costs the report and no more."""
+        try:
             if self.file:
-                save_evaluation(self.evaluation, self.file)
+                save_evaluation(evaluation, self.file)
+        except OSError as error:
+            print(f'No report: {self.file} cannot be written: {error.strerror}', flush=True)
+            self.file = None
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Do what `on_validation_epoch_start` does."""

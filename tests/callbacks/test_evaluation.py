@@ -93,3 +93,12 @@ def test_validate_and_test_leave_their_own_record(trained: Path, run: Run, tmp_p
     assert done.status == 0, done.err
     found = load_evaluation(tmp_path / 'evaluation' / f'{command}_a.npz')
     assert f'mIoU           {100 * found.miou:6.2f} %' in done.out
+
+
+def test_a_folder_that_cannot_be_written_costs_the_report_alone(trained: Path, run: Run, tmp_path: Path) -> None:
+    shutil.copy(trained / 'epoch_2.ckpt', tmp_path / 'a.ckpt')
+    (tmp_path / 'evaluation').touch()  # where the folder would be
+    done = run('validate', '--ckpt', tmp_path / 'a.ckpt', '--trainer.accelerator=cpu')
+    assert done.status == 0, done.err
+    assert f'No report: {tmp_path}/evaluation/validate_a.npz cannot be written: ' in done.out
+    assert '  mIoU ' in done.out
