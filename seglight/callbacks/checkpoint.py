@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,9 +47,10 @@ class _SafeCheckpoint(ModelCheckpoint):
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Delete what a run that was killed left behind."""
-        if trainer.ckpt_path and Path(str(self.dirpath)).resolve() == Path(trainer.ckpt_path).resolve().parent:
-            self._sweep(trainer)
+        """Delete what a run that was killed left behind, but for the checkpoint that is safe until there is another."""
+        resumed = Path(trainer.ckpt_path or '')
+        if trainer.ckpt_path and Path(str(self.dirpath)).resolve() == resumed.resolve().parent:
+            self._sweep(trainer, {resumed.name})
 
     def kept(self) -> set[str]:
         """Return the names of the files that stay."""
@@ -87,11 +88,11 @@ class _SafeCheckpoint(ModelCheckpoint):
         if failure:
             raise CheckpointError(failure)
 
-    def _sweep(self, trainer: Trainer) -> None:
+    def _sweep(self, trainer: Trainer, spared: Set[str] = frozenset()) -> None:
         """Delete this callback's files but those to keep, and what is left of files that were not finished."""
         if not trainer.is_global_zero:
             return
-        folder, kept = Path(str(self.dirpath)), self.kept()
+        folder, kept = Path(str(self.dirpath)), self.kept() | spared
         for pattern in self._patterns:
             for path in [*folder.glob(pattern), *folder.glob(temporary_name(Path(pattern)).name)]:
                 if path.name not in kept:
@@ -192,10 +193,10 @@ class IntervalCheckpoint(_SafeCheckpoint):
         self._prefix = regular
         self._last_time_checked = time.monotonic()
 
-    def _sweep(self, trainer: Trainer) -> None:
+    def _sweep(self, trainer: Trainer, spared: Set[str] = frozenset()) -> None:
         """Let `last.ckpt` name the newest before others go."""
         self._link(trainer)
-        super()._sweep(trainer)
+        super()._sweep(trainer, spared)
 
     def _link(self, trainer: Trainer) -> None:
         """Let `last.ckpt` name the newest checkpoint, as mmcv's `latest.pth` does."""
@@ -263,10 +264,10 @@ class BestCheckpoint(_SafeCheckpoint):
             self.best_k_models = {str(best): state_dict['best_model_score']}
             self.current_score = state_dict['current_score']
 
-    def _sweep(self, trainer: Trainer) -> None:
+    def _sweep(self, trainer: Trainer, spared: Set[str] = frozenset()) -> None:
         """Delete all but the best, once there is one: after a resume it may have to be written again."""
         if self.best_k_models:
-            super()._sweep(trainer)
+            super()._sweep(trainer, spared)
 
 
 def _number(path: Path) -> int:

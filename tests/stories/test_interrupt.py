@@ -86,6 +86,11 @@ def test_a_run_that_a_signal_stopped_ends_like_one_that_was_left_alone(
     assert stopped.status == 75
     saved = f'stopped/iter_{step + 1}.ckpt'
     assert f'after step {step + 1}; saved {saved}, --auto-resume goes on from there' in stopped.err
+    with monkeypatch.context() as patch:  # again, before there is another checkpoint
+        signals_at(patch, step + 1, signal.SIGINT, signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            run(*command, 'stopped', '--auto-resume')
+    assert Path(saved).is_file()
     resumed = run(*command, 'stopped', '--auto-resume')
     assert resumed.status == 0, resumed.err
     assert f'Goes on from {saved}' in resumed.out
