@@ -18,7 +18,7 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import LearningRateMonitor, ProgressBar
+from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -31,6 +31,7 @@ from seglight.callbacks import (
     EvaluationRecorder,
     ExactResume,
     IntervalCheckpoint,
+    LearningRates,
     ProgressBars,
     RunFolder,
     SoftVoting,
@@ -302,7 +303,7 @@ class CommandLine(LightningCLI):
             self.recorder = EvaluationRecorder()
             callbacks = [self.run_folder, self.recorder, EpochLines(), ExactResume(), StopBySignal(), TrainingPlan()]
             if config.trainer.logger is not False:
-                callbacks.append(LearningRateMonitor(logging_interval='step'))
+                callbacks.append(LearningRates())
         elif self.subcommand in ('validate', 'test') and not config.trainer.fast_dev_run:
             self.recorder = EvaluationRecorder(self.evaluation_file)
             callbacks = [self.recorder]

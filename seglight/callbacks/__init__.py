@@ -7,6 +7,7 @@ from seglight.callbacks.coco import CocoWriter
 from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.ensemble import SoftVoting
 from seglight.callbacks.evaluation import EvaluationRecorder
+from seglight.callbacks.learning_rates import LearningRates
 from seglight.callbacks.predicting import PredictionSummary, SkipDone
 from seglight.callbacks.pseudo import PseudoLabelWriter
 from seglight.callbacks.resume import ExactResume
@@ -26,6 +27,7 @@ __all__ = [
     'EvaluationRecorder',
     'ExactResume',
     'IntervalCheckpoint',
+    'LearningRates',
     'MaskWriter',
     'OverlayWriter',
     'PredictionSummary',

@@ -174,7 +174,7 @@ def _calibration(probabilities: Tensor, prediction: Tensor, mask: Tensor, ignore
     else:
         confidence = probabilities.gather(0, prediction[None].long())[0]
     counted = mask != ignore_index
-    values = confidence[counted].double()
+    values = confidence[counted].double().nan_to_num()  # a model that has diverged is sure of nothing
     bins = (values * BINS).long().clamp(max=BINS - 1)
     hits = (prediction == mask)[counted].double()
     weights = (torch.ones_like(values), values, hits)

@@ -175,7 +175,7 @@ def test_no_validate_trains_on_train_and_val(tiny_config: Path, run: Run) -> Non
     assert result.status == 0, result.err
     assert 'mIoU' not in result.out
     names = {path.name for path in Path('work_dirs/exp1').glob('*.ckpt')}
-    assert names == {'epoch_1.ckpt'}
+    assert names == {'epoch_1.ckpt', 'last.ckpt'}
     steps = torch.load('work_dirs/exp1/epoch_1.ckpt', weights_only=True)['global_step']
     assert steps == 8 + 4  # images of train and of val
 

@@ -61,7 +61,11 @@ def test_full_data_trains_on_train_and_val_and_validates_nothing(own_data: Path,
     assert len(listed_train := (Path('work_dirs/exp1/split/train.txt').read_text().split())) == 12
     assert 'img_dir/val/0003.jpg' in listed_train
     assert 'val/mIoU' not in Path('work_dirs/exp1/metrics.csv').read_text()
-    assert sorted(path.name for path in Path('work_dirs/exp1').glob('*.ckpt')) == ['epoch_1.ckpt', 'epoch_2.ckpt']
+    assert sorted(path.name for path in Path('work_dirs/exp1').glob('*.ckpt')) == [
+        'epoch_1.ckpt',
+        'epoch_2.ckpt',
+        'last.ckpt',
+    ]
 
 
 def test_several_sources_with_repeats_rare_classes_and_mixes_train(own_data: Path, workspace: Path, run: Run) -> None:

@@ -16,7 +16,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def test_training_starts_from_the_weights_of_another_run(trained: Path, tiny_config: Path, run: Run) -> None:
-    flags = ['--trainer.max_epochs=1', '--model.optimizer.lr=0']
+    flags = ['--trainer.max_epochs=1', '--model.optimizer.lr=0', '--model.schedule.min_lr=0']
     for number, source in enumerate([trained / 'epoch_2.ckpt', Path('a.safetensors')], 1):
         if source.suffix == '.safetensors':
             save_safetensors(weights(trained / 'epoch_2.ckpt'), source)

@@ -129,7 +129,7 @@ def test_resuming_from_a_checkpoint_makes_a_run_of_its_own(
     ]
     whole, rest = (Path(f'work_dirs/exp{number}/metrics.csv').read_text().splitlines() for number in (1, 2))
     assert rest[1:] == whole[-len(rest) + 1 :]  # the same figures, each once
-    assert len(rest) == 1 + 2 + 1  # the header, two steps, one validation
+    assert len(rest) == 1 + 2 * 2 + 1  # the header, rate and loss of two steps, one validation
     assert 'work_dirs/exp2/' in done.out.split('Predict')[1]
 
 
