@@ -11,7 +11,7 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
 from seglight.errors import CheckpointError, one_line
-from seglight.weights.files import read_file
+from seglight.weight_files import read_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,20 +70,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if the file is no checkpoint, is damaged, or would need code to be loaded.
     """
-    import torch  # late: `--help` and config errors do not need it
+    from seglight.weight_files import read_file  # late: it loads torch
 
     if is_mmseg_checkpoint(path):
         return read_mmseg_checkpoint(path)
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f'{path} is not a checkpoint: it is truncated, or no file that torch.save wrote')
-    try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f'{path} is not a checkpoint of seglight: loading it would run code, which is never done'
-        ) from error
-    except (RuntimeError, ValueError, EOFError, OSError) as error:
-        raise CheckpointError(f'{path} is not a checkpoint that can be read: it is truncated or damaged') from error
+    checkpoint = read_file(path)
     if not isinstance(checkpoint, dict) or 'state_dict' not in checkpoint:
         raise CheckpointError(f'{path} is not a checkpoint of seglight: it has no state_dict')
     return checkpoint

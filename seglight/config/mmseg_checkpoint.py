@@ -38,7 +38,7 @@ def read_mmseg_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: if the file is damaged, would need code to be loaded, or holds no weights, or
             a config that is more than values.
     """
-    from seglight.weights.files import read_file, state_dict  # late: it loads torch
+    from seglight.weight_files import read_file, state_dict  # late: it loads torch
 
     entries = read_file(path)
     weights = {name.removeprefix('module.'): value for name, value in state_dict(entries, path).items()}

@@ -18,8 +18,8 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset
 
+from seglight.config.classes import construct
 from seglight.data.batch import Item, collate
-from seglight.data.building import construct
 from seglight.data.cache import SampleCache
 from seglight.data.checks import quick_faults, shared_images
 from seglight.data.dataset import SegmentationDataset

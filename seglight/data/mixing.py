@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
-from seglight.data.building import construct, find_class, name_and_arguments
 from seglight.data.images import UInt8Array
 from seglight.errors import ConfigError, DataError
 

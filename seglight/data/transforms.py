@@ -8,9 +8,9 @@ from typing import Any
 
 import albumentations as A
 
+from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.data import augmentations
-from seglight.data.building import construct, find_class, name_and_arguments
 from seglight.errors import ConfigError
 
 #: What a transform is called by: albumentations' own names first, then those of `seglight.data.augmentations`.

@@ -50,7 +50,7 @@ class ClassPathLoss(nn.Module):
         key: Key = ('model', 'segmentor'),
     ) -> None:
         super().__init__()
-        path, arguments = name_and_arguments(loss, key)
+        path, arguments = name_and_arguments(loss, '.'.join(key))
         cls = _find_loss(path, key)
         valid = inspect.signature(cls).parameters
         for name in arguments:
@@ -110,7 +110,7 @@ class ClassPathLoss(nn.Module):
 
 def _find_loss(path: str, key: Key) -> type:
     """Import a loss: a `_Loss` of torch's, or a module from a place for losses; a config may come from a checkpoint."""
-    cls = import_class(path, nn.Module, key)
+    cls = import_class(path, nn.Module, '.'.join(key))
     if not issubclass(cls, _Loss) and not any('loss' in part for part in cls.__module__.split('.')):
         message = (
             f"{'.'.join(key)}: {path} is no loss: it neither derives from torch's _Loss nor lies in a module 'losses'"

@@ -35,7 +35,7 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
     Raises:
         ConfigError: for an unknown type, constructor or argument, with the nearest valid one, or a wrong value.
     """
-    name, arguments = name_and_arguments(optimizer, _KEY)
+    name, arguments = name_and_arguments(optimizer, '.'.join(_KEY))
     paramwise = arguments.pop('paramwise_cfg', None)
     constructor = arguments.pop('constructor', 'DefaultOptimizerConstructor')
     cls = find_optimizer(name)
@@ -70,7 +70,7 @@ def find_optimizer(name: str) -> type[Optimizer]:
     if module == 'torch.optim' and short not in known:
         message = f"model.optimizer: torch has no optimizer '{short}'{nearest(short, known)}"
         raise ConfigError(message, (*_KEY, 'type'))
-    return import_class(path, Optimizer, (*_KEY, 'type'))
+    return import_class(path, Optimizer, '.'.join((*_KEY, 'type')))
 
 
 def _is_optimizer(value: Any) -> bool:

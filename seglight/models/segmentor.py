@@ -124,7 +124,7 @@ class Segmentor(LightningModule):
         self.classes = classes
         self.palette = palette or default_palette(len(classes))
         self.ignore_index = 255 if ignore_index is None else ignore_index
-        name, arguments = name_and_arguments(optimizer or DEFAULT_OPTIMIZER, ('model', 'optimizer'))
+        name, arguments = name_and_arguments(optimizer or DEFAULT_OPTIMIZER, 'model.optimizer')
         self.optimizer = {'type': name, **arguments}
         self.schedule = schedule or DEFAULT_SCHEDULE
         self.frozen = frozen or []

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import cache_dir, write_atomically
+from seglight.weight_files import SAFETENSORS, read_file, state_dict
 from seglight.weights.cache import SCHEME, weights_folder
 from seglight.weights.convert import FAMILIES, TIMM, Converted, convert
-from seglight.weights.files import SAFETENSORS, read_file, state_dict
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from mmcv.runner.checkpoint import CheckpointLoader
 from seglight.config.settings import nearest
 from seglight.errors import CheckpointError
 from seglight.files import cache_dir
-from seglight.weights.files import read_file
+from seglight.weight_files import read_file
 
 #: What an address of pretrained weights in a config begins with, where it means a file of this folder.
 SCHEME = 'weights://'

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seglight.errors import CheckpointError
-from seglight.weights.files import read_file, state_dict
+from seglight.weight_files import read_file, state_dict
 
 Weights = dict[str, Tensor]
 

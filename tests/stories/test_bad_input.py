@@ -258,7 +258,7 @@ def write_pickle(path: Path) -> None:
 
 
 CHECKPOINT_ERRORS = {
-    'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint: it is truncated, or no file']),
+    'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint: it is damaged, or no file']),
     'an empty file': (lambda path: path.write_bytes(b''), ['a.ckpt is not a checkpoint']),
     'an image': (lambda path: Image.new('RGB', (4, 4)).save(path, 'PNG'), ['a.ckpt is not a checkpoint']),
     'a pickle that runs code': (write_pickle, ['a.ckpt is not a checkpoint']),

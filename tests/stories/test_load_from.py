@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from conftest import Result
 
-from seglight.weights.files import save_safetensors
+from seglight.weight_files import save_safetensors
 
 Run = Callable[..., Result]
 

@@ -132,7 +132,7 @@ WRONG: dict[str, tuple[str, Callable[[], Any], str]] = {
     ),
     'no file': ('vit', lambda: None, 'w.pth was not found'),
     'no weights': ('vit', lambda: save('w.pth', {'epoch': 3}), 'w.pth holds no weights'),
-    'a damaged file': ('vit', lambda: Path('w.pth').write_bytes(b'PK\x03\x04 and then'), 'w.pth cannot be read'),
+    'a damaged file': ('vit', lambda: Path('w.pth').write_bytes(b'PK\x03\x04 and then'), 'w.pth is not a checkpoint'),
     'an unknown family': ('vgg', lambda: None, "invalid choice: 'vgg'"),
 }
 

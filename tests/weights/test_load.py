@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from seglight.errors import CheckpointError
 from seglight.models.building import build
-from seglight.weights.files import save_safetensors
+from seglight.weight_files import save_safetensors
 from seglight.weights.load import load_weights
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
-from seglight.data.building import construct, find_class, name_and_arguments
 from seglight.data.sources.base import Annotation, Context, Sample, Source
 from seglight.data.sources.coco import CocoSource
 from seglight.data.sources.folders import FolderSource, MaskFile

@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import load_file
 
 from seglight.errors import CheckpointError
-from seglight.weights.files import read_file, save_safetensors, state_dict
+from seglight.weight_files import read_file, save_safetensors, state_dict
 
 FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'before torch 1.6'])
 
@@ -30,7 +30,7 @@ class Malicious:
 def test_a_malicious_pickle_does_not_run(tmp_path: Path, zipped: bool) -> None:
     payload = {'state_dict': {'weight': torch.ones(2)}, 'meta': Malicious(tmp_path / 'was_run')}
     torch.save(payload, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match=r'a\.pth is not loaded: it needs posix\.system.*--trust-checkpoint'):
+    with pytest.raises(CheckpointError, match=r'a\.pth is not loaded: posix\.system.*--trust-checkpoint'):
         read_file(tmp_path / 'a.pth')
     assert not (tmp_path / 'was_run').exists()
     read_file(tmp_path / 'a.pth', trust=True)  # shows that the file is malicious indeed
@@ -57,7 +57,7 @@ def test_a_numpy_array_of_objects_does_not_run_what_is_in_it(tmp_path: Path) -> 
 
 def test_what_is_no_number_is_refused_by_its_name(tmp_path: Path) -> None:
     torch.save({'time': datetime.datetime(2020, 1, 1)}, tmp_path / 'a.pth')
-    with pytest.raises(CheckpointError, match=r'it needs datetime\.datetime'):
+    with pytest.raises(CheckpointError, match=r'datetime\.datetime in it would run code'):
         read_file(tmp_path / 'a.pth')
     assert read_file(tmp_path / 'a.pth', trust=True)['time'].year == 2020
 
@@ -68,7 +68,7 @@ def test_a_truncated_file_is_recognised(tmp_path: Path, zipped: bool, kept: floa
     torch.save({'weight': torch.ones(100)}, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped)
     data = (tmp_path / 'a.pth').read_bytes()
     (tmp_path / 'a.pth').write_bytes(data[: int(len(data) * kept) if isinstance(kept, float) else kept])
-    with pytest.raises(CheckpointError, match=r'a\.pth (is empty|cannot be read)'):
+    with pytest.raises(CheckpointError, match=r'a\.pth is not a checkpoint'):
         read_file(tmp_path / 'a.pth')
 
 

@@ -50,13 +50,13 @@ def read_file(path: Path, trust: bool = False) -> Any:
         if path.suffix == SAFETENSORS:
             return load_file(path)
         if path.stat().st_size == 0:
-            raise CheckpointError(f'{path} is empty')
+            raise CheckpointError(f'{path} is not a checkpoint: it is empty')
         with torch.serialization.safe_globals(_numpy_values()):
             return torch.load(path, map_location='cpu', weights_only=not trust, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
     except (RuntimeError, ValueError, EOFError, OSError, LookupError, SafetensorError) as error:
-        raise CheckpointError(f'{path} cannot be read, it is truncated or damaged ({one_line(error)[:100]})') from error
+        raise CheckpointError(f'{path} is not a checkpoint that can be read: it is truncated or damaged') from error
     except (AttributeError, ImportError) as error:  # with trust: a class that is not installed
         raise CheckpointError(f'{path} cannot be read: {one_line(error)}') from error
 
@@ -93,8 +93,8 @@ def _refusal(path: Path, reason: str) -> str:
     """Say what a file would run, as torch's message names it."""
     found = re.search(r'GLOBAL ([\w.]+)', reason)
     if found is None:
-        return f'{path} cannot be read: it is no checkpoint, or damaged'
+        return f'{path} is not a checkpoint: it is damaged, or no file that torch.save wrote'
     return (
-        f'{path} is not loaded: it needs {found[1]}, and code from a file is never run; '
-        'give --trust-checkpoint if the file is your own and you know what is in it'
+        f'{path} is not loaded: {found[1]} in it would run code, which is never done '
+        '(fit --load-from takes a file of your own with --trust-checkpoint)'
     )
