@@ -429,8 +429,9 @@ class CommandLine(LightningCLI):
 
     def _report(self) -> None:
         """Write the page of what was measured, and say where it lies."""
-        if self.recorder and self.recorder.evaluation and self.recorder.file and self._get(self.config, 'report'):
-            page = write_report(self.recorder.file.parents[1], self.recorder.file.stem)
+        file = self.recorder.file if self.recorder and self._get(self.config, 'report') else None
+        if file and file.is_file():  # also after a run that was at its end already
+            page = write_report(file.parents[1], file.stem)
             print(f'Report     {page}')
 
     def after_predict(self) -> None:

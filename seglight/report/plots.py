@@ -131,7 +131,7 @@ def frequency_plot(evaluation: Evaluation) -> str:
     for index, (name, share) in enumerate(shown.items()):
         places = np.arange(len(share)) + (index - (len(shown) - 1) / 2) * thickness
         bars = axes.barh(places, share, thickness * 0.92, label=name)
-        axes.bar_label(bars, [f'{value:.2g}' for value in share], padding=2, fontsize=6.5)
+        axes.bar_label(bars, [f'{value:.3g}' for value in share], padding=2, fontsize=6.5)
     _class_rows(axes, evaluation.classes, 'share of the pixels, %')
     axes.margins(x=0.12)
     axes.legend(fontsize=8, loc='lower left', bbox_to_anchor=(0, 1), ncols=2, frameon=False)
