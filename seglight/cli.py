@@ -250,7 +250,7 @@ class CommandLine(LightningCLI):
             verify(self.checkpoint)
             self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == self.checkpoint.resolve().parent
         elif config.auto_resume:
-            found = find_continuation(self.run_config, WORK_DIRS, Path(config.work_dir) if config.work_dir else None)
+            found = find_continuation(self.run_config, WORK_DIRS, _run_named(config.work_dir))
             self.checkpoint, self.resumed = found.checkpoint, found.folder is not None
             config.work_dir = str(found.folder) if found.folder else None
             config.ckpt_path = str(found.checkpoint) if found.checkpoint else None
@@ -337,12 +337,19 @@ class CommandLine(LightningCLI):
                 loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
                 rank_zero_only(print)(loaded.table(), flush=True)
             return
-        loops = read_checkpoint(self.checkpoint).get('loops')
-        done = loops['fit_loop']['epoch_progress']['current']['processed'] if loops else 0
-        epochs = self.trainer.max_epochs
-        if epochs is None or not 0 <= epochs <= done:
+        checkpoint = read_checkpoint(self.checkpoint)
+        if 'loops' not in checkpoint:
+            raise CheckpointError(f'{self.checkpoint} holds weights alone and no run; --load-from takes them')
+        epochs = checkpoint['loops']['fit_loop']['epoch_progress']['current']['processed']
+        state = None
+        for unit, done, end in (
+            ('epoch', epochs, self.trainer.max_epochs),
+            ('step', checkpoint['global_step'], self.trainer.max_steps),
+        ):
+            if end is not None and 0 <= end <= done:
+                state = f'{self.checkpoint} is at {unit} {done} of {end} already; raise --trainer.max_{unit}s to go on'
+        if state is None:
             return
-        state = f'{self.checkpoint} is at epoch {done} of {epochs} already; raise --trainer.max_epochs to go on'
         if not config.auto_resume:
             raise ConfigError(state)
         rank_zero_only(print)(state, flush=True)
@@ -430,9 +437,12 @@ class CommandLine(LightningCLI):
     def _report(self) -> None:
         """Write the page of what was measured, and say where it lies."""
         file = self.recorder.file if self.recorder and self._get(self.config, 'report') else None
-        if file and file.is_file():  # also after a run that was at its end already
-            page = write_report(file.parents[1], file.stem)
-            print(f'Report     {page}')
+        if file is None:
+            return
+        try:
+            print(f'Report     {write_report(file.parents[1], file.stem)}')
+        except OSError as error:
+            print(f'seglight: the report cannot be written: {one_line(error)}', file=sys.stderr)
 
     def after_predict(self) -> None:
         """Say what came of it, and end like after an error if there were files that could not be predicted."""
@@ -440,6 +450,13 @@ class CommandLine(LightningCLI):
         if self.trainer.is_global_zero:
             print('\n'.join(prediction.summary(callbacks, self.model.classes, self.output_folder)))
         prediction.check_failed(callbacks)
+
+
+def _run_named(name: str | None) -> Path | None:
+    """Return the folder of a run: a path, or else one in `work_dirs`, as for `--ckpt`."""
+    if name is None:
+        return None
+    return next((path for path in (Path(name), WORK_DIRS / name) if path.is_dir()), Path(name))
 
 
 def _top_keys(parser: LightningArgumentParser) -> set[str]:

@@ -57,6 +57,9 @@ def find_checkpoint(name: str, work_dirs: Path, best: bool = True) -> Path:
         for patterns in (['best_*.ckpt'], ['*.ckpt']) if best else (['epoch_*.ckpt', 'iter_*.ckpt'],):
             if found := newest(path, *patterns):
                 return found
+    folder = next((folder for folder in (Path(name), work_dirs / name) if folder.is_dir()), None)
+    if folder:
+        raise CheckpointError(f'{folder} holds no checkpoint')
     near = sorted(path.name for path in (work_dirs / name).parent.glob('*.ckpt'))
     there = f'; that folder holds {", ".join(near)}' if near else ''
     raise CheckpointError(f"Checkpoint '{name}' was not found, neither as a path nor in {work_dirs}{there}")

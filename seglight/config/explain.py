@@ -32,6 +32,10 @@ def written(key: str, settings: Settings, arguments: Arguments) -> str:
         flag = name.removeprefix('--').removesuffix('+')
         if flag == key or flag.startswith(f'{key}.') or (name and key.startswith(f'{flag}.')):
             return arguments.typed(index)
+    below = [origin for place, origin in settings.origins.items() if '.'.join(place).startswith(f'{key}.')]
+    changed = [origin for origin in below if origin.line is None and origin.source.startswith('--')]
+    if changed:  # the last flag that reached inside
+        return str(changed[-1])
     return str(settings.origin(tuple(key.split('.'))) or 'the config')
 
 

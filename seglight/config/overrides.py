@@ -92,6 +92,8 @@ def _set(node: Any, override: Override) -> None:
             if not name.isdigit() or int(name) >= len(node):
                 raise ConfigError(f"{override.typed}: {where} is a list of {len(node)}, it has no item '{name}'")
             place = int(name)
+        elif isinstance(node, dict) and node and name.isdigit() and name not in node:
+            raise ConfigError(f"{override.typed}: {where} is a dict, no list; leave out the '{name}'")
         elif not isinstance(node, dict):
             raise ConfigError(f"{override.typed}: {where} is {node!r}, it has no '{name}'")
         elif not last and node.get(name) is None:

@@ -80,7 +80,8 @@ def expand(settings: Settings, below: Settings) -> Settings:
     model = settings.values.get('model')
     if not isinstance(model, dict):
         return settings
-    result = settings
+    below_it: dict[str, Any] = {}
+    origins: dict[Key, Origin] = {}
     for key, translate in ((ZOO, model_settings), (ZOO_SCHEDULE, schedule_settings)):
         name = model.get(key[-1])
         if name is True and key == ZOO_SCHEDULE:
@@ -96,9 +97,10 @@ def expand(settings: Settings, below: Settings) -> Settings:
         path = find_zoo(name, settings.origin(key))
         found = translate(read_mmseg_config(path))
         shown = path.relative_to(zoo_folder()) if path.is_relative_to(zoo_folder()) else path
-        origins = {inner: Origin(str(shown)) for inner in _paths(found)}
-        result = Settings(merge(found, result.values), {**origins, **result.origins})
-    return result
+        origins |= {inner: Origin(str(shown)) for inner in _paths(found)}
+        # Side by side, not merged: merging would take the `_delete_` that is meant for what is inherited.
+        below_it = {**below_it, **found, 'model': {**below_it.get('model', {}), **found['model']}}
+    return Settings(merge(below_it, settings.values), {**origins, **settings.origins})
 
 
 def forget_names(settings: Settings) -> None:

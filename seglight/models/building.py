@@ -25,6 +25,7 @@ from seglight.models.checks import (
     check_test_cfg,
     takes_argument,
 )
+from seglight.models.pretrained import check_reached, pretrained_address
 from seglight.weights import cache  # noqa: F401  (teaches mmcv addresses such as weights://swin.pth)
 
 #: Packages that a `type` may name before a dot, as in `mmcls.ConvNeXt`.
@@ -51,6 +52,7 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
         segmentor.init_weights()
     except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
         raise _explain_weights(error, model) from error
+    check_reached(segmentor, model)
     return segmentor
 
 
@@ -152,10 +154,9 @@ def _explain(error: Exception, model: dict[str, Any]) -> ConfigError:
 def _explain_weights(error: Exception, model: dict[str, Any]) -> ConfigError:
     """Say in one line why weights could not be initialised; most often pretrained ones are out of reach."""
     for path, part in dicts(model, 'model.segmentor'):
-        pretrained = part.get('type') == 'Pretrained'  # an init_cfg
-        address = part.get('checkpoint') if pretrained else part.get('pretrained')
-        if isinstance(address, str):
-            key = path if pretrained else f'{path}.pretrained'
+        address = pretrained_address(part)
+        if address is not None:
+            key = path if part.get('type') == 'Pretrained' else f'{path}.pretrained'
             message = (
                 f"{key}: the pretrained weights '{address}' cannot be had: {one_line(error)}; "
                 f'name a file that you have, or give --{key}=null to start from random weights'

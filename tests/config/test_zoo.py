@@ -165,3 +165,11 @@ def test_true_needs_a_model_of_the_zoo(tiny_config: Path, run: Run) -> None:
     result = run('fit', '--config', tiny_config, '--model.zoo_schedule=true')
     assert result.status == 2
     assert 'needs model.zoo' in result.err
+
+
+def test_model_and_schedule_of_the_zoo_replace_what_is_inherited_together(tiny_config: Path, run: Run) -> None:
+    fast = 'fastscnn/fast_scnn_lr0.12_8x4_160k_cityscapes'
+    result = run('fit', '--config', tiny_config, '--model.zoo', fast, '--model.zoo_schedule=true', '--print_config')
+    ours = yaml.safe_load(result.out)['model']
+    assert ours['segmentor'] == _plain(as_mmseg_reads(fast))
+    assert ours['optimizer'] == {'type': 'SGD', 'lr': 0.12, 'momentum': 0.9, 'weight_decay': 4e-05}

@@ -45,6 +45,15 @@ CONFIG_ERRORS = {
         ['predict', '--ckpt', 'exp7/epoch_1.ckpt'],
         ["'exp7/epoch_1.ckpt' was not found"],
     ),
+    'a run without a checkpoint': (['predict', '--ckpt', '.'], ['. holds no checkpoint']),
+    'an index into a dict': (
+        ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.loss_decode.0.loss_weight=1'],
+        ['--model.segmentor.decode_head.loss_decode.0.loss_weight=1', 'is a dict, no list'],
+    ),
+    'a value that mmseg cannot use': (
+        ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.dropout_ratio=high'],
+        ['--model.segmentor.decode_head.dropout_ratio=high: model.segmentor cannot be built'],
+    ),
     'an unknown head': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.type=FCNHaed'],
         ['model.segmentor.decode_head', 'FCNHaed', "'FCNHead'"],
