@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from seglight.callbacks import (
     CocoWriter,
     MaskWriter,
     OverlayWriter,
+    PredictedBy,
     PredictionSummary,
     ProbabilityWriter,
     PseudoLabelWriter,
@@ -85,7 +87,10 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
     Raises:
         ConfigError: for a value that is none of those an argument takes.
     """
-    found: list[Callback] = [MaskWriter(folder / 'masks')]
+    found: list[Callback] = [
+        PredictedBy(folder, _facts(config, checkpoint), config.resume),
+        MaskWriter(folder / 'masks'),
+    ]
     if config.overlays:
         found.append(OverlayWriter(folder / 'overlays'))
     if config.probabilities is not None:
@@ -107,6 +112,19 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
     if config.resume:
         found.append(SkipDone())
     return found
+
+
+def _facts(config: Any, checkpoint: Path) -> dict[str, Any]:
+    """Return what tells one prediction run from another."""
+    with checkpoint.open('rb') as file:  # whose end holds the checksums of all that is in it
+        file.seek(max(0, checkpoint.stat().st_size - 65536))
+        checksum = zlib.crc32(file.read())
+    return {
+        'checkpoint': f'{checkpoint.name}, {checkpoint.stat().st_size} bytes, checksum {checksum}',
+        'aug_test': bool(config.aug_test),
+        'ckpt_weights': config.ckpt_weights,
+        'input': config.input,
+    }
 
 
 def summary(callbacks: list[Callback], classes: list[str], folder: Path) -> list[str]:

@@ -8,6 +8,7 @@ from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.ensemble import SoftVoting
 from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.learning_rates import LearningRates
+from seglight.callbacks.predicted_by import PredictedBy
 from seglight.callbacks.predicting import PredictionSummary, SkipDone
 from seglight.callbacks.pseudo import PseudoLabelWriter
 from seglight.callbacks.resume import ExactResume
@@ -30,6 +31,7 @@ __all__ = [
     'LearningRates',
     'MaskWriter',
     'OverlayWriter',
+    'PredictedBy',
     'PredictionSummary',
     'PredictionWriter',
     'ProbabilityWriter',

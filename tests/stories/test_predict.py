@@ -316,3 +316,13 @@ def test_sliding_windows_are_asked_for_on_the_command_line(checkpoint: Path, run
     wrong = run('predict', '--ckpt', checkpoint, *slide, '--model.segmentor.test_cfg.blend=gauss')
     assert wrong.status == 2
     assert "test_cfg.blend is one of mean, linear, gaussian, not 'gauss'" in wrong.err
+
+
+def test_no_run_goes_on_with_the_predictions_of_another_checkpoint(trained: Path, workspace: Path, run: Run) -> None:
+    assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out').status == 0
+    done = run('predict', '--ckpt', trained / 'epoch_2.ckpt', '--output', 'out', '--resume')
+    assert done.status == 2
+    assert 'out holds predictions of another run (other checkpoint' in done.err
+    assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume').status == 0
+    done = run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', '--aug-test')
+    assert 'other aug_test' in done.err

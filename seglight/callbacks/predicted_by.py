@@ -1,0 +1,46 @@
+"""What a folder of predictions was made by, so that no run goes on with those of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from seglight.errors import ConfigError
+from seglight.files import write_atomically
+
+
+class PredictedBy(Callback):
+    """Keeps in the folder what its predictions come from; comes before the writers.
+
+    Args:
+        folder: gets `predicted_by.yaml`.
+        facts: plain values: the checkpoints and what changes what they predict.
+        resume: whether this run goes on with what is there.
+    """
+
+    def __init__(self, folder: Path, facts: dict[str, Any], resume: bool) -> None:
+        self.path = folder / 'predicted_by.yaml'
+        self.facts = facts
+        self.resume = resume
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file, on rank 0.
+
+        Raises:
+            ConfigError: if this run is to go on with predictions of something else.
+        """
+        if stage != 'predict':
+            return
+        if self.resume and self.path.is_file():
+            earlier = yaml.safe_load(self.path.read_text(encoding='utf-8'))
+            differing = [name for name in self.facts if (earlier or {}).get(name) != self.facts[name]]
+            if differing:
+                raise ConfigError(
+                    f'{self.path.parent} holds predictions of another run (other {", ".join(differing)}: see '
+                    f'{self.path.name}); leave out --resume, or choose another --output'
+                )
+        if trainer.is_global_zero:
+            write_atomically(self.path, yaml.safe_dump(self.facts).encode())
