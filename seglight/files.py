@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -41,6 +42,19 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink()
         raise
+
+
+def write_new(files: dict[Path, bytes]) -> None:
+    """Write files that are not there yet; one that has the same content already is no fault.
+
+    Raises:
+        FileExistsError: if one is there with other content; none is written then.
+    """
+    for path, data in files.items():
+        if path.exists() and path.read_bytes() != data:
+            raise FileExistsError(errno.EEXIST, 'it is there already, with other content; name another', str(path))
+    for path, data in files.items():
+        write_atomically(path, data)
 
 
 def claim_run_folder(root: Path, name: str = 'exp') -> Path:

@@ -39,3 +39,11 @@ def test_runs_that_start_together_get_folders_of_their_own(tmp_path: Path) -> No
     with ThreadPoolExecutor(8) as pool:
         folders = list(pool.map(lambda _: files.claim_run_folder(tmp_path / 'w'), range(32)))
     assert sorted(folder.name for folder in folders) == sorted(f'exp{number}' for number in range(1, 33))
+
+
+def test_what_is_there_is_not_overwritten_and_the_same_again_is_no_fault(tmp_path: Path) -> None:
+    files.write_new({tmp_path / 'a': b'1', tmp_path / 'b': b'2'})
+    files.write_new({tmp_path / 'a': b'1', tmp_path / 'b': b'2'})
+    with pytest.raises(FileExistsError, match='with other content'):
+        files.write_new({tmp_path / 'c': b'3', tmp_path / 'a': b'other'})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {'a': b'1', 'b': b'2'}

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from seglight.errors import CheckpointError, ConfigError, one_line
-from seglight.files import cache_dir, write_atomically
+from seglight.files import cache_dir, write_new
 from seglight.weight_files import SAFETENSORS, read_file, state_dict
 from seglight.weights.cache import SCHEME, weights_folder
 from seglight.weights.convert import FAMILIES, TIMM, Converted, convert
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> None:
         raise ConfigError(f'convert: {target} ends with neither .pth nor {SAFETENSORS}; say which to write')
     converted = convert(arguments.family, read_weights(path), str(path))
     try:
-        write_atomically(target, _file(converted.weights, target))
+        write_new({target: _file(converted.weights, target)})
     except OSError as error:
         raise ConfigError(f'convert: {target} cannot be written: {error.strerror}') from error
     print('\n'.join(_lines(converted, target, cached=not arguments.target)))

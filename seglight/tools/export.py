@@ -16,7 +16,7 @@ import yaml
 from seglight.config.checkpoint import CONFIG_ENTRY, find_checkpoint, read_checkpoint, stored_settings
 from seglight.config.mmseg_checkpoint import SUFFIX
 from seglight.errors import ConfigError
-from seglight.files import WORK_DIRS, write_atomically
+from seglight.files import WORK_DIRS, write_new
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -45,8 +45,7 @@ def run(arguments: Namespace) -> None:
     buffer = io.BytesIO()
     torch.save(mmseg_checkpoint(entries, config), buffer)
     try:
-        write_atomically(target.with_suffix('.py'), config.pretty_text.encode())
-        write_atomically(target, buffer.getvalue())
+        write_new({target.with_suffix('.py'): config.pretty_text.encode(), target: buffer.getvalue()})
     except OSError as error:
         raise ConfigError(f'export: {target} cannot be written: {error.strerror}') from error
     print(f'{target}\n{target.with_suffix(".py")}')

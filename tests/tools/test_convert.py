@@ -66,6 +66,7 @@ def test_every_format_goes_in_and_out(run: Run, workspace: Path, weights: dict[s
     safetensors.torch.save_file(weights, 'new.safetensors')
     for source in ('zip.pth', 'legacy.pth', 'new.safetensors'):
         for target in ('out/a.pth', 'out/a.safetensors'):
+            Path(target).unlink(missing_ok=True)
             assert run('convert', 'resnet', source, target).status == 0
             read = torch.load if target.endswith('pth') else safetensors.torch.load_file
             assert torch.equal(read(target)[PROBE], weights[PROBE]), (source, target)
