@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
-from seglight.models import Segmentor
+from seglight.models import Segmentor, building
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.tools import COMMANDS
@@ -185,6 +185,8 @@ class CommandLine(LightningCLI):
             ignored = set().union(*names.values()) - names[subcommand]
             subparser = self._subcommand_parsers[subcommand]
             self.settings = resolve(arguments, subparser, self.settings, ignored.__contains__, with_class_names)
+            if arguments.has('--print_config'):  # which builds nothing that would tell
+                self._with_origin(building.check_keys, (self.settings.values.get('model') or {}).get('segmentor') or {})
         elif not arguments.has('--help', '-h', '--version', '--print_completion'):
             commands = [*self.subcommands(), *COMMANDS]
             wrong = f"'{subcommand}' is no command{nearest(subcommand, commands)}" if subcommand else ''
@@ -274,8 +276,12 @@ class CommandLine(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; what is wrong in a config is told with its file and line."""
+        self._with_origin(super().instantiate_classes)
+
+    def _with_origin(self, call: Callable[..., None], *arguments: Any) -> None:
+        """Call something whose errors name a key, and say where that was written."""
         try:
-            super().instantiate_classes()
+            call(*arguments)
         except ConfigError as error:
             origin = f'{written(".".join(error.key), self.settings, self.arguments)}: ' if error.key else ''
             raise ConfigError(f'{origin}{error}') from error

@@ -73,6 +73,16 @@ def construct(model: dict[str, Any], num_classes: int, ignore_index: int = 255) 
     return segmentor
 
 
+def check_keys(model: dict[str, Any]) -> None:
+    """Refuse a key of the model dict that no class takes, without building anything.
+
+    Raises:
+        ConfigError: names the key and the nearest valid one.
+    """
+    _import_packages(model)
+    check_arguments(losses.with_class_paths(model))
+
+
 def _import_packages(model: dict[str, Any]) -> None:
     """Import the packages that types such as `mmcls.ConvNeXt` name, so that mmcv's registry knows them.
 

@@ -45,6 +45,10 @@ CONFIG_ERRORS = {
         ['predict', '--ckpt', 'exp7/epoch_1.ckpt'],
         ["'exp7/epoch_1.ckpt' was not found"],
     ),
+    'a key of the model that nothing takes, where the config is only printed': (
+        ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.chanels=3', '--print_config'],
+        ['--model.segmentor.decode_head.chanels=3', "'channels'"],
+    ),
     'a run without a checkpoint': (['predict', '--ckpt', '.'], ['. holds no checkpoint']),
     'an index into a dict': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.loss_decode.0.loss_weight=1'],
