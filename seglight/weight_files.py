@@ -61,6 +61,24 @@ def read_file(path: Path, trust: bool = False) -> Any:
         raise CheckpointError(f'{path} cannot be read: {one_line(error)}') from error
 
 
+def read_address(address: str, folder: str | None = None) -> Any:
+    """Load what `http://` or `https://` leads to by the rules of `read_file`; what was fetched once is kept.
+
+    Args:
+        address: of a file that `torch.save` wrote.
+        folder: where downloads are kept, None for torch's own (`TORCH_HOME`).
+
+    Raises:
+        CheckpointError: if it would need code to be loaded.
+        OSError: if it cannot be fetched.
+    """
+    try:
+        with torch.serialization.safe_globals(_numpy_values()):
+            return torch.hub.load_state_dict_from_url(address, folder, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(_refusal(address, str(error))) from error
+
+
 def state_dict(entries: Any, path: Path) -> dict[str, Tensor]:
     """Return the weights in what `read_file` returned: below `state_dict`, `model` or the like, or at the top.
 
@@ -89,7 +107,7 @@ def _is_zip(path: Path) -> bool:
         return file.read(4) == b'PK\x03\x04'
 
 
-def _refusal(path: Path, reason: str) -> str:
+def _refusal(path: Path | str, reason: str) -> str:
     """Say what a file would run, as torch's message names it."""
     found = re.search(r'GLOBAL ([\w.]+)', reason)
     if found is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from seglight.config.files import parse_yaml
 from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint, read_mmseg_checkpoint
-from seglight.config.settings import Settings, dicts
+from seglight.config.settings import Settings
 from seglight.errors import CheckpointError
 from seglight.files import newest
 
@@ -29,18 +29,36 @@ PARTS = ('model', 'data', 'seed_everything')
 
 
 def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the model dict without the addresses of pretrained weights.
+    """Return the model dict without the addresses of pretrained weights, wherever they stand.
 
     A checkpoint holds all weights, so nothing may be fetched to build the model that takes them.
     """
-    model = copy.deepcopy(model)
-    for _, part in dicts(model):
-        if part.get('pretrained') is not None:
-            part['pretrained'] = None
-        init = part.get('init_cfg')
-        if isinstance(init, dict) and init.get('type') == 'Pretrained':
-            part['init_cfg'] = None
-    return model
+    cleaned: dict[str, Any] = _without_pretrained(model)
+    return cleaned
+
+
+def _without_pretrained(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: None if _plain(name) == 'pretrained' or _is_pretrained(inner) else _without_pretrained(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_pretrained(item) for item in value if not _is_pretrained(item))
+    return copy.deepcopy(value)
+
+
+def _is_pretrained(value: Any) -> bool:
+    """Tell whether a value is an `init_cfg` with an address; Swin, for one, reads `checkpoint` whatever the type."""
+    if not isinstance(value, dict):
+        return False
+    keys = {_plain(name): inner for name, inner in value.items()}
+    return keys.get('type') == 'Pretrained' or 'checkpoint' in keys
+
+
+def _plain(name: Any) -> str:
+    """Return a key without the `+` that a config may add to it."""
+    return str(name).rstrip('+')
 
 
 def find_checkpoint(name: str, work_dirs: Path, best: bool = True) -> Path:

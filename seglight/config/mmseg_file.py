@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +15,17 @@ from seglight.errors import ConfigError, one_line
 #: What a config may call; all else would be running somebody's code.
 CALLS = frozenset({'dict', 'list', 'tuple', 'range', 'len', 'int', 'float', 'str', 'sum', 'min', 'max'})
 
-_REFUSED = (
-    ast.Import,
-    ast.ImportFrom,
-    ast.Attribute,
-    ast.FunctionDef,
-    ast.AsyncFunctionDef,
-    ast.ClassDef,
-    ast.Lambda,
-    ast.With,
-    ast.Await,
-    ast.Global,
-    ast.Delete,
-    ast.While,
-)
+#: What a config may be written with; the rest of Python is refused, also what a later version of it adds.
+_ALLOWED = (
+    ast.Module, ast.Expr, ast.Assign, ast.AugAssign, ast.If, ast.For,
+    ast.Constant, ast.Name, ast.expr_context, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.Starred,
+    ast.Call, ast.keyword, ast.Subscript, ast.Slice, ast.IfExp, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop,
+    ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator,
+    ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.comprehension,
+)  # fmt: skip
+
+#: Where mmcv puts the name or folder of a config into its text, whatever that name holds.
+_FILE_VARIABLE = re.compile(r'\{\{\s*file\w*\s*\}\}')
 
 
 def read_mmseg_config(path: Path) -> dict[str, Any]:
@@ -104,22 +104,39 @@ def check_harmless(path: Path, inside: tuple[Path, ...] = ()) -> None:
     if path.resolve() in inside:
         raise ConfigError(f'{path}: _base_ leads back to the same file')
     try:
-        tree = ast.parse(path.read_text(encoding='utf-8'))
+        text = path.read_text(encoding='utf-8')
+        with path.open('rb') as file:
+            encoding, _ = tokenize.detect_encoding(file.readline)
+        tree = ast.parse(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f'{path} cannot be read as a config of mmseg: {one_line(error)}') from error
     except SyntaxError as error:
         raise ConfigError(f'{path}:{error.lineno}: not valid Python: {error.msg}') from error
-    for node in ast.walk(tree):
-        if found := _harm(node):
-            raise ConfigError(
-                f'{path}:{getattr(node, "lineno", "?")}: a config may not have {found}, which would run code; '
-                'write its values out, as tools/print_config.py of mmseg does'
-            )
+    if encoding != 'utf-8':  # Python would read another text than the one that is looked at
+        raise ConfigError(f'{path} cannot be read as a config of mmseg: its encoding is {encoding}, not utf-8')
+    if found := _FILE_VARIABLE.search(text):
+        raise ConfigError(f'{path}: a config may not have {found[0]}, which mmcv would replace with part of a path')
+    for node, harm in _harms(tree):
+        raise ConfigError(
+            f'{path}:{getattr(node, "lineno", "?")}: a config may not have {harm}, which would run code; '
+            'write its values out, as tools/print_config.py of mmseg does'
+        )
     for base in _bases(tree, path):
-        file = path.parent / base
-        if not file.is_file():
-            raise ConfigError(f'{path}: _base_ names {base}, which is no file in {path.parent}')
-        check_harmless(file, (*inside, path.resolve()))
+        base_path = path.parent / base
+        if not base_path.is_file() or base_path.suffix != '.py':
+            raise ConfigError(f'{path}: _base_ names {base}, which is no .py file in {path.parent}')
+        check_harmless(base_path, (*inside, path.resolve()))
+
+
+def _harms(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
+    """Yield each node that is more than a config needs, with what it is."""
+    known = {id(target) for node in _base_assignments(tree)[:1] for target in node.targets}
+    for node in ast.walk(tree):
+        if _is_base_variable(node):
+            known |= {id(inner) for inner in ast.walk(node)}
+    for node in ast.walk(tree):
+        if id(node) not in known and (harm := _harm(node)):
+            yield node, harm
 
 
 def _harm(node: ast.AST) -> str | None:
@@ -127,22 +144,35 @@ def _harm(node: ast.AST) -> str | None:
     if isinstance(node, ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else None
         return None if name in CALLS else f'a call of {ast.unparse(node.func)}'
-    if isinstance(node, ast.Name) and node.id.startswith('__'):
-        return f'the name {node.id}'
-    if isinstance(node, ast.Attribute) and ast.unparse(node).startswith('_base_.'):
-        return None  # {{_base_.model}}, which mmcv replaces with the value in the base
-    if isinstance(node, _REFUSED):
-        return f"'{ast.unparse(node).splitlines()[0]}'"
-    return None
+    if isinstance(node, ast.Name):
+        if node.id in CALLS and not isinstance(node.ctx, ast.Load):
+            return f'another meaning of {node.id}'
+        # `_base_` is assigned once and used nowhere else, so that its value is what the text says
+        return f'the name {node.id} here' if node.id.startswith('__') or node.id == '_base_' else None
+    if isinstance(node, ast.Constant) and '{{' in str(node.value):
+        return "'{{' in a text"  # mmcv would put quotes there, which may end the text
+    return None if isinstance(node, _ALLOWED) else f"'{ast.unparse(node).splitlines()[0]}'"
+
+
+def _is_base_variable(node: ast.AST) -> bool:
+    """Tell whether a node is `{{_base_.model}}`, a set in a set, which mmcv replaces with the base's value."""
+    if not (isinstance(node, ast.Set) and len(node.elts) == 1 and isinstance(node.elts[0], ast.Set)):
+        return False
+    return re.fullmatch(r'\{\{_base_(\.[^\W_]\w*)+\}\}', ast.unparse(node)) is not None
+
+
+def _base_assignments(tree: ast.Module) -> list[ast.Assign]:
+    """Return the statements `_base_ = ...`, of which a config has one at most, and at its top."""
+    assignments = [node for node in tree.body if isinstance(node, ast.Assign)]
+    return [node for node in assignments if [ast.unparse(target) for target in node.targets] == ['_base_']]
 
 
 def _bases(tree: ast.Module, path: Path) -> list[str]:
     """Return the files that `_base_` names."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == '_base_' for to in node.targets):
-            try:
-                value = ast.literal_eval(node.value)
-            except ValueError as error:
-                raise ConfigError(f'{path}:{node.lineno}: _base_ is a path or a list of paths') from error
-            return [value] if isinstance(value, str) else [str(base) for base in value]
+    for node in _base_assignments(tree):
+        try:
+            value = ast.literal_eval(node.value)
+        except ValueError as error:
+            raise ConfigError(f'{path}:{node.lineno}: _base_ is a path or a list of paths') from error
+        return [value] if isinstance(value, str) else [str(base) for base in value]
     return []

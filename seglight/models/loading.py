@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from seglight.config.checkpoint import read_checkpoint
+from seglight.config.checkpoint import read_checkpoint, without_pretrained
 from seglight.errors import CheckpointError
 from seglight.models.segmentor import Segmentor
 
@@ -27,7 +27,7 @@ def load_segmentor(path: Path) -> Segmentor:
 
 
 def build_segmentor(path: Path, checkpoint: dict[str, Any]) -> Segmentor:
-    """Return the segmentor that the hyperparameters of a checkpoint describe, with weights of its own.
+    """Return the segmentor that the hyperparameters of a checkpoint describe, with random weights; none are fetched.
 
     Raises:
         CheckpointError: if there are none.
@@ -35,4 +35,5 @@ def build_segmentor(path: Path, checkpoint: dict[str, Any]) -> Segmentor:
     parameters = checkpoint.get('hyper_parameters')
     if not isinstance(parameters, dict) or 'segmentor' not in parameters:
         raise CheckpointError(f'{path} holds no hyperparameters to build its model with: seglight did not write it')
-    return Segmentor(**{name: value for name, value in parameters.items() if not name.startswith('_')})
+    parameters = {name: value for name, value in parameters.items() if not name.startswith('_')}
+    return Segmentor(**{**parameters, 'segmentor': without_pretrained(parameters['segmentor'])})

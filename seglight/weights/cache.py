@@ -1,4 +1,4 @@
-"""The folder of converted weights, which configs name as `weights://name.pth`."""
+"""What the addresses of pretrained weights in a config mean to mmcv, such as `weights://name.pth`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from seglight import compat  # noqa: F401  (first: mmcv imports torchvision)
 
 # isort: split
-from mmcv.runner.checkpoint import CheckpointLoader
+from mmcv.runner import checkpoint as mmcv_checkpoint
 
 from seglight.config.settings import nearest
 from seglight.errors import CheckpointError
 from seglight.files import cache_dir
-from seglight.weight_files import read_file
+from seglight.weight_files import read_address, read_file
 
 #: What an address of pretrained weights in a config begins with, where it means a file of this folder.
 SCHEME = 'weights://'
@@ -46,4 +46,14 @@ def load_from_cache(address: str, map_location: Any = None) -> Any:
     return read_file(path)
 
 
-CheckpointLoader.register_scheme(prefixes=SCHEME, loader=load_from_cache, force=True)
+def load_url(url: str, model_dir: str | None = None, map_location: Any = None) -> Any:
+    """Take the place of the function with which mmcv loads all that is fetched, which unpickles anything.
+
+    `open-mmlab://`, `torchvision://`, `mmcls://` and the like end here as well.
+    """
+    del map_location
+    return read_address(url, model_dir)
+
+
+mmcv_checkpoint.CheckpointLoader.register_scheme(prefixes=SCHEME, loader=load_from_cache, force=True)
+mmcv_checkpoint.load_url = load_url

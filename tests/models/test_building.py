@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import mmseg
 import pytest
@@ -85,6 +86,23 @@ def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
         'backbone': {'pretrained': None, 'init_cfg': None},
         'decode_head': {'init_cfg': {'type': 'Normal', 'std': 0.01}},
     }
+
+
+@pytest.mark.parametrize(
+    ('init', 'left'),
+    [
+        ([{'type': 'Normal'}, {'type': 'Pretrained', 'checkpoint': 'x'}], [{'type': 'Normal'}]),
+        (
+            {'type': 'Normal', 'override': {'type': 'Pretrained', 'name': 'conv'}},
+            {'type': 'Normal', 'override': None},
+        ),
+        ({'type': 'Normal', 'checkpoint': 'x'}, None),
+        ({'type+': 'Pretrained'}, None),
+    ],
+    ids=['in a list', 'in an override', 'as Swin reads it', 'with a plus'],
+)
+def test_no_address_of_weights_hides_in_an_init_cfg(init: Any, left: Any) -> None:
+    assert without_pretrained({'neck': [{'init_cfg': init}]}) == {'neck': [{'init_cfg': left}]}
 
 
 @pytest.mark.parametrize('name', sorted(path.stem for path in (MMSEG_CONFIGS / '_base_' / 'models').glob('*.py')))
