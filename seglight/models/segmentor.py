@@ -151,6 +151,7 @@ class Segmentor(LightningModule):
         self.ensemble: list[tuple[Segmentor, float]] = []  #: others to vote with; by `seglight.callbacks.SoftVoting`
         self.weight = 1.0  #: of its own vote
         self.keep_probabilities = False  #: set by callbacks that write them
+        self.run_folder = Path()  #: that the trainer writes checkpoints to, else its log; known when a fit starts
 
     def setup(self, stage: str) -> None:
         """Make BatchNorm synchronous where the model dict asks for it and there are several GPUs."""
@@ -170,6 +171,11 @@ class Segmentor(LightningModule):
         for part in self._frozen_parts:
             part.eval()
         return self
+
+    def on_fit_start(self) -> None:
+        """Find the run's folder on all ranks: `log_dir` is a broadcast, for which one rank alone waits for ever."""
+        checkpoints = getattr(self.trainer.checkpoint_callback, 'dirpath', None)
+        self.run_folder = Path(checkpoints or self.trainer.log_dir or self.trainer.default_root_dir)
 
     def on_train_start(self) -> None:
         """Start with the rate of the schedule: Lightning's finder sets one rate for all groups."""
@@ -331,12 +337,6 @@ class Segmentor(LightningModule):
         if 'segmentor' in parameters:
             segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
-
-    @property
-    def run_folder(self) -> Path:
-        """The folder that the trainer writes checkpoints to, else its log."""
-        checkpoints = getattr(self.trainer.checkpoint_callback, 'dirpath', None)
-        return Path(checkpoints or self.trainer.log_dir or self.trainer.default_root_dir)
 
     def _normalize(self, image: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None) -> Tensor:
         """Normalise in float32, then take dtype (`precision: bf16-true`) and memory format of the weights."""
