@@ -30,17 +30,20 @@ from seglight.report.evaluation import (
 EXAMPLES = 10  #: images that are kept of the best and of the worst
 STRIDE = 4  #: every fourth pixel in both directions counts for the calibration, which makes it cheap
 
+#: IoU or its negative, name, and a number that is no other's: examples themselves have no order.
+Entry = tuple[float, str, int, Example]
+
 
 @dataclass
 class _Pass:
-    """What one process has counted in one pass; see `Evaluation`. Heaps hold `(key, name, example)`."""
+    """What one process has counted in one pass; see `Evaluation`. Heaps hold `(key, name, number, example)`."""
 
     confusion: Tensor
     calibration: Tensor
     names: list[str] = field(default_factory=list)
     image_iou: list[float] = field(default_factory=list)
-    best: list[tuple[float, str, Example]] = field(default_factory=list)
-    worst: list[tuple[float, str, Example]] = field(default_factory=list)
+    best: list[Entry] = field(default_factory=list)
+    worst: list[Entry] = field(default_factory=list)
 
 
 class EvaluationRecorder(Callback):
@@ -192,7 +195,7 @@ def _keep(counted: _Pass, confusion: Tensor, prediction: Tensor, mask: Tensor, m
         if len(heap) < EXAMPLES or (key, meta['name']) > heap[0][:2]:
             example = Example(meta['path'], meta['name'], iou, mask.cpu().numpy().copy(), prediction.cpu().numpy())
             push = heapq.heappush if len(heap) < EXAMPLES else heapq.heappushpop
-            push(heap, (key, meta['name'], example))
+            push(heap, (key, meta['name'], len(counted.names), example))
 
 
 def _gathered(counted: _Pass) -> list[_Pass]:
@@ -230,8 +233,8 @@ def _evaluation(parts: list[_Pass], trainer: Trainer, pl_module: Any, train_pixe
     )
 
 
-def _first(heaps: list[list[tuple[float, str, Example]]], count: int) -> list[Example]:
+def _first(heaps: list[list[Entry]], count: int) -> list[Example]:
     """Return the examples with the highest keys of all heaps, at most `EXAMPLES`, the highest first."""
     entries = [entry for heap in heaps for entry in heap]
     found = heapq.nlargest(min(count, EXAMPLES), entries, key=lambda entry: entry[:2])
-    return [example for _, _, example in found]
+    return [example for *_, example in found]

@@ -12,7 +12,7 @@ from mmseg.core.evaluation.metrics import intersect_and_union
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from seglight.callbacks.evaluation import STRIDE, _calibration
+from seglight.callbacks.evaluation import EXAMPLES, STRIDE, _calibration, _keep, _Pass
 from seglight.data import SegmentationDataModule
 from seglight.models import Segmentor
 from seglight.report.evaluation import BINS, Evaluation, load_evaluation
@@ -84,6 +84,14 @@ def test_ignored_pixels_and_binary_heads_count_as_they_should() -> None:
     assert counts.tolist() == [0] * (BINS - 1) + [3]
     assert confidence[-1].item() == pytest.approx(3 * torch.tensor(3.0).sigmoid().item())
     assert hits[-1] == 2
+
+
+def test_images_may_share_name_and_iou() -> None:
+    counted = _Pass(torch.zeros(2, 2), torch.zeros(3, BINS))
+    mask = torch.ones(4, 4, dtype=torch.uint8)
+    for folder in range(EXAMPLES + 2):
+        _keep(counted, torch.tensor([[0, 0], [0, 16]]), mask, mask, {'path': f'{folder}/a.jpg', 'name': 'a'})
+    assert len(counted.best) == len(counted.worst) == EXAMPLES
 
 
 @pytest.mark.parametrize('command', ['validate', 'test'])
