@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seglight.callbacks.find import find_callback
 from seglight.callbacks.run_folder import RunFolder
+from seglight.models.inference import strided
 from seglight.models.metrics import count_confusion
 from seglight.palette import default_palette
 from seglight.report.evaluation import (
@@ -28,19 +29,21 @@ from seglight.report.evaluation import (
 )
 
 EXAMPLES = 10  #: images that are kept of the best and of the worst
-STRIDE = 4  #: every fourth pixel in both directions counts for the calibration, which makes it cheap
+
+#: IoU or its negative, name, and a number that is no other's: examples themselves have no order.
+Entry = tuple[float, str, int, Example]
 
 
 @dataclass
 class _Pass:
-    """What one process has counted in one pass; see `Evaluation`. Heaps hold `(key, name, example)`."""
+    """What one process has counted in one pass; see `Evaluation`. Heaps hold `(key, name, number, example)`."""
 
     confusion: Tensor
     calibration: Tensor
     names: list[str] = field(default_factory=list)
     image_iou: list[float] = field(default_factory=list)
-    best: list[tuple[float, str, Example]] = field(default_factory=list)
-    worst: list[tuple[float, str, Example]] = field(default_factory=list)
+    best: list[Entry] = field(default_factory=list)
+    worst: list[Entry] = field(default_factory=list)
 
 
 class EvaluationRecorder(Callback):
@@ -48,7 +51,7 @@ class EvaluationRecorder(Callback):
 
     In training the file describes the epoch with the highest mIoU. The module has `classes`,
     optionally `palette` and `ignore_index`, and its `validation_step` and `test_step` return
-    `predictions` as those of `Segmentor` do, with probabilities where `keep_probabilities` is set.
+    `predictions` as those of `Segmentor` do, with the confidence where `keep_confidence` is set.
 
     Args:
         file: the `.npz` file to write; by default one in the run's folder in training, none else.
@@ -61,6 +64,7 @@ class EvaluationRecorder(Callback):
         self.file = file
         self.evaluation: Evaluation | None = None
         self._pass: _Pass | None = None
+        self._kept_before = False
         self._best = -1.0
         self._train_pixels: Tensor | None = None
         self._first_epoch: int | None = None
@@ -88,7 +92,8 @@ class EvaluationRecorder(Callback):
         classes = len(pl_module.classes)
         zeros = torch.zeros(classes, classes, dtype=torch.int64, device=pl_module.device)
         self._pass = _Pass(zeros, torch.zeros(3, BINS, dtype=torch.float64))
-        pl_module.keep_probabilities = True
+        self._kept_before = pl_module.keep_confidence
+        pl_module.keep_confidence = True
 
     def on_validation_batch_end(
         self,
@@ -108,14 +113,14 @@ class EvaluationRecorder(Callback):
             mask = padded[: prediction.shape[0], : prediction.shape[1]]
             confusion = count_confusion(prediction, mask, len(pl_module.classes), ignore_index)
             self._pass.confusion += confusion
-            self._pass.calibration += _calibration(output.probabilities, prediction, mask, ignore_index).cpu()
+            self._pass.calibration += _calibration(output.confidence, prediction, mask, ignore_index).cpu()
             _keep(self._pass, confusion, prediction, mask, meta)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Sum over all processes, and write the file if this pass is the best."""
         counted = self._pass
         self._pass = None
-        pl_module.keep_probabilities = False
+        pl_module.keep_confidence = self._kept_before
         if counted is None or trainer.sanity_checking:
             return
         parts = _gathered(counted)
@@ -126,6 +131,12 @@ class EvaluationRecorder(Callback):
         if self.evaluation.miou > self._best:
             self._best = self.evaluation.miou
             self._save(self.evaluation)
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Leave the module as it was, if a pass does not come to its end."""
+        if self._pass is not None:
+            self._pass = None
+            pl_module.keep_confidence = self._kept_before
 
     def _save(self, evaluation: Evaluation) -> None:
         """Write the file; a folder that cannot be written costs the report and no more."""
@@ -156,11 +167,11 @@ class EvaluationRecorder(Callback):
         return summed[:num_classes].cpu()
 
 
-def _calibration(probabilities: Tensor, prediction: Tensor, mask: Tensor, ignore_index: int) -> Tensor:
-    """Count every `STRIDE`-th pixel by the probability of its prediction.
+def _calibration(confidence: Tensor, prediction: Tensor, mask: Tensor, ignore_index: int) -> Tensor:
+    """Count pixels by the probability of their prediction.
 
     Args:
-        probabilities: float `[C, H, W]`; C is 1 for a binary head with a sigmoid.
+        confidence: float `[h, w]`, of every `STRIDE`-th pixel of those that follow.
         prediction: uint8 `[H, W]`.
         mask: uint8 `[H, W]`.
         ignore_index: label that does not count.
@@ -168,11 +179,7 @@ def _calibration(probabilities: Tensor, prediction: Tensor, mask: Tensor, ignore
     Returns:
         float64 `[3, BINS]`: pixels, sum of the probabilities, and right predictions in each bin.
     """
-    probabilities, prediction, mask = (each[..., ::STRIDE, ::STRIDE] for each in (probabilities, prediction, mask))
-    if probabilities.shape[0] == 1:
-        confidence = torch.where(prediction == 1, probabilities[0], 1 - probabilities[0])
-    else:
-        confidence = probabilities.gather(0, prediction[None].long())[0]
+    prediction, mask = strided(prediction), strided(mask)
     counted = mask != ignore_index
     values = confidence[counted].double().nan_to_num()  # a model that has diverged is sure of nothing
     bins = (values * BINS).long().clamp(max=BINS - 1)
@@ -192,7 +199,7 @@ def _keep(counted: _Pass, confusion: Tensor, prediction: Tensor, mask: Tensor, m
         if len(heap) < EXAMPLES or (key, meta['name']) > heap[0][:2]:
             example = Example(meta['path'], meta['name'], iou, mask.cpu().numpy().copy(), prediction.cpu().numpy())
             push = heapq.heappush if len(heap) < EXAMPLES else heapq.heappushpop
-            push(heap, (key, meta['name'], example))
+            push(heap, (key, meta['name'], len(counted.names), example))
 
 
 def _gathered(counted: _Pass) -> list[_Pass]:
@@ -230,8 +237,8 @@ def _evaluation(parts: list[_Pass], trainer: Trainer, pl_module: Any, train_pixe
     )
 
 
-def _first(heaps: list[list[tuple[float, str, Example]]], count: int) -> list[Example]:
+def _first(heaps: list[list[Entry]], count: int) -> list[Example]:
     """Return the examples with the highest keys of all heaps, at most `EXAMPLES`, the highest first."""
     entries = [entry for heap in heaps for entry in heap]
     found = heapq.nlargest(min(count, EXAMPLES), entries, key=lambda entry: entry[:2])
-    return [example for _, _, example in found]
+    return [example for *_, example in found]

@@ -31,8 +31,8 @@ class WandbRun(Callback):
     """Logs a training run to W&B: figures, tables, confusion matrix and images with masks.
 
     Without a key or without a network the run is kept offline, in its own folder, to be synced later.
-    Training never ends because of W&B. A run that goes on from a checkpoint goes on in W&B too, if
-    the file `wandb.json` lies beside the checkpoint; steps that are there already are not logged again.
+    Training never ends because of W&B. A run that goes on in its own folder goes on in W&B too, by the
+    file `wandb.json` there; steps that are there already are not logged again.
     `WANDB_MODE=disabled` turns it off, `WANDB_MODE=offline` keeps it offline.
 
     Args:
@@ -77,7 +77,7 @@ class WandbRun(Callback):
         return self.project is not None and not off
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the W&B run, or go on with the one of the checkpoint.
+        """Start the W&B run, or go on with the one of the folder.
 
         Raises:
             ConfigError: if wandb is not installed.
@@ -99,7 +99,7 @@ class WandbRun(Callback):
             'dir': str(folder),
             'config': _config(run_folder),
         }
-        earlier = _read_state(folder, trainer.ckpt_path)
+        earlier = _read_state(folder / STATE)
         try:
             self.logger = SteppedLogger(folder / STATE, earlier, online=not reason, **options)
         except wandb.errors.Error as error:  # refused key, no such project, server too slow
@@ -318,16 +318,14 @@ def _config(run_folder: RunFolder | None) -> dict[str, Any]:
     return {**yaml.safe_load(run_folder.config), 'environment': environment}
 
 
-def _read_state(folder: Path, checkpoint: Any) -> dict[str, Any]:
-    """Return the state of the W&B run that goes on: of this folder, or of the checkpoint's; empty for a new one."""
-    files = [folder / STATE, *([Path(checkpoint).parent / STATE] if checkpoint else [])]
-    for file in files:
-        if file.is_file():
-            try:
-                state = json.loads(file.read_text())
-                return {'id': str(state['id']), 'steps': {str(name): int(at) for name, at in state['steps'].items()}}
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                print(f'W&B        {file} is damaged; this is a run of its own', flush=True)
+def _read_state(file: Path) -> dict[str, Any]:
+    """Return the state of the W&B run that goes on; empty for a new one."""
+    if file.is_file():
+        try:
+            state = json.loads(file.read_text())
+            return {'id': str(state['id']), 'steps': {str(name): int(at) for name, at in state['steps'].items()}}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            print(f'W&B        {file} is damaged; this is a run of its own', flush=True)
     return {}
 
 

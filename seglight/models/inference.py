@@ -16,6 +16,8 @@ from seglight.models.sliding import sliding_bands
 #: Turns uint8 images `[B, 3, H, W]` into what the backbone takes.
 Prepare = Callable[[Tensor], Tensor]
 
+STRIDE = 4  #: every fourth pixel in both directions has a confidence, which makes it cheap
+
 AS_IS: Prepare = nn.Identity()  #: for images that are prepared already
 
 
@@ -23,11 +25,13 @@ class Prediction(NamedTuple):
     """What is predicted for one image, at the size of its file.
 
     `mask`: uint8 `[H, W]`. `probabilities`: float32 `[C, H, W]`, or None where nobody asked for them; C is
-    1 for a binary head with a sigmoid.
+    1 for a binary head with a sigmoid. `confidence`: the probability of the predicted class at every
+    `STRIDE`-th pixel both ways, float32 `[ceil(H / STRIDE), ceil(W / STRIDE)]`, or None as well.
     """
 
     mask: Tensor
     probabilities: Tensor | None = None
+    confidence: Tensor | None = None
 
 
 def normalize(
@@ -159,6 +163,34 @@ def predict_mask(scores: Tensor, threshold: float) -> Tensor:
     """
     labels = scores[:, 0] > threshold if scores.shape[1] == 1 else scores.argmax(1)
     return labels.to(torch.uint8)
+
+
+def both_classes(probabilities: Tensor, total: float = 1.0) -> Tensor:
+    """Return probabilities `[B, 1, H, W]` of class 1 as those of classes 0 and 1, which sum up to `total`.
+
+    Those of several classes are returned as they are.
+    """
+    return probabilities if probabilities.shape[1] > 1 else torch.cat([total - probabilities, probabilities], 1)
+
+
+def strided(values: Tensor, top: int = 0) -> Tensor:
+    """Return every `STRIDE`-th pixel both ways of rows `[..., rows, W]` that begin at row `top` of an image."""
+    return values[..., -top % STRIDE :: STRIDE, ::STRIDE]
+
+
+def confidence(probabilities: Tensor, mask: Tensor) -> Tensor:
+    """Return the probability of the predicted class of each pixel.
+
+    Args:
+        probabilities: float `[B, C, H, W]`; C is 1 for a binary head with a sigmoid.
+        mask: uint8 `[B, H, W]`, what is predicted.
+
+    Returns:
+        float `[B, H, W]`.
+    """
+    if probabilities.shape[1] == 1:
+        return torch.where(mask == 1, probabilities[:, 0], 1 - probabilities[:, 0])
+    return probabilities.gather(1, mask[:, None].long())[:, 0]
 
 
 def _joined(bands: Iterator[Tensor]) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -24,13 +24,16 @@ from seglight.models.compilation import compile_parts
 from seglight.models.freezing import freeze
 from seglight.models.inference import (
     Prediction,
+    both_classes,
     class_probabilities,
     coarse_logits,
+    confidence,
     each_size,
     image_logits,
     logits_bands,
     normalize,
     predict_mask,
+    strided,
     threshold,
 )
 from seglight.models.metrics import PerClass, SegmentationMetrics
@@ -151,6 +154,8 @@ class Segmentor(LightningModule):
         self.ensemble: list[tuple[Segmentor, float]] = []  #: others to vote with; by `seglight.callbacks.SoftVoting`
         self.weight = 1.0  #: of its own vote
         self.keep_probabilities = False  #: set by callbacks that write them
+        self.keep_confidence = False  #: set by callbacks that count it
+        self.run_folder = Path()  #: that the trainer writes checkpoints to, else its log; known when a fit starts
 
     def setup(self, stage: str) -> None:
         """Make BatchNorm synchronous where the model dict asks for it and there are several GPUs."""
@@ -170,6 +175,11 @@ class Segmentor(LightningModule):
         for part in self._frozen_parts:
             part.eval()
         return self
+
+    def on_fit_start(self) -> None:
+        """Find the run's folder on all ranks: `log_dir` is a broadcast, for which one rank alone waits for ever."""
+        checkpoints = getattr(self.trainer.checkpoint_callback, 'dirpath', None)
+        self.run_folder = Path(checkpoints or self.trainer.log_dir or self.trainer.default_root_dir)
 
     def on_train_start(self) -> None:
         """Start with the rate of the schedule: Lightning's finder sets one rate for all groups."""
@@ -267,7 +277,7 @@ class Segmentor(LightningModule):
             views: ways to see the image; none for the image as it is.
 
         Returns:
-            float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid.
+            float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid, if the whole ensemble has such.
         """
         if views:
             infer = partial(coarse_logits, self.segmentor, prepare=self._normalize)
@@ -276,10 +286,14 @@ class Segmentor(LightningModule):
             own = class_probabilities(self._logits(image, original_size))
         if not self.ensemble:
             return own
-        total = own.mul_(self.weight)
+        total, votes = own.mul_(self.weight), self.weight
         for other, weight in self.ensemble:
-            total += weight * other.probabilities(image, original_size, views)
-        return total.div_(self.weight + sum(weight for _, weight in self.ensemble))
+            vote = other.probabilities(image, original_size, views).mul_(weight)
+            if vote.shape[1] != total.shape[1]:  # heads with a sigmoid and with a softmax vote together
+                total, vote = both_classes(total, votes), both_classes(vote, weight)
+            total += vote
+            votes += weight
+        return total.div_(votes)
 
     def _each_size(self, infer: Callable[[Tensor, Size], Any], batch: Batch) -> list[Any]:
         meta = batch['meta']
@@ -293,11 +307,28 @@ class Segmentor(LightningModule):
             probabilities = self.probabilities(image, original_size, self.views)
             if self.views and self.views.merge == 'vote':
                 least = 0.5
-            kept = probabilities if self.keep_probabilities else [None] * len(image)
-            return [Prediction(*both) for both in zip(predict_mask(probabilities, least), kept, strict=True)]
-        bands = logits_bands(self.segmentor, image, original_size, self._normalize)
-        masks = [predict_mask(band.sigmoid() if band.shape[1] == 1 else band, least) for band in bands]
-        return [Prediction(mask) for mask in torch.cat(masks, 1)]
+            masks = predict_mask(probabilities, least)
+            none: list[None] = [None] * len(image)
+            sure = confidence(strided(probabilities), strided(masks)) if self.keep_confidence else none
+            kept = probabilities if self.keep_probabilities else none
+            return [Prediction(*each) for each in zip(masks, kept, sure, strict=True)]
+        parts = list(self._predicted_bands(image, original_size, least))
+        masks = torch.cat([mask for mask, _ in parts], 1)
+        if not self.keep_confidence:
+            return [Prediction(mask) for mask in masks]
+        sure = torch.cat([part for _, part in parts if part is not None], 1)
+        return [Prediction(mask, None, part) for mask, part in zip(masks, sure, strict=True)]
+
+    def _predicted_bands(
+        self, image: Tensor, original_size: Size, least: float
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield mask and confidence, if that is kept, of images of one size from top to bottom."""
+        top = 0
+        for band in logits_bands(self.segmentor, image, original_size, self._normalize):
+            mask = predict_mask(band.sigmoid() if band.shape[1] == 1 else band, least)
+            some = class_probabilities(strided(band, top)) if self.keep_confidence else None
+            yield mask, None if some is None else confidence(some, strided(mask, top))
+            top += band.shape[2]
 
     def _logits(self, image: Tensor, original_size: Size) -> Tensor:
         return image_logits(self.segmentor, image, original_size, self._normalize)
@@ -331,12 +362,6 @@ class Segmentor(LightningModule):
         if 'segmentor' in parameters:
             segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
-
-    @property
-    def run_folder(self) -> Path:
-        """The folder that the trainer writes checkpoints to, else its log."""
-        checkpoints = getattr(self.trainer.checkpoint_callback, 'dirpath', None)
-        return Path(checkpoints or self.trainer.log_dir or self.trainer.default_root_dir)
 
     def _normalize(self, image: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None) -> Tensor:
         """Normalise in float32, then take dtype (`precision: bf16-true`) and memory format of the weights."""

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from mmseg.core.evaluation.metrics import intersect_and_union
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from seglight.callbacks.evaluation import STRIDE, _calibration
+from seglight.callbacks.evaluation import EXAMPLES, EvaluationRecorder, _calibration, _keep, _Pass
 from seglight.data import SegmentationDataModule
 from seglight.models import Segmentor
+from seglight.models.inference import STRIDE, confidence, strided
 from seglight.report.evaluation import BINS, Evaluation, load_evaluation
 
 Run = Callable[..., Result]
@@ -80,10 +82,29 @@ def test_ignored_pixels_and_binary_heads_count_as_they_should() -> None:
     logits = torch.tensor([[[3.0, -3.0, 3.0, -3.0]]]).repeat_interleave(STRIDE, 2)  # probability 0.953
     prediction = (logits[0] > 0).to(torch.uint8)
     mask = torch.tensor([[1, 0, 0, 255]], dtype=torch.uint8).repeat_interleave(STRIDE, 1)
-    counts, confidence, hits = _calibration(logits.sigmoid(), prediction, mask, 255)
+    probabilities = strided(logits.sigmoid())
+    sure = confidence(probabilities[None], strided(prediction)[None])[0]
+    counts, sums, hits = _calibration(sure, prediction, mask, 255)
     assert counts.tolist() == [0] * (BINS - 1) + [3]
-    assert confidence[-1].item() == pytest.approx(3 * torch.tensor(3.0).sigmoid().item())
+    assert sums[-1].item() == pytest.approx(3 * torch.tensor(3.0).sigmoid().item())
     assert hits[-1] == 2
+
+
+def test_a_pass_that_fails_leaves_the_module_as_it_was() -> None:
+    module = SimpleNamespace(classes=['a', 'b'], device=torch.device('cpu'), keep_confidence=False)
+    recorder = EvaluationRecorder()
+    recorder.on_validation_epoch_start(None, module)
+    assert module.keep_confidence
+    recorder.on_exception(None, module, ValueError())
+    assert not module.keep_confidence
+
+
+def test_images_may_share_name_and_iou() -> None:
+    counted = _Pass(torch.zeros(2, 2), torch.zeros(3, BINS))
+    mask = torch.ones(4, 4, dtype=torch.uint8)
+    for folder in range(EXAMPLES + 2):
+        _keep(counted, torch.tensor([[0, 0], [0, 16]]), mask, mask, {'path': f'{folder}/a.jpg', 'name': 'a'})
+    assert len(counted.best) == len(counted.worst) == EXAMPLES
 
 
 @pytest.mark.parametrize('command', ['validate', 'test'])

@@ -181,15 +181,20 @@ def test_it_can_be_turned_off(tiny_config: Path, run: Run, monkeypatch: pytest.M
 
 def test_a_resumed_run_goes_on_in_wandb_without_double_steps(tiny_config: Path, run: Run) -> None:
     assert run('fit', '--config', tiny_config, *FLAGS).status == 0
-    more = [*FLAGS, '--ckpt', 'exp1/epoch_1.ckpt', '--trainer.max_epochs=3']
-    assert run('fit', '--config', tiny_config, *more).status == 0
+    Path('work_dirs/exp1/epoch_2.ckpt').unlink()
+    more = [*FLAGS, '--work-dir', 'work_dirs/exp1', '--auto-resume', '--trainer.max_epochs=3']
+    done = run('fit', '--config', tiny_config, *more)
+    assert done.status == 0, done.err
     first, second = read()
     assert first.run.run_id == second.run.run_id
     assert [row['_step'] for row in first.history] == [0, 1, 2, 3]
     assert [row['_step'] for row in second.history] == [4, 5]  # it trained the steps 2 and 3 again
     assert 'val/mIoU' in second.history[-1]
-    assert run('fit', '--config', tiny_config, *FLAGS).status == 0  # a new one
-    assert read()[2].run.run_id != first.run.run_id
+    more = [*FLAGS, '--ckpt', 'exp1/epoch_1.ckpt']
+    assert run('fit', '--config', tiny_config, *more).status == 0  # a new folder is a new run
+    other = read()[2]
+    assert other.run.run_id != first.run.run_id
+    assert [row['_step'] for row in other.history] == [2, 3]
 
 
 def test_without_a_way_to_the_server_it_is_offline(

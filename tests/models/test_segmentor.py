@@ -106,3 +106,61 @@ def test_batch_norm_is_synchronous_on_several_gpus_only(processes: int, device: 
 def test_without_classes_it_says_where_to_name_them() -> None:
     with pytest.raises(ConfigError, match=r'data\.classes'):
         Segmentor(TINY_SEGMENTOR)
+
+
+SLIDING = {'mode': 'slide', 'crop_size': (18, 18), 'stride': (13, 13)}  # bands that begin between the fourth rows
+
+
+@pytest.mark.parametrize('channels', [1, 2])
+@pytest.mark.parametrize('test_cfg', [{'mode': 'whole'}, SLIDING])
+@pytest.mark.parametrize('size', [(45, 38), (61, 50)])
+def test_the_confidence_is_that_of_every_fourth_pixel_of_all(
+    channels: int, test_cfg: dict[str, Any], size: tuple[int, int]
+) -> None:
+    module = two_classes(channels, seed=0, test_cfg=test_cfg)
+    data = random_batch(count=2, size=45)
+    data['image'] = data['image'][..., :38]
+    for meta in data['meta']:
+        meta.update(size=(45, 38), original_size=size)
+    module.keep_confidence = True
+    with torch.no_grad():
+        middle = torch.stack([logits.flatten(1).median(1).values for logits in module(data)]).mean(0)
+        module.segmentor.decode_head.conv_seg.bias -= middle  # so that both classes are predicted
+        found = module.predict_step(data, 0)
+        scores = module(data)
+        module.keep_probabilities = True
+        again = module.predict_step(data, 0)
+    assert torch.stack([one.mask for one in found]).unique().tolist() == [0, 1]
+    for one, other, logits in zip(found, again, scores, strict=True):
+        first = logits.sigmoid() if channels == 1 else logits.softmax(0)[1:]
+        both = torch.cat([1 - first, first])
+        expected = torch.where(one.mask == 1, both[1], both[0])[::4, ::4]
+        assert one.probabilities is None
+        torch.testing.assert_close(one.confidence, expected)
+        torch.testing.assert_close(other.confidence, expected)
+
+
+@pytest.mark.parametrize('first', [1, 2])
+def test_a_sigmoid_and_a_softmax_vote_together(first: int) -> None:
+    module, other = two_classes(first, seed=0), two_classes(3 - first, seed=1)
+    data = random_batch(count=1)
+    with torch.no_grad():
+        own, others = (each.probabilities(data['image'], (32, 32)) for each in (module, other))
+        module.ensemble, module.weight = [(other, 3.0)], 1.0
+        together = module.probabilities(data['image'], (32, 32))
+        (prediction,) = module.predict_step(data, 0)
+    expected = (own[:, -1] + 3 * others[:, -1]) / 4
+    torch.testing.assert_close(together, torch.stack([1 - expected, expected], 1))
+    assert (prediction.mask == (expected[0] > 0.5)).all()
+
+
+def two_classes(channels: int, seed: int, test_cfg: dict[str, Any] | None = None) -> Segmentor:
+    """A model of two classes with one channel (sigmoid) or two (softmax)."""
+    torch.manual_seed(seed)
+    model = {**copy.deepcopy(TINY_SEGMENTOR), 'auxiliary_head': None, 'test_cfg': test_cfg or {'mode': 'whole'}}
+    model['decode_head'] |= {'out_channels': channels, 'num_classes': 2}
+    if channels == 1:
+        model['decode_head'] |= {'threshold': 0.5, 'loss_decode': {'type': 'CrossEntropyLoss', 'use_sigmoid': True}}
+    module = Segmentor(model, ['a', 'b']).eval()
+    torch.nn.init.normal_(module.segmentor.decode_head.conv_seg.weight)
+    return module

@@ -32,6 +32,22 @@ def test_two_processes_share_a_run_and_validate_exactly(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('rate', ['0.01', '1e30'])
+def test_two_processes_that_write_no_checkpoints_come_to_an_end(data_root: Path, workspace: Path, rate: str) -> None:
+    config = write_tiny_config(workspace / 'tiny.yaml', data_root)
+    command = [sys.executable, '-m', 'seglight', 'fit', '--config', str(config), f'--model.optimizer.lr={rate}']
+    command += ['--trainer.devices=2', '--trainer.strategy=ddp', '--trainer.enable_checkpointing=false']
+    command += ['--data.batch_size=2', '--trainer.max_epochs=1']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert Path('work_dirs/exp1/optimizer.txt').is_file()
+    if rate == '0.01':
+        assert done.returncode == 0, done.stderr
+    else:
+        assert 'is not finite' in done.stderr
+        assert Path('work_dirs/exp1/non_finite_step_1.pt').is_file()
+
+
+@pytest.mark.slow
 def test_two_processes_resume_exactly_and_one_goes_on_with_a_notice(
     data_root: Path, workspace: Path, run: Callable[..., Result]
 ) -> None:
