@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seglight.config.checkpoint import find_checkpoint, stored_settings
 from seglight.data.images import read_image
-from seglight.data.transforms import build_pipeline
+from seglight.data.transforms import build_pipeline, padding_label, transform_for_evaluation
 from seglight.errors import DataError
 from seglight.files import WORK_DIRS
 from seglight.models.inference import Prediction
@@ -57,8 +57,14 @@ class Predictor:
         self.module = load_segmentor(path)
         self.module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.classes, self.palette = self.module.classes, self.module.palette
-        data = stored_settings(path, ('data',), required=False).values.get('data') or {}
-        self._transforms = build_pipeline(data.get('val_transforms') or [], 'data.val_transforms')
+        settings = stored_settings(path, required=False).values
+        data = settings.get('data') or {}
+        ignore_index, count = data.get('ignore_index', 255), len(self.classes)
+        transforms = data.get('val_transforms') or []
+        self._transforms = build_pipeline(transforms, 'data.val_transforms', ignore_index, count)
+        self._padding = padding_label(count, ignore_index)
+        seed = settings.get('seed_everything')
+        self._seed = data.get('seed', 42) if seed is None or isinstance(seed, bool) else seed
 
     def predict(self, image: Image | Sequence[Image], tta: Views | bool = False, probabilities: bool = False) -> Any:
         """Return the mask of an image, or of each of a list of images.
@@ -76,19 +82,21 @@ class Predictor:
         """
         many = isinstance(image, (list, tuple))
         results: list[Any] = []
-        for each in cast(list[Any], image if many else [image]):
-            predicted = self._predict(each, tta, probabilities)
+        for index, each in enumerate(cast(list[Any], image if many else [image])):
+            predicted = self._predict(each, index, tta, probabilities)
             mask, kept = predicted.mask.cpu().numpy(), predicted.probabilities
             results.append(mask if kept is None else Predicted(mask, kept.cpu().numpy()))
         return results if many else results[0]
 
-    def _predict(self, image: Image, tta: Views | bool, probabilities: bool) -> Prediction:
-        """Predict one image."""
+    def _predict(self, image: Image, index: int, tta: Views | bool, probabilities: bool) -> Prediction:
+        """Predict one image; its place in the list is that in the data set, on which random transforms depend."""
         pixels = read_image(Path(image)) if isinstance(image, (str, Path)) else _checked(image)
-        seen = self._transforms(image=pixels)['image']
+        name = str(image) if isinstance(image, (str, Path)) else f'{index} of those given'
+        stream = (self._seed, 0, index)  # as in the first epoch of a data set
+        seen, size = transform_for_evaluation(self._transforms, pixels, self._padding, stream, name)
         height, width = pixels.shape[:2]
         tensor: Tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None].to(self.module.device)
-        meta = {'size': tuple(seen.shape[:2]), 'original_size': (height, width)}
+        meta = {'size': size, 'original_size': (height, width)}
         module = self.module
         module.keep_probabilities = probabilities
         module.views = VIEWS if tta is True else tta or None

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from conftest import Result
 from PIL import Image
 
 import seglight
+from seglight.config.checkpoint import CONFIG_ENTRY
 from seglight.errors import CheckpointError, DataError
 from seglight.models.views import Views, make_views
 
@@ -30,6 +33,28 @@ def test_it_predicts_what_the_command_line_predicts(trained: Path, data_root: Pa
         written = np.load(tmp_path / 'probabilities' / f'{path.stem}.npz')['probabilities']
         np.testing.assert_allclose(found.probabilities, written, atol=1e-3)
         assert found.probabilities.dtype == np.float32
+
+
+def test_it_pads_and_draws_random_numbers_as_the_command_line_does(
+    trained: Path, data_root: Path, run: Run, tmp_path: Path
+) -> None:
+    checkpoint = torch.load(trained / 'epoch_2.ckpt', weights_only=True)
+    settings = yaml.safe_load(checkpoint[CONFIG_ENTRY])
+    settings['data']['val_transforms'] = [
+        {'type': 'GaussNoise', 'std_range': [0.2, 0.4], 'p': 0.7},
+        {'type': 'PadTo', 'size_divisor': 48},
+    ]
+    settings['seed_everything'] = 7
+    checkpoint[CONFIG_ENTRY] = yaml.safe_dump(settings)
+    torch.save(checkpoint, tmp_path / 'padded.ckpt')
+    flags = ['--output', tmp_path, '--probabilities', 'float16', '--data.batch_size=1']
+    assert run('predict', '--ckpt', tmp_path / 'padded.ckpt', *flags).status == 0
+    predictor = seglight.load(tmp_path / 'padded.ckpt', 'cpu')
+    paths = sorted((data_root / 'img_dir' / 'test').iterdir())
+    for path, found in zip(paths, predictor.predict(paths, probabilities=True), strict=True):
+        assert (found.mask == np.asarray(Image.open(tmp_path / 'masks' / f'{path.stem}.png'))).all()
+        written = np.load(tmp_path / 'probabilities' / f'{path.stem}.npz')['probabilities']
+        np.testing.assert_allclose(found.probabilities, written, atol=1e-3)
 
 
 def test_a_path_an_array_and_a_list_are_the_same_image(trained: Path, data_root: Path) -> None:

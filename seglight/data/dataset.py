@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -19,8 +18,8 @@ from seglight.data.cache import SampleCache
 from seglight.data.images import UInt8Array, read_image
 from seglight.data.mixing import Mix
 from seglight.data.sources.base import Sample, stamp
-from seglight.data.transforms import padding_label, pads
-from seglight.errors import DataError, one_line
+from seglight.data.transforms import apply, padding_label, pads, transform_for_evaluation
+from seglight.errors import DataError
 
 Pair = tuple[UInt8Array, UInt8Array]
 
@@ -72,8 +71,7 @@ class SegmentationDataset(Dataset[Item]):
         self._classes = classes
         self._ignore_index = ignore_index
         self._padding = padding_label(len(classes), ignore_index)
-        self._pads = pads(transforms)
-        self._may_pad = self._padding != ignore_index and (self._pads or len(mixes) > 0)
+        self._may_pad = self._padding != ignore_index and (pads(transforms) or len(mixes) > 0)
         self._unknown = np.ones(256, dtype=np.uint8)
         self._unknown[: len(classes)] = 0
         self._unknown[ignore_index] = 0
@@ -109,7 +107,8 @@ class SegmentationDataset(Dataset[Item]):
         image, mask = self._read(position)
         size = (image.shape[0], image.shape[1])
         if mask is None or not self.training:
-            image, content = self._for_evaluation(position, image, index)
+            stream, path = self._stream(index), str(self.samples[position].image)
+            image, content = transform_for_evaluation(self.transforms, image, self._padding, stream, path)
             return self._item(position, size, image, mask, content)
         pair = self._transformed(position, image, mask, (index,))
         for number, mix in enumerate(self.mixes):
@@ -139,14 +138,14 @@ class SegmentationDataset(Dataset[Item]):
 
     def _transformed(self, position: int, image: UInt8Array, mask: UInt8Array | None, stream: tuple[int, ...]) -> Pair:
         """Transform an image and a mask alike; a mask of None stays an empty one."""
-        self._reseed(stream)
         targets = {'image': image} if mask is None else {'image': image, 'mask': mask}
-        try:
-            transformed = self.transforms(**targets)
-        except Exception as error:  # whatever a transform, also one of the user's own, finds wrong
-            path = self.samples[position].image
-            raise DataError(f'The transforms of the config fail on the image {path}: {one_line(error)}') from error
+        path = str(self.samples[position].image)
+        transformed = apply(self.transforms, targets, self._stream(*stream), path)
         return transformed['image'], transformed.get('mask', np.empty((0, 0), np.uint8))
+
+    def _stream(self, *numbers: int) -> tuple[int, ...]:
+        """Return the name of a stream of random numbers in this epoch."""
+        return (self.seed, int(self.epoch), *numbers)
 
     def _mixed(self, mix: Mix, number: int, pair: Pair, index: int) -> Pair:
         """Join a transformed sample with others, which are transformed with random numbers of their own."""
@@ -158,18 +157,6 @@ class SegmentationDataset(Dataset[Item]):
             image, mask = self._read(position)
             partners.append(self._transformed(position, image, mask, (index, number, order)))
         return mix.join(pair, partners, rng, self._padding)
-
-    def _for_evaluation(self, position: int, image: UInt8Array, index: int) -> tuple[UInt8Array, tuple[int, int]]:
-        """Return the transformed image, and its height and width without what the transforms padded."""
-        blank = np.zeros(image.shape[:2], dtype=np.uint8) if self._pads else None
-        image, mask = self._transformed(position, image, blank, (index,))
-        if blank is None:
-            return image, (image.shape[0], image.shape[1])
-        inside = mask != self._padding
-        rows, columns = int(inside.any(1).sum()), int(inside.any(0).sum())
-        if not inside[:rows, :columns].all():
-            raise DataError('data.val_transforms may pad at the right and at the bottom only; use PadTo')
-        return image, (rows, columns)
 
     def _item(
         self,
@@ -221,16 +208,6 @@ class SegmentationDataset(Dataset[Item]):
         image = np.zeros((side, side, 3), dtype=np.uint8)
         mask = np.full((side, side), self._ignore_index, dtype=np.uint8)
         return self._item(position, (side, side), image, mask)
-
-    def _reseed(self, stream: tuple[int, ...]) -> None:
-        """Give all transforms one stream of random numbers.
-
-        `Compose.set_random_seed` would give each transform a stream of its own from the same seed,
-        so that they all draw the same numbers; and without any, forked workers share one state.
-        """
-        entropy = np.random.SeedSequence((self.seed, int(self.epoch), *stream))
-        generator = np.random.default_rng(entropy)
-        self.transforms.set_random_state(generator, random.Random(int(entropy.generate_state(1)[0])))
 
     def read_labels(self, sample: Sample) -> UInt8Array:
         """Read the mask of a sample that has one, uint8 `[H, W]`.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import albumentations as A
+import numpy as np
 
 from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.data import augmentations
-from seglight.errors import ConfigError
+from seglight.data.images import UInt8Array
+from seglight.errors import ConfigError, DataError, one_line
 
 #: What a transform is called by: albumentations' own names first, then those of `seglight.data.augmentations`.
 NAMES = {**{name: getattr(augmentations, name) for name in augmentations.__all__}, **vars(A)}
@@ -50,6 +53,62 @@ def padding_label(num_classes: int, ignore_index: int) -> int:
 def pads(pipeline: A.BaseCompose) -> bool:
     """Tell whether a pipeline may make new pixels."""
     return any(hasattr(transform, 'fill_mask') for transform in _transforms(pipeline))
+
+
+def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[int], name: str) -> dict[str, Any]:
+    """Apply a pipeline with random numbers that are a function of `stream` alone.
+
+    Args:
+        pipeline: what `build_pipeline` returns.
+        targets: what it is applied to, by albumentations' names: `image`, `mask`.
+        stream: numbers that name a stream of random numbers.
+        name: what the image is called in errors.
+
+    Returns:
+        The targets, transformed.
+
+    Raises:
+        DataError: if a transform fails.
+    """
+    # `Compose.set_random_seed` would give each transform a stream of its own from the same seed, so that
+    # they all draw the same numbers; and without any, forked workers share one state.
+    entropy = np.random.SeedSequence(tuple(stream))
+    pipeline.set_random_state(np.random.default_rng(entropy), random.Random(int(entropy.generate_state(1)[0])))
+    try:
+        transformed: dict[str, Any] = pipeline(**targets)
+    except Exception as error:  # whatever a transform, also one of the user's own, finds wrong
+        raise DataError(f'The transforms of the config fail on the image {name}: {one_line(error)}') from error
+    return transformed
+
+
+def transform_for_evaluation(
+    pipeline: A.Compose, image: UInt8Array, padding: int, stream: Sequence[int], name: str
+) -> tuple[UInt8Array, tuple[int, int]]:
+    """Transform an image whose mask stays as it is, and find out what of the result is padding.
+
+    Args:
+        pipeline: what `build_pipeline` returns.
+        image: uint8 `[H, W, 3]`.
+        padding: the label that the pipeline fills masks with, see `padding_label`.
+        stream: numbers that name a stream of random numbers.
+        name: what the image is called in errors.
+
+    Returns:
+        The transformed image, and its height and width without padding.
+
+    Raises:
+        DataError: if a transform fails, or pads at the left or at the top.
+    """
+    if not pads(pipeline):
+        result = apply(pipeline, {'image': image}, stream, name)['image']
+        return result, (result.shape[0], result.shape[1])
+    blank = np.zeros(image.shape[:2], dtype=np.uint8)
+    transformed = apply(pipeline, {'image': image, 'mask': blank}, stream, name)
+    inside = transformed['mask'] != padding
+    rows, columns = int(inside.any(1).sum()), int(inside.any(0).sum())
+    if not inside[:rows, :columns].all():
+        raise DataError('data.val_transforms may pad at the right and at the bottom only; use PadTo')
+    return transformed['image'], (rows, columns)
 
 
 def _transforms(pipeline: A.BaseCompose) -> Iterator[A.BasicTransform]:
