@@ -57,6 +57,7 @@ from seglight.environment import describe
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
 from seglight.models import Segmentor, building
+from seglight.models.checks import explain_first_batch
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.tools import COMMANDS
@@ -382,9 +383,9 @@ class CommandLine(LightningCLI):
             raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
         except MisconfigurationException as error:
             raise ConfigError(one_line(error)) from error
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             if 'Error(s) in loading state_dict' not in str(error):
-                raise
+                raise explain_first_batch(error, self.trainer.global_step) or error from error
             reasons = [line.strip() for line in str(error).splitlines()[1:]]
             more = f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''
             raise CheckpointError(f'{self.checkpoint} does not fit the model: {reasons[0]}{more}') from error

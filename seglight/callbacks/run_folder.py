@@ -99,8 +99,9 @@ class RunFolder(Callback):
             self._metrics.cut(0)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Remove the folder again if an error of the user's ended the run before its first checkpoint."""
+        """Remove the folder again if wrong input, or a model that runs on none, ended the run before its first step."""
         wrong_input = isinstance(exception, UserError) and not isinstance(exception, (Interrupted, TrainingError))
+        wrong_input |= isinstance(exception, (RuntimeError, ValueError)) and trainer.global_step == 0
         if self._made and wrong_input and self.folder and not list(self.folder.glob('*.ckpt')):
             shutil.rmtree(self.folder, ignore_errors=True)
 

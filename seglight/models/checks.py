@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 from mmcv.runner import BaseModule
@@ -11,7 +12,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
 from seglight.config.settings import dicts, nearest
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, one_line
 from seglight.models.sliding import BLENDS
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
@@ -118,3 +119,31 @@ def check_test_cfg(test_cfg: dict[str, Any]) -> None:
     if not isinstance(test_cfg.get('window_batch', 1), int) or test_cfg.get('window_batch', 1) < 1:
         message = f'model.segmentor.test_cfg.window_batch is a number of windows, not {test_cfg["window_batch"]!r}'
         raise ConfigError(message, (*key, 'window_batch'))
+
+
+#: What torch says of features that do not fit the layer they come to.
+_MISFIT = re.compile(
+    'Given groups=|size of tensor|Sizes of tensors|shapes cannot be multiplied|is invalid for input of size|'
+    'Given input size|Given normalized_shape|Expected more than 1 value per channel'
+)
+
+
+def explain_first_batch(error: RuntimeError | ValueError, steps_done: int) -> ConfigError | None:
+    """Return the error of the user's that ended a run in its first batch, None if it was none.
+
+    Args:
+        error: torch's.
+        steps_done: optimizer steps before it; what happens later is no matter of how the model is built.
+    """
+    message = one_line(error)
+    if steps_done or not _MISFIT.search(message):
+        return None
+    if 'more than 1 value per channel' in message:
+        return ConfigError(
+            'BatchNorm cannot train on one value per channel, which a pooled batch of one image has; '
+            'give data.batch_size of 2 or more'
+        )
+    return ConfigError(
+        f'model.segmentor cannot take these images: {message[:200]}; the channels or sizes of two parts differ '
+        '(--debug shows where)'
+    )

@@ -49,6 +49,20 @@ CONFIG_ERRORS = {
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.chanels=3', '--print_config'],
         ['--model.segmentor.decode_head.chanels=3', "'channels'"],
     ),
+    'parts of a model that do not fit together': (
+        ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.in_channels=32'],
+        ['model.segmentor cannot take these images: Given groups=1', '--debug shows where'],
+    ),
+    'a batch of one image before a pooling head': (
+        [
+            'fit',
+            '--config',
+            'tiny.yaml',
+            '--data.batch_size=1',
+            '--model.segmentor.decode_head={_delete_: true, type: PSPHead, in_channels: 64, in_index: 3, channels: 8, norm_cfg: {type: BN}}',
+        ],
+        ['give data.batch_size of 2 or more'],
+    ),
     'a run without a checkpoint': (['predict', '--ckpt', '.'], ['. holds no checkpoint']),
     'an index into a dict': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.loss_decode.0.loss_weight=1'],
