@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.data.dataset import SegmentationDataset
+from seglight.data.splits import pixels_of
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
 from seglight.models.losses import balanced_losses, balanced_weights
@@ -17,7 +16,8 @@ from seglight.models.losses import balanced_losses, balanced_weights
 class BalancedClassWeights(Callback):
     """Counts the pixels of each class in the training masks for losses that say `class_weight: balanced`.
 
-    The masks are counted as they are in their files, before augmentation.
+    The masks are counted as they are in their files, before augmentation. One that cannot be read counts
+    nothing: it is for the data to tell of it, or to skip it.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -34,17 +34,10 @@ class BalancedClassWeights(Callback):
         datamodule: Any = getattr(trainer, 'datamodule', None)
         if datamodule is None:
             raise ConfigError('class_weight: balanced needs a SegmentationDataModule, whose masks it counts')
-        weights = balanced_weights(count_pixels(datamodule.datasets['train'], len(pl_module.classes)))
+        pixels = pixels_of(datamodule.datasets['train'].samples, len(pl_module.classes)).sum(0)
+        weights = balanced_weights(torch.from_numpy(pixels))
         for loss in losses:
             loss.class_weight = weights
         if trainer.is_global_zero:
             named = ', '.join(f'{name} {weight:.2f}' for name, weight in zip(pl_module.classes, weights, strict=True))
             print(f'Weights    {named}', flush=True)
-
-
-def count_pixels(dataset: SegmentationDataset, num_classes: int) -> torch.Tensor:
-    """Return the number of pixels of each class in all masks of a data set, int64 `[num_classes]`."""
-    counts = np.zeros(256, dtype=np.int64)
-    for sample in dataset.samples:
-        counts += np.bincount(dataset.read_labels(sample).ravel(), minlength=256)
-    return torch.from_numpy(counts[:num_classes])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seglight.callbacks.find import find_callback
 from seglight.callbacks.run_folder import RunFolder
+from seglight.errors import UserError
 from seglight.models.inference import strided
 from seglight.models.metrics import count_confusion
 from seglight.palette import default_palette
@@ -69,13 +70,13 @@ class EvaluationRecorder(Callback):
         self._train_pixels: Tensor | None = None
         self._first_epoch: int | None = None
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Find the folder of the run, and the highest mIoU so far where the run goes on in its own folder."""
         run_folder = find_callback(trainer, RunFolder)
         if self.file is None and run_folder and run_folder.folder:
             self.file = run_folder.folder / EVALUATIONS / 'fit.npz'
         if self.file and self.file.exists():
-            self._best = load_evaluation(self.file).miou
+            self._best = _highest(self.file, pl_module.classes)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: dict[str, Any], batch_idx: int
@@ -165,6 +166,15 @@ class EvaluationRecorder(Callback):
             return torch.zeros(num_classes, dtype=torch.int64)
         summed: Tensor = trainer.strategy.reduce(self._train_pixels.clone(), reduce_op='sum')
         return summed[:num_classes].cpu()
+
+
+def _highest(file: Path, classes: list[str]) -> float:
+    """Return the mIoU of a record; -1 for one that cannot be read or is of other classes, which is written anew."""
+    try:
+        evaluation = load_evaluation(file)
+    except UserError:
+        return -1.0
+    return evaluation.miou if evaluation.classes == list(classes) else -1.0
 
 
 def _calibration(confidence: Tensor, prediction: Tensor, mask: Tensor, ignore_index: int) -> Tensor:

@@ -61,6 +61,8 @@ class RunFolder(Callback):
         Raises:
             ConfigError: if the given folder holds a run already.
         """
+        if stage != 'fit':  # a validation after it, with the same trainer
+            return
         if trainer.is_global_zero:
             self._claim()
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
@@ -69,7 +71,7 @@ class RunFolder(Callback):
                 callback.dirpath = str(self.folder)
         if self.log and not trainer.loggers:
             self._metrics = MetricsFile(self.folder)
-            trainer.loggers = [self._metrics, TensorBoardLogger(self.folder, 'tensorboard', '')]
+            trainer.loggers = [self._metrics, _tensorboard(self.folder)]
         if trainer.is_global_zero:
             write_atomically(self.folder / 'config.yaml', self.config.encode())
             if self.environment:
@@ -92,11 +94,14 @@ class RunFolder(Callback):
         """Drop what was logged after the checkpoint: it comes again."""
         if self.resumed and self._metrics:
             self._metrics.cut(checkpoint.get(ROWS_ENTRY, 0))
+            self._purge(trainer, checkpoint['global_step'])
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop all that was logged before the first checkpoint of a run that starts from the beginning again."""
         if self._metrics and not trainer.ckpt_path:
             self._metrics.cut(0)
+            if self.resumed:
+                self._purge(trainer, 0)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if wrong input, or a model that runs on none, ended the run before its first step."""
@@ -104,6 +109,14 @@ class RunFolder(Callback):
         wrong_input |= isinstance(exception, (RuntimeError, ValueError)) and trainer.global_step == 0
         if self._made and wrong_input and self.folder and not list(self.folder.glob('*.ckpt')):
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _purge(self, trainer: Trainer, step: int) -> None:
+        """Have TensorBoard pass over what was logged from a step on; nothing is logged yet."""
+        if self.folder:
+            trainer.loggers = [
+                _tensorboard(self.folder, purge_step=step) if isinstance(logger, TensorBoardLogger) else logger
+                for logger in trainer.loggers
+            ]
 
     def summary(self) -> str:
         """Return where the run lies and its newest checkpoint, for a run that did not come to its end."""
@@ -125,3 +138,8 @@ class RunFolder(Callback):
                 f'--work-dir {self.folder} is not empty; choose another, or go on with its run by --auto-resume'
             )
         self._made = not used
+
+
+def _tensorboard(folder: Path, **options: Any) -> TensorBoardLogger:
+    """Return the logger of a run's folder; the options are those of torch's `SummaryWriter`."""
+    return TensorBoardLogger(folder, 'tensorboard', '', **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,8 @@ def load_evaluation(path: Path) -> Evaluation:
         for name in ('epoch', 'step', 'ignore_index'):
             plain[name] = int(plain[name])
         return Evaluation(**plain, best=_examples(stored, 'best'), worst=_examples(stored, 'worst'))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+    # A RuntimeError is zipfile's for what damage makes look like encryption or a method of later versions.
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
         message = f'{path} cannot be read: it is damaged or of another version; remove it and run validate again'
         raise UserError(message) from error
 

@@ -99,6 +99,22 @@ def test_a_pass_that_fails_leaves_the_module_as_it_was() -> None:
     assert not module.keep_confidence
 
 
+@pytest.mark.parametrize('fault', ['none', 'cut', 'flipped', 'other classes'])
+def test_a_record_that_cannot_be_used_does_not_stop_a_run_that_goes_on(
+    trained: Path, recorded: Evaluation, tmp_path: Path, fault: str
+) -> None:
+    content = bytearray((trained / 'evaluation' / 'fit.npz').read_bytes())
+    file = tmp_path / 'fit.npz'
+    if fault == 'flipped':
+        for position in range(0, len(content), 50):
+            content[position] ^= 255
+    file.write_bytes(content[:400] if fault == 'cut' else content)
+    classes = recorded.classes[::-1] if fault == 'other classes' else recorded.classes
+    recorder = EvaluationRecorder(file)
+    recorder.on_fit_start(SimpleNamespace(callbacks=[]), SimpleNamespace(classes=classes))
+    assert recorder._best == (recorded.miou if fault == 'none' else -1)
+
+
 def test_images_may_share_name_and_iou() -> None:
     counted = _Pass(torch.zeros(2, 2), torch.zeros(3, BINS))
     mask = torch.ones(4, 4, dtype=torch.uint8)

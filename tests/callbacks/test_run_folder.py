@@ -1,10 +1,17 @@
-"""The logs of a run without W&B."""
+"""The folder of a run, and its logs without W&B."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
+from conftest import TINY_SEGMENTOR, Result, random_batch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.data import DataLoader
 
+from seglight.callbacks import RunFolder
+from seglight.models import Segmentor
 from seglight.report.run import read_curves
 
 
@@ -17,3 +24,30 @@ def test_tensorboard_reads_the_figures_of_the_csv_file(trained: Path) -> None:
         assert {step: pytest.approx(value, rel=1e-5) for step, value in curve} == {
             step: events[step] for step, _ in curve
         }
+
+
+def test_tensorboard_shows_each_step_of_a_resumed_run_once(
+    trained: Path, workspace: Path, run: Callable[..., Result]
+) -> None:
+    shutil.copytree(trained, 'again')
+    Path('again/epoch_2.ckpt').unlink()  # as after a kill in the second epoch
+    done = run('fit', '--config', 'again/config.yaml', '--work-dir', 'again', '--auto-resume')
+    assert done.status == 0, done.err
+    assert 'Goes on from again/epoch_1.ckpt' in done.out
+    written = EventAccumulator('again/tensorboard').Reload()
+    for name, curve in read_curves(Path('again/metrics.csv')).items():
+        assert [event.step for event in written.Scalars(name)] == [step for step, _ in curve]
+
+
+def test_a_trainer_can_validate_after_it_has_trained(tmp_path: Path) -> None:
+    folder = RunFolder('{}', str(tmp_path / 'run'))
+    trainer = pl.Trainer(
+        accelerator='cpu', max_epochs=1, callbacks=[folder], logger=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    module = Segmentor(TINY_SEGMENTOR, ['a', 'b', 'c', 'd', 'e'])
+    loader = DataLoader([random_batch()], collate_fn=lambda batches: batches[0])
+    trainer.fit(module, loader)
+    (figures,) = trainer.validate(module, loader, verbose=False)
+    assert 'val/mIoU' in figures
+    assert folder.folder == tmp_path / 'run'

@@ -65,6 +65,20 @@ def test_an_evaluation_without_a_labelled_pixel_has_no_figures() -> None:
     assert np.isnan(found.calibration_error)
 
 
+def test_a_flipped_byte_is_refused_or_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / 'a.npz'
+    save_evaluation(make_evaluation(), path)
+    content = path.read_bytes()
+    refused = 0
+    for position in range(0, len(content), 7):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 255]) + content[position + 1 :])
+        try:
+            load_evaluation(path)
+        except UserError:
+            refused += 1
+    assert refused > 100
+
+
 @pytest.mark.parametrize('damage', ['cut', 'other', 'pickled'])
 def test_a_damaged_file_is_refused_and_nothing_is_unpickled(tmp_path: Path, damage: str) -> None:
     path = tmp_path / 'a.npz'

@@ -1,0 +1,30 @@
+"""Class weights from the data, where a mask of it cannot be read."""
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import TINY_SEGMENTOR
+from PIL import Image
+
+from seglight.callbacks import BalancedClassWeights
+from seglight.data import SegmentationDataModule
+from seglight.models import Segmentor
+
+CLASSES = [f'class {index}' for index in range(11)]
+
+
+def test_a_mask_that_cannot_be_read_counts_nothing(own_data: Path) -> None:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    model['decode_head']['loss_decode']['class_weight'] = 'balanced'
+    module = Segmentor(model, CLASSES)
+    data = SegmentationDataModule(CLASSES, root=str(own_data), on_bad_sample='skip', num_workers=0)
+    data.setup('fit')
+    first, *others = sorted((own_data / 'ann_dir/train').iterdir())
+    first.write_bytes(first.read_bytes()[:60])  # only now: of a large data set not every mask is checked before
+    BalancedClassWeights().setup(SimpleNamespace(datamodule=data, is_global_zero=False), module, 'fit')
+    counts = sum(np.bincount(np.array(Image.open(path)).ravel(), minlength=256)[: len(CLASSES)] for path in others)
+    expected = counts.sum() / ((counts > 0).sum() * np.maximum(counts, 1)) * (counts > 0)
+    assert module.segmentor.decode_head.loss_decode.class_weight == pytest.approx(list(expected))
