@@ -47,7 +47,6 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__(write_interval='batch')
         self.folder = Path(folder)
         self.palette: list[list[int]] | None = None
-        self.written = 0
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[None]] = deque()
 
@@ -105,7 +104,6 @@ class PredictionWriter(BasePredictionWriter):
             wanted = predicted.probabilities if self.needs_probabilities else None
             probabilities = None if wanted is None else wanted.cpu().numpy()
             self._waiting.append(self._pool.submit(self.write, predicted.mask.cpu().numpy(), probabilities, meta))
-            self.written += 1
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Wait for the last file; here, because Lightning skips the other hooks where nothing is to be predicted."""
