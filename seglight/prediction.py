@@ -129,10 +129,11 @@ def _facts(config: Any, checkpoint: Path) -> dict[str, Any]:
 
 def summary(callbacks: list[Callback], classes: list[str], folder: Path) -> list[str]:
     """Return the lines that a prediction run ends with."""
-    lines = [line for each in callbacks if isinstance(each, PredictionSummary) for line in each.lines(classes)]
+    summaries = [each for each in callbacks if isinstance(each, PredictionSummary)]
+    lines = [line for each in summaries for line in each.lines(classes)]
+    count = sum(each.count for each in summaries)
     for callback in callbacks:
         if isinstance(callback, MaskWriter):
-            count = callback.written
             lines.append(f'{count} mask{"s" * (count != 1)} in {callback.folder}')
         elif isinstance(callback, SubmissionWriter):
             lines.append(f'Submission {callback.path}')

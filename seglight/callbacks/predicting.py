@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.callbacks.journal import predict_dataset
+from seglight.callbacks.processes import gathered
 from seglight.callbacks.writers import PredictionWriter, UInt8Array
 from seglight.data.images import read_image
 from seglight.files import write_atomically
@@ -50,8 +51,9 @@ class PredictionSummary(Callback):
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.failed: list[str] = []  #: what is wrong with each image that was left out
-        self.count = 0  #: images that were predicted
+        #: what is wrong with each image that was left out; at the end the main process has those of all
+        self.failed: list[str] = []
+        self.count = 0  #: images that were predicted; at the end by all processes
         self._pixels = torch.zeros(256, dtype=torch.int64)
         self._seconds = 0.0
         self._start = 0.0
@@ -84,6 +86,15 @@ class PredictionSummary(Callback):
         bar: Any = trainer.progress_bar_callback
         if hasattr(bar, 'predict_progress_bar'):
             bar.predict_progress_bar.set_postfix_str(f'{self.count / self._seconds:.1f} images/s')
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put together what the processes have counted; the main process alone tells what failed, so once."""
+        parts = gathered((self.failed, self.count, self._pixels.tolist(), self._seconds))
+        failed, counts, pixels, seconds = zip(*parts, strict=True)
+        self.failed = [message for each in failed for message in each] if trainer.is_global_zero else []
+        self.count = sum(counts)
+        self._pixels = torch.tensor(pixels).sum(0)
+        self._seconds = max(seconds)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the contact sheet."""

@@ -7,10 +7,12 @@ from typing import Any
 
 import yaml
 from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
 
 from seglight.callbacks.writers import Float32Array, MaskWriter, PredictionWriter, UInt8Array
 from seglight.errors import ConfigError
 from seglight.files import write_atomically
+from seglight.models.inference import Prediction
 
 
 class PseudoLabelWriter(PredictionWriter):
@@ -61,8 +63,14 @@ class PseudoLabelWriter(PredictionWriter):
         """Tell whether the image has its mask."""
         return self.masks.is_done(name)
 
+    def kept_probabilities(self, predicted: Prediction) -> Tensor | None:
+        """Return the probability of the class that each pixel was given, float32 `[H, W]`: all that is needed."""
+        return None if predicted.probabilities is None else winners(predicted.mask, predicted.probabilities)
+
     def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
         """Link the image and write its mask."""
+        if probabilities is None:
+            raise ConfigError('probabilities were not kept')
         image = Path(meta['path']).resolve()
         link = self.folder / 'img_dir' / f'{meta["name"]}{image.suffix}'
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -71,20 +79,25 @@ class PseudoLabelWriter(PredictionWriter):
         self.masks.write(confident(mask, probabilities, self.confidence, self.ignore_index), None, meta)
 
 
-def confident(
-    mask: UInt8Array, probabilities: Float32Array | None, confidence: float, ignore_index: int = 255
-) -> UInt8Array:
-    """Return a mask without the pixels that are below a confidence.
+def winners(mask: Tensor, probabilities: Tensor) -> Tensor:
+    """Return the probability of the class that each pixel was given, float32 `[H, W]`.
 
     Args:
         mask: uint8 `[H, W]`.
         probabilities: float32 `[C, H, W]`; with one channel, of class 1.
+    """
+    return probabilities.amax(0) if len(probabilities) > 1 else (probabilities[0] - 1 + mask).abs()
+
+
+def confident(mask: UInt8Array, winner: Float32Array, confidence: float, ignore_index: int = 255) -> UInt8Array:
+    """Return a mask without the pixels that are below a confidence.
+
+    Args:
+        mask: uint8 `[H, W]`.
+        winner: the probability of the class that each pixel was given, float32 `[H, W]`.
         confidence: 0 to 1.
         ignore_index: what the other pixels become.
     """
-    if probabilities is None:
-        raise ConfigError('probabilities were not kept')
-    best = probabilities.max(0) if len(probabilities) > 1 else abs(probabilities[0] - 1 + mask)
     result = mask.copy()
-    result[best < confidence] = ignore_index
+    result[winner < confidence] = ignore_index
     return result

@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.callbacks.checkpoint import RESUMABLE
 from seglight.callbacks.checkpoint_io import verify
+from seglight.callbacks.processes import gathered
 from seglight.errors import CheckpointError
 
 #: The entry of a checkpoint that holds what this callback restores.
@@ -33,7 +34,7 @@ class ExactResume(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Store the states; all processes come here, one writes."""
-        entry: dict[str, Any] = {'random_states': _gathered(_random_state()), 'world_size': trainer.world_size}
+        entry: dict[str, Any] = {'random_states': gathered(_random_state()), 'world_size': trainer.world_size}
         loops = checkpoint['loops']['fit_loop']
         epochs, batches = loops['epoch_progress']['current'], loops['epoch_loop.batch_progress']
         epoch_ended = epochs['processed'] == epochs['started']
@@ -122,13 +123,3 @@ def _restore_random_state(states: dict[str, Any]) -> None:
     """Set the random states of this process."""
     name, keys, *rest = states['numpy']
     _set_rng_states({**states, 'numpy': (name, keys.numpy().astype(np.uint32), *rest)})
-
-
-def _gathered(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the states of all processes, by rank."""
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return [state]
-    states: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(states, state)
-    return states

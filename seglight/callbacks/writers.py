@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
+from torch import Tensor
 
 from seglight.data.images import read_image
 from seglight.errors import ConfigError
@@ -26,8 +27,9 @@ from seglight.palette import default_palette, encode_mask, overlay
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
-#: Images that wait to be written, at most; then predicting waits for the files.
-WAITING = 32
+#: Images that wait to be written, at most; then predicting waits for the files. With probabilities, which at
+#: 150 classes and a megapixel are 600 MB for each image, fewer may wait.
+WAITING, WAITING_WITH_PROBABILITIES = 32, 2
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -47,7 +49,6 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__(write_interval='batch')
         self.folder = Path(folder)
         self.palette: list[list[int]] | None = None
-        self.written = 0
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[None]] = deque()
 
@@ -57,9 +58,13 @@ class PredictionWriter(BasePredictionWriter):
 
         Args:
             mask: uint8 `[H, W]` at the size of the file.
-            probabilities: float32 `[C, H, W]`, or None where `needs_probabilities` is false.
+            probabilities: what `kept_probabilities` returned.
             meta: what is known of the image; see `seglight.data.batch.ImageMeta`.
         """
+
+    def kept_probabilities(self, predicted: Prediction) -> Tensor | None:
+        """Return what waits with the mask: float32 `[C, H, W]`, or None where `needs_probabilities` is false."""
+        return predicted.probabilities if self.needs_probabilities else None
 
     @abstractmethod
     def is_done(self, name: str) -> bool:
@@ -99,13 +104,13 @@ class PredictionWriter(BasePredictionWriter):
         """Hand the predictions of one batch to the thread; waits where it is behind."""
         if self._pool is None:
             raise ConfigError(f'{type(self).__name__} was not set up for predict')
+        most = WAITING_WITH_PROBABILITIES if self.needs_probabilities else WAITING
         for predicted, meta in zip(prediction, batch['meta'], strict=True):
-            while len(self._waiting) >= WAITING:
+            while len(self._waiting) >= most:
                 self._waiting.popleft().result()
-            wanted = predicted.probabilities if self.needs_probabilities else None
-            probabilities = None if wanted is None else wanted.cpu().numpy()
+            kept = self.kept_probabilities(predicted)
+            probabilities = None if kept is None else kept.cpu().numpy()
             self._waiting.append(self._pool.submit(self.write, predicted.mask.cpu().numpy(), probabilities, meta))
-            self.written += 1
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Wait for the last file; here, because Lightning skips the other hooks where nothing is to be predicted."""

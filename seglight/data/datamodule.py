@@ -286,6 +286,7 @@ class SegmentationDataModule(LightningDataModule):
             return []
         dataset = self.datasets['val']
         replicas, rank = self._replicas()
+        self._enough_for_all('val')
         sampler = UnrepeatedDistributedSampler(dataset, replicas, rank, shuffle=False) if replicas > 1 else None
         return self._loader(dataset, sampler=sampler)
 
@@ -295,7 +296,20 @@ class SegmentationDataModule(LightningDataModule):
 
     def predict_dataloader(self) -> DataLoader[Item]:
         """Return the loader of the images to predict, in order; one that cannot be read does not end it."""
+        self._enough_for_all('test')
         return self._loader(Tolerant(self.datasets['test']), collate_fn=collate_good)
+
+    def _enough_for_all(self, name: str) -> None:
+        """Refuse an image set that leaves a process without a batch; Lightning would then wait for it forever.
+
+        Raises:
+            ConfigError: if there are fewer images than processes, but not where nothing is to be done at all.
+        """
+        count, replicas = len(self.datasets[name]), self._replicas()[0]
+        if 0 < count < replicas:
+            images = f'data.{name} has {count} image{"s" * (count > 1)} to go through'
+            message = f'{images}, fewer than the {replicas} processes, each of which needs one'
+            raise ConfigError(f'{message}; give --trainer.devices={count}, on one machine', ('trainer', 'devices'))
 
     def _replicas(self) -> tuple[int, int]:
         """Return the number of processes and the index of this one."""

@@ -1,15 +1,27 @@
 """Two processes on the CPU (gloo) train one run and count every image once."""
 
 import csv
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from compare_runs import differences
 from conftest import Result, write_tiny_config
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Take back what a run with the strategy `ddp` in this process tells the processes that it might start."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.mark.slow
@@ -77,3 +89,41 @@ def test_two_processes_resume_exactly_and_one_goes_on_with_a_notice(
         steps = [int(row['step']) for row in csv.DictReader(file) if row['train/loss']]
     # Of 8 samples 6 were seen in 3 steps of 2; 2 steps of one are left, then 8 in the second epoch.
     assert steps == list(range(3 + 2 + 8))
+
+
+@pytest.mark.slow
+def test_two_processes_predict_and_tell_what_both_have_done(trained: Path, own_data: Path, workspace: Path) -> None:
+    images = own_data / 'img_dir/test'
+    first = min(images.iterdir())
+    (images / f'0{first.name}').write_bytes(first.read_bytes())  # sorts first, so that the second process gets `first`
+    first.write_bytes(first.read_bytes()[:300])
+    command = [sys.executable, '-m', 'seglight', 'predict', '--ckpt', str(trained / 'epoch_2.ckpt')]
+    command += ['--trainer.devices=2', '--trainer.strategy=ddp', '--output=out', '--input']
+    done = subprocess.run([*command, str(images)], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    (told,) = (line for line in done.stderr.splitlines() if '1 image could not be predicted' in line)
+    assert str(first) in told
+    assert done.stdout.count('3 images predicted') == 1
+    assert done.stdout.count('3 masks in out/masks') == 1
+    assert len(list(Path('out/masks').iterdir())) == 3
+    shares = [float(line.split()[-2]) for line in done.stdout.splitlines() if line.endswith(' %')]
+    labels = np.concatenate([np.asarray(Image.open(path)).ravel() for path in Path('out/masks').iterdir()])
+    counts = np.bincount(labels)
+    assert shares == pytest.approx(100 * counts[counts > 0] / len(labels), abs=0.0051)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('command', ['predict', 'validate'])
+def test_fewer_images_than_processes_are_refused_in_one_line(
+    command: str, trained: Path, own_data: Path, workspace: Path
+) -> None:
+    for kind in ('img_dir/val', 'ann_dir/val', 'img_dir/test'):
+        for path in sorted((own_data / kind).iterdir())[1:]:
+            path.unlink()
+    words = [sys.executable, '-m', 'seglight', command, '--ckpt', str(trained / 'epoch_2.ckpt')]
+    words += ['--trainer.devices=2', '--trainer.strategy=ddp', f'--data.root={own_data}']
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert 'has 1 image to go through, fewer than the 2 processes' in done.stderr
+    assert '--trainer.devices=1' in done.stderr
+    assert 'Traceback' not in done.stderr
