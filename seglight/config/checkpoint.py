@@ -21,8 +21,8 @@ ENVIRONMENT_ENTRY = 'environment'
 #: The entry that holds the figures that were known when it was written, a dict of floats.
 METRICS_ENTRY = 'metrics'
 
-#: What names classes to build; a checkpoint comes from outside and may not.
-BUILDING_KEYS = ('callbacks', 'logger', 'plugins', 'profiler', 'strategy')
+#: What of the trainer is built from names of classes; a checkpoint comes from outside and may name none.
+BUILDING_KEYS = ('callbacks', 'logger', 'plugins', 'profiler')
 
 #: The parts of that config that another command starts from.
 PARTS = ('model', 'data', 'seed_everything')
@@ -118,10 +118,31 @@ def stored_settings(path: Path, parts: tuple[str, ...] | None = PARTS, required:
     if not isinstance(text, str):
         raise CheckpointError(f'{path} stores no config; give the one it was trained with as --config')
     stored = parse_yaml(text, str(path))
-    values = {name: value for name, value in stored.values.items() if parts is None or name in parts}
+    values = {
+        name: value
+        for name, value in stored.values.items()
+        if (str(name).isidentifier() if parts is None else name in parts)  # no `trainer+`, which would be merged
+    }
     values['model'] = without_pretrained(values.get('model') or {})
-    trainer = values.get('trainer') or {}
-    values.pop('weights_only', None)
-    if trainer:
-        values['trainer'] = {name: value for name, value in trainer.items() if name not in BUILDING_KEYS}
+    for name in ('weights_only', 'trust_checkpoint'):
+        values.pop(name, None)
+    if trainer := values.get('trainer'):
+        values['trainer'] = _without_classes(trainer)
     return Settings(values, {key: origin for key, origin in stored.origins.items() if key[0] in values})
+
+
+def _without_classes(trainer: Any) -> dict[str, Any]:
+    """Return what of a stored trainer names no class: plain values under plain names, of keys that build nothing."""
+    items = trainer.items() if isinstance(trainer, dict) else ()
+    return {
+        name: value
+        for name, value in items
+        if str(name).isidentifier() and name not in BUILDING_KEYS and _is_plain(value)
+    }
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a value is a number, a list of them, a word that is no path of a class, or null."""
+    if isinstance(value, list):  # devices
+        return all(isinstance(item, int) for item in value)
+    return value is None or isinstance(value, (int, float)) or (isinstance(value, str) and '.' not in value)
