@@ -44,7 +44,14 @@ from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.console import metrics_table
 from seglight.config.arguments import Arguments, read_arguments
-from seglight.config.checkpoint import PARTS, find_checkpoint, read_checkpoint, stored_settings, without_pretrained
+from seglight.config.checkpoint import (
+    PARTS,
+    find_checkpoint,
+    left_out,
+    read_checkpoint,
+    stored_settings,
+    without_pretrained,
+)
 from seglight.config.explain import explain, written
 from seglight.config.keys import argument_types, prefer_int_to_float
 from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint
@@ -220,6 +227,12 @@ class CommandLine(LightningCLI):
         if training and given:
             read_checkpoint(self.checkpoint)  # only to refuse a bad one; the config that was given counts
         else:
+            if training and (names := left_out(self.checkpoint)):
+                config = self.checkpoint.parent / 'config.yaml'
+                rank_zero_only(print)(
+                    f'Left out   {", ".join(names)}: no class is built from a checkpoint; --config {config} brings it',
+                    flush=True,
+                )
             parts = None if training else PARTS
             self.settings = stored_settings(self.checkpoint, parts, required=not given)
             self.trained_on = {} if training else dict(self.settings.values.get('data') or {})

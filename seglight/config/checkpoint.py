@@ -6,6 +6,8 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from seglight.config.files import parse_yaml
 from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint, read_mmseg_checkpoint
 from seglight.config.settings import Settings
@@ -23,6 +25,9 @@ METRICS_ENTRY = 'metrics'
 
 #: What of the trainer is built from names of classes; a checkpoint comes from outside and may name none.
 BUILDING_KEYS = ('callbacks', 'logger', 'plugins', 'profiler')
+
+#: Values of these keys that build nothing.
+_NOTHING: tuple[Any, ...] = (None, False, True, 'auto', [])
 
 #: The parts of that config that another command starts from.
 PARTS = ('model', 'data', 'seed_everything')
@@ -129,6 +134,13 @@ def stored_settings(path: Path, parts: tuple[str, ...] | None = PARTS, required:
     if trainer := values.get('trainer'):
         values['trainer'] = _without_classes(trainer)
     return Settings(values, {key: origin for key, origin in stored.origins.items() if key[0] in values})
+
+
+def left_out(path: Path) -> list[str]:
+    """Return the keys of the trainer that a checkpoint was trained with and that `stored_settings` leaves out."""
+    trainer = (yaml.safe_load(read_checkpoint(path).get(CONFIG_ENTRY) or '') or {}).get('trainer') or {}
+    kept = _without_classes(trainer)
+    return [f'trainer.{name}' for name, value in trainer.items() if name not in kept and value not in _NOTHING]
 
 
 def _without_classes(trainer: Any) -> dict[str, Any]:

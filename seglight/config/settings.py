@@ -71,23 +71,27 @@ def groups(keys: Iterable[Key]) -> set[Key]:
     return {key[:end] for key in keys for end in range(1, len(key))}
 
 
-def merge(base: Any, over: Any) -> Any:
+def merge(base: Any, over: Any, marks: bool = False) -> Any:
     """Lay `over` on `base` and return the result; neither is changed.
 
     Dicts merge deeply, everything else (lists too) replaces. `_delete_: true` in a dict of `over`
     makes it replace instead of merge, as in mmcv's `Config`; a key such as `callbacks+` adds to a list.
+    With `marks`, `_delete_` stays for what the result itself will be laid on.
     """
     if not isinstance(over, dict):
         return copy.deepcopy(over)
     over = dict(over)
-    if over.pop('_delete_', False) or not isinstance(base, dict):
+    deleted = over.pop('_delete_', False)
+    if deleted or not isinstance(base, dict):
         base = {}
     merged = copy.deepcopy(base)
+    if deleted and marks:
+        merged['_delete_'] = True
     for name, value in over.items():
         if str(name).endswith('+') and isinstance(value, list):
             _append(merged, str(name), value)
         else:
-            merged[name] = merge(base.get(name), value)
+            merged[name] = merge(base.get(name), value, marks)
     return merged
 
 

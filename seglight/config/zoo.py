@@ -98,9 +98,8 @@ def expand(settings: Settings, below: Settings) -> Settings:
         found = translate(read_mmseg_config(path))
         shown = path.relative_to(zoo_folder()) if path.is_relative_to(zoo_folder()) else path
         origins |= {inner: Origin(str(shown)) for inner in _paths(found)}
-        # Side by side, not merged: merging would take the `_delete_` that is meant for what is inherited.
-        below_it = {**below_it, **found, 'model': {**below_it.get('model', {}), **found['model']}}
-    return Settings(merge(below_it, settings.values), {**origins, **settings.origins})
+        below_it = merge(below_it, found, marks=True)
+    return Settings(merge(below_it, settings.values, marks=True), {**origins, **settings.origins})
 
 
 def forget_names(settings: Settings) -> None:
