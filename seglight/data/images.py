@@ -85,6 +85,8 @@ def image_size(path: Path) -> tuple[int, int]:
             width, height = image.size
             # EXIF orientations 5 to 8 lie on their side. Asking a PNG for EXIF would decode all of it.
             turned = image.format in ('JPEG', 'MPO', 'WEBP') and image.getexif().get(0x0112, 1) >= 5
+    except FileNotFoundError as error:
+        raise DataError(f'{path} does not exist; correct the path, or what names it') from error
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         raise DataError(f'{path} cannot be read: it is damaged or no image; replace or remove it') from error
     return (width, height) if turned else (height, width)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from seglight.config.settings import nearest
 from seglight.data.images import UInt8Array
@@ -47,8 +48,12 @@ class CocoSource(Source):
         content = read_coco(path)
         labels = self._labels(path, content, context)
         background = self._background(path, content, context)
+        if 'annotations' not in content:
+            raise DataError(
+                f"{path} has no 'annotations', so nothing can be learned from it; name the file that has them"
+            )
         objects: dict[Any, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
-        for annotation in content.get('annotations', []):
+        for annotation in content['annotations']:
             category = annotation.get('category_id')
             if category not in labels:
                 raise DataError(
@@ -191,11 +196,62 @@ def read_coco(path: Path) -> Mapping[str, Any]:
     images = content.get('images') if isinstance(content, dict) else None
     if not isinstance(images, list) or not images:
         raise DataError(f"{path} is no COCO file: it has no list 'images', or an empty one")
-    for image in images:
-        missing = [key for key in ('id', 'file_name', 'height', 'width') if key not in image]
-        if missing:
-            raise DataError(f"{path}: the image {image.get('file_name', image)} has no '{missing[0]}'")
+    for part, entry in _ENTRIES.items():
+        _check_entries(path, part, content.get(part, []), entry)
     return content
+
+
+class _Entry(BaseModel):
+    """An entry of a COCO file; what is not named is not checked."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: int | str
+
+
+class _Image(_Entry):
+    file_name: str
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+
+
+class _Category(_Entry):
+    name: str
+
+
+class _Object(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    image_id: int | str
+    category_id: int | str
+
+
+#: What each list of a COCO file holds.
+_ENTRIES: dict[str, type[BaseModel]] = {'images': _Image, 'categories': _Category, 'annotations': _Object}
+
+
+def _check_entries(path: Path, part: str, entries: Any, kind: type[BaseModel]) -> None:
+    """Refuse entries that are not what they should be, and ids that stand twice.
+
+    Raises:
+        DataError: names the file and the entry.
+    """
+    try:
+        TypeAdapter(list[kind]).validate_python(entries)  # type: ignore[valid-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = '.'.join(str(step) for step in (part, *first['loc']))
+        entry = entries[first['loc'][0]] if first['loc'] else None
+        known = [
+            f'{key} {entry[key]}' for key in ('id', 'file_name', 'name') if isinstance(entry, dict) and key in entry
+        ]
+        raise DataError(f'{path}: {place} {f"({known[0]}) " if known else ""}is wrong: {first["msg"]}') from error
+    if part == 'annotations':
+        return
+    for number, count in Counter(entry['id'] for entry in entries).items():
+        if count > 1:
+            named = [str(entry.get('file_name', entry.get('name'))) for entry in entries if entry['id'] == number]
+            raise DataError(f'{path}: {part} {" and ".join(named[:2])} have the same id {number}; each needs its own')
 
 
 def coco_images(path: Path, content: Mapping[str, Any], folder: Path) -> list[tuple[Path, str, dict[str, Any]]]:

@@ -141,7 +141,12 @@ def test_a_category_that_is_no_class_is_refused_with_the_nearest(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ('text', 'said'), [('{', 'no valid JSON'), ('[]', 'no list'), ('{"images": [{"id": 1}]}', "has no 'file_name'")]
+    ('text', 'said'),
+    [
+        ('{', 'no valid JSON'),
+        ('[]', 'no list'),
+        ('{"images": [{"id": 1}]}', 'images.0.file_name .id 1. is wrong: Field required'),
+    ],
 )
 def test_a_file_that_is_no_coco_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / 'a.json').write_text(text)
@@ -158,3 +163,36 @@ def test_compressed_run_lengths_are_read_as_pycocotools_does(seed: int, share: f
         Path('a.json'), {'id': 1, 'height': 16, 'width': 20}, [(1, {'segmentation': segmentation})], 0
     ).read()
     assert (mask == shape).all()
+
+
+IMAGE = {'id': 5, 'file_name': 'a.jpg', 'height': 16, 'width': 20}
+OBJECT = {'id': 0, 'image_id': 5, 'category_id': 3, 'segmentation': box(0, 0, 4, 4)}
+
+
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        ({'images': [IMAGE, {**IMAGE, 'file_name': 'b.jpg'}]}, 'images a.jpg and b.jpg have the same id 5'),
+        ({'categories': [*CATEGORIES, {'id': 3, 'name': 'Glass'}]}, 'categories Metal and Glass have the same id 3'),
+        ({'categories': [{'id': 3}]}, r'categories.0.name \(id 3\) is wrong'),
+        ({'annotations': None}, 'annotations is wrong'),
+        ({'annotations': ['one']}, 'annotations.0 is wrong'),
+        ({'annotations': [{**OBJECT, 'category_id': [1]}]}, r'annotations.0.category_id.* \(id 0\) is wrong'),
+        ({'images': [{**IMAGE, 'file_name': 5}]}, r'images.0.file_name \(id 5\) is wrong'),
+        ({'images': [{**IMAGE, 'height': '16'}]}, r'images.0.height \(id 5\) is wrong'),
+        ({'images': [{**IMAGE, 'width': -3}]}, r'images.0.width \(id 5\) is wrong'),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_entry(tmp_path: Path, content: dict, said: str) -> None:
+    source = write(tmp_path, [OBJECT])
+    whole = {'images': [IMAGE], 'categories': CATEGORIES, 'annotations': [OBJECT], **content}
+    (tmp_path / 'a.json').write_text(json.dumps(whole))
+    with pytest.raises(DataError, match=rf'a\.json: {said}'):
+        source.samples(Context(CLASSES, root=tmp_path))
+
+
+def test_a_file_without_annotations_teaches_nothing(tmp_path: Path) -> None:
+    source = write(tmp_path, [OBJECT])
+    (tmp_path / 'a.json').write_text(json.dumps({'images': [IMAGE], 'categories': CATEGORIES}))
+    with pytest.raises(DataError, match=r"a\.json has no 'annotations'"):
+        source.samples(Context(CLASSES, root=tmp_path))
