@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from seglight.data.jpeg import decode_jpeg
+from seglight.data.png import decode_png
 from seglight.errors import DataError, one_line
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -55,7 +57,16 @@ def read_mask(path: Path, colours: bool = False) -> npt.NDArray[np.uint8 | np.ui
         DataError: if the file cannot be decoded or has channels that are not wanted.
     """
     try:
-        with Image.open(path) as image:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f'The mask {path} does not exist') from error
+    except OSError as error:
+        raise DataError(f'The mask {path} cannot be read: {error.strerror}') from error
+    labels = decode_png(data)
+    if labels is not None:
+        return labels
+    try:
+        with Image.open(io.BytesIO(data)) as image:
             if image.mode in ('L', 'P', '1'):
                 return np.asarray(image, dtype=np.uint8)
             if image.mode.startswith('I;16') or image.mode == 'I':  # Pillow reads some 16-bit files as 32 bits
@@ -66,8 +77,6 @@ def read_mask(path: Path, colours: bool = False) -> npt.NDArray[np.uint8 | np.ui
                 f'The mask {path} has the mode {image.mode}; a mask has one channel of 8 or 16 bits with the labels, '
                 'or RGB colours that data.palette gives'
             )
-    except FileNotFoundError as error:
-        raise DataError(f'The mask {path} does not exist') from error
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         raise DataError(
             f'The mask {path} cannot be decoded: it is damaged or no image; replace or remove it'

@@ -98,9 +98,18 @@ def _converted(values: UInt8Array, alpha: float, beta: float) -> UInt8Array:
 
 
 def _looked_up(image: UInt8Array, table: UInt8Array) -> UInt8Array:
-    if (table == np.arange(256)).all():
-        return image
+    """Look up all values; a table that only adds is an addition, which takes a tenth of the time."""
+    values = np.arange(256)
+    added = int(table[128]) - 128
+    if (table == (values + added).clip(0, 255)).all():
+        return image if added == 0 else _shifted(image, added)
     return np.asarray(cv2.LUT(np.ascontiguousarray(image), table), dtype=np.uint8)
+
+
+def _shifted(image: UInt8Array, added: int) -> UInt8Array:
+    """Add a number to all values, which end at 0 and 255."""
+    change = cv2.add if added > 0 else cv2.subtract  # adding a negative number takes longer
+    return np.asarray(change(image, np.full(4, float(abs(added)))), dtype=np.uint8)
 
 
 def _in_hsv(image: UInt8Array, channel: int, table: UInt8Array) -> UInt8Array:
