@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.errors import CheckpointError, ConfigError
 from seglight.models.loading import load_segmentor
-from seglight.models.segmentor import needs_segmentor
+from seglight.models.predicting import needs_segmentor
 
 
 class SoftVoting(Callback):

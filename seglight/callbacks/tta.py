@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.models.segmentor import needs_segmentor
+from seglight.models.predicting import needs_segmentor
 from seglight.models.views import Flip, Merge, Views, make_views
 
 

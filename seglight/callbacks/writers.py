@@ -21,7 +21,7 @@ from seglight.data.images import read_image
 from seglight.errors import ConfigError
 from seglight.files import write_atomically
 from seglight.models.inference import Prediction
-from seglight.models.segmentor import needs_segmentor
+from seglight.models.predicting import needs_segmentor
 from seglight.palette import default_palette, encode_mask, overlay
 
 UInt8Array = npt.NDArray[np.uint8]

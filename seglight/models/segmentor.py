@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
@@ -22,32 +19,15 @@ from seglight.files import write_atomically
 from seglight.models import building
 from seglight.models.compilation import compile_parts
 from seglight.models.freezing import freeze
-from seglight.models.inference import (
-    Prediction,
-    both_classes,
-    class_probabilities,
-    coarse_logits,
-    confidence,
-    each_size,
-    image_logits,
-    logits_bands,
-    normalize,
-    predict_mask,
-    strided,
-    threshold,
-)
+from seglight.models.inference import Prediction
 from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizers import build_optimizer
-from seglight.models.resampling import Size
+from seglight.models.predicting import Batch, PredictingModule
 from seglight.models.schedules import MmcvSchedule, find_updater
-from seglight.models.views import Views
 from seglight.palette import default_palette
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-#: A batch: `image` uint8 [B, 3, H, W], `mask` uint8 [B, H, W], `meta` a list of B; see `seglight.data.batch`.
-Batch = dict[str, Any]
 
 IMAGENET_MEAN = [123.675, 116.28, 103.53]
 IMAGENET_STD = [58.395, 57.12, 57.375]
@@ -69,7 +49,7 @@ class Step(NamedTuple):
         return f'({", ".join(wrong)}; images {", ".join(item["name"] for item in self.batch["meta"])})'
 
 
-class Segmentor(LightningModule):
+class Segmentor(PredictingModule):
     """Trains, validates and predicts with any segmentor of mmsegmentation.
 
     Args:
@@ -97,9 +77,6 @@ class Segmentor(LightningModule):
         ConfigError: if mmseg cannot build the segmentor.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         segmentor: dict[str, Any],
@@ -117,7 +94,7 @@ class Segmentor(LightningModule):
         compile: bool = False,  # noqa: A002  (what torch calls it)
         non_finite: Literal['stop', 'skip'] = 'stop',
     ) -> None:
-        super().__init__()
+        super().__init__(mean, std, channels_last)
         if not classes:
             raise ConfigError('model.classes is empty: name the classes in data.classes')
         if not 2 <= len(classes) <= 255:
@@ -138,7 +115,6 @@ class Segmentor(LightningModule):
             raise ConfigError(message, ('model', 'per_class'))
         build_optimizer(self.segmentor, self.optimizer)  # what is wrong with these shows before the data is read
         find_updater(self.schedule)
-        self.channels_last = channels_last
         if channels_last:
             self.segmentor.to(memory_format=torch.channels_last)
         self.compile_parts = compile
@@ -147,14 +123,6 @@ class Segmentor(LightningModule):
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
-        # Not persistent: they are hyperparameters, which a checkpoint holds already.
-        self.register_buffer('mean', torch.tensor(mean), persistent=False)
-        self.register_buffer('std', torch.tensor(std), persistent=False)
-        self.views: Views | None = None  #: set by `seglight.callbacks.TestTimeAugmentation`
-        self.ensemble: list[tuple[Segmentor, float]] = []  #: others to vote with; by `seglight.callbacks.SoftVoting`
-        self.weight = 1.0  #: of its own vote
-        self.keep_probabilities = False  #: set by callbacks that write them
-        self.keep_confidence = False  #: set by callbacks that count it
         self.run_folder = Path()  #: that the trainer writes checkpoints to, else its log; known when a fit starts
 
     def setup(self, stage: str) -> None:
@@ -260,79 +228,6 @@ class Segmentor(LightningModule):
         """Log the means and what `per_class` names under `test/`."""
         self._log_metrics('test')
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
-        """Return what is predicted for each image, at the size of its file."""
-        return self._each_size(self._predict, batch)
-
-    def forward(self, batch: Batch) -> list[Tensor]:
-        """Return the logits of each image, float32 `[C, H, W]` at the size of its file."""
-        return self._each_size(self._logits, batch)
-
-    def probabilities(self, image: Tensor, original_size: Size, views: Views | None = None) -> Tensor:
-        """Return the class probabilities of images of one size, merged over views and over the ensemble.
-
-        Args:
-            image: uint8 `[B, 3, H, W]`, RGB, without padding.
-            original_size: height and width of the result.
-            views: ways to see the image; none for the image as it is.
-
-        Returns:
-            float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid, if the whole ensemble has such.
-        """
-        if views:
-            infer = partial(coarse_logits, self.segmentor, prepare=self._normalize)
-            own = views.probabilities(infer, image, original_size, threshold(self.segmentor))
-        else:
-            own = class_probabilities(self._logits(image, original_size))
-        if not self.ensemble:
-            return own
-        total, votes = own.mul_(self.weight), self.weight
-        for other, weight in self.ensemble:
-            vote = other.probabilities(image, original_size, views).mul_(weight)
-            if vote.shape[1] != total.shape[1]:  # heads with a sigmoid and with a softmax vote together
-                total, vote = both_classes(total, votes), both_classes(vote, weight)
-            total += vote
-            votes += weight
-        return total.div_(votes)
-
-    def _each_size(self, infer: Callable[[Tensor, Size], Any], batch: Batch) -> list[Any]:
-        meta = batch['meta']
-        sizes, original_sizes = [item['size'] for item in meta], [item['original_size'] for item in meta]
-        return each_size(infer, batch['image'], sizes, original_sizes)
-
-    def _predict(self, image: Tensor, original_size: Size) -> list[Prediction]:
-        """Predict images of one size; without need for probabilities, from band to band of the logits."""
-        least = threshold(self.segmentor)
-        if self.keep_probabilities or self.views or self.ensemble:
-            probabilities = self.probabilities(image, original_size, self.views)
-            if self.views and self.views.merge == 'vote':
-                least = 0.5
-            masks = predict_mask(probabilities, least)
-            none: list[None] = [None] * len(image)
-            sure = confidence(strided(probabilities), strided(masks)) if self.keep_confidence else none
-            kept = probabilities if self.keep_probabilities else none
-            return [Prediction(*each) for each in zip(masks, kept, sure, strict=True)]
-        parts = list(self._predicted_bands(image, original_size, least))
-        masks = torch.cat([mask for mask, _ in parts], 1)
-        if not self.keep_confidence:
-            return [Prediction(mask) for mask in masks]
-        sure = torch.cat([part for _, part in parts if part is not None], 1)
-        return [Prediction(mask, None, part) for mask, part in zip(masks, sure, strict=True)]
-
-    def _predicted_bands(
-        self, image: Tensor, original_size: Size, least: float
-    ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield mask and confidence, if that is kept, of images of one size from top to bottom."""
-        top = 0
-        for band in logits_bands(self.segmentor, image, original_size, self._normalize):
-            mask = predict_mask(band.sigmoid() if band.shape[1] == 1 else band, least)
-            some = class_probabilities(strided(band, top)) if self.keep_confidence else None
-            yield mask, None if some is None else confidence(some, strided(mask, top))
-            top += band.shape[2]
-
-    def _logits(self, image: Tensor, original_size: Size) -> Tensor:
-        return image_logits(self.segmentor, image, original_size, self._normalize)
-
     @property
     def lr(self) -> float | None:
         """The learning rate of the config, which Lightning's `LearningRateFinder` sets."""
@@ -363,12 +258,6 @@ class Segmentor(LightningModule):
             segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
-    def _normalize(self, image: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None) -> Tensor:
-        """Normalise in float32, then take dtype (`precision: bf16-true`) and memory format of the weights."""
-        result = normalize(image, self.mean.float(), self.std.float(), sizes, padding)
-        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        return result.to(next(self.segmentor.parameters()).dtype, memory_format=memory_format)
-
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
         self.metrics.reset()
@@ -387,17 +276,6 @@ class Segmentor(LightningModule):
             'scale_factor': 1.0,
             'flip': False,
         }
-
-
-def needs_segmentor(module: LightningModule) -> Segmentor:
-    """Return a module that is a `Segmentor`, for callbacks that change how it predicts.
-
-    Raises:
-        ConfigError: if it is another one.
-    """
-    if not isinstance(module, Segmentor):
-        raise ConfigError(f'this callback works with seglight.models.Segmentor, not with {type(module).__name__}')
-    return module
 
 
 def _mean(value: Tensor | list[Tensor]) -> Tensor:
