@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shlex
 import sys
 import warnings
 from argparse import ArgumentError
@@ -23,22 +21,13 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
 import seglight
-from seglight import prediction
+from seglight import prediction, training
 from seglight.callbacks import (
-    BalancedClassWeights,
-    BestCheckpoint,
-    EpochLines,
     EvaluationRecorder,
-    ExactResume,
-    IntervalCheckpoint,
-    LearningRates,
     ProgressBars,
     RunFolder,
     SoftVoting,
-    StopBySignal,
     TestTimeAugmentation,
-    TrainingPlan,
-    WandbRun,
 )
 from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.checkpoint_io import verify
@@ -140,26 +129,7 @@ class CommandLine(LightningCLI):
         prefer_int_to_float(parser)
         add_options(parser, subcommand)
         if subcommand == 'fit':
-            parser.add_argument(
-                '--load_from', type=str | None, help='Checkpoint to take weights from, and nothing else (fine-tuning).'
-            )
-            parser.add_argument(
-                '--trust_checkpoint',
-                action='store_true',
-                help='Unpickle everything in the file of --load-from, which runs the code in it; for own files only.',
-            )
-            parser.add_argument('--tags', type=list[str], default=[], help='Words to find the run by, as in W&B.')
-            parser.add_argument(
-                '--work_dir', type=str | None, help=f'Folder of the run, by default the next free {WORK_DIRS}/exp{{N}}.'
-            )
-            parser.add_argument(
-                '--auto_resume',
-                action='store_true',
-                help='Go on with the newest run of this config, or with --work-dir, from its newest whole checkpoint.',
-            )
-            parser.add_lightning_class_args(IntervalCheckpoint, 'checkpoint')
-            parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
-            parser.add_lightning_class_args(WandbRun, 'wandb')
+            training.add_arguments(parser)
         else:
             parser.add_argument(
                 '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt that predict together.'
@@ -266,7 +236,7 @@ class CommandLine(LightningCLI):
             verify(self.checkpoint)
             self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == self.checkpoint.resolve().parent
         elif config.auto_resume:
-            found = find_continuation(self.run_config, WORK_DIRS, _run_named(config.work_dir))
+            found = find_continuation(self.run_config, WORK_DIRS, training.named_run(config.work_dir))
             self.checkpoint, self.resumed = found.checkpoint, found.folder is not None
             config.work_dir = str(found.folder) if found.folder else None
             config.ckpt_path = str(found.checkpoint) if found.checkpoint else None
@@ -321,9 +291,6 @@ class CommandLine(LightningCLI):
             )
             config.wandb.tags += config.tags
             self.recorder = EvaluationRecorder()
-            callbacks = [self.run_folder, self.recorder, EpochLines(), ExactResume(), StopBySignal(), TrainingPlan()]
-            if config.trainer.logger is not False:
-                callbacks.append(LearningRates())
         elif self.subcommand in ('validate', 'test') and not config.trainer.fast_dev_run:
             self.recorder = EvaluationRecorder(self.evaluation_file)
             callbacks = [self.recorder]
@@ -333,7 +300,7 @@ class CommandLine(LightningCLI):
         if self.subcommand in FROM_CHECKPOINT and (self.more_checkpoints or config.ckpt_weights):
             callbacks = [SoftVoting([str(path) for path in self.more_checkpoints], config.ckpt_weights), *callbacks]
         if self.subcommand == 'fit':
-            callbacks.append(BalancedClassWeights())
+            callbacks = training.training_callbacks(self.run_folder, self.recorder, config.trainer.logger is not False)
         if self.subcommand in FROM_CHECKPOINT and config.aug_test:
             callbacks.append(TestTimeAugmentation(AUG_TEST_SCALES))
         self.trainer_defaults = {'callbacks': callbacks}
@@ -357,22 +324,11 @@ class CommandLine(LightningCLI):
                 loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
                 rank_zero_only(print)(loaded.table(), flush=True)
             return
-        checkpoint = read_checkpoint(self.checkpoint)
-        if 'loops' not in checkpoint:
-            raise CheckpointError(f'{self.checkpoint} holds weights alone and no run; --load-from takes them')
-        epochs = checkpoint['loops']['fit_loop']['epoch_progress']['current']['processed']
-        state = None
-        for unit, done, end in (
-            ('epoch', epochs, self.trainer.max_epochs),
-            ('step', checkpoint['global_step'], self.trainer.max_steps),
-        ):
-            if end is not None and 0 <= end <= done:
-                state = f'{self.checkpoint} is at {unit} {done} of {end} already; raise --trainer.max_{unit}s to go on'
-        if state is None:
-            return
-        if not config.auto_resume:
-            raise ConfigError(state)
-        rank_zero_only(print)(state, flush=True)
+        reached = training.reached_end(self.checkpoint, self.trainer)
+        if reached and not config.auto_resume:
+            raise ConfigError(reached)
+        if reached:
+            rank_zero_only(print)(reached, flush=True)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Load the weights of a checkpoint of mmseg here; Lightning reads none but its own."""
@@ -423,16 +379,8 @@ class CommandLine(LightningCLI):
         """Say where the run lies, how good it is, and what to type next."""
         if not self.run_folder or not self.trainer.is_global_zero:
             return
-        best = self._get(self.config_init, 'best_checkpoint')
-        checkpoint = best.best_model_path or self._get(self.config_init, 'checkpoint').best_model_path
-        lines = [metrics_table(self.trainer.callback_metrics, 'val'), f'Run        {self.run_folder.folder}']
-        if best.best_model_score is not None:
-            lines.append(f'Best {best.metric}  {100 * best.best_model_score:.2f} %  ({Path(checkpoint).name})')
-        if checkpoint:
-            command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
-            path = shlex.quote(os.path.relpath(checkpoint))
-            lines.append(f'Predict    {command} predict --ckpt {path} --overlays')
-        print('\n'.join(line for line in lines if line))
+        kept = (self._get(self.config_init, name) for name in ('best_checkpoint', 'checkpoint'))
+        print('\n'.join(training.summary(self.trainer, self.run_folder, *kept)))
         self._report()
 
     def after_validate(self) -> None:
@@ -470,13 +418,6 @@ class CommandLine(LightningCLI):
         if self.trainer.is_global_zero:
             print('\n'.join(prediction.summary(callbacks, self.model.classes, self.output_folder)))
         prediction.check_failed(callbacks)
-
-
-def _run_named(name: str | None) -> Path | None:
-    """Return the folder of a run: a path, or else one in `work_dirs`, as for `--ckpt`."""
-    if name is None:
-        return None
-    return next((path for path in (Path(name), WORK_DIRS / name) if path.is_dir()), Path(name))
 
 
 def _top_keys(parser: LightningArgumentParser) -> set[str]:

@@ -1,0 +1,98 @@
+"""What `fit` takes beside Lightning's arguments, the callbacks that it always has, and what it says at its end."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+
+from seglight.callbacks import (
+    BalancedClassWeights,
+    BestCheckpoint,
+    EpochLines,
+    EvaluationRecorder,
+    ExactResume,
+    IntervalCheckpoint,
+    LearningRates,
+    RunFolder,
+    StopBySignal,
+    TrainingPlan,
+    WandbRun,
+)
+from seglight.callbacks.console import metrics_table
+from seglight.config.checkpoint import read_checkpoint
+from seglight.errors import CheckpointError
+from seglight.files import WORK_DIRS
+
+
+def add_arguments(parser: Any) -> None:
+    """Add the arguments of `fit` to a parser of LightningCLI."""
+    parser.add_argument(
+        '--load_from', type=str | None, help='Checkpoint to take weights from, and nothing else (fine-tuning).'
+    )
+    parser.add_argument(
+        '--trust_checkpoint',
+        action='store_true',
+        help='Unpickle everything in the file of --load-from, which runs the code in it; for own files only.',
+    )
+    parser.add_argument('--tags', type=list[str], default=[], help='Words to find the run by, as in W&B.')
+    parser.add_argument(
+        '--work_dir', type=str | None, help=f'Folder of the run, by default the next free {WORK_DIRS}/exp{{N}}.'
+    )
+    parser.add_argument(
+        '--auto_resume',
+        action='store_true',
+        help='Go on with the newest run of this config, or with --work-dir, from its newest whole checkpoint.',
+    )
+    parser.add_lightning_class_args(IntervalCheckpoint, 'checkpoint')
+    parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
+    parser.add_lightning_class_args(WandbRun, 'wandb')
+
+
+def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorder | None, log: bool) -> list[Callback]:
+    """Return the callbacks that every run has; without a folder, in a trial, only those that leave no traces."""
+    callbacks: list[Callback] = []
+    if run_folder and recorder:
+        callbacks += [run_folder, recorder, EpochLines(), ExactResume(), StopBySignal(), TrainingPlan()]
+        callbacks += [LearningRates()] * log
+    return [*callbacks, BalancedClassWeights()]
+
+
+def named_run(name: str | None) -> Path | None:
+    """Return the folder of a run: a path, or else one in `work_dirs`, as for `--ckpt`."""
+    if name is None:
+        return None
+    return next((path for path in (Path(name), WORK_DIRS / name) if path.is_dir()), Path(name))
+
+
+def reached_end(file: Path, trainer: Trainer) -> str | None:
+    """Return what to tell of a checkpoint that has nothing left to train, None if it has.
+
+    Raises:
+        CheckpointError: if no run can go on from it.
+    """
+    checkpoint = read_checkpoint(file)
+    if 'loops' not in checkpoint:
+        raise CheckpointError(f'{file} holds weights alone and no run; --load-from takes them')
+    epochs = checkpoint['loops']['fit_loop']['epoch_progress']['current']['processed']
+    done = {'step': (checkpoint['global_step'], trainer.max_steps), 'epoch': (epochs, trainer.max_epochs)}
+    for unit, (at, end) in done.items():
+        if end is not None and 0 <= end <= at:
+            return f'{file} is at {unit} {at} of {end} already; raise --trainer.max_{unit}s to go on'
+    return None
+
+
+def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: IntervalCheckpoint) -> list[str]:
+    """Return the lines that a run ends with: its figures, where it lies, how good it is, and what to type next."""
+    checkpoint = best.best_model_path or newest.best_model_path
+    lines = [metrics_table(trainer.callback_metrics, 'val'), f'Run        {run.folder}']
+    if best.best_model_score is not None:
+        lines.append(f'Best {best.metric}  {100 * best.best_model_score:.2f} %  ({Path(checkpoint).name})')
+    if checkpoint:
+        command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
+        path = shlex.quote(os.path.relpath(checkpoint))
+        lines.append(f'Predict    {command} predict --ckpt {path} --overlays')
+    return [line for line in lines if line]
