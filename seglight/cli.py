@@ -277,32 +277,9 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that each subcommand always has."""
         config = self.config_init[self.subcommand]
-        callbacks: list[Callback] = []
         if config.trainer.enable_checkpointing is False:
             self._parser('fit').callback_keys[:] = ['wandb'] * (self.subcommand == 'fit')
-        if self.subcommand == 'fit' and not config.trainer.fast_dev_run:  # which leaves no traces
-            self.run_folder = RunFolder(
-                self.run_config,
-                config.work_dir,
-                str(WORK_DIRS),
-                describe(['seglight', *self.argv]),
-                log=config.trainer.logger is not False,
-                resumed=self.resumed,
-            )
-            config.wandb.tags += config.tags
-            self.recorder = EvaluationRecorder()
-        elif self.subcommand in ('validate', 'test') and not config.trainer.fast_dev_run:
-            self.recorder = EvaluationRecorder(self.evaluation_file)
-            callbacks = [self.recorder]
-        elif self.subcommand == 'predict':
-            plain = self.config[self.subcommand]
-            callbacks = prediction.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
-        if self.subcommand in FROM_CHECKPOINT and (self.more_checkpoints or config.ckpt_weights):
-            callbacks = [SoftVoting([str(path) for path in self.more_checkpoints], config.ckpt_weights), *callbacks]
-        if self.subcommand == 'fit':
-            callbacks = training.training_callbacks(self.run_folder, self.recorder, config.trainer.logger is not False)
-        if self.subcommand in FROM_CHECKPOINT and config.aug_test:
-            callbacks.append(TestTimeAugmentation(AUG_TEST_SCALES))
+        callbacks = self._own_callbacks(config)
         self.trainer_defaults = {'callbacks': callbacks}
         if config.trainer.logger in (None, True):
             kwargs['logger'] = False
@@ -314,6 +291,35 @@ class CommandLine(LightningCLI):
             return super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
             raise ConfigError(f'trainer: {one_line(error)}') from error
+
+    def _own_callbacks(self, config: Namespace) -> list[Callback]:
+        """Return the callbacks that a subcommand always has, and those that its arguments ask for."""
+        traces = not config.trainer.fast_dev_run  # which leaves none
+        if self.subcommand == 'fit':
+            if traces:
+                self.run_folder = self._run_folder(config)
+                self.recorder = EvaluationRecorder()
+                config.wandb.tags += config.tags
+            return training.training_callbacks(self.run_folder, self.recorder, config.trainer.logger is not False)
+        callbacks: list[Callback] = []
+        if self.more_checkpoints or config.ckpt_weights:
+            callbacks.append(SoftVoting([str(path) for path in self.more_checkpoints], config.ckpt_weights))
+        if self.subcommand == 'predict':
+            plain = self.config[self.subcommand]
+            callbacks += prediction.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
+        elif traces:
+            self.recorder = EvaluationRecorder(self.evaluation_file)
+            callbacks.append(self.recorder)
+        if config.aug_test:
+            callbacks.append(TestTimeAugmentation(AUG_TEST_SCALES))
+        return callbacks
+
+    def _run_folder(self, config: Namespace) -> RunFolder:
+        """Return what makes the folder of this run."""
+        log, command = config.trainer.logger is not False, ['seglight', *self.argv]
+        return RunFolder(
+            self.run_config, config.work_dir, str(WORK_DIRS), describe(command), log=log, resumed=self.resumed
+        )
 
     def before_fit(self) -> None:
         """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
