@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ import pytorch_lightning as pl
 import torch
 from mmcv import Config
 from mmcv.runner import EpochBasedRunner, Fp16OptimizerHook, Hook, IterBasedRunner, wrap_fp16_model
+from mmcv.utils import get_logger
 from mmseg.core import build_optimizer
 from mmseg.datasets import build_dataloader, build_dataset
 from mmseg.utils import build_dp
@@ -108,6 +110,13 @@ class _ClockCallback(pl.Callback):
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.clock.tick()
+
+
+def quieten() -> None:
+    """Silence what the libraries tell of every training."""
+    warnings.simplefilter('ignore')
+    logging.getLogger('pytorch_lightning.utilities.rank_zero').setLevel(logging.ERROR)
+    get_logger('mmseg', log_level=logging.ERROR)  # mmcv's, else mmseg would make it with INFO
 
 
 def bare_loop(task: Task, steps: int) -> Clock:

@@ -10,15 +10,13 @@ that each side took is printed too.
 from __future__ import annotations
 
 import argparse
-import logging
 import statistics
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from sides import Clock, Task, bare_loop, mmcv_runner, seglight_trainer
+from sides import Clock, Task, bare_loop, mmcv_runner, quieten, seglight_trainer
 
 MODELS = {
     'fast_scnn': 'fastscnn/fast_scnn_lr0.12_8x4_160k_cityscapes.py',
@@ -45,9 +43,7 @@ def main() -> None:
     options = vars(parser.parse_args())
     steps, warmup, rounds = (options.pop(name) for name in ('steps', 'warmup', 'rounds'))
     task = Task(**{**options, 'model': MODELS[options['model']], 'root': str(Path(options['root']).resolve())})
-    warnings.simplefilter('ignore')
-    for name in ('pytorch_lightning.utilities.rank_zero', 'mmseg'):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quieten()
     with tempfile.TemporaryDirectory() as folder:
         results = contest(task, folder, steps, warmup, rounds)
     print(f'{parser.prog}: {vars(task)}, torch {torch.__version__}, {torch.get_num_threads()} threads')

@@ -1,10 +1,10 @@
-"""Val mIoU over time: one model trained for the same wall-clock time through mmcv's Runner and through seglight.
+"""Val mIoU over time: models trained for the same wall-clock time through mmcv's Runner and through seglight.
 
-python scripts/bench/training.py --root DATA --model segformer_b0 --minutes 20 --output docs
+python scripts/bench/training.py --root DATA --models segformer_b0 fast_scnn --minutes 10 --output docs
 
 Both sides have random weights of the same seed, the same crops, batches, optimizer and poly schedule.
 A trial of one epoch each tells how many epochs fit into the time; each side then trains that many, so
-that its schedule ends with its time. Writes {output}/training_{model}.png and .csv.
+that its schedule ends with its time. Writes {output}/training.png and training.csv, and prints a table.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import logging
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from matplotlib.figure import Figure
 from mmcv.runner import Hook
 from mmseg.apis import single_gpu_test
 from mmseg.datasets import build_dataloader
-from sides import Clock, Task, mmcv_runner, mmseg_dataset, seglight_trainer
+from sides import Clock, Task, mmcv_runner, mmseg_dataset, quieten, seglight_trainer
 from throughput import MODELS
 
 from seglight.files import write_atomically
@@ -91,56 +89,63 @@ SIDES: dict[str, Callable[..., Curve]] = {"mmcv's Runner": train_mmcv, 'seglight
 
 
 def main() -> None:
-    """Train both sides, one after the other, and write the curves."""
+    """Train both sides of each model, one after the other, and write the curves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--root', required=True)
-    parser.add_argument('--model', choices=MODELS, default='fast_scnn')
-    parser.add_argument('--minutes', type=float, default=20.0)
+    parser.add_argument('--models', choices=MODELS, nargs='+', default=['segformer_b0', 'fast_scnn'])
+    parser.add_argument('--minutes', type=float, default=10.0)
     parser.add_argument('--crop', type=int, default=256)
     parser.add_argument('--batch-size', type=int, default=8)
     parser.add_argument('--workers', type=int, default=2)
-    parser.add_argument('--points', type=int, default=10, help='validations of each side')
+    parser.add_argument('--points', type=int, default=8, help='validations of each side')
     parser.add_argument('--mixed', action='store_true')
     parser.add_argument('--output', type=Path, default=Path('docs'))
     options = parser.parse_args()
-    warnings.simplefilter('ignore')
-    for name in ('pytorch_lightning.utilities.rank_zero', 'mmseg'):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    task = Task(
-        MODELS[options.model], str(Path(options.root).resolve()), options.crop, options.batch_size, options.workers,
-        optimizer=ADAMW, schedule={**POLY, **WARMUP}, mixed=options.mixed,
-    )  # fmt: skip
-    curves: dict[str, Curve] = {}
+    quieten()
+    curves: dict[tuple[str, str], Curve] = {}
+    print('| model | side | epochs | minutes | val mIoU at the end | best |\n|---|---|---:|---:|---:|---:|')
+    for model in options.models:
+        task = Task(
+            MODELS[model], str(Path(options.root).resolve()), options.crop, options.batch_size, options.workers,
+            optimizer=ADAMW, schedule={**POLY, **WARMUP}, mixed=options.mixed,
+        )  # fmt: skip
+        for side in SIDES:
+            epochs, curve = train_for(side, task, 60 * options.minutes, options.points)
+            best = max(value for _, value in curve)
+            end = f'{epochs} | {curve[-1][0] / 60:.1f} | {100 * curve[-1][1]:.1f} % | {100 * best:.1f} %'
+            print(f'| {model} | {side} | {end} |', flush=True)
+            curves[model, side] = curve
+            write(curves, options.output)
+
+
+def train_for(side: str, task: Task, seconds: float, points: int) -> tuple[int, Curve]:
+    """Return the epochs that fit into a time, and the curve of a training of that many."""
+    train = SIDES[side]
     with tempfile.TemporaryDirectory() as folder:
-        for name, train in SIDES.items():
-            (whole, _), *_ = train(task, folder, 1, 1)  # an epoch and a validation
-            epochs = max(1, int(60 * options.minutes / whole))
-            every = max(1, epochs // options.points)
-            curves[name] = train(task, folder, epochs, every)
-            seconds, figure = curves[name][-1]
-            best = max(value for _, value in curves[name])
-            figures = f'mIoU {100 * figure:.1f} %, best {100 * best:.1f} %'
-            print(f'{name:<14} {epochs} epochs in {seconds / 60:.1f} min   {figures}', flush=True)
-    write(curves, options.output, options.model)
+        (whole, _), *_ = train(task, folder, 1, 1)  # an epoch and a validation
+        epochs = max(1, int(seconds / whole))
+        return epochs, train(task, folder, epochs, max(1, epochs // points))
 
 
-def write(curves: dict[str, Curve], folder: Path, model: str) -> None:
+def write(curves: dict[tuple[str, str], Curve], folder: Path) -> None:
     """Write the curves as a table and as a picture."""
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(['side', 'minutes', 'mIoU'])
-    figure = Figure(figsize=(7, 4), layout='constrained')
-    axes = figure.add_subplot()
-    for name, curve in curves.items():
-        table.writerows((name, f'{seconds / 60:.2f}', f'{value:.4f}') for seconds, value in curve)
-        axes.plot([seconds / 60 for seconds, _ in curve], [100 * value for _, value in curve], marker='o', label=name)
-    axes.set(xlabel='minutes', ylabel='val mIoU in %', title=model, ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend()
+    table.writerow(['model', 'side', 'minutes', 'mIoU'])
+    models = list(dict.fromkeys(model for model, _ in curves))
+    figure = Figure(figsize=(5 * len(models), 4), layout='constrained')
+    for axes, model in zip(figure.subplots(1, len(models), squeeze=False)[0], models, strict=True):
+        for side in SIDES:
+            curve = curves.get((model, side), [])
+            table.writerows((model, side, f'{seconds / 60:.2f}', f'{value:.4f}') for seconds, value in curve)
+            axes.plot([at / 60 for at, _ in curve], [100 * value for _, value in curve], marker='o', label=side)
+        axes.set(xlabel='minutes', ylabel='val mIoU in %', title=model, xlim=(0, None), ylim=(0, None))
+        axes.grid(alpha=0.3)
+        axes.legend(loc='lower right')
     picture = io.BytesIO()
     figure.savefig(picture, format='png', dpi=100)
-    write_atomically(folder / f'training_{model}.png', picture.getvalue())
-    write_atomically(folder / f'training_{model}.csv', text.getvalue().encode())
+    write_atomically(folder / 'training.png', picture.getvalue())
+    write_atomically(folder / 'training.csv', text.getvalue().encode())
 
 
 if __name__ == '__main__':
