@@ -10,6 +10,7 @@ that its schedule ends with its time. Writes {output}/training.png and training.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
 import tempfile
@@ -52,7 +53,8 @@ class _Evaluate(Hook):
 
     def after_train_epoch(self, runner: Any) -> None:
         if self.every_n_epochs(runner, self.every) or runner.epoch + 1 == runner.max_epochs:
-            results = single_gpu_test(runner.model, self.loader, pre_eval=True)
+            with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
+                results = single_gpu_test(runner.model, self.loader, pre_eval=True)
             figure = self.dataset.evaluate(results, logger='silent')['mIoU']
             self.curve.append((time.perf_counter() - self.start, float(figure)))
             runner.model.train()
