@@ -130,6 +130,7 @@ class SegmentationDataModule(LightningDataModule):
         self._repeats: npt.NDArray[np.float64] | None = None
         self.datasets: dict[str, SegmentationDataset] = {}
         self.left_out: list[str] = []  #: what is wrong with each sample that `on_bad_sample` left out
+        self._loaders: list[DataLoader[Any]] = []
         self._position = {'epoch': 0, 'samples': 0}  # where training starts; Lightning asks for batches before it tells
 
     def prepare_data(self) -> None:
@@ -153,6 +154,13 @@ class SegmentationDataModule(LightningDataModule):
             self._warn_of_unused_masks(found)
             self._warn_of_shared_images()
             self._prepare_training(self.datasets['train'])
+
+    def on_exception(self, exception: BaseException) -> None:  # noqa: ARG002  (Lightning gives it)
+        """End the loader processes; Lightning leaves those of validation, and Python would wait for them forever."""
+        for loader in self._loaders:
+            workers: Any = getattr(loader, '_iterator', None)
+            if hasattr(workers, '_shutdown_workers'):
+                workers._shutdown_workers()
 
     def teardown(self, stage: str) -> None:  # noqa: ARG002  (Lightning gives it)
         """Say how many samples turned out to be bad while the stage ran and were left out."""
@@ -363,7 +371,7 @@ class SegmentationDataModule(LightningDataModule):
         share = cores() // self._replicas()[0] - 1  # the training process needs one itself
         workers = max(1, min(8, share)) if self.num_workers is None else self.num_workers
         options.setdefault('collate_fn', partial(collate, ignore_index=self.ignore_index))
-        return DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_size=self.batch_size,
             num_workers=workers,
@@ -374,6 +382,8 @@ class SegmentationDataModule(LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),
             **options,
         )
+        self._loaders.append(loader)
+        return loader
 
 
 def _prepare_worker(_worker: int) -> None:

@@ -1,6 +1,8 @@
 """Data of every layout, as a user types it: check, show, split, train on all of it, leave bad files out."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +127,21 @@ def test_files_that_turn_bad_while_training_are_left_out_counted_and_listed(
     done = run('fit', '--config', config, '--work-dir', 'work_dirs/exp1', '--auto-resume', '--trainer.max_epochs=3')
     assert done.status == 0, done.err
     assert Path('work_dirs/exp1/left_out.txt').read_text().splitlines() == listed_faults
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_command_ends_where_a_loader_process_finds_a_bad_file(split: str, own_data: Path, workspace: Path) -> None:
+    config = configure(own_data, num_workers=1)
+    path = own_data / f'img_dir/{split}/0002.jpg'
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3] + data[-2:])  # neither its header nor its last bytes tell
+    done = subprocess.run(
+        [sys.executable, '-m', 'seglight', 'fit', '--config', config], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 2
+    assert (
+        done.stderr == f'seglight: The image {path} cannot be decoded: it is cut off or damaged; replace or remove it\n'
+    )
 
 
 @pytest.mark.parametrize('name', ['img_dir/train/0005.jpg', 'ann_dir/train/0005.png', 'img_dir/val/0002.jpg'])
