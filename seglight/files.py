@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,6 +56,25 @@ def write_new(files: dict[Path, bytes]) -> None:
             raise FileExistsError(errno.EEXIST, 'it is there already, with other content; name another', str(path))
     for path, data in files.items():
         write_atomically(path, data)
+
+
+def append_once(path: Path, line: str) -> bool:
+    """Append a line to a text file unless it holds it already, also while other processes do.
+
+    Returns:
+        whether the file lacked the line; a file that cannot be written lacks any.
+    """
+    try:
+        with path.open('a+b') as file:
+            with suppress(OSError):  # a file system without locks: at worst, two processes write the same line
+                fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            if line.encode() in file.read().splitlines():
+                return False
+            file.write(f'{line}\n'.encode())
+    except OSError:
+        return True
+    return True
 
 
 def claim_run_folder(root: Path, name: str = 'exp') -> Path:

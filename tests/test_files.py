@@ -29,6 +29,21 @@ def test_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
     assert (tmp_path / 'a').stat().st_mode == (tmp_path / 'b').stat().st_mode
 
 
+def test_lines_that_several_write_at_once_are_there_once(tmp_path: Path) -> None:
+    path = tmp_path / 'list.txt'
+    with ThreadPoolExecutor(8) as pool:
+        new = list(pool.map(lambda number: files.append_once(path, f'line {number % 10}'), range(200)))
+    assert sorted(path.read_text().splitlines()) == [f'line {number}' for number in range(10)]
+    assert sum(new) == 10
+    assert files.append_once(path, 'line')  # the beginning of another is no line
+    assert not files.append_once(path, 'line')
+
+
+def test_a_list_in_a_folder_that_is_gone_takes_every_line_for_new(tmp_path: Path) -> None:
+    assert files.append_once(tmp_path / 'gone/list.txt', 'line')
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_run_folders_are_numbered_from_the_highest(tmp_path: Path) -> None:
     for name in ('exp2', 'exp10', 'experiment', 'exp_old'):
         (tmp_path / name).mkdir()

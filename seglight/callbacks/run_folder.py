@@ -23,7 +23,8 @@ ROWS_ENTRY = 'metrics_rows'
 class RunFolder(Callback):
     """Makes the folder of a training run and keeps the run's config in it and in every checkpoint.
 
-    The texts that the data module's `records()` returns by their file names, if it has that, are written too.
+    The texts that the data module's `records()` returns by their file names, if it has that, are written too, and its
+    `record_left_out()` gets the file that lists what is left out.
 
     The folder is made when the data module has found its files, so wrong input leaves none behind.
     Checkpoint callbacks without a folder of their own write into it.
@@ -72,14 +73,12 @@ class RunFolder(Callback):
         if self.log and not trainer.loggers:
             self._metrics = MetricsFile(self.folder)
             trainer.loggers = [self._metrics, _tensorboard(self.folder)]
+        data: Any = getattr(trainer, 'datamodule', None)
         if trainer.is_global_zero:
-            write_atomically(self.folder / 'config.yaml', self.config.encode())
-            if self.environment:
-                write_atomically(self.folder / 'environment.yaml', self.environment.encode())
-            records: dict[str, str] = getattr(getattr(trainer, 'datamodule', None), 'records', dict)()
-            for name, text in records.items():
-                write_atomically(self.folder / name, text.encode())
+            self._write(self.folder, getattr(data, 'records', dict)())
             print(f'Run        {self.folder}', flush=True)
+        if hasattr(data, 'record_left_out'):
+            data.record_left_out(self.folder / 'left_out.txt')
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Store the config in the checkpoint, so that nothing else is needed to use it, and how it came about."""
@@ -123,6 +122,14 @@ class RunFolder(Callback):
         last = newest(self.folder, *RESUMABLE) if self.folder else None
         known = f'its newest checkpoint is {last.name}' if last else 'it has no checkpoint yet'
         return f'the run lies in {self.folder}, {known}'
+
+    def _write(self, folder: Path, records: dict[str, str]) -> None:
+        """Write what there is to know of the run before it starts."""
+        write_atomically(folder / 'config.yaml', self.config.encode())
+        if self.environment:
+            write_atomically(folder / 'environment.yaml', self.environment.encode())
+        for name, text in records.items():
+            write_atomically(folder / name, text.encode())
 
     def _claim(self) -> None:
         """Make the folder; one that was asked for must be new or empty."""

@@ -6,37 +6,55 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from seglight.data.dataset import SegmentationDataset, size_mismatch
-from seglight.data.images import image_size
+from seglight.data.images import image_size, may_be_cut_off, read_image
 from seglight.data.sources.base import Sample
 from seglight.environment import cores
 from seglight.errors import DataError
 
-CHECKED_MASKS = 1000  #: masks of a split that are decoded before training
+CHECKED = 1000  #: masks of a split that are decoded before training, and files that seem to be cut off
 
 
 def quick_faults(dataset: SegmentationDataset) -> dict[int, str]:
     """Compare the sizes in the headers of all images and masks, and the labels of some masks with the classes.
 
-    At most `CHECKED_MASKS` masks, spread over the data set, are decoded, so that a fault that they
-    all share shows before the first step; the others are checked when they are loaded.
+    Files that seem to be cut off, by their last bytes, and masks, spread over the data set, are decoded, at most
+    `CHECKED` of each, so that a fault that they all share shows before the first step; the others are checked when
+    they are loaded.
 
     Returns:
         what is wrong with a sample, by its index.
     """
-    faults = _faults(header_fault, dataset.samples)
-    step = -(-len(dataset) // CHECKED_MASKS) or 1
-    chosen = [index for index in range(0, len(dataset), step) if index not in faults]
-    labels = _faults(lambda sample: _label_fault(dataset, sample), [dataset.samples[index] for index in chosen])
-    return dict(sorted((faults | {chosen[index]: fault for index, fault in labels.items()}).items()))
+    faults = _faults(header_fault, dataset.samples, range(len(dataset)))
+    sound = [index for index in range(len(dataset)) if index not in faults]
+    suspects = list(_faults(_suspicion, dataset.samples, sound))
+    for chosen, find in ((suspects, _content_fault), (sound, _label_fault)):
+        step = -(-len(chosen) // CHECKED) or 1
+        faults |= _faults(partial(find, dataset), dataset.samples, chosen[::step])
+    return dict(sorted(faults.items()))
+
+
+def masks_without_image(folders: Iterable[Path], samples: Sequence[Sample]) -> list[Path]:
+    """Return the masks in the given folders that none of the samples has, sorted.
+
+    What is a mask there is told by the end of the file names of those that samples have.
+    """
+    used = {sample.mask.path: sample.name for sample in samples if sample.mask is not None}
+    found = set()
+    for folder in set(folders):
+        below = {path.relative_to(folder).as_posix(): name for path, name in used.items() if folder in path.parents}
+        suffixes = tuple({path.removeprefix(name) for path, name in below.items()})
+        found |= {path for path in folder.rglob('*') if path.name.endswith(suffixes) and not path.name.startswith('.')}
+    return sorted(path for path in found - used.keys() if path.is_file())
 
 
 def header_fault(sample: Sample) -> str | None:
     """Return what is wrong with a sample as far as the headers of its files tell, None if nothing is."""
-    if sample.mask is None:
-        return None
+    if sample.mask is None or sample.fault is not None:
+        return sample.fault
     if not sample.mask.path.is_file():
         return f'{sample.image} has no mask: {sample.mask} does not exist; add the mask or remove the image'
     try:
@@ -44,6 +62,21 @@ def header_fault(sample: Sample) -> str | None:
     except DataError as error:
         return str(error)
     return size_mismatch(sample, image, mask) if image != mask else None
+
+
+def _suspicion(sample: Sample) -> str | None:
+    """Return the file of a sample that may be cut off; an image to predict, which ends no run, is not looked at."""
+    paths = [] if sample.mask is None else [sample.image, sample.mask.path]
+    return next((str(path) for path in paths if may_be_cut_off(path)), None)
+
+
+def _content_fault(dataset: SegmentationDataset, sample: Sample) -> str | None:
+    """Return what is wrong with the pixels of a sample's image or the labels of its mask."""
+    try:
+        read_image(sample.image)
+    except DataError as error:
+        return str(error)
+    return _label_fault(dataset, sample)
 
 
 def _label_fault(dataset: SegmentationDataset, sample: Sample) -> str | None:
@@ -56,10 +89,16 @@ def _label_fault(dataset: SegmentationDataset, sample: Sample) -> str | None:
     return None
 
 
-def _faults(find: Callable[[Sample], str | None], samples: Sequence[Sample]) -> dict[int, str]:
-    """Return the faults that a function finds, by the index of the sample."""
+def _faults(find: Callable[[Sample], str | None], samples: Sequence[Sample], indices: Sequence[int]) -> dict[int, str]:
+    """Return the faults that a function finds in some of the samples, by the index of the sample."""
+
+    def find_in(chosen: Sequence[int]) -> list[tuple[int, str | None]]:
+        return [(index, find(samples[index])) for index in chosen]
+
+    # A thread takes some at once: handing over a single one takes longer than reading its last bytes.
+    parts = [indices[first : first + 32] for first in range(0, len(indices), 32)]
     with ThreadPoolExecutor(cores()) as pool:
-        return {index: fault for index, fault in enumerate(pool.map(find, samples)) if fault}
+        return {index: fault for part in pool.map(find_in, parts) for index, fault in part if fault}
 
 
 def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from seglight.config.classes import construct
 from seglight.data.batch import Item, collate
 from seglight.data.cache import SampleCache
-from seglight.data.checks import quick_faults, shared_images
+from seglight.data.checks import masks_without_image, quick_faults, shared_images
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
 from seglight.data.mixing import build_mixes
@@ -32,7 +32,7 @@ from seglight.data.tolerant import Tolerant, collate_good
 from seglight.data.transforms import build_pipeline
 from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
-from seglight.files import cache_dir
+from seglight.files import append_once, cache_dir
 
 Dicts = list[dict[str, Any]]
 Spec = str | dict[str, Any] | list[str | dict[str, Any]]
@@ -130,6 +130,7 @@ class SegmentationDataModule(LightningDataModule):
         self._repeats: npt.NDArray[np.float64] | None = None
         self.datasets: dict[str, SegmentationDataset] = {}
         self.left_out: list[str] = []  #: what is wrong with each sample that `on_bad_sample` left out
+        self._loaders: list[DataLoader[Any]] = []
         self._position = {'epoch': 0, 'samples': 0}  # where training starts; Lightning asks for batches before it tells
 
     def prepare_data(self) -> None:
@@ -146,11 +147,20 @@ class SegmentationDataModule(LightningDataModule):
         Raises:
             DataError: for a missing folder or mask, an unreadable header, or different sizes.
         """
-        for name, samples in self.samples(stage).items():
+        found = self.samples(stage)
+        for name, samples in found.items():
             self.datasets[name] = self._usable(self.dataset(name, samples))
         if stage == 'fit':
+            self._warn_of_unused_masks(found)
             self._warn_of_shared_images()
             self._prepare_training(self.datasets['train'])
+
+    def on_exception(self, exception: BaseException) -> None:  # noqa: ARG002  (Lightning gives it)
+        """End the loader processes; Lightning leaves those of validation, and Python would wait for them forever."""
+        for loader in self._loaders:
+            workers: Any = getattr(loader, '_iterator', None)
+            if hasattr(workers, '_shutdown_workers'):
+                workers._shutdown_workers()
 
     def teardown(self, stage: str) -> None:  # noqa: ARG002  (Lightning gives it)
         """Say how many samples turned out to be bad while the stage ran and were left out."""
@@ -159,20 +169,31 @@ class SegmentationDataModule(LightningDataModule):
                 print(f'seglight: {int(dataset.skipped)} times a bad sample of {name} was left out', file=sys.stderr)
                 dataset.skipped.zero_()
 
-    def samples(self, stage: str) -> dict[str, list[Sample]]:
-        """Return the samples of each split that a stage needs; with `full` there are none to validate."""
-        context = Context(self.classes, self.palette, self.ignore_index, self._folder())
+    def samples(self, stage: str, faults: list[str] | None = None) -> dict[str, list[Sample]]:
+        """Return the samples of each split that a stage needs; with `full` there are none to validate.
+
+        Args:
+            stage: `fit`, `validate`, `test` or `predict`.
+            faults: gets what is wrong with a source that cannot be used, whose samples are then missing.
+
+        Raises:
+            DataError: if there are no `faults` to tell it.
+        """
+        context = self._context()
         if stage == 'predict':
             return {'test': find_samples(self._sources['test'], context, masks=False)}
-        if self.split is None:
-            wanted = ('train', 'val') if stage == 'fit' else ('val',)
-            found = {name: find_samples(self._sources[name], context, masks=True) for name in wanted}
-        else:
-            found = self._divided(find_samples(self._sources['train'], context, masks=True), self.split)
+        found = {}
+        for name in ('train',) if self.split is not None else ('train', 'val') if stage == 'fit' else ('val',):
+            new: list[str] | None = None if faults is None else []
+            found[name] = find_samples(self._sources[name], context, masks=True, faults=new)
+            if faults is not None:
+                faults += [f'{name}: {fault}' for fault in new or []]
+        if self.split is not None and found['train']:
+            found = self._divided(found['train'], self.split)
         if stage != 'fit':
             return {'val': found['val']}
         if self.full:
-            return {'train': found['train'] + found['val']}
+            return {'train': [sample for samples in found.values() for sample in samples]}
         return found
 
     def _divided(self, samples: list[Sample], split: Split) -> dict[str, list[Sample]]:
@@ -219,6 +240,26 @@ class SegmentationDataModule(LightningDataModule):
             print(f'seglight: left out: {fault}', file=sys.stderr)
         return dataset
 
+    def unused_masks(self, samples: Mapping[str, Sequence[Sample]]) -> list[Path]:
+        """Return the masks of train and val that no image has; none where lists say which images are taken.
+
+        Args:
+            samples: of each split, before any was left out.
+        """
+        if self.split is not None and self.split.folder is not None:
+            return []
+        sources = self._sources['train'] + (self._sources['val'] if self.split is None else [])
+        folders = [source.mask_folder(self._context()) for source, _ in sources]
+        all_samples = [sample for split in samples.values() for sample in split]
+        return masks_without_image([folder for folder in folders if folder is not None], all_samples)
+
+    def _warn_of_unused_masks(self, samples: Mapping[str, Sequence[Sample]]) -> None:
+        """Say so if masks have no image, which may be lost; training does without."""
+        unused = self.unused_masks(samples)
+        if unused:
+            more = f' (and {len(unused) - 1} more masks; `data check` lists them)' if len(unused) > 1 else ''
+            print(f'seglight: warning: the mask {unused[0]} has no image{more}', file=sys.stderr)
+
     def _warn_of_shared_images(self) -> None:
         """Say so if images of train are in val too, which makes the figures better than the model is."""
         shared = shared_images({name: dataset.samples for name, dataset in self.datasets.items()})
@@ -240,10 +281,21 @@ class SegmentationDataModule(LightningDataModule):
     def records(self) -> dict[str, str]:
         """Return the text of the files that tell in a run's folder which images trained and validated."""
         train, val = (self.datasets[name].samples if name in self.datasets else [] for name in ('train', 'val'))
-        records = {f'split/{name}': text for name, text in list_texts(train, val, self._folder()).items()}
-        if self.left_out:
-            records['left_out.txt'] = ''.join(f'{fault}\n' for fault in self.left_out)
-        return records
+        return {f'split/{name}': text for name, text in list_texts(train, val, self._folder()).items()}
+
+    def record_left_out(self, path: Path) -> None:
+        """List in a file what is wrong with each sample that is left out: those known by now, and those to come.
+
+        Loader processes write it too, so that it is there whatever ends the run.
+        """
+        for fault in self.left_out:
+            append_once(path, fault)
+        for dataset in self.datasets.values():
+            dataset.left_out = path
+
+    def _context(self) -> Context:
+        """Return what sources need to know."""
+        return Context(self.classes, self.palette, self.ignore_index, self._folder())
 
     def _folder(self) -> Path:
         """Return the root of the data."""
@@ -319,7 +371,7 @@ class SegmentationDataModule(LightningDataModule):
         share = cores() // self._replicas()[0] - 1  # the training process needs one itself
         workers = max(1, min(8, share)) if self.num_workers is None else self.num_workers
         options.setdefault('collate_fn', partial(collate, ignore_index=self.ignore_index))
-        return DataLoader(
+        loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_size=self.batch_size,
             num_workers=workers,
@@ -330,6 +382,8 @@ class SegmentationDataModule(LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),
             **options,
         )
+        self._loaders.append(loader)
+        return loader
 
 
 def _prepare_worker(_worker: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import albumentations as A
@@ -20,6 +21,7 @@ from seglight.data.mixing import Mix
 from seglight.data.sources.base import Sample, stamp
 from seglight.data.transforms import apply, padding_label, pads, transform_for_evaluation
 from seglight.errors import DataError
+from seglight.files import append_once
 
 Pair = tuple[UInt8Array, UInt8Array]
 
@@ -66,6 +68,8 @@ class SegmentationDataset(Dataset[Item]):
         # that what they leave out is counted.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self.skipped = torch.zeros((), dtype=torch.int64).share_memory_()
+        #: a file that lists, once each, what is wrong with the samples that are left out
+        self.left_out: Path | None = None
         self._told: set[str] = set()
         self._cache = cache
         self._classes = classes
@@ -187,10 +191,12 @@ class SegmentationDataset(Dataset[Item]):
         return item
 
     def _tell(self, bad: _BadSample) -> None:
-        """Count a sample that is left out, and say so the first time."""
+        """Count a sample that is left out; list it and say so the first time, for all processes if there is a list."""
         self.skipped += 1
-        if str(bad) not in self._told:
-            self._told.add(str(bad))
+        if str(bad) in self._told:
+            return
+        self._told.add(str(bad))
+        if self.left_out is None or append_once(self.left_out, str(bad)):
             print(f'seglight: left out: {bad}', file=sys.stderr, flush=True)
 
     def _replacement(self, position: int, index: int) -> Item:

@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from seglight.data.jpeg import decode_jpeg
+from seglight.data.jpeg import IncompleteError, decode_jpeg
 from seglight.data.png import decode_png
 from seglight.errors import DataError, one_line
 
 UInt8Array = npt.NDArray[np.uint8]
+
+#: What files of a format begin and end with.
+_ENDS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG\r\n\x1a\n': b'IEND\xaeB`\x82'}
 
 
 def read_image(path: Path) -> UInt8Array:
@@ -30,7 +33,14 @@ def read_image(path: Path) -> UInt8Array:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f'The image {path} cannot be read: {error.strerror}') from error
-    upright = decode_jpeg(data)
+    try:
+        upright = decode_jpeg(data)
+        if upright is None and data.rfind(_end_of(data)) < 0:  # OpenCV would fill it up, or print more than a line
+            raise IncompleteError
+    except IncompleteError as error:
+        raise DataError(
+            f'The image {path} cannot be decoded: it is cut off or damaged; replace or remove it'
+        ) from error
     if upright is not None:
         return upright
     pixels = np.frombuffer(data, dtype=np.uint8)
@@ -81,6 +91,26 @@ def read_mask(path: Path, colours: bool = False) -> npt.NDArray[np.uint8 | np.ui
         raise DataError(
             f'The mask {path} cannot be decoded: it is damaged or no image; replace or remove it'
         ) from error
+
+
+def may_be_cut_off(path: Path) -> bool:
+    """Tell whether a JPEG or PNG does not end as it should; it may still be whole, with something after its end.
+
+    Only the first and the last bytes are read; files of other formats, and what cannot be read, are not told.
+    """
+    try:
+        with path.open('rb') as file:
+            start = file.read(8)
+            file.seek(-min(64, file.seek(0, 2)), 2)
+            last = file.read()
+    except OSError:
+        return False
+    return not last.rstrip(b'\0\r\n').endswith(_end_of(start))
+
+
+def _end_of(data: bytes) -> bytes:
+    """Return what a file that begins like this ends with; nothing for other formats than JPEG and PNG."""
+    return next((end for start, end in _ENDS.items() if data.startswith(start)), b'')
 
 
 def image_size(path: Path) -> tuple[int, int]:

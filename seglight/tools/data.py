@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import REMAINDER, ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,22 +52,44 @@ def check(module: SegmentationDataModule) -> None:
     from seglight.data.checks import shared_images
     from seglight.data.report import describe, examine
 
-    splits = module.samples('fit')
+    fatal: list[str] = []  # whatever data.on_bad_sample says
     faults = []
+    splits = module.samples('fit', fatal)
     for name, samples in splits.items():
+        if not samples:
+            continue
         report = examine(module.dataset(name, samples), len(module.classes))
-        print(describe(name, report, module.classes))
         faults += [f'{name}: {fault}' for fault in report.faults]
+        if not report.count:
+            fatal.append(f'{name}: no sample can be used')
+            continue
+        print(describe(name, report, module.classes))
         absent = [each for each, images in zip(module.classes, report.images, strict=True) if not images]
         if absent:
             print(f'warning: no image of {name} shows {", ".join(absent)}')
-    for line in shared_images(splits):
+    for line in (*(f'the mask {mask} has no image' for mask in module.unused_masks(splits)), *shared_images(splits)):
         print(f'warning: {line}')
-    for fault in faults:
+    for fault in fatal + faults:
         print(f'fault: {fault}')
+    conclude(fatal, faults, module.on_bad_sample == 'skip')
+
+
+def conclude(fatal: Sequence[str], faults: Sequence[str], skip: bool) -> None:
+    """Print what the faults mean for a run.
+
+    Args:
+        fatal: what is wrong with whole splits.
+        faults: what is wrong with single samples.
+        skip: whether samples that cannot be used are left out.
+
+    Raises:
+        DataError: if they would stop it.
+    """
+    if fatal:
+        raise DataError(f'{len([*fatal, *faults])} faults; no run can start before this one is mended: {fatal[0]}')
     if not faults:
         print('nothing is wrong')
-    elif module.on_bad_sample == 'skip':
+    elif skip:
         print(f'{len(faults)} samples are left out, as data.on_bad_sample says')
     else:
         raise DataError(f'{len(faults)} samples cannot be used; mend them, or set data.on_bad_sample to skip')

@@ -199,22 +199,23 @@ def test_the_ignore_label_is_allowed(own_data: Path) -> None:
     assert dataset(own_data, [])[3]['mask'][5, 5] == 255
 
 
-def test_folders_that_hold_nothing_or_twins_are_refused(tmp_path: Path) -> None:
+def test_folders_that_hold_nothing_are_refused_and_twins_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='does not exist'):
         find_images(tmp_path / 'gone')
     with pytest.raises(DataError, match='holds no image'):
         find_images(tmp_path)
     for name in ('a.jpg', 'a.png'):
         Image.new('RGB', (4, 4)).save(tmp_path / name)
-    with pytest.raises(DataError, match='has the name of another image'):
-        find_images(tmp_path)
+    faults = [sample.fault for sample in find_images(tmp_path)]
+    assert faults[0] is None
+    assert str(faults[1]).startswith(f'{tmp_path}/a.png has the name of a.jpg beside it')
 
 
 def test_inner_folders_are_kept_in_names(tmp_path: Path) -> None:
     (tmp_path / 'in').mkdir()
     for name in ('in/a.jpg', 'a.jpg'):
         Image.new('RGB', (4, 4)).save(tmp_path / name)
-    assert list(find_images(tmp_path)) == ['a', 'in/a']
+    assert [sample.name for sample in find_images(tmp_path)] == ['a', 'in/a']
 
 
 def test_an_error_of_the_users_is_one_line() -> None:

@@ -8,6 +8,7 @@ from mmseg.datasets import DATASETS
 from PIL import Image
 
 from seglight.config.settings import Settings
+from seglight.data.checks import masks_without_image
 from seglight.data.sources import Context, build_sources, find_samples
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.errors import ConfigError, DataError
@@ -87,6 +88,20 @@ def test_some_of_the_classes_are_mapped_as_mmseg_does(files: tuple[str, Path]) -
     for (_, mask), (_, labels) in zip(found, expected, strict=True):
         assert np.array_equal(mask, labels)
         assert set(np.unique(mask)) == {0, 1, 255}
+
+
+def test_masks_of_mmsegs_datasets_without_an_image_are_found(tmp_path: Path) -> None:
+    for name in ('img/ulm/a_leftImg8bit.png', 'ann/ulm/a_gtFine_labelTrainIds.png', 'ann/b_gtFine_labelTrainIds.png'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('L', (4, 4)).save(tmp_path / name)
+    Image.new('RGB', (4, 4)).save(tmp_path / 'ann/ulm/a_gtFine_color.png')
+    spec = {'type': 'CityscapesDataset', 'img_dir': 'img', 'ann_dir': 'ann'}
+    context = Context(list(DATASETS.get('CityscapesDataset').CLASSES), root=tmp_path)
+    ((source, _),) = build_sources(spec, 'data.train', '', '')
+    folder = source.mask_folder(context)
+    assert masks_without_image([folder], source.samples(context)) == [tmp_path / 'ann/b_gtFine_labelTrainIds.png']
+    ((source, _),) = build_sources({**spec, 'split': 'a.txt'}, 'data.train', '', '')
+    assert source.mask_folder(context) is None
 
 
 def test_classes_are_told_by_name_also_where_label_zero_is_reduced(tmp_path: Path) -> None:

@@ -249,6 +249,10 @@ def label_of_20(mask: np.ndarray) -> np.ndarray:
     return mask
 
 
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
 DATA_ERRORS = {
     'a missing image folder': (lambda root: (root / 'img_dir').rename(root / 'images'), ['img_dir/train', 'does not exist', 'data.root']),
     'a missing mask folder': (lambda root: (root / 'ann_dir').rename(root / 'masks'), ['ann_dir/train', 'does not exist']),
@@ -259,6 +263,10 @@ DATA_ERRORS = {
     'an unreadable image': (lambda root: (root / 'img_dir/train/0001.jpg').write_text('text'), ['train/0001.jpg', 'damaged or no image']),
     'an empty image': (lambda root: (root / 'img_dir/val/0001.jpg').write_bytes(b''), ['val/0001.jpg', 'damaged or no image']),
     'an unreadable mask': (lambda root: (root / 'ann_dir/train/0001.png').write_text('text'), ['train/0001.png', 'damaged or no image']),
+    'an image that is cut off': (lambda root: cut_off(root / 'img_dir/train/0001.jpg'), ['train/0001.jpg', 'cut off or damaged']),
+    'a mask that is cut off': (lambda root: cut_off(root / 'ann_dir/train/0001.png'), ['train/0001.png', 'damaged or no image']),
+    'two images that differ in their suffix alone': (
+        lambda root: Image.new('RGB', (64, 64)).save(root / 'img_dir/train/0001.png'), ['train/0001.png has the name of 0001.jpg']),
     'an empty folder': (lambda root: [path.unlink() for path in (root / 'img_dir/val').iterdir()], ['img_dir/val holds no image']),
 }  # fmt: skip
 

@@ -1,6 +1,8 @@
 """Data of every layout, as a user types it: check, show, split, train on all of it, leave bad files out."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,21 +101,65 @@ def test_bad_samples_are_left_out_and_listed(own_data: Path, workspace: Path, ru
     assert {name: len(files) for name, files in listed(Path('work_dirs/exp1')).items()} == {'train': 6, 'val': 3}
 
 
-def test_files_that_turn_bad_while_training_are_left_out_and_counted(
-    own_data: Path, workspace: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize('workers', [0, 2])
+def test_files_that_turn_bad_while_training_are_left_out_counted_and_listed(
+    workers: int, own_data: Path, workspace: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configure(own_data, on_bad_sample='skip')
+    config = configure(own_data, on_bad_sample='skip', num_workers=workers)
+    (own_data / 'img_dir/val/0001.jpg').write_bytes(b'no image')
     prepare = SegmentationDataModule._prepare_training
 
     def prepare_and_damage(module: SegmentationDataModule, dataset: object) -> None:
         prepare(module, dataset)
-        (own_data / 'img_dir/train/0005.jpg').write_bytes(b'no image')
+        cut_off(own_data / 'img_dir/train/0005.jpg')
+        cut_off(own_data / 'ann_dir/val/0002.png')
 
     monkeypatch.setattr(SegmentationDataModule, '_prepare_training', prepare_and_damage)
     done = run('fit', '--config', config)
     assert done.status == 0, done.err
-    assert done.err.count('left out: The image') == 1
+    assert done.err.count('left out: The ') == 2
     assert '2 times a bad sample of train was left out' in done.err  # once in each epoch
+    listed_faults = Path('work_dirs/exp1/left_out.txt').read_text().splitlines()
+    assert len(listed_faults) == 3
+    assert 'val/0001.jpg cannot be read' in listed_faults[0]
+    assert f'The image {own_data}/img_dir/train/0005.jpg cannot be decoded: it is cut off' in '\n'.join(listed_faults)
+    assert f'The mask {own_data}/ann_dir/val/0002.png cannot be decoded' in '\n'.join(listed_faults)
+    done = run('fit', '--config', config, '--work-dir', 'work_dirs/exp1', '--auto-resume', '--trainer.max_epochs=3')
+    assert done.status == 0, done.err
+    assert Path('work_dirs/exp1/left_out.txt').read_text().splitlines() == listed_faults
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_command_ends_where_a_loader_process_finds_a_bad_file(split: str, own_data: Path, workspace: Path) -> None:
+    config = configure(own_data, num_workers=1)
+    path = own_data / f'img_dir/{split}/0002.jpg'
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3] + data[-2:])  # neither its header nor its last bytes tell
+    done = subprocess.run(
+        [sys.executable, '-m', 'seglight', 'fit', '--config', config], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 2
+    assert (
+        done.stderr == f'seglight: The image {path} cannot be decoded: it is cut off or damaged; replace or remove it\n'
+    )
+
+
+@pytest.mark.parametrize('name', ['img_dir/train/0005.jpg', 'ann_dir/train/0005.png', 'img_dir/val/0002.jpg'])
+def test_a_file_that_turns_bad_while_training_is_named(
+    name: str, own_data: Path, workspace: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(own_data)
+    prepare = SegmentationDataModule._prepare_training
+
+    def prepare_and_damage(module: SegmentationDataModule, dataset: object) -> None:
+        prepare(module, dataset)
+        cut_off(own_data / name)
+
+    monkeypatch.setattr(SegmentationDataModule, '_prepare_training', prepare_and_damage)
+    done = run('fit', '--config', config)
+    assert done.status == 2
+    assert f'{own_data / name} cannot be decoded: it is' in done.err
+    assert len(done.err.splitlines()) == 1, done.err
 
 
 def test_check_reports_what_the_data_hold(own_data: Path, workspace: Path, run: Run) -> None:
@@ -161,6 +207,108 @@ def test_a_checkpoint_brings_its_data(trained: Path, workspace: Path, run: Run) 
     done = run('data', 'check', '--ckpt', trained / 'epoch_2.ckpt')
     assert done.status == 0, done.err
     assert done.out.startswith('train: 8 images')
+
+
+def cut_off(path: Path, count: int = 40) -> None:
+    path.write_bytes(path.read_bytes()[:-count])
+
+
+def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, workspace: Path, run: Run) -> None:
+    for index in (2, 4):
+        Image.new('RGB', (64, 64)).save(own_data / f'img_dir/train/000{index}.png')
+    for path in (own_data / 'img_dir/val').iterdir():
+        path.unlink()
+    done = run('data', 'check', '--config', configure(own_data))
+    assert done.status == 2
+    folder = own_data / 'img_dir'
+    assert done.out.startswith('train: 8 images, 64x64 (8)')
+    assert [line for line in done.out.splitlines() if line.startswith('fault: ')] == [
+        f'fault: val: The folder {folder}/val holds no image (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp)',
+        *(
+            f'fault: train: {folder}/train/000{index}.png has the name of 000{index}.jpg beside it; their masks could '
+            'not be told apart, rename or remove one'
+            for index in (2, 4)
+        ),
+    ]
+    assert done.err == (
+        'seglight: 3 faults; no run can start before this one is mended: val: The folder '
+        f'{folder}/val holds no image (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp)\n'
+    )
+    for command in (['data', 'check'], ['fit']):  # an empty split cannot be left out
+        done = run(*command, '--config', 'own.yaml', '--data.on_bad_sample=skip')
+        assert done.status == 2
+        assert 'holds no image' in done.err
+
+
+def test_a_split_of_bad_files_alone_is_fatal(own_data: Path, workspace: Path, run: Run) -> None:
+    for path in (own_data / 'img_dir/val').iterdir():
+        cut_off(path)
+    done = run('data', 'check', '--config', configure(own_data, on_bad_sample='skip'))
+    assert done.status == 2
+    assert done.err.startswith('seglight: 5 faults; ')
+    assert 'val: no sample can be used' in done.err
+
+
+def test_images_with_equal_names_are_left_out(own_data: Path, workspace: Path, run: Run) -> None:
+    Image.new('RGB', (64, 64)).save(own_data / 'img_dir/train/0002.png')
+    done = run('fit', '--config', configure(own_data, on_bad_sample='skip'), '--trainer.max_epochs=1')
+    assert done.status == 0, done.err
+    assert 'img_dir/train/0002.jpg' in listed(Path('work_dirs/exp1'))['train']
+    assert Path('work_dirs/exp1/left_out.txt').read_text().startswith(f'{own_data}/img_dir/train/0002.png has the name')
+    assert len(listed(Path('work_dirs/exp1'))['train']) == 8
+
+
+def test_masks_without_an_image_are_told(own_data: Path, workspace: Path, run: Run) -> None:
+    masks = [own_data / f'ann_dir/{name}.png' for name in ('train/more', 'train/in/more', 'val/more')]
+    for path in masks:
+        path.parent.mkdir(exist_ok=True)
+        Image.new('L', (64, 64)).save(path)
+    done = run('data', 'check', '--config', configure(own_data))
+    assert done.status == 0
+    warnings = [line for line in done.out.splitlines() if line.startswith('warning: the mask')]
+    assert sorted(warnings) == sorted(f'warning: the mask {path} has no image' for path in masks)
+    done = run('fit', '--config', 'own.yaml', '--trainer.max_epochs=1')
+    assert done.status == 0, done.err
+    said = f'seglight: warning: the mask {masks[1]} has no image (and 2 more masks; `data check` lists them)'
+    assert said in done.err.splitlines()
+    (own_data / 'train.txt').write_text('0000\n0001\n0002\n0003\n')
+    source = {'type': 'FolderSource', 'img_dir': 'img_dir/train', 'ann_dir': 'ann_dir/train'}
+    done = run('data', 'check', '--config', configure(own_data, train={**source, 'split': 'train.txt'}))
+    assert done.out.count('warning: the mask') == 1  # of val, which has no list
+
+
+def test_the_mask_of_an_image_that_is_left_out_is_not_without_one(own_data: Path, workspace: Path, run: Run) -> None:
+    damage(own_data)
+    done = run('fit', '--config', configure(own_data, on_bad_sample='skip'), '--trainer.max_epochs=1')
+    assert 'has no image' not in done.err
+
+
+def test_files_that_are_cut_off_are_faults_and_odd_ones_are_none(own_data: Path, workspace: Path, run: Run) -> None:
+    folder = own_data / 'img_dir/train'
+    cut_off(folder / '0001.jpg')
+    cut_off(own_data / 'ann_dir/train/0002.png')
+    image = Image.open(folder / '0003.jpg')
+    image.save(folder / '0003.jpg', progressive=True)
+    (folder / '0004.jpg').write_bytes((folder / '0004.jpg').read_bytes() + b'of the camera' * 100)
+    image.save(folder / '0005.jpg', 'MPO', save_all=True, append_images=[image])
+    done = run('data', 'check', '--config', configure(own_data))
+    assert done.status == 2
+    assert [line for line in done.out.splitlines() if line.startswith('fault: ')] == [
+        f'fault: train: The image {folder}/0001.jpg cannot be decoded: it is cut off or damaged; replace or remove it',
+        f'fault: train: The mask {own_data}/ann_dir/train/0002.png cannot be decoded: it is damaged or no image; '
+        'replace or remove it',
+    ]
+    done = run('fit', '--config', 'own.yaml')
+    assert done.status == 2
+    assert done.err == (
+        f'seglight: The image {folder}/0001.jpg cannot be decoded: it is cut off or damaged; replace or remove it '
+        '(1 more files are wrong; `data check` lists them)\n'
+    )
+    assert not Path('work_dirs').exists()
+    done = run('fit', '--config', 'own.yaml', '--data.on_bad_sample=skip', '--trainer.max_epochs=1')
+    assert done.status == 0, done.err
+    assert len(Path('work_dirs/exp1/left_out.txt').read_text().splitlines()) == 2
+    assert len(listed(Path('work_dirs/exp1'))['train']) == 6
 
 
 @pytest.mark.parametrize('path', ['img_dir/test', 'img_dir/t*/*.jpg', 'list.txt'])

@@ -139,12 +139,17 @@ def test_a_bad_file_does_not_end_the_run(checkpoint: Path, run: Run, data_root: 
     good = len(list(photos.iterdir()))
     (photos / 'broken.jpg').write_bytes(b'no image')
     Image.fromarray(np.zeros((9, 9), np.float32)).save(photos / 'float.tif')
+    for name in ('cut.jpg', 'half.png'):
+        Image.open(photos / '0000.jpg').save(photos / name)
+        (photos / name).write_bytes((photos / name).read_bytes()[:-500])
     done = run('predict', '--ckpt', checkpoint, '--input', 'photos', '--data.batch_size=1')
     assert done.status == 2
     last = done.err.splitlines()[-1]
-    assert '2 images could not be predicted, the others are done' in last
-    assert 'broken.jpg cannot be decoded' in last
-    assert 'float.tif has float32 values' in last
+    assert '4 images could not be predicted, the others are done' in last
+    assert 'broken.jpg cannot be decoded' in done.err
+    assert 'float.tif has float32 values' in done.err
+    for name in ('cut.jpg', 'half.png'):
+        assert f'{name} cannot be decoded: it is cut off or damaged' in done.err
     assert len(list(Path('predictions/epoch_2_photos/masks').iterdir())) == good
 
 

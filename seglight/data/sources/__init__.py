@@ -83,27 +83,51 @@ def _build(name: str, arguments: dict[str, Any], key: str) -> Source:
     return source
 
 
-def find_samples(sources: Sequence[tuple[Source, float]], context: Context, masks: bool) -> list[Sample]:
+def find_samples(
+    sources: Sequence[tuple[Source, float]], context: Context, masks: bool, faults: list[str] | None = None
+) -> list[Sample]:
     """Return the samples of all sources, one source after the other.
 
     Args:
         sources: what `build_sources` returned.
         context: the names, colours and root of the data.
         masks: whether each sample must have one; otherwise masks are left out.
+        faults: gets what is wrong with a source that cannot be used, whose samples are then missing.
 
     Raises:
-        DataError: if a mask is missing, or if two images to predict have the same name.
+        DataError: if there are no `faults` to tell it: a source that cannot be used, or has no masks; and if two
+            images to predict have the same name.
     """
-    samples = [replace(sample, repeat=repeat) for source, repeat in sources for sample in source.samples(context)]
+    samples = []
+    for source, repeat in sources:
+        try:
+            samples += [replace(sample, repeat=repeat) for sample in _samples_of(source, context, masks)]
+        except DataError as error:
+            if faults is None:
+                raise
+            faults.append(str(error))
     if masks:
-        without = next((sample for sample in samples if sample.mask is None), None)
-        if without:
-            raise DataError(f'{without.image} has no mask; give its source an ann_dir')
         return samples
     twice = [name for name, count in Counter(sample.name for sample in samples).items() if count > 1]
     if twice:
         raise DataError(f'Two sources of data.test have an image {twice[0]}; their predictions could not be told apart')
     return [replace(sample, mask=None) for sample in samples]
+
+
+def _samples_of(source: Source, context: Context, masks: bool) -> list[Sample]:
+    """Return the samples of one source.
+
+    Raises:
+        DataError: if it cannot be used, has no masks, or has images to predict that cannot be told apart.
+    """
+    samples = source.samples(context)
+    without = next((sample for sample in samples if sample.mask is None), None) if masks else None
+    if without:
+        raise DataError(f'{without.image} has no mask; give its source an ann_dir')
+    fault = None if masks else next((sample.fault for sample in samples if sample.fault), None)
+    if fault:
+        raise DataError(fault)
+    return samples
 
 
 def require_masks(samples: Sequence[Sample]) -> None:

@@ -56,13 +56,15 @@ def stamp(path: Path) -> str:
 class Sample:
     """An image file, its name (the path without folder and suffix), and its labels, None where there are none.
 
-    `repeat` is how often the sample is seen in an epoch of training, on average.
+    `repeat` is how often the sample is seen in an epoch of training, on average. `fault` says why it cannot be used,
+    where its source knows without reading it.
     """
 
     image: Path
     name: str
     mask: Annotation | None = None
     repeat: float = 1.0
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,3 +91,7 @@ class Source(ABC):
         Raises:
             DataError: names what is missing or wrong, and the cure.
         """
+
+    def mask_folder(self, context: Context) -> Path | None:  # noqa: ARG002  (for the sources that have one)
+        """Return the folder in which each mask should have an image; None if there is none, or a list names images."""
+        return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from seglight.data.images import UInt8Array, image_size
@@ -81,18 +83,22 @@ class FolderSource(Source):
         if self.split is not None:
             images = _listed(images, context.path(self.split), folder)
         if self.ann_dir is None:
-            return [Sample(path, name) for name, path in images.items()]
+            return images
         masks = context.path(self.ann_dir)
         if not masks.is_dir():
             raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to where yours is')
         labels = LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours)
-        return [
-            Sample(path, name, MaskFile(masks / f'{name}{self.mask_suffix}', labels)) for name, path in images.items()
-        ]
+        return [replace(each, mask=MaskFile(masks / f'{each.name}{self.mask_suffix}', labels)) for each in images]
+
+    def mask_folder(self, context: Context) -> Path | None:
+        """Return the folder of the masks, None if there is none or a split file names the images."""
+        return context.path(self.ann_dir) if self.ann_dir is not None and self.split is None else None
 
 
-def find_images(folder: Path, suffix: str | None = None, without: str | None = None) -> dict[str, Path]:
-    """Return the images in a folder and the folders in it, by their names and sorted by path.
+def find_images(folder: Path, suffix: str | None = None, without: str | None = None) -> list[Sample]:
+    """Return the images in a folder and the folders in it, sorted by path, without masks.
+
+    Of images that differ in their suffix alone, the first can be used.
 
     Args:
         folder: where to look.
@@ -100,7 +106,7 @@ def find_images(folder: Path, suffix: str | None = None, without: str | None = N
         without: what the name of a file that is none of the images ends with.
 
     Raises:
-        DataError: if the folder is missing or holds no image, or two images differ only in their suffix.
+        DataError: if the folder is missing or holds no image.
     """
     if not folder.is_dir():
         raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir to where yours is')
@@ -108,11 +114,18 @@ def find_images(folder: Path, suffix: str | None = None, without: str | None = N
     paths = [path for path in paths if not (without and path.name.endswith(without))]
     if not paths:
         raise DataError(f'The folder {folder} holds no image ({suffix or ", ".join(sorted(IMAGE_SUFFIXES))})')
-    images = {name_below(path, folder, suffix): path for path in paths}
-    if len(images) < len(paths):
-        twin = next(path for path in paths if path not in images.values())
-        raise DataError(f'{twin} has the name of another image beside it; masks could not be told apart, rename one')
+    firsts: dict[str, Path] = {}
+    images = []
+    for path in paths:
+        name = name_below(path, folder, suffix)
+        first = firsts.setdefault(name, path)
+        images.append(Sample(path, name, fault=None if first == path else _twin_fault(path, first)))
     return images
+
+
+def _twin_fault(path: Path, first: Path) -> str:
+    """Return what is wrong with an image that has the name of another."""
+    return f'{path} has the name of {first.name} beside it; their masks could not be told apart, rename or remove one'
 
 
 def is_image(path: Path) -> bool:
@@ -144,13 +157,15 @@ def read_list(path: Path) -> list[str]:
     return names
 
 
-def _listed(images: dict[str, Path], file: Path, folder: Path) -> dict[str, Path]:
-    """Return the images that a split file names, with or without their suffixes."""
-    by_file = {path.relative_to(folder).as_posix(): name for name, path in images.items()}
-    listed: dict[str, Path] = {}
+def _listed(images: Sequence[Sample], file: Path, folder: Path) -> list[Sample]:
+    """Return the images that a split file names, once each, with or without their suffixes."""
+    known: dict[str, list[Sample]] = defaultdict(list)
+    for image in images:
+        for text in {image.name, image.image.relative_to(folder).as_posix()}:
+            known[text].append(image)
+    listed: dict[Sample, None] = {}
     for line in read_list(file):
-        name = by_file.get(line, line)
-        if name not in images:
+        if line not in known:
             raise DataError(f'{file} names {line}, but {folder} holds no such image; correct the list or the folder')
-        listed[name] = images[name]
-    return listed
+        listed.update(dict.fromkeys(known[line]))
+    return list(listed)

@@ -33,7 +33,7 @@ class ImageSource(Source):
         if path.suffix.lower() == '.json':
             return [Sample(image, name) for image, name, _ in coco_images(path, read_coco(path), base)]
         if path.is_dir():
-            return [Sample(image, name) for name, image in find_images(path).items()]
+            return find_images(path)
         if is_image(path):
             return _named([path], path)
         if path.is_file():

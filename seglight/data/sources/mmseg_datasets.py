@@ -74,6 +74,10 @@ class MmsegSource(Source):
             samples.append(Sample(image, info['filename'].removesuffix(built.img_suffix), mask))
         return samples
 
+    def mask_folder(self, context: Context) -> Path | None:
+        """Return the folder of the masks, None if there is none or a split file names the images."""
+        return context.path(self.data_root) / self.ann_dir if self.ann_dir and not self.split else None
+
     def _build(self, images: Path, masks: Path | None, split: Path | None, classes: list[str] | None) -> Any:
         """Build mmseg's dataset, which finds the files."""
         options = {**self.options, 'classes': classes, 'split': str(split) if split else None}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seglight.data.checks import masks_without_image
 from seglight.data.sources import Context, FolderSource, ImageSource, build_sources, find_samples
 from seglight.errors import ConfigError, DataError
 
@@ -104,6 +105,42 @@ def test_a_split_file_takes_some_images_with_or_without_suffix(tmp_path: Path) -
     (tmp_path / 'train.txt').write_text('d\n')
     with pytest.raises(DataError, match=r'names d, but .* holds no such image'):
         masks(tmp_path, split='train.txt')
+
+
+def test_a_list_may_name_one_of_two_images_that_differ_in_their_suffix(tmp_path: Path) -> None:
+    for name in ('img/a.jpg', 'img/a.png', 'ann/a.png', 'ann/b.png', 'img/b.jpg'):
+        save(tmp_path / name, LABELS)
+    context = Context(CLASSES, root=tmp_path)
+    for lines, expected in (
+        ('b\na.jpg\n', [('b.jpg', True), ('a.jpg', True)]),
+        ('a\na.jpg\n', [('a.jpg', True), ('a.png', False)]),
+    ):
+        (tmp_path / 'train.txt').write_text(lines)
+        found = FolderSource('img', 'ann', split='train.txt').samples(context)
+        assert [(sample.image.name, sample.fault is None) for sample in found] == expected
+
+
+def test_masks_that_no_image_has_are_found(tmp_path: Path) -> None:
+    for name in ('img/a_x.jpg', 'img/in/b_x.jpg', 'other/c_x.jpg', 'img/d.jpg'):
+        save(tmp_path / name)
+    for name in ('a_m', 'in/b_m', 'c_m', 'd_m', 'in/e_m', '.f_m', 'a_colours'):
+        save(tmp_path / f'ann/{name}.png', LABELS)
+    context = Context(CLASSES, root=tmp_path)
+    sources = [FolderSource(folder, 'ann', '_x.jpg', '_m.png') for folder in ('img', 'other')]
+    samples = [sample for source in sources for sample in source.samples(context)]
+    folders = [source.mask_folder(context) for source in sources]
+    unused = masks_without_image([folder for folder in folders if folder], samples)
+    assert [path.relative_to(tmp_path).as_posix() for path in unused] == ['ann/d_m.png', 'ann/in/e_m.png']
+    assert FolderSource('img', 'ann', split='some.txt').mask_folder(context) is None
+    assert FolderSource('img').mask_folder(context) is None
+
+
+def test_images_to_predict_with_equal_names_are_refused(tmp_path: Path) -> None:
+    for name in ('img/a.jpg', 'img/a.png'):
+        save(tmp_path / name)
+    for spec in ('', {'type': 'ImageSource', 'path': 'img'}):
+        with pytest.raises(DataError, match=r'a.png has the name of a.jpg beside it'):
+            find_samples(build_sources(spec, 'data.test', 'img', None), Context(CLASSES, root=tmp_path), False)
 
 
 def predicted(root: Path, path: str, **options: str) -> list[str]:
