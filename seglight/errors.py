@@ -13,12 +13,12 @@ class UserError(Exception):
 
     status = 2
 
-    def __str__(self) -> str:
-        """Return the message alone, also after a data loader's worker wrapped it in its traceback."""
-        lines = super().__str__().strip().splitlines()
-        if not lines:
-            return type(self).__name__
-        return lines[-1].removeprefix(f'{type(self).__module__}.{type(self).__qualname__}: ')
+    def __init__(self, message: str = '') -> None:
+        """Keep the message as one line, also where a data loader's worker wrapped it in its traceback."""
+        lines = str(message).strip().splitlines()
+        if any('Traceback (most recent call last)' in line for line in lines):
+            lines = [lines[-1].removeprefix(f'{type(self).__module__}.{type(self).__qualname__}: ')]
+        super().__init__(' '.join(lines) or type(self).__name__)
 
 
 class ConfigError(UserError):

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from seglight.data.dataset import SegmentationDataset, size_mismatch
-from seglight.data.images import image_size, may_be_cut_off, read_image
+from seglight.data.images import image_size, may_be_cut_off
 from seglight.data.sources.base import Sample
 from seglight.environment import cores
 from seglight.errors import DataError
@@ -55,10 +55,13 @@ def header_fault(sample: Sample) -> str | None:
     """Return what is wrong with a sample as far as the headers of its files tell, None if nothing is."""
     if sample.mask is None or sample.fault is not None:
         return sample.fault
-    if not sample.mask.path.is_file():
-        return f'{sample.image} has no mask: {sample.mask} does not exist; add the mask or remove the image'
     try:
+        sample.mask.path.stat()
         image, mask = image_size(sample.image), sample.mask.size()
+    except FileNotFoundError:
+        return f'{sample.image} has no mask: {sample.mask} does not exist; add the mask or remove the image'
+    except OSError as error:
+        return f'The mask {sample.mask} cannot be read: {error.strerror}'
     except DataError as error:
         return str(error)
     return size_mismatch(sample, image, mask) if image != mask else None
@@ -73,10 +76,10 @@ def _suspicion(sample: Sample) -> str | None:
 def _content_fault(dataset: SegmentationDataset, sample: Sample) -> str | None:
     """Return what is wrong with the pixels of a sample's image or the labels of its mask."""
     try:
-        read_image(sample.image)
+        dataset.decode(sample)
     except DataError as error:
         return str(error)
-    return _label_fault(dataset, sample)
+    return None
 
 
 def _label_fault(dataset: SegmentationDataset, sample: Sample) -> str | None:

@@ -122,7 +122,7 @@ class SegmentationDataset(Dataset[Item]):
     def _read(self, position: int) -> tuple[UInt8Array, UInt8Array | None]:
         """Return the image and the mask of a sample, of equal size."""
         sample = self.samples[position]
-        decode = partial(self._decoded, sample)
+        decode = partial(self.decode, sample)
         try:
             if self._cache is None:
                 return decode()
@@ -132,8 +132,12 @@ class SegmentationDataset(Dataset[Item]):
         except DataError as error:
             raise _BadSample(str(error)) from error
 
-    def _decoded(self, sample: Sample) -> tuple[UInt8Array, UInt8Array | None]:
-        """Decode and check a sample."""
+    def decode(self, sample: Sample) -> tuple[UInt8Array, UInt8Array | None]:
+        """Decode and check a sample: image uint8 `[H, W, 3]` RGB, and mask uint8 `[H, W]` or None.
+
+        Raises:
+            DataError: if a file is unreadable, the sizes differ, or a label is outside the classes.
+        """
         image = read_image(sample.image)
         mask = None if sample.mask is None else self.read_labels(sample)
         if mask is not None and mask.shape != image.shape[:2]:

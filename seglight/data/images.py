@@ -8,13 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from seglight.data.jpeg import IncompleteError, decode_jpeg
 from seglight.data.png import decode_png
 from seglight.errors import DataError, one_line
 
 UInt8Array = npt.NDArray[np.uint8]
+
+Image.MAX_IMAGE_PIXELS = 1 << 30  # as OpenCV has it; Pillow warns of aerial images that are nothing unusual
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be decoded is told in an error
 
 #: What files of a format begin and end with.
 _ENDS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG\r\n\x1a\n': b'IEND\xaeB`\x82'}
@@ -87,10 +90,8 @@ def read_mask(path: Path, colours: bool = False) -> npt.NDArray[np.uint8 | np.ui
                 f'The mask {path} has the mode {image.mode}; a mask has one channel of 8 or 16 bits with the labels, '
                 'or RGB colours that data.palette gives'
             )
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise DataError(
-            f'The mask {path} cannot be decoded: it is damaged or no image; replace or remove it'
-        ) from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f'The mask {path} cannot be decoded: {_reason(error)}') from error
 
 
 def may_be_cut_off(path: Path) -> bool:
@@ -122,10 +123,20 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # EXIF orientations 5 to 8 lie on their side. Asking a PNG for EXIF would decode all of it.
-            turned = image.format in ('JPEG', 'MPO', 'WEBP') and image.getexif().get(0x0112, 1) >= 5
+            # EXIF orientations 5 to 8 lie on their side. A PNG has them in its header, or `getexif` would decode it.
+            known = image.format in ('JPEG', 'MPO', 'WEBP') or 'exif' in image.info
+            turned = known and image.getexif().get(0x0112, 1) >= 5
     except FileNotFoundError as error:
         raise DataError(f'{path} does not exist; correct the path, or what names it') from error
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise DataError(f'{path} cannot be read: it is damaged or no image; replace or remove it') from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f'{path} cannot be read: {_reason(error)}') from error
     return (width, height) if turned else (height, width)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be read or decoded, and the cure: the system's reason where it has one."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, Image.DecompressionBombError):
+        return 'it says that it has more pixels than can be read; cut it into tiles'
+    return 'it is damaged or no image; replace or remove it'

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from seglight.data.checks import header_fault
 from seglight.data.dataset import SegmentationDataset
-from seglight.data.images import read_image
 from seglight.data.sources.base import Sample
 from seglight.environment import cores
 from seglight.errors import DataError
@@ -99,8 +98,7 @@ def _examine(dataset: SegmentationDataset, sample: Sample) -> _Examined:
     if fault is not None:
         return _Examined(fault)
     try:
-        image = read_image(sample.image)
-        mask = dataset.read_labels(sample) if sample.mask is not None else None
+        image, mask = dataset.decode(sample)
     except DataError as error:
         return _Examined(str(error))
     pixels = image.shape[0] * image.shape[1]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from argparse import REMAINDER, ArgumentParser, Namespace
+from argparse import REMAINDER, ArgumentError, ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglight.config.part import build_part
-from seglight.errors import DataError
+from seglight.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from seglight.data import SegmentationDataModule
@@ -30,11 +30,14 @@ def run(arguments: Namespace) -> None:
     from seglight.data import SegmentationDataModule  # late: it brings torch
     from seglight.data.sources.mmseg_datasets import with_class_names
 
-    picture = ArgumentParser(add_help=False, allow_abbrev=False)
+    picture = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     if arguments.action == 'show':
         picture.add_argument('--output', type=Path, default=Path('data.png'))
         picture.add_argument('--images', type=int, default=12)
-    own, settings = picture.parse_known_args(arguments.settings)
+    try:
+        own, settings = picture.parse_known_args(arguments.settings)
+    except ArgumentError as error:
+        raise ConfigError(f'data {arguments.action}: {error}') from error
     module = build_part(SegmentationDataModule, 'data', f'data {arguments.action}', settings, with_class_names)
     module.prepare_data()
     if arguments.action == 'check':
@@ -96,10 +99,18 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], skip: bool) -> None:
 
 
 def show(module: SegmentationDataModule, path: Path, count: int) -> None:
-    """Write a contact sheet of augmented training samples and the frequencies of the classes."""
+    """Write a contact sheet of augmented training samples and the frequencies of the classes.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
     from seglight.data.sheet import contact_sheet
     from seglight.files import write_atomically
 
     module.setup('fit')
-    write_atomically(path, contact_sheet(module, count))
+    sheet = contact_sheet(module, count)
+    try:
+        write_atomically(path, sheet)
+    except OSError as error:
+        raise DataError(f'{path} cannot be written: {error.strerror}; name another file in --output') from error
     print(path)

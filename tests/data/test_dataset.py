@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
 from seglight.data.batch import collate
@@ -219,10 +220,13 @@ def test_inner_folders_are_kept_in_names(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_users_is_one_line() -> None:
-    wrapped = (
-        'Caught DataError in DataLoader worker process 0.\nTraceback:\n  x\nseglight.errors.DataError: the cause\n'
-    )
-    assert str(DataError(wrapped)) == 'the cause'
+    try:
+        raise DataError('a name with a\nline  break')
+    except DataError:
+        wrapped = ExceptionWrapper(where='in DataLoader worker process 0')
+    with pytest.raises(DataError) as error:
+        wrapped.reraise()
+    assert str(error.value) == 'a name with a line  break'
     assert str(UserError('plain')) == 'plain'
 
 

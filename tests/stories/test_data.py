@@ -396,6 +396,8 @@ def test_what_is_wrong_with_data_is_one_line_and_leaves_nothing(
             ['data', 'check', '--config', 'own.yaml', '--data.batch_size=0'],
             '--data.batch_size=0: data.batch_size is at least 1',
         ),
+        (['data', 'show', '--config', 'own.yaml', '--images', 'abc'], "argument --images: invalid int value: 'abc'"),
+        (['data', 'show', '--config', 'own.yaml', '--output', 'own.yaml/x.png'], 'own.yaml/x.png cannot be written'),
     ],
 )
 def test_a_wrong_data_command_is_told(words: list[str], said: str, own_data: Path, workspace: Path, run: Run) -> None:

@@ -1,0 +1,63 @@
+"""Headers of images, and what the system says of files that cannot be read."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglight.data.images import image_size, read_image, read_mask
+from seglight.errors import DataError
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'webp'])
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+def test_the_size_in_the_header_is_that_of_the_pixels(suffix: str, orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f'image.{suffix}'
+    Image.new('RGB', (20, 30)).save(path, exif=exif)
+    assert image_size(path) == read_image(path).shape[:2] == cv2.imread(str(path)).shape[:2]
+    assert image_size(path) == ((30, 20) if orientation < 5 else (20, 30))
+
+
+def bomb(path: Path, width: int, height: int) -> None:
+    """A PNG whose header says how large it is, without pixels."""
+    parts = {b'IHDR': struct.pack('>II5B', width, height, 8, 0, 0, 0, 0), b'IDAT': b'', b'IEND': b''}
+    chunks = [
+        struct.pack('>I', len(body)) + name + body + zlib.crc32(name + body).to_bytes(4, 'big')
+        for name, body in parts.items()
+    ]
+    path.write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(chunks))
+
+
+def test_aerial_images_are_as_good_as_others_and_bombs_are_not(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    bomb(tmp_path / 'aerial.png', 20000, 20000)
+    assert image_size(tmp_path / 'aerial.png') == (20000, 20000)
+    assert not recwarn.list
+    bomb(tmp_path / 'bomb.png', 100_000, 100_000)
+    for read in (image_size, read_mask):
+        with pytest.raises(DataError, match=r'bomb\.png .* more pixels than can be read; cut it into tiles'):
+            read(tmp_path / 'bomb.png')
+
+
+def test_the_systems_reason_is_given(tmp_path: Path) -> None:
+    for name, reason in (('folder.png', 'Is a directory'), ('a' * 300, 'File name too long')):
+        if len(name) < 255:
+            (tmp_path / name).mkdir()
+        for read in (image_size, read_image, read_mask):
+            with pytest.raises(DataError, match=reason):
+                read(tmp_path / name)
+
+
+def test_a_tiff_that_cannot_be_decoded_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(np.zeros((50, 50), np.uint8)).save(tmp_path / 'image.tif')
+    (tmp_path / 'image.tif').write_bytes((tmp_path / 'image.tif').read_bytes()[:200])
+    with pytest.raises(DataError, match=r'image\.tif cannot be decoded'):
+        read_image(tmp_path / 'image.tif')
+    assert capfd.readouterr().err == ''
