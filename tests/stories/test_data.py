@@ -215,7 +215,14 @@ WRONG = {
         ['data.train_transforms.0.transforms.1', "'Blurr'", "'Blur'"]),
     'classes of no dataset': ({'classes': 'ADE20K'}, ["mmseg has no dataset 'ADE20K'", "'ADE20KDataset'"]),
     'a crop of nothing': (
-        {'train_transforms': [{'type': 'CatMaxRatioCrop', 'height': 0, 'width': 4}]}, ['height and width are at least 1']),
+        {'train_transforms': [{'type': 'CatMaxRatioCrop', 'height': 0, 'width': 4}]}, ['height is a whole number of at least 1, not 0']),
+    'a transform that the model does itself': (
+        {'train_transforms': [{'type': 'Normalize'}]}, ['data.train_transforms.0: Normalize', 'model.mean and model.std']),
+    'a transform that moves what is compared': (
+        {'val_transforms': [{'type': 'HorizontalFlip'}]}, ['data.val_transforms.0: HorizontalFlip', 'whole image']),
+    'grey images': (
+        {'train_transforms': [{'type': 'ToGray', 'num_output_channels': 1, 'p': 1.0}]},
+        ['return the image', 'as uint8 [', 'uint8 [H, W, 3]']),
     'padding before the image': (
         {'val_transforms': [{'type': 'PadIfNeeded', 'min_height': 80, 'min_width': 80}]}, ['at the right and at the bottom only']),
 }  # fmt: skip
