@@ -19,7 +19,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         'settings',
         nargs=REMAINDER,
-        help='--config or --ckpt, and --data. flags, as for fit; for show also --output, the PNG file (data.png), '
+        help='--config or --ckpt, and --data. flags, as for fit; for show also --output, the picture (data.png), '
         'and --images, how many samples it has (12).',
     )
 
@@ -34,6 +34,10 @@ def run(arguments: Namespace) -> None:
         picture.add_argument('--output', type=Path, default=Path('data.png'))
         picture.add_argument('--images', type=int, default=12)
     own, settings = picture.parse_known_args(arguments.settings)
+    if arguments.action == 'show':
+        from seglight.data.sheet import check_request  # late: it brings matplotlib
+
+        check_request(own.output, own.images)
     module = build_part(SegmentationDataModule, 'data', f'data {arguments.action}', settings, with_class_names)
     module.prepare_data()
     if arguments.action == 'check':
@@ -78,5 +82,5 @@ def show(module: SegmentationDataModule, path: Path, count: int) -> None:
     from seglight.files import write_atomically
 
     module.setup('fit')
-    write_atomically(path, contact_sheet(module, count))
+    write_atomically(path, contact_sheet(module, count, path.suffix))
     print(path)
