@@ -148,13 +148,27 @@ def test_check_names_every_fault_and_fails(own_data: Path, workspace: Path, run:
     assert '3 samples are left out' in done.out
 
 
-def test_show_draws_what_the_model_sees(own_data: Path, workspace: Path, run: Run) -> None:
-    done = run('data', 'show', '--config', configure(own_data), '--output', 'seen.png', '--images', '3')
+@pytest.mark.parametrize(('name', 'kind'), [('seen.png', 'PNG'), ('seen.jpg', 'JPEG')])
+def test_show_draws_what_the_model_sees(name: str, kind: str, own_data: Path, workspace: Path, run: Run) -> None:
+    done = run('data', 'show', '--config', configure(own_data), '--output', name, '--images', '3')
     assert done.status == 0, done.err
-    with Image.open('seen.png') as picture:
+    with Image.open(name) as picture:
+        assert picture.format == kind
         assert picture.width > 1000
         assert len(set(picture.convert('RGB').getdata())) > 1000
     assert not Path('work_dirs').exists()
+
+
+@pytest.mark.parametrize(
+    ('flags', 'said'), [(['--images', '0'], 'at least 1, not 0'), (['--output', 'a.gif'], "unlike 'a.gif'")]
+)
+def test_show_refuses_a_picture_that_cannot_be(
+    flags: list[str], said: str, own_data: Path, workspace: Path, run: Run
+) -> None:
+    done = run('data', 'show', '--config', configure(own_data), *flags)
+    assert done.status == 2
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
 
 
 def test_a_checkpoint_brings_its_data(trained: Path, workspace: Path, run: Run) -> None:
