@@ -12,14 +12,34 @@ from PIL import Image
 UInt8Array = npt.NDArray[np.uint8]
 
 
+_BY_HUE = 60  #: colours that hues a golden angle apart keep well apart
+
+
 def default_palette(num_classes: int) -> list[list[int]]:
-    """Return an RGB colour for each class: black for the first, then hues a golden angle apart."""
+    """Return an RGB colour for each class: black for the first, then hues a golden angle apart.
+
+    From the 60th on each is the one of a grid of colours that is farthest from all before it.
+    """
     palette = [[0, 0, 0]]
-    for index in range(1, num_classes):
+    for index in range(1, min(num_classes, _BY_HUE)):
         hue = index * 0.618033988749895 % 1
         red, green, blue = colorsys.hsv_to_rgb(hue, 0.55 + 0.4 * (index % 2), 0.95 - 0.3 * (index // 2 % 2))
         palette.append([round(255 * red), round(255 * green), round(255 * blue)])
-    return palette[:num_classes]
+    return (palette + _farthest(palette, num_classes - len(palette)))[:num_classes]
+
+
+def _farthest(palette: list[list[int]], count: int) -> list[list[int]]:
+    """Return colours for `count` more classes, none of them grey."""
+    steps = np.linspace(30, 250, 9).round()
+    grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
+    grid = grid[np.ptp(grid, axis=1) > 60]
+    distances = np.linalg.norm(grid[:, None] - np.array(palette), axis=-1).min(axis=1)
+    colours = []
+    for _ in range(count):
+        colour = grid[distances.argmax()]
+        colours.append([int(channel) for channel in colour])
+        distances = np.minimum(distances, np.linalg.norm(grid - colour, axis=-1))
+    return colours
 
 
 def encode_mask(mask: UInt8Array, palette: list[list[int]]) -> bytes:

@@ -61,7 +61,9 @@ class Predictor:
         data = settings.get('data') or {}
         ignore_index, count = data.get('ignore_index', 255), len(self.classes)
         transforms = data.get('val_transforms') or []
-        self._transforms = build_pipeline(transforms, 'data.val_transforms', ignore_index, count)
+        self._transforms = build_pipeline(
+            transforms, 'data.val_transforms', ignore_index, self.classes, evaluation=True
+        )
         self._padding = padding_label(count, ignore_index)
         seed = settings.get('seed_everything')
         self._seed = data.get('seed', 42) if seed is None or isinstance(seed, bool) else seed

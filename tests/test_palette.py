@@ -1,8 +1,11 @@
 """Colours, indexed PNG files and overlays."""
 
 import io
+import itertools
+import math
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from seglight.palette import default_palette, encode_mask, overlay
@@ -23,8 +26,10 @@ def test_an_overlay_mixes_colours_and_leaves_unknown_labels_alone() -> None:
     assert mixed.tolist() == [[[125, 75, 100], [100, 100, 100]]]
 
 
-def test_default_colours_differ() -> None:
-    palette = default_palette(150)
+@pytest.mark.parametrize('count', [2, 21, 60, 61, 150, 256])
+def test_default_colours_differ_to_the_eye_and_do_not_depend_on_how_many_there_are(count: int) -> None:
+    palette = default_palette(count)
     assert palette[0] == [0, 0, 0]
-    assert len({tuple(colour) for colour in palette}) == 150
+    assert palette == default_palette(256)[:count]
     assert all(0 <= channel <= 255 for colour in palette for channel in colour)
+    assert min(math.dist(*pair) for pair in itertools.combinations(palette, 2)) > 20

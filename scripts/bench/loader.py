@@ -80,7 +80,7 @@ def ways(samples: list[Sample], cache: Path) -> dict[str, Callable[[int], object
     """Return the ways to load a sample by their names."""
 
     def ours(transforms: list[dict], cached: bool = False) -> Callable[[int], object]:
-        pipeline = build_pipeline(transforms, 'transforms', num_classes=len(CLASSES))
+        pipeline = build_pipeline(transforms, 'transforms', classes=CLASSES)
         kept = SampleCache(cache, 4) if cached else None
         return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=kept).__getitem__
 

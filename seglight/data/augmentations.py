@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglight.config.settings import nearest
+from seglight.data.arguments import check_number, check_range, check_whole, is_list, is_whole
 from seglight.data.photometric import PhotoMetricDistortion
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -43,14 +45,13 @@ class KeepRatioResize(A.DualTransform):
         p: float = 1.0,
     ) -> None:
         super().__init__(p=p)
-        single = img_scale is not None and len(img_scale) == 2 and all(isinstance(edge, int) for edge in img_scale)
-        self.scales: list[Any] = [] if img_scale is None else [img_scale] if single else list(img_scale)
+        self.scales = _scales(img_scale)
         if not self.scales and ratio_range is None:
             raise ValueError('needs img_scale, ratio_range or both')
-        if any(len(scale) != 2 or min(scale) < 1 for scale in self.scales):
-            raise ValueError('img_scale is [long, short] in pixels, or a list of such pairs')
-        if ratio_range is not None and (len(self.scales) > 1 or not 0 < ratio_range[0] <= ratio_range[-1]):
-            raise ValueError('ratio_range is [min, max] above 0, and goes with one img_scale at most')
+        if ratio_range is not None:
+            check_range(0, ratio_range=ratio_range)
+            if len(self.scales) > 1 or ratio_range[0] == 0:
+                raise ValueError('ratio_range is [min, max] above 0, and goes with one img_scale at most')
         if multiscale_mode not in ('range', 'value'):
             raise ValueError("multiscale_mode is 'range' or 'value'")
         if len(self.scales) > 2 and multiscale_mode == 'range':
@@ -81,7 +82,7 @@ class KeepRatioResize(A.DualTransform):
     def _size(self, height: int, width: int, first: int, second: int) -> tuple[int, int]:
         """Return the size for a scale, as `mmcv.rescale_size` rounds it."""
         if not self.keep_ratio:
-            return second, first
+            return max(1, second), max(1, first)
         factor = min(max(first, second) / max(height, width), min(first, second) / min(height, width))
         return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
 
@@ -92,6 +93,18 @@ class KeepRatioResize(A.DualTransform):
     def apply_to_mask(self, mask: UInt8Array, size: tuple[int, int], **_: Any) -> UInt8Array:
         """Resize the mask to the nearest label."""
         return _resize(mask, size, cv2.INTER_NEAREST)
+
+
+def _scales(img_scale: Any) -> list[Sequence[int]]:
+    """Return the scales that `img_scale` means: one, several or none."""
+    if img_scale is None:
+        return []
+    many = is_list(img_scale) and len(img_scale) > 0 and all(is_list(each) for each in img_scale)
+    scales = list(img_scale) if many else [img_scale]
+    for scale in scales:
+        if not is_list(scale) or len(scale) != 2 or not all(is_whole(edge) and edge > 0 for edge in scale):
+            raise ValueError(f'img_scale is [long, short] in pixels, or a list of such pairs, not {img_scale!r}')
+    return scales
 
 
 def _resize(array: UInt8Array, size: tuple[int, int], interpolation: int) -> UInt8Array:
@@ -112,8 +125,7 @@ class _Crop(A.DualTransform):
 
     def __init__(self, height: int, width: int, ignore_index: int = 255, p: float = 1.0) -> None:
         super().__init__(p=p)
-        if min(height, width) < 1:
-            raise ValueError('height and width are at least 1')
+        check_whole(1, height=height, width=width)
         self.height = height
         self.width = width
         self.ignore_index = ignore_index
@@ -147,8 +159,9 @@ class CatMaxRatioCrop(_Crop):
         self, height: int, width: int, cat_max_ratio: float = 0.75, ignore_index: int = 255, p: float = 1.0
     ) -> None:
         super().__init__(height, width, ignore_index, p)
-        if not 0 < cat_max_ratio <= 1:
-            raise ValueError('cat_max_ratio is above 0 and at most 1')
+        check_number(0, 1, cat_max_ratio=cat_max_ratio)
+        if cat_max_ratio == 0:
+            raise ValueError('cat_max_ratio is above 0')
         self.cat_max_ratio = cat_max_ratio
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -193,18 +206,25 @@ class RareClassCrop(_Crop):
     Args:
         height: of the crop.
         width: of the crop.
-        classes: labels of the rare classes.
+        classes: names or labels of the rare classes.
         ignore_index: label that does not count; the pipeline gives it.
+        class_names: names of all classes; the pipeline gives them.
         p: probability of the transform.
     """
 
     def __init__(
-        self, height: int, width: int, classes: Sequence[int], ignore_index: int = 255, p: float = 1.0
+        self,
+        height: int,
+        width: int,
+        classes: Sequence[int | str],
+        ignore_index: int = 255,
+        class_names: Sequence[str] = (),
+        p: float = 1.0,
     ) -> None:
         super().__init__(height, width, ignore_index, p)
-        if not classes or min(classes) < 0 or max(classes) > 255:
-            raise ValueError('classes is a list of labels from 0 to 255')
-        self.classes = list(classes)
+        if not is_list(classes) or not classes:
+            raise ValueError(f'classes is a list of names or labels of data.classes, not {classes!r}')
+        self.classes = [_label(each, class_names) for each in classes]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draw the place."""
@@ -225,6 +245,17 @@ class RareClassCrop(_Crop):
         """Draw where a range of a length begins that holds a place and lies within the edges."""
         first, last = max(place - length + 1, 0), min(place, max(edge - length, 0))
         return int(self.random_generator.integers(first, last + 1))
+
+
+def _label(given: Any, class_names: Sequence[str]) -> int:
+    """Return the label of a class that is given by its name or its label."""
+    if isinstance(given, str) and given in class_names:
+        return list(class_names).index(given)
+    last = len(class_names) - 1 if class_names else 255
+    if not is_whole(given) or not 0 <= given <= last:
+        near = nearest(given, class_names) if isinstance(given, str) else ''
+        raise ValueError(f'classes: {given!r} is neither the name of a class nor a label from 0 to {last}{near}')
+    return int(given)
 
 
 def _counts(mask: UInt8Array) -> npt.NDArray[np.int64]:
@@ -257,8 +288,9 @@ class PadTo(A.DualTransform):
         super().__init__(p=p)
         if (height is None) != (width is None) or (height is None) == (size_divisor is None):
             raise ValueError('needs either height and width, or size_divisor')
-        if min(each for each in (height, width, size_divisor) if each is not None) < 1:
-            raise ValueError('height, width and size_divisor are at least 1')
+        sizes = {'height': height, 'width': width, 'size_divisor': size_divisor}
+        check_whole(1, **{name: size for name, size in sizes.items() if size is not None})
+        check_whole(0, 255, fill=fill, fill_mask=fill_mask)
         self.height = height
         self.width = width
         self.size_divisor = size_divisor

@@ -123,9 +123,9 @@ class SegmentationDataModule(LightningDataModule):
             'val': build_sources(val, 'data.val', img_dir, ann_dir),
             'test': build_sources(test, 'data.test', img_dir, None),
         }
-        pipeline = partial(build_pipeline, ignore_index=ignore_index, num_classes=len(classes))
+        pipeline = partial(build_pipeline, ignore_index=ignore_index, classes=classes)
         self._train_transforms = pipeline(train_transforms or [], 'data.train_transforms')
-        self._val_transforms = pipeline(val_transforms or [], 'data.val_transforms')
+        self._val_transforms = pipeline(val_transforms or [], 'data.val_transforms', evaluation=True)
         self._mixes = build_mixes(mixes or [], 'data.mixes')
         self._repeats: npt.NDArray[np.float64] | None = None
         self.datasets: dict[str, SegmentationDataset] = {}

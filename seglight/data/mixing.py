@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
+from seglight.data.arguments import check_number, check_range, is_list
 from seglight.data.images import UInt8Array
 from seglight.errors import ConfigError, DataError
 
@@ -28,15 +29,14 @@ class Mix(ABC):
         p: share of the samples that are joined.
 
     Raises:
-        ConfigError: if that is no share.
+        ValueError: if that is no share.
     """
 
     #: Whether `prepare` needs to know which classes each sample shows, for which all masks are read once.
     needs_presence = False
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            raise ConfigError(f'data.mixes: p is between 0 and 1, not {p}')
+        check_number(0, 1, p=p)
         self.p = p
 
     def prepare(self, classes: Sequence[str], presence: npt.NDArray[np.bool_] | None) -> None:  # noqa: B027
@@ -73,8 +73,9 @@ class CutMix(Mix):
 
     def __init__(self, p: float = 0.5, alpha: float = 1.0) -> None:
         super().__init__(p)
-        if alpha <= 0:
-            raise ConfigError(f'data.mixes: alpha of CutMix is above 0, not {alpha}')
+        check_number(0, alpha=alpha)
+        if alpha == 0:
+            raise ValueError('alpha is above 0')
         self.alpha = alpha
 
     def partners(self, count: int, rng: np.random.Generator) -> list[int]:
@@ -103,8 +104,7 @@ class Mosaic(Mix):
 
     def __init__(self, p: float = 0.5, center_range: Sequence[float] = (0.25, 0.75)) -> None:
         super().__init__(p)
-        if len(center_range) != 2 or not 0 <= center_range[0] <= center_range[1] <= 1:
-            raise ConfigError(f'data.mixes: center_range of Mosaic is two shares from 0 to 1, not {center_range}')
+        check_range(0, 1, center_range=center_range)
         self.center_range = center_range
 
     def partners(self, count: int, rng: np.random.Generator) -> list[int]:
@@ -142,6 +142,8 @@ class CopyPaste(Mix):
 
     def __init__(self, classes: Sequence[str], p: float = 0.5) -> None:
         super().__init__(p)
+        if not is_list(classes) or not classes:
+            raise ValueError(f'classes is a list of names of data.classes, not {classes!r}')
         self.classes = list(classes)
         self._labels: list[int] = []
         self._showing: list[npt.NDArray[np.int64]] = []
@@ -182,7 +184,7 @@ def build_mixes(specs: Sequence[dict[str, Any]], key: str) -> list[Mix]:
     """Build the mixes of a config: dicts such as `{type: CutMix, p: 0.5}`, or with a class path.
 
     Raises:
-        ConfigError: for an unknown type or argument.
+        ConfigError: for an unknown type or argument, or a wrong value.
     """
     return [_build(spec, f'{key}.{index}') for index, spec in enumerate(specs)]
 

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglight.data.arguments import check_number, check_range, check_whole
+
 UInt8Array = npt.NDArray[np.uint8]
 
 
@@ -36,6 +38,9 @@ class PhotoMetricDistortion(A.ImageOnlyTransform):
         p: float = 1.0,
     ) -> None:
         super().__init__(p=p)
+        check_number(0, brightness_delta=brightness_delta)
+        check_range(0, contrast_range=contrast_range, saturation_range=saturation_range)
+        check_whole(0, hue_delta=hue_delta)
         self.brightness_delta = brightness_delta
         self.contrast_range = contrast_range
         self.saturation_range = saturation_range

@@ -5,23 +5,45 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import albumentations as A
+import cv2
 import numpy as np
 
 from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.data import augmentations
+from seglight.data.arguments import check_number, is_whole
 from seglight.data.images import UInt8Array
+from seglight.data.transform_hints import hint_for
 from seglight.errors import ConfigError, DataError, one_line
 
 #: What a transform is called by: albumentations' own names first, then those of `seglight.data.augmentations`.
 NAMES = {**{name: getattr(augmentations, name) for name in augmentations.__all__}, **vars(A)}
 
 
+#: What leaves the whole image in view and in place, as predictions need it that are laid over the image again.
+IN_PLACE = (
+    A.ImageOnlyTransform,
+    A.NoOp,
+    A.Resize,
+    A.RandomScale,
+    A.LongestMaxSize,
+    A.SmallestMaxSize,
+    A.Pad,  # and PadIfNeeded
+    augmentations.KeepRatioResize,
+    augmentations.PadTo,
+)
+
+
 def build_pipeline(
-    transforms: Sequence[dict[str, Any]], key: str, ignore_index: int = 255, num_classes: int | None = None
+    transforms: Sequence[dict[str, Any]],
+    key: str,
+    ignore_index: int = 255,
+    classes: Sequence[str] | None = None,
+    evaluation: bool = False,
 ) -> A.Compose:
     """Build an albumentations pipeline.
 
@@ -31,15 +53,15 @@ def build_pipeline(
             `Sequential` and their kin take a list of such dicts as `transforms`.
         key: the config's key of the list, named in errors.
         ignore_index: label of pixels that do not count.
-        num_classes: where it is given, masks are filled with `padding_label` wherever a transform makes new
-            pixels and no `fill_mask` is given; otherwise with `ignore_index`.
+        classes: names of the classes; where they are given, masks are filled with `padding_label` wherever a
+            transform makes new pixels that do not count; otherwise with `ignore_index`.
+        evaluation: whether masks stay as they are in their files, so that images must stay in place.
 
     Raises:
-        ConfigError: for an unknown transform or argument, with the nearest valid one, or a wrong value.
+        ConfigError: for an unknown transform or argument, with the nearest valid one, a wrong value, or a transform
+            that does not fit in here.
     """
-    fill = ignore_index if num_classes is None else padding_label(num_classes, ignore_index)
-    defaults = {'fill_mask': fill, 'ignore_index': ignore_index}
-    return A.Compose(_build_all(transforms, key, defaults))
+    return A.Compose(_build_all(transforms, key, _Settings(ignore_index, classes, evaluation)))
 
 
 def padding_label(num_classes: int, ignore_index: int) -> int:
@@ -52,7 +74,7 @@ def padding_label(num_classes: int, ignore_index: int) -> int:
 
 def pads(pipeline: A.BaseCompose) -> bool:
     """Tell whether a pipeline may make new pixels."""
-    return any(hasattr(transform, 'fill_mask') for transform in _transforms(pipeline))
+    return any(_makes_pixels(type(transform)) for transform in _transforms(pipeline))
 
 
 def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[int], name: str) -> dict[str, Any]:
@@ -65,10 +87,10 @@ def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[
         name: what the image is called in errors.
 
     Returns:
-        The targets, transformed.
+        The targets, transformed: the image is uint8 `[H, W, 3]`, the mask uint8 `[H, W]`.
 
     Raises:
-        DataError: if a transform fails.
+        DataError: if a transform fails, or returns anything else.
     """
     # `Compose.set_random_seed` would give each transform a stream of its own from the same seed, so that
     # they all draw the same numbers; and without any, forked workers share one state.
@@ -78,7 +100,22 @@ def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[
         transformed: dict[str, Any] = pipeline(**targets)
     except Exception as error:  # whatever a transform, also one of the user's own, finds wrong
         raise DataError(f'The transforms of the config fail on the image {name}: {one_line(error)}') from error
+    for target, dimensions in (('image', 3), ('mask', 2)):
+        value = transformed.get(target)
+        if target in targets and not _is_array(value, dimensions, transformed['image'].shape[:2]):
+            returned = f'{getattr(value, "dtype", type(value).__name__)} {list(getattr(value, "shape", ()))}'
+            raise DataError(
+                f'The transforms of the config return the {target} {name} as {returned}; they must return uint8 '
+                '[H, W, 3] and a mask uint8 [H, W] of the same size, since the model normalises on the device with '
+                'model.mean and model.std: remove the transform that does otherwise'
+            )
     return transformed
+
+
+def _is_array(value: Any, dimensions: int, size: tuple[int, int]) -> bool:
+    """Tell whether a transformed target is a uint8 array with so many dimensions, 3 channels at most, and a size."""
+    good = isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == dimensions
+    return good and value.shape[:2] == size and value.shape[2:] in ((), (3,))
 
 
 def transform_for_evaluation(
@@ -87,7 +124,7 @@ def transform_for_evaluation(
     """Transform an image whose mask stays as it is, and find out what of the result is padding.
 
     Args:
-        pipeline: what `build_pipeline` returns.
+        pipeline: what `build_pipeline` returns for evaluation.
         image: uint8 `[H, W, 3]`.
         padding: the label that the pipeline fills masks with, see `padding_label`.
         stream: numbers that name a stream of random numbers.
@@ -120,27 +157,94 @@ def _transforms(pipeline: A.BaseCompose) -> Iterator[A.BasicTransform]:
             yield transform
 
 
-def _build_all(specs: Any, key: str, defaults: dict[str, Any]) -> list[Any]:
+@dataclass(frozen=True)
+class _Settings:
+    """What all transforms of a pipeline are built with, see `build_pipeline`."""
+
+    ignore_index: int
+    classes: Sequence[str] | None
+    evaluation: bool
+
+    @property
+    def padding(self) -> int:
+        """The label of new pixels."""
+        return self.ignore_index if self.classes is None else padding_label(len(self.classes), self.ignore_index)
+
+    def complete(self, cls: type, arguments: dict[str, Any]) -> None:
+        """Give a transform what it has an argument for, and tell new pixels from those that the mask ignores.
+
+        Raises:
+            ValueError: if a mask would get a label that is none.
+        """
+        valid = inspect.signature(cls).parameters
+        for name, value in (('ignore_index', self.ignore_index), ('class_names', self.classes or ())):
+            if name in valid:
+                arguments.setdefault(name, value)
+        fill = arguments.get('fill_mask')
+        if fill is not None:
+            self._check_fill(fill)
+        # A mask is none of evaluation's business: there it only tells what is padding.
+        if _makes_pixels(cls) and (self.evaluation or fill is None or fill == self.ignore_index):
+            arguments['fill_mask'] = self.padding
+
+    def _check_fill(self, fill: Any) -> None:
+        last = 255 if self.classes is None else len(self.classes) - 1
+        if fill != self.ignore_index and not (is_whole(fill) and 0 <= fill <= last):
+            raise ValueError(f'fill_mask is a label from 0 to {last} or {self.ignore_index}, not {fill!r}')
+
+
+def _makes_pixels(cls: type) -> bool:
+    """Tell whether a transform makes new pixels; dropouts, which leave the mask alone unless told, do not."""
+    fill = inspect.signature(cls).parameters.get('fill_mask')
+    return fill is not None and fill.default is not None
+
+
+def _build_all(specs: Any, key: str, settings: _Settings) -> list[Any]:
     if not isinstance(specs, (list, tuple)):
         raise ConfigError(f'{key} is a list of transforms, not {specs!r}', tuple(key.split('.')))
-    return [_build(spec, f'{key}.{index}', defaults) for index, spec in enumerate(specs)]
+    return [_build(spec, f'{key}.{index}', settings) for index, spec in enumerate(specs)]
 
 
-def _build(spec: Any, key: str, defaults: dict[str, Any]) -> Any:
+def _build(spec: Any, key: str, settings: _Settings) -> Any:
     """Build one transform, or one that holds others."""
     name, arguments = name_and_arguments(spec, key, 'a transform')
+    if hint := hint_for(name, arguments):
+        raise ConfigError(f'{key}: {hint}', tuple(key.split('.')))
+    cls = _transform_class(name, key)
+    if issubclass(cls, A.BaseCompose) and 'transforms' in arguments:
+        inner = f'{key}.init_args.transforms' if 'class_path' in spec else f'{key}.transforms'
+        arguments['transforms'] = _build_all(arguments['transforms'], inner, settings)
+    try:
+        settings.complete(cls, arguments)
+        if 'p' in arguments:
+            check_number(0, 1, p=arguments['p'])
+    except ValueError as error:
+        raise ConfigError(f'{key}: {name} cannot be built: {error}', tuple(key.split('.'))) from error
+    transform = construct(cls, arguments, name, key)
+    if settings.evaluation and isinstance(transform, A.BasicTransform):
+        _check_in_place(transform, name, key)
+    return transform
+
+
+def _transform_class(name: str, key: str) -> type[Any]:
+    """Return the class that a name or a path means; asked before it is built: a config may come from a checkpoint."""
     cls = find_class(name, NAMES, key)
     if cls is None:
         known = [each for each, value in NAMES.items() if inspect.isclass(value)]
         message = f"{key}: albumentations has no transform '{name}'{nearest(name, known)}"
         raise ConfigError(message, tuple(key.split('.')))
-    # Asked before it is built: a config may come from a checkpoint.
     if not issubclass(cls, (A.BasicTransform, A.BaseCompose)):
         raise ConfigError(f'{key}: {name} is no albumentations transform', tuple(key.split('.')))
-    valid = inspect.signature(cls).parameters
-    if issubclass(cls, A.BaseCompose) and 'transforms' in arguments:
-        inner = f'{key}.init_args.transforms' if 'class_path' in spec else f'{key}.transforms'
-        arguments['transforms'] = _build_all(arguments['transforms'], inner, defaults)
-    for argument in defaults.keys() & valid.keys():
-        arguments.setdefault(argument, defaults[argument])
-    return construct(cls, arguments, name, key)
+    return cls
+
+
+def _check_in_place(transform: A.BasicTransform, name: str, key: str) -> None:
+    """Refuse a transform of evaluation that crops, turns or covers the image, or hides where it ends."""
+    if not isinstance(transform, IN_PLACE):
+        reason, cure = 'does not leave the whole image in view and in place', 'remove it'
+    elif getattr(transform, 'border_mode', cv2.BORDER_CONSTANT) != cv2.BORDER_CONSTANT:
+        reason, cure = 'pads with pixels of the image, which would be predicted too', 'leave out border_mode'
+    else:
+        return
+    allowed = 'masks are compared in their own place, so images may be resized, padded and changed in colour only'
+    raise ConfigError(f'{key}: {name} {reason}; {allowed}: {cure}', tuple(key.split('.')))

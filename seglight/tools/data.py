@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         'settings',
         nargs=REMAINDER,
-        help='--config or --ckpt, and --data. flags, as for fit; for show also --output, the PNG file (data.png), '
+        help='--config or --ckpt, and --data. flags, as for fit; for show also --output, the picture (data.png), '
         'and --images, how many samples it has (12).',
     )
 
@@ -30,20 +30,34 @@ def run(arguments: Namespace) -> None:
     from seglight.data import SegmentationDataModule  # late: it brings torch
     from seglight.data.sources.mmseg_datasets import with_class_names
 
-    picture = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    if arguments.action == 'show':
-        picture.add_argument('--output', type=Path, default=Path('data.png'))
-        picture.add_argument('--images', type=int, default=12)
-    try:
-        own, settings = picture.parse_known_args(arguments.settings)
-    except ArgumentError as error:
-        raise ConfigError(f'data {arguments.action}: {error}') from error
+    picture, settings = _picture(arguments)
     module = build_part(SegmentationDataModule, 'data', f'data {arguments.action}', settings, with_class_names)
     module.prepare_data()
     if arguments.action == 'check':
         check(module)
     else:
-        show(module, own.output, own.images)
+        show(module, picture.output, picture.images)
+
+
+def _picture(arguments: Namespace) -> tuple[Namespace, list[str]]:
+    """Return what is asked of the picture, and the settings of the data.
+
+    Raises:
+        ConfigError: if there can be no such picture.
+    """
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    if arguments.action == 'check':
+        return parser.parse_known_args(arguments.settings)
+    from seglight.data.sheet import check_request  # late: it brings matplotlib
+
+    parser.add_argument('--output', type=Path, default=Path('data.png'))
+    parser.add_argument('--images', type=int, default=12)
+    try:
+        picture, settings = parser.parse_known_args(arguments.settings)
+    except ArgumentError as error:
+        raise ConfigError(f'data show: {error}') from error
+    check_request(picture.output, picture.images)
+    return picture, settings
 
 
 def check(module: SegmentationDataModule) -> None:
@@ -108,7 +122,7 @@ def show(module: SegmentationDataModule, path: Path, count: int) -> None:
     from seglight.files import write_atomically
 
     module.setup('fit')
-    sheet = contact_sheet(module, count)
+    sheet = contact_sheet(module, count, path.suffix)
     try:
         write_atomically(path, sheet)
     except OSError as error:

@@ -19,7 +19,7 @@ CLASSES = [str(index) for index in range(11)]
 
 def dataset(root: Path, cache: SampleCache | None, **options: object) -> SegmentationDataset:
     samples = FolderSource('img_dir/train', 'ann_dir/train', **options).samples(Context(CLASSES, root=root))
-    pipeline = build_pipeline([{'type': 'HorizontalFlip'}], 'key', num_classes=11)
+    pipeline = build_pipeline([{'type': 'HorizontalFlip'}], 'key', classes=CLASSES)
     return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=cache)
 
 

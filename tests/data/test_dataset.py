@@ -26,7 +26,7 @@ CROP = [{'type': 'RandomCrop', 'height': 32, 'width': 32}, {'type': 'HorizontalF
 
 def dataset(root: Path, transforms: list | None = None, training: bool = True) -> SegmentationDataset:
     samples = FolderSource('img_dir/train', 'ann_dir/train').samples(Context(CLASSES, root=root))
-    pipeline = build_pipeline(CROP if transforms is None else transforms, 'transforms', num_classes=len(CLASSES))
+    pipeline = build_pipeline(CROP if transforms is None else transforms, 'transforms', classes=CLASSES)
     return SegmentationDataset(samples, pipeline, CLASSES, training)
 
 

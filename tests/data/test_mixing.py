@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.mixing import CopyPaste, CutMix, Mix, Mosaic, build_mixes
@@ -33,7 +35,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def dataset(root: Path, mixes: list[Mix], transforms: list | None = None) -> SegmentationDataset:
     samples = FolderSource('img', 'ann').samples(Context(CLASSES, root=root))
-    pipeline = build_pipeline(CROP if transforms is None else transforms, 'key', num_classes=8)
+    pipeline = build_pipeline(CROP if transforms is None else transforms, 'key', classes=CLASSES)
     presence = np.eye(8, dtype=bool)
     presence[:, 0] = True
     for mix in mixes:
@@ -56,6 +58,38 @@ def test_a_mix_keeps_image_and_mask_aligned_and_the_size(root: Path, mix: Mix, t
     assert changed >= 3
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([CutMix(), CutMix(alpha=0.2), Mosaic(), Mosaic(center_range=[0, 1]), CopyPaste(['6', '7'])]),
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=4, max_size=4),
+    st.integers(0, 2**32 - 1),
+)
+def test_every_pixel_of_a_mix_is_a_pixel_of_one_source_at_its_place(
+    mix: Mix, sizes: list[tuple[int, int]], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    mix.prepare(CLASSES, np.ones((1, 8), dtype=bool))
+    pairs = []
+    for number, size in enumerate(sizes):  # the source in one channel, the label in another, the label 255 included
+        mask = rng.choice(np.uint8([0, 6, 7, 255]), size)
+        pairs.append((np.stack([np.full(size, 10 + number, np.uint8), mask, 3 * mask], -1), mask))
+    before = [(image.copy(), mask.copy()) for image, mask in pairs]
+    image, mask = mix.join(pairs[0], pairs[1:], rng, padding=254)
+    assert image.shape == (*sizes[0], 3)
+    assert mask.shape == sizes[0]
+    assert image.dtype == mask.dtype == np.uint8
+    for now, then in zip(pairs, before, strict=True):
+        assert all((a == b).all() for a, b in zip(now, then, strict=True))
+    for (row, column), label in np.ndenumerate(mask):
+        number = int(image[row, column, 0]) - 10
+        if label == 254:
+            assert (image[row, column] == 0).all()
+        else:
+            assert (image[row, column] == pairs[number][0][row, column]).all()
+            assert label == pairs[number][1][row, column]
+            assert not (isinstance(mix, CopyPaste) and number > 0 and label not in (6, 7))
+
+
 def test_only_the_classes_that_were_asked_for_are_pasted(root: Path) -> None:
     data, plain = dataset(root, [CopyPaste(['7'], p=1)], []), dataset(root, [], [])
     new = [set(np.unique(data[index]['mask'])) - set(np.unique(plain[index]['mask'])) for index in range(7)]
@@ -76,8 +110,13 @@ def test_a_mix_is_drawn_for_a_share_of_the_samples_by_seed_epoch_and_index(root:
     ('spec', 'said'),
     [
         ({'type': 'CutMx'}, "data.mixes.0: 'CutMx' is no mix (CutMix, Mosaic, CopyPaste); did you mean 'CutMix'"),
-        ({'type': 'CutMix', 'p': 2}, 'p is between 0 and 1, not 2'),
+        ({'type': 'CutMix', 'p': 2}, 'data.mixes.0: CutMix cannot be built: p is a number from 0 to 1, not 2'),
+        ({'type': 'CutMix', 'p': 'a'}, "p is a number from 0 to 1, not 'a'"),
+        ({'type': 'CutMix', 'alpha': 0}, 'alpha is above 0'),
+        ({'type': 'Mosaic', 'center_range': 0.5}, 'center_range is [min, max], two numbers from 0 to 1, not 0.5'),
         ({'type': 'CopyPaste'}, 'CopyPaste cannot be built'),
+        ({'type': 'CopyPaste', 'classes': 'cat'}, "classes is a list of names of data.classes, not 'cat'"),
+        ({'type': 'CopyPaste', 'classes': []}, 'classes is a list of names of data.classes, not []'),
     ],
 )
 def test_a_faulty_mix_is_named(spec: dict, said: str) -> None:

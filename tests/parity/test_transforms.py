@@ -111,7 +111,8 @@ def test_image_and_mask_are_mmsegs_to_the_bit(case: str, scene: tuple[np.ndarray
         assert len(results) > 5
 
 
-def test_a_batch_is_padded_with_zeros_after_normalisation_as_in_mmseg(tmp_path: Path) -> None:
+@pytest.mark.parametrize('given', [{}, {'fill_mask': 255}], ids=['', 'fill_mask'])
+def test_a_batch_is_padded_with_zeros_after_normalisation_as_in_mmseg(tmp_path: Path, given: dict) -> None:
     """The standard pipeline ends in Normalize and Pad: what is padded is zero, also when padding comes before a flip."""
     import torch
 
@@ -126,8 +127,8 @@ def test_a_batch_is_padded_with_zeros_after_normalisation_as_in_mmseg(tmp_path: 
     cv2.imwrite(str(tmp_path / 'img/a.png'), image[..., ::-1])
     cv2.imwrite(str(tmp_path / 'ann/a.png'), np.where(image[..., 0] > 128, 255, 1).astype(np.uint8))
     samples = FolderSource('img', 'ann').samples(Context(['a', 'b'], root=tmp_path))
-    specs = [{'type': 'PadTo', 'height': 40, 'width': 40}, {'type': 'HorizontalFlip', 'p': 1.0}]
-    data = SegmentationDataset(samples, build_pipeline(specs, 'key', num_classes=2), ['a', 'b'], training=True)
+    specs = [{'type': 'PadTo', 'height': 40, 'width': 40, **given}, {'type': 'HorizontalFlip', 'p': 1.0}]
+    data = SegmentationDataset(samples, build_pipeline(specs, 'key', classes=['a', 'b']), ['a', 'b'], training=True)
     batch = collate([data[0]])
     mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
     result = normalize(batch['image'], mean, std, [batch['meta'][0]['size']], batch['padding'])[0].numpy()

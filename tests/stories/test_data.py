@@ -194,13 +194,27 @@ def test_check_names_every_fault_and_fails(own_data: Path, workspace: Path, run:
     assert '3 samples are left out' in done.out
 
 
-def test_show_draws_what_the_model_sees(own_data: Path, workspace: Path, run: Run) -> None:
-    done = run('data', 'show', '--config', configure(own_data), '--output', 'seen.png', '--images', '3')
+@pytest.mark.parametrize(('name', 'kind'), [('seen.png', 'PNG'), ('seen.jpg', 'JPEG')])
+def test_show_draws_what_the_model_sees(name: str, kind: str, own_data: Path, workspace: Path, run: Run) -> None:
+    done = run('data', 'show', '--config', configure(own_data), '--output', name, '--images', '3')
     assert done.status == 0, done.err
-    with Image.open('seen.png') as picture:
+    with Image.open(name) as picture:
+        assert picture.format == kind
         assert picture.width > 1000
         assert len(set(picture.convert('RGB').getdata())) > 1000
     assert not Path('work_dirs').exists()
+
+
+@pytest.mark.parametrize(
+    ('flags', 'said'), [(['--images', '0'], 'at least 1, not 0'), (['--output', 'a.gif'], "unlike 'a.gif'")]
+)
+def test_show_refuses_a_picture_that_cannot_be(
+    flags: list[str], said: str, own_data: Path, workspace: Path, run: Run
+) -> None:
+    done = run('data', 'show', '--config', configure(own_data), *flags)
+    assert done.status == 2
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
 
 
 def test_a_checkpoint_brings_its_data(trained: Path, workspace: Path, run: Run) -> None:
@@ -363,7 +377,14 @@ WRONG = {
         ['data.train_transforms.0.transforms.1', "'Blurr'", "'Blur'"]),
     'classes of no dataset': ({'classes': 'ADE20K'}, ["mmseg has no dataset 'ADE20K'", "'ADE20KDataset'"]),
     'a crop of nothing': (
-        {'train_transforms': [{'type': 'CatMaxRatioCrop', 'height': 0, 'width': 4}]}, ['height and width are at least 1']),
+        {'train_transforms': [{'type': 'CatMaxRatioCrop', 'height': 0, 'width': 4}]}, ['height is a whole number of at least 1, not 0']),
+    'a transform that the model does itself': (
+        {'train_transforms': [{'type': 'Normalize'}]}, ['data.train_transforms.0: Normalize', 'model.mean and model.std']),
+    'a transform that moves what is compared': (
+        {'val_transforms': [{'type': 'HorizontalFlip'}]}, ['data.val_transforms.0: HorizontalFlip', 'whole image']),
+    'grey images': (
+        {'train_transforms': [{'type': 'ToGray', 'num_output_channels': 1, 'p': 1.0}]},
+        ['return the image', 'as uint8 [', 'uint8 [H, W, 3]']),
     'padding before the image': (
         {'val_transforms': [{'type': 'PadIfNeeded', 'min_height': 80, 'min_width': 80}]}, ['at the right and at the bottom only']),
 }  # fmt: skip

@@ -1,0 +1,54 @@
+"""What to use for transforms that mmseg's pipelines have and that have another name here, or no place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+_READ = 'not needed: images and masks are read before the transforms; remove it'
+_COLLECTED = 'not needed: images and masks become tensors of a batch after the transforms; remove it'
+_NORMALISED = 'not needed: the model normalises on the device, with model.mean and model.std; remove it'
+
+#: By name: the arguments by which mmseg's is told from albumentations' of the same name (none: always), and the advice.
+_HINTS: dict[str, tuple[set[str], str]] = {
+    'LoadImageFromFile': (set(), _READ),
+    'LoadAnnotations': (set(), _READ),
+    'Normalize': (set(), _NORMALISED),
+    'ToFloat': (set(), _NORMALISED),
+    'ToTensorV2': (set(), _COLLECTED),
+    'ImageToTensor': (set(), _COLLECTED),
+    'DefaultFormatBundle': (set(), _COLLECTED),
+    'Collect': (set(), _COLLECTED),
+    'MultiScaleFlipAug': (
+        set(),
+        "mmseg's: put its transforms into the list itself; test-time augmentation is the callback TestTimeAugmentation",
+    ),
+    'RandomFlip': (set(), "mmseg's: use HorizontalFlip with p for prob"),
+    'RandomRotate': (set(), "mmseg's: use Rotate with limit for degree and p for prob"),
+    'RandomCutOut': (set(), "mmseg's: use CoarseDropout"),
+    'RandomMosaic': (set(), "mmseg's: use Mosaic in data.mixes"),
+    'Resize': (
+        {'img_scale', 'ratio_range', 'multiscale_mode', 'keep_ratio'},
+        "mmseg's: use KeepRatioResize, with the same arguments",
+    ),
+    'RandomCrop': ({'crop_size', 'cat_max_ratio'}, "mmseg's: use CatMaxRatioCrop with height and width for crop_size"),
+    'Pad': (
+        {'size', 'size_divisor', 'pad_val', 'seg_pad_val'},
+        "mmseg's: use PadTo with height and width for size, or with size_divisor",
+    ),
+}
+
+
+def hint_for(name: str, arguments: Collection[str]) -> str:
+    """Return what to do instead of a transform, or an empty string.
+
+    Args:
+        name: its name, or the path of a class; one outside of albumentations and mmseg means what it likes.
+        arguments: names of those it is given.
+    """
+    package, _, plain = name.rpartition('.')
+    telling, advice = _HINTS.get(plain, (set(), ''))
+    foreign = package.split('.')[0] not in ('', 'albumentations', 'mmseg')
+    given = sorted(telling & set(arguments))
+    if not advice or foreign or (telling and not given):
+        return ''
+    return f'{name}{" with " + ", ".join(given) if given else ""} is {advice}'
