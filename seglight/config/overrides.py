@@ -115,7 +115,7 @@ def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[
         ConfigError: names the flag as typed and the nearest valid one.
     """
     keys = {tuple(option.removeprefix('--').split('.')) for option in options}
-    for index, (name, _, _) in enumerate(arguments.flags):
+    for index, (name, *_) in enumerate(arguments.flags):
         flag = name.removesuffix('+')
         key = tuple(flag.removeprefix('--').split('.'))
         below = any(key[:end] in known for end in range(1, len(key)))
