@@ -9,7 +9,7 @@ from typing import Any
 
 from seglight.config.accumulation import schedule_in_steps, steps
 from seglight.config.mmseg_file import read_mmseg_config
-from seglight.config.settings import Key, Origin, Settings, dicts, merge, nearest
+from seglight.config.settings import Key, Origin, Settings, dicts, merge, nearest, paths
 from seglight.errors import ConfigError
 
 #: The keys that name a config of mmseg: one fills the model, the other optimizer, schedule and length.
@@ -98,7 +98,7 @@ def expand(settings: Settings, below: Settings) -> Settings:
         path = find_zoo(name, settings.origin(key))
         found = translate(read_mmseg_config(path))
         shown = path.relative_to(zoo_folder()) if path.is_relative_to(zoo_folder()) else path
-        origins |= {inner: Origin(str(shown)) for inner in _paths(found)}
+        origins |= {inner: Origin(str(shown)) for inner in paths(found)}
         below_it = merge(below_it, found, marks=True)
     return Settings(merge(below_it, settings.values, marks=True), {**origins, **settings.origins})
 
@@ -153,13 +153,3 @@ def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
         },
         'trainer': trainer,
     }
-
-
-def _paths(values: dict[str, Any], path: Key = ()) -> list[Key]:
-    """Return the path of every key of nested settings, but not below the items of a list."""
-    found: list[Key] = []
-    for name, value in values.items():
-        found.append((*path, name))
-        if isinstance(value, dict):
-            found += _paths(value, (*path, name))
-    return found
