@@ -335,6 +335,7 @@ class CommandLine(LightningCLI):
     def before_fit(self) -> None:
         """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
         config = self.config[self.subcommand]
+        training.check_finder(self.trainer, self.model.schedule)
         if not self.checkpoint:
             if config.load_from:
                 path = find_checkpoint(config.load_from, WORK_DIRS)

@@ -8,7 +8,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from mmcv.runner.hooks.lr_updater import OneCycleLrUpdaterHook
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import LearningRateFinder
 
 from seglight.callbacks import (
     BalancedClassWeights,
@@ -24,9 +26,11 @@ from seglight.callbacks import (
     WandbRun,
 )
 from seglight.callbacks.console import metrics_table
+from seglight.callbacks.find import find_callback
 from seglight.config.checkpoint import read_checkpoint
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
+from seglight.models.schedules import find_updater
 
 _UNLIMITED = 'give 1 or more, or -1 for no limit'
 
@@ -80,6 +84,20 @@ def check_trainer(trainer: Any) -> None:
     if trainer.limit_train_batches == 0:
         message = 'trainer.limit_train_batches is 0, which trains nothing; give 1 or more batches, or a share of them'
         raise ConfigError(message, ('trainer', 'limit_train_batches'))
+
+
+def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:
+    """Refuse Lightning's `LearningRateFinder` with the policy OneCycle, whose rates its own `max_lr` alone decides.
+
+    Raises:
+        ConfigError: names both.
+    """
+    if find_callback(trainer, LearningRateFinder) and isinstance(find_updater(schedule), OneCycleLrUpdaterHook):
+        raise ConfigError(
+            'LearningRateFinder finds optimizer.lr, but in the policy OneCycle max_lr alone decides; '
+            'search with another policy, such as fixed, and give what it finds as max_lr',
+            ('trainer', 'callbacks'),
+        )
 
 
 def explain_refusal(error: Exception, steps_done: int) -> ConfigError | None:

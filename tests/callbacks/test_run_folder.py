@@ -79,6 +79,13 @@ FUSED = '--model.optimizer={_delete_: true, type: AdamW, lr: 0.001, fused: true}
             ['--model.schedule={_delete_: true, policy: CosineRestart, periods: [1], min_lr: 0.0}'],
             '--model.schedule={_delete_: true, policy: CosineRestart, periods: [1], min_lr: 0.0}: model.schedule cannot',
         ),
+        (
+            [
+                '--model.schedule={_delete_: true, policy: OneCycle, max_lr: 0.1}',
+                '--trainer.callbacks+=LearningRateFinder',
+            ],
+            '--trainer.callbacks+=LearningRateFinder: LearningRateFinder finds optimizer.lr, but in the policy OneCycle',
+        ),
     ],
 )
 def test_what_the_trainer_cannot_do_is_one_sentence_and_leaves_no_folder(

@@ -16,7 +16,11 @@ from torch import nn
 from seglight.models import building
 from seglight.models.compilation import compile_parts
 
-TRANSFORMERS = {
+BACKBONES = {
+    'ResNet': {'type': 'ResNetV1c', 'depth': 18, 'base_channels': 8, 'stem_channels': 8},
+    'MobileNet': {'type': 'MobileNetV2', 'widen_factor': 0.25},
+    'CGNet': {'type': 'CGNet', 'num_channels': (8, 16, 32), 'num_blocks': (1, 2)},
+    'UNet': {'type': 'UNet', 'base_channels': 4},
     'MiT': {
         'type': 'MixVisionTransformer', 'embed_dims': 8, 'num_layers': [1, 1, 1, 1], 'num_heads': [1, 1, 2, 2],
         'sr_ratios': [8, 4, 2, 1], 'mlp_ratio': 2,
@@ -38,13 +42,13 @@ def gradients(backbone: nn.Module, image: torch.Tensor) -> dict[str, torch.Tenso
     return {name: parameter.grad for name, parameter in backbone.named_parameters() if parameter.grad is not None}
 
 
-@pytest.mark.parametrize('name', TRANSFORMERS)
+@pytest.mark.parametrize('name', BACKBONES)
 def test_gradients_with_checkpointed_activations_are_the_same(name: str) -> None:
     torch.manual_seed(0)
-    plain = build_backbone(TRANSFORMERS[name])
-    saving = build_backbone({**TRANSFORMERS[name], 'with_cp': True})
+    plain = build_backbone(BACKBONES[name]).double()
+    saving = build_backbone({**BACKBONES[name], 'with_cp': True}).double()
     saving.load_state_dict(plain.state_dict())
-    image = torch.randn(2, 3, 32, 32, requires_grad=True)
+    image = torch.randn(2, 3, 32, 32, requires_grad=True, dtype=torch.float64)
     expected = gradients(plain, image)
     done = gradients(saving, image)
     assert expected.keys() == done.keys()
