@@ -260,7 +260,22 @@ class CommandLine(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer; what is wrong in a config is told with its file and line."""
-        self._with_origin(super().instantiate_classes)
+        self._with_origin(self._instantiate)
+
+    def _instantiate(self) -> None:
+        if self.subcommand == 'fit':
+            training.check_trainer(self.config['fit'].trainer)
+        try:
+            super().instantiate_classes()
+        except (
+            ValueError
+        ) as error:  # jsonargparse tries each member of a union: what the class itself said is the cause
+            cause = error.__cause__
+            if isinstance(cause, ConfigError):
+                raise cause from None
+            if not isinstance(cause, (ValueError, TypeError, MisconfigurationException)):
+                raise
+            raise ConfigError(f'trainer.callbacks: {one_line(cause)}', ('trainer', 'callbacks')) from error
 
     def _with_origin(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call something whose errors name a key, and say where that was written."""
@@ -269,10 +284,6 @@ class CommandLine(LightningCLI):
         except ConfigError as error:
             origin = f'{written(".".join(error.key), self.settings, self.arguments)}: ' if error.key else ''
             raise ConfigError(f'{origin}{error}') from error
-        except ValueError as error:  # jsonargparse tries each member of a union: a callback's own error is the cause
-            if not isinstance(error.__cause__, ConfigError):
-                raise
-            raise error.__cause__ from None
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that each subcommand always has."""
@@ -324,6 +335,7 @@ class CommandLine(LightningCLI):
     def before_fit(self) -> None:
         """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
         config = self.config[self.subcommand]
+        training.check_finder(self.trainer, self.model.schedule)
         if not self.checkpoint:
             if config.load_from:
                 path = find_checkpoint(config.load_from, WORK_DIRS)
@@ -351,7 +363,7 @@ class CommandLine(LightningCLI):
             KeyboardInterrupt: where Lightning, after Ctrl-C, would exit like after a failure.
         """
         try:
-            super()._run_subcommand(subcommand)
+            self._with_origin(super()._run_subcommand, subcommand)
         except SystemExit:
             if not self.trainer.interrupted:
                 raise
@@ -360,7 +372,8 @@ class CommandLine(LightningCLI):
             raise ConfigError(one_line(error)) from error
         except (RuntimeError, ValueError) as error:
             if 'Error(s) in loading state_dict' not in str(error):
-                raise explain_first_batch(error, self.trainer.global_step) or error from error
+                steps = self.trainer.global_step
+                raise explain_first_batch(error, steps) or training.explain_refusal(error, steps) or error from error
             reasons = [line.strip() for line in str(error).splitlines()[1:]]
             more = f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''
             raise CheckpointError(f'{self.checkpoint} does not fit the model: {reasons[0]}{more}') from error

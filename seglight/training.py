@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import traceback
 from pathlib import Path
 from typing import Any
 
+from mmcv.runner.hooks.lr_updater import OneCycleLrUpdaterHook
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import LearningRateFinder
 
 from seglight.callbacks import (
     BalancedClassWeights,
@@ -23,9 +26,22 @@ from seglight.callbacks import (
     WandbRun,
 )
 from seglight.callbacks.console import metrics_table
+from seglight.callbacks.find import find_callback
 from seglight.config.checkpoint import read_checkpoint
-from seglight.errors import CheckpointError
+from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import WORK_DIRS
+from seglight.models.schedules import find_updater
+
+_UNLIMITED = 'give 1 or more, or -1 for no limit'
+
+#: The least values of arguments of Lightning's `Trainer`, and what to give instead of less.
+LEAST = {
+    'accumulate_grad_batches': (1, 'give 1 or more'),
+    'check_val_every_n_epoch': (1, 'give 1 or more; trainer.limit_val_batches: 0 leaves out validation'),
+    'gradient_clip_val': (0, 'give a norm above 0; 0 or null for no clipping'),
+    'max_epochs': (1, _UNLIMITED),
+    'max_steps': (1, _UNLIMITED),
+}
 
 
 def add_arguments(parser: Any) -> None:
@@ -50,6 +66,51 @@ def add_arguments(parser: Any) -> None:
     parser.add_lightning_class_args(IntervalCheckpoint, 'checkpoint')
     parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
     parser.add_lightning_class_args(WandbRun, 'wandb')
+
+
+def check_trainer(trainer: Any) -> None:
+    """Refuse numbers that Lightning takes, but divides by, trains nothing with, or does not heed.
+
+    Args:
+        trainer: the arguments of Lightning's `Trainer`.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for name, (least, advice) in LEAST.items():
+        value, unlimited = trainer[name], name in ('max_epochs', 'max_steps')
+        if isinstance(value, (int, float)) and value < least and not (unlimited and value == -1):
+            raise ConfigError(f'trainer.{name} is {value}; {advice}', ('trainer', name))
+    if trainer.limit_train_batches == 0:
+        message = 'trainer.limit_train_batches is 0, which trains nothing; give 1 or more batches, or a share of them'
+        raise ConfigError(message, ('trainer', 'limit_train_batches'))
+
+
+def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:
+    """Refuse Lightning's `LearningRateFinder` with the policy OneCycle, whose rates its own `max_lr` alone decides.
+
+    Raises:
+        ConfigError: names both.
+    """
+    if find_callback(trainer, LearningRateFinder) and isinstance(find_updater(schedule), OneCycleLrUpdaterHook):
+        raise ConfigError(
+            'LearningRateFinder finds optimizer.lr, but in the policy OneCycle max_lr alone decides; '
+            'search with another policy, such as fixed, and give what it finds as max_lr',
+            ('trainer', 'callbacks'),
+        )
+
+
+def explain_refusal(error: Exception, steps_done: int) -> ConfigError | None:
+    """Return what Lightning itself refused before the first step as an error of the user's, None if it was not that.
+
+    Args:
+        error: ended the run.
+        steps_done: optimizer steps before it.
+    """
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = str(frame.f_globals.get('__name__')).split('.')[0]
+    refused = steps_done == 0 and package in ('pytorch_lightning', 'lightning_fabric')
+    return ConfigError(f'trainer: {one_line(error)}') if refused else None
 
 
 def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorder | None, log: bool) -> list[Callback]:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -105,8 +106,12 @@ class RunFolder(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if wrong input, or a model that runs on none, ended the run before its first step."""
         wrong_input = isinstance(exception, UserError) and not isinstance(exception, (Interrupted, TrainingError))
-        wrong_input |= isinstance(exception, (RuntimeError, ValueError)) and trainer.global_step == 0
+        refused = isinstance(exception, (RuntimeError, ValueError, MisconfigurationException))
+        wrong_input |= refused and trainer.global_step == 0
         if self._made and wrong_input and self.folder and not list(self.folder.glob('*.ckpt')):
+            for logger in trainer.loggers:  # Lightning has them write later what they hold, where no folder is any more
+                if isinstance(logger, (MetricsFile, TensorBoardLogger)):
+                    logger.finalize('failed')
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _purge(self, trainer: Trainer, step: int) -> None:

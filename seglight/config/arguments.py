@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 from seglight.errors import ConfigError
 
@@ -26,11 +29,13 @@ class Flag(NamedTuple):
         value: what stands behind its equals sign, or the word; None where the flag stands alone or
             its value is the next word.
         typed: the flag as it was typed.
+        mmseg: the key of mmseg's configs that it stands for, if it was given as one.
     """
 
     name: str
     value: str | None
     typed: str
+    mmseg: str = ''
 
 
 @dataclass
@@ -99,6 +104,11 @@ class Arguments:
 def join_flag(name: str, value: str | None) -> str:
     """Return `name=value`, or the one that is there."""
     return f'{name}={value}' if name and value is not None else name or str(value)
+
+
+def as_word(value: Any) -> str:
+    """Return the YAML of a value that a flag is given, in one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix('...\n').strip()
 
 
 def read_arguments(argv: Sequence[str]) -> Arguments:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from seglight.config.arguments import ALIASES, Arguments, Flag
+from seglight.config.arguments import ALIASES, Arguments, Flag, as_word
 from seglight.config.settings import Key, without_tuples
 from seglight.errors import ConfigError
 
@@ -93,7 +93,7 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
             flags += [_override(word, flag.typed, own) for word in words]
         elif flag.name in LISTS:
             values = words if flag.name == '--tags' else [yaml.safe_load(word) for word in words]
-            flags.append(Flag(flag.name, yaml.safe_dump(values, default_flow_style=True).strip(), flag.typed))
+            flags.append(Flag(flag.name, as_word(values), flag.typed))
         elif flag.name in SHORTHANDS and arguments.subcommand == 'fit':
             flags += _shorthand(flag, words)
         elif flag.name != '--debug':
@@ -125,8 +125,8 @@ def _override(word: str, typed: str, own: set[str]) -> Flag:
         parsed = DictAction._parse_iterable(value)
     except AssertionError as error:
         raise ConfigError(f'{typed} {word}: {error}') from error
-    text = yaml.safe_dump(without_tuples(parsed), default_flow_style=True).removesuffix('...\n').strip()
-    return Flag(f'--{translate_key(key, own)}', text, f'{typed} {word}')
+    name = translate_key(key, own)
+    return Flag(f'--{name}', as_word(without_tuples(parsed)), f'{typed} {word}', key if key != name else '')
 
 
 def translate_key(key: str, own: set[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from seglight.config.arguments import Arguments, Flag
 from seglight.config.files import parse_yaml
-from seglight.config.settings import Key, Origin, Settings, groups, merge, nearest
+from seglight.config.settings import Key, Origin, Settings, groups, merge, nearest, paths
 from seglight.errors import ConfigError
 
 
@@ -78,7 +78,9 @@ def apply_overrides(settings: Settings, overrides: list[Override]) -> Settings:
     result = settings.merged_with(Settings())
     for override in overrides:
         _set(result.values, override)
-        result.origins[override.key] = Origin(override.typed)
+        keys = [override.key, *paths(override.value, override.key)]
+        kept = result.origins_beside(override.value, override.key)
+        result.origins = {**kept, **dict.fromkeys(keys, Origin(override.typed))}
     return result
 
 
@@ -115,7 +117,7 @@ def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[
         ConfigError: names the flag as typed and the nearest valid one.
     """
     keys = {tuple(option.removeprefix('--').split('.')) for option in options}
-    for index, (name, _, _) in enumerate(arguments.flags):
+    for index, (name, *_) in enumerate(arguments.flags):
         flag = name.removesuffix('+')
         key = tuple(flag.removeprefix('--').split('.'))
         below = any(key[:end] in known for end in range(1, len(key)))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import yaml
 
+from seglight.config.accumulation import count_steps
 from seglight.config.arguments import Arguments, Flag
 from seglight.config.files import find_config, load_config
 from seglight.config.keys import argument_types, is_plain
@@ -44,6 +45,7 @@ def resolve(
     zoo = take_overrides(arguments, frozenset({ZOO, ZOO_SCHEDULE}))
     settings = settings.merged_with(expand(apply_overrides(Settings(), zoo), settings))
     settings = settings.without({name for name in settings.values if ignored(name)})
+    count_steps(arguments, settings)
     overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
     settings = apply_overrides(settings, overrides)
     forget_names(settings)

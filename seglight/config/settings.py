@@ -32,7 +32,16 @@ class Settings:
 
     def merged_with(self, over: Settings) -> Settings:
         """Return these settings with `over` on top, by the rule of `merge`."""
-        return Settings(merge(self.values, over.values), {**self.origins, **over.origins})
+        return Settings(merge(self.values, over.values), {**self.origins_beside(over.values), **over.origins})
+
+    def origins_beside(self, over: Any, path: Key = ()) -> dict[Key, Origin]:
+        """Return the origins without those of keys that are gone when `over` is laid upon what is at `path`."""
+        gone = set(_replaced(over, path))
+        return {
+            key: origin
+            for key, origin in self.origins.items()
+            if not any(key[:end] in gone for end in range(len(path), len(key)))
+        }
 
     def without(self, names: set[str]) -> Settings:
         """Return these settings without some of the keys at the top."""
@@ -102,6 +111,22 @@ def _append(merged: dict[str, Any], name: str, items: list[Any]) -> None:
     if key == name and merged.get(plain, name) is None:
         del merged[plain]  # null says no more than that there are no others
     merged[key] = [*(merged.get(key) or []), *copy.deepcopy(items)]
+
+
+def _replaced(value: Any, path: Key) -> Iterator[Key]:
+    """Yield the paths whose values `merge` replaces, so that nothing below them is left."""
+    if not isinstance(value, dict) or value.get('_delete_'):
+        yield path
+    else:
+        for name, inner in value.items():
+            yield from _replaced(inner, (*path, str(name)))
+
+
+def paths(value: Any, path: Key = ()) -> Iterator[Key]:
+    """Yield the path of every key of nested settings, but not below the items of a list."""
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        yield (*path, name)
+        yield from paths(inner, (*path, name))
 
 
 def _without_plus(value: Any) -> Any:

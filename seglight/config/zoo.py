@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seglight.config.accumulation import schedule_in_steps, steps
 from seglight.config.mmseg_file import read_mmseg_config
-from seglight.config.settings import Key, Origin, Settings, dicts, merge, nearest
+from seglight.config.settings import Key, Origin, Settings, dicts, merge, nearest, paths
 from seglight.errors import ConfigError
 
 #: The keys that name a config of mmseg: one fills the model, the other optimizer, schedule and length.
@@ -97,7 +98,7 @@ def expand(settings: Settings, below: Settings) -> Settings:
         path = find_zoo(name, settings.origin(key))
         found = translate(read_mmseg_config(path))
         shown = path.relative_to(zoo_folder()) if path.is_relative_to(zoo_folder()) else path
-        origins |= {inner: Origin(str(shown)) for inner in _paths(found)}
+        origins |= {inner: Origin(str(shown)) for inner in paths(found)}
         below_it = merge(below_it, found, marks=True)
     return Settings(merge(below_it, settings.values, marks=True), {**origins, **settings.origins})
 
@@ -134,29 +135,21 @@ def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(config.get('optimizer'), dict):
         raise ConfigError('model.zoo_schedule names a config without an optimizer', ZOO_SCHEDULE)
     length = config.get('runner') or {'max_iters': config.get('total_iters')}
-    steps = config.get('optimizer_config') or {}
+    step = config.get('optimizer_config') or {}
+    accumulated = step.get('cumulative_iters', 1)
     trainer = {
-        'max_steps': length.get('max_iters') or -1,
+        'max_steps': steps(length.get('max_iters') or -1, accumulated),
         'max_epochs': length.get('max_epochs') or -1,
-        'gradient_clip_val': (steps.get('grad_clip') or {}).get('max_norm'),
-        'accumulate_grad_batches': steps.get('cumulative_iters', 1),
+        'gradient_clip_val': (step.get('grad_clip') or {}).get('max_norm'),
+        'accumulate_grad_batches': accumulated,
     }
-    if 'fp16' in config or 'Fp16' in str(steps.get('type')):
+    if 'fp16' in config or 'Fp16' in str(step.get('type')):
         trainer['precision'] = '16-mixed'
+    schedule = config.get('lr_config') or {'policy': 'fixed'}
     return {
         'model': {
             'optimizer': {'_delete_': True, **config['optimizer']},
-            'schedule': {'_delete_': True, **(config.get('lr_config') or {'policy': 'fixed'})},
+            'schedule': {'_delete_': True, **schedule_in_steps(schedule, accumulated)},
         },
         'trainer': trainer,
     }
-
-
-def _paths(values: dict[str, Any], path: Key = ()) -> list[Key]:
-    """Return the path of every key of nested settings, but not below the items of a list."""
-    found: list[Key] = []
-    for name, value in values.items():
-        found.append((*path, name))
-        if isinstance(value, dict):
-            found += _paths(value, (*path, name))
-    return found

@@ -135,7 +135,7 @@ class Segmentor(PredictingModule):
         if self.non_finite == 'skip' and self.trainer.world_size > 1:
             raise ConfigError('model.non_finite: skip needs a single process: the others would wait for it')
         if self.compile_parts:
-            compile_parts(self.segmentor)
+            compile_parts(self.segmentor, self.trainer.strategy.root_device)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all parts but the frozen ones, which stay in eval mode."""

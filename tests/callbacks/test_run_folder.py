@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from conftest import TINY_SEGMENTOR, Result, random_batch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
@@ -51,3 +52,56 @@ def test_a_trainer_can_validate_after_it_has_trained(tmp_path: Path) -> None:
     (figures,) = trainer.validate(module, loader, verbose=False)
     assert 'val/mIoU' in figures
     assert folder.folder == tmp_path / 'run'
+
+
+FUSED = '--model.optimizer={_delete_: true, type: AdamW, lr: 0.001, fused: true}'
+
+
+@pytest.mark.parametrize(
+    ('flags', 'said'),
+    [
+        (['--trainer.accumulate_grad_batches=0'], '--trainer.accumulate_grad_batches=0: '),
+        (['--trainer.max_steps=0'], '--trainer.max_steps=0: '),
+        (['--trainer.max_epochs=0'], '--trainer.max_epochs=0: '),
+        (['--trainer.check_val_every_n_epoch=0'], '--trainer.check_val_every_n_epoch=0: '),
+        (['--trainer.limit_train_batches=0'], '--trainer.limit_train_batches=0: '),
+        (['--trainer.gradient_clip_val=-1'], '--trainer.gradient_clip_val=-1: '),
+        (['--trainer.val_check_interval=100'], '`val_check_interval` (100) must be less than or equal'),
+        (
+            ['--trainer.callbacks+=EMAWeightAveraging', '--trainer.callbacks.decay=2'],
+            '--trainer.callbacks.decay=2: trainer.callbacks: Invalid decay value 2.0',
+        ),
+        (
+            [FUSED, '--trainer.gradient_clip_val=1.0', '--trainer.precision=bf16-mixed'],
+            'AdamW, does not allow for gradient clipping',
+        ),
+        (
+            ['--model.schedule={_delete_: true, policy: CosineRestart, periods: [1], min_lr: 0.0}'],
+            '--model.schedule={_delete_: true, policy: CosineRestart, periods: [1], min_lr: 0.0}: model.schedule cannot',
+        ),
+        (
+            [
+                '--model.schedule={_delete_: true, policy: OneCycle, max_lr: 0.1}',
+                '--trainer.callbacks+=LearningRateFinder',
+            ],
+            '--trainer.callbacks+=LearningRateFinder: LearningRateFinder finds optimizer.lr, but in the policy OneCycle',
+        ),
+    ],
+)
+def test_what_the_trainer_cannot_do_is_one_sentence_and_leaves_no_folder(
+    tiny_config: Path, run: Callable[..., Result], flags: list[str], said: str
+) -> None:
+    result = run('fit', '--config', tiny_config, *flags)
+    assert result.status == 2, result.err
+    assert said in result.err
+    assert len([line for line in result.err.splitlines() if 'seglight' in line]) == 1
+    assert 'Traceback' not in result.err
+    assert not list(Path().glob('work_dirs/*'))
+
+
+def test_clipping_at_0_is_off_as_in_lightning(tiny_config: Path, run: Callable[..., Result]) -> None:
+    for name, value in (('off', 'null'), ('zero', '0')):
+        clip = f'--trainer.gradient_clip_val={value}'
+        assert run('fit', '--config', tiny_config, '--work-dir', name, '--trainer.max_epochs=1', clip).status == 0
+    weights = [torch.load(f'{name}/epoch_1.ckpt', weights_only=True)['state_dict'] for name in ('off', 'zero')]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())

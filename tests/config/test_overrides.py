@@ -1,8 +1,11 @@
 """What flags do to nested dicts and lists."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Result
 
 from seglight.config.arguments import read_arguments
 from seglight.config.overrides import apply_overrides, check_keys, take_overrides
@@ -92,3 +95,23 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest() -> None:
         check_keys(settings, frozenset({('trainer', 'max_epochs'), ('model', 'segmentor')}))
     with pytest.raises(ConfigError, match=r"unknown key 'modell'; did you mean 'model'"):
         check_keys(Settings({'modell': {'segmentor': {}}}), frozenset({('model', 'segmentor')}))
+
+
+def test_a_dict_that_replaces_takes_the_blame_from_the_file_below(
+    tiny_config: Path, run: Callable[..., Result]
+) -> None:
+    flag = '--model.optimizer={_delete_: true, type: Adam, lr: 0.001, momentum: 0.9}'
+    result = run('fit', '--config', tiny_config, flag)
+    assert result.err.startswith(f'seglight: {flag}: model.optimizer')
+    over = tiny_config.parent / 'over.yaml'
+    over.write_text('model:\n  optimizer:\n    _delete_: true\n    type: Adam\n    momentum: 0.9\n')
+    result = run('fit', '--config', tiny_config, '--config', over)
+    assert result.err.startswith(f'seglight: {over}:5: model.optimizer')
+
+
+def test_origins_of_what_a_dict_replaces_are_forgotten_and_those_beside_it_stay() -> None:
+    low, high = Origin('low.yaml', 1), Origin('high.yaml', 2)
+    below = Settings({'a': {'b': {'c': 1}, 'd': 2}}, {('a', 'b'): low, ('a', 'b', 'c'): low, ('a', 'd'): low})
+    over = Settings({'a': {'b': {'_delete_': True, 'e': 3}}}, {('a', 'b'): high, ('a', 'b', 'e'): high})
+    merged = below.merged_with(over)
+    assert merged.origins == {('a', 'b'): high, ('a', 'b', 'e'): high, ('a', 'd'): low}

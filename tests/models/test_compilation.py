@@ -2,17 +2,25 @@
 
 import copy
 import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_SEGMENTOR, random_batch
+import torch._inductor.config as inductor
+from conftest import TINY_SEGMENTOR, Result, random_batch
 from mmseg.models import build_backbone
 from torch import nn
 
 from seglight.models import building
 from seglight.models.compilation import compile_parts
 
-TRANSFORMERS = {
+BACKBONES = {
+    'ResNet': {'type': 'ResNetV1c', 'depth': 18, 'base_channels': 8, 'stem_channels': 8},
+    'MobileNet': {'type': 'MobileNetV2', 'widen_factor': 0.25},
+    'CGNet': {'type': 'CGNet', 'num_channels': (8, 16, 32), 'num_blocks': (1, 2)},
+    'UNet': {'type': 'UNet', 'base_channels': 4},
     'MiT': {
         'type': 'MixVisionTransformer', 'embed_dims': 8, 'num_layers': [1, 1, 1, 1], 'num_heads': [1, 1, 2, 2],
         'sr_ratios': [8, 4, 2, 1], 'mlp_ratio': 2,
@@ -34,13 +42,13 @@ def gradients(backbone: nn.Module, image: torch.Tensor) -> dict[str, torch.Tenso
     return {name: parameter.grad for name, parameter in backbone.named_parameters() if parameter.grad is not None}
 
 
-@pytest.mark.parametrize('name', TRANSFORMERS)
+@pytest.mark.parametrize('name', BACKBONES)
 def test_gradients_with_checkpointed_activations_are_the_same(name: str) -> None:
     torch.manual_seed(0)
-    plain = build_backbone(TRANSFORMERS[name])
-    saving = build_backbone({**TRANSFORMERS[name], 'with_cp': True})
+    plain = build_backbone(BACKBONES[name]).double()
+    saving = build_backbone({**BACKBONES[name], 'with_cp': True}).double()
     saving.load_state_dict(plain.state_dict())
-    image = torch.randn(2, 3, 32, 32, requires_grad=True)
+    image = torch.randn(2, 3, 32, 32, requires_grad=True, dtype=torch.float64)
     expected = gradients(plain, image)
     done = gradients(saving, image)
     assert expected.keys() == done.keys()
@@ -48,28 +56,52 @@ def test_gradients_with_checkpointed_activations_are_the_same(name: str) -> None
         torch.testing.assert_close(done[key], gradient, msg=key)
 
 
-@pytest.mark.slow
-def test_what_cannot_be_compiled_runs_as_it_is_with_a_warning(
+def test_without_a_compiler_nothing_is_compiled_and_one_line_says_so(
+    tiny_config: Path, run: Callable[..., Result]
+) -> None:
+    torch._dynamo.utils.counters.clear()
+    message = r'model.compile is left out: torch.compile needs a C\+\+ compiler'
+    with inductor.patch({'cpp.cxx': ('no_such_compiler',)}), pytest.warns(UserWarning, match=message) as told:
+        result = run('fit', '--config', tiny_config, '--model.compile=true', '--trainer.max_epochs=1')
+    assert result.status == 0, result.err
+    assert len([warning for warning in told if 'compile' in str(warning.message)]) == 1
+    assert 'Traceback' not in result.err
+    assert not torch._dynamo.utils.counters['frames']
+
+
+def test_on_a_gpu_triton_is_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('torch.utils._triton.has_triton', lambda: False)
+    with pytest.warns(UserWarning, match='needs triton'):
+        compile_parts(building.build(TINY_SEGMENTOR, 5), torch.device('cuda'))
+
+
+def test_what_cannot_be_compiled_runs_as_it_is_and_a_line_says_why(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import torch._inductor.config as inductor
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError('no such kernel\nand how it came about')
 
-    monkeypatch.setattr(inductor.cpp, 'cxx', ('no_such_compiler',))
+    monkeypatch.setattr('torch._inductor.compile_fx.compile_fx', fail)
+    torch._dynamo.reset()
     plain = building.build(TINY_SEGMENTOR, 5).eval()
     compiled = copy.deepcopy(plain)
-    compile_parts(compiled)
+    compile_parts(compiled, torch.device('cpu'))
     assert list(compiled.state_dict()) == list(plain.state_dict())
     image = random_batch(1)['image'].float()
     with torch.no_grad(), caplog.at_level(logging.WARNING):
         torch.testing.assert_close(compiled.encode_decode(image, [{}]), plain.encode_decode(image, [{}]))
-    assert 'InvalidCxxCompiler' in caplog.text
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told
+    for record in told:
+        assert re.fullmatch(r"WON'T CONVERT \w+ \S+ line \d+: .*no such kernel", record.getMessage())
+        assert not record.exc_info
 
 
 @pytest.mark.slow
 def test_a_compiled_segmentor_gives_the_same_logits() -> None:
     plain = building.build(TINY_SEGMENTOR, 5).eval()
     compiled = copy.deepcopy(plain)
-    compile_parts(compiled)
+    compile_parts(compiled, torch.device('cpu'))
     image = random_batch(1)['image'].float()
     with torch.no_grad():
         torch.testing.assert_close(
