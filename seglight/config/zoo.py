@@ -146,6 +146,8 @@ def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
     if 'fp16' in config or 'Fp16' in str(step.get('type')):
         trainer['precision'] = '16-mixed'
     schedule = config.get('lr_config') or {'policy': 'fixed'}
+    if str(schedule.get('policy')).lower() not in ('cyclic', 'onecycle'):
+        schedule = {'by_epoch': True, **schedule}  # what mmcv takes for said; here it would be steps
     return {
         'model': {
             'optimizer': {'_delete_': True, **config['optimizer']},

@@ -7,10 +7,12 @@ import pytest
 import yaml
 from conftest import Result
 from mmcv import Config
+from mmcv.runner.hooks import HOOKS
 
 from seglight.config.files import load_config
 from seglight.config.zoo import find_zoo, zoo_folder, zoo_names
 from seglight.errors import ConfigError
+from seglight.models.schedules import find_updater
 
 PSPNET = 'pspnet/pspnet_r50-d8_512x512_40k_voc12aug'
 Run = Callable[..., Result]
@@ -66,6 +68,17 @@ def test_a_users_own_config_is_found_beside_the_file_that_names_it(tmp_path: Pat
     path = write(tmp_path / 'mine', 'a.yaml', model={'zoo': 'own.py'})
     segmentor = load_config(path).values['model']['segmentor']
     assert segmentor == {**_plain(as_mmseg_reads(PSPNET)), 'pretrained': None}
+
+
+@pytest.mark.parametrize('policy', ["'step', step=[3, 5]", "'OneCycle', max_lr=0.1", "'cyclic'"])
+def test_a_schedule_that_does_not_say_what_it_counts_counts_what_mmcv_counts(policy: str, tmp_path: Path) -> None:
+    (tmp_path / 'own.py').write_text(f"optimizer = dict(type='SGD', lr=0.1)\nlr_config = dict(policy={policy})\n")
+    path = write(tmp_path, 'a.yaml', model={'zoo_schedule': 'own.py'})
+    schedule = load_config(path).values['model']['schedule']
+    arguments = {name: value for name, value in schedule.items() if name not in ('policy', 'by_epoch', '_delete_')}
+    name = {'step': 'Step', 'OneCycle': 'OneCycle', 'cyclic': 'Cyclic'}[schedule['policy']]
+    theirs = HOOKS.get(f'{name}LrUpdaterHook')(**arguments)
+    assert find_updater({**schedule}).by_epoch == theirs.by_epoch
 
 
 def test_the_images_are_normalised_as_the_zoos(tmp_path: Path) -> None:
