@@ -79,9 +79,9 @@ class CocoSource(Source):
         names = list(context.classes)
         labels = {}
         known = [category['name'] for category in content.get('categories', [])]
-        for name in self.category_map:
-            if name not in known:
-                raise DataError(f"category_map: {path} has no category '{name}'{nearest(name, known)}")
+        for key in self.category_map:
+            if key not in known:
+                raise DataError(f"category_map: {path} has no category '{key}'{nearest(key, known)}")
         for category in content.get('categories', []):
             name = self.category_map.get(category['name'], category['name'])
             if name is not None and name not in names:
