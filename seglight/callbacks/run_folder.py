@@ -78,7 +78,7 @@ class RunFolder(Callback):
                 write_atomically(self.folder / 'environment.yaml', self.environment.encode())
             records: dict[str, str] = getattr(getattr(trainer, 'datamodule', None), 'records', dict)()
             for name, text in records.items():
-                write_atomically(self.folder / name, text.encode())
+                write_atomically(self.folder / name, text.encode(errors='surrogateescape'))  # names of files
             print(f'Run        {self.folder}', flush=True)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Held-out shares and folds: disjoint, whole, even over the classes, and together by group."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,14 @@ def test_lists_are_read_back(tmp_path: Path) -> None:
     assert read_lists(tmp_path, data[::-1], Path('/data')) == (data[:4], data[4:])
     with pytest.raises(DataError, match=r'val.txt names 5.jpg, which is not among'):
         read_lists(tmp_path, data[:5], Path('/data'))
+
+
+def test_lists_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b'\xff\xe9')
+    data = [Sample(Path(f'/data/{name}.jpg'), name), Sample(Path('/data/a.jpg'), 'a')]
+    for file, text in list_texts(data[:1], data[1:], Path('/data')).items():
+        (tmp_path / file).write_bytes(os.fsencode(text))
+    assert read_lists(tmp_path, data, Path('/data')) == (data[:1], data[1:])
 
 
 @pytest.mark.parametrize(

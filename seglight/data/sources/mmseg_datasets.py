@@ -12,7 +12,7 @@ from typing import Any
 from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
 from seglight.config.settings import Settings, nearest
 from seglight.data.labels import LabelMap
-from seglight.data.sources.base import Context, Sample, Source
+from seglight.data.sources.base import Context, Sample, Source, kind_of
 from seglight.data.sources.folders import MaskFile
 from seglight.errors import ConfigError, DataError, one_line
 
@@ -57,10 +57,10 @@ class MmsegSource(Source):
         root = context.path(self.data_root)
         images, masks = root / self.img_dir, root / self.ann_dir if self.ann_dir else None
         for folder in (images, masks):
-            if folder and not folder.is_dir():
+            if folder and kind_of(folder) != 'folder':
                 raise DataError(f'{self.dataset}: the folder {folder} does not exist; set data.root to where yours is')
         split = root / self.split if self.split else None
-        if split and not split.is_file():
+        if split and kind_of(split) != 'file':
             raise DataError(f'{self.dataset}: the split {split} does not exist')
         moved = self._moved(context)
         built = self._build(images, masks, split)
@@ -70,7 +70,7 @@ class MmsegSource(Source):
         samples = []
         for info in built.img_infos:
             image = images / info['filename']
-            if not image.is_file():
+            if kind_of(image) != 'file':
                 raise DataError(f'{self.dataset}: {split} names {image}, which does not exist')
             mask = MaskFile(masks / info['ann']['seg_map'], labels) if masks else None
             samples.append(Sample(image, info['filename'].removesuffix(built.img_suffix), mask))
