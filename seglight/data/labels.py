@@ -176,7 +176,7 @@ def check_colours(colours: Sequence[Sequence[int]], what: str) -> None:
 
 def _label(raw: object) -> int:
     """Return a label of a mask file."""
-    if isinstance(raw, bool) or not str(raw).isdigit() or int(str(raw)) >= 1 << 16:
+    if isinstance(raw, bool) or not str(raw).isdecimal() or int(str(raw)) >= 1 << 16:
         raise ConfigError(f'label_map: {raw!r} is no label of a mask, which is a number from 0 to 65535')
     return int(str(raw))
 
