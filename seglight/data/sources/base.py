@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -67,7 +69,11 @@ def kind_of(path: Path) -> Literal['file', 'folder'] | None:
         return None
     except OSError as error:
         raise DataError(f'{path} cannot be read: {error.strerror}') from error
-    return 'folder' if stat.S_ISDIR(mode) else 'file'
+    if not stat.S_ISDIR(mode):
+        return 'file'
+    if not os.access(path, os.X_OK, effective_ids=os.access in os.supports_effective_ids):  # none of its files is seen
+        raise DataError(f'{path} cannot be read: {os.strerror(errno.EACCES)}')
+    return 'folder'
 
 
 @dataclass(frozen=True)

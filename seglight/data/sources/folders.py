@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -87,8 +86,6 @@ class FolderSource(Source):
             return [Sample(path, name) for name, path in images.items()]
         if kind_of(masks) != 'folder':
             raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to where yours is')
-        if not os.access(masks, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
-            raise DataError(f'The mask folder {masks} cannot be read: {os.strerror(errno.EACCES)}')
         labels = LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours)
         return [
             Sample(path, name, MaskFile(masks / f'{name}{self.mask_suffix}', labels)) for name, path in images.items()
