@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -35,6 +36,8 @@ def run(argv: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process and exit with its status, 130 after Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='surrogateescape')  # for names of files that are no UTF-8
     try:
         status = run(sys.argv[1:])
         sys.stdout.flush()

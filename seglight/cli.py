@@ -210,6 +210,17 @@ class CommandLine(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
 
+    def _set_seed(self) -> None:
+        """Seed all random numbers.
+
+        Raises:
+            ConfigError: for a seed that numpy does not take.
+        """
+        try:
+            super()._set_seed()
+        except ValueError as error:
+            raise ConfigError(f'seed_everything: {one_line(error)}', ('seed_everything',)) from error
+
     def before_instantiate_classes(self) -> None:
         """Let the model know the classes of the data, and the data the seed."""
         config = self.config[self.config.subcommand]

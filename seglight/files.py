@@ -20,6 +20,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'seglight'
 
 
+def as_bytes(text: str) -> bytes:
+    """Return a text in UTF-8; names of files in it that are not keep their bytes."""
+    return text.encode(errors='surrogateescape')
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under a temporary name beside it, then rename it; makes the folder if needed."""
     with open_atomically(path) as file:
@@ -69,9 +74,9 @@ def append_once(path: Path, line: str) -> bool:
             with suppress(OSError):  # a file system without locks: at worst, two processes write the same line
                 fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            if line.encode() in file.read().splitlines():
+            if as_bytes(line) in file.read().splitlines():
                 return False
-            file.write(f'{line}\n'.encode())
+            file.write(as_bytes(f'{line}\n'))
     except OSError:
         return True
     return True

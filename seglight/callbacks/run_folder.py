@@ -15,7 +15,7 @@ from seglight.callbacks.checkpoint import RESUMABLE
 from seglight.callbacks.metrics_file import MetricsFile
 from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
 from seglight.errors import ConfigError, Interrupted, TrainingError, UserError
-from seglight.files import claim_run_folder, newest, write_atomically
+from seglight.files import as_bytes, claim_run_folder, newest, write_atomically
 
 #: The entry of a checkpoint that says how many rows `metrics.csv` had.
 ROWS_ENTRY = 'metrics_rows'
@@ -130,11 +130,11 @@ class RunFolder(Callback):
 
     def _write(self, folder: Path, records: dict[str, str]) -> None:
         """Write what there is to know of the run before it starts."""
-        write_atomically(folder / 'config.yaml', self.config.encode())
+        write_atomically(folder / 'config.yaml', as_bytes(self.config))
         if self.environment:
-            write_atomically(folder / 'environment.yaml', self.environment.encode())
+            write_atomically(folder / 'environment.yaml', as_bytes(self.environment))
         for name, text in records.items():
-            write_atomically(folder / name, text.encode())
+            write_atomically(folder / name, as_bytes(text))
 
     def _claim(self) -> None:
         """Make the folder; one that was asked for must be new or empty."""

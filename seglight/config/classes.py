@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, get_type_hints
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, UserError, one_line
@@ -30,7 +33,11 @@ def name_and_arguments(spec: Any, key: str, what: str = '') -> tuple[str, dict[s
     rest = {name: value for name, value in spec.items() if name not in ('type', 'class_path', 'init_args')}
     if 'type' in spec:
         return str(spec['type']), rest | {name: spec[name] for name in ('init_args',) if name in spec}
-    return str(spec['class_path']), {**rest, **(spec.get('init_args') or {})}
+    inner = spec.get('init_args') or {}
+    if not isinstance(inner, dict):
+        message = f'{key}.init_args: expected the arguments by their names, got {inner!r}'
+        raise ConfigError(message, (*key.split('.'), 'init_args'))
+    return str(spec['class_path']), {**rest, **inner}
 
 
 def find_class(name: str, known: Mapping[str, Any], key: str) -> type | None:
@@ -60,7 +67,7 @@ def import_class(path: str, base: type, key: str) -> type:
 
 
 def construct(cls: type, arguments: dict[str, Any], name: str, key: str) -> Any:
-    """Build an object; an argument that its class does not have is an error.
+    """Build an object; an argument that its class does not have, or of another type than it says, is an error.
 
     Raises:
         ConfigError: for an unknown argument, with the nearest valid one, or a wrong value.
@@ -72,12 +79,52 @@ def construct(cls: type, arguments: dict[str, Any], name: str, key: str) -> Any:
         if argument not in valid and not open_ended:
             message = f"{key}: {name} has no argument '{argument}'{nearest(argument, valid)}"
             raise ConfigError(message, (*key.split('.'), argument))
+    arguments = _typed(cls, arguments, key)
     try:
         return cls(**arguments)
     except UserError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
         raise ConfigError(f'{key}: {name} cannot be built: {_reason(error)}', tuple(key.split('.'))) from error
+
+
+def _typed(cls: type, arguments: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return arguments as the types that a class says for them, such as a tuple for a list.
+
+    Arguments without a type are left as they are, and so is all that albumentations checks itself.
+
+    Raises:
+        ConfigError: for a value of another type.
+    """
+    if cls.__module__.partition('.')[0] == 'albumentations':
+        return arguments
+    try:
+        types = get_type_hints(cls.__init__)  # type: ignore[misc]  # of the class itself, not of an instance
+    except (NameError, AttributeError, TypeError):  # a class of one's own may name what is not there
+        return arguments
+    return {
+        name: _converted(value, types[name], f'{key}.{name}') if name in types else value
+        for name, value in arguments.items()
+    }
+
+
+def _converted(value: Any, wanted: Any, key: str) -> Any:
+    """Return a value as a type: itself, or what JSON can say of the type, which has neither tuples nor numbers as keys.
+
+    Raises:
+        ConfigError: if it is of another type.
+    """
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(wanted, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:  # a type that pydantic knows nothing of, or a model with a config of its own
+        return value
+    with suppress(ValidationError):
+        return adapter.validate_python(value, strict=True)
+    try:
+        return adapter.validate_json(json.dumps(value), strict=True)
+    except (ValidationError, TypeError, ValueError) as error:
+        name = re.sub(r'\b(?:\w+\.)+(\w+)', r'\1', inspect.formatannotation(wanted)).replace('None', 'null')
+        raise ConfigError(f'{key}: expected {name}, got {value!r}', tuple(key.split('.'))) from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Checks of what a config gives to the project's own transforms and mixes, each with a sentence for the user."""
+"""Checks of the values that the project's own transforms and mixes get; their types are checked as they are built."""
 
 from __future__ import annotations
 
@@ -7,18 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def check_whole(least: int, most: int | None = None, /, **arguments: Any) -> None:
-    """Check that arguments, given by their names, are whole numbers within bounds.
-
-    Raises:
-        ValueError: names the first that is not.
-    """
-    for name, value in arguments.items():
-        if not is_whole(value) or not least <= value <= (value if most is None else most):
-            raise ValueError(f'{name} is a whole number {_bounds(least, most)}, not {value!r}')
-
-
-def check_number(least: float, most: float | None = None, /, **arguments: Any) -> None:
+def check_bounds(least: float, most: float | None = None, /, **arguments: Any) -> None:
     """Check that arguments, given by their names, are numbers within bounds.
 
     Raises:

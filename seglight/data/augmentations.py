@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.config.settings import nearest
-from seglight.data.arguments import check_number, check_range, check_whole, is_list, is_whole
+from seglight.data.arguments import check_bounds, check_range, is_list, is_whole
 from seglight.data.photometric import PhotoMetricDistortion
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -125,7 +125,7 @@ class _Crop(A.DualTransform):
 
     def __init__(self, height: int, width: int, ignore_index: int = 255, p: float = 1.0) -> None:
         super().__init__(p=p)
-        check_whole(1, height=height, width=width)
+        check_bounds(1, height=height, width=width)
         self.height = height
         self.width = width
         self.ignore_index = ignore_index
@@ -159,7 +159,7 @@ class CatMaxRatioCrop(_Crop):
         self, height: int, width: int, cat_max_ratio: float = 0.75, ignore_index: int = 255, p: float = 1.0
     ) -> None:
         super().__init__(height, width, ignore_index, p)
-        check_number(0, 1, cat_max_ratio=cat_max_ratio)
+        check_bounds(0, 1, cat_max_ratio=cat_max_ratio)
         if cat_max_ratio == 0:
             raise ValueError('cat_max_ratio is above 0')
         self.cat_max_ratio = cat_max_ratio
@@ -289,8 +289,8 @@ class PadTo(A.DualTransform):
         if (height is None) != (width is None) or (height is None) == (size_divisor is None):
             raise ValueError('needs either height and width, or size_divisor')
         sizes = {'height': height, 'width': width, 'size_divisor': size_divisor}
-        check_whole(1, **{name: size for name, size in sizes.items() if size is not None})
-        check_whole(0, 255, fill=fill, fill_mask=fill_mask)
+        check_bounds(1, **{name: size for name, size in sizes.items() if size is not None})
+        check_bounds(0, 255, fill=fill, fill_mask=fill_mask)
         self.height = height
         self.width = width
         self.size_divisor = size_divisor

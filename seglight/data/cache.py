@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import mmap
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,8 +26,8 @@ class SampleCache:
     """Keeps decoded images with their masks in a folder, one file each, which is mapped into memory when it is read.
 
     A file holds the digest of what it was decoded from, so that a changed image or mask is decoded anew and
-    its file replaced. Nothing more is written when the folder holds as much as it may. Pages that several
-    workers map are in memory once.
+    its file replaced. Nothing more is written when the folder holds as much as it may, or cannot be made. Pages
+    that several workers map are in memory once.
 
     Args:
         folder: of the files.
@@ -34,8 +37,13 @@ class SampleCache:
     def __init__(self, folder: Path, gigabytes: float) -> None:
         self.folder = folder
         self.limit = int(gigabytes * 1e9)
-        folder.mkdir(parents=True, exist_ok=True)
-        held = sum(path.stat().st_size for path in folder.glob('*.raw'))
+        held = 0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            held = sum(path.stat().st_size for path in folder.glob('*.raw'))
+        except OSError as error:
+            _warn(f'there is no cache of decoded images: {folder} cannot be made: {error.strerror}')
+            self.limit = 0
         # In shared memory, so that workers share the bound.
         self.held = torch.tensor(held, dtype=torch.int64).share_memory_()
 
@@ -50,8 +58,8 @@ class SampleCache:
         Returns:
             arrays like those of `decode`; they are read-only if they come from the cache.
         """
-        path = self.folder / f'{hashlib.blake2b(name.encode(), digest_size=20).hexdigest()}.raw'
-        digest = hashlib.blake2b(fingerprint.encode(), digest_size=_DIGEST).digest()
+        path = self.folder / f'{hashlib.blake2b(os.fsencode(name), digest_size=20).hexdigest()}.raw'
+        digest = hashlib.blake2b(os.fsencode(fingerprint), digest_size=_DIGEST).digest()
         try:
             with path.open('rb') as file:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -78,6 +86,11 @@ class SampleCache:
         except OSError:  # a full disk is no reason to stop
             return
         self.held += size - replaced
+
+
+@functools.cache  # once for all data sets
+def _warn(message: str) -> None:
+    print(f'seglight: warning: {message}', file=sys.stderr)
 
 
 def _unpacked(mapped: mmap.mmap, digest: bytes) -> Decoded | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import warnings
@@ -24,6 +25,7 @@ from seglight.data.cache import SampleCache
 from seglight.data.checks import masks_without_image, quick_faults, shared_images
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
+from seglight.data.labels import check_classes, check_colours
 from seglight.data.mixing import build_mixes
 from seglight.data.sampling import EpochSampler, class_balance
 from seglight.data.sources import Context, Sample, build_sources, find_samples
@@ -93,17 +95,21 @@ class SegmentationDataModule(LightningDataModule):
         seed: int = 42,
     ) -> None:
         super().__init__()
+        check_classes(classes, ignore_index)
         if palette is not None and len(palette) != len(classes):
             message = f'data.palette has {len(palette)} colours for the {len(classes)} names in data.classes'
             raise ConfigError(f'{message}; give one for each, or null to have them generated', ('data', 'palette'))
+        check_colours(palette or [], 'data.palette')
         for name, value, least, most in (
             ('batch_size', batch_size, 1, None),
             ('num_workers', num_workers, 0, None),
             ('ignore_index', ignore_index, 0, 255),
             ('class_balance', class_balance, 0, 1),
             ('cache', cache, 0, None),
+            ('seed', seed, 0, 2**32 - 1),
         ):
-            if value is not None and (value < least or (most is not None and value > most)):
+            # Not so for what is no number, or an endless one.
+            if value is not None and not (least <= value < math.inf and (most is None or value <= most)):
                 bound = f'at least {least}' if most is None else f'{least} to {most}'
                 raise ConfigError(f'data.{name} is {bound}, not {value}', ('data', name))
         self.classes = classes

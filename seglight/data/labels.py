@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -52,8 +53,12 @@ class LabelMap:
         """Return the map of a source's arguments.
 
         Raises:
-            ConfigError: if `label_map` names no class or no label.
+            ConfigError: if `label_map` names no class or no label, or `ignore_colours` no colour or that of a class.
         """
+        check_colours(ignore_colours, 'ignore_colours')
+        shared = next((list(each) for each in ignore_colours if list(each) in map(list, context.palette or [])), None)
+        if shared is not None:
+            raise ConfigError(f'ignore_colours has {shared}, which is the colour of a class in data.palette; remove it')
         classes = {_label(raw): _class(value, context) for raw, value in (label_map or {}).items()}
         return cls(context.palette, context.ignore_index, reduce_zero_label, classes, ignore_colours)
 
@@ -64,10 +69,15 @@ class LabelMap:
             uint8 `[H, W]`; whether its labels are classes is not checked.
 
         Raises:
-            DataError: if the file cannot be decoded, has a colour that is no class's, or a 16-bit label
-                that is mapped to no class.
+            DataError: if the file cannot be decoded, has a colour that is no class's or that of two, or a 16-bit label
+                that is mapped to no class; or if labels are to be mapped and it has colours.
         """
         mask = read_mask(path, colours=self.palette is not None)
+        if mask.ndim == 3 and not self._is_identity:
+            raise DataError(
+                f'The mask {path} has RGB colours, whose classes data.palette gives; '
+                'reduce_zero_label and label_map of its source are for labels: remove them'
+            )
         if mask.ndim == 3:
             return self._from_colours(mask.astype(np.uint8), path)
         if mask.dtype == np.uint8:
@@ -125,14 +135,48 @@ class LabelMap:
     @cached_property
     def _of_colour(self) -> dict[int, int]:
         """The class of each colour, packed into one number."""
+        alike = next((each for each in self.palette or [] if list(self.palette or []).count(each) > 1), None)
+        if alike is not None:
+            raise DataError(
+                f'data.palette has the colour {alike} twice, so RGB masks do not tell the classes; change one'
+            )
         known = [(colour, label) for label, colour in enumerate(self.palette or [])]
         known += [(colour, self.ignore_index) for colour in self.ignore_colours]
         return {colour[0] << 16 | colour[1] << 8 | colour[2]: label for colour, label in known}
 
 
+def check_classes(classes: Sequence[str], ignore_index: int) -> None:
+    """Check that classes can be told from each other, and from pixels that do not count.
+
+    Raises:
+        ConfigError: for too few or too many, one name for two, or a class with the ignore label.
+    """
+    key = ('data', 'classes')
+    if not 2 <= len(classes) <= 255:
+        raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', key)
+    twice = next((name for name, count in Counter(classes).items() if count > 1), None)
+    if twice is not None:
+        raise ConfigError(f"data.classes names '{twice}' twice; each class needs a name of its own", key)
+    if 0 <= ignore_index < len(classes):
+        message = f"data.ignore_index is {ignore_index}, the label of the class '{classes[ignore_index]}'"
+        raise ConfigError(f'{message}; give {len(classes)} to 255', ('data', 'ignore_index'))
+
+
+def check_colours(colours: Sequence[Sequence[int]], what: str) -> None:
+    """Check that each colour is three whole numbers from 0 to 255.
+
+    Raises:
+        ConfigError: names what they are and the first that is none.
+    """
+    for colour in colours:
+        if len(colour) != 3 or not all(isinstance(value, int) and 0 <= value <= 255 for value in colour):
+            message = f'{what}: {list(colour)} is no RGB colour, which is three whole numbers from 0 to 255'
+            raise ConfigError(message, tuple(what.split('.')))
+
+
 def _label(raw: object) -> int:
     """Return a label of a mask file."""
-    if isinstance(raw, bool) or not str(raw).isdigit() or int(str(raw)) >= 1 << 16:
+    if isinstance(raw, bool) or not str(raw).isdecimal() or int(str(raw)) >= 1 << 16:
         raise ConfigError(f'label_map: {raw!r} is no label of a mask, which is a number from 0 to 65535')
     return int(str(raw))
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
-from seglight.data.arguments import check_number, check_range, is_list
+from seglight.data.arguments import check_bounds, check_range, is_list
 from seglight.data.images import UInt8Array
 from seglight.errors import ConfigError, DataError
 
@@ -36,7 +36,7 @@ class Mix(ABC):
     needs_presence = False
 
     def __init__(self, p: float = 0.5) -> None:
-        check_number(0, 1, p=p)
+        check_bounds(0, 1, p=p)
         self.p = p
 
     def prepare(self, classes: Sequence[str], presence: npt.NDArray[np.bool_] | None) -> None:  # noqa: B027
@@ -73,7 +73,7 @@ class CutMix(Mix):
 
     def __init__(self, p: float = 0.5, alpha: float = 1.0) -> None:
         super().__init__(p)
-        check_number(0, alpha=alpha)
+        check_bounds(0, alpha=alpha)
         if alpha == 0:
             raise ValueError('alpha is above 0')
         self.alpha = alpha

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglight.data.arguments import check_number, check_range, check_whole
+from seglight.data.arguments import check_bounds, check_range
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -38,9 +38,9 @@ class PhotoMetricDistortion(A.ImageOnlyTransform):
         p: float = 1.0,
     ) -> None:
         super().__init__(p=p)
-        check_number(0, brightness_delta=brightness_delta)
+        check_bounds(0, brightness_delta=brightness_delta)
         check_range(0, contrast_range=contrast_range, saturation_range=saturation_range)
-        check_whole(0, hue_delta=hue_delta)
+        check_bounds(0, hue_delta=hue_delta)
         self.brightness_delta = brightness_delta
         self.contrast_range = contrast_range
         self.saturation_range = saturation_range

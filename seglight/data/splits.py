@@ -41,7 +41,7 @@ class Split:
     """
 
     val_fraction: float | None = None
-    fold: str | None = None
+    fold: str | int | None = None
     folder: str | None = None
     group: str | None = None
 
@@ -58,7 +58,7 @@ class Split:
             message = f'data.split.val_fraction is between 0 and 1, not {self.val_fraction}'
             raise ConfigError(message, ('data', 'split', 'val_fraction'))
         if self.fold is not None:
-            found = re.fullmatch(r'\s*(\d+)\s*(?:of|/)\s*(\d+)\s*', self.fold)
+            found = re.fullmatch(r'\s*(\d+)\s*(?:of|/)\s*(\d+)\s*', str(self.fold))
             if not found or not 1 <= int(found[1]) <= int(found[2]) or int(found[2]) < 2:
                 message = f"data.split.fold is such as '2 of 5', counted from 1, not '{self.fold}'"
                 raise ConfigError(message, ('data', 'split', 'fold'))
@@ -76,7 +76,7 @@ class Split:
             groups: number of groups that are divided.
         """
         if self.fold is not None:
-            fold, folds = (int(number) for number in re.findall(r'\d+', self.fold))
+            fold, folds = (int(number) for number in re.findall(r'\d+', str(self.fold)))
             return fold - 1, 1, folds
         most = max(2, min(groups, MAX_PARTS))
         share = Fraction(self.val_fraction or 0).limit_denominator(most)
@@ -92,9 +92,10 @@ class Split:
         if self.group is None:
             return name
         found = re.search(self.group, name)
-        if not found:
+        group = None if found is None else found[1 if found.re.groups else 0]
+        if group is None:  # also where the bracket is optional
             raise DataError(f"data.split.group '{self.group}' finds nothing in the image name '{name}'")
-        return found[1] if found.re.groups else found[0]
+        return group
 
 
 def divide(

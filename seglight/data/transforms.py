@@ -15,7 +15,7 @@ import numpy as np
 from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.data import augmentations
-from seglight.data.arguments import check_number, is_whole
+from seglight.data.arguments import check_bounds, is_whole
 from seglight.data.images import UInt8Array
 from seglight.data.transform_hints import hint_for
 from seglight.errors import ConfigError, DataError, one_line
@@ -217,7 +217,7 @@ def _build(spec: Any, key: str, settings: _Settings) -> Any:
     try:
         settings.complete(cls, arguments)
         if 'p' in arguments:
-            check_number(0, 1, p=arguments['p'])
+            check_bounds(0, 1, p=arguments['p'])
     except ValueError as error:
         raise ConfigError(f'{key}: {name} cannot be built: {error}', tuple(key.split('.'))) from error
     transform = construct(cls, arguments, name, key)

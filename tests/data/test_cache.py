@@ -76,6 +76,29 @@ def test_it_holds_no_more_than_it_may(own_data: Path, tmp_path: Path) -> None:
     assert torch.equal(full[0]['image'], data[0]['image'])
 
 
+def test_without_a_folder_there_is_no_cache_and_one_warning(
+    own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'file').write_text('in the way')
+    for _ in range(2):
+        data = dataset(own_data, SampleCache(tmp_path / 'file/decoded', 1))
+    assert torch.equal(data[0]['image'], dataset(own_data, None)[0]['image'])
+    folder = f'{tmp_path}/file/decoded'
+    said = f'seglight: warning: there is no cache of decoded images: {folder} cannot be made: Not a directory'
+    assert capsys.readouterr().err.splitlines() == [said]
+
+
+def test_names_that_are_no_utf8_are_cached(own_data: Path, tmp_path: Path) -> None:
+    for kind, suffix in (('img_dir', 'jpg'), ('ann_dir', 'png')):
+        path = own_data / kind / 'train' / f'0000.{suffix}'
+        path.rename(path.with_name(os.fsdecode(b'\xff\xe9.' + suffix.encode())))
+    data = dataset(own_data, SampleCache(tmp_path / 'cache', 1))
+    first, again = data[7], data[7]
+    assert first['meta']['name'] == os.fsdecode(b'\xff\xe9')
+    assert torch.equal(first['image'], again['image'])
+    assert len(list((tmp_path / 'cache').iterdir())) == 1
+
+
 def test_a_damaged_file_is_replaced(own_data: Path, tmp_path: Path) -> None:
     data = dataset(own_data, SampleCache(tmp_path / 'cache', 1))
     expected = data[0]

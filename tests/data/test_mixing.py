@@ -111,11 +111,11 @@ def test_a_mix_is_drawn_for_a_share_of_the_samples_by_seed_epoch_and_index(root:
     [
         ({'type': 'CutMx'}, "data.mixes.0: 'CutMx' is no mix (CutMix, Mosaic, CopyPaste); did you mean 'CutMix'"),
         ({'type': 'CutMix', 'p': 2}, 'data.mixes.0: CutMix cannot be built: p is a number from 0 to 1, not 2'),
-        ({'type': 'CutMix', 'p': 'a'}, "p is a number from 0 to 1, not 'a'"),
+        ({'type': 'CutMix', 'p': 'a'}, "data.mixes.0.p: expected float, got 'a'"),
         ({'type': 'CutMix', 'alpha': 0}, 'alpha is above 0'),
-        ({'type': 'Mosaic', 'center_range': 0.5}, 'center_range is [min, max], two numbers from 0 to 1, not 0.5'),
+        ({'type': 'Mosaic', 'center_range': 0.5}, 'data.mixes.0.center_range: expected Sequence[float], got 0.5'),
         ({'type': 'CopyPaste'}, 'CopyPaste cannot be built'),
-        ({'type': 'CopyPaste', 'classes': 'cat'}, "classes is a list of names of data.classes, not 'cat'"),
+        ({'type': 'CopyPaste', 'classes': 'cat'}, "data.mixes.0.classes: expected Sequence[str], got 'cat'"),
         ({'type': 'CopyPaste', 'classes': []}, 'classes is a list of names of data.classes, not []'),
     ],
 )

@@ -1,5 +1,6 @@
 """Held-out shares and folds: disjoint, whole, even over the classes, and together by group."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,14 @@ def test_lists_are_read_back(tmp_path: Path) -> None:
         read_lists(tmp_path, data[:5], Path('/data'))
 
 
+def test_lists_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b'\xff\xe9')
+    data = [Sample(Path(f'/data/{name}.jpg'), name), Sample(Path('/data/a.jpg'), 'a')]
+    for file, text in list_texts(data[:1], data[1:], Path('/data')).items():
+        (tmp_path / file).write_bytes(os.fsencode(text))
+    assert read_lists(tmp_path, data, Path('/data')) == (data[:1], data[1:])
+
+
 @pytest.mark.parametrize(
     ('values', 'said'),
     [
@@ -73,12 +82,19 @@ def test_lists_are_read_back(tmp_path: Path) -> None:
         ({'val_fraction': 1.0}, 'between 0 and 1, not 1.0'),
         ({'fold': '6 of 5'}, "such as '2 of 5', counted from 1, not '6 of 5'"),
         ({'fold': '0 of 5'}, 'counted from 1'),
+        ({'fold': 2}, "such as '2 of 5', counted from 1, not '2'"),
         ({'fold': '1 of 2', 'group': '('}, 'no regular expression'),
     ],
 )
 def test_a_split_that_makes_no_sense_is_refused(values: dict, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Split(**values)
+
+
+def test_a_group_that_is_optional_in_its_expression_is_not_found_where_it_matches_nothing() -> None:
+    assert Split(fold='1 of 2', group='^(x)?0').group_of('x01') == 'x'
+    with pytest.raises(DataError, match=r"finds nothing in the image name '01'"):
+        Split(fold='1 of 2', group='^(x)?0').group_of('01')
 
 
 def test_more_parts_than_groups_are_refused() -> None:

@@ -115,6 +115,60 @@ def test_classes_are_told_by_name_also_where_label_zero_is_reduced(tmp_path: Pat
     assert found[0].mask.read().tolist() == [[255, 1, 255, 0, 255]]
 
 
+def city(root: Path, classes: list[str], **options: object) -> np.ndarray:
+    """The classes of an image that shows each label of Cityscapes, from a source of its dataset."""
+    Image.new('RGB', (20, 1)).save(root / 'a_leftImg8bit.png')
+    pixels = np.append(np.arange(19), 255)[None].astype(np.uint8)
+    Image.fromarray(pixels).save(root / 'a_gtFine_labelTrainIds.png')
+    spec = {'type': 'CityscapesDataset', 'img_dir': '.', 'ann_dir': '.', **options}
+    found = find_samples(build_sources(spec, 'data.train', '', ''), Context(classes, root=root), masks=True)
+    mask: np.ndarray = found[0].mask.read()[0]
+    return mask
+
+
+def test_classes_of_other_names_are_mapped_and_those_of_other_sources_stay_away(tmp_path: Path) -> None:
+    mask = city(tmp_path, ['Road', 'cat', 'car'], category_map={'road': 'Road', 'truck': 'car'})
+    # In Cityscapes' files 0 is road, 13 is car and 14 is truck.
+    assert {label: int(value) for label, value in enumerate(mask) if value != 255} == {0: 0, 13: 2, 14: 2}
+
+
+def test_a_map_by_name_is_mmsegs_for_the_classes_that_both_have(tmp_path: Path) -> None:
+    mask = city(tmp_path, ['Person', 'cow', 'sky'], category_map={'person': 'Person'})
+    names = ['person', 'sky']
+    dataset = DATASETS.get('CityscapesDataset')(
+        pipeline=[], img_dir=str(tmp_path), ann_dir=str(tmp_path), classes=names
+    )
+    dataset.label_map = {old: new % 256 for old, new in dataset.label_map.items()}
+    theirs = dataset.get_gt_seg_map_by_idx(0).ravel()
+    assert mask.tolist() == [{0: 0, 1: 2, 255: 255}[label] for label in theirs.tolist()]
+
+
+@pytest.mark.parametrize(
+    ('classes', 'category_map', 'said'),
+    [
+        (['tree', 'cat'], {}, "CityscapesDataset has no class 'tree', which data.classes names, and none of"),
+        (
+            ['Road', 'car'],
+            {},
+            "has no class 'Road', which data.classes names, but 'road'; .* category_map: {road: Road}",
+        ),
+        (['road', 'cars'], {}, "has no class 'cars', which data.classes names, but 'car'; .* or {car: null} if"),
+        (['road', 'cat'], {'raod': 'road'}, "category_map: CityscapesDataset has no class 'raod'; did you mean 'road'"),
+        (['road', 'cat'], {'car': 'cats'}, "category_map: 'cats' is no class of data.classes; did you mean 'cat'"),
+    ],
+)
+def test_a_name_that_is_mistaken_is_told(
+    tmp_path: Path, classes: list[str], category_map: dict[str, str | None], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        city(tmp_path, classes, category_map=category_map)
+
+
+def test_a_class_of_a_like_name_is_another_if_the_map_says_so(tmp_path: Path) -> None:
+    mask = city(tmp_path, ['sky', 'cars'], category_map={'car': None})
+    assert {label: int(value) for label, value in enumerate(mask) if value != 255} == {10: 0}
+
+
 def test_a_config_may_name_a_dataset_for_its_classes() -> None:
     resolved = with_class_names(Settings({'data': {'classes': 'CityscapesDataset', 'root': 'x'}})).values['data']
     cls = DATASETS.get('CityscapesDataset')

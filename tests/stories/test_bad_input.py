@@ -121,6 +121,14 @@ CONFIG_ERRORS = {
         ['fit', '--config', 'tiny.yaml', '--data.ignore_index=300'],
         ['data.ignore_index is 0 to 255, not 300'],
     ),
+    'an ignored label that is that of a class': (
+        ['fit', '--config', 'tiny.yaml', '--data.ignore_index=3'],
+        ['--data.ignore_index=3: data.ignore_index is 3, the label of the class'],
+    ),
+    'a seed below zero': (
+        ['fit', '--config', 'tiny.yaml', '--seed=-5'],
+        ['seed_everything: -5 is not in bounds, numpy accepts from 0'],
+    ),
     'an unknown way of inference': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.test_cfg.mode=slied'],
         ["test_cfg.mode is 'whole' or 'slide', not 'slied'"],

@@ -1,6 +1,7 @@
 """Data of every layout, as a user types it: check, show, split, train on all of it, leave bad files out."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,6 +34,18 @@ def test_the_files_of_a_run_are_listed_in_its_folder(trained: Path) -> None:
         'train': [f'img_dir/train/{index:04}.jpg' for index in range(8)],
         'val': [f'img_dir/val/{index:04}.jpg' for index in range(4)],
     }
+
+
+def test_files_whose_names_are_no_utf8_are_trained_on_and_listed(own_data: Path, workspace: Path, run: Run) -> None:
+    for kind, suffix in (('img_dir', 'jpg'), ('ann_dir', 'png')):
+        path = own_data / kind / 'train' / f'0000.{suffix}'
+        path.rename(path.with_name(os.fsdecode(b'\xff\xe9.' + suffix.encode())))
+    config = configure(own_data, split={'fold': '1 of 4'}, cache=1)
+    assert run('fit', '--config', config, '--trainer.max_epochs=1').status == 0
+    names = b''.join(Path(f'work_dirs/exp1/split/{name}.txt').read_bytes() for name in ('train', 'val'))
+    assert b'img_dir/train/\xff\xe9.jpg' in names.splitlines()
+    again = ['--data.split', '{_delete_: true, folder: work_dirs/exp1/split}', '--trainer.max_epochs=1']
+    assert run('fit', '--config', config, *again).status == 0
 
 
 def test_folds_are_trained_and_read_back(own_data: Path, workspace: Path, run: Run) -> None:
@@ -377,7 +390,7 @@ WRONG = {
         ['data.train_transforms.0.transforms.1', "'Blurr'", "'Blur'"]),
     'classes of no dataset': ({'classes': 'ADE20K'}, ["mmseg has no dataset 'ADE20K'", "'ADE20KDataset'"]),
     'a crop of nothing': (
-        {'train_transforms': [{'type': 'CatMaxRatioCrop', 'height': 0, 'width': 4}]}, ['height is a whole number of at least 1, not 0']),
+        {'train_transforms': [{'type': 'CatMaxRatioCrop', 'height': 0, 'width': 4}]}, ['height is a number of at least 1, not 0']),
     'a transform that the model does itself': (
         {'train_transforms': [{'type': 'Normalize'}]}, ['data.train_transforms.0: Normalize', 'model.mean and model.std']),
     'a transform that moves what is compared': (

@@ -30,6 +30,9 @@ __all__ = [
 
 SOURCES = {cls.__name__: cls for cls in (FolderSource, CocoSource, ImageSource)}
 
+#: An epoch, whose order is drawn as a whole, sees a sample no more often than this.
+MOST_REPEATS = 1000
+
 #: What a config gives for a split: the name of a folder, a source's dict, or a list of either.
 Spec = str | dict[str, Any] | list[str | dict[str, Any]]
 
@@ -61,8 +64,9 @@ def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> li
         return [(FolderSource(f'{img_dir}/{spec}', masks), 1.0)]
     name, arguments = name_and_arguments(spec, key, 'a source')
     repeat = arguments.pop('repeat', spec.get('repeat', 1))
-    if isinstance(repeat, bool) or not isinstance(repeat, (int, float)) or not repeat > 0:
-        raise ConfigError(f'{key}.repeat is a number above 0, not {repeat!r}', (*key.split('.'), 'repeat'))
+    if isinstance(repeat, bool) or not isinstance(repeat, (int, float)) or not 0 < repeat <= MOST_REPEATS:
+        message = f'{key}.repeat is a number above 0 and {MOST_REPEATS} at most, not {repeat!r}'
+        raise ConfigError(message, (*key.split('.'), 'repeat'))
     return [(_build(name, arguments, key), float(repeat))]
 
 
@@ -128,18 +132,3 @@ def _samples_of(source: Source, context: Context, masks: bool) -> list[Sample]:
     if fault:
         raise DataError(fault)
     return samples
-
-
-def require_masks(samples: Sequence[Sample]) -> None:
-    """Check that the files of all masks are there.
-
-    Raises:
-        DataError: names the first that is missing.
-    """
-    missing = [sample for sample in samples if sample.mask and not sample.mask.path.is_file()]
-    if missing:
-        more = f' (and {len(missing) - 1} more like it)' if len(missing) > 1 else ''
-        first = missing[0]
-        raise DataError(
-            f'{first.image} has no mask: {first.mask} does not exist{more}; add the mask or remove the image'
-        )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from seglight.data.images import UInt8Array
+from seglight.errors import DataError
 
 
 class Annotation(ABC):
@@ -50,6 +55,25 @@ def stamp(path: Path) -> str:
     except OSError:
         return ''
     return f'{status.st_size} {status.st_mtime_ns}'
+
+
+def kind_of(path: Path) -> Literal['file', 'folder'] | None:
+    """Return what lies at a path, None for nothing, as behind a link that leads nowhere.
+
+    Raises:
+        DataError: if it cannot be told, such as without permission.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DataError(f'{path} cannot be read: {error.strerror}') from error
+    if not stat.S_ISDIR(mode):
+        return 'file'
+    if not os.access(path, os.X_OK, effective_ids=os.access in os.supports_effective_ids):  # none of its files is seen
+        raise DataError(f'{path} cannot be read: {os.strerror(errno.EACCES)}')
+    return 'folder'
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 from pycocotools import mask as mask_utils
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from seglight.config.settings import nearest
 from seglight.data.images import UInt8Array
 from seglight.data.sources.base import Annotation, Context, Sample, Source
 from seglight.errors import DataError, one_line
+
+#: A point of a polygon lies no farther than so many times the longer side of its image.
+FARTHEST = 100
+
+#: OpenCV reads no image with more pixels or a longer side.
+MOST_PIXELS, LONGEST_SIDE = 1 << 30, 1 << 20
 
 
 class CocoSource(Source):
@@ -72,6 +78,10 @@ class CocoSource(Source):
         """Return the label of each category id."""
         names = list(context.classes)
         labels = {}
+        known = [category['name'] for category in content.get('categories', [])]
+        for key in self.category_map:
+            if key not in known:
+                raise DataError(f"category_map: {path} has no category '{key}'{nearest(key, known)}")
         for category in content.get('categories', []):
             name = self.category_map.get(category['name'], category['name'])
             if name is not None and name not in names:
@@ -142,22 +152,43 @@ class Objects(Annotation):
 
     def _encoded(self, annotation: Mapping[str, Any], height: int, width: int) -> Any:
         """Return an object's polygons, or its run lengths of either kind, as compressed run lengths."""
-        where = f'{self._path}: the segmentation of annotation {annotation.get("id")}'
+        number = annotation.get('id')
+        where = f'{self._path}: in image {self._image["id"]} the segmentation of annotation {number}'
         given = annotation.get('segmentation')
         try:
             if not isinstance(given, dict):
-                if not given or any(len(polygon) < 6 or len(polygon) % 2 for polygon in given):
-                    raise DataError(f'{where} is no polygon of three points or more; correct or remove it')
-                return mask_utils.merge(mask_utils.frPyObjects(given, height, width))
-            counts = given['counts']
-            lengths = counts if isinstance(counts, list) else _run_lengths(counts)
+                return _painted_polygons(given, height, width)
+            counts = given.get('counts')
+            lengths = _run_lengths(counts) if isinstance(counts, str) else counts
+            if not isinstance(lengths, list) or not all(isinstance(length, int) for length in lengths):
+                raise DataError('has counts that are no text and no list of whole numbers; correct or remove it')
             if list(given['size']) != [height, width] or sum(lengths) != height * width or min(lengths) < 0:
                 # pycocotools would return what happens to be in memory for pixels that no run covers.
-                message = f'{where} has the size {given["size"]} and runs of {sum(lengths)} pixels in all'
+                message = f'has the size {given["size"]} and runs of {sum(lengths)} pixels in all'
                 raise DataError(f'{message}, but its image has the size [{height}, {width}]')
             return mask_utils.frPyObjects({'size': [height, width], 'counts': lengths}, height, width)
+        except DataError as error:
+            raise DataError(f'{where} {error}') from error
         except (TypeError, ValueError, KeyError, IndexError) as error:
             raise DataError(f'{where} cannot be decoded: {one_line(error) or type(error).__name__}') from error
+
+
+def _painted_polygons(polygons: Any, height: int, width: int) -> Any:
+    """Return polygons, each of x and y in turns, as compressed run lengths.
+
+    Raises:
+        DataError: if they are none, or lie where pycocotools, whose memory is in proportion to the length of an
+            edge, would end the process; it paints nothing for what is no number.
+    """
+    if not isinstance(polygons, list) or not polygons:
+        raise DataError('is no polygon of three points or more; correct or remove it')
+    for polygon in polygons:
+        points = np.asarray(polygon, dtype=np.float64)
+        if points.ndim != 1 or points.size < 6 or points.size % 2:
+            raise DataError('is no polygon of three points or more; correct or remove it')
+        if not (np.abs(points) <= FARTHEST * max(height, width)).all():
+            raise DataError('has a point that is no number, or far outside the image; correct or remove it')
+    return mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))
 
 
 def _run_lengths(text: str) -> list[int]:
@@ -191,7 +222,7 @@ def read_coco(path: Path) -> Mapping[str, Any]:
         content: Mapping[str, Any] = json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(f'The annotations {path} cannot be read: {error.strerror}') from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f'{path} is no valid JSON: {one_line(error)}') from error
     images = content.get('images') if isinstance(content, dict) else None
     if not isinstance(images, list) or not images:
@@ -211,8 +242,14 @@ class _Entry(BaseModel):
 
 class _Image(_Entry):
     file_name: str
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
+    height: int = Field(gt=0, le=LONGEST_SIDE)
+    width: int = Field(gt=0, le=LONGEST_SIDE)
+
+    @model_validator(mode='after')
+    def _can_be_read(self) -> _Image:
+        if self.height * self.width > MOST_PIXELS:
+            raise ValueError(f'{self.height} x {self.width} pixels are more than any image has that can be read')
+        return self
 
 
 class _Category(_Entry):
@@ -241,11 +278,12 @@ def _check_entries(path: Path, part: str, entries: Any, kind: type[BaseModel]) -
     except ValidationError as error:
         first = error.errors()[0]
         place = '.'.join(str(step) for step in (part, *first['loc']))
+        reason = first['msg'].removeprefix('Value error, ')
         entry = entries[first['loc'][0]] if first['loc'] else None
         known = [
             f'{key} {entry[key]}' for key in ('id', 'file_name', 'name') if isinstance(entry, dict) and key in entry
         ]
-        raise DataError(f'{path}: {place} {f"({known[0]}) " if known else ""}is wrong: {first["msg"]}') from error
+        raise DataError(f'{path}: {place} {f"({known[0]}) " if known else ""}is wrong: {reason}') from error
     if part == 'annotations':
         return
     for number, count in Counter(entry['id'] for entry in entries).items():
@@ -258,11 +296,15 @@ def coco_images(path: Path, content: Mapping[str, Any], folder: Path) -> list[tu
     """Return file, name and entry of each image of a COCO file.
 
     Raises:
-        DataError: if two have the same name, or one leads out of its folder.
+        DataError: if two have the same name, or one is no path or leads out of its folder.
     """
     images: dict[str, tuple[Path, str, dict[str, Any]]] = {}
     for entry in content['images']:
         file = Path(entry['file_name'])
+        if not file.name or '\0' in str(file):
+            raise DataError(
+                f'{path}: the file_name {entry["file_name"]!r} of image {entry["id"]} is no path of a file; correct it'
+            )
         if file.is_absolute() or '..' in file.parts:
             raise DataError(f"{path}: the file_name '{file}' leads out of img_dir; give it relative to that folder")
         name = file.with_suffix('').as_posix()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from seglight.data.images import UInt8Array, image_size
 from seglight.data.labels import LabelMap
-from seglight.data.sources.base import Annotation, Context, Sample, Source
+from seglight.data.sources.base import Annotation, Context, Sample, Source, kind_of
 from seglight.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'})
@@ -78,14 +79,14 @@ class FolderSource(Source):
     def samples(self, context: Context) -> list[Sample]:
         """Return every image with its mask, sorted by path, or in the order of the split file."""
         folder = context.path(self.img_dir)
-        not_images = self.mask_suffix if self.ann_dir == self.img_dir else None
+        masks = None if self.ann_dir is None else context.path(self.ann_dir)
+        not_images = self.mask_suffix if masks == folder else None
         images = find_images(folder, self.img_suffix, not_images)
         if self.split is not None:
             images = _listed(images, context.path(self.split), folder)
-        if self.ann_dir is None:
+        if masks is None:
             return images
-        masks = context.path(self.ann_dir)
-        if not masks.is_dir():
+        if kind_of(masks) != 'folder':
             raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to where yours is')
         labels = LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours)
         return [replace(each, mask=MaskFile(masks / f'{each.name}{self.mask_suffix}', labels)) for each in images]
@@ -106,11 +107,11 @@ def find_images(folder: Path, suffix: str | None = None, without: str | None = N
         without: what the name of a file that is none of the images ends with.
 
     Raises:
-        DataError: if the folder is missing or holds no image.
+        DataError: if a folder is missing, cannot be read or holds no image.
     """
-    if not folder.is_dir():
+    if kind_of(folder) != 'folder':
         raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir to where yours is')
-    paths = sorted(path for path in folder.rglob('*') if is_image(path) and path.name.endswith(suffix or ''))
+    paths = sorted(path for path in _files(folder) if is_image(path) and path.name.endswith(suffix or ''))
     paths = [path for path in paths if not (without and path.name.endswith(without))]
     if not paths:
         raise DataError(f'The folder {folder} holds no image ({suffix or ", ".join(sorted(IMAGE_SUFFIXES))})')
@@ -128,9 +129,19 @@ def _twin_fault(path: Path, first: Path) -> str:
     return f'{path} has the name of {first.name} beside it; their masks could not be told apart, rename or remove one'
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, and the links that lead nowhere: whoever reads those tells of them."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f'The folder {error.filename} cannot be read: {error.strerror}') from error
+
+    for parent, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(parent, name) for name in names)
+
+
 def is_image(path: Path) -> bool:
-    """Tell whether a path is an image by its suffix; hidden files, such as macOS's `._a.jpg`, are none."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.') and path.is_file()
+    """Tell whether the path of a file is that of an image; hidden ones, such as macOS's `._a.jpg`, are none."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
 
 
 def name_below(path: Path, folder: Path, suffix: str | None = None) -> str:
@@ -140,18 +151,18 @@ def name_below(path: Path, folder: Path, suffix: str | None = None) -> str:
 
 
 def read_list(path: Path) -> list[str]:
-    """Return the lines of a text file that are not empty.
+    """Return the lines of a text file that are not empty; bytes that are no UTF-8 stay those of file names.
 
     Raises:
         DataError: if it cannot be read or holds none.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding='utf-8').splitlines()]
+        text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
     except OSError as error:
         raise DataError(f'The list of images {path} cannot be read: {error.strerror}') from error
-    except UnicodeDecodeError as error:
-        raise DataError(f'The list of images {path} is no text; give one image path a line') from error
-    names = [line for line in lines if line]
+    if '\0' in text:
+        raise DataError(f'The list of images {path} is no text in UTF-8; give one image path a line')
+    names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
         raise DataError(f'The list of images {path} is empty')
     return names

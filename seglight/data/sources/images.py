@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from seglight.data.sources.base import Context, Sample, Source
+from seglight.data.sources.base import Context, Sample, Source, kind_of
 from seglight.data.sources.coco import coco_images, read_coco
 from seglight.data.sources.folders import find_images, is_image, read_list
 from seglight.errors import DataError
@@ -32,14 +32,19 @@ class ImageSource(Source):
         base = path.parent if self.img_dir is None else context.path(self.img_dir)
         if path.suffix.lower() == '.json':
             return [Sample(image, name) for image, name, _ in coco_images(path, read_coco(path), base)]
-        if path.is_dir():
+        kind = kind_of(path)
+        if kind == 'folder':
             return find_images(path)
-        if is_image(path):
+        if kind == 'file' and is_image(path):
             return _named([path], path)
-        if path.is_file():
-            return _named([base / line for line in read_list(path)], path)
+        if kind == 'file':
+            listed = [base / line for line in read_list(path)]
+            gone = next((image for image in listed if kind_of(image) != 'file'), None)
+            if gone is not None:
+                raise DataError(f'{path} names {gone}, which does not exist; correct the list, or set img_dir')
+            return _named(listed, path)
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207  (path may be absolute)
-        images = [image for image in found if is_image(image)]
+        images = [image for image in found if is_image(image) and not os.path.isdir(image)]  # noqa: PTH112  (Path.is_dir raises)
         if not images:
             raise DataError(f'{path} is no folder, image, list or COCO file, and no image matches it as a pattern')
         return _named(images, path)
@@ -51,8 +56,6 @@ def _named(images: Sequence[Path], origin: Path) -> list[Sample]:
     folder = Path(os.path.commonpath([image.parent for image in absolute]))
     samples: dict[str, Sample] = {}
     for image, path in zip(images, absolute, strict=True):
-        if not image.is_file():
-            raise DataError(f'{origin} names {image}, which does not exist; correct the list, or set img_dir')
         name = path.relative_to(folder).with_suffix('').as_posix()
         if name in samples:
             raise DataError(f'{origin} means {image} and {samples[name].image}; predictions could not be told apart')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
 from seglight.config.settings import Settings, nearest
 from seglight.data.labels import LabelMap
-from seglight.data.sources.base import Context, Sample, Source
+from seglight.data.sources.base import Context, Sample, Source, kind_of
 from seglight.data.sources.folders import MaskFile
 from seglight.errors import ConfigError, DataError, one_line
 
@@ -19,7 +20,8 @@ from seglight.errors import ConfigError, DataError, one_line
 class MmsegSource(Source):
     """A dataset of mmseg by its class: its suffixes, its `reduce_zero_label`, its labels by the classes' names.
 
-    The classes of the run may be some of the dataset's, in any order; the pixels of the others are ignored.
+    The classes of the run may be some of the dataset's, in any order, and others besides, which come from other
+    sources; the pixels of the dataset's classes that are none of the run's are ignored.
 
     Args:
         dataset: name of the class, such as `CityscapesDataset`.
@@ -27,6 +29,8 @@ class MmsegSource(Source):
         ann_dir: folder of the masks, relative to `data_root`.
         split: text file with the names of the images, relative to `data_root`.
         data_root: relative to `data.root`.
+        category_map: the class of the run for a class of the dataset that has another name, such as
+            `{road: Road}`; null ignores its pixels.
         options: other arguments of the class, such as `img_suffix`.
     """
 
@@ -37,6 +41,7 @@ class MmsegSource(Source):
         ann_dir: str | None = None,
         split: str | None = None,
         data_root: str = '',
+        category_map: dict[str, str | None] | None = None,
         **options: Any,
     ) -> None:
         self.dataset = dataset
@@ -44,6 +49,7 @@ class MmsegSource(Source):
         self.ann_dir = ann_dir
         self.split = split
         self.data_root = data_root
+        self.category_map = category_map or {}
         self.options = options
 
     def samples(self, context: Context) -> list[Sample]:
@@ -51,24 +57,20 @@ class MmsegSource(Source):
         root = context.path(self.data_root)
         images, masks = root / self.img_dir, root / self.ann_dir if self.ann_dir else None
         for folder in (images, masks):
-            if folder and not folder.is_dir():
+            if folder and kind_of(folder) != 'folder':
                 raise DataError(f'{self.dataset}: the folder {folder} does not exist; set data.root to where yours is')
         split = root / self.split if self.split else None
-        if split and not split.is_file():
+        if split and kind_of(split) != 'file':
             raise DataError(f'{self.dataset}: the split {split} does not exist')
-        classes, known = list(context.classes), dataset_classes(self.dataset)[0]
-        other = next((name for name in classes if name not in known), None)
-        if other is not None:
-            raise DataError(f"{self.dataset} has no class '{other}', which data.classes names{nearest(other, known)}")
-        built = self._build(images, masks, split, None if known == classes else classes)
+        moved = self._moved(context)
+        built = self._build(images, masks, split)
         if not built.img_infos:
             raise DataError(f'{self.dataset}: {images} holds no image that ends with {built.img_suffix}')
-        moved = {old: new if new >= 0 else context.ignore_index for old, new in (built.label_map or {}).items()}
         labels = LabelMap(context.palette, context.ignore_index, built.reduce_zero_label, moved)
         samples = []
         for info in built.img_infos:
             image = images / info['filename']
-            if not image.is_file():
+            if kind_of(image) != 'file':
                 raise DataError(f'{self.dataset}: {split} names {image}, which does not exist')
             mask = MaskFile(masks / info['ann']['seg_map'], labels) if masks else None
             samples.append(Sample(image, info['filename'].removesuffix(built.img_suffix), mask))
@@ -78,9 +80,39 @@ class MmsegSource(Source):
         """Return the folder of the masks, None if there is none or a split file names the images."""
         return context.path(self.data_root) / self.ann_dir if self.ann_dir and not self.split else None
 
-    def _build(self, images: Path, masks: Path | None, split: Path | None, classes: list[str] | None) -> Any:
+    def _moved(self, context: Context) -> dict[int, int]:
+        """Return the label of each of the dataset's classes in the run, where it is another.
+
+        Raises:
+            DataError: if a name of `category_map` is no class, if the dataset has no class of the run, or if it has
+                one that is nearly a class of the run and that nothing is said of.
+        """
+        names, known = list(context.classes), dataset_classes(self.dataset)[0]
+        for name, value in self.category_map.items():
+            if name not in known:
+                raise DataError(f"category_map: {self.dataset} has no class '{name}'{nearest(name, known)}")
+            if value is not None and value not in names:
+                raise DataError(f"category_map: '{value}' is no class of data.classes{nearest(value, names)}")
+        wanted = [self.category_map.get(name, name) for name in known]
+        spare = [name for name, value in zip(known, wanted, strict=True) if value == name and name not in names]
+        absent = [name for name in names if name not in wanted]
+        if len(absent) == len(names):
+            raise DataError(
+                f"{self.dataset} has no class '{names[0]}', which data.classes names, and none of the others; "
+                'say by category_map of its source what its classes are called here'
+            )
+        for name in absent:  # it may come from another source, unless it looks like a mistake
+            for near in difflib.get_close_matches(name, spare, n=1):
+                raise DataError(
+                    f"{self.dataset} has no class '{name}', which data.classes names, but '{near}'; correct it, or "
+                    f'give its source category_map: {{{near}: {name}}}, or {{{near}: null}} if that is another class'
+                )
+        labels = [names.index(value) if value in names else context.ignore_index for value in wanted]
+        return {old: new for old, new in enumerate(labels) if old != new}
+
+    def _build(self, images: Path, masks: Path | None, split: Path | None) -> Any:
         """Build mmseg's dataset, which finds the files."""
-        options = {**self.options, 'classes': classes, 'split': str(split) if split else None}
+        options = {**self.options, 'classes': None, 'split': str(split) if split else None}
         if split is None and self.dataset not in ('PascalVOCDataset', 'PascalContextDataset', 'PascalContextDataset59'):
             del options['split']  # which some classes do not have
         if masks:
@@ -91,7 +123,7 @@ class MmsegSource(Source):
         except AssertionError as error:
             reason = one_line(error) or 'a folder is missing, or the split, which it needs'
             raise DataError(f'{self.dataset} cannot be read: {reason}') from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
             raise DataError(f'{self.dataset} cannot be read: {one_line(error)}') from error
 
 

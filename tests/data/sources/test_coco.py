@@ -87,6 +87,27 @@ def test_painting_is_that_of_numpy_and_invents_no_label(boxes: list[tuple[int, i
     assert (mask == expected).all()
 
 
+#: Polygons of three to six points, in and about an image of 16x20.
+POLYGONS = st.integers(3, 6).flatmap(
+    lambda points: st.lists(st.floats(-30, 50, width=32), min_size=2 * points, max_size=2 * points)
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.lists(POLYGONS, min_size=1, max_size=2)), max_size=5))
+def test_polygons_are_those_of_pycocotools_painted_largest_first(polygons: list[tuple[int, list[list[float]]]]) -> None:
+    objects = [(label, {'segmentation': segmentation}) for label, segmentation in polygons]
+    mask = Objects(Path('a.json'), {'id': 1, 'height': 16, 'width': 20}, objects, 9).read()
+    shapes = [
+        (label, mask_utils.decode(mask_utils.frPyObjects(segmentation, 16, 20)).any(2))
+        for label, segmentation in polygons
+    ]
+    expected = np.full((16, 20), 9)
+    for label, shape in sorted(shapes, key=lambda each: -int(each[1].sum())):
+        expected[shape] = label
+    assert (mask == expected).all()
+
+
 def test_what_no_object_covers_is_background_or_ignored(tmp_path: Path) -> None:
     assert (painted(tmp_path, []) == 0).all()
     source = write(tmp_path, [], [*CATEGORIES, {'id': 1, 'name': 'Background'}])
@@ -118,7 +139,21 @@ BAD = {
     'run lengths that end too early': (
         [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': '~~~~'}}], {}, 'annotation 0 has the size'),
     'run lengths that are none': (
-        [{'category_id': 3, 'segmentation': {'size': [16, 20]}}], {}, 'cannot be decoded'),
+        [{'category_id': 3, 'segmentation': {'counts': [320]}}], {}, 'cannot be decoded'),
+    'points that are no numbers': (
+        [{'category_id': 3, 'segmentation': [[float('nan')] * 6]}], {}, 'image 5 the segmentation of annotation 0 has a point that is no number'),
+    'points that are null': ([{'category_id': 3, 'segmentation': [[None] * 6]}], {}, 'has a point that is no number'),
+    'points that are endless': ([{'category_id': 3, 'segmentation': [[0, 0, float('inf'), 0, 9, 9]]}], {}, 'far outside'),
+    'points far outside': ([{'category_id': 3, 'segmentation': [[0, 0, 1e9, 0, 9, 9]]}], {}, 'far outside the image'),
+    'a flat list': ([{'category_id': 3, 'segmentation': [1, 1, 9, 1, 9, 9]}], {}, 'annotation 0 is no polygon'),
+    'a text as polygon': ([{'category_id': 3, 'segmentation': 'abc'}], {}, 'annotation 0 is no polygon'),
+    'counts that are null': (
+        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': None}}], {}, 'has counts that are no text and no list'),
+    'counts that are no whole numbers': (
+        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': [10.5, 309.5]}}], {}, 'no list of whole numbers'),
+    'an empty path': ([], {'file_name': ''}, "the file_name '' of image 5 is no path of a file"),
+    'a path of the folder itself': ([], {'file_name': '.'}, "the file_name '.' of image 5"),
+    'a path that no system takes': ([], {'file_name': 'a\0.jpg'}, r"the file_name 'a\x00.jpg' of image 5"),
     'an unknown category id': ([{'category_id': 4, 'segmentation': box(0, 0, 2, 2)}], {}, 'category_id 4, which no'),
     'a path out of the folder': ([], {'file_name': '../a.jpg'}, 'leads out of img_dir'),
     'an image of no annotation': (
@@ -140,10 +175,17 @@ def test_a_category_that_is_no_class_is_refused_with_the_nearest(tmp_path: Path)
         painted(tmp_path, [], write(tmp_path, [], [{'id': 1, 'name': 'Metall'}]))
 
 
+def test_a_map_of_a_category_that_the_file_lacks_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path, [])
+    with pytest.raises(DataError, match=r"category_map: .*a.json has no category 'Metall'; did you mean 'Metal'"):
+        painted(tmp_path, [], CocoSource('a.json', category_map={'Metall': 'Metal'}))
+
+
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
         ('{', 'no valid JSON'),
+        ('[' * 100_000, 'no valid JSON'),
         ('[]', 'no list'),
         ('{"images": [{"id": 1}]}', 'images.0.file_name .id 1. is wrong: Field required'),
     ],
@@ -180,6 +222,11 @@ OBJECT = {'id': 0, 'image_id': 5, 'category_id': 3, 'segmentation': box(0, 0, 4,
         ({'annotations': [{**OBJECT, 'category_id': [1]}]}, r'annotations.0.category_id.* \(id 0\) is wrong'),
         ({'images': [{**IMAGE, 'file_name': 5}]}, r'images.0.file_name \(id 5\) is wrong'),
         ({'images': [{**IMAGE, 'height': '16'}]}, r'images.0.height \(id 5\) is wrong'),
+        ({'images': [{**IMAGE, 'height': 10**12}]}, r'images.0.height \(id 5\) is wrong'),
+        (
+            {'images': [{**IMAGE, 'height': 10**5, 'width': 10**5}]},
+            r'images.0 \(id 5\) is wrong: 100000 x 100000 pixels',
+        ),
         ({'images': [{**IMAGE, 'width': -3}]}, r'images.0.width \(id 5\) is wrong'),
     ],
 )

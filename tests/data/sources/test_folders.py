@@ -1,6 +1,9 @@
 """Folders of images and masks, with suffixes, split files and masks of every kind."""
 
-from collections.abc import Callable
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +146,83 @@ def test_images_to_predict_with_equal_names_are_refused(tmp_path: Path) -> None:
             find_samples(build_sources(spec, 'data.test', 'img', None), Context(CLASSES, root=tmp_path), False)
 
 
+def test_a_split_file_may_begin_with_a_byte_order_mark_and_is_text(tmp_path: Path) -> None:
+    for name in 'abc':
+        save(tmp_path / f'img/{name}.jpg')
+        save(tmp_path / f'ann/{name}.png', LABELS)
+    (tmp_path / 'train.txt').write_text('c\r\na.jpg\r\n', encoding='utf-8-sig')
+    assert list(masks(tmp_path, split='train.txt')) == ['c', 'a']
+    (tmp_path / 'train.txt').write_text('c\n', encoding='utf-16')
+    with pytest.raises(DataError, match=r'train\.txt is no text in UTF-8'):
+        masks(tmp_path, split='train.txt')
+
+
+def test_masks_beside_images_are_no_images_however_the_folder_is_written(tmp_path: Path) -> None:
+    save(tmp_path / 'data/x.jpg')
+    save(tmp_path / 'data/x.png', LABELS)
+    for img_dir, ann_dir in (('data/', 'data'), ('./data', 'data'), (str(tmp_path / 'data'), 'data')):
+        found = FolderSource(img_dir, ann_dir).samples(Context(CLASSES, root=tmp_path))
+        assert [sample.image.name for sample in found] == ['x.jpg']
+
+
+def test_links_that_lead_nowhere_are_images_that_cannot_be_read_and_folders_are_none(tmp_path: Path) -> None:
+    save(tmp_path / 'img/a.jpg')
+    (tmp_path / 'img/gone.jpg').symlink_to('/nowhere/x.jpg')
+    (tmp_path / 'img/loop.jpg').symlink_to(tmp_path / 'img/loop.jpg')
+    (tmp_path / 'img/folder.jpg').mkdir()
+    (tmp_path / 'img/link.jpg').symlink_to(tmp_path / 'img/folder.jpg')
+    for path in ('img', 'img/*.jpg'):
+        assert predicted(tmp_path, path) == ['a', 'gone', 'loop']
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """A folder that another user may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def without_permission(path: Path, mode: int = 0) -> Iterator[None]:
+    """Take the permissions of a path away, also from the root user."""
+    before, user = path.stat().st_mode, os.geteuid()
+    path.chmod(mode)
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        path.chmod(before)
+
+
+@pytest.mark.parametrize(
+    ('closed', 'said'),
+    [
+        ('img', r'/img cannot be read: Permission denied'),
+        ('img/inner', r'The folder .*/img/inner cannot be read: Permission denied'),
+        ('outer', r'/outer/ann cannot be read: Permission denied'),
+        ('outer/ann', r'/outer/ann cannot be read: Permission denied'),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_the_cause(shared_folder: Path, closed: str, said: str) -> None:
+    save(shared_folder / 'img/inner/a.jpg')
+    save(shared_folder / 'outer/ann/inner/a.png', LABELS)
+    source = FolderSource('img', 'outer/ann')
+    with without_permission(shared_folder / closed), pytest.raises(DataError, match=said):
+        source.samples(Context(CLASSES, root=shared_folder))
+    assert len(source.samples(Context(CLASSES, root=shared_folder))) == 1
+
+
+def test_masks_in_a_folder_that_cannot_be_listed_are_found(shared_folder: Path) -> None:
+    save(shared_folder / 'img/a.jpg')
+    save(shared_folder / 'ann/a.png', LABELS)
+    with without_permission(shared_folder / 'ann', 0o711):
+        found = FolderSource('img', 'ann').samples(Context(CLASSES, root=shared_folder))
+        assert (found[0].mask.read() == LABELS).all()
+
+
 def predicted(root: Path, path: str, **options: str) -> list[str]:
     return [sample.name for sample in ImageSource(path, **options).samples(Context(CLASSES, root=root))]
 
@@ -197,6 +277,11 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
         ({'type': 'CocoSource'}, 'data.train: CocoSource cannot be built'),
         ({'class_path': 'pathlib.Path'}, 'data.train: pathlib.Path is no source'),
         ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 0}, 'data.train.repeat is a number above 0'),
+        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': float('inf')}, 'and 1000 at most, not inf'),
+        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 1e12}, 'data.train.repeat is a number above 0'),
+        ({'type': 'FolderSource', 'img_dir': None}, 'data.train.img_dir: expected str, got None'),
+        ({'type': 'FolderSource', 'img_dir': 'a', 'label_map': {1: 1.5}}, 'data.train.label_map: expected dict[int, '),
+        ({'type': 'CityscapesDataset', 'img_dir': None}, 'data.train.img_dir: expected str, got None'),
         ([], 'data.train is an empty list'),
     ],
 )
