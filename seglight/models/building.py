@@ -23,6 +23,7 @@ from seglight.models.checks import (
     check_class_weights,
     check_out_channels,
     check_test_cfg,
+    own_labels,
     takes_argument,
 )
 from seglight.models.pretrained import check_reached, pretrained_address
@@ -37,7 +38,7 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
 
     Args:
         model: an mmseg model dict (`type`, `backbone`, `decode_head`, ...); it is not changed.
-        num_classes: set in every head, whatever the dict says.
+        num_classes: set in every head that predicts the data's classes, whatever the dict says.
         ignore_index: label without a loss, set in every head and loss that knows of it.
 
     Returns:
@@ -102,12 +103,17 @@ def with_classes(model: dict[str, Any], num_classes: int, ignore_index: int = 25
     """Return the model dict with `num_classes` in every head, nested and cascaded ones too, and `ignore_index`.
 
     A head is recognised by its type, so that one that leaves `num_classes` to its default (150 in
-    K-Net's) gets it as well. A head that is made of heads, as K-Net's, has no number of its own.
+    K-Net's) gets it as well. A head that is made of heads, as K-Net's, has no number of its own, and
+    one that predicts labels of its own, as STDC's boundaries, is left as it is.
     """
     model = copy.deepcopy(model)
     for key in HEAD_KEYS:
         heads = [part for _, part in dicts(model.get(key)) if _is_head(part)]
         for head in heads:
+            own = own_labels(head)
+            if own is not None:
+                head.setdefault('num_classes', own)
+                continue
             made_of_heads = any(inner in heads for _, inner in dicts(list(head.values())))
             if 'num_classes' in head or not made_of_heads:
                 head['num_classes'] = num_classes

@@ -9,6 +9,7 @@ from typing import Any
 from mmcv.runner import BaseModule
 from mmseg.models.builder import MODELS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.decode_heads.stdc_head import STDCHead
 from torch import nn
 
 from seglight.config.settings import dicts, nearest
@@ -17,6 +18,16 @@ from seglight.models.sliding import BLENDS
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')
+
+
+#: Heads that make labels of their own from those of the data, and how many.
+OWN_LABELS: dict[type[BaseDecodeHead], int] = {STDCHead: 2}  # boundary, and none
+
+
+def own_labels(part: dict[str, Any]) -> int | None:
+    """Return how many labels of its own the head of a dict predicts, None for one that predicts the data's classes."""
+    cls = MODELS.get(str(part.get('type')))
+    return next((count for base, count in OWN_LABELS.items() if inspect.isclass(cls) and issubclass(cls, base)), None)
 
 
 def takes_argument(cls: Any, name: str) -> bool:
@@ -60,16 +71,18 @@ def check_arguments(model: dict[str, Any]) -> None:
 
 
 def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
-    """Refuse a `class_weight` that is a list of another length than the classes.
+    """Refuse a `class_weight` that is a list of another length than the classes that its head predicts.
 
     Raises:
         ConfigError: names the key.
     """
+    own = {path: part['num_classes'] for path, part in dicts(model, 'model.segmentor') if own_labels(part)}
     for path, part in dicts(model, 'model.segmentor'):
         weights = part.get('class_weight')
-        if isinstance(weights, (list, tuple)) and len(weights) != num_classes:
+        expected = next((count for head, count in own.items() if path.startswith(f'{head}.')), num_classes)
+        if isinstance(weights, (list, tuple)) and len(weights) != expected:
             message = (
-                f'{path}.class_weight has {len(weights)} weights for {num_classes} classes; '
+                f'{path}.class_weight has {len(weights)} weights for {expected} classes; '
                 'give one for each, or null for none'
             )
             raise ConfigError(message, (*path.split('.'), 'class_weight'))
@@ -93,9 +106,9 @@ def check_out_channels(model: dict[str, Any], num_classes: int) -> None:
 
 
 def _predicts_classes(part: dict[str, Any]) -> bool:
-    """Tell whether the `out_channels` of a head are those of its classes, as in mmseg's BaseDecodeHead."""
+    """Tell whether the `out_channels` of a head are the data's classes, as in mmseg's BaseDecodeHead."""
     cls = MODELS.get(str(part.get('type')))
-    return inspect.isclass(cls) and issubclass(cls, BaseDecodeHead)
+    return inspect.isclass(cls) and issubclass(cls, BaseDecodeHead) and own_labels(part) is None
 
 
 def check_test_cfg(test_cfg: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import mmseg
 import pytest
 import torch
-from mmcv import Config
+from mmcv import Config, ConfigDict
+from mmseg.models import build_segmentor as mmseg_build_segmentor
 from torch import nn
 
 from seglight.config.checkpoint import without_pretrained
@@ -73,6 +74,47 @@ def test_heads_that_leave_num_classes_to_its_default_get_it_too() -> None:
     assert 'num_classes' not in done['decode_head']['kernel_generate_head']['loss_decode']
     assert done['decode_head']['kernel_generate_head']['ignore_index'] == 9
     assert done['auxiliary_head'][0]['ignore_index'] == 9
+
+
+def small_stdc(num_classes: int) -> dict[str, Any]:
+    """STDC as mmseg has it with few channels, and as many classes as one who uses mmseg alone would write."""
+    model: dict[str, Any] = Config.fromfile(str(MMSEG_CONFIGS / '_base_/models/stdc.py')).model.to_dict()
+    model['backbone'] |= {'last_in_channels': [32, 16], 'out_channels': 8}
+    model['backbone']['backbone_cfg']['channels'] = [8, 8, 16, 16, 32]
+    model['backbone']['ffm_cfg'] = {'in_channels': 24, 'out_channels': 16, 'scale_factor': 4}
+    for head in [model['decode_head'], *model['auxiliary_head']]:
+        head['in_channels'] = 8 if head['in_index'] in (1, 2) else 16
+        if head['type'] != 'STDCHead':
+            head['num_classes'] = num_classes
+    return model
+
+
+@pytest.mark.parametrize('num_classes', [3, 11])
+def test_the_boundaries_of_stdc_have_mmsegs_losses_for_any_number_of_classes(num_classes: int) -> None:
+    ours = building.build(small_stdc(19), num_classes).train()
+    theirs = mmseg_build_segmentor(ConfigDict(small_stdc(num_classes))).train()
+    theirs.load_state_dict(ours.state_dict())
+    labels = torch.randint(0, num_classes, (2, 1, 4, 4)).float()
+    labels = nn.functional.interpolate(labels, scale_factor=16).long()  # large enough to have insides
+    image = torch.randn(2, 3, 64, 64)
+    found = []
+    for segmentor in (ours, theirs):
+        torch.manual_seed(0)
+        found.append(segmentor.forward_train(image, [{}, {}], labels))
+    assert found[0].keys() == found[1].keys() > {'aux_2.loss_ce', 'aux_2.loss_dice'}
+    for name, value in found[1].items():
+        assert torch.equal(found[0][name], value), name
+
+
+@pytest.mark.parametrize('key', ['out_channels', 'class_weight'])
+def test_what_is_said_of_stdcs_boundaries_counts_boundaries(key: str) -> None:
+    model = small_stdc(3)
+    head = model['auxiliary_head'][2]
+    if key == 'out_channels':
+        head['out_channels'] = 2
+    else:
+        head['loss_decode'][0]['class_weight'] = [1.0, 2.0]
+    assert building.construct(model, 3).auxiliary_head[2].num_classes == 2
 
 
 def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
