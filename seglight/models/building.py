@@ -15,7 +15,7 @@ from mmseg.models.builder import MODELS
 from mmseg.models.segmentors import BaseSegmentor
 
 from seglight.config.settings import dicts, nearest
-from seglight.errors import ConfigError, one_line
+from seglight.errors import ConfigError, UserError, one_line
 from seglight.models import losses
 from seglight.models.checks import (
     HEAD_KEYS,
@@ -26,6 +26,7 @@ from seglight.models.checks import (
     own_labels,
     takes_argument,
 )
+from seglight.models.loss_checks import check_losses
 from seglight.models.pretrained import check_reached, pretrained_address
 from seglight.weights import cache  # noqa: F401  (teaches mmcv addresses such as weights://swin.pth)
 
@@ -60,17 +61,21 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
 def construct(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> BaseSegmentor:
     """Do what `build` does, but leave the weights as torch's layers make them and fetch none."""
     _import_packages(model)
-    model = losses.without_balanced(losses.with_class_paths(model), num_classes)
-    model = with_tuples(without_sync_bn(with_classes(model, num_classes, ignore_index)))
+    model = with_classes(losses.with_class_paths(model), num_classes, ignore_index)
+    model = with_tuples(without_sync_bn(model))
     model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
     check_arguments(model)
     check_class_weights(model, num_classes)
     check_out_channels(model, num_classes)
     check_test_cfg(model['test_cfg'])
+    model = losses.without_balanced(model, num_classes)
     try:
         segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
+    except UserError as error:  # of the project's own classes, which mmcv repeats with a prefix and without its key
+        raise _own(error) from error
     except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
         raise _explain(error, model) from error
+    check_losses(segmentor)
     return segmentor
 
 
@@ -154,6 +159,13 @@ def without_sync_bn(model: dict[str, Any]) -> dict[str, Any]:
         if part.get('type') == 'SyncBN':
             part['type'] = 'BN'
     return model
+
+
+def _own(error: UserError) -> UserError:
+    """Return the first of a chain of errors of the user's: mmcv raises anew, without a key, what a class raises."""
+    while isinstance(error.__context__, UserError):
+        error = error.__context__
+    return error
 
 
 def _explain(error: Exception, model: dict[str, Any]) -> ConfigError:

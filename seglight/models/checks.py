@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 from mmcv.runner import BaseModule
@@ -14,6 +15,7 @@ from torch import nn
 
 from seglight.config.settings import dicts, nearest
 from seglight.errors import ConfigError, one_line
+from seglight.models.losses import BALANCED
 from seglight.models.sliding import BLENDS
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
@@ -71,21 +73,33 @@ def check_arguments(model: dict[str, Any]) -> None:
 
 
 def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
-    """Refuse a `class_weight` that is a list of another length than the classes that its head predicts.
+    """Refuse a `class_weight` that has not a number for each class that its head predicts.
 
     Raises:
         ConfigError: names the key.
     """
     own = {path: part['num_classes'] for path, part in dicts(model, 'model.segmentor') if own_labels(part)}
     for path, part in dicts(model, 'model.segmentor'):
-        weights = part.get('class_weight')
         expected = next((count for head, count in own.items() if path.startswith(f'{head}.')), num_classes)
-        if isinstance(weights, (list, tuple)) and len(weights) != expected:
-            message = (
-                f'{path}.class_weight has {len(weights)} weights for {expected} classes; '
-                'give one for each, or null for none'
-            )
-            raise ConfigError(message, (*path.split('.'), 'class_weight'))
+        wrong = _wrong_weights(part.get('class_weight'), expected, num_classes)
+        if wrong:
+            raise ConfigError(f'{path}.class_weight {wrong}', (*path.split('.'), 'class_weight'))
+
+
+def _wrong_weights(weights: Any, expected: int, num_classes: int) -> str:
+    """Return what is wrong with weights for some number of classes, empty if nothing is."""
+    if weights is None or (weights == BALANCED and expected == num_classes):
+        return ''
+    if weights == BALANCED:
+        return "is 'balanced', which counts the data's classes, and this head predicts labels of its own"
+    if isinstance(weights, str):
+        hint = nearest(weights, [BALANCED])
+        return '' if Path(weights).is_file() else f"is neither '{BALANCED}' nor a file: '{weights}'{hint}"
+    if not isinstance(weights, (list, tuple)) or not all(isinstance(each, (int, float)) for each in weights):
+        return f"is a list of numbers, '{BALANCED}' or null, not {weights!r}"
+    if len(weights) != expected:
+        return f'has {len(weights)} weights for {expected} classes; give one for each, or null for none'
+    return ''
 
 
 def check_out_channels(model: dict[str, Any], num_classes: int) -> None:

@@ -113,7 +113,7 @@ def test_what_is_said_of_stdcs_boundaries_counts_boundaries(key: str) -> None:
     if key == 'out_channels':
         head['out_channels'] = 2
     else:
-        head['loss_decode'][0]['class_weight'] = [1.0, 2.0]
+        head['loss_decode'][0] = {'type': 'CrossEntropyLoss', 'class_weight': [1.0, 2.0]}
     assert building.construct(model, 3).auxiliary_head[2].num_classes == 2
 
 
