@@ -31,11 +31,10 @@ class TrainingPlan(Callback):
         # Said here, because Lightning's finders may have changed what the config says.
         batch_size = getattr(trainer.train_dataloader, 'batch_size', None)
         steps = trainer.estimated_stepping_batches
-        name = type(trainer.optimizers[0]).__name__
-        print(
-            f'Training   {name}, learning rate {pl_module.lr:.4g}, {steps} steps, {batch_size} images in a batch',
-            flush=True,
-        )
+        optimizer = trainer.optimizers[0]
+        rate = float(optimizer.defaults['lr'])
+        name = type(optimizer).__name__
+        print(f'Training   {name}, learning rate {rate:.4g}, {steps} steps, {batch_size} images in a batch', flush=True)
 
 
 def draw_schedule(schedule: MmcvSchedule, points: int = 2000) -> bytes:

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from seglight.config.classes import import_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
+from seglight.models.paramwise import check_paramwise
 
 _KEY = ('model', 'optimizer')
 
@@ -33,13 +34,15 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
             its arguments, and on request `paramwise_cfg` and `constructor`.
 
     Raises:
-        ConfigError: for an unknown type, constructor or argument, with the nearest valid one, or a wrong value.
+        ConfigError: for an unknown type, constructor, argument or key of `paramwise_cfg`,
+            with the nearest valid one, or a wrong value.
     """
     name, arguments = name_and_arguments(optimizer, '.'.join(_KEY))
     paramwise = arguments.pop('paramwise_cfg', None)
     constructor = arguments.pop('constructor', 'DefaultOptimizerConstructor')
     cls = find_optimizer(name)
     _check(name, cls, arguments, str(constructor))
+    check_paramwise(paramwise, str(constructor), arguments, segmentor)
     logging.getLogger('mmseg').setLevel(logging.WARNING)  # the layer-decay constructors report every parameter
     config = {
         'type': constructor,
