@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -106,7 +106,6 @@ def merged_groups(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
     """Return a table of the groups: rate, decay, how many parameters, and the first names of each."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in segmentor.named_parameters()}
     rows = [('lr', 'weight_decay', 'tensors', 'parameters', 'trained', 'first names')]
     for group in optimizer.param_groups:
         tensors: list[Tensor] = group['params']
@@ -117,7 +116,7 @@ def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
                 str(len(tensors)),
                 f'{sum(tensor.numel() for tensor in tensors):,}',
                 f'{sum(tensor.numel() for tensor in tensors if tensor.requires_grad):,}',
-                ', '.join(names[tensor] for tensor in tensors[:3]) + (', ...' if len(tensors) > 3 else ''),
+                first_names(segmentor, tensors, 3),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -125,3 +124,9 @@ def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
         '  '.join([*(f'{cell:>{width}}' for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
     ]
     return '\n'.join(lines) + '\n'
+
+
+def first_names(segmentor: nn.Module, tensors: Sequence[Tensor], count: int) -> str:
+    """Return the names of the first of some parameters, and an ellipsis for the others."""
+    names: dict[Tensor, str] = {parameter: name for name, parameter in segmentor.named_parameters()}
+    return ', '.join(names[tensor] for tensor in tensors[:count]) + (', ...' if len(tensors) > count else '')
