@@ -252,11 +252,16 @@ class Segmentor(PredictingModule):
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave no address of pretrained weights in a checkpoint: it has all weights itself."""
+        """Leave no address of pretrained weights in a checkpoint, which has all weights itself; count on after it."""
+        checkpoint['skipped'] = self.skipped
         parameters = checkpoint.get('hyper_parameters', {})
         if 'segmentor' in parameters:
             segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count skipped batches on from where the checkpoint was saved."""
+        self.skipped = checkpoint.get('skipped', 0)
 
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
