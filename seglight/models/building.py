@@ -6,7 +6,6 @@ import copy
 import importlib
 import inspect
 import logging
-import re
 from typing import Any
 
 from mmcv import ConfigDict
@@ -14,20 +13,23 @@ from mmseg.models import build_segmentor
 from mmseg.models.builder import MODELS
 from mmseg.models.segmentors import BaseSegmentor
 
-from seglight.config.settings import dicts, nearest
-from seglight.errors import ConfigError, UserError, one_line
+from seglight.config.settings import dicts
+from seglight.errors import ConfigError, UserError
 from seglight.models import losses
 from seglight.models.checks import (
     HEAD_KEYS,
     check_arguments,
     check_class_weights,
+    check_in_index,
     check_out_channels,
     check_test_cfg,
+    check_train_cfg,
     own_labels,
     takes_argument,
 )
+from seglight.models.explain import explain, explain_weights
 from seglight.models.loss_checks import check_losses
-from seglight.models.pretrained import check_reached, pretrained_address
+from seglight.models.pretrained import check_reached
 from seglight.weights import cache  # noqa: F401  (teaches mmcv addresses such as weights://swin.pth)
 
 #: Packages that a `type` may name before a dot, as in `mmcls.ConvNeXt`.
@@ -53,7 +55,7 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
     try:
         segmentor.init_weights()
     except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
-        raise _explain_weights(error, model) from error
+        raise explain_weights(error, model) from error
     check_reached(segmentor, model)
     return segmentor
 
@@ -67,6 +69,7 @@ def construct(model: dict[str, Any], num_classes: int, ignore_index: int = 255) 
     check_arguments(model)
     check_class_weights(model, num_classes)
     check_out_channels(model, num_classes)
+    check_train_cfg(model.get('train_cfg') or {})
     check_test_cfg(model['test_cfg'])
     model = losses.without_balanced(model, num_classes)
     try:
@@ -74,7 +77,8 @@ def construct(model: dict[str, Any], num_classes: int, ignore_index: int = 255) 
     except UserError as error:  # of the project's own classes, which mmcv repeats with a prefix and without its key
         raise _own(error) from error
     except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
-        raise _explain(error, model) from error
+        raise explain(error, model) from error
+    check_in_index(segmentor)
     check_losses(segmentor)
     return segmentor
 
@@ -166,28 +170,3 @@ def _own(error: UserError) -> UserError:
     while isinstance(error.__context__, UserError):
         error = error.__context__
     return error
-
-
-def _explain(error: Exception, model: dict[str, Any]) -> ConfigError:
-    """Say in one line why mmseg could not build a model; for an unknown type, where it stands and what is like it."""
-    reason = one_line(error)
-    unknown = re.search(r'(\w+) is not in the \w+ registry', reason)
-    where = [path for path, part in dicts(model, 'model.segmentor') if unknown and part.get('type') == unknown[1]]
-    if not unknown or not where:
-        return ConfigError(f'model.segmentor cannot be built by mmseg: {reason}', ('model', 'segmentor'))
-    message = f"{where[0]}: mmseg has no '{unknown[1]}'{nearest(unknown[1], MODELS.module_dict)}"
-    return ConfigError(message, (*where[0].split('.'), 'type'))
-
-
-def _explain_weights(error: Exception, model: dict[str, Any]) -> ConfigError:
-    """Say in one line why weights could not be initialised; most often pretrained ones are out of reach."""
-    for path, part in dicts(model, 'model.segmentor'):
-        address = pretrained_address(part)
-        if address is not None:
-            key = path if part.get('type') == 'Pretrained' else f'{path}.pretrained'
-            message = (
-                f"{key}: the pretrained weights '{address}' cannot be had: {one_line(error)}; "
-                f'name a file that you have, or give --{key}=null to start from random weights'
-            )
-            return ConfigError(message, tuple(key.split('.')))
-    return ConfigError(f'model.segmentor cannot be initialised by mmseg: {one_line(error)}', ('model', 'segmentor'))

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from seglight.config.classes import import_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
+from seglight.models.checks import check_types
 from seglight.models.paramwise import check_paramwise
 
 _KEY = ('model', 'optimizer')
@@ -42,6 +43,7 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
     constructor = arguments.pop('constructor', 'DefaultOptimizerConstructor')
     cls = find_optimizer(name)
     _check(name, cls, arguments, str(constructor))
+    check_types(cls, arguments, _KEY)
     check_paramwise(paramwise, str(constructor), arguments, segmentor)
     logging.getLogger('mmseg').setLevel(logging.WARNING)  # the layer-decay constructors report every parameter
     config = {

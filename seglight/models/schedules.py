@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
-from seglight.models.checks import init_arguments
+from seglight.models.checks import check_types, init_arguments
 
 _SUFFIX = 'LrUpdaterHook'
 
@@ -102,6 +102,7 @@ def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
         if name not in valid:
             hint = nearest(name, valid) or '; _delete_: true beside policy drops what a base config says'
             raise ConfigError(f"model.schedule: the policy {policy} has no argument '{name}'{hint}", (*_KEY, name))
+    check_types(cls, arguments, _KEY)
     if 'min_lr' in valid and 'min_lr_ratio' in valid and not {'min_lr', 'min_lr_ratio'} & set(arguments):
         arguments['min_lr'] = 0.0
     try:
