@@ -199,6 +199,10 @@ def check_test_cfg(test_cfg: dict[str, Any]) -> None:
         raise ConfigError(message, (*key, 'window_batch'))
 
 
+#: What pydantic calls a type.
+_PLAIN = {'bool_type': 'true or false', 'int_type': 'a whole number', 'float_type': 'a number', 'tuple_type': 'a list'}
+
+
 def check_types(cls: type, arguments: dict[str, Any], key: Key) -> None:
     """Refuse an argument of another type than a class declares; lists are left to the class itself.
 
@@ -217,8 +221,10 @@ def check_types(cls: type, arguments: dict[str, Any], key: Key) -> None:
             try:
                 TypeAdapter(hints[name], config=config).validate_python(arguments[name])
             except ValidationError as error:
-                reason = error.errors()[0]['msg'].replace('Input should be', 'is')
-                raise ConfigError(f'{".".join(key)}.{name} {reason}, not {arguments[name]!r}', (*key, name)) from error
+                first = error.errors()[0]
+                wanted = _PLAIN.get(first['type']) or first['msg'].removeprefix('Input should be ')
+                message = f'{".".join(key)}.{name} is {wanted}, not {arguments[name]!r}'
+                raise ConfigError(message, (*key, name)) from error
 
 
 #: What torch says of features that do not fit the layer they come to.

@@ -46,7 +46,7 @@ def explain(error: Exception, model: dict[str, Any]) -> ConfigError:
     """Say why mmseg could not build a model; for an unknown type, where it stands and what is like it."""
     path, cause = _failing_part(model, error)
     return _explain_unknown(cause, model) or ConfigError(
-        f'{path} cannot be built by mmseg: {_reason(cause)}', tuple(path.split('.'))
+        f'{path} cannot be built by mmseg: {reason(cause)}', tuple(path.split('.'))
     )
 
 
@@ -64,7 +64,7 @@ def explain_weights(error: Exception, model: dict[str, Any]) -> ConfigError:
                 f'name a file that you have, or give --{key}=null to start from random weights'
             )
             return ConfigError(message, tuple(key.split('.')))
-    return ConfigError(f'model.segmentor cannot be initialised by mmseg: {_reason(error)}', _KEY)
+    return ConfigError(f'model.segmentor cannot be initialised by mmseg: {reason(error)}', _KEY)
 
 
 def _explain_unknown(error: Exception, model: dict[str, Any]) -> ConfigError | None:
@@ -94,7 +94,7 @@ def _failing_part(model: dict[str, Any], error: Exception) -> tuple[str, Excepti
     return 'model.segmentor', error
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """Return what a class says is wrong, without the names that mmcv puts before it; of a bare assert its own words."""
     while error.__context__ is not None and str(error.__context__) in str(error):
         error = error.__context__

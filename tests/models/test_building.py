@@ -17,6 +17,8 @@ from seglight.models import building
 
 MMSEG_CONFIGS = Path(mmseg.__file__).parent / '.mim' / 'configs'
 
+HEAD = {'type': 'FCNHead', 'in_channels': 512, 'channels': 8}
+
 #: One of each structure: single head, cascade, nested heads, lists of auxiliary heads, class tokens.
 STRUCTURES = {
     'pspnet': '_base_/models/pspnet_r50-d8.py',
@@ -171,13 +173,56 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
             {'type': 'ResNetV1c', 'depht': 18},
             "model.segmentor.backbone: ResNetV1c has no argument 'depht'; did you mean 'depth'",
         ),
+        (
+            'backbone',
+            {'type': 'ResNetV1c', 'depth': 18, 'norm_cfg': {'type': 'BNN'}},
+            "model.segmentor.backbone.norm_cfg: mmseg has no 'BNN'; did you mean 'BN'?",
+        ),
+        (
+            'backbone',
+            {'type': 'ResNetV1c', 'depth': 18, 'init_cfg': {'type': 'Pretraned', 'checkpoint': 'x'}},
+            "model.segmentor.backbone.init_cfg: mmseg has no 'Pretraned'; did you mean 'Pretrained'?",
+        ),
+        (
+            'auxiliary_head',
+            {**HEAD, 'act_cfg': {'type': 'ReLUU'}},
+            "model.segmentor.auxiliary_head.act_cfg: mmseg has no 'ReLUU'; did you mean 'ReLU'?",
+        ),
+        (
+            'auxiliary_head',
+            {**HEAD, 'sampler': {'type': 'OHEMPixelSamplr'}},
+            "model.segmentor.auxiliary_head.sampler: mmseg has no 'OHEMPixelSamplr'; did you mean 'OHEMPixelSampler'?",
+        ),
+        (
+            'auxiliary_head',
+            [HEAD, {**HEAD, 'in_index': [0, 1]}],
+            'model.segmentor.auxiliary_head.1 cannot be built by mmseg: it needs isinstance(in_index, int)',
+        ),
+        (
+            'auxiliary_head',
+            [HEAD, {**HEAD, 'in_index': 4}],
+            'model.segmentor.auxiliary_head.1.in_index is 4, but ResNetV1c gives 4 feature maps, 0 to 3',
+        ),
+        (
+            'backbone',
+            {'type': 'ResNetV1c', 'depth': 19},
+            'model.segmentor.backbone cannot be built by mmseg: invalid depth 19',
+        ),
+        (
+            'train_cfg',
+            {'num_pionts': 3},
+            "model.segmentor.train_cfg has no key 'num_pionts'; did you mean 'num_points'?",
+        ),
+        ('test_cfg', {'moed': 'slide'}, "model.segmentor.test_cfg has no key 'moed'; did you mean 'mode'?"),
+        ('test_cfg', {'mode': 'slide', 'crop_size': 32, 'stride': 16}, 'test_cfg.crop_size is a height and a width'),
+        ('test_cfg', {'mode': 'slide', 'crop_size': [32, 32], 'stride': [0, 0]}, 'such as [512, 512], not [0, 0]'),
     ],
 )
 def test_what_mmseg_cannot_build_is_named(key: str, part: object, said: str) -> None:
     model = {
         'type': 'EncoderDecoder',
         'backbone': {'type': 'ResNetV1c', 'depth': 18},
-        'decode_head': {'type': 'FCNHead', 'in_channels': 512, 'channels': 8},
+        'decode_head': HEAD,
     }
     with pytest.raises(ConfigError) as error:
         building.build({**model, key: part}, 3)

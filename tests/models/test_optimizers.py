@@ -127,6 +127,8 @@ def test_any_optimizer_and_variant_of_torch_steps(config: dict[str, Any]) -> Non
         ({'type': 'AdamWW'}, "torch has no optimizer 'AdamWW'; did you mean 'AdamW'"),
         ({'type': 'SGD', 'lrr': 1}, "SGD has no argument 'lrr'; did you mean 'lr'"),
         ({'type': 'AdamW', 'momentum': 0.9}, "AdamW has no argument 'momentum'; _delete_: true"),
+        ({'type': 'SGD', 'lr': 'abc'}, "model.optimizer.lr is a number, not 'abc'"),
+        ({'type': 'AdamW', 'betas': 0.9}, 'model.optimizer.betas is a list, not 0.9'),
         ({'type': 'SGD', 'lr': -1}, 'Invalid learning rate: -1'),
         ({'type': 'SGD', 'lr': 1, 'constructor': 'LearningRateDecay'}, "there is no 'LearningRateDecay'; did you mean"),
         ({**CASES['layer decay of ConvNeXt'][1]}, 'knows no layers in a ResNetV1c'),
