@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ LEGEND = 16  #: curves that the legend of the schedule names
 class TrainingPlan(Callback):
     """Writes `optimizer.txt`, a table of the parameter groups, and `schedule.png` into the run's folder.
 
-    And says in one line what is going to be done.
+    And says in one line what is going to be done, and what of the schedule can hardly be meant.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -32,6 +33,8 @@ class TrainingPlan(Callback):
             if isinstance(config.scheduler, MmcvSchedule):
                 picture = draw_schedule(config.scheduler, pl_module.segmentor)
                 write_atomically(folder / 'schedule.png', picture)
+                for doubt in config.scheduler.doubts(whole=trainer.limit_train_batches == 1.0):
+                    print(f'seglight: warning: {doubt}', file=sys.stderr, flush=True)
         # Said here, because Lightning's finders may have changed what the config says.
         batch_size = getattr(trainer.train_dataloader, 'batch_size', None)
         steps = trainer.estimated_stepping_batches

@@ -51,6 +51,7 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
         ConfigError: if mmseg cannot build it; names the part and the nearest known type.
     """
     segmentor = construct(model, num_classes, ignore_index)
+    check_losses(segmentor)
     logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
     try:
         segmentor.init_weights()
@@ -79,7 +80,6 @@ def construct(model: dict[str, Any], num_classes: int, ignore_index: int = 255) 
     except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
         raise explain(error, model) from error
     check_in_index(segmentor)
-    check_losses(segmentor)
     return segmentor
 
 

@@ -147,7 +147,7 @@ def check_in_index(segmentor: BaseSegmentor) -> None:
 
 
 #: What mmseg's classes read in `train_cfg`, and in `test_cfg` together with this project's sliding windows.
-TRAIN_CFG = ('num_points', 'oversample_ratio', 'importance_sample_ratio')
+TRAIN_CFG = ('num_points', 'oversample_ratio', 'importance_sample_ratio', 'sampler')  # mmseg's CGNet names the last
 TEST_CFG = (
     *('mode', 'crop_size', 'stride', 'blend', 'window_batch'),
     *('subdivision_steps', 'subdivision_num_points', 'scale_factor'),

@@ -250,8 +250,6 @@ class Segmentor(PredictingModule):
         batches = min(self.trainer.num_training_batches, steps * self.trainer.accumulate_grad_batches)
         epoch_steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
         scheduler = MmcvSchedule(optimizer, find_updater(self.schedule), int(steps), epoch_steps)
-        for doubt in scheduler.doubts(whole=self.trainer.limit_train_batches == 1.0):
-            rank_zero_warn(doubt)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -62,10 +62,12 @@ def test_a_legend_says_whose_each_of_several_rates_is(
     assert [[text.get_text() for text in legend.get_texts()] for legend in legends] == ([named] if named else [])
 
 
-def test_the_line_says_the_rate_of_an_optimizer_that_is_given_none(
+def test_the_rate_of_an_optimizer_that_is_given_none_and_what_can_hardly_be_meant_are_told(
     tiny_config: Path, run: Callable[..., Result]
 ) -> None:
     flags = ['--model.optimizer={_delete_: true, type: Adam}', '--trainer.max_steps=1', '--trainer.max_epochs=-1']
+    flags += ['--model.schedule.warmup=linear', '--model.schedule.warmup_iters=9']
     done = run('fit', '--config', tiny_config, *flags)
     assert done.status == 0, done.err
     assert 'Training   Adam, learning rate 0.001, 1 steps' in done.out
+    assert 'seglight: warning: model.schedule: the warm-up of 9 steps does not end in a run of 1\n' in done.err
