@@ -44,6 +44,9 @@ def check_losses(segmentor: BaseSegmentor) -> None:
 
 def _try(loss: Any, head: BaseDecodeHead, key: Key) -> None:
     """Compute a copy of a loss as its head would, on a small sample; the copy keeps what it counts to itself."""
+    factor = getattr(loss, 'loss_weight', 1.0)
+    if not isinstance(factor, (int, float)):
+        raise ConfigError(f'{".".join(key)}.loss_weight is a number, not {factor!r}', (*key, 'loss_weight'))
     logits, labels = _sample(head)
     weight = None if head.sampler is None else torch.ones(labels.shape)
     name = loss.path if isinstance(loss, ClassPathLoss) else type(loss).__name__

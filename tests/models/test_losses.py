@@ -130,7 +130,7 @@ def test_the_weights_of_a_checkpoints_classes_do_not_replace_those_of_the_config
     [
         ({'type': 'torch.nn.BCEWithLogitsLoss'}, 'torch.nn.BCEWithLogitsLoss fails on logits and the labels of their pixels: Target size'),
         ({'type': 'torch.nn.MSELoss'}, 'torch.nn.MSELoss fails on logits and the labels of their pixels: Using a target size'),
-        ({'type': 'CrossEntropyLoss', 'loss_weight': 'high'}, 'CrossEntropyLoss fails on'),
+        ({'type': 'CrossEntropyLoss', 'loss_weight': 'high'}, "loss_decode.loss_weight is a number, not 'high'"),
         ({'type': 'CrossEntropyLoss', 'class_weight': 'blanced'}, "class_weight is neither 'balanced' nor a file: 'blanced'; did you mean 'balanced'?"),
         ({'type': 'CrossEntropyLoss', 'class_weight': 3.0}, "class_weight is a list of numbers, 'balanced' or null, not 3.0"),
         ({'type': 'CrossEntropyLoss', 'class_weight': list('abcde')}, 'class_weight is a list of numbers'),
