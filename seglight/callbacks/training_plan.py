@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
+import sys
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
 
 from seglight.files import write_atomically
 from seglight.models import Segmentor
-from seglight.models.optimizers import groups_table
+from seglight.models.optimizers import first_names, groups_table
 from seglight.models.schedules import MmcvSchedule
+
+LEGEND = 16  #: curves that the legend of the schedule names
 
 
 class TrainingPlan(Callback):
     """Writes `optimizer.txt`, a table of the parameter groups, and `schedule.png` into the run's folder.
 
-    And says in one line what is going to be done.
+    And says in one line what is going to be done, and what of the schedule can hardly be meant.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -27,22 +31,25 @@ class TrainingPlan(Callback):
         write_atomically(folder / 'optimizer.txt', table.encode())
         for config in trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, MmcvSchedule):
-                write_atomically(folder / 'schedule.png', draw_schedule(config.scheduler))
+                picture = draw_schedule(config.scheduler, pl_module.segmentor)
+                write_atomically(folder / 'schedule.png', picture)
+                for doubt in config.scheduler.doubts(whole=trainer.limit_train_batches == 1.0):
+                    print(f'seglight: warning: {doubt}', file=sys.stderr, flush=True)
         # Said here, because Lightning's finders may have changed what the config says.
         batch_size = getattr(trainer.train_dataloader, 'batch_size', None)
         steps = trainer.estimated_stepping_batches
-        name = type(trainer.optimizers[0]).__name__
-        print(
-            f'Training   {name}, learning rate {pl_module.lr:.4g}, {steps} steps, {batch_size} images in a batch',
-            flush=True,
-        )
+        optimizer = trainer.optimizers[0]
+        rate = float(optimizer.defaults['lr'])
+        name = type(optimizer).__name__
+        print(f'Training   {name}, learning rate {rate:.4g}, {steps} steps, {batch_size} images in a batch', flush=True)
 
 
-def draw_schedule(schedule: MmcvSchedule, points: int = 2000) -> bytes:
-    """Return a picture of the learning rate of each group over a run, as PNG.
+def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 2000) -> bytes:
+    """Return a picture of the learning rates over a run, as PNG; where they differ, a legend says whose they are.
 
     Args:
         schedule: of the run; it is left as it is.
+        segmentor: whose parameters it trains.
         points: how many steps are drawn at most.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: only a run draws
@@ -51,15 +58,22 @@ def draw_schedule(schedule: MmcvSchedule, points: int = 2000) -> bytes:
 
     every = max(1, schedule.max_steps // points)
     steps = [*range(0, schedule.max_steps, every), schedule.max_steps - 1]
-    rates = [schedule.rates(step) for step in steps]
-    figure = Figure(figsize=(8, 4), layout='constrained')
+    curves: dict[tuple[float, ...], list[Tensor]] = {}
+    rates = zip(*[schedule.rates(step) for step in steps], strict=True)
+    for curve, group in zip(rates, schedule.optimizer.param_groups, strict=True):
+        curves.setdefault(curve, []).extend(group['params'])
+    figure = Figure(figsize=(8, 4) if len(curves) == 1 else (11, 4), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for curve in dict.fromkeys(zip(*rates, strict=True)):
-        axes.plot(steps, curve)
+    for curve, tensors in curves.items():
+        label = f'{len(tensors)} tensors: {first_names(segmentor, tensors, 1)}'
+        axes.plot(steps, curve, label=label if len(axes.lines) < LEGEND else None)
     axes.set(xlabel='step', ylabel='learning rate', title=f'{schedule.max_steps} steps', ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
+    if len(curves) > 1:
+        more = f'and {len(curves) - LEGEND} more, in optimizer.txt' if len(curves) > LEGEND else None
+        figure.legend(loc='outside right upper', fontsize=7, title=more, title_fontsize=7)
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=100)
     return buffer.getvalue()

@@ -6,7 +6,6 @@ import copy
 import importlib
 import inspect
 import logging
-import re
 from typing import Any
 
 from mmcv import ConfigDict
@@ -14,18 +13,23 @@ from mmseg.models import build_segmentor
 from mmseg.models.builder import MODELS
 from mmseg.models.segmentors import BaseSegmentor
 
-from seglight.config.settings import dicts, nearest
-from seglight.errors import ConfigError, one_line
+from seglight.config.settings import dicts
+from seglight.errors import ConfigError, UserError
 from seglight.models import losses
 from seglight.models.checks import (
     HEAD_KEYS,
     check_arguments,
     check_class_weights,
+    check_in_index,
     check_out_channels,
     check_test_cfg,
+    check_train_cfg,
+    own_labels,
     takes_argument,
 )
-from seglight.models.pretrained import check_reached, pretrained_address
+from seglight.models.explain import explain, explain_weights
+from seglight.models.loss_checks import check_losses
+from seglight.models.pretrained import check_reached
 from seglight.weights import cache  # noqa: F401  (teaches mmcv addresses such as weights://swin.pth)
 
 #: Packages that a `type` may name before a dot, as in `mmcls.ConvNeXt`.
@@ -37,7 +41,7 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
 
     Args:
         model: an mmseg model dict (`type`, `backbone`, `decode_head`, ...); it is not changed.
-        num_classes: set in every head, whatever the dict says.
+        num_classes: set in every head that predicts the data's classes, whatever the dict says.
         ignore_index: label without a loss, set in every head and loss that knows of it.
 
     Returns:
@@ -47,11 +51,12 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
         ConfigError: if mmseg cannot build it; names the part and the nearest known type.
     """
     segmentor = construct(model, num_classes, ignore_index)
+    check_losses(segmentor)
     logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
     try:
         segmentor.init_weights()
     except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
-        raise _explain_weights(error, model) from error
+        raise explain_weights(error, model) from error
     check_reached(segmentor, model)
     return segmentor
 
@@ -59,17 +64,22 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
 def construct(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> BaseSegmentor:
     """Do what `build` does, but leave the weights as torch's layers make them and fetch none."""
     _import_packages(model)
-    model = losses.without_balanced(losses.with_class_paths(model), num_classes)
-    model = with_tuples(without_sync_bn(with_classes(model, num_classes, ignore_index)))
+    model = with_classes(losses.with_class_paths(model), num_classes, ignore_index)
+    model = with_tuples(without_sync_bn(model))
     model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
     check_arguments(model)
     check_class_weights(model, num_classes)
     check_out_channels(model, num_classes)
+    check_train_cfg(model.get('train_cfg') or {})
     check_test_cfg(model['test_cfg'])
+    model = losses.without_balanced(model, num_classes)
     try:
         segmentor: BaseSegmentor = build_segmentor(ConfigDict(model))
+    except UserError as error:  # of the project's own classes, which mmcv repeats with a prefix and without its key
+        raise _own(error) from error
     except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
-        raise _explain(error, model) from error
+        raise explain(error, model) from error
+    check_in_index(segmentor)
     return segmentor
 
 
@@ -102,12 +112,17 @@ def with_classes(model: dict[str, Any], num_classes: int, ignore_index: int = 25
     """Return the model dict with `num_classes` in every head, nested and cascaded ones too, and `ignore_index`.
 
     A head is recognised by its type, so that one that leaves `num_classes` to its default (150 in
-    K-Net's) gets it as well. A head that is made of heads, as K-Net's, has no number of its own.
+    K-Net's) gets it as well. A head that is made of heads, as K-Net's, has no number of its own, and
+    one that predicts labels of its own, as STDC's boundaries, is left as it is.
     """
     model = copy.deepcopy(model)
     for key in HEAD_KEYS:
         heads = [part for _, part in dicts(model.get(key)) if _is_head(part)]
         for head in heads:
+            own = own_labels(head)
+            if own is not None:
+                head.setdefault('num_classes', own)
+                continue
             made_of_heads = any(inner in heads for _, inner in dicts(list(head.values())))
             if 'num_classes' in head or not made_of_heads:
                 head['num_classes'] = num_classes
@@ -150,26 +165,8 @@ def without_sync_bn(model: dict[str, Any]) -> dict[str, Any]:
     return model
 
 
-def _explain(error: Exception, model: dict[str, Any]) -> ConfigError:
-    """Say in one line why mmseg could not build a model; for an unknown type, where it stands and what is like it."""
-    reason = one_line(error)
-    unknown = re.search(r'(\w+) is not in the \w+ registry', reason)
-    where = [path for path, part in dicts(model, 'model.segmentor') if unknown and part.get('type') == unknown[1]]
-    if not unknown or not where:
-        return ConfigError(f'model.segmentor cannot be built by mmseg: {reason}', ('model', 'segmentor'))
-    message = f"{where[0]}: mmseg has no '{unknown[1]}'{nearest(unknown[1], MODELS.module_dict)}"
-    return ConfigError(message, (*where[0].split('.'), 'type'))
-
-
-def _explain_weights(error: Exception, model: dict[str, Any]) -> ConfigError:
-    """Say in one line why weights could not be initialised; most often pretrained ones are out of reach."""
-    for path, part in dicts(model, 'model.segmentor'):
-        address = pretrained_address(part)
-        if address is not None:
-            key = path if part.get('type') == 'Pretrained' else f'{path}.pretrained'
-            message = (
-                f"{key}: the pretrained weights '{address}' cannot be had: {one_line(error)}; "
-                f'name a file that you have, or give --{key}=null to start from random weights'
-            )
-            return ConfigError(message, tuple(key.split('.')))
-    return ConfigError(f'model.segmentor cannot be initialised by mmseg: {one_line(error)}', ('model', 'segmentor'))
+def _own(error: UserError) -> UserError:
+    """Return the first of a chain of errors of the user's: mmcv raises anew, without a key, what a class raises."""
+    while isinstance(error.__context__, UserError):
+        error = error.__context__
+    return error

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, get_type_hints
 
 from mmcv.runner import BaseModule
 from mmseg.models.builder import MODELS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.decode_heads.stdc_head import STDCHead
+from mmseg.models.segmentors import BaseSegmentor
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
 
-from seglight.config.settings import dicts, nearest
+from seglight.config.settings import Key, dicts, nearest
 from seglight.errors import ConfigError, one_line
+from seglight.models.losses import BALANCED
 from seglight.models.sliding import BLENDS
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')
+
+
+#: Heads that make labels of their own from those of the data, and how many.
+OWN_LABELS: dict[type[BaseDecodeHead], int] = {STDCHead: 2}  # boundary, and none
+
+
+def own_labels(part: dict[str, Any]) -> int | None:
+    """Return how many labels of its own the head of a dict predicts, None for one that predicts the data's classes."""
+    cls = MODELS.get(str(part.get('type')))
+    return next((count for base, count in OWN_LABELS.items() if inspect.isclass(cls) and issubclass(cls, base)), None)
 
 
 def takes_argument(cls: Any, name: str) -> bool:
@@ -60,19 +75,33 @@ def check_arguments(model: dict[str, Any]) -> None:
 
 
 def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
-    """Refuse a `class_weight` that is a list of another length than the classes.
+    """Refuse a `class_weight` that has not a number for each class that its head predicts.
 
     Raises:
         ConfigError: names the key.
     """
+    own = {path: part['num_classes'] for path, part in dicts(model, 'model.segmentor') if own_labels(part)}
     for path, part in dicts(model, 'model.segmentor'):
-        weights = part.get('class_weight')
-        if isinstance(weights, (list, tuple)) and len(weights) != num_classes:
-            message = (
-                f'{path}.class_weight has {len(weights)} weights for {num_classes} classes; '
-                'give one for each, or null for none'
-            )
-            raise ConfigError(message, (*path.split('.'), 'class_weight'))
+        expected = next((count for head, count in own.items() if path.startswith(f'{head}.')), num_classes)
+        wrong = _wrong_weights(part.get('class_weight'), expected, num_classes)
+        if wrong:
+            raise ConfigError(f'{path}.class_weight {wrong}', (*path.split('.'), 'class_weight'))
+
+
+def _wrong_weights(weights: Any, expected: int, num_classes: int) -> str:
+    """Return what is wrong with weights for some number of classes, empty if nothing is."""
+    if weights is None or (weights == BALANCED and expected == num_classes):
+        return ''
+    if weights == BALANCED:
+        return "is 'balanced', which counts the data's classes, and this head predicts labels of its own"
+    if isinstance(weights, str):
+        hint = nearest(weights, [BALANCED])
+        return '' if Path(weights).is_file() else f"is neither '{BALANCED}' nor a file: '{weights}'{hint}"
+    if not isinstance(weights, (list, tuple)) or not all(isinstance(each, (int, float)) for each in weights):
+        return f"is a list of numbers, '{BALANCED}' or null, not {weights!r}"
+    if len(weights) != expected:
+        return f'has {len(weights)} weights for {expected} classes; give one for each, or null for none'
+    return ''
 
 
 def check_out_channels(model: dict[str, Any], num_classes: int) -> None:
@@ -93,9 +122,52 @@ def check_out_channels(model: dict[str, Any], num_classes: int) -> None:
 
 
 def _predicts_classes(part: dict[str, Any]) -> bool:
-    """Tell whether the `out_channels` of a head are those of its classes, as in mmseg's BaseDecodeHead."""
+    """Tell whether the `out_channels` of a head are the data's classes, as in mmseg's BaseDecodeHead."""
     cls = MODELS.get(str(part.get('type')))
-    return inspect.isclass(cls) and issubclass(cls, BaseDecodeHead)
+    return inspect.isclass(cls) and issubclass(cls, BaseDecodeHead) and own_labels(part) is None
+
+
+def check_in_index(segmentor: BaseSegmentor) -> None:
+    """Refuse a head that takes a feature map beyond those that come to it, where their number is known.
+
+    Raises:
+        ConfigError: names the head.
+    """
+    neck = getattr(segmentor, 'neck', None)
+    maps = getattr(neck, 'num_outs', None) if neck else getattr(segmentor.backbone, 'out_indices', None)
+    count = len(maps) if isinstance(maps, (list, tuple)) else maps
+    for path, head in segmentor.named_modules():
+        taken = getattr(head, 'in_index', None)
+        highest = max(taken, default=0) if isinstance(taken, (list, tuple)) else taken
+        if isinstance(head, BaseDecodeHead) and isinstance(count, int) and (highest or 0) >= count:
+            key = ('model', 'segmentor', *path.split('.'), 'in_index')
+            source = type(neck or segmentor.backbone).__name__
+            message = f'{".".join(key)} is {taken}, but {source} gives {count} feature maps, 0 to {count - 1}'
+            raise ConfigError(message, key)
+
+
+#: What mmseg's classes read in `train_cfg`, and in `test_cfg` together with this project's sliding windows.
+TRAIN_CFG = ('num_points', 'oversample_ratio', 'importance_sample_ratio', 'sampler')  # mmseg's CGNet names the last
+TEST_CFG = (
+    *('mode', 'crop_size', 'stride', 'blend', 'window_batch'),
+    *('subdivision_steps', 'subdivision_num_points', 'scale_factor'),
+)
+
+
+def check_train_cfg(train_cfg: dict[str, Any]) -> None:
+    """Refuse a key that is much like one of mmseg's; others do nothing in mmseg either, and its configs have some.
+
+    Raises:
+        ConfigError: names the key and the nearest valid one.
+    """
+    _check_typos(train_cfg, TRAIN_CFG, ('model', 'segmentor', 'train_cfg'))
+
+
+def _check_typos(given: dict[str, Any], known: tuple[str, ...], key: Key) -> None:
+    for name in given:
+        if name not in known and nearest(str(name), known):
+            message = f"{'.'.join(key)} has no key '{name}'{nearest(str(name), known)}"
+            raise ConfigError(message, (*key, str(name)))
 
 
 def check_test_cfg(test_cfg: dict[str, Any]) -> None:
@@ -105,12 +177,18 @@ def check_test_cfg(test_cfg: dict[str, Any]) -> None:
         ConfigError: names what is wrong or missing.
     """
     key = ('model', 'segmentor', 'test_cfg')
+    _check_typos(test_cfg, TEST_CFG, key)
     mode = test_cfg.get('mode', 'whole')
     if mode not in ('whole', 'slide'):
         raise ConfigError(f"model.segmentor.test_cfg.mode is 'whole' or 'slide', not '{mode}'", (*key, 'mode'))
-    for name in ('crop_size', 'stride'):
-        if mode == 'slide' and name not in test_cfg:
+    for name in ('crop_size', 'stride') if mode == 'slide' else ():
+        if name not in test_cfg:
             raise ConfigError(f'model.segmentor.test_cfg of mode slide needs {name}, such as [512, 512]', key)
+        size = test_cfg[name]
+        pair = isinstance(size, (list, tuple)) and len(size) == 2
+        if not pair or not all(isinstance(side, int) and side > 0 for side in size):
+            message = f'model.segmentor.test_cfg.{name} is a height and a width, such as [512, 512], not {size!r}'
+            raise ConfigError(message, (*key, name))
     blend = test_cfg.get('blend', BLENDS[0])
     if blend not in BLENDS:
         raise ConfigError(
@@ -119,6 +197,34 @@ def check_test_cfg(test_cfg: dict[str, Any]) -> None:
     if not isinstance(test_cfg.get('window_batch', 1), int) or test_cfg.get('window_batch', 1) < 1:
         message = f'model.segmentor.test_cfg.window_batch is a number of windows, not {test_cfg["window_batch"]!r}'
         raise ConfigError(message, (*key, 'window_batch'))
+
+
+#: What pydantic calls a type.
+_PLAIN = {'bool_type': 'true or false', 'int_type': 'a whole number', 'float_type': 'a number', 'tuple_type': 'a list'}
+
+
+def check_types(cls: type, arguments: dict[str, Any], key: Key) -> None:
+    """Refuse an argument of another type than a class declares; lists are left to the class itself.
+
+    Raises:
+        ConfigError: names the argument.
+    """
+    config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+    for base in cls.__mro__:
+        try:
+            hints = get_type_hints(base.__dict__.get('__init__', object))
+        except (NameError, TypeError):  # names that are imported for type checkers alone
+            continue
+        for name in arguments.keys() & hints.keys():
+            if isinstance(arguments[name], (list, tuple, dict)):
+                continue
+            try:
+                TypeAdapter(hints[name], config=config).validate_python(arguments[name])
+            except ValidationError as error:
+                first = error.errors()[0]
+                wanted = _PLAIN.get(first['type']) or first['msg'].removeprefix('Input should be ')
+                message = f'{".".join(key)}.{name} is {wanted}, not {arguments[name]!r}'
+                raise ConfigError(message, (*key, name)) from error
 
 
 #: What torch says of features that do not fit the layer they come to.

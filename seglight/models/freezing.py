@@ -24,7 +24,7 @@ def freeze(segmentor: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
         what they are too, as mmseg does with a backbone's `frozen_stages`.
 
     Raises:
-        ConfigError: if a pattern matches nothing, with the nearest name.
+        ConfigError: if a pattern matches nothing, with the nearest name, or nothing is left to train.
     """
     modules = dict(segmentor.named_modules())
     parameters = dict(segmentor.named_parameters())
@@ -38,4 +38,6 @@ def freeze(segmentor: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
         for part in [*matched, *single]:
             part.requires_grad_(False)
         frozen += matched
+    if patterns and not any(parameter.requires_grad for parameter in parameters.values()):
+        raise ConfigError('model.frozen names every part: nothing is left to train', ('model', 'frozen'))
     return frozen

@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmseg.models.builder import LOSSES
+from mmseg.models.losses.utils import get_class_weight
 from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
@@ -26,13 +28,14 @@ _OWN_ARGUMENTS = ('loss_weight', 'loss_name', 'class_weight')
 class ClassPathLoss(nn.Module):
     """Any loss of logits and labels, called as mmseg's heads call their own.
 
-    Losses that know `ignore_index` are told it. Others see the labelled pixels alone, as one row.
+    Losses that know `ignore_index` are told it. Others see the labelled pixels alone, as one row. A loss
+    that makes one-hot labels itself, by MONAI's `to_onehot_y`, gets them with a channel.
 
     Args:
         loss: `class_path` and `init_args`.
         loss_weight: factor of the loss.
         loss_name: name of the item in the head's dict of losses; starts with `loss`.
-        class_weight: a weight for each class, for losses with the argument `weight`.
+        class_weight: a weight for each class, or mmseg's file of them, for losses with the argument `weight`.
         ignore_index: label that does not count.
         key: where the loss stands in the config, for errors.
 
@@ -45,46 +48,43 @@ class ClassPathLoss(nn.Module):
         loss: dict[str, Any],
         loss_weight: float = 1.0,
         loss_name: str | None = None,
-        class_weight: Sequence[float] | None = None,
+        class_weight: Sequence[float] | str | None = None,
         ignore_index: int = 255,
         key: Key = ('model', 'segmentor'),
     ) -> None:
         super().__init__()
-        path, arguments = name_and_arguments(loss, '.'.join(key))
-        cls = _find_loss(path, key)
+        self.path, self._arguments = name_and_arguments(loss, '.'.join(key))
+        self._key = key
+        cls = _find_loss(self.path, key)
         valid = inspect.signature(cls).parameters
-        for name in arguments:
+        for name in self._arguments:
             if name not in valid:
-                message = f"{'.'.join(key)}: {path} has no argument '{name}'{nearest(name, [*valid, *_OWN_ARGUMENTS])}"
-                raise ConfigError(message, (*key, name))
+                hint = nearest(name, [*valid, *_OWN_ARGUMENTS])
+                raise ConfigError(f"{'.'.join(key)}: {self.path} has no argument '{name}'{hint}", (*key, name))
         self._knows_ignore_index = 'ignore_index' in valid
         if self._knows_ignore_index:
-            arguments.setdefault('ignore_index', ignore_index)
-        if class_weight is not None:
-            if 'weight' not in valid:
-                raise ConfigError(f'{".".join(key)}: {path} takes no class_weight', (*key, 'class_weight'))
-            arguments['weight'] = torch.tensor(class_weight)
-        try:
-            self.loss = cls(**arguments)
-        except (TypeError, ValueError, AssertionError) as error:
-            raise ConfigError(f'{".".join(key)}: {path} cannot be built: {one_line(error)}', key) from error
+            self._arguments.setdefault('ignore_index', ignore_index)
+        if class_weight is not None and 'weight' not in valid:
+            raise ConfigError(f'{".".join(key)}: {self.path} takes no class_weight', (*key, 'class_weight'))
+        self.class_weight = get_class_weight(class_weight)
         self.loss_weight = loss_weight
         self.loss_name = loss_name or f'loss_{cls.__name__.removesuffix("Loss").lower()}'
+        self.register_load_state_dict_pre_hook(_without_class_weight)  # type: ignore[no-untyped-call]
 
     @property
-    def class_weight(self) -> list[float]:
-        """The weight of each class."""
-        weights: list[float] = self.loss.weight.tolist()
-        return weights
+    def class_weight(self) -> Sequence[float] | None:
+        """The weight of each class, None where the loss has none. To set it makes the loss anew, on the CPU."""
+        return self._class_weight
 
     @class_weight.setter
-    def class_weight(self, weights: Sequence[float]) -> None:
-        self.loss.weight = self.loss.weight.new_tensor(weights)
+    def class_weight(self, weights: Sequence[float] | None) -> None:
+        self._class_weight = weights
+        self.loss = _with_weights(_find_loss(self.path, self._key), self._arguments, weights, self._key)
 
     def forward(
         self, seg_logit: Tensor, seg_label: Tensor, weight: Tensor | None = None, ignore_index: int = 255, **_: Any
     ) -> Tensor:
-        """Return the weighted loss.
+        """Return the weighted loss; of a batch without a labelled pixel it is 0.
 
         Args:
             seg_logit: float `[B, C, H, W]`.
@@ -97,15 +97,44 @@ class ClassPathLoss(nn.Module):
         """
         if weight is not None:
             raise ConfigError('a sampler weighs pixels, which losses named by class path do not take; use one of mmseg')
-        if not self._knows_ignore_index:
-            counted = seg_label != ignore_index
-            if not counted.any():
-                return seg_logit.sum() * 0
+        counted = seg_label != ignore_index
+        any_counted = counted.any()
+        if self._knows_ignore_index:
+            # No `if`, for which a GPU would have to wait: where the mean would be over no pixel, it is of other labels.
+            heaviest = int(np.argmax(self.class_weight or [1.0]))
+            seg_label = seg_label.where(any_counted, heaviest)
+        elif any_counted:
             seg_logit = seg_logit.movedim(1, -1)[counted].T[None, :, None]  # [1, C, 1, P]
             seg_label = seg_label[counted][None, None]  # [1, 1, P]
+        else:
+            return seg_logit.sum() * 0
+        if self._arguments.get('to_onehot_y'):
+            seg_label = seg_label[:, None]
         # Contiguous, because many libraries call `view`, which channels-last features do not have.
         value: Tensor = self.loss(seg_logit.contiguous(), seg_label)
-        return self.loss_weight * value.mean()
+        return value.mean() * self.loss_weight * any_counted
+
+
+def _with_weights(cls: type, arguments: dict[str, Any], weights: Sequence[float] | None, key: Key) -> nn.Module:
+    """Build a loss with weights of the classes, which no checkpoint holds: they are those of the config or the data."""
+    given = {} if weights is None else {'weight': torch.tensor(weights, dtype=torch.float32)}
+    try:
+        loss: nn.Module = cls(**arguments, **given)
+    except (TypeError, ValueError, AssertionError) as error:
+        message = f'{".".join(key)}: {cls.__module__}.{cls.__name__} cannot be built: {one_line(error)}'
+        raise ConfigError(message, key) from error
+    for part in loss.modules():
+        for name, buffer in list(part.named_buffers(recurse=False)):
+            if buffer is given.get('weight'):
+                part.register_buffer(name, buffer, persistent=False)
+    return loss
+
+
+def _without_class_weight(loss: ClassPathLoss, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Drop from a state dict what the loss does not keep: older checkpoints hold the weights of the classes."""
+    own = {f'{prefix}{name}' for name in loss.state_dict()}
+    for name in [name for name in state if name.startswith(prefix) and name not in own]:
+        del state[name]
 
 
 def _find_loss(path: str, key: Key) -> type:

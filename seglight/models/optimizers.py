@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from torch.optim import Optimizer
 from seglight.config.classes import import_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
+from seglight.models.checks import check_types
+from seglight.models.paramwise import check_paramwise
 
 _KEY = ('model', 'optimizer')
 
@@ -33,13 +35,16 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
             its arguments, and on request `paramwise_cfg` and `constructor`.
 
     Raises:
-        ConfigError: for an unknown type, constructor or argument, with the nearest valid one, or a wrong value.
+        ConfigError: for an unknown type, constructor, argument or key of `paramwise_cfg`,
+            with the nearest valid one, or a wrong value.
     """
     name, arguments = name_and_arguments(optimizer, '.'.join(_KEY))
     paramwise = arguments.pop('paramwise_cfg', None)
     constructor = arguments.pop('constructor', 'DefaultOptimizerConstructor')
     cls = find_optimizer(name)
     _check(name, cls, arguments, str(constructor))
+    check_types(cls, arguments, _KEY)
+    check_paramwise(paramwise, str(constructor), arguments, segmentor)
     logging.getLogger('mmseg').setLevel(logging.WARNING)  # the layer-decay constructors report every parameter
     config = {
         'type': constructor,
@@ -103,7 +108,6 @@ def merged_groups(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
     """Return a table of the groups: rate, decay, how many parameters, and the first names of each."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in segmentor.named_parameters()}
     rows = [('lr', 'weight_decay', 'tensors', 'parameters', 'trained', 'first names')]
     for group in optimizer.param_groups:
         tensors: list[Tensor] = group['params']
@@ -114,7 +118,7 @@ def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
                 str(len(tensors)),
                 f'{sum(tensor.numel() for tensor in tensors):,}',
                 f'{sum(tensor.numel() for tensor in tensors if tensor.requires_grad):,}',
-                ', '.join(names[tensor] for tensor in tensors[:3]) + (', ...' if len(tensors) > 3 else ''),
+                first_names(segmentor, tensors, 3),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -122,3 +126,9 @@ def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
         '  '.join([*(f'{cell:>{width}}' for cell, width in zip(row, widths, strict=False)), row[5]]) for row in rows
     ]
     return '\n'.join(lines) + '\n'
+
+
+def first_names(segmentor: nn.Module, tensors: Sequence[Tensor], count: int) -> str:
+    """Return the names of the first of some parameters, and an ellipsis for the others."""
+    names: dict[Tensor, str] = {parameter: name for name, parameter in segmentor.named_parameters()}
+    return ', '.join(names[tensor] for tensor in tensors[:count]) + (', ...' if len(tensors) > count else '')

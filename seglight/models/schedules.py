@@ -12,7 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
-from seglight.models.checks import init_arguments
+from seglight.models.checks import check_types, init_arguments
+from seglight.models.explain import reason
 
 _SUFFIX = 'LrUpdaterHook'
 
@@ -71,6 +72,29 @@ class MmcvSchedule(LRScheduler):
         """Optimizer steps of the run."""
         return int(self._run.max_iters)
 
+    def doubts(self, whole: bool = True) -> list[str]:
+        """Return what the schedule says that can hardly be meant, a sentence for each.
+
+        Args:
+            whole: whether the run has its full length; of a shortened one it says nothing that is about length.
+        """
+        updater: Any = self._updater
+        length, unit = (self._run.max_epochs, 'epochs') if updater.by_epoch else (self.max_steps, 'steps')
+        decays = getattr(updater, 'step', 0)
+        last = max(decays, default=0) if isinstance(decays, list) else decays
+        highest = max(updater.base_lr, default=0)
+        least = getattr(updater, 'min_lr', None) or 0
+        said = {
+            'warmup_iters does nothing without warmup: linear, constant or exp': updater.warmup is None
+            and updater.warmup_iters,
+            f'the warm-up of {updater.warmup_iters} steps does not end in a run of {self.max_steps}': whole
+            and updater.warmup
+            and updater.warmup_iters >= self.max_steps,
+            f'a step at {last} is beyond the run of {length} {unit}': whole and last >= length,
+            f'min_lr {least:g} is above the learning rate {highest:g}': least > highest,
+        }
+        return [f'model.schedule: {sentence}' for sentence, applies in said.items() if applies]
+
     def get_lr(self) -> list[float | Any]:
         """Return the learning rate of each group at the current step."""
         return self.rates(self.last_epoch)
@@ -102,13 +126,13 @@ def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
         if name not in valid:
             hint = nearest(name, valid) or '; _delete_: true beside policy drops what a base config says'
             raise ConfigError(f"model.schedule: the policy {policy} has no argument '{name}'{hint}", (*_KEY, name))
+    check_types(cls, arguments, _KEY)
     if 'min_lr' in valid and 'min_lr_ratio' in valid and not {'min_lr', 'min_lr_ratio'} & set(arguments):
         arguments['min_lr'] = 0.0
     try:
         updater: LrUpdaterHook = cls(**arguments)
     except (TypeError, ValueError, AssertionError) as error:
-        reason = one_line(error) or 'its arguments contradict each other'
-        raise ConfigError(f'model.schedule: the policy {policy}: {reason}', _KEY) from error
+        raise ConfigError(f'model.schedule: the policy {policy}: {reason(error)}', _KEY) from error
     return updater
 
 

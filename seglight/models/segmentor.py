@@ -94,6 +94,7 @@ class Segmentor(PredictingModule):
         compile: bool = False,  # noqa: A002  (what torch calls it)
         non_finite: Literal['stop', 'skip'] = 'stop',
     ) -> None:
+        _check_normalisation(mean, std)
         super().__init__(mean, std, channels_last)
         if not classes:
             raise ConfigError('model.classes is empty: name the classes in data.classes')
@@ -252,11 +253,16 @@ class Segmentor(PredictingModule):
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave no address of pretrained weights in a checkpoint: it has all weights itself."""
+        """Leave no address of pretrained weights in a checkpoint, which has all weights itself; count on after it."""
+        checkpoint['skipped'] = self.skipped
         parameters = checkpoint.get('hyper_parameters', {})
         if 'segmentor' in parameters:
             segmentor = without_pretrained(parameters['segmentor'])
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count skipped batches on from where the checkpoint was saved."""
+        self.skipped = checkpoint.get('skipped', 0)
 
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
@@ -276,6 +282,16 @@ class Segmentor(PredictingModule):
             'scale_factor': 1.0,
             'flip': False,
         }
+
+
+def _check_normalisation(mean: list[float], std: list[float]) -> None:
+    """Refuse what is no number for each of red, green and blue, or would divide by zero."""
+    for name, values in (('mean', mean), ('std', std)):
+        if len(values) != 3 or (name == 'std' and min(values) <= 0):
+            above = ', each above 0' if name == 'std' else ''
+            raise ConfigError(
+                f'model.{name} is three numbers, for red, green and blue{above}, not {values}', ('model', name)
+            )
 
 
 def _mean(value: Tensor | list[Tensor]) -> Tensor:

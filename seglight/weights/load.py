@@ -26,6 +26,9 @@ PLACES = ('', 'backbone.')
 #: Buffers that a module makes from its own sizes.
 DERIVED = 'relative_position_index'
 
+#: Part of the name of what a loss keeps; older checkpoints have the weights of its classes, which are the config's.
+LOSS = '.loss_decode.'
+
 
 @dataclass
 class Loaded:
@@ -88,7 +91,7 @@ def load_weights(segmentor: nn.Module, path: Path, trust: bool = False) -> Loade
     taken: Weights = {}
     for name, value in source.items():
         target = names[name]
-        if target.endswith(DERIVED):
+        if target.endswith(DERIVED) or (LOSS in target and target not in own):
             continue
         if target not in own:
             result.unexpected.append(name)

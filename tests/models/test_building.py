@@ -7,7 +7,8 @@ from typing import Any
 import mmseg
 import pytest
 import torch
-from mmcv import Config
+from mmcv import Config, ConfigDict
+from mmseg.models import build_segmentor as mmseg_build_segmentor
 from torch import nn
 
 from seglight.config.checkpoint import without_pretrained
@@ -15,6 +16,8 @@ from seglight.errors import ConfigError
 from seglight.models import building
 
 MMSEG_CONFIGS = Path(mmseg.__file__).parent / '.mim' / 'configs'
+
+HEAD = {'type': 'FCNHead', 'in_channels': 512, 'channels': 8}
 
 #: One of each structure: single head, cascade, nested heads, lists of auxiliary heads, class tokens.
 STRUCTURES = {
@@ -75,6 +78,47 @@ def test_heads_that_leave_num_classes_to_its_default_get_it_too() -> None:
     assert done['auxiliary_head'][0]['ignore_index'] == 9
 
 
+def small_stdc(num_classes: int) -> dict[str, Any]:
+    """STDC as mmseg has it with few channels, and as many classes as one who uses mmseg alone would write."""
+    model: dict[str, Any] = Config.fromfile(str(MMSEG_CONFIGS / '_base_/models/stdc.py')).model.to_dict()
+    model['backbone'] |= {'last_in_channels': [32, 16], 'out_channels': 8}
+    model['backbone']['backbone_cfg']['channels'] = [8, 8, 16, 16, 32]
+    model['backbone']['ffm_cfg'] = {'in_channels': 24, 'out_channels': 16, 'scale_factor': 4}
+    for head in [model['decode_head'], *model['auxiliary_head']]:
+        head['in_channels'] = 8 if head['in_index'] in (1, 2) else 16
+        if head['type'] != 'STDCHead':
+            head['num_classes'] = num_classes
+    return model
+
+
+@pytest.mark.parametrize('num_classes', [3, 11])
+def test_the_boundaries_of_stdc_have_mmsegs_losses_for_any_number_of_classes(num_classes: int) -> None:
+    ours = building.build(small_stdc(19), num_classes).train()
+    theirs = mmseg_build_segmentor(ConfigDict(small_stdc(num_classes))).train()
+    theirs.load_state_dict(ours.state_dict())
+    labels = torch.randint(0, num_classes, (2, 1, 4, 4)).float()
+    labels = nn.functional.interpolate(labels, scale_factor=16).long()  # large enough to have insides
+    image = torch.randn(2, 3, 64, 64)
+    found = []
+    for segmentor in (ours, theirs):
+        torch.manual_seed(0)
+        found.append(segmentor.forward_train(image, [{}, {}], labels))
+    assert found[0].keys() == found[1].keys() > {'aux_2.loss_ce', 'aux_2.loss_dice'}
+    for name, value in found[1].items():
+        assert torch.equal(found[0][name], value), name
+
+
+@pytest.mark.parametrize('key', ['out_channels', 'class_weight'])
+def test_what_is_said_of_stdcs_boundaries_counts_boundaries(key: str) -> None:
+    model = small_stdc(3)
+    head = model['auxiliary_head'][2]
+    if key == 'out_channels':
+        head['out_channels'] = 2
+    else:
+        head['loss_decode'][0] = {'type': 'CrossEntropyLoss', 'class_weight': [1.0, 2.0]}
+    assert building.construct(model, 3).auxiliary_head[2].num_classes == 2
+
+
 def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
     model = {
         'pretrained': 'open-mmlab://resnet50_v1c',
@@ -129,13 +173,56 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
             {'type': 'ResNetV1c', 'depht': 18},
             "model.segmentor.backbone: ResNetV1c has no argument 'depht'; did you mean 'depth'",
         ),
+        (
+            'backbone',
+            {'type': 'ResNetV1c', 'depth': 18, 'norm_cfg': {'type': 'BNN'}},
+            "model.segmentor.backbone.norm_cfg: mmseg has no 'BNN'; did you mean 'BN'?",
+        ),
+        (
+            'backbone',
+            {'type': 'ResNetV1c', 'depth': 18, 'init_cfg': {'type': 'Pretraned', 'checkpoint': 'x'}},
+            "model.segmentor.backbone.init_cfg: mmseg has no 'Pretraned'; did you mean 'Pretrained'?",
+        ),
+        (
+            'auxiliary_head',
+            {**HEAD, 'act_cfg': {'type': 'ReLUU'}},
+            "model.segmentor.auxiliary_head.act_cfg: mmseg has no 'ReLUU'; did you mean 'ReLU'?",
+        ),
+        (
+            'auxiliary_head',
+            {**HEAD, 'sampler': {'type': 'OHEMPixelSamplr'}},
+            "model.segmentor.auxiliary_head.sampler: mmseg has no 'OHEMPixelSamplr'; did you mean 'OHEMPixelSampler'?",
+        ),
+        (
+            'auxiliary_head',
+            [HEAD, {**HEAD, 'in_index': [0, 1]}],
+            'model.segmentor.auxiliary_head.1 cannot be built by mmseg: it needs isinstance(in_index, int)',
+        ),
+        (
+            'auxiliary_head',
+            [HEAD, {**HEAD, 'in_index': 4}],
+            'model.segmentor.auxiliary_head.1.in_index is 4, but ResNetV1c gives 4 feature maps, 0 to 3',
+        ),
+        (
+            'backbone',
+            {'type': 'ResNetV1c', 'depth': 19},
+            'model.segmentor.backbone cannot be built by mmseg: invalid depth 19',
+        ),
+        (
+            'train_cfg',
+            {'num_pionts': 3},
+            "model.segmentor.train_cfg has no key 'num_pionts'; did you mean 'num_points'?",
+        ),
+        ('test_cfg', {'moed': 'slide'}, "model.segmentor.test_cfg has no key 'moed'; did you mean 'mode'?"),
+        ('test_cfg', {'mode': 'slide', 'crop_size': 32, 'stride': 16}, 'test_cfg.crop_size is a height and a width'),
+        ('test_cfg', {'mode': 'slide', 'crop_size': [32, 32], 'stride': [0, 0]}, 'such as [512, 512], not [0, 0]'),
     ],
 )
 def test_what_mmseg_cannot_build_is_named(key: str, part: object, said: str) -> None:
     model = {
         'type': 'EncoderDecoder',
         'backbone': {'type': 'ResNetV1c', 'depth': 18},
-        'decode_head': {'type': 'FCNHead', 'in_channels': 512, 'channels': 8},
+        'decode_head': HEAD,
     }
     with pytest.raises(ConfigError) as error:
         building.build({**model, key: part}, 3)

@@ -10,7 +10,8 @@ from conftest import TINY_SEGMENTOR, random_batch
 from torch.utils.data import DataLoader
 
 from seglight.errors import ConfigError
-from seglight.models import Segmentor
+from seglight.models import Segmentor, building
+from seglight.models.freezing import freeze
 
 
 def trained(folder: Path, frozen: list[str], **backbone: object) -> tuple[Segmentor, dict[str, torch.Tensor]]:
@@ -54,3 +55,9 @@ def test_what_mmsegs_backbones_freeze_stays_frozen(tmp_path: Path) -> None:
 def test_a_pattern_without_a_part_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="no part is named 'backbon'; did you mean 'backbone'"):
         Segmentor(TINY_SEGMENTOR, list('abcde'), frozen=['backbon'])
+
+
+@pytest.mark.parametrize('patterns', [['*'], ['backbone', '*_head']])
+def test_a_model_of_which_nothing_trains_is_refused(patterns: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r'model\.frozen names every part: nothing is left to train'):
+        freeze(building.build(TINY_SEGMENTOR, 5), patterns)

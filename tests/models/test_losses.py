@@ -29,6 +29,29 @@ class SoftDiceLoss(nn.Module):
         return (1 - (2 * both + self.smooth) / ((probabilities + target).sum((0, 2, 3)) + self.smooth)).mean()
 
 
+class OneHotDiceLoss(SoftDiceLoss):
+    """A loss as MONAI has them: labels with a channel, one-hot made of them on request, weights in a buffer."""
+
+    def __init__(self, to_onehot_y: bool = False, weight: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.to_onehot_y = to_onehot_y
+        self.register_buffer('class_weight', weight)
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        assert self.to_onehot_y and labels.ndim == logits.ndim and labels.shape[1] == 1
+        return super().forward(logits, labels[:, 0])
+
+
+@pytest.fixture(autouse=True)
+def _library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the losses of this file where a library has its own."""
+    import torch.nn.modules.loss as place
+
+    for loss in (SoftDiceLoss, OneHotDiceLoss):
+        monkeypatch.setattr(place, loss.__name__, loss, raising=False)
+        monkeypatch.setattr(loss, '__module__', place.__name__)
+
+
 def segmentor(loss: Any) -> Any:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['loss_decode'] = loss
@@ -51,11 +74,7 @@ def test_label_smoothing_is_torchs() -> None:
     torch.testing.assert_close(items['loss_crossentropy'], expected)
 
 
-def test_a_loss_that_knows_no_ignore_index_sees_the_labelled_pixels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch.nn.modules.loss as place
-
-    monkeypatch.setattr(place, 'SoftDiceLoss', SoftDiceLoss, raising=False)
-    monkeypatch.setattr(SoftDiceLoss, '__module__', place.__name__)
+def test_a_loss_that_knows_no_ignore_index_sees_the_labelled_pixels_alone() -> None:
     several = [
         {'type': 'CrossEntropyLoss', 'loss_weight': 1.0},
         {'class_path': 'torch.nn.modules.loss.SoftDiceLoss', 'init_args': {'smooth': 2.0}, 'loss_weight': 3.0, 'loss_name': 'loss_dice'},
@@ -69,9 +88,53 @@ def test_a_loss_that_knows_no_ignore_index_sees_the_labelled_pixels_alone(monkey
     assert nothing['loss_dice'] == 0
 
 
+def test_a_loss_that_makes_one_hot_labels_gets_them_with_a_channel() -> None:
+    loss = {'type': 'torch.nn.modules.loss.OneHotDiceLoss', 'to_onehot_y': True}
+    logits, labels = logits_and_labels()
+    items = segmentor(loss).decode_head.losses(logits, labels)
+    torch.testing.assert_close(items['loss_onehotdice'], SoftDiceLoss()(logits[:, :, 3:], labels[:, 0, 3:]))
+
+
+@pytest.mark.parametrize('weights', [None, [0, 0, 1, 2, 3]])
+def test_a_batch_without_labelled_pixels_has_no_loss_and_no_gradient(weights: list[int] | None) -> None:
+    """Torch's mean over no pixel is NaN."""
+    logits, labels = logits_and_labels()
+    nothing = torch.full_like(labels, 255)
+    assert F.cross_entropy(logits, nothing[:, 0], ignore_index=255).isnan()
+    head = segmentor({'type': 'torch.nn.CrossEntropyLoss', 'class_weight': weights}).decode_head
+    logits.requires_grad_()
+    loss = head.losses(logits, nothing)['loss_crossentropy']
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+@pytest.mark.parametrize(
+    'loss',
+    [{'type': 'torch.nn.CrossEntropyLoss'}, {'type': 'torch.nn.modules.loss.OneHotDiceLoss', 'to_onehot_y': True}],
+)
+def test_the_weights_of_a_checkpoints_classes_do_not_replace_those_of_the_config(loss: dict[str, Any]) -> None:
+    name = 'decode_head.loss_decode.loss.' + ('weight' if 'Cross' in loss['type'] else 'class_weight')
+    built = segmentor({**loss, 'class_weight': [1, 2, 3, 4, 5]})
+    state = built.state_dict()
+    assert name not in state
+    built.load_state_dict({**state, name: torch.full((5,), 9.0)})  # as older checkpoints have it
+    assert built.get_buffer(name).tolist() == [1, 2, 3, 4, 5]
+    assert built.get_buffer(name).dtype == torch.float32
+    with pytest.raises(RuntimeError, match=r'decode_head\.other'):
+        built.load_state_dict({**state, 'decode_head.other': torch.ones(1)})
+
+
 @pytest.mark.parametrize(
     ('loss', 'said'),
     [
+        ({'type': 'torch.nn.BCEWithLogitsLoss'}, 'torch.nn.BCEWithLogitsLoss fails on logits and the labels of their pixels: Target size'),
+        ({'type': 'torch.nn.MSELoss'}, 'torch.nn.MSELoss fails on logits and the labels of their pixels: Using a target size'),
+        ({'type': 'CrossEntropyLoss', 'loss_weight': 'high'}, "loss_decode.loss_weight is a number, not 'high'"),
+        ({'type': 'CrossEntropyLoss', 'class_weight': 'blanced'}, "class_weight is neither 'balanced' nor a file: 'blanced'; did you mean 'balanced'?"),
+        ({'type': 'CrossEntropyLoss', 'class_weight': 3.0}, "class_weight is a list of numbers, 'balanced' or null, not 3.0"),
+        ({'type': 'CrossEntropyLoss', 'class_weight': list('abcde')}, 'class_weight is a list of numbers'),
+        ([], 'decode_head.loss_decode is empty: the head needs a loss'),
         ({'type': 'torch.nn.CrossEntropyLos'}, "there is no class 'torch.nn.CrossEntropyLos'"),
         ({'type': 'torch.nn.CrossEntropyLoss', 'smoothing': 1}, "has no argument 'smoothing'; did you mean 'label_smoothing'"),
         ({'type': 'torch.nn.Linear', 'in_features': 1, 'out_features': 1}, 'torch.nn.Linear is no loss'),
@@ -86,6 +149,26 @@ def test_what_is_wrong_is_named(loss: dict[str, Any], said: str) -> None:
         segmentor(loss)
     assert said in str(error.value)
     assert 'decode_head.loss_decode' in str(error.value)
+
+
+def test_losses_that_mmseg_would_not_sum_are_named() -> None:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    model['decode_head']['loss_decode']['loss_name'] = 'ce'
+    building.build(model, 5)  # the auxiliary head's counts
+    model['auxiliary_head']['loss_decode']['loss_name'] = 'other'
+    with pytest.raises(ConfigError, match=r"no loss counts: .*'loss' in their loss_name, and these are ce, other"):
+        building.build(model, 5)
+
+
+def test_a_sampler_is_refused_before_the_data_are_read() -> None:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    model['decode_head'] |= {
+        'sampler': {'type': 'OHEMPixelSampler'},
+        'loss_decode': {'type': 'torch.nn.CrossEntropyLoss'},
+    }
+    with pytest.raises(ConfigError, match=r'decode_head\.loss_decode: a sampler weighs pixels') as error:
+        building.build(model, 5)
+    assert error.value.key == ('model', 'segmentor', 'decode_head', 'loss_decode')
 
 
 def test_balanced_weights_by_hand() -> None:

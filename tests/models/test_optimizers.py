@@ -7,9 +7,13 @@ import mmcls.models  # noqa: F401  (registers ConvNeXt)
 import pytest
 import torch
 from conftest import TINY_SEGMENTOR
+from mmcv import Config
 from mmseg.core import build_optimizer as mmseg_build_optimizer
 from torch import nn
 
+from seglight.config.checkpoint import without_pretrained
+from seglight.config.mmseg_file import read_mmseg_config
+from seglight.config.zoo import find_zoo, zoo_names
 from seglight.errors import ConfigError
 from seglight.models import Segmentor, building
 from seglight.models.optimizers import build_optimizer, groups_table
@@ -61,6 +65,10 @@ CASES = {
         },
     ),
 }
+
+
+def paramwise(**keys: Any) -> dict[str, Any]:
+    return {**ADAMW, 'paramwise_cfg': keys}
 
 
 def options_of_each(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, dict[str, Any]]:
@@ -119,15 +127,59 @@ def test_any_optimizer_and_variant_of_torch_steps(config: dict[str, Any]) -> Non
         ({'type': 'AdamWW'}, "torch has no optimizer 'AdamWW'; did you mean 'AdamW'"),
         ({'type': 'SGD', 'lrr': 1}, "SGD has no argument 'lrr'; did you mean 'lr'"),
         ({'type': 'AdamW', 'momentum': 0.9}, "AdamW has no argument 'momentum'; _delete_: true"),
+        ({'type': 'SGD', 'lr': 'abc'}, "model.optimizer.lr is a number, not 'abc'"),
+        ({'type': 'AdamW', 'betas': 0.9}, 'model.optimizer.betas is a list, not 0.9'),
         ({'type': 'SGD', 'lr': -1}, 'Invalid learning rate: -1'),
         ({'type': 'SGD', 'lr': 1, 'constructor': 'LearningRateDecay'}, "there is no 'LearningRateDecay'; did you mean"),
         ({**CASES['layer decay of ConvNeXt'][1]}, 'knows no layers in a ResNetV1c'),
         ({'type': 'os.system'}, 'os.system is no Optimizer'),
         ({'type': 'no_such_package.Lion'}, "there is no class 'no_such_package.Lion'"),
         ({'lr': 0.1}, "model.optimizer is a dict with 'type' or with 'class_path'"),
+        (paramwise(norm_decay_mul=0), "paramwise_cfg has no key 'norm_decay_mul'; did you mean 'norm_decay_mult'"),
+        (paramwise(num_layers=3), "paramwise_cfg has no key 'num_layers'; there are custom_keys, bias_lr_mult"),
+        (paramwise(norm_decay_mult='no'), "paramwise_cfg.norm_decay_mult is a number, not 'no'"),
+        (paramwise(custom_keys={'haed': {'lr_mult': 10}}), "no parameter's name has 'haed' in it; did you mean 'head'"),
+        (paramwise(custom_keys={'backbone.layr1': {'lr_mult': 10}}), "did you mean 'backbone.layer1'"),
+        (paramwise(custom_keys={'head': {'lr_mul': 10}}), "custom_keys.head has no key 'lr_mul'; did you mean 'lr_mult'"),
+        (paramwise(custom_keys={'head': 10}), 'custom_keys.head is a dict, not 10'),
+        (paramwise(custom_keys=['head']), "custom_keys is a dict, not ['head']"),
+        ({**ADAMW, 'paramwise_cfg': 3}, 'model.optimizer.paramwise_cfg is a dict, not 3'),
+        ({'type': 'SGD', 'lr': 1, 'paramwise_cfg': {'norm_decay_mult': 0}}, 'norm_decay_mult multiplies model.optimizer.weight_decay, which is not given'),
+        ({'type': 'Adam', 'paramwise_cfg': {'custom_keys': {'head': {'lr_mult': 2}}}}, 'custom_keys.head multiplies model.optimizer.lr, which'),
+        ({**ADAMW, 'constructor': 'LearningRateDecayOptimizerConstructor'}, 'LearningRateDecayOptimizerConstructor needs num_layers'),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(config: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as error:
         Segmentor(TINY_SEGMENTOR, list('abcde'), optimizer=config)
     assert said in str(error.value)
+
+
+def test_a_custom_key_for_another_model_is_no_error() -> None:
+    segmentor = building.build(TINY_SEGMENTOR, 5)
+    keys = {'absolute_pos_embed': {'decay_mult': 0.0}, 'norm': {'decay_mult': 0.0}, 'pos_block': {'decay_mult': 0.0}}
+    assert len(build_optimizer(segmentor, paramwise(custom_keys=keys)).param_groups) == 1
+
+
+def zoo_paramwise() -> dict[str, str]:
+    """One config of mmseg's zoo for each family, backbone and `paramwise_cfg` of it."""
+    found = {}
+    for name in zoo_names():
+        config = Config.fromfile(str(find_zoo(name)))
+        told = config.get('optimizer', {}).get('paramwise_cfg')
+        if told:
+            found.setdefault(
+                f'{name.split("/")[0]}: {config.model.backbone.type}, {[*told, *told.get("custom_keys", {})]}', name
+            )
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings('ignore')
+def test_no_paramwise_cfg_of_mmsegs_zoo_is_refused() -> None:
+    names = zoo_paramwise()
+    assert len(names) > 10
+    for name in names.values():
+        config = read_mmseg_config(find_zoo(name))
+        segmentor = building.construct(without_pretrained(config['model']), 19)
+        build_optimizer(segmentor, config['optimizer'])

@@ -150,6 +150,11 @@ def test_a_scheduler_goes_on_where_it_was_saved() -> None:
         ({'powr': 2}, "the policy poly has no argument 'powr'; did you mean 'power'"),
         ({'policy': 'step', 'step': 3, 'power': 0.9}, "the policy step has no argument 'power'; _delete_: true"),
         ({'policy': 'step'}, "missing 1 required positional argument: 'step'"),
+        ({'policy': 'step', 'step': [-1]}, 'the policy step: it needs all([s > 0 for s in step])'),
+        ({'min_lr': 'low'}, "model.schedule.min_lr is a number, not 'low'"),
+        ({'policy': 'cosine', 'min_lr': 'low'}, "model.schedule.min_lr is a number, not 'low'"),
+        ({'by_epoch': 'yess'}, "model.schedule.by_epoch is true or false, not 'yess'"),
+        ({'warmup': 'linear', 'warmup_iters': 1.5}, 'model.schedule.warmup_iters is a whole number, not 1.5'),
         ({'warmup': 'lin'}, '"lin" is not a supported type for warming up'),
     ],
 )
@@ -163,3 +168,29 @@ def test_restarts_that_end_before_the_run_are_refused() -> None:
     schedule = {'policy': 'CosineRestart', 'periods': [3, 4], 'restart_weights': [1, 1], 'min_lr': 0}
     with pytest.raises(ConfigError, match='cannot run for 20 steps'):
         MmcvSchedule(optimizer(), find_updater(schedule), 20, 5)
+
+
+DOUBTS = {
+    'no warm-up': ({'warmup_iters': 5}, 'warmup_iters does nothing without warmup: linear, constant or exp'),
+    'a long warm-up': ({'warmup': 'linear', 'warmup_iters': 20}, 'the warm-up of 20 steps does not end in a run of 20'),
+    'a late step': (
+        {'policy': 'step', 'step': [8, 16], 'by_epoch': True},
+        'a step at 16 is beyond the run of 4 epochs',
+    ),
+    'a late interval': ({'policy': 'step', 'step': 20}, 'a step at 20 is beyond the run of 20 steps'),
+    'a high end': ({'min_lr': 1.0}, 'min_lr 1 is above the learning rate 0.3'),
+    'nothing': ({'warmup': 'linear', 'warmup_iters': 19, 'min_lr': 0.1}, None),
+    'nothing of steps': ({'policy': 'step', 'step': [2, 3], 'by_epoch': True}, None),
+}
+
+
+@pytest.mark.parametrize('case', DOUBTS)
+def test_what_can_hardly_be_meant_is_told(case: str) -> None:
+    schedule, said = DOUBTS[case]
+    doubts = MmcvSchedule(optimizer(), find_updater(schedule), 20, 5).doubts()
+    assert doubts == ([f'model.schedule: {said}'] if said else [])
+
+
+def test_a_shortened_run_is_not_told_of_its_length() -> None:
+    schedule = MmcvSchedule(optimizer(), find_updater({'warmup': 'linear', 'warmup_iters': 1500}), 2, 2)
+    assert not schedule.doubts(whole=False)

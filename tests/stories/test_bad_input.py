@@ -70,7 +70,7 @@ CONFIG_ERRORS = {
     ),
     'a value that mmseg cannot use': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.dropout_ratio=high'],
-        ['--model.segmentor.decode_head.dropout_ratio=high: model.segmentor cannot be built'],
+        ['--model.segmentor.decode_head.dropout_ratio=high: model.segmentor.decode_head cannot be built'],
     ),
     'an unknown head': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.type=FCNHaed'],

@@ -58,3 +58,17 @@ def test_weights_that_cannot_be_used_leave_no_run(tiny_config: Path, run: Run) -
     assert 'has no weights for this model' in trusted.err
     assert Path('was_run').exists()
     assert not Path('work_dirs').exists()
+
+
+def test_class_weights_are_the_configs_and_not_those_of_the_file(trained: Path, tiny_config: Path, run: Run) -> None:
+    """Older checkpoints hold them as a buffer of torch's loss."""
+    checkpoint = torch.load(trained / 'epoch_2.ckpt', weights_only=True)
+    checkpoint['state_dict']['segmentor.decode_head.loss_decode.loss.weight'] = torch.full((11,), 9.0)
+    torch.save(checkpoint, 'old.ckpt')
+    loss = {'_delete_': True, 'type': 'torch.nn.CrossEntropyLoss', 'class_weight': [1.0] * 11}
+    flags = [f'--model.segmentor.decode_head.loss_decode={loss}']
+    assert run('validate', '--ckpt', 'old.ckpt', *flags).status == 0
+    done = run('fit', '--config', tiny_config, *flags, '--trainer.max_epochs=1', '--load-from', 'old.ckpt')
+    assert done.status == 0, done.err
+    assert 'unexpected     0' in done.out
+    assert not [name for name in weights(Path('work_dirs/exp1/epoch_1.ckpt')) if 'loss' in name]

@@ -45,6 +45,10 @@ FLAGS = {
         '--trainer.max_epochs=3', '--checkpoint.unit=iter', '--checkpoint.interval=3',
         '--trainer.callbacks=[{class_path: pytorch_lightning.callbacks.EMAWeightAveraging, init_args: {decay: 0.9}}]',
     ],
+    'class weights from the data': [
+        '--trainer.max_epochs=2',
+        '--model.segmentor.decode_head.loss_decode={_delete_: true, type: torch.nn.CrossEntropyLoss, class_weight: balanced}',
+    ],
     'accumulation': ['--trainer.max_epochs=3', '--checkpoint.unit=iter', '--trainer.accumulate_grad_batches=2'],
 }  # fmt: skip
 

@@ -34,7 +34,7 @@ def test_a_run_says_what_it_is_going_to_do(tiny_config: Path, run: Run) -> None:
     assert 'Training   SGD, learning rate 0.01, 2 steps, 4 images in a batch' in done.out
     table = [line.split()[:2] for line in Path('work_dirs/exp1/optimizer.txt').read_text().splitlines()]
     assert sorted(table[1:]) == [['0.01', '0.0005'], ['0.1', '0.0005']]
-    assert Image.open('work_dirs/exp1/schedule.png').size == (800, 400)
+    assert Image.open('work_dirs/exp1/schedule.png').size == (1100, 400)  # with a legend of the two rates
 
 
 def test_averaged_weights_are_validated_and_saved(tiny_config: Path, run: Run) -> None:
@@ -107,6 +107,15 @@ def test_or_is_skipped_and_counted(tiny_config: Path, run: Run) -> None:
     assert last['train/loss'] == 'nan'
     state = weights('work_dirs/exp1/epoch_1.ckpt')
     assert state['segmentor.decode_head.conv_seg.bias'].abs().max() > 1e20  # of the one step that was made
+
+
+def test_a_run_that_goes_on_counts_skipped_batches_on(tiny_config: Path, run: Run) -> None:
+    settings = ['--model.non_finite=skip', '--model.optimizer.lr=1e30']
+    assert run('fit', '--config', 'tiny.yaml', *settings).status == 0
+    assert run('fit', '--ckpt', 'exp1/epoch_1.ckpt').status == 0
+    whole, rest = ([row['train/skipped'] for row in metrics(f'work_dirs/exp{number}')] for number in (1, 2))
+    assert [count for count in whole if count] == ['0.0', '1.0', '2.0', '3.0']
+    assert [count for count in rest if count][-1] == '3.0'
 
 
 def test_a_run_can_be_counted_in_iterations(tiny_config: Path, run: Run) -> None:

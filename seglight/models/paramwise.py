@@ -1,0 +1,119 @@
+"""What an optimizer's `paramwise_cfg` may say: mmcv passes over whatever it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from seglight.config.settings import Key, nearest
+from seglight.errors import ConfigError
+
+_KEY = ('model', 'optimizer', 'paramwise_cfg')
+
+#: The keys of each constructor; those of a constructor that is not here are its own affair.
+KEYS = {
+    'DefaultOptimizerConstructor': (
+        'custom_keys',
+        'bias_lr_mult',
+        'bias_decay_mult',
+        'norm_decay_mult',
+        'dwconv_decay_mult',
+        'dcn_offset_lr_mult',
+        'bypass_duplicate',
+    ),
+    'LearningRateDecayOptimizerConstructor': ('num_layers', 'decay_rate', 'decay_type'),
+    'LayerDecayOptimizerConstructor': ('num_layers', 'layer_decay_rate'),
+}
+
+#: Those that a constructor cannot do without.
+NEEDED = ('num_layers', 'decay_rate', 'layer_decay_rate')
+
+#: The keys in each of `custom_keys`; mmseg's own DNLNet says `wd_mult`, which does nothing in mmcv.
+CUSTOM = ('lr_mult', 'decay_mult', 'wd_mult')
+
+
+def check_paramwise(paramwise: Any, constructor: str, optimizer: dict[str, Any], segmentor: nn.Module) -> None:
+    """Refuse keys that the constructor does not know, and what mmcv cannot multiply.
+
+    Args:
+        paramwise: the `paramwise_cfg`, None for none.
+        constructor: name of the optimizer's constructor.
+        optimizer: the optimizer's own arguments.
+        segmentor: whose parameters the keys in `custom_keys` are parts of the names of.
+
+    Raises:
+        ConfigError: names the key, and the nearest valid one.
+    """
+    _check_dict(paramwise if paramwise is not None else {}, _KEY)
+    given: dict[str, Any] = paramwise or {}
+    valid = KEYS.get(constructor)
+    if valid is None:
+        return
+    _check_names(given, valid, _KEY)
+    for name in valid:
+        if name in NEEDED and name not in given:
+            raise ConfigError(f'{".".join(_KEY)}: {constructor} needs {name}', _KEY)
+    custom = given.get('custom_keys', {})
+    _check_dict(custom, (*_KEY, 'custom_keys'))
+    for key, options in custom.items():
+        place = (*_KEY, 'custom_keys', str(key))
+        _check_dict(options, place)
+        _check_names(options, CUSTOM, place)
+        _check_reached(str(key), segmentor, place)
+    _check_numbers(given, _KEY)
+    for name in ('lr', 'weight_decay'):
+        _check_base(given, name, optimizer)
+
+
+def _check_dict(value: Any, key: Key) -> None:
+    if not isinstance(value, dict):
+        raise ConfigError(f'{".".join(key)} is a dict, not {value!r}', key)
+
+
+def _check_names(given: dict[str, Any], valid: Iterable[str], key: Key) -> None:
+    for name in given:
+        if name not in valid:
+            hint = nearest(str(name), valid) or f'; there are {", ".join(valid)}'
+            raise ConfigError(f"{'.'.join(key)} has no key '{name}'{hint}", (*key, str(name)))
+
+
+def _check_numbers(given: dict[str, Any], key: Key) -> None:
+    """Refuse a factor that is no number, also one in `custom_keys`."""
+    for name, value in given.items():
+        if isinstance(value, dict):
+            _check_numbers(value, (*key, str(name)))
+        elif name != 'decay_type' and not isinstance(value, (int, float)):
+            raise ConfigError(f'{".".join(key)}.{name} is a number, not {value!r}', (*key, str(name)))
+
+
+def _check_reached(key: str, segmentor: nn.Module, place: Key) -> None:
+    """Refuse a custom key that is in no parameter's name but much like a part of one.
+
+    A key that is like none may be meant for another model: mmseg's configs name `absolute_pos_embed` for
+    a Swin that has none.
+    """
+    names = [name for name, _ in segmentor.named_parameters()]
+    if any(key in name for name in names):
+        return
+    modules = {name for name, _ in segmentor.named_modules()}
+    parts = {part for name in names for part in name.split('.')}
+    words = {word for part in parts for word in part.split('_')}
+    hint = nearest(key, sorted(modules | parts | words))
+    if hint:
+        raise ConfigError(f"{'.'.join(place)}: no parameter's name has '{key}' in it{hint}", place)
+
+
+def _check_base(paramwise: dict[str, Any], name: str, optimizer: dict[str, Any]) -> None:
+    """Refuse factors of a learning rate or a weight decay that the config leaves to the optimizer's default."""
+    if name in optimizer:
+        return
+    factor = {'lr': 'lr_mult', 'weight_decay': 'decay_mult'}[name]
+    factors = [each for each in paramwise if each.endswith(factor)]
+    for key, options in paramwise.get('custom_keys', {}).items():
+        if name == 'lr' or factor in options:  # mmcv multiplies the rate by 1 where no factor is given
+            factors.append(f'custom_keys.{key}')
+    if factors:
+        message = f'{".".join(_KEY)}.{factors[0]} multiplies model.optimizer.{name}, which is not given'
+        raise ConfigError(message, (*_KEY, *factors[0].split('.', 1)))
