@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch.utils.data import DataLoader, Dataset
@@ -26,13 +23,13 @@ from seglight.data.checks import masks_without_image, quick_faults, shared_image
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
 from seglight.data.labels import check_classes, check_colours
+from seglight.data.loaders import default_workers, end_workers, make_loader
 from seglight.data.mixing import build_mixes
 from seglight.data.sampling import EpochSampler, class_balance
 from seglight.data.sources import Context, Sample, build_sources, find_samples
 from seglight.data.splits import Split, divide, list_texts, pixels_of, read_lists
 from seglight.data.tolerant import Tolerant, collate_good
 from seglight.data.transforms import build_pipeline
-from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
 from seglight.files import append_once, cache_dir
 
@@ -164,9 +161,7 @@ class SegmentationDataModule(LightningDataModule):
     def on_exception(self, exception: BaseException) -> None:  # noqa: ARG002  (Lightning gives it)
         """End the loader processes; Lightning leaves those of validation, and Python would wait for them forever."""
         for loader in self._loaders:
-            workers: Any = getattr(loader, '_iterator', None)
-            if hasattr(workers, '_shutdown_workers'):
-                workers._shutdown_workers()
+            end_workers(loader)
 
     def teardown(self, stage: str) -> None:  # noqa: ARG002  (Lightning gives it)
         """Say how many samples turned out to be bad while the stage ran and were left out."""
@@ -374,26 +369,8 @@ class SegmentationDataModule(LightningDataModule):
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Item]:
-        share = cores() // self._replicas()[0] - 1  # the training process needs one itself
-        workers = max(1, min(8, share)) if self.num_workers is None else self.num_workers
+        workers = default_workers(self._replicas()[0]) if self.num_workers is None else self.num_workers
         options.setdefault('collate_fn', partial(collate, ignore_index=self.ignore_index))
-        loader: DataLoader[Any] = DataLoader(
-            dataset,
-            batch_size=self.batch_size,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_prepare_worker,
-            # Its own, so that a loader leaves torch's random numbers (dropout) alone, whatever its workers.
-            generator=torch.Generator().manual_seed(self.seed),
-            **options,
-        )
+        loader = make_loader(dataset, self.batch_size, workers, self.seed, **options)
         self._loaders.append(loader)
         return loader
-
-
-def _prepare_worker(_worker: int) -> None:
-    """Keep OpenCV's threads from competing with other workers, and signals to the main process, which ends workers."""
-    cv2.setNumThreads(0)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
