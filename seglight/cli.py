@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import warnings
 from argparse import ArgumentError
@@ -278,15 +279,15 @@ class CommandLine(LightningCLI):
             training.check_trainer(self.config['fit'].trainer)
         try:
             super().instantiate_classes()
-        except (
-            ValueError
-        ) as error:  # jsonargparse tries each member of a union: what the class itself said is the cause
-            cause = error.__cause__
+        except ValueError as error:
+            cause = error.__cause__  # jsonargparse tries each member of a union: it is what the class itself said
             if isinstance(cause, ConfigError):
                 raise cause from None
             if not isinstance(cause, (ValueError, TypeError, MisconfigurationException)):
                 raise
-            raise ConfigError(f'trainer.callbacks: {one_line(cause)}', ('trainer', 'callbacks')) from error
+            found = re.search(r'\b(trainer\.\w+)', str(error))
+            key = found[1] if found else 'trainer.callbacks'
+            raise ConfigError(f'{key}: {one_line(cause)}', tuple(key.split('.'))) from error
 
     def _with_origin(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call something whose errors name a key, and say where that was written."""
@@ -384,7 +385,10 @@ class CommandLine(LightningCLI):
         except (RuntimeError, ValueError) as error:
             if 'Error(s) in loading state_dict' not in str(error):
                 steps = self.trainer.global_step
-                raise explain_first_batch(error, steps) or training.explain_refusal(error, steps) or error from error
+                explained = explain_first_batch(error, steps) or training.explain_refusal(error, steps)
+                if explained is None:
+                    raise
+                raise explained from error
             reasons = [line.strip() for line in str(error).splitlines()[1:]]
             more = f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''
             raise CheckpointError(f'{self.checkpoint} does not fit the model: {reasons[0]}{more}') from error

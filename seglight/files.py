@@ -63,23 +63,23 @@ def write_new(files: dict[Path, bytes]) -> None:
         write_atomically(path, data)
 
 
-def append_once(path: Path, line: str) -> bool:
-    """Append a line to a text file unless it holds it already, also while other processes do.
+def append_once(path: Path, *lines: str) -> bool:
+    """Append to a text file those of some lines that it does not hold already, also while other processes do.
 
     Returns:
-        whether the file lacked the line; a file that cannot be written lacks any.
+        whether the file lacked any of them; a file that cannot be written lacks all.
     """
     try:
         with path.open('a+b') as file:
             with suppress(OSError):  # a file system without locks: at worst, two processes write the same line
                 fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            if as_bytes(line) in file.read().splitlines():
-                return False
-            file.write(as_bytes(f'{line}\n'))
+            held = set(file.read().splitlines())
+            new = [line for line in map(as_bytes, dict.fromkeys(lines)) if line not in held]
+            file.write(b''.join(line + b'\n' for line in new))
     except OSError:
         return True
-    return True
+    return bool(new)
 
 
 def claim_run_folder(root: Path, name: str = 'exp') -> Path:

@@ -37,6 +37,8 @@ def test_lines_that_several_write_at_once_are_there_once(tmp_path: Path) -> None
     assert sum(new) == 10
     assert files.append_once(path, 'line')  # the beginning of another is no line
     assert not files.append_once(path, 'line')
+    assert files.append_once(path, 'line', 'other', 'line 3', 'other')
+    assert path.read_text().splitlines()[10:] == ['line', 'other']
 
 
 def test_a_list_in_a_folder_that_is_gone_takes_every_line_for_new(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 python scripts/bench/training.py --root DATA --models segformer_b0 fast_scnn --minutes 10 --output docs
 
 Both sides have random weights of the same seed, the same crops, batches, optimizer and poly schedule.
-A trial of one epoch each tells how many epochs fit into the time; each side then trains that many, so
-that its schedule ends with its time. Writes {output}/training.png and training.csv, and prints a table.
+A trial of two epochs each tells how many fit into the time; each side then trains that many, so that
+its schedule ends with its time. Writes {output}/training.png and training.csv, and prints a table.
 """
 
 from __future__ import annotations
@@ -124,9 +124,11 @@ def train_for(side: str, task: Task, seconds: float, points: int) -> tuple[int, 
     """Return the epochs that fit into a time, and the curve of a training of that many."""
     train = SIDES[side]
     with tempfile.TemporaryDirectory() as folder:
-        (whole, _), *_ = train(task, folder, 1, 1)  # an epoch and a validation
-        epochs = max(1, int(seconds / whole))
-        return epochs, train(task, folder, epochs, max(1, epochs // points))
+        (first, _), (second, _) = train(task, folder, 2, 1)  # each with a validation
+        fit = max(1, 1 + round((seconds - first) / (second - first)))
+        every = max(1, fit // points)
+        epochs = fit // every * every  # so that the last one is validated
+        return epochs, train(task, folder, epochs, every)
 
 
 def write(curves: dict[tuple[str, str], Curve], folder: Path) -> None:

@@ -33,7 +33,8 @@ class TrainingPlan(Callback):
             if isinstance(config.scheduler, MmcvSchedule):
                 picture = draw_schedule(config.scheduler, pl_module.segmentor)
                 write_atomically(folder / 'schedule.png', picture)
-                for doubt in config.scheduler.doubts(whole=trainer.limit_train_batches == 1.0):
+                limit = trainer.limit_train_batches  # 1 is a batch, 1.0 is all of them
+                for doubt in config.scheduler.doubts(whole=isinstance(limit, float) and limit == 1):
                     print(f'seglight: warning: {doubt}', file=sys.stderr, flush=True)
         # Said here, because Lightning's finders may have changed what the config says.
         batch_size = getattr(trainer.train_dataloader, 'batch_size', None)

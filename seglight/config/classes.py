@@ -102,8 +102,13 @@ def _typed(cls: type, arguments: dict[str, Any], key: str) -> dict[str, Any]:
         types = get_type_hints(cls.__init__)  # type: ignore[misc]  # of the class itself, not of an instance
     except (NameError, AttributeError, TypeError):  # a class of one's own may name what is not there
         return arguments
+    parameters = inspect.signature(cls).parameters
+
+    def default(name: str) -> Any:  # which needs no type: `limit: int = None` is usual
+        return parameters[name].default if name in parameters else inspect.Parameter.empty
+
     return {
-        name: _converted(value, types[name], f'{key}.{name}') if name in types else value
+        name: _converted(value, types[name], f'{key}.{name}') if name in types and value is not default(name) else value
         for name, value in arguments.items()
     }
 

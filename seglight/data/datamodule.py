@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
+from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset
 
 from seglight.config.classes import construct
@@ -190,7 +191,12 @@ class SegmentationDataModule(LightningDataModule):
             if faults is not None:
                 faults += [f'{name}: {fault}' for fault in new or []]
         if self.split is not None and found['train']:
-            found = self._divided(found['train'], self.split)
+            try:
+                found = self._divided(found['train'], self.split)
+            except DataError as error:
+                if faults is None:
+                    raise
+                faults.append(str(error))
         if stage != 'fit':
             return {'val': found['val']}
         if self.full:
@@ -259,14 +265,14 @@ class SegmentationDataModule(LightningDataModule):
         unused = self.unused_masks(samples)
         if unused:
             more = f' (and {len(unused) - 1} more masks; `data check` lists them)' if len(unused) > 1 else ''
-            print(f'seglight: warning: the mask {unused[0]} has no image{more}', file=sys.stderr)
+            _warn(f'the mask {unused[0]} has no image{more}')
 
     def _warn_of_shared_images(self) -> None:
         """Say so if images of train are in val too, which makes the figures better than the model is."""
         shared = shared_images({name: dataset.samples for name, dataset in self.datasets.items()})
         if shared:
             more = f' (and {len(shared) - 1} more images)' if len(shared) > 1 else ''
-            print(f'seglight: warning: {shared[0]}{more}; the figures of val will flatter', file=sys.stderr)
+            _warn(f'{shared[0]}{more}; the figures of val will flatter')
 
     def _prepare_training(self, dataset: SegmentationDataset) -> None:
         """Find out how often each sample is seen and what the mixes need to know."""
@@ -289,8 +295,8 @@ class SegmentationDataModule(LightningDataModule):
 
         Loader processes write it too, so that it is there whatever ends the run.
         """
-        for fault in self.left_out:
-            append_once(path, fault)
+        if self.left_out:
+            append_once(path, *self.left_out)
         for dataset in self.datasets.values():
             dataset.left_out = path
 
@@ -374,3 +380,9 @@ class SegmentationDataModule(LightningDataModule):
         loader = make_loader(dataset, self.batch_size, workers, self.seed, **options)
         self._loaders.append(loader)
         return loader
+
+
+@rank_zero_only
+def _warn(message: str) -> None:
+    """Say in the first process what is doubtful."""
+    print(f'seglight: warning: {message}', file=sys.stderr)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from seglight.data.jpeg import IncompleteError, decode_jpeg
+from seglight.data.jpeg import IncompleteError, decode_jpeg, orientation
 from seglight.data.png import decode_png
 from seglight.errors import DataError, one_line
 
@@ -123,9 +123,7 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # EXIF orientations 5 to 8 lie on their side. A PNG has them in its header, or `getexif` would decode it.
-            known = image.format in ('JPEG', 'MPO', 'WEBP') or 'exif' in image.info
-            turned = known and image.getexif().get(0x0112, 1) >= 5
+            turned = image.format in ('JPEG', 'MPO', 'WEBP', 'PNG') and orientation(image) >= 5  # those lie on a side
     except FileNotFoundError as error:
         raise DataError(f'{path} does not exist; correct the path, or what names it') from error
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:

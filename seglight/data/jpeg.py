@@ -45,7 +45,7 @@ def decode_jpeg(data: bytes) -> UInt8Array | None:
     if not data.startswith(b'\xff\xd8\xff'):
         return None
     try:
-        orientation = _orientation(data) if b'Exif\0\0' in data[:65536] else 1
+        turned = orientation(Image.open(io.BytesIO(data))) if b'Exif\0\0' in data[:65536] else 1
         image = np.asarray(simplejpeg.decode_jpeg(data), dtype=np.uint8)
     except (OSError, SyntaxError):
         return None
@@ -53,16 +53,15 @@ def decode_jpeg(data: bytes) -> UInt8Array | None:
         if any(loss in str(error) for loss in _LOSSES):
             raise IncompleteError(str(error)) from error
         return None
-    return image if orientation == 1 else _upright(image, orientation)
+    return image if turned == 1 else _upright(image, turned)
 
 
-def _orientation(data: bytes) -> int:
-    """Return the EXIF orientation of a file that has one, 1 to 8, and 1 where it makes no sense."""
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation of an image file, 1 to 8, and 1 where there is none or it makes no sense."""
     exif = Image.Exif()
-    with Image.open(io.BytesIO(data)) as image:
-        exif.load(image.info.get('exif', b''))  # not `image.getexif()`, which looks into XMP too, unlike OpenCV
-    orientation = exif.get(_ORIENTATION, 1)
-    return orientation if orientation in range(1, 9) else 1
+    exif.load(image.info.get('exif', b''))  # not `image.getexif()`, which looks into XMP too, unlike OpenCV
+    found = exif.get(_ORIENTATION, 1)
+    return found if found in range(1, 9) else 1
 
 
 def _upright(image: UInt8Array, orientation: int) -> UInt8Array:

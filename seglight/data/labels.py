@@ -159,7 +159,8 @@ def check_classes(classes: Sequence[str], ignore_index: int) -> None:
         raise ConfigError(f"data.classes names '{twice}' twice; each class needs a name of its own", key)
     if 0 <= ignore_index < len(classes):
         message = f"data.ignore_index is {ignore_index}, the label of the class '{classes[ignore_index]}'"
-        raise ConfigError(f'{message}; give {len(classes)} to 255', ('data', 'ignore_index'))
+        cure = f'give {len(classes)} to 255; label_map: {{{ignore_index}: null}} has a label of the masks ignored'
+        raise ConfigError(f'{message}; {cure}', ('data', 'ignore_index'))
 
 
 def check_colours(colours: Sequence[Sequence[int]], what: str) -> None:

@@ -6,6 +6,7 @@ import inspect
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import albumentations as A
@@ -74,7 +75,7 @@ def padding_label(num_classes: int, ignore_index: int) -> int:
 
 def pads(pipeline: A.BaseCompose) -> bool:
     """Tell whether a pipeline may make new pixels."""
-    return any(_makes_pixels(type(transform)) for transform in _transforms(pipeline))
+    return any(_makes_pixels(type(transform)) for transform in _transforms(pipeline))  # type: ignore[arg-type]
 
 
 def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[int], name: str) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[
         raise DataError(f'The transforms of the config fail on the image {name}: {one_line(error)}') from error
     for target, dimensions in (('image', 3), ('mask', 2)):
         value = transformed.get(target)
-        if target in targets and not _is_array(value, dimensions, transformed['image'].shape[:2]):
+        if target in targets and not _is_array(value, dimensions, np.shape(transformed['image'])[:2]):
             returned = f'{getattr(value, "dtype", type(value).__name__)} {list(getattr(value, "shape", ()))}'
             raise DataError(
                 f'The transforms of the config return the {target} {name} as {returned}; they must return uint8 '
@@ -193,6 +194,7 @@ class _Settings:
             raise ValueError(f'fill_mask is a label from 0 to {last} or {self.ignore_index}, not {fill!r}')
 
 
+@cache  # evaluation asks it for every image
 def _makes_pixels(cls: type) -> bool:
     """Tell whether a transform makes new pixels; dropouts, which leave the mask alone unless told, do not."""
     fill = inspect.signature(cls).parameters.get('fill_mask')

@@ -12,7 +12,7 @@ from mmseg.models.builder import MODELS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.stdc_head import STDCHead
 from mmseg.models.segmentors import BaseSegmentor
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
 from seglight.config.settings import Key, dicts, nearest
@@ -81,6 +81,8 @@ def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
         ConfigError: names the key.
     """
     own = {path: part['num_classes'] for path, part in dicts(model, 'model.segmentor') if own_labels(part)}
+    # Of two classes told apart by a threshold, mmseg weighs the second alone.
+    own |= {path: 1 for path, part in dicts(model, 'model.segmentor') if part.get('out_channels') == 1}
     for path, part in dicts(model, 'model.segmentor'):
         expected = next((count for head, count in own.items() if path.startswith(f'{head}.')), num_classes)
         wrong = _wrong_weights(part.get('class_weight'), expected, num_classes)
@@ -93,7 +95,7 @@ def _wrong_weights(weights: Any, expected: int, num_classes: int) -> str:
     if weights is None or (weights == BALANCED and expected == num_classes):
         return ''
     if weights == BALANCED:
-        return "is 'balanced', which counts the data's classes, and this head predicts labels of its own"
+        return "is 'balanced', a weight for each of the data's classes, but this head predicts others, or one channel"
     if isinstance(weights, str):
         hint = nearest(weights, [BALANCED])
         return '' if Path(weights).is_file() else f"is neither '{BALANCED}' nor a file: '{weights}'{hint}"
@@ -213,13 +215,15 @@ def check_types(cls: type, arguments: dict[str, Any], key: Key) -> None:
     for base in cls.__mro__:
         try:
             hints = get_type_hints(base.__dict__.get('__init__', object))
-        except (NameError, TypeError):  # names that are imported for type checkers alone
+        except (NameError, TypeError, AttributeError):  # names that are imported for type checkers alone
             continue
         for name in arguments.keys() & hints.keys():
-            if isinstance(arguments[name], (list, tuple, dict)):
+            if arguments[name] is None or isinstance(arguments[name], (list, tuple, dict)):
                 continue
             try:
                 TypeAdapter(hints[name], config=config).validate_python(arguments[name])
+            except PydanticUserError:  # a type that pydantic knows nothing of
+                continue
             except ValidationError as error:
                 first = error.errors()[0]
                 wanted = _PLAIN.get(first['type']) or first['msg'].removeprefix('Input should be ')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -89,10 +90,9 @@ def _check_numbers(given: dict[str, Any], key: Key) -> None:
 
 
 def _check_reached(key: str, segmentor: nn.Module, place: Key) -> None:
-    """Refuse a custom key that is in no parameter's name but much like a part of one.
+    """Refuse a custom key that is in no parameter's name but has the letters of a part of one, or nearly.
 
-    A key that is like none may be meant for another model: mmseg's configs name `absolute_pos_embed` for
-    a Swin that has none.
+    Others may be meant for another model: mmseg's configs name `absolute_pos_embed` for a Swin that has none.
     """
     names = [name for name, _ in segmentor.named_parameters()]
     if any(key in name for name in names):
@@ -100,9 +100,12 @@ def _check_reached(key: str, segmentor: nn.Module, place: Key) -> None:
     modules = {name for name, _ in segmentor.named_modules()}
     parts = {part for name in names for part in name.split('.')}
     words = {word for part in parts for word in part.split('_')}
-    hint = nearest(key, sorted(modules | parts | words))
-    if hint:
-        raise ConfigError(f"{'.'.join(place)}: no parameter's name has '{key}' in it{hint}", place)
+    known = sorted(modules | parts | words)
+    swapped = [name for name in known if sorted(name) == sorted(key)]
+    near = swapped or difflib.get_close_matches(key, known, n=1, cutoff=0.85)
+    if near:
+        message = f"{'.'.join(place)}: no parameter's name has '{key}' in it; did you mean '{near[0]}'?"
+        raise ConfigError(message, place)
 
 
 def _check_base(paramwise: dict[str, Any], name: str, optimizer: dict[str, Any]) -> None:

@@ -96,6 +96,16 @@ def test_a_value_of_another_type_is_refused_in_one_line(argument: str, value: ob
     assert error.value.key == ('data', 'train', '0', argument)
 
 
+def test_a_default_needs_no_type() -> None:
+    class Own:
+        def __init__(self, limit: int = None) -> None:  # noqa: RUF013  (as users write it)
+            self.limit = limit
+
+    assert construct(Own, {'limit': None}, 'Own', 'key').limit is None
+    with pytest.raises(ConfigError, match=r'key\.limit: expected int'):
+        construct(Own, {'limit': 'a'}, 'Own', 'key')
+
+
 def test_what_says_no_type_takes_anything_and_albumentations_checks_its_own() -> None:
     assert construct(Untyped, {'name': 5}, 'Untyped', 'key').name == 5
     assert construct(Unresolved, {'name': 5}, 'Unresolved', 'key').name == 5

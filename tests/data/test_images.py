@@ -24,6 +24,14 @@ def test_the_size_in_the_header_is_that_of_the_pixels(suffix: str, orientation: 
     assert image_size(path) == ((30, 20) if orientation < 5 else (20, 30))
 
 
+def test_an_orientation_in_xmp_alone_turns_nothing_as_in_opencv(tmp_path: Path) -> None:
+    path = tmp_path / 'image.jpg'
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    Image.new('RGB', (20, 30)).save(path, xmp=xmp)
+    assert Image.open(path).getexif()[0x0112] == 6
+    assert image_size(path) == read_image(path).shape[:2] == cv2.imread(str(path)).shape[:2] == (30, 20)
+
+
 def bomb(path: Path, width: int, height: int) -> None:
     """A PNG whose header says how large it is, without pixels."""
     parts = {b'IHDR': struct.pack('>II5B', width, height, 8, 0, 0, 0, 0), b'IDAT': b'', b'IEND': b''}

@@ -95,7 +95,7 @@ def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], s
         ({'classes': []}, 'data.classes names 0 classes; 2 to 255 are possible'),
         ({'classes': [str(index) for index in range(256)]}, 'data.classes names 256 classes'),
         ({'classes': ['a', 'b', 'a']}, "data.classes names 'a' twice"),
-        ({'ignore_index': 1}, "data.ignore_index is 1, the label of the class 'road'; give 3 to 255"),
+        ({'ignore_index': 1}, "data.ignore_index is 1, the label of the class 'road'; give 3 to 255; label_map"),
         ({'palette': [[0, 0, 300], *PALETTE[1:]]}, r'data.palette: \[0, 0, 300\] is no RGB colour'),
         ({'palette': [[0, 0, -1], *PALETTE[1:]]}, r'data.palette: \[0, 0, -1\] is no RGB colour'),
         ({'palette': [[0, 0], *PALETTE[1:]]}, r'data.palette: \[0, 0\] is no RGB colour'),

@@ -1,6 +1,7 @@
 """Losses by class path and class weights, compared with torch's own and with hand computation."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,33 @@ def test_what_is_wrong_is_named(loss: dict[str, Any], said: str) -> None:
         segmentor(loss)
     assert said in str(error.value)
     assert 'decode_head.loss_decode' in str(error.value)
+
+
+def test_weights_may_be_in_a_file_of_numpy(tmp_path: Path) -> None:
+    np.save(tmp_path / 'weights.npy', [1.0, 2, 3, 4, 5])
+    for kind, extra in (('CrossEntropyLoss', {'use_sigmoid': False}), ('torch.nn.CrossEntropyLoss', {})):
+        model = copy.deepcopy(TINY_SEGMENTOR)
+        model['decode_head']['loss_decode'] = {'type': kind, 'class_weight': str(tmp_path / 'weights.npy'), **extra}
+        loss = building.build(model, 5).decode_head.loss_decode
+        logits, labels = torch.randn(2, 5, 4, 4), torch.randint(0, 5, (2, 4, 4))
+        sums = F.cross_entropy(logits, labels, torch.arange(1.0, 6), reduction='sum')
+        divisor = labels.numel() if kind == 'CrossEntropyLoss' else float((labels + 1).sum())  # mmseg's mean is plain
+        assert float(loss(logits, labels)) == pytest.approx(float(sums / divisor), rel=1e-5)
+
+
+def test_of_two_classes_told_apart_by_a_threshold_the_second_is_weighed() -> None:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    loss = {'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'class_weight': [3.0]}
+    for name in ('decode_head', 'auxiliary_head'):
+        model[name] |= {'out_channels': 1, 'num_classes': 2, 'loss_decode': {**loss}}
+    built = building.build(model, 2).decode_head.loss_decode
+    logits, labels = torch.randn(2, 1, 4, 4), torch.randint(0, 2, (2, 4, 4))
+    expected = F.binary_cross_entropy_with_logits(logits[:, 0], labels.float(), pos_weight=torch.tensor(3.0))
+    assert float(built(logits, labels)) == pytest.approx(float(expected), rel=1e-5)
+    for weights, said in (([1.0, 3.0], 'has 2 weights for 1 classes'), ('balanced', 'one channel')):
+        model['decode_head']['loss_decode'] = {**loss, 'class_weight': weights}
+        with pytest.raises(ConfigError, match=said):
+            building.build(model, 2)
 
 
 def test_losses_that_mmseg_would_not_sum_are_named() -> None:

@@ -9,6 +9,7 @@ import torch
 from conftest import TINY_SEGMENTOR
 from mmcv import Config
 from mmseg.core import build_optimizer as mmseg_build_optimizer
+from mmseg.models import build_backbone
 from torch import nn
 
 from seglight.config.checkpoint import without_pretrained
@@ -159,6 +160,12 @@ def test_a_custom_key_for_another_model_is_no_error() -> None:
     segmentor = building.build(TINY_SEGMENTOR, 5)
     keys = {'absolute_pos_embed': {'decay_mult': 0.0}, 'norm': {'decay_mult': 0.0}, 'pos_block': {'decay_mult': 0.0}}
     assert len(build_optimizer(segmentor, paramwise(custom_keys=keys)).param_groups) == 1
+
+
+def test_keys_of_a_vit_may_stay_for_a_swin() -> None:
+    swin = {'type': 'SwinTransformer', 'embed_dims': 8, 'depths': [1] * 4, 'num_heads': [1] * 4, 'window_size': 2}
+    keys = {name: {'decay_mult': 0.0} for name in ('pos_embed', 'cls_token', 'level_embed', 'query_embed', 'norm')}
+    build_optimizer(build_backbone(swin), paramwise(custom_keys=keys))
 
 
 def zoo_paramwise() -> dict[str, str]:

@@ -230,6 +230,16 @@ def test_show_refuses_a_picture_that_cannot_be(
     assert len(done.err.splitlines()) == 1
 
 
+def test_check_tells_of_a_split_that_cannot_be_made_among_other_faults(
+    own_data: Path, workspace: Path, run: Run
+) -> None:
+    (own_data / 'img_dir/train/0001.jpg').write_bytes(b'no image')
+    done = run('data', 'check', '--config', configure(own_data, split={'fold': '1 of 9'}))
+    assert done.status == 2
+    assert 'fault: data.split makes 9 parts' in done.out
+    assert 'img_dir/train/0001.jpg cannot be read' in done.out
+
+
 def test_a_checkpoint_brings_its_data(trained: Path, workspace: Path, run: Run) -> None:
     done = run('data', 'check', '--ckpt', trained / 'epoch_2.ckpt')
     assert done.status == 0, done.err

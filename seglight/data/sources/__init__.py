@@ -63,7 +63,7 @@ def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> li
         masks = None if ann_dir is None else f'{ann_dir}/{spec}'
         return [(FolderSource(f'{img_dir}/{spec}', masks), 1.0)]
     name, arguments = name_and_arguments(spec, key, 'a source')
-    repeat = arguments.pop('repeat', spec.get('repeat', 1))
+    repeat = arguments.pop('repeat', 1)
     if isinstance(repeat, bool) or not isinstance(repeat, (int, float)) or not 0 < repeat <= MOST_REPEATS:
         message = f'{key}.repeat is a number above 0 and {MOST_REPEATS} at most, not {repeat!r}'
         raise ConfigError(message, (*key.split('.'), 'repeat'))
