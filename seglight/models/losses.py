@@ -78,9 +78,8 @@ class ClassPathLoss(nn.Module):
 
     @class_weight.setter
     def class_weight(self, weights: Sequence[float] | None) -> None:
-        self._class_weight = (
-            None if weights is None else [float(weight) for weight in weights]
-        )  # mmseg reads arrays too
+        # mmseg reads arrays from files too.
+        self._class_weight = None if weights is None else [float(weight) for weight in weights]
         self.loss = _with_weights(_find_loss(self.path, self._key), self._arguments, weights, self._key)
 
     def forward(
