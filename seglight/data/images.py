@@ -83,7 +83,13 @@ def read_mask(path: Path, colours: bool = False) -> npt.NDArray[np.uint8 | np.ui
             if image.mode in ('L', 'P', '1'):
                 return np.asarray(image, dtype=np.uint8)
             if image.mode.startswith('I;16') or image.mode == 'I':  # Pillow reads some 16-bit files as 32 bits
-                return np.asarray(image).astype(np.uint16)
+                values = np.asarray(image)
+                if values.min() < 0 or values.max() > 65535:
+                    raise DataError(
+                        f'The mask {path} has labels from {values.min()} to {values.max()}; '
+                        'write it anew with labels from 0 to 65535'
+                    )
+                return values.astype(np.uint16)
             if image.mode in ('RGB', 'RGBA') and colours:
                 return np.asarray(image.convert('RGB'), dtype=np.uint8)
             raise DataError(

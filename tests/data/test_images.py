@@ -32,6 +32,15 @@ def test_an_orientation_in_xmp_alone_turns_nothing_as_in_opencv(tmp_path: Path) 
     assert image_size(path) == read_image(path).shape[:2] == cv2.imread(str(path)).shape[:2] == (30, 20)
 
 
+@pytest.mark.parametrize('labels', [[0, 1, 65536], [-1, 0, 2]])
+def test_labels_that_16_bits_do_not_hold_are_an_error(labels: list[int], tmp_path: Path) -> None:
+    Image.fromarray(np.array([labels], dtype=np.int32)).save(tmp_path / 'mask.tif')
+    with pytest.raises(DataError, match=f'has labels from {min(labels)} to {max(labels)}'):
+        read_mask(tmp_path / 'mask.tif')
+    Image.fromarray(np.array([[0, 1, 65535]], dtype=np.int32)).save(tmp_path / 'mask.tif')
+    assert read_mask(tmp_path / 'mask.tif').tolist() == [[0, 1, 65535]]
+
+
 def bomb(path: Path, width: int, height: int) -> None:
     """A PNG whose header says how large it is, without pixels."""
     parts = {b'IHDR': struct.pack('>II5B', width, height, 8, 0, 0, 0, 0), b'IDAT': b'', b'IEND': b''}
