@@ -1,11 +1,18 @@
-"""Errors that a user can cause: one sentence with file, cause and cure, shown without a traceback."""
+"""Errors that a user can cause: one sentence with file, cause and cure, shown without a traceback; and warnings."""
 
 from __future__ import annotations
+
+import sys
 
 
 def one_line(error: BaseException | str) -> str:
     """Return a message with its line breaks and runs of blanks as single blanks."""
     return ' '.join(str(error).split())
+
+
+def warn(message: str) -> None:
+    """Say on stderr what is doubtful and stops nothing."""
+    print(f'seglight: warning: {message}', file=sys.stderr, flush=True)
 
 
 class UserError(Exception):

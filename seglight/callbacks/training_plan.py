@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import sys
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
+from seglight.errors import warn
 from seglight.files import write_atomically
 from seglight.models import Segmentor
-from seglight.models.optimizers import first_names, groups_table
+from seglight.models.optimizers import first_names, groups_table, parameter_names
 from seglight.models.schedules import MmcvSchedule
 
 LEGEND = 16  #: curves that the legend of the schedule names
@@ -35,7 +35,7 @@ class TrainingPlan(Callback):
                 write_atomically(folder / 'schedule.png', picture)
                 limit = trainer.limit_train_batches  # 1 is a batch, 1.0 is all of them
                 for doubt in config.scheduler.doubts(whole=isinstance(limit, float) and limit == 1):
-                    print(f'seglight: warning: {doubt}', file=sys.stderr, flush=True)
+                    warn(doubt)
         # Said here, because Lightning's finders may have changed what the config says.
         batch_size = getattr(trainer.train_dataloader, 'batch_size', None)
         steps = trainer.estimated_stepping_batches
@@ -66,8 +66,9 @@ def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 20
     figure = Figure(figsize=(8, 4) if len(curves) == 1 else (11, 4), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    names = parameter_names(segmentor)
     for curve, tensors in curves.items():
-        label = f'{len(tensors)} tensors: {first_names(segmentor, tensors, 1)}'
+        label = f'{len(tensors)} tensors: {first_names(names, tensors, 1)}'
         axes.plot(steps, curve, label=label if len(axes.lines) < LEGEND else None)
     axes.set(xlabel='step', ylabel='learning rate', title=f'{schedule.max_steps} steps', ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -98,10 +98,7 @@ def _typed(cls: type, arguments: dict[str, Any], key: str) -> dict[str, Any]:
     """
     if cls.__module__.partition('.')[0] == 'albumentations':
         return arguments
-    try:
-        types = get_type_hints(cls.__init__)  # type: ignore[misc]  # of the class itself, not of an instance
-    except (NameError, AttributeError, TypeError):  # a class of one's own may name what is not there
-        return arguments
+    types = type_hints(cls.__init__)  # type: ignore[misc]  # of the class itself, not of an instance
     parameters = inspect.signature(cls).parameters
 
     def default(name: str) -> Any:  # which needs no type: `limit: int = None` is usual
@@ -113,15 +110,30 @@ def _typed(cls: type, arguments: dict[str, Any], key: str) -> dict[str, Any]:
     }
 
 
+def type_hints(function: Any) -> dict[str, Any]:
+    """Return the types that a function says for its arguments; none where they name what is not there."""
+    try:
+        return get_type_hints(function)
+    except (NameError, AttributeError, TypeError):  # also names that are imported for type checkers alone
+        return {}
+
+
+def type_adapter(wanted: Any) -> TypeAdapter[Any] | None:
+    """Return what checks values of a type; None for one that pydantic cannot take, or that has a config of its own."""
+    try:
+        return TypeAdapter(wanted, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:
+        return None
+
+
 def _converted(value: Any, wanted: Any, key: str) -> Any:
     """Return a value as a type: itself, or what JSON can say of the type, which has neither tuples nor numbers as keys.
 
     Raises:
         ConfigError: if it is of another type.
     """
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(wanted, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:  # a type that pydantic knows nothing of, or a model with a config of its own
+    adapter = type_adapter(wanted)
+    if adapter is None:
         return value
     with suppress(ValidationError):
         return adapter.validate_python(value, strict=True)

@@ -153,7 +153,7 @@ def without_tuples(value: Any) -> Any:
     return [without_tuples(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def nearest(word: str, candidates: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` with the candidate most like `word`, or an empty string."""
-    found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)
+def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return `; did you mean 'x'?` with the candidate most like `word`, or an empty string; 1 is alike, 0 is not."""
+    found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=cutoff)
     return f"; did you mean '{found[0]}'?" if found else ''

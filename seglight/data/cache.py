@@ -6,7 +6,6 @@ import functools
 import hashlib
 import mmap
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from seglight.data.images import UInt8Array
+from seglight.errors import warn
 from seglight.files import write_atomically
 
 Decoded = tuple[UInt8Array, UInt8Array | None]
@@ -88,9 +88,7 @@ class SampleCache:
         self.held += size - replaced
 
 
-@functools.cache  # once for all data sets
-def _warn(message: str) -> None:
-    print(f'seglight: warning: {message}', file=sys.stderr)
+_warn = functools.cache(warn)  # once for all data sets
 
 
 def _unpacked(mapped: mmap.mmap, digest: bytes) -> Decoded | None:

@@ -29,11 +29,12 @@ def quick_faults(dataset: SegmentationDataset) -> dict[int, str]:
         what is wrong with a sample, by its index.
     """
     faults = _faults(header_fault, dataset.samples, range(len(dataset)))
-    sound = [index for index in range(len(dataset)) if index not in faults]
+    # Images to predict, which have no masks, end no run.
+    sound = [index for index, sample in enumerate(dataset.samples) if index not in faults and sample.mask is not None]
     suspects = list(_faults(_suspicion, dataset.samples, sound))
-    for chosen, find in ((suspects, _content_fault), (sound, _label_fault)):
+    for chosen, read in ((suspects, dataset.decode), (sound, dataset.read_labels)):
         step = -(-len(chosen) // CHECKED) or 1
-        faults |= _faults(partial(find, dataset), dataset.samples, chosen[::step])
+        faults |= _faults(partial(_content_fault, read), dataset.samples, chosen[::step])
     return dict(sorted(faults.items()))
 
 
@@ -68,25 +69,15 @@ def header_fault(sample: Sample) -> str | None:
 
 
 def _suspicion(sample: Sample) -> str | None:
-    """Return the file of a sample that may be cut off; an image to predict, which ends no run, is not looked at."""
-    paths = [] if sample.mask is None else [sample.image, sample.mask.path]
+    """Return the file of a sample that may be cut off."""
+    paths = [sample.image] if sample.mask is None else [sample.image, sample.mask.path]
     return next((str(path) for path in paths if may_be_cut_off(path)), None)
 
 
-def _content_fault(dataset: SegmentationDataset, sample: Sample) -> str | None:
-    """Return what is wrong with the pixels of a sample's image or the labels of its mask."""
+def _content_fault(read: Callable[[Sample], object], sample: Sample) -> str | None:
+    """Return what is wrong with a sample as far as a function that reads it tells."""
     try:
-        dataset.decode(sample)
-    except DataError as error:
-        return str(error)
-    return None
-
-
-def _label_fault(dataset: SegmentationDataset, sample: Sample) -> str | None:
-    """Return what is wrong with the labels of a sample."""
-    try:
-        if sample.mask is not None:
-            dataset.read_labels(sample)
+        read(sample)
     except DataError as error:
         return str(error)
     return None

@@ -31,7 +31,7 @@ from seglight.data.sources import Context, Sample, build_sources, find_samples
 from seglight.data.splits import Split, divide, list_texts, pixels_of, read_lists
 from seglight.data.tolerant import Tolerant, collate_good
 from seglight.data.transforms import build_pipeline
-from seglight.errors import ConfigError, DataError
+from seglight.errors import ConfigError, DataError, warn
 from seglight.files import append_once, cache_dir
 
 Dicts = list[dict[str, Any]]
@@ -265,14 +265,14 @@ class SegmentationDataModule(LightningDataModule):
         unused = self.unused_masks(samples)
         if unused:
             more = f' (and {len(unused) - 1} more masks; `data check` lists them)' if len(unused) > 1 else ''
-            _warn(f'the mask {unused[0]} has no image{more}')
+            rank_zero_only(warn)(f'the mask {unused[0]} has no image{more}')
 
     def _warn_of_shared_images(self) -> None:
         """Say so if images of train are in val too, which makes the figures better than the model is."""
         shared = shared_images({name: dataset.samples for name, dataset in self.datasets.items()})
         if shared:
             more = f' (and {len(shared) - 1} more images)' if len(shared) > 1 else ''
-            _warn(f'{shared[0]}{more}; the figures of val will flatter')
+            rank_zero_only(warn)(f'{shared[0]}{more}; the figures of val will flatter')
 
     def _prepare_training(self, dataset: SegmentationDataset) -> None:
         """Find out how often each sample is seen and what the mixes need to know."""
@@ -380,9 +380,3 @@ class SegmentationDataModule(LightningDataModule):
         loader = make_loader(dataset, self.batch_size, workers, self.seed, **options)
         self._loaders.append(loader)
         return loader
-
-
-@rank_zero_only
-def _warn(message: str) -> None:
-    """Say in the first process what is doubtful."""
-    print(f'seglight: warning: {message}', file=sys.stderr)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from seglight.data.jpeg import IncompleteError, decode_jpeg, orientation
-from seglight.data.png import decode_png
+from seglight.data.png import SIGNATURE, decode_png
 from seglight.errors import DataError, one_line
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -20,7 +20,7 @@ Image.MAX_IMAGE_PIXELS = 1 << 30  # as OpenCV has it; Pillow warns of aerial ima
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be decoded is told in an error
 
 #: What files of a format begin and end with.
-_ENDS = {b'\xff\xd8\xff': b'\xff\xd9', b'\x89PNG\r\n\x1a\n': b'IEND\xaeB`\x82'}
+_ENDS = {b'\xff\xd8\xff': b'\xff\xd9', SIGNATURE: b'IEND\xaeB`\x82'}
 
 
 def read_image(path: Path) -> UInt8Array:

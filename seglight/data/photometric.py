@@ -38,9 +38,8 @@ class PhotoMetricDistortion(A.ImageOnlyTransform):
         p: float = 1.0,
     ) -> None:
         super().__init__(p=p)
-        check_bounds(0, brightness_delta=brightness_delta)
+        check_bounds(0, brightness_delta=brightness_delta, hue_delta=hue_delta)
         check_range(0, contrast_range=contrast_range, saturation_range=saturation_range)
-        check_bounds(0, hue_delta=hue_delta)
         self.brightness_delta = brightness_delta
         self.contrast_range = contrast_range
         self.saturation_range = saturation_range

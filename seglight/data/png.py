@@ -17,7 +17,7 @@ from zlib_ng import zlib_ng
 
 UInt8Array = npt.NDArray[np.uint8]
 
-_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _LOOKED_AT = 32  #: rows whose filters are looked at before the others are inflated
 _MOST_PIXELS = 1 << 26  #: a larger header may be a bomb: Pillow has its rules for it
 _FORMATS = {(8, 0, 0, 0, 0), (8, 3, 0, 0, 0)}  #: bit depth; grey or palette; compression, filters and no interlace
@@ -33,7 +33,7 @@ def decode_png(data: bytes) -> UInt8Array | None:
         uint8 `[H, W]`, grey values or palette indices; or None for what another decoder has to see to: other
         formats and filters, and files that are damaged.
     """
-    if not data.startswith(_SIGNATURE) or len(data) < 29:
+    if not data.startswith(SIGNATURE) or len(data) < 29:
         return None
     width, height, *kind = struct.unpack_from('>II5B', data, 16)  # of the header, which is the first chunk
     if tuple(kind) not in _FORMATS or not 0 < width * height <= _MOST_PIXELS:
@@ -46,7 +46,7 @@ def decode_png(data: bytes) -> UInt8Array | None:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield type and content of each chunk up to the last, or to the first that is damaged."""
-    position, name = len(_SIGNATURE), b''
+    position, name = len(SIGNATURE), b''
     while position + 12 <= len(data) and name != b'IEND':
         length, name = struct.unpack_from('>I4s', data, position)
         end = position + 8 + length

@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from mmcv.runner import BaseModule
 from mmseg.models.builder import MODELS
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.decode_heads.stdc_head import STDCHead
 from mmseg.models.segmentors import BaseSegmentor
-from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import nn
 
+from seglight.config.classes import type_adapter, type_hints
 from seglight.config.settings import Key, dicts, nearest
 from seglight.errors import ConfigError, one_line
 from seglight.models.losses import BALANCED
@@ -211,19 +212,14 @@ def check_types(cls: type, arguments: dict[str, Any], key: Key) -> None:
     Raises:
         ConfigError: names the argument.
     """
-    config = ConfigDict(strict=True, arbitrary_types_allowed=True)
     for base in cls.__mro__:
-        try:
-            hints = get_type_hints(base.__dict__.get('__init__', object))
-        except (NameError, TypeError, AttributeError):  # names that are imported for type checkers alone
-            continue
+        hints = type_hints(base.__dict__.get('__init__', object))
         for name in arguments.keys() & hints.keys():
-            if arguments[name] is None or isinstance(arguments[name], (list, tuple, dict)):
+            adapter = type_adapter(hints[name])
+            if adapter is None or arguments[name] is None or isinstance(arguments[name], (list, tuple, dict)):
                 continue
             try:
-                TypeAdapter(hints[name], config=config).validate_python(arguments[name])
-            except PydanticUserError:  # a type that pydantic knows nothing of
-                continue
+                adapter.validate_python(arguments[name], strict=True)
             except ValidationError as error:
                 first = error.errors()[0]
                 wanted = _PLAIN.get(first['type']) or first['msg'].removeprefix('Input should be ')

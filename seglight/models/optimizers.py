@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -108,6 +108,7 @@ def merged_groups(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
     """Return a table of the groups: rate, decay, how many parameters, and the first names of each."""
+    names = parameter_names(segmentor)
     rows = [('lr', 'weight_decay', 'tensors', 'parameters', 'trained', 'first names')]
     for group in optimizer.param_groups:
         tensors: list[Tensor] = group['params']
@@ -118,7 +119,7 @@ def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
                 str(len(tensors)),
                 f'{sum(tensor.numel() for tensor in tensors):,}',
                 f'{sum(tensor.numel() for tensor in tensors if tensor.requires_grad):,}',
-                first_names(segmentor, tensors, 3),
+                first_names(names, tensors, 3),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -128,7 +129,11 @@ def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def first_names(segmentor: nn.Module, tensors: Sequence[Tensor], count: int) -> str:
+def parameter_names(segmentor: nn.Module) -> dict[Tensor, str]:
+    """Return the name of each parameter."""
+    return {parameter: name for name, parameter in segmentor.named_parameters()}
+
+
+def first_names(names: Mapping[Tensor, str], tensors: Sequence[Tensor], count: int) -> str:
     """Return the names of the first of some parameters, and an ellipsis for the others."""
-    names: dict[Tensor, str] = {parameter: name for name, parameter in segmentor.named_parameters()}
     return ', '.join(names[tensor] for tensor in tensors[:count]) + (', ...' if len(tensors) > count else '')

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -102,10 +101,9 @@ def _check_reached(key: str, segmentor: nn.Module, place: Key) -> None:
     words = {word for part in parts for word in part.split('_')}
     known = sorted(modules | parts | words)
     swapped = [name for name in known if sorted(name) == sorted(key)]
-    near = swapped or difflib.get_close_matches(key, known, n=1, cutoff=0.85)
-    if near:
-        message = f"{'.'.join(place)}: no parameter's name has '{key}' in it; did you mean '{near[0]}'?"
-        raise ConfigError(message, place)
+    hint = nearest(key, swapped, cutoff=0) or nearest(key, known, cutoff=0.85)
+    if hint:
+        raise ConfigError(f"{'.'.join(place)}: no parameter's name has '{key}' in it{hint}", place)
 
 
 def _check_base(paramwise: dict[str, Any], name: str, optimizer: dict[str, Any]) -> None:
