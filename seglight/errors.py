@@ -49,6 +49,10 @@ class CheckpointError(UserError):
     """A checkpoint is missing or cannot be used."""
 
 
+class OutputError(UserError):
+    """A file or folder cannot be written."""
+
+
 class TrainingError(UserError):
     """Training cannot go on with these data and settings."""
 

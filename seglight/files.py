@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from seglight.errors import OutputError
 
 #: Where the folders of runs go, below the working folder; mmseg's name.
 WORK_DIRS = Path('work_dirs')
@@ -38,16 +41,46 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     After an exception there is no file, or the one that was there before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    temporary = Path(name)
+    # A name of its own, since a long one with anything added would be too long; the kernel applies the umask.
+    temporary = path.with_name(f'.{secrets.token_hex(8)}.tmp')
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0), 0o666)
     try:
         with os.fdopen(handle, 'wb') as file:
             yield file
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def made_atomically(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder under a temporary name, and rename it at the end to one that must not exist yet.
+
+    After an exception neither of them is left.
+    """
+    temporary = folder.with_name(f'.{secrets.token_hex(8)}.tmp')
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary)
+        raise
+
+
+@contextmanager
+def writing_to(folder: Path, cure: str) -> Iterator[None]:
+    """Turn an error of the file system into one that names its file, or else the folder, and the cure.
+
+    Raises:
+        OutputError: for any `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        message = f'{error.filename or folder} cannot be written: {error.strerror or error}; {cure}'
+        raise OutputError(message) from error
 
 
 def write_new(files: dict[Path, bytes]) -> None:
@@ -101,10 +134,3 @@ def newest(folder: Path, *patterns: str) -> Path | None:
     """Return the file of a folder that matches a pattern and was written last, None where there is none; no links."""
     found = (path for pattern in patterns for path in folder.glob(pattern) if not path.is_symlink())
     return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
-
-
-def _umask() -> int:
-    """Return the process's umask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

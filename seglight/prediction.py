@@ -38,7 +38,14 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument('--overlays', action='store_true', help='Write colour overlays too.')
     parser.add_argument('--probabilities', type=str | None, help='Write class probabilities too: float16 or uint8.')
     parser.add_argument('--coco', action='store_true', help='Write predictions.json too, COCO with RLE.')
-    parser.add_argument('--submission', action='store_true', help='Write {checkpoint}.csv beside the checkpoint too.')
+    parser.add_argument(
+        '--mask_labels',
+        type=int | list[int] | None,
+        help='The pixel value of each class in the masks, or that of the first class; by default they count from 0.',
+    )
+    parser.add_argument(
+        '--submission', action='store_true', help='Write {checkpoint}.csv too: in --output, or beside the checkpoint.'
+    )
     parser.add_argument('--remark', type=str | None, help='Name the submission {checkpoint}_{remark}.csv.')
     parser.add_argument(
         '--submission_size',
@@ -89,7 +96,7 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
     """
     found: list[Callback] = [
         PredictedBy(folder, _facts(config, checkpoint), config.resume),
-        MaskWriter(folder / 'masks'),
+        MaskWriter(folder / 'masks', labels=config.mask_labels),
     ]
     if config.overlays:
         found.append(OverlayWriter(folder / 'overlays'))
@@ -103,7 +110,7 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
         size = config.submission_size
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ConfigError(f'--submission-size is height and width, such as [256, 256], not {size}')
-        path = submission_path(checkpoint, config.remark)
+        path = submission_path(checkpoint, config.remark, folder if config.output else None)
         found.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
     if config.pseudo_labels is not None:
         pseudo = folder / 'pseudo_labels'
@@ -124,6 +131,7 @@ def _facts(config: Any, checkpoint: Path) -> dict[str, Any]:
         'aug_test': bool(config.aug_test),
         'ckpt_weights': config.ckpt_weights,
         'input': config.input,
+        'mask_labels': config.mask_labels,
     }
 
 

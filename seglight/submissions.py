@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from seglight.errors import DataError
+from seglight.files import as_bytes
 
 UInt8Array = npt.NDArray[np.uint8]
 
 HEADER = b'image_id,PredictionString\n'
+
+#: Bytes of a row, so that no file can take all memory: the labels of 2^26 pixels, four bytes each, and the name.
+LONGEST_ROW = 1 << 28
 
 
 def _digits() -> UInt8Array:
@@ -52,11 +56,11 @@ def parse_labels(text: bytes) -> UInt8Array:
     try:
         labels = np.array(np.fromstring(text.decode(), dtype=np.int64, sep=' '))
     except UnicodeDecodeError as error:
-        raise ValueError('it is no text') from error
+        raise ValueError('it is not text') from error
     if len(labels) != len(text.split()):
         raise ValueError('it holds more than numbers')
     if labels.size and not 0 <= labels.min() <= labels.max() <= 255:
-        raise ValueError(f'{labels.max()} is no label')
+        raise ValueError('labels must be 0 to 255')
     return labels.astype(np.uint8)
 
 
@@ -72,23 +76,70 @@ def row(image_id: str, text: bytes) -> bytes:
     """Return a line of the file, quoted as pandas and Python's csv do."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator='').writerow([image_id, ''])
-    return buffer.getvalue().encode() + text + b'\n'
+    return as_bytes(buffer.getvalue()) + text + b'\n'
 
 
-def read_rows(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the labels of each image of a file, one after the other.
+class Submission:
+    """The rows of a file by image, read one at a time and in any order.
+
+    Args:
+        path: the file, as `row` or pandas writes it.
 
     Raises:
-        DataError: if it is no such file.
+        DataError: if it is not a submission, or names an image twice.
     """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._places: dict[str, int] = {}
+        try:
+            with path.open('rb') as file:
+                if file.readline(LONGEST_ROW).replace(b'\r', b'') != HEADER:
+                    raise DataError(f'{path} is not a submission: its first line must be {HEADER.decode().strip()}')
+                self._find_rows(file)
+        except OSError as error:
+            raise DataError(f'{path} cannot be read: {error.strerror}') from error
+
+    @property
+    def names(self) -> list[str]:
+        """The `image_id` of each row, in the order of the file."""
+        return list(self._places)
+
+    def labels(self, name: str) -> UInt8Array:
+        """Return the labels of an image, uint8 `[N]`.
+
+        Raises:
+            DataError: if they are not numbers from 0 to 255.
+        """
+        with self.path.open('rb') as file:
+            file.seek(self._places[name])
+            text = file.readline(LONGEST_ROW).rstrip(b'\r\n').rpartition(b',')[2]
+        try:
+            return parse_labels(text)
+        except ValueError as error:
+            raise DataError(f"{self.path}: the PredictionString of '{name}' is wrong: {error}") from error
+
+    def _find_rows(self, file: BinaryIO) -> None:
+        """Keep where each row begins."""
+        place, number = file.tell(), 1
+        while line := file.readline(LONGEST_ROW):
+            number += 1
+            if len(line) == LONGEST_ROW:
+                raise DataError(f'{self.path}:{number} must be shorter than {LONGEST_ROW} bytes')
+            name = _image_id(line)
+            if name is None:
+                raise DataError(f'{self.path}:{number} must be an image_id, a comma and its PredictionString')
+            if name in self._places:
+                raise DataError(f"{self.path}:{number} names '{name}' a second time; remove one of the rows")
+            self._places[name] = place
+            place = file.tell()
+
+
+def _image_id(line: bytes) -> str | None:
+    """Return the `image_id` of a row, None if the line is not a row."""
+    name, comma, _ = line.rstrip(b'\r\n').rpartition(b',')
     try:
-        with path.open('rb') as file:
-            if file.readline().replace(b'\r', b'') != HEADER:
-                raise DataError(f'{path} is no submission: its first line is not {HEADER.decode().strip()}')
-            for number, line in enumerate(file, 2):
-                name, comma, text = line.rstrip(b'\r\n').rpartition(b',')
-                if not comma:
-                    raise DataError(f'{path}:{number} has no comma; a line is an image_id and its PredictionString')
-                yield next(csv.reader([name.decode()]))[0], text
-    except OSError as error:
-        raise DataError(f'{path} cannot be read: {error.strerror}') from error
+        fields = next(csv.reader([name.decode(errors='surrogateescape')], strict=True), [])
+    except csv.Error:
+        return None
+    return fields[0] if comma and len(fields) == 1 and fields[0] else None

@@ -1,5 +1,6 @@
 """Writing files and claiming run folders."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -64,3 +65,32 @@ def test_what_is_there_is_not_overwritten_and_the_same_again_is_no_fault(tmp_pat
     with pytest.raises(FileExistsError, match='with other content'):
         files.write_new({tmp_path / 'c': b'3', tmp_path / 'a': b'other'})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {'a': b'1', 'b': b'2'}
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ('x' * 251 + '.png')
+    files.write_atomically(path, b'whole')
+    assert path.read_bytes() == b'whole'
+
+
+def test_the_umask_is_never_changed(tmp_path: Path) -> None:
+    """Set from several threads, it would end up as what another thread had set in between."""
+    before = os.umask(0o077)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: files.write_atomically(tmp_path / str(number % 4), b''), range(400)))
+        after = os.umask(0o077)
+    finally:
+        os.umask(before)
+    assert after == 0o077
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    with files.made_atomically(tmp_path / 'whole') as folder:
+        (folder / 'a').touch()
+        assert not (tmp_path / 'whole').exists()
+    with pytest.raises(ValueError), files.made_atomically(tmp_path / 'half') as folder:
+        (folder / 'a').touch()
+        raise ValueError
+    assert [path.name for path in tmp_path.iterdir()] == ['whole']

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from seglight.errors import DataError
-from seglight.submissions import HEADER, format_labels, parse_labels, read_rows, row, shrink
+from seglight.submissions import HEADER, Submission, format_labels, parse_labels, row, shrink
 
 RANDOM = np.random.default_rng(0)
 
@@ -24,9 +24,9 @@ def test_a_file_is_that_of_pandas_to_the_byte(classes: int, tmp_path: Path) -> N
     table.to_csv(tmp_path / 'pandas.csv', index=False)
     ours = HEADER + b''.join(row(name, format_labels(mask)) for name, mask in masks.items())
     assert ours == (tmp_path / 'pandas.csv').read_bytes()
-    read = dict(read_rows(tmp_path / 'pandas.csv'))
-    assert list(read) == list(masks)
-    assert all((parse_labels(read[name]) == mask.ravel()).all() for name, mask in masks.items())
+    read = Submission(tmp_path / 'pandas.csv')
+    assert read.names == list(masks)
+    assert all((read.labels(name) == mask.ravel()).all() for name, mask in masks.items())
 
 
 def test_masks_shrink_as_albumentations_shrinks_them() -> None:
@@ -39,7 +39,7 @@ def test_masks_shrink_as_albumentations_shrinks_them() -> None:
 def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / 'a.csv').write_bytes(content)
     with pytest.raises(DataError, match=r'a\.csv'):
-        list(read_rows(tmp_path / 'a.csv'))
+        Submission(tmp_path / 'a.csv')
 
 
 @pytest.mark.parametrize('text', [b'1 x 2', b'1 256', b'-1', b'1.5', b'\xff'])

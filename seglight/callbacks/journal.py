@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 from pytorch_lightning import LightningModule, Trainer
 
-from seglight.callbacks.writers import Float32Array, PredictionWriter, UInt8Array
+from seglight.callbacks.writers import OTHER_FOLDER, Float32Array, PredictionWriter, UInt8Array, all_names
 from seglight.errors import ConfigError
-from seglight.files import open_atomically
+from seglight.files import open_atomically, writing_to
 
 
 class JournalWriter(PredictionWriter):
@@ -64,7 +64,8 @@ class JournalWriter(PredictionWriter):
         trainer.strategy.barrier('journal')
         if not self._complete:
             own = self.path.with_name(f'.{self.path.name}.{trainer.global_rank}.partial')
-            self._file = own.open('ab')
+            with writing_to(self.folder, OTHER_FOLDER):
+                self._file = own.open('ab')
 
     def is_done(self, name: str) -> bool:
         """Tell whether the image has its line."""
@@ -100,17 +101,6 @@ class JournalWriter(PredictionWriter):
 
     def _journals(self) -> list[Path]:
         return sorted(self.folder.glob(f'.{self.path.name}.*.partial'))
-
-
-def predict_dataset(trainer: Trainer) -> Any:
-    """Return the dataset that is predicted, None where the data is not a `SegmentationDataModule`'s."""
-    return getattr(getattr(trainer, 'datamodule', None), 'datasets', {}).get('test')
-
-
-def all_names(trainer: Trainer) -> list[str]:
-    """Return the names of the images to predict in order, also of those that are done; empty where unknown."""
-    dataset = predict_dataset(trainer)
-    return getattr(dataset, 'all_names', None) or [sample.name for sample in getattr(dataset, 'samples', [])]
 
 
 def _read(journal: Path) -> dict[str, tuple[Path, int]]:

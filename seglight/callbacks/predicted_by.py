@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from seglight.callbacks.writers import OTHER_FOLDER
 from seglight.errors import ConfigError
-from seglight.files import write_atomically
+from seglight.files import write_atomically, writing_to
 
 
 class PredictedBy(Callback):
@@ -43,4 +44,5 @@ class PredictedBy(Callback):
                     f'{self.path.name}); leave out --resume, or choose another --output'
                 )
         if trainer.is_global_zero:
-            write_atomically(self.path, yaml.safe_dump(self.facts).encode())
+            with writing_to(self.path.parent, OTHER_FOLDER):
+                write_atomically(self.path, yaml.safe_dump(self.facts).encode())

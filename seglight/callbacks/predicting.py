@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.journal import predict_dataset
 from seglight.callbacks.processes import gathered
-from seglight.callbacks.writers import PredictionWriter, UInt8Array
+from seglight.callbacks.writers import GO_ON, PredictionWriter, UInt8Array, predict_dataset
 from seglight.data.images import read_image
-from seglight.files import write_atomically
+from seglight.files import write_atomically, writing_to
 from seglight.models.inference import Prediction
 from seglight.palette import default_palette, overlay
 
@@ -103,7 +102,8 @@ class PredictionSummary(Callback):
             blank = np.full_like(self._tiles[0], 255)
             sheet = np.vstack([np.hstack(row + [blank] * (COLUMNS - len(row))) for row in rows])
             _, data = cv2.imencode('.jpg', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-            write_atomically(self.folder / 'contact_sheet.jpg', data.tobytes())
+            with writing_to(self.folder, GO_ON):
+                write_atomically(self.folder / 'contact_sheet.jpg', data.tobytes())
 
     def lines(self, classes: list[str]) -> list[str]:
         """Return the share of each class, and the number of images and their speed."""

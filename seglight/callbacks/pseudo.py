@@ -13,6 +13,7 @@ from seglight.callbacks.writers import Float32Array, MaskWriter, PredictionWrite
 from seglight.errors import ConfigError
 from seglight.files import write_atomically
 from seglight.models.inference import Prediction
+from seglight.names import path_below
 
 
 class PseudoLabelWriter(PredictionWriter):
@@ -72,7 +73,7 @@ class PseudoLabelWriter(PredictionWriter):
         if probabilities is None:
             raise ConfigError('probabilities were not kept')
         image = Path(meta['path']).resolve()
-        link = self.folder / 'img_dir' / f'{meta["name"]}{image.suffix}'
+        link = path_below(self.folder / 'img_dir', meta['name'], image.suffix)
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
             link.symlink_to(image)

@@ -11,6 +11,8 @@ from pytorch_lightning import LightningModule
 from seglight import submissions
 from seglight.callbacks.journal import JournalWriter
 from seglight.callbacks.writers import UInt8Array
+from seglight.errors import ConfigError
+from seglight.names import name_fault
 
 
 class SubmissionWriter(JournalWriter):
@@ -46,6 +48,13 @@ def file_name(meta: dict[str, Any]) -> str:
     return f'{meta["name"]}{PurePosixPath(meta["path"]).suffix}'
 
 
-def submission_path(checkpoint: Path, remark: str | None = None) -> Path:
-    """Return `epoch_45.csv` or `epoch_45_{remark}.csv` beside a checkpoint."""
-    return checkpoint.with_name(f'{checkpoint.stem}{f"_{remark}" if remark else ""}.csv')
+def submission_path(checkpoint: Path, remark: str | None = None, folder: Path | None = None) -> Path:
+    """Return `epoch_45.csv` or `epoch_45_{remark}.csv`, in a folder or else beside the checkpoint.
+
+    Raises:
+        ConfigError: if the remark would lead to another folder.
+    """
+    name = f'{checkpoint.stem}{f"_{remark}" if remark else ""}.csv'
+    if Path(name).name != name or name_fault(name):
+        raise ConfigError(f'--remark must be part of a file name, got {remark!r}')
+    return (folder or checkpoint.parent) / name

@@ -18,18 +18,33 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from seglight.data.images import read_image
-from seglight.errors import ConfigError
-from seglight.files import write_atomically
+from seglight.errors import ConfigError, OutputError
+from seglight.files import write_atomically, writing_to
 from seglight.models.inference import Prediction
 from seglight.models.predicting import needs_segmentor
+from seglight.names import clash, path_below
 from seglight.palette import default_palette, encode_mask, overlay
 
 UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
+#: Cures for a folder that cannot be written, before anything is predicted and after.
+OTHER_FOLDER, GO_ON = 'choose another folder with --output', 'fix this, then add --resume'
+
 #: Images that wait to be written, at most; then predicting waits for the files. With probabilities, which at
 #: 150 classes and a megapixel are 600 MB for each image, fewer may wait.
 WAITING, WAITING_WITH_PROBABILITIES = 32, 2
+
+
+def predict_dataset(trainer: Trainer) -> Any:
+    """Return the dataset that is predicted, None where the data is not a `SegmentationDataModule`'s."""
+    return getattr(getattr(trainer, 'datamodule', None), 'datasets', {}).get('test')
+
+
+def all_names(trainer: Trainer) -> list[str]:
+    """Return the names of the images to predict in order, also of those that are done; empty where unknown."""
+    dataset = predict_dataset(trainer)
+    return getattr(dataset, 'all_names', None) or [sample.name for sample in getattr(dataset, 'samples', [])]
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -77,7 +92,7 @@ class PredictionWriter(BasePredictionWriter):
         """Make the folder, before anything is predicted.
 
         Raises:
-            ConfigError: if it cannot be made.
+            OutputError: if it cannot be made.
         """
         super().setup(trainer, pl_module, stage)
         if stage != 'predict':
@@ -85,10 +100,8 @@ class PredictionWriter(BasePredictionWriter):
         if self.needs_probabilities:
             needs_segmentor(pl_module).keep_probabilities = True
         self.palette = self.palette or getattr(pl_module, 'palette', None) or default_palette(256)
-        try:
+        with writing_to(self.folder, OTHER_FOLDER):
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f'The folder {self.folder} cannot be made: {error.strerror}') from error
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
 
     def write_on_batch_end(
@@ -107,7 +120,7 @@ class PredictionWriter(BasePredictionWriter):
         most = WAITING_WITH_PROBABILITIES if self.needs_probabilities else WAITING
         for predicted, meta in zip(prediction, batch['meta'], strict=True):
             while len(self._waiting) >= most:
-                self._waiting.popleft().result()
+                self._finish_oldest()
             kept = self.kept_probabilities(predicted)
             probabilities = None if kept is None else kept.cpu().numpy()
             self._waiting.append(self._pool.submit(self.write, predicted.mask.cpu().numpy(), probabilities, meta))
@@ -116,13 +129,19 @@ class PredictionWriter(BasePredictionWriter):
         """Wait for the last file; here, because Lightning skips the other hooks where nothing is to be predicted."""
         if self._pool is not None:
             while self._waiting:
-                self._waiting.popleft().result()
+                self._finish_oldest()
             self._stop()
-            self.finish(trainer)
+            with writing_to(self.folder, GO_ON):
+                self.finish(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Let the thread write what it was given, then stop it."""
         self._stop()
+
+    def _finish_oldest(self) -> None:
+        """Wait for the file of the prediction that waits longest."""
+        with writing_to(self.folder, GO_ON):
+            self._waiting.popleft().result()
 
     def _stop(self) -> None:
         if self._pool is not None:
@@ -132,13 +151,31 @@ class PredictionWriter(BasePredictionWriter):
 
 
 class FileWriter(PredictionWriter):
-    """Writes one file for each image, `{folder}/{name}{suffix}`; it is there whole or not at all."""
+    """Writes one file for each image, `{folder}/{name}{suffix}`: either the whole file or none."""
 
     suffix = ''
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Make the folder, unless a file in it would have to be a folder too.
+
+        Raises:
+            OutputError: names the two images.
+        """
+        clashing = clash(all_names(trainer), self.suffix) if stage == 'predict' else None
+        if clashing:
+            raise OutputError(
+                f"{self.path(clashing[0])} would be the file of image '{clashing[0]}' and the folder of "
+                f"'{clashing[1]}'; rename one of them"
+            )
+        super().setup(trainer, pl_module, stage)
+
     def path(self, name: str) -> Path:
-        """Return the file of an image."""
-        return self.folder / f'{name}{self.suffix}'
+        """Return the file of an image.
+
+        Raises:
+            OutputError: if it would lie outside the folder.
+        """
+        return path_below(self.folder, name, self.suffix)
 
     def is_done(self, name: str) -> bool:
         """Tell whether the image has its file."""
@@ -159,17 +196,48 @@ class MaskWriter(FileWriter):
     Args:
         folder: gets `{name}.png`.
         palette: an RGB colour in 0 to 255 for each class; by default the module's `palette`.
+        labels: the pixel value of each class, 0 to 255, where a benchmark numbers its classes in its own way; a
+            single number is that of the first class, from which the others count on.
+
+    Raises:
+        ConfigError: if a label is outside 0 to 255.
     """
 
     suffix = '.png'
 
-    def __init__(self, folder: str | Path, palette: list[list[int]] | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, palette: list[list[int]] | None = None, labels: int | Sequence[int] | None = None
+    ) -> None:
         super().__init__(folder)
         self.palette = palette
+        self.labels = labels
+        if labels is not None and not all(0 <= label <= 255 for label in np.atleast_1d(labels)):
+            raise ConfigError(f'--mask-labels must be 0 to 255, got {labels}')
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Number the classes.
+
+        Raises:
+            ConfigError: if there is not one label for each class.
+        """
+        if stage == 'predict' and self.labels is not None:
+            count = len(getattr(pl_module, 'classes', ()))
+            labels = range(self.labels, self.labels + count) if isinstance(self.labels, int) else self.labels
+            if len(labels) != count or max(labels) > 255:
+                raise ConfigError(
+                    f'--mask-labels must give each of the {count} classes a number from 0 to 255, got {self.labels}'
+                )
+            self.labels = list(labels)
+        super().setup(trainer, pl_module, stage)
 
     def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
         """Return the PNG."""
-        return encode_mask(mask, self.palette or [])
+        palette = self.palette or []
+        if self.labels is None:
+            return encode_mask(mask, palette)
+        labels = np.asarray(self.labels, dtype=np.uint8)
+        colours = dict(zip(labels.tolist(), palette, strict=False))
+        return encode_mask(labels[mask], [colours.get(label, [255, 255, 255]) for label in range(256)])
 
 
 class OverlayWriter(FileWriter):

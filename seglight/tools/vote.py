@@ -15,9 +15,9 @@ from PIL import Image
 
 from seglight.data.images import read_mask
 from seglight.errors import ConfigError, DataError
-from seglight.files import open_atomically, write_atomically
+from seglight.files import made_atomically, open_atomically, write_atomically
 from seglight.palette import encode_mask
-from seglight.submissions import HEADER, format_labels, parse_labels, read_rows, row
+from seglight.submissions import HEADER, Submission, format_labels, row
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -71,32 +71,18 @@ def vote(masks: Sequence[UInt8Array], weights: Sequence[float]) -> UInt8Array:
 
 
 def _vote_files(inputs: list[Path], weights: Sequence[float], output: Path) -> int:
-    """Vote on submissions row by row."""
-    count = 0
-    with open_atomically(output) as file:
-        file.write(HEADER)
-        try:
-            for rows in zip(*(read_rows(path) for path in inputs), strict=True):
-                names = [name for name, _ in rows]
-                for path, name in zip(inputs, names, strict=True):
-                    if name != names[0]:
-                        raise DataError(f"{path} has '{name}' where {inputs[0]} has '{names[0]}'; sort them alike")
-                masks = [_labels(path, *each) for path, each in zip(inputs, rows, strict=True)]
-                _check_alike(inputs, masks, names[0])
-                file.write(row(names[0], format_labels(vote(masks, weights))))
-                count += 1
-        except ValueError as error:
-            if 'zip()' not in str(error):
-                raise
-            raise DataError(f'{", ".join(map(str, inputs))} have different numbers of images') from error
-    return count
-
-
-def _labels(path: Path, name: str, text: bytes) -> UInt8Array:
-    try:
-        return parse_labels(text)
-    except ValueError as error:
-        raise DataError(f"{path}: the PredictionString of '{name}' is wrong: {error}") from error
+    """Vote on the rows of submissions that have the same `image_id`, in the order of the first."""
+    files = [Submission(path) for path in inputs]
+    for file in files:
+        if different := set(file.names) ^ set(files[0].names):
+            raise DataError(f"'{min(different)}' is not both in {files[0].path} and in {file.path}")
+    with open_atomically(output) as target:
+        target.write(HEADER)
+        for name in files[0].names:
+            masks = [file.labels(name) for file in files]
+            _check_alike(inputs, masks, name)
+            target.write(row(name, format_labels(vote(masks, weights))))
+    return len(files[0].names)
 
 
 def _vote_folders(inputs: list[Path], weights: Sequence[float], output: Path) -> int:
@@ -107,13 +93,14 @@ def _vote_folders(inputs: list[Path], weights: Sequence[float], output: Path) ->
             raise DataError(f'{min(different)} is not both in {inputs[0]} and in {folder}')
     if not found[0]:
         raise DataError(f'{inputs[0]} holds no masks (.png)')
-    for name in sorted(found[0]):
-        masks = [read_mask(folder / name).astype(np.uint8) for folder in inputs]
-        _check_alike(inputs, masks, str(name))
-        with Image.open(inputs[0] / name) as image:
-            channels = image.getpalette() or []
-        palette = [list(channels[index : index + 3]) for index in range(0, len(channels), 3)]
-        write_atomically(output / name, encode_mask(vote(masks, weights), palette))
+    with made_atomically(output) as folder:
+        for name in sorted(found[0]):
+            masks = [read_mask(each / name).astype(np.uint8) for each in inputs]
+            _check_alike(inputs, masks, str(name))
+            with Image.open(inputs[0] / name) as image:
+                channels = image.getpalette() or []
+            palette = [list(channels[index : index + 3]) for index in range(0, len(channels), 3)]
+            write_atomically(folder / name, encode_mask(vote(masks, weights), palette))
     return len(found[0])
 
 

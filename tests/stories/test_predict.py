@@ -47,7 +47,7 @@ def test_everything_at_once(checkpoint: Path, run: Run, data_root: Path) -> None
     # the submission, as pandas would write it
     strings = [' '.join(map(str, mask[::2, ::4].flatten().tolist())) for mask in masks]
     pd.DataFrame({'image_id': images, 'PredictionString': strings}).to_csv('expected.csv', index=False)
-    assert checkpoint.with_suffix('.csv').read_bytes() == Path('expected.csv').read_bytes()
+    assert Path(f'out/{checkpoint.stem}.csv').read_bytes() == Path('expected.csv').read_bytes()
     # COCO
     coco = COCO('out/predictions.json')
     assert [image['file_name'] for image in coco.loadImgs(coco.getImgIds())] == images
@@ -109,8 +109,8 @@ def test_input_is_a_file_a_pattern_a_list_or_a_coco_json(checkpoint: Path, run: 
     ):
         done = run('predict', '--ckpt', checkpoint, '--input', name, '--output', 'out', '--submission')
         assert done.status == 0, done.err
-        assert list(pd.read_csv('epoch_2.csv')['image_id']) == expected
-        Path('epoch_2.csv').unlink()
+        assert list(pd.read_csv('out/epoch_2.csv')['image_id']) == expected
+        Path('out/epoch_2.csv').unlink()
 
 
 def test_a_submission_is_never_overwritten(checkpoint: Path, run: Run) -> None:
@@ -209,7 +209,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(checkpoint: Path, run: Run, 
     process.wait()
     before = {path.name: path.stat().st_mtime_ns for path in masks.glob('*.png')}
     assert 3 <= len(before) < 12
-    assert not Path('epoch_2.csv').exists()
+    assert not Path('out/epoch_2.csv').exists()
     assert not Path('out/predictions.json').exists()
     resumed = run(*command, '--resume')
     assert resumed.status == 0, resumed.err
@@ -220,7 +220,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(checkpoint: Path, run: Run, 
     # What was put together in two runs is what one run writes.
     whole = run(*command[:6], 'once', '--remark', 'once', '--coco')
     assert whole.status == 0, whole.err
-    assert Path('epoch_2.csv').read_bytes() == Path('epoch_2_once.csv').read_bytes()
+    assert Path('out/epoch_2.csv').read_bytes() == Path('once/epoch_2_once.csv').read_bytes()
     assert json.loads(Path('out/predictions.json').read_text()) == json.loads(Path('once/predictions.json').read_text())
     assert not list(Path().rglob('.*.partial'))
     nothing = run(*command, '--resume')

@@ -71,8 +71,8 @@ def test_folders_of_masks_vote_and_keep_the_palette(workspace: Path, run: Run) -
     'words, said',
     [
         (['a.csv', 'none.csv'], 'none.csv does not exist'),
-        (['a.csv', 'other.csv'], "other.csv has 'v.jpg' where a.csv has 'u.jpg'"),
-        (['a.csv', 'longer.csv'], 'different numbers of images'),
+        (['a.csv', 'other.csv'], "'u.jpg' is not both in a.csv and in other.csv"),
+        (['a.csv', 'longer.csv'], "'v.jpg' is not both in a.csv and in longer.csv"),
         (['a.csv', 'larger.csv'], "'u.jpg' has another size in larger.csv"),
         (['a.csv', 'wrong.csv'], "wrong.csv: the PredictionString of 'u.jpg' is wrong"),
         (['a.csv', 'folder'], 'not both CSV files or both folders'),

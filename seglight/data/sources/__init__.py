@@ -14,6 +14,7 @@ from seglight.data.sources.coco import CocoSource
 from seglight.data.sources.folders import FolderSource, MaskFile
 from seglight.data.sources.images import ImageSource
 from seglight.errors import ConfigError, DataError
+from seglight.names import name_fault
 
 __all__ = [
     'Annotation',
@@ -124,7 +125,7 @@ def _samples_of(source: Source, context: Context, masks: bool) -> list[Sample]:
     Raises:
         DataError: if it cannot be used, has no masks, or has images to predict that cannot be told apart.
     """
-    samples = source.samples(context)
+    samples = [_with_name_fault(sample) for sample in source.samples(context)]
     without = next((sample for sample in samples if sample.mask is None), None) if masks else None
     if without:
         raise DataError(f'{without.image} has no mask; give its source an ann_dir')
@@ -132,3 +133,9 @@ def _samples_of(source: Source, context: Context, masks: bool) -> list[Sample]:
     if fault:
         raise DataError(fault)
     return samples
+
+
+def _with_name_fault(sample: Sample) -> Sample:
+    """Return a sample that cannot be used if its name must not become part of a path."""
+    fault = None if sample.fault else name_fault(sample.name)
+    return replace(sample, fault=f'{str(sample.image)!r}: its name {fault}; rename it') if fault else sample

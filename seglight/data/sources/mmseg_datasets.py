@@ -73,7 +73,8 @@ class MmsegSource(Source):
             if kind_of(image) != 'file':
                 raise DataError(f'{self.dataset}: {split} names {image}, which does not exist')
             mask = MaskFile(masks / info['ann']['seg_map'], labels) if masks else None
-            samples.append(Sample(image, info['filename'].removesuffix(built.img_suffix), mask))
+            name = Path(info['filename'].removesuffix(built.img_suffix)).as_posix()
+            samples.append(Sample(image, name, mask))
         return samples
 
     def mask_folder(self, context: Context) -> Path | None:
