@@ -1,0 +1,268 @@
+"""What is damaged, and the commands that it is given to."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+
+from fuzzing.corpus import CLASSES, Corpus
+from fuzzing.mutations import mutate_bytes, mutate_value, nasty
+
+
+class Case(NamedTuple):
+    """The words of a command whose files were written to a folder.
+
+    A config is the user's own: it may name modules to import and files to read. Whatever else is a stranger's.
+    """
+
+    argv: list[str]
+    own: bool = False
+
+
+#: Writes damaged files to a folder and returns the command that takes them.
+Maker = Callable[[Corpus, Path, random.Random], Case]
+
+
+def make_case(kind: str, corpus: Corpus, folder: Path, canary: Path, rng: random.Random) -> Case:
+    """Write the files of an input of a kind to a folder, with the canary's folder for `{canary}` in them."""
+    case = KINDS[kind][0](corpus, folder, rng)
+    for path in folder.iterdir():
+        data = path.read_bytes() if path.is_file() else b''
+        if b'{canary}' in data and path.suffix in ('.yaml', '.json', '.py', '.txt', '.csv'):
+            path.write_bytes(data.replace(b'{canary}', str(canary).encode()))
+    return case
+
+
+def _save(entries: Any, path: Path) -> None:
+    """Write entries as torch does; what it does not take becomes text."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(entries, buffer)
+    except (RecursionError, UnicodeEncodeError, TypeError):
+        buffer = io.BytesIO()
+        torch.save(repr(type(entries)), buffer)
+    path.write_bytes(buffer.getvalue())
+
+
+def _yaml(value: Any) -> bytes:
+    """Return a nested value as YAML; what it does not take becomes a list."""
+    try:
+        return yaml.dump(value, sort_keys=False).encode(errors='surrogatepass')
+    except (RecursionError, yaml.YAMLError):
+        return b'[' * 3000
+
+
+def _checkpoint_command(path: str, corpus: Corpus, rng: random.Random) -> list[str]:
+    """Return one of the commands that take a checkpoint."""
+    images = str(corpus.root / 'data/img_dir/test')
+    common = [['predict', f'--ckpt={path}', f'--input={images}'], ['info', path]]
+    rare = [
+        ['validate', f'--ckpt={path}'],
+        ['fit', f'--ckpt={path}', '--trainer.max_epochs=2'],
+        ['fit', f'--config={corpus.root / "own.yaml"}', f'--load-from={path}', '--trainer.fast_dev_run=1'],
+        ['export', path, 'out.pth'],
+        ['soup', path, str(corpus.root / 'run/epoch_1.ckpt'), '--output=soup.ckpt'],
+        ['info', path, '--config'],
+        ['report', '.'],
+        ['predict', f'--ckpt={path}', f'--input={images}', '--aug-test', '--submission', '--coco'],
+    ]
+    return rng.choice(common if rng.random() < 0.6 else rare)
+
+
+def checkpoint_values(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Replace entries of a checkpoint."""
+    entries = dict(corpus.checkpoint)
+    mutated = mutate_value({key: value for key, value in entries.items() if key != 'state_dict'}, rng)
+    if isinstance(mutated, dict):
+        mutated['state_dict'] = mutate_tensors(entries['state_dict'], rng)
+    _save(_filled(mutated, folder), folder / 'a.ckpt')
+    return Case(_checkpoint_command('a.ckpt', corpus, rng))
+
+
+def mutate_tensors(weights: dict[str, Any], rng: random.Random) -> Any:
+    """Return weights with a tensor of another shape, type or memory, or something that is not one."""
+    weights = dict(weights)
+    for _ in range(rng.choice([0, 0, 1, 2])):
+        name = rng.choice(list(weights))
+        tensor = weights[name]
+        weights[rng.choice([name, name, f'module.{name}', 'x'])] = rng.choice(
+            [
+                tensor.new_zeros(1).expand(10**12),
+                torch.zeros(()),
+                torch.zeros(3, dtype=torch.complex64),
+                torch.zeros((*tensor.shape, 1)),
+                tensor.float() * float('nan'),
+                tensor.to(torch.bfloat16),
+                nasty(rng),
+            ]
+        )
+    return weights
+
+
+def checkpoint_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Replace values of the config in a checkpoint."""
+    entries = dict(corpus.checkpoint)
+    entries['config'] = _yaml(_filled(mutate_value(yaml.safe_load(entries['config']), rng), folder)).decode(
+        errors='surrogatepass'
+    )
+    if rng.random() < 0.1:
+        entries['config'] = mutate_bytes(entries['config'].encode(errors='replace'), rng).decode(errors='replace')
+    _save(entries, folder / 'a.ckpt')
+    return Case(_checkpoint_command('a.ckpt', corpus, rng))
+
+
+def _filled(value: Any, folder: Path) -> Any:
+    """Return a nested value with the canary's folder, which is beside that of the input, for `{canary}`."""
+    if isinstance(value, str):
+        return value.replace('{canary}', str(folder.parent / 'canary'))
+    if isinstance(value, dict):
+        return {key: _filled(inner, folder) for key, inner in value.items()}
+    return [_filled(inner, folder) for inner in value] if isinstance(value, list) and len(value) < 1000 else value
+
+
+def checkpoint_bytes(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage the bytes of a checkpoint."""
+    (folder / 'a.ckpt').write_bytes(mutate_bytes(corpus.read('run/epoch_1.ckpt'), rng))
+    return Case(_checkpoint_command('a.ckpt', corpus, rng))
+
+
+def mmseg_checkpoint(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Replace entries of a checkpoint of mmseg, or damage its bytes."""
+    if rng.random() < 0.4:
+        (folder / 'a.pth').write_bytes(mutate_bytes(corpus.read('mmseg.pth'), rng))
+    else:
+        entries = torch.load(corpus.root / 'mmseg.pth', weights_only=True)
+        entries['meta'] = _filled(mutate_value(entries['meta'], rng), folder)
+        if isinstance(text := entries['meta'].get('config') if isinstance(entries['meta'], dict) else None, str):
+            entries['meta']['config'] = mutate_bytes(text.encode(errors='replace'), rng).decode(errors='replace')
+        _save(entries, folder / 'a.pth')
+    return Case(_checkpoint_command('a.pth', corpus, rng))
+
+
+def own_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage a config."""
+    config = yaml.safe_load(corpus.read('own.yaml'))
+    data = _yaml(mutate_value(config, rng)) if rng.random() < 0.7 else mutate_bytes(corpus.read('own.yaml'), rng)
+    (folder / 'a.yaml').write_bytes(data)
+    words = [['fit', '--config=a.yaml', '--print_config'], ['data', 'check', '--config=a.yaml']]
+    if rng.random() < 0.3:
+        words = [['fit', '--config=a.yaml', '--trainer.fast_dev_run=1', '--work-dir=run']]
+    return Case(rng.choice(words), own=True)
+
+
+def mmseg_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage a config of mmseg, which is read and never executed."""
+    text = corpus.read('mmseg.py').decode()
+    hostile = ['9**9**9', "__import__('fuzz_canary')", "'x' * 10**12", '[0] * 10**12', '-' * 5000 + '1', '1 / 0']
+    hostile += ["open('{canary}/secret')", '(' * 500, '[x for x in [1] * 10**9]', "dict(**{'a': 1}, a=2)", '1e400']
+    hostile += ["'%s' % 1", "''.join(['a'])", 'lambda: 0', 'model', "f'{model}'", '*[1]', '...', "b'x'", '1 << 10**9']
+    if rng.random() < 0.7:
+        lines = text.splitlines()
+        lines.insert(rng.randrange(len(lines) + 1), f'a{rng.randrange(9)} = {rng.choice(hostile)}')
+        text = '\n'.join(lines)
+    else:
+        text = mutate_bytes(text.encode(), rng).decode(errors='replace')
+    (folder / 'a.py').write_text(text)
+    (folder / 'base.py').write_bytes(corpus.read('base.py'))
+    zoo = f'--config={corpus.root / "own.yaml"}'
+    return Case(['fit', zoo, '--model.zoo=a.py', '--print_config'])
+
+
+def coco(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage a COCO file."""
+    if rng.random() < 0.8:
+        data = json.dumps(_filled(mutate_value(corpus.coco, rng), folder)).encode()
+    else:
+        data = mutate_bytes(corpus.read('coco.json'), rng)
+    (folder / 'a.json').write_bytes(data)
+    config = yaml.safe_load(corpus.read('own.yaml'))
+    config['data']['train'] = {'type': 'CocoSource', 'ann_file': str(folder / 'a.json')}
+    (folder / 'a.yaml').write_bytes(_yaml(config))
+    checkpoint = f'--ckpt={corpus.root / "run/epoch_1.ckpt"}'
+    words = [
+        ['data', 'check', '--config=a.yaml'],
+        ['fit', '--config=a.yaml', '--trainer.fast_dev_run=1'],
+        ['predict', checkpoint, '--input=a.json', '--output=out'],
+    ]
+    return Case(rng.choice(words))
+
+
+def image(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage an image and predict it."""
+    source = rng.choice(sorted((corpus.root / 'images').iterdir()))
+    (folder / f'a{source.suffix}').write_bytes(mutate_bytes(source.read_bytes(), rng))
+    words = ['predict', f'--ckpt={corpus.root / "run/epoch_1.ckpt"}', f'--input=a{source.suffix}', '--output=out']
+    return Case(words)
+
+
+def pair(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage an image or a mask of a data set."""
+    for kind, source in (('img_dir', 'images/colour.jpg'), ('ann_dir', 'images/grey.png')):
+        (folder / kind / 'train').mkdir(parents=True)
+        data = corpus.read(source)
+        if (kind == 'img_dir') == (rng.random() < 0.5):
+            data = mutate_bytes(data, rng)
+        (folder / kind / 'train' / f'a{Path(source).suffix}').write_bytes(data)
+    (folder / 'a.yaml').write_bytes(_yaml({'data': {'root': '.', 'classes': CLASSES, 'val': 'train', 'test': None}}))
+    return Case(['data', 'check', '--config=a.yaml'])
+
+
+def submission(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage a submission and let it vote."""
+    (folder / 'a.csv').write_bytes(mutate_bytes(corpus.read('a.csv'), rng))
+    return Case(['vote', 'a.csv', str(corpus.root / 'a.csv'), '--output=out.csv'])
+
+
+def weights(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage weights and convert them."""
+    suffix = rng.choice(['.pth', '.safetensors', '.npz'])
+    path = folder / f'a{suffix}'
+    if suffix == '.pth' and rng.random() < 0.5:
+        _save(_filled(mutate_tensors(torch.load(corpus.root / 'weights.pth')['state_dict'], rng), folder), path)
+    else:
+        path.write_bytes(mutate_bytes(corpus.read(f'weights{suffix}'), rng))
+    return Case(['convert', rng.choice(['auto', 'swin', 'convnext', 'mit', 'vit']), path.name, 'out.pth'])
+
+
+def image_list(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Write a list of images, or the split of a data set of mmseg, with names that lead elsewhere."""
+    lines = [
+        '0000',
+        '0001',
+        '../../canary/photo',
+        '/etc/passwd',
+        str(folder.parent / 'canary/photo'),
+        'a\0b',
+        '\x1b[1m',
+    ]
+    lines += ['', '.', '..', '0000.jpg', 'x' * 300, '0000 0001', '-', '~', '{canary}/photo', 'nöthing']
+    text = '\n'.join(rng.sample(lines, rng.choice([1, 2, 4])))
+    (folder / 'a.txt').write_bytes(mutate_bytes(text.encode(), rng) if rng.random() < 0.3 else text.encode())
+    words = ['predict', f'--ckpt={corpus.root / "run/epoch_1.ckpt"}', '--output=out']
+    source = {'img_dir': 'img_dir/test', 'split': str(folder / 'a.txt')}
+    test = rng.choice([{'type': 'FolderSource', **source}, {'type': 'PascalVOCDataset', **source}])
+    return Case([*words, rng.choice(['--input=a.txt', f'--data.test={json.dumps(test)}'])])
+
+
+#: What makes an input of each kind, and its share.
+KINDS: dict[str, tuple[Maker, float]] = {
+    'checkpoint: entries': (checkpoint_values, 14),
+    'checkpoint: config': (checkpoint_config, 22),
+    'checkpoint: bytes': (checkpoint_bytes, 6),
+    'checkpoint of mmseg': (mmseg_checkpoint, 8),
+    'config': (own_config, 12),
+    'config of mmseg': (mmseg_config, 6),
+    'COCO file': (coco, 10),
+    'image': (image, 6),
+    'image and mask': (pair, 6),
+    'list of images': (image_list, 4),
+    'submission': (submission, 3),
+    'weights': (weights, 3),
+}

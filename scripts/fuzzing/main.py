@@ -1,0 +1,123 @@
+"""The command: makes inputs by number, runs them, and prints what came of them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from seglight.cli import CommandLine  # noqa: F401  (first: it patches what the others import)
+
+# isort: split
+import torch
+
+from fuzzing.cases import KINDS, make_case
+from fuzzing.corpus import Corpus, command, make_corpus
+from fuzzing.sandbox import Limits, Outcome, Watch, run_in_sandbox, warm_names
+
+#: Modules that commands load on the way, so that they may be imported whatever the input.
+LATE = ('seglight', 'mmseg', 'mmcls', 'mmcv', 'torch', 'torchvision', 'albumentations', 'matplotlib', 'PIL', 'scipy')
+
+
+def main() -> int:
+    """Run the inputs and return 1 if there was a failure."""
+    parser = argparse.ArgumentParser(description='Damage inputs of every kind and run the commands that take them.')
+    parser.add_argument('--count', type=int, default=2000)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--only', type=int, help='The number of one input.')
+    parser.add_argument('--keep', type=Path, help='Folder for the inputs that fail.')
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        numbers = range(arguments.count) if arguments.only is None else [arguments.only]
+        table = Table()
+        lab = Lab(Path(folder), arguments.seed, arguments.keep)
+        for number in numbers:
+            kind, words, outcome = lab.try_input(number)
+            table.add(kind, outcome)
+            if outcome.faults:
+                print(f'{number}  {kind}  {" ".join(words)}\n    {"; ".join(outcome.faults)}', flush=True)
+                print('    ' + '\n    '.join(outcome.printed.strip().splitlines()[-4:]), flush=True)
+            elif arguments.only is not None:
+                print(outcome.printed)
+        print(table.text())
+    return int(table.failures > 0)
+
+
+class Lab:
+    """Makes and runs inputs, each of which depends on the seed and its number alone.
+
+    Args:
+        root: an empty folder.
+        seed: of all inputs.
+        keep: where the files of inputs that fail are copied to.
+    """
+
+    def __init__(self, root: Path, seed: int, keep: Path | None = None) -> None:
+        self.seed = seed
+        self.keep = keep
+        for name, value in {'HOME': 'home', 'XDG_CACHE_HOME': 'home/cache', 'TMPDIR': 'home/tmp'}.items():
+            os.environ[name] = str(root / value)
+        (root / 'corpus').mkdir()
+        self.corpus: Corpus = make_corpus(root / 'corpus')
+        self.canary = root / 'canary'
+        self.canary.mkdir()
+        for name in ('secret', 'weights.pkl', 'weights.npy', 'base.yaml', 'photo.jpg'):
+            (self.canary / name).write_bytes(b'\x80\x04N.')
+        self.root = root
+        self.known = warm_names(LATE)
+
+    def try_input(self, number: int) -> tuple[str, list[str], Outcome]:
+        """Make an input, run it, and return its kind, the command and what became of it."""
+        rng = random.Random(f'{self.seed} {number}')
+        kind = rng.choices(list(KINDS), [share for _, share in KINDS.values()])[0]
+        folder = self.root / 'case'
+        folder.mkdir()
+        (folder / 'fuzz_canary.py').write_text('raise RuntimeError("imported because an input names it")\n')
+        case = make_case(kind, self.corpus, folder, self.canary, rng)
+        os.environ.update({'HOME': str(folder), 'XDG_CACHE_HOME': str(folder / 'cache'), 'TMPDIR': str(folder)})
+        tempfile.tempdir = None
+        sys.path[:] = ['', *[path for path in sys.path if path]]  # as `python -m` has it
+        outcome = run_in_sandbox(command(*case.argv), Watch(folder, self.canary, self.known), Limits())
+        if case.own:  # the user's own words may import and read what they like
+            outcome.faults = [fault for fault in outcome.faults if not fault.startswith(('import', 'read'))]
+        if outcome.faults and self.keep:
+            shutil.copytree(folder, self.keep / str(number), dirs_exist_ok=True)
+        shutil.rmtree(folder)
+        return kind, case.argv, outcome
+
+
+class Table:
+    """Counts of what became of the inputs, by kind."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+        self.slowest = 0.0
+
+    @property
+    def failures(self) -> int:
+        """The number of inputs of which something bad came."""
+        return sum(counts['failed'] for counts in self.counts.values())
+
+    def add(self, kind: str, outcome: Outcome) -> None:
+        """Count an input."""
+        done = 'failed' if outcome.faults else 'worked' if outcome.status == 0 else 'refused'
+        self.counts[kind][done] += 1
+        self.slowest = max(self.slowest, outcome.seconds)
+
+    def text(self) -> str:
+        """Return the table."""
+        columns = ('worked', 'refused', 'failed')
+        lines = [f'{"":20}' + ''.join(f'{name:>9}' for name in columns)]
+        lines += [
+            f'{kind:20}' + ''.join(f'{counts[name]:9}' for name in columns) for kind, counts in self.counts.items()
+        ]
+        total = [sum(counts[name] for counts in self.counts.values()) for name in columns]
+        return '\n'.join(
+            [*lines, f'{"all":20}' + ''.join(f'{count:9}' for count in total), f'slowest {self.slowest:.1f} s']
+        )

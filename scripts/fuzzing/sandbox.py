@@ -1,0 +1,186 @@
+"""A process of its own for each input: no network, limits on time and memory, and a record of what it does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: Standard modules whose import does something that can be seen.
+_LOUD = {'antigravity', 'this', 'turtle', 'idlelib', 'webbrowser', 'smtplib', 'ftplib', 'telnetlib'}
+
+#: Audit events of a network, and of another program.
+_NETWORK = ('socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname', 'socket.sendto', 'socket.bind')
+_PROGRAM = ('subprocess.Popen', 'os.system', 'os.exec', 'os.posix_spawn', 'os.spawn')
+
+#: Audit events that change a path, which is among their first two arguments.
+_CHANGES = ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir', 'os.symlink', 'os.link', 'os.truncate', 'os.chmod')
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+@dataclass
+class Outcome:
+    """What became of one input: the exit status, what was printed, and what must not have happened."""
+
+    status: int
+    seconds: float
+    printed: str
+    faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds of processor time and of waiting, and bytes of memory beyond what the imports take."""
+
+    processor: int = 20
+    waiting: float = 60
+    memory: int = 3 << 30
+
+
+class Watch:
+    """Records through audit hooks what a process does, and stops what leaves the machine.
+
+    Args:
+        folder: where files may be written.
+        canary: a folder of which nothing may be read.
+        known: top-level names of modules that may be imported.
+    """
+
+    def __init__(self, folder: Path, canary: Path, known: frozenset[str]) -> None:
+        self.folder = os.path.realpath(folder)
+        self.canary = os.path.realpath(canary)
+        self.known = known
+        self.faults: list[str] = []
+        self.active = True
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Take an audit event."""
+        if not self.active:
+            return
+        if event == 'import':
+            self._imported(str(arguments[0]).partition('.')[0])
+        elif event == 'open':
+            self._opened(arguments[0], arguments[2])
+        elif event in _CHANGES:
+            for path in arguments[: 2 if event in ('os.rename', 'os.link') else 1]:
+                self._written(path, event)
+        elif event in _NETWORK or event in _PROGRAM:
+            self._note(f'{event} {arguments[1:3]!r}')
+            raise PermissionError(f'{event} is not allowed')
+
+    def _imported(self, name: str) -> None:
+        if name in _LOUD or not (name in self.known or name in sys.stdlib_module_names):
+            self._note(f'import of {name}')
+
+    def _opened(self, path: Any, flags: Any) -> None:
+        if not isinstance(path, (str, bytes)):
+            return
+        if self._real(path).startswith(self.canary):
+            self._note(f'read {path!r}')
+        if isinstance(flags, int) and flags & _WRITING:
+            self._written(path, 'wrote')
+
+    def _written(self, path: Any, event: str) -> None:
+        if isinstance(path, (str, bytes)):
+            real = self._real(path)
+            if not real.startswith((self.folder + os.sep, '/dev/')) and real != self.folder:
+                self._note(f'{event} {path!r}, outside its folder')
+
+    @staticmethod
+    def _real(path: str | bytes) -> str:
+        with contextlib.suppress(ValueError, OSError):
+            return os.path.realpath(os.fsdecode(path))
+        return ''
+
+    def _note(self, fault: str) -> None:
+        if len(self.faults) < 20 and fault not in self.faults:
+            self.faults.append(fault)
+
+
+def run_in_sandbox(call: Callable[[], int], watch: Watch, limits: Limits) -> Outcome:
+    """Run a call in a fork of this process, in the watched folder, and return what became of it."""
+    report, log = Path(watch.folder, '.report'), Path(watch.folder, '.log')
+    start = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        _run_child(call, watch, limits, report, log)
+    status = _wait(child, limits.waiting)
+    outcome = Outcome(status, time.monotonic() - start, log.read_text(errors='replace') if log.exists() else '')
+    if report.exists():
+        outcome.faults += json.loads(report.read_text())
+    outcome.faults += _judged(outcome)
+    return outcome
+
+
+def _judged(outcome: Outcome) -> list[str]:
+    """Return what is wrong with the end of a command."""
+    if outcome.status == -signal.SIGKILL:
+        return ['hang']
+    if outcome.status < 0:
+        return [f'killed by {signal.Signals(-outcome.status).name}']
+    if 'Traceback (most recent call last)' in outcome.printed:
+        return ['traceback']
+    if outcome.status not in (0, 2):
+        return [f'status {outcome.status}']
+    return []
+
+
+def _wait(child: int, seconds: float) -> int:
+    """Return the exit status of a child, that of SIGKILL after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return -signal.SIGKILL
+
+
+def _run_child(call: Callable[[], int], watch: Watch, limits: Limits, report: Path, log: Path) -> None:
+    """Do the work of the child and leave the process; never returns."""
+    status = 99
+    try:
+        os.chdir(watch.folder)
+        _redirect(log)
+        used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + limits.memory, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        spent = int(time.process_time())
+        resource.setrlimit(resource.RLIMIT_CPU, (spent + limits.processor, spent + limits.processor + 5))
+        sys.addaudithook(watch)
+        status = call()
+    except BaseException:
+        watch.active = False
+        traceback.print_exc()
+    finally:
+        watch.active = False
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        report.write_text(json.dumps(watch.faults))
+        os._exit(status)
+
+
+def _redirect(log: Path) -> None:
+    """Let everything that is printed go into a file, also what libraries of C print."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for target in (1, 2):
+        os.dup2(handle, target)
+    sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
+
+
+def warm_names(extra: Sequence[str]) -> frozenset[str]:
+    """Return the top-level names of all modules that are loaded, and some more."""
+    return frozenset({name.partition('.')[0] for name in list(sys.modules)} | set(extra))
