@@ -10,8 +10,13 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, NoReturn
+
+from seglight.errors import ConfigError
 
 
 def import_torchvision() -> None:
@@ -80,6 +85,69 @@ def _interp2d(x: Any, y: Any, z: Any, kind: str = 'linear') -> Callable[[Any, An
     return lambda new_x, new_y: spline(new_x, new_y).T
 
 
+def stand_in_for_compiled_ops() -> None:
+    """Let mmcv's operators run in torch where mmcv was installed without the compiled ones.
+
+    For: mmcv-full 1.7 as a pure wheel. Symptom: `No module named 'mmcv._ext'` from any import of
+    mmseg's models. Compiled operators that are installed are found first and are used.
+    """
+    sys.meta_path.append(_OpsInTorch())
+
+
+class _OpsInTorch(MetaPathFinder, Loader):
+    """Find and load `mmcv._ext`, the last to be asked for it, when mmcv first imports an operator."""
+
+    #: The modules of mmcv.ops and their functions that `seglight.ops` has, each beside its autograd Function.
+    functions = (
+        ('psa_mask', 'psa_mask', 'PSAMaskFunction'),
+        ('focal_loss', 'sigmoid_focal_loss', 'SigmoidFocalLossFunction'),
+        ('focal_loss', 'softmax_focal_loss', 'SoftmaxFocalLossFunction'),
+        ('modulated_deform_conv', 'modulated_deform_conv2d', 'ModulatedDeformConv2dFunction'),
+        ('deform_conv', 'deform_conv2d', 'DeformConv2dFunction'),
+    )
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Answer for `mmcv._ext` alone."""
+        del path, target
+        return ModuleSpec(fullname, self) if fullname == 'mmcv._ext' else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Replace the functions in the modules that call them; all others raise when they are called."""
+        vars(module).update(
+            __getattr__=_missing_op, get_compiler_version=_not_compiled, get_compiling_cuda_version=_not_compiled
+        )
+        ops = importlib.import_module('seglight.ops')
+        for name, function, autograd in self.functions:
+            # mmcv.ops may be half imported here: these modules are, before others copy the functions from them.
+            home = importlib.import_module(f'mmcv.ops.{name}')
+            old, new = getattr(home, function), getattr(ops, function)
+            getattr(home, autograd).apply = staticmethod(new)
+            for other in [other for key, other in sys.modules.items() if key.startswith('mmcv.ops')]:
+                if vars(other).get(function) is old:
+                    setattr(other, function, new)
+
+
+def _not_compiled() -> str:
+    return 'n/a'  # what mmcv's description of the environment says without operators
+
+
+def _missing_op(name: str) -> Callable[..., NoReturn]:
+    """Return what stands for an operator that is not in `seglight.ops`; mmcv asks for all of them on import."""
+    if name.startswith('_'):
+        raise AttributeError(name)
+
+    def missing(*_: object, **__: object) -> NoReturn:
+        raise ConfigError(
+            f"the model needs mmcv's operator {name}, which is not compiled here: build mmcv-full 1.7.2 with its "
+            'operators for the installed torch (https://mmcv.readthedocs.io/en/v1.7.0/get_started/build.html)'
+        )
+
+    return missing
+
+
 silence_notices()
 import_torchvision()
 give_scipy_interp2d()
+stand_in_for_compiled_ops()

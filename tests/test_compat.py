@@ -1,6 +1,9 @@
 """Each patch of `seglight.compat`: what happens without it, and with it."""
 
 import importlib.metadata
+import importlib.util
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +83,79 @@ def test_notices_of_mmcv_and_mmseg_are_silent(code: str, notice: str) -> None:
     assert notice not in python(f'import seglight.compat; {code}').stderr
 
 
+@pytest.fixture
+def pure_mmcv(tmp_path: Path) -> Path:
+    """A folder with the installed mmcv less its compiled operators."""
+    spec = importlib.util.find_spec('mmcv')
+    assert spec and spec.origin
+    ignored = shutil.ignore_patterns('_ext*', '__pycache__')
+    shutil.copytree(Path(spec.origin).parent, tmp_path / 'mmcv', ignore=ignored)
+    return tmp_path
+
+
+def test_mmcvs_operators_import_without_compiled_ones_only_with_the_patch(pure_mmcv: Path) -> None:
+    without = python('import seglight.compat; sys.meta_path.pop(); import mmcv.ops', pure_mmcv)
+    assert "No module named 'mmcv._ext'" in without.stderr
+    done = python(
+        'import seglight.compat; import mmseg.models, mmcv.ops.saconv; from seglight import ops;'
+        'assert mmcv.ops.psa_mask.psa_mask is mmcv.ops.psa_mask.PSAMaskFunction.apply is ops.psa_mask;'
+        'assert mmseg.models.losses.focal_loss._sigmoid_focal_loss is ops.sigmoid_focal_loss;'
+        'assert mmcv.ops.softmax_focal_loss is ops.softmax_focal_loss;'
+        'assert mmcv.ops.saconv.deform_conv2d is mmcv.ops.deform_conv2d is ops.deform_conv2d;'
+        'assert mmcv.ops.modulated_deform_conv2d is ops.modulated_deform_conv2d;'
+        'print(mmcv.ops.get_compiler_version())',
+        pure_mmcv,
+    )
+    assert (done.stdout, done.returncode) == ('n/a\n', 0), done.stderr
+
+
+def test_the_operators_in_torch_are_in_place_whichever_module_comes_first(pure_mmcv: Path) -> None:
+    done = python(
+        'import seglight.compat, mmcv._ext, mmcv.ops, seglight.ops as o; assert mmcv.ops.deform_conv2d is o.deform_conv2d',
+        pure_mmcv,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_operator_that_is_not_in_torch_names_itself_when_it_is_called(pure_mmcv: Path) -> None:
+    done = python(
+        'import seglight.compat, torch; from mmcv.ops import CARAFE;'
+        'CARAFE(3, 1, 2)(torch.rand(1, 4, 4, 4), torch.rand(1, 9, 8, 8))',
+        pure_mmcv,
+    )
+    line = done.stderr.splitlines()[-1]
+    assert "ConfigError: the model needs mmcv's operator carafe_forward, which is not compiled here: build " in line
+
+
+def test_compiled_operators_of_mmcv_are_used_as_they_are(pure_mmcv: Path) -> None:
+    (pure_mmcv / 'mmcv' / '_ext.py').write_text('def __getattr__(name): return name')
+    done = python(
+        'import seglight.compat, mmcv.ops, mmcv._ext; assert mmcv._ext.__file__;'
+        'assert mmcv.ops.deform_conv2d.__self__ is mmcv.ops.deform_conv.DeformConv2dFunction',
+        pure_mmcv,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+DCN = """
+import seglight.compat, torch
+from mmseg.models import build_backbone
+torch.manual_seed(0)
+for kind in ('DCN', 'DCNv2'):
+    dcn = {'type': kind, 'deform_groups': 1, 'fallback_on_stride': False}
+    net = build_backbone({'type': 'ResNet', 'depth': 50, 'base_channels': 4, 'stem_channels': 4, 'dcn': dcn,
+                          'stage_with_dcn': (False, False, True, True)})
+    sum(output.square().mean() for output in net(torch.rand(2, 3, 32, 32))).backward()
+    moved = [p.grad.abs().sum() > 0 for n, p in net.named_parameters() if 'layer3.0.conv2' in n]
+    assert len(moved) >= 3 and all(moved), kind
+"""
+
+
+def test_backbones_with_deformable_convolutions_train_without_compiled_operators(pure_mmcv: Path) -> None:
+    done = python(DCN, pure_mmcv)
+    assert done.returncode == 0, done.stderr
+
+
 def test_scipys_interp2d_is_there_only_with_the_patch() -> None:
     code = 'from scipy.interpolate import interp2d; interp2d(*[range(4)] * 2, [range(4)] * 4, kind="cubic")'
     assert 'interp2d` has been removed' in python(code).stderr
@@ -130,11 +206,13 @@ def test_exactly_one_opencv_is_installed() -> None:
 
 
 def test_nothing_else_patches(pytestconfig: pytest.Config) -> None:
-    """Only `compat` registers operators; and every package whose imports need it imports it first."""
+    """Only `compat` registers operators and importers; and every package whose imports need it imports it first."""
     package = pytestconfig.rootpath / 'seglight'
     for path in package.rglob('*.py'):
         if path.name != 'compat.py':
-            assert 'torch.library' not in path.read_text(), path
+            assert not {'torch.library', 'meta_path'} & set(
+                re.findall(r'torch\.library|meta_path', path.read_text())
+            ), path
     for name in ('models', 'data', 'callbacks'):
         imports = [line for line in (package / name / '__init__.py').read_text().splitlines() if 'import' in line]
         assert imports[0].startswith('from seglight import compat'), name
