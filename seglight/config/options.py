@@ -6,11 +6,10 @@ from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-
 from seglight.config.arguments import ALIASES, Arguments, Flag, as_word
 from seglight.config.settings import Key, without_tuples
 from seglight.errors import ConfigError
+from seglight.plain_text import load_yaml
 
 #: Keys of mmseg's configs, as `--cfg-options` takes them, and the keys that say the same here.
 MMSEG_KEYS = {
@@ -92,7 +91,7 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
         if flag.name == '--cfg_options':
             flags += [_override(word, flag.typed, own) for word in words]
         elif flag.name in LISTS:
-            values = words if flag.name == '--tags' else [yaml.safe_load(word) for word in words]
+            values = words if flag.name == '--tags' else [load_yaml(word, f'{flag.typed} {word}') for word in words]
             flags.append(Flag(flag.name, as_word(values), flag.typed))
         elif flag.name in SHORTHANDS and arguments.subcommand == 'fit':
             flags += _shorthand(flag, words)
