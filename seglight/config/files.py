@@ -10,6 +10,7 @@ import yaml
 from seglight.config.settings import Key, Origin, Settings, nearest
 from seglight.config.zoo import expand
 from seglight.errors import ConfigError
+from seglight.files import expand_home
 from seglight.plain_text import open_yaml
 
 #: The configs that come with the project: inside an installed package, beside it in a checkout.
@@ -28,7 +29,7 @@ def find_config(name: str) -> Path:
     Raises:
         ConfigError: if there is neither, with the nearest shipped name.
     """
-    for path in (Path(name), SHIPPED / name):
+    for path in (Path(expand_home(name)), SHIPPED / name):
         if path.is_file():
             return path
     shipped = sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.glob('**/*.yaml'))
@@ -64,7 +65,7 @@ def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Set
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} is a path or a list of paths, not {bases!r}')
     resolved = Settings()
-    for base in bases:
+    for base in map(expand_home, bases):
         file = next((folder / base for folder in (path.parent, SHIPPED) if (folder / base).is_file()), None)
         if file is None:
             where = f'neither in {path.parent} nor in {SHIPPED}'
