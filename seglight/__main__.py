@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
-from seglight import __version__, tools
-from seglight.errors import UserError
+from seglight import __version__, border, tools
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run a command line and return its exit status: 2 for an error of the user's, 75 for a run to resume.
+    """Run a command line and return its exit status.
+
+    2 for an error of the user's, 75 for a run to resume, 1 for an error that nobody foresaw.
 
     What a command does not need is not imported: torch comes with the commands that train or predict.
     """
@@ -26,27 +28,51 @@ def run(argv: Sequence[str]) -> int:
             from seglight.cli import CommandLine
 
             CommandLine(argv)
-    except UserError as error:
-        if '--debug' in argv:
-            traceback.print_exc()
-        print(f'seglight: {error}', file=sys.stderr)
-        return error.status
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        return border.report(error, argv)
     return 0
 
 
 def main() -> None:
     """Run the command line of this process and exit with its status, 130 after Ctrl-C."""
+    _find_modules_here()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors='surrogateescape')  # for names of files that are no UTF-8
     try:
         status = run(sys.argv[1:])
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # a full disk that the output goes to
+            _silence_stdout()
+            status = status or border.report(error, sys.argv[1:])
         sys.exit(status)
     except BrokenPipeError:  # the reader, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
     except KeyboardInterrupt as stop:
         print(f'seglight: stopped by Ctrl-C{"; " * bool(stop.args)}{stop}', file=sys.stderr)
         sys.exit(130)
+
+
+def _find_modules_here() -> None:
+    """Let a console script find a user's own classes in the working folder, as `python -m seglight` does.
+
+    The folder comes last, so that nothing in it takes the place of an installed package.
+    """
+    if getattr(sys.flags, 'safe_path', False):
+        return
+    with suppress(OSError):  # the working folder was deleted
+        folder = str(Path.cwd())
+        if not {folder, ''} & set(sys.path):
+            sys.path.append(folder)
+
+
+def _silence_stdout() -> None:
+    """Let what is still to be written go nowhere, so that Python's end does not try again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
 import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ import seglight
 from seglight import prediction, training
 from seglight.callbacks import (
     EvaluationRecorder,
+    MonitoredFigures,
     ProgressBars,
     RunFolder,
     SoftVoting,
@@ -48,10 +50,11 @@ from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint
 from seglight.config.options import add_options
 from seglight.config.resolve import resolve
 from seglight.config.settings import Settings, nearest
+from seglight.config.types import register
 from seglight.data import SegmentationDataModule
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
-from seglight.errors import CheckpointError, ConfigError, one_line
+from seglight.errors import CheckpointError, ConfigError, one_line, warn
 from seglight.files import WORK_DIRS
 from seglight.models import Segmentor, building
 from seglight.models.checks import explain_first_batch
@@ -84,6 +87,7 @@ class CommandLine(LightningCLI):
 
     def __init__(self, argv: Sequence[str]) -> None:
         _quieten()
+        register()
         self.argv = list(argv)
         self.checkpoint: Path | None = None
         self.settings = Settings()
@@ -311,9 +315,12 @@ class CommandLine(LightningCLI):
         if bars and not any(isinstance(callback, ProgressBar) for callback in config.trainer.callbacks or []):
             callbacks.append(ProgressBars())
         try:
-            return super().instantiate_trainer(**kwargs)
-        except (MisconfigurationException, ImportError, TypeError, ValueError) as error:
-            raise ConfigError(f'trainer: {one_line(error)}') from error
+            trainer = super().instantiate_trainer(**kwargs)
+        except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
+            raise training.explain_trainer(error) from error
+        if self.subcommand == 'fit':
+            trainer.callbacks.insert(0, MonitoredFigures())  # type: ignore[attr-defined]  # before those that it checks
+        return trainer
 
     def _own_callbacks(self, config: Namespace) -> list[Callback]:
         """Return the callbacks that a subcommand always has, and those that its arguments ask for."""
@@ -385,7 +392,7 @@ class CommandLine(LightningCLI):
         except (RuntimeError, ValueError) as error:
             if 'Error(s) in loading state_dict' not in str(error):
                 steps = self.trainer.global_step
-                explained = explain_first_batch(error, steps) or training.explain_refusal(error, steps)
+                explained = explain_first_batch(error, steps) or training.explain_refusal(error)
                 if explained is None:
                     raise
                 raise explained from error
@@ -411,7 +418,10 @@ class CommandLine(LightningCLI):
 
     def after_fit(self) -> None:
         """Say where the run lies, how good it is, and what to type next."""
-        if not self.run_folder or not self.trainer.is_global_zero:
+        if not self.trainer.is_global_zero:
+            return
+        if not self.run_folder:
+            print(training.tried(self.trainer))
             return
         kept = (self._get(self.config_init, name) for name in ('best_checkpoint', 'checkpoint'))
         print('\n'.join(training.summary(self.trainer, self.run_folder, *kept)))
@@ -443,8 +453,10 @@ class CommandLine(LightningCLI):
             return
         try:
             print(f'Report     {write_report(file.parents[1], file.stem)}')
-        except OSError as error:
-            print(f'seglight: the report cannot be written: {one_line(error)}', file=sys.stderr)
+        except Exception as error:  # whatever it is, the run is done and its figures are printed
+            if any(word.split('=')[0] == '--debug' for word in self.argv):
+                traceback.print_exc()
+            warn(f'the report cannot be written: {one_line(error) or type(error).__name__}; --debug shows why')
 
     def after_predict(self) -> None:
         """Say what came of it, and end like after an error if there were files that could not be predicted."""
@@ -473,6 +485,7 @@ def _quieten() -> None:
         'torch.utils.checkpoint: the use_reentrant parameter should be passed',  # mmseg's `with_cp`
         'The number of training batches .* is smaller than the logging interval',
         'Total length of `list` across ranks is zero',  # no validation was asked for
+        r'It is recommended to use .self\.log\(.(val|test)/',  # whose figures come from counts of all processes
         '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
     ):
         warnings.filterwarnings('ignore', message=message)

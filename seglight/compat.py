@@ -53,8 +53,11 @@ def silence_notices() -> None:
     """Silence notices that every run of mmcv and mmseg prints and that nobody here can act upon.
 
     For: mmcv-full 1.7 and mmsegmentation 0.30. Symptom: five lines on MMCV 2.0 of the year 2023 at
-    import, and one on `avg_non_ignore` for each cross-entropy loss.
+    import, one on `avg_non_ignore` for each cross-entropy loss, and one or two for each head of two classes or one
+    channel, on a number of channels and a threshold that the config says or that have their default.
     """
+    warnings.filterwarnings('ignore', message='For binary segmentation, we suggest using')
+    warnings.filterwarnings('ignore', message='threshold is not defined for binary')
     warnings.filterwarnings('ignore', message='On January 1, 2023, MMCV')
     warnings.filterwarnings('ignore', message='Default ``avg_non_ignore`` is False')
 

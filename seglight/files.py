@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -17,10 +18,21 @@ from seglight.errors import OutputError
 #: Where the folders of runs go, below the working folder; mmseg's name.
 WORK_DIRS = Path('work_dirs')
 
+#: What begins with a home folder.
+_HOME = re.compile(r'~[\w.-]*/')
+
 
 def cache_dir() -> Path:
     """Return the folder for what can be made again: `$XDG_CACHE_HOME/seglight`, or `~/.cache/seglight`."""
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'seglight'
+
+
+def expand_home(text: str) -> str:
+    """Return a path, or a flag with one behind its equals sign, with the home folder for `~`, as shells write it."""
+    name, equals, value = text.partition('=') if text.startswith('-') else ('', '', text)
+    if not _HOME.match(value):
+        return text
+    return f'{name}{equals}{os.path.expanduser(value)}'  # noqa: PTH111  (pathlib raises for an unknown user)
 
 
 def as_bytes(text: str) -> bytes:

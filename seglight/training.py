@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import traceback
 from pathlib import Path
@@ -100,17 +101,30 @@ def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:
         )
 
 
-def explain_refusal(error: Exception, steps_done: int) -> ConfigError | None:
-    """Return what Lightning itself refused before the first step as an error of the user's, None if it was not that.
+def explain_trainer(error: Exception) -> ConfigError:
+    """Return why Lightning builds no trainer, with a cure where Lightning has none."""
+    text = one_line(error)
+    if 'SLURM' in text:
+        return ConfigError(f'trainer: {text} For a run of one process, unset SLURM_NTASKS')
+    if found := re.search(r'more than one stateful callback of type `(\w+)`', text):
+        return ConfigError(
+            f'trainer.callbacks: two callbacks {found[1]} have the same settings, so that their states in a checkpoint '
+            'are one; remove one of them, or let them differ',
+            ('trainer', 'callbacks'),
+        )
+    return ConfigError(f'trainer: {text}')
+
+
+def explain_refusal(error: Exception) -> ConfigError | None:
+    """Return what Lightning itself refused as an error of the user's, None if it was not that.
 
     Args:
-        error: ended the run.
-        steps_done: optimizer steps before it.
+        error: ended the run, at its start or in any of its epochs.
     """
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     package = str(frame.f_globals.get('__name__')).split('.')[0]
-    refused = steps_done == 0 and package in ('pytorch_lightning', 'lightning_fabric')
-    return ConfigError(f'trainer: {one_line(error)}') if refused else None
+    refused = package in ('pytorch_lightning', 'lightning_fabric')
+    return ConfigError(f'trainer: {one_line(error)}; --debug shows where') if refused else None
 
 
 def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorder | None, log: bool) -> list[Callback]:
@@ -144,6 +158,13 @@ def reached_end(file: Path, trainer: Trainer) -> str | None:
         if end is not None and 0 <= end <= at:
             return f'{file} is at {unit} {at} of {end} already; raise --trainer.max_{unit}s to go on'
     return None
+
+
+def tried(trainer: Trainer) -> str:
+    """Return the line that `trainer.fast_dev_run` ends with."""
+    count = trainer.fast_dev_run  # type: ignore[attr-defined]
+    batches = f'{count:d} batch{"es" * (count > 1)}'
+    return f'Tried      {batches} of train and of val without a fault; nothing was written (trainer.fast_dev_run)'
 
 
 def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: IntervalCheckpoint) -> list[str]:

@@ -8,6 +8,7 @@ from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.ensemble import SoftVoting
 from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.learning_rates import LearningRates
+from seglight.callbacks.monitored import MonitoredFigures
 from seglight.callbacks.predicted_by import PredictedBy
 from seglight.callbacks.predicting import PredictionSummary, SkipDone
 from seglight.callbacks.pseudo import PseudoLabelWriter
@@ -30,6 +31,7 @@ __all__ = [
     'IntervalCheckpoint',
     'LearningRates',
     'MaskWriter',
+    'MonitoredFigures',
     'OverlayWriter',
     'PredictedBy',
     'PredictionSummary',

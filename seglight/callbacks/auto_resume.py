@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from seglight.callbacks.resume import newest_checkpoint
+from seglight.errors import ConfigError
+from seglight.plain_text import load_yaml
 
 #: What a command may say otherwise and still mean the same run.
 OF_THE_COMMAND = ('auto_resume', 'ckpt_path', 'tags', 'trust_checkpoint', 'work_dir')
@@ -50,11 +51,15 @@ def find_continuation(config: str, work_dirs: Path, work_dir: Path | None = None
 def _newest_run(config: Any, work_dirs: Path) -> Path | None:
     """Return the folder of the run of a config that was started or resumed last."""
     stored = sorted(work_dirs.glob('*/config.yaml'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return next((path.parent for path in stored if _comparable(path.read_text()) == config), None)
+    for path in stored:
+        with suppress(OSError, UnicodeDecodeError, ConfigError):  # a damaged config is that of another run
+            if _comparable(path.read_text()) == config:
+                return path.parent
+    return None
 
 
 def _comparable(config: str) -> Any:
-    values = yaml.safe_load(config)
+    values = load_yaml(config, 'config.yaml')
     if not isinstance(values, dict):
         return values
     return {name: value for name, value in values.items() if name not in OF_THE_COMMAND}

@@ -10,6 +10,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedColumn
+from rich.markup import escape
 from rich.table import Table
 
 COLUMN_ROWS = 20  #: classes below each other in a table, before it gets another column
@@ -137,7 +138,7 @@ def class_table(metrics: Mapping[str, Any], stage: str) -> Table:
         table.add_column('IoU, %', justify='right')
     for row in range(height):
         cells = rows[row::height]
-        table.add_row(*(text for name, value in cells for text in (name, f'{100 * float(value):.2f}')))
+        table.add_row(*(text for name, value in cells for text in (escape(name), f'{100 * float(value):.2f}')))
     return table
 
 

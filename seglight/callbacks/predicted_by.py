@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.callbacks.writers import OTHER_FOLDER
 from seglight.errors import ConfigError
 from seglight.files import write_atomically, writing_to
+from seglight.plain_text import load_yaml
 
 
 class PredictedBy(Callback):
@@ -36,7 +37,7 @@ class PredictedBy(Callback):
         if stage != 'predict':
             return
         if self.resume and self.path.is_file():
-            earlier = yaml.safe_load(self.path.read_text(encoding='utf-8'))
+            earlier = load_yaml(self.path.read_text(encoding='utf-8', errors='replace'), str(self.path))
             differing = [name for name in self.facts if (earlier or {}).get(name) != self.facts[name]]
             if differing:
                 raise ConfigError(

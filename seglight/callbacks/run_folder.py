@@ -52,7 +52,7 @@ class RunFolder(Callback):
         self.environment = environment
         self.root = Path(root)
         self.folder = Path(folder) if folder else None
-        self.log = log
+        self.keeps_log = log  # not `log`, which Lightning sets in every callback
         self.resumed = resumed
         self._made = False
         self._metrics: MetricsFile | None = None
@@ -71,7 +71,7 @@ class RunFolder(Callback):
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(self.folder)
-        if self.log and not trainer.loggers:
+        if self.keeps_log and not trainer.loggers:
             self._metrics = MetricsFile(self.folder)
             trainer.loggers = [self._metrics, _tensorboard(self.folder)]
         data: Any = getattr(trainer, 'datamodule', None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
@@ -12,6 +10,8 @@ from seglight.files import write_atomically
 from seglight.models import Segmentor
 from seglight.models.optimizers import first_names, groups_table, parameter_names
 from seglight.models.schedules import MmcvSchedule
+from seglight.models.steps import planned_steps
+from seglight.report.drawing import drawn
 
 LEGEND = 16  #: curves that the legend of the schedule names
 
@@ -38,7 +38,7 @@ class TrainingPlan(Callback):
                     warn(doubt)
         # Said here, because Lightning's finders may have changed what the config says.
         batch_size = getattr(trainer.train_dataloader, 'batch_size', None)
-        steps = trainer.estimated_stepping_batches
+        steps = planned_steps(trainer)
         optimizer = trainer.optimizers[0]
         rate = float(optimizer.defaults['lr'])
         name = type(optimizer).__name__
@@ -76,6 +76,4 @@ def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 20
     if len(curves) > 1:
         more = f'and {len(curves) - LEGEND} more, in optimizer.txt' if len(curves) > LEGEND else None
         figure.legend(loc='outside right upper', fontsize=7, title=more, title_fontsize=7)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=100)
-    return buffer.getvalue()
+    return drawn(figure, dpi=100)

@@ -19,7 +19,7 @@ from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.find import find_callback
 from seglight.callbacks.run_folder import RunFolder
 from seglight.data.images import read_image
-from seglight.errors import ConfigError, one_line
+from seglight.errors import ConfigError, one_line, warn
 from seglight.files import write_atomically
 from seglight.report.evaluation import Evaluation, Example
 
@@ -83,6 +83,9 @@ class WandbRun(Callback):
             ConfigError: if wandb is not installed.
         """
         if not self.is_on or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+            return
+        if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
+            warn('trainer.logger has a WandbLogger, so wandb.project is left out; remove one of the two')
             return
         try:
             import wandb

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from seglight.config.arguments import Arguments, as_word
 from seglight.config.settings import Settings
+from seglight.plain_text import load_yaml
 
 #: Keys of mmcv's `lr_config` that count batches, each with the key that makes it count epochs.
 _COUNTS = {'warmup_iters': 'warmup_by_epoch', 'step': 'by_epoch', 'periods': 'by_epoch', 'total_steps': 'by_epoch'}
@@ -49,10 +48,12 @@ def count_steps(arguments: Arguments, settings: Settings) -> None:
     """
     model, trainer = (settings.values.get(name) or {} for name in ('model', 'trainer'))
     typed = arguments.value(f'--trainer.{_ACCUMULATED}')
-    accumulated = yaml.safe_load(typed) if typed else trainer.get(_ACCUMULATED) if isinstance(trainer, dict) else None
+    accumulated = trainer.get(_ACCUMULATED) if isinstance(trainer, dict) else None
+    if typed:
+        accumulated = load_yaml(typed, f'--trainer.{_ACCUMULATED}={typed}')
     if not isinstance(accumulated, int) or accumulated < 2:
         return
-    said = {flag.mmseg: yaml.safe_load(flag.value or '') for flag in arguments.flags if flag.mmseg}
+    said = {flag.mmseg: load_yaml(flag.value or '', flag.typed) for flag in arguments.flags if flag.mmseg}
     below = model.get('schedule') if isinstance(model, dict) else None
     changed = {key.removeprefix('lr_config.'): value for key, value in said.items() if key.startswith('lr_config.')}
     schedule = schedule_in_steps({**(below if isinstance(below, dict) else {}), **changed}, accumulated)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from seglight.errors import ConfigError
+from seglight.files import expand_home
 
 #: Names of options as people know them from mmseg's tools, and those of Lightning.
 ALIASES = {
@@ -118,7 +119,7 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
         ConfigError: if `--config` has no value.
     """
     arguments = Arguments()
-    words = list(argv)
+    words = [expand_home(word) for word in argv]
     while words:
         flag = read_flag(words.pop(0))
         if flag.name != '--config':

@@ -6,13 +6,12 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from seglight.config.files import parse_yaml
 from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint, read_mmseg_checkpoint
 from seglight.config.settings import Settings
 from seglight.errors import CheckpointError
 from seglight.files import newest
+from seglight.plain_text import load_yaml
 
 #: The entry of a checkpoint that holds the resolved config of its run, as YAML text.
 CONFIG_ENTRY = 'config'
@@ -138,7 +137,8 @@ def stored_settings(path: Path, parts: tuple[str, ...] | None = PARTS, required:
 
 def left_out(path: Path) -> list[str]:
     """Return the keys of the trainer that a checkpoint was trained with and that `stored_settings` leaves out."""
-    trainer = (yaml.safe_load(read_checkpoint(path).get(CONFIG_ENTRY) or '') or {}).get('trainer') or {}
+    text = read_checkpoint(path).get(CONFIG_ENTRY) or ''
+    trainer = (load_yaml(text, str(path), CheckpointError) or {}).get('trainer') or {}
     kept = _without_classes(trainer)
     return [f'trainer.{name}' for name, value in trainer.items() if name not in kept and value not in _NOTHING]
 

@@ -10,6 +10,9 @@ from seglight.config.arguments import Arguments
 from seglight.config.settings import Settings, nearest
 from seglight.errors import one_line
 
+#: What stands before a value that does not fit.
+_GOT = re.compile('Given value: |Got value: ')
+
 
 def explain(message: str, settings: Settings, arguments: Arguments) -> str:
     """Return the essence of a message of jsonargparse behind the flag, or the file and line, that it is about."""
@@ -43,6 +46,12 @@ def _essence(message: str) -> str:
     """Return the part of a message that says what is wrong, with the nearest valid name."""
     text = one_line(message)
     cls = next(iter(re.findall(r"class_path[ =]'([\w.]+)'", text)), None)
+    lines = message.splitlines()
+    if _inner_keys(lines)[1] and (mismatch := _mismatch(lines)):
+        return mismatch
+    module = re.search(r"No module named '([\w.]+)'", text)
+    if module:
+        return f"there is no module '{module[1]}', neither installed nor in the working folder"
     refused = re.search(r"Option '(\w+)' is not accepted", text)
     if refused:
         return f"{cls or 'it'} has no argument '{refused[1]}'{_nearest_argument(refused[1], cls)}"
@@ -55,20 +64,32 @@ def _essence(message: str) -> str:
     path = re.search(r'Expected a dot import path string: (\S+)', text)
     if path:
         return f"'{path[1]}' is no class path, such as package.module.Class"
-    return _mismatch(message.splitlines()) or re.sub(r'^.*?[Kk]ey "[\w.]+": ?', '', text)
+    return _mismatch(lines) or re.sub(r'^.*?[Kk]ey "[\w.]+": ?', '', text)
 
 
 def _mismatch(lines: list[str]) -> str | None:
     """Return what type was expected and what was given, of the innermost value that a message is about."""
-    end = next((index for index, line in enumerate(lines) if re.search('Given value: |Got value: ', line)), None)
+    start, inner = _inner_keys(lines)
+    end = next((index for index, line in enumerate(lines) if index >= start and _GOT.search(line)), None)
     if end is None:
         return None
-    value = re.split('Given value: |Got value: ', lines[end])[1]
+    value = _GOT.split(lines[end])[1]
     value = re.sub(r"^NestedArg\(key='\w+', val='(.*)'\)$", r'\1', value)
-    inner = [key for line in lines[: end + 1] for key in re.findall(r'Parser key "([\w.]+)"', line)][1:]
-    unions = [line for line in lines[:end] if 'Subtypes: ' in line]
+    unions = [line for line in lines[start:end] if 'Subtypes: ' in line]
     wanted = unions[-1].split('Subtypes: ')[1][1:-1] if unions else lines[end].split('Got value')[0]
     return f"{''.join(f'{key}: ' for key in inner)}expected {_readable(wanted)}, got '{value}'"
+
+
+def _inner_keys(lines: list[str]) -> tuple[int, list[str]]:
+    """Return the line of the last key before the first value that does not fit, and the keys that lead to it."""
+    start, keys = 0, []
+    for index, line in enumerate(lines):
+        if found := re.search(r'Parser key "([\w.]+)"', line):
+            start = index
+            keys.append(found[1])
+        elif _GOT.search(line):
+            break
+    return start, keys[1:]
 
 
 def _readable(types: str) -> str:

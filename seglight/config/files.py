@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from seglight.config.settings import Key, Origin, Settings, nearest
 from seglight.config.zoo import expand
-from seglight.errors import ConfigError, one_line
+from seglight.errors import ConfigError
+from seglight.files import expand_home
+from seglight.plain_text import open_yaml
 
 #: The configs that come with the project: inside an installed package, beside it in a checkout.
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -19,14 +19,8 @@ SHIPPED = next((path for path in (_PACKAGE / 'configs', _PACKAGE.parent / 'confi
 
 BASE = '_base_'
 
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, but `1e-3` is a number, as in YAML 1.2 and as people mean it."""
-
-
-_Loader.add_implicit_resolver(
-    'tag:yaml.org,2002:float', re.compile(r'^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$'), list('-+0123456789')
-)
+#: How many files may lead from one to the next.
+MAX_BASES = 50
 
 
 def find_config(name: str) -> Path:
@@ -35,28 +29,34 @@ def find_config(name: str) -> Path:
     Raises:
         ConfigError: if there is neither, with the nearest shipped name.
     """
-    for path in (Path(name), SHIPPED / name):
+    for path in (Path(expand_home(name)), SHIPPED / name):
         if path.is_file():
             return path
     shipped = sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.glob('**/*.yaml'))
     raise ConfigError(f"Config '{name}' was not found, neither as a path nor in {SHIPPED}{nearest(name, shipped)}")
 
 
-def load_config(path: Path, inside: tuple[Path, ...] = ()) -> Settings:
+def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Settings] | None = None) -> Settings:
     """Read a config with all that its `_base_` names: bases from left to right, then its own keys.
 
     Args:
         path: the file; `_base_` in it is a path or a list of paths, relative to its folder or else to
             the shipped `configs/`, so that a copy of a shipped config works anywhere.
         inside: the files that are being read and led here, to detect a cycle.
+        known: the files that were read on the way, each of which is read once.
 
     Raises:
         ConfigError: for a file that is missing, is no YAML mapping, repeats a key or inherits from itself.
     """
     here = path.resolve()
+    known = {} if known is None else known
+    if here in known:
+        return known[here]
     if here in inside:
         chain = ' -> '.join(file.name for file in (*inside, here))
         raise ConfigError(f'{path}: {BASE} leads back to the same file: {chain}')
+    if len(inside) >= MAX_BASES:
+        raise ConfigError(f'{inside[0]}: {BASE} leads through more than {MAX_BASES} files')
     own = read_yaml(path)
     if 'config' in own.values:
         raise ConfigError(f"{own.origins[('config',)]}: 'config' is no key; name the configs to build upon in {BASE}")
@@ -65,13 +65,14 @@ def load_config(path: Path, inside: tuple[Path, ...] = ()) -> Settings:
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} is a path or a list of paths, not {bases!r}')
     resolved = Settings()
-    for base in bases:
+    for base in map(expand_home, bases):
         file = next((folder / base for folder in (path.parent, SHIPPED) if (folder / base).is_file()), None)
         if file is None:
             where = f'neither in {path.parent} nor in {SHIPPED}'
             raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} names {base}, which is no file, {where}')
-        resolved = resolved.merged_with(load_config(file, (*inside, here)))
-    return resolved.merged_with(expand(own, resolved))
+        resolved = resolved.merged_with(load_config(file, (*inside, here), known))
+    known[here] = resolved.merged_with(expand(own, resolved))
+    return known[here]
 
 
 def read_yaml(path: Path) -> Settings:
@@ -89,23 +90,14 @@ def read_yaml(path: Path) -> Settings:
 
 def parse_yaml(text: str, source: str) -> Settings:
     """Parse the text of a YAML mapping; `source` is what its errors and origins name as the file."""
-    loader = _Loader(text)
-    try:
+    with open_yaml(text, source) as loader:
         node = loader.get_single_node()
         if node is None:
             return Settings()
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f'{source}: a config is a mapping of keys to values, not a single value or a list')
         origins = dict(_origins(node, (), source))
-        values: dict[str, Any] = loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else '?'
-        raise ConfigError(f'{source}:{line}: not valid YAML: {error.problem}') from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f'{source}: not valid YAML: {one_line(error)}') from error
-    finally:
-        loader.dispose()
-    return Settings(values, origins)
+        return Settings(loader.construct_document(node), origins)
 
 
 def _origins(node: yaml.Node, path: Key, source: str) -> Iterator[tuple[Key, Origin]]:
@@ -114,6 +106,8 @@ def _origins(node: yaml.Node, path: Key, source: str) -> Iterator[tuple[Key, Ori
         seen: set[str] = set()
         for name, value in node.value:
             origin = Origin(source, name.start_mark.line + 1)
+            if not isinstance(name, yaml.ScalarNode):
+                raise ConfigError(f'{origin}: a key must be a word or a number, not a list or a dict')
             if name.value in seen and name.value != '<<':
                 raise ConfigError(f"{origin}: the key '{name.value}' stands here a second time; keep one")
             seen.add(name.value)

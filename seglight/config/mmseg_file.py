@@ -1,38 +1,27 @@
-"""Reading the `.py` configs of mmsegmentation without running what they do not need."""
+"""Reading the `.py` configs of mmsegmentation as mmcv's `Config` does, without running them."""
 
 from __future__ import annotations
 
 import ast
-import re
 import tokenize
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from seglight.config.settings import without_tuples
+from seglight.config.python_limits import MAX_SOURCE, parse
+from seglight.config.python_values import Evaluator
 from seglight.errors import ConfigError, one_line
 
-#: What a config may call; all else would be running somebody's code.
-CALLS = frozenset({'dict', 'list', 'tuple', 'range', 'len', 'int', 'float', 'str', 'sum', 'min', 'max'})
+#: How many files a config may be made of; mmseg's have five at most.
+MAX_FILES = 100
 
-#: What a config may be written with; the rest of Python is refused, also what a later version of it adds.
-_ALLOWED = (
-    ast.Module, ast.Expr, ast.Assign, ast.AugAssign, ast.If, ast.For,
-    ast.Constant, ast.Name, ast.expr_context, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.Starred,
-    ast.Call, ast.keyword, ast.Subscript, ast.Slice, ast.IfExp, ast.Compare, ast.cmpop, ast.BoolOp, ast.boolop,
-    ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator,
-    ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.comprehension,
-)  # fmt: skip
-
-#: Where mmcv puts the name or folder of a config into its text, whatever that name holds.
-_FILE_VARIABLE = re.compile(r'\{\{\s*file\w*\s*\}\}')
+#: Packages whose modules a config may name in `custom_imports`: their classes are known here without it.
+KNOWN_PACKAGES = ('mmcls', 'mmcv', 'mmseg')
 
 
 def read_mmseg_config(path: Path) -> dict[str, Any]:
-    """Return a config of mmseg with its bases merged by mmcv's `Config`; tuples become lists.
+    """Return a config of mmseg with its bases merged by the rules of mmcv's `Config`; tuples become lists.
 
-    mmcv runs a config as Python. A config needs no more than assignments, so one that has an
-    import, a method or any other call is refused before anything of it runs.
+    The file is read as a syntax tree within limits, and nothing in it is executed.
 
     Args:
         path: the `.py` file; `_base_` in it is relative to its folder.
@@ -40,15 +29,9 @@ def read_mmseg_config(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: names the file, the line and what is wrong.
     """
-    check_harmless(path)
-    from mmcv import Config  # late: it loads torch
-
-    try:
-        config = Config.fromfile(str(path), import_custom_modules=False)
-    except (SyntaxError, KeyError, TypeError, ValueError, NameError, OSError) as error:
-        raise ConfigError(f'{path} cannot be read as a config of mmseg: {one_line(error)}') from error
-    plain: dict[str, Any] = without_tuples(config._cfg_dict.to_dict())
-    return plain
+    values = _Reader().read(path, ())
+    _check_imports(values.get('custom_imports'), str(path))
+    return values
 
 
 def parse_mmseg_config(text: str, source: str) -> dict[str, Any]:
@@ -61,118 +44,135 @@ def parse_mmseg_config(text: str, source: str) -> dict[str, Any]:
     Raises:
         ConfigError: for a text that has more than that.
     """
-    values: dict[str, Any] = {}
-    try:
-        for node in ast.parse(text).body:
-            if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-                raise ValueError(f"'{ast.unparse(node).splitlines()[0]}' is no assignment of a value to a name")
-            values[node.targets[0].id] = ast.literal_eval(_DictCalls().visit(node.value))
-    except SyntaxError as error:
-        raise ConfigError(f'{source}, line {error.lineno}: not valid Python: {error.msg}') from error
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f'{source} has more than plain values, which would run code: {one_line(error)}') from error
-    plain: dict[str, Any] = without_tuples(values)
-    return plain
+    return Evaluator(text, source, {}).run(parse(text, source).body, {})
 
 
-class _DictCalls(ast.NodeTransformer):
-    """Writes `dict(a=1)` and `dict({'a': 1})` as `{'a': 1}`."""
+class _Reader:
+    """Reads a config and its bases, each file once."""
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Replace a call of `dict`; any other is left, and refused by `literal_eval`."""
-        self.generic_visit(node)
-        if not isinstance(node.func, ast.Name) or node.func.id != 'dict':
-            return node
-        if not node.keywords and len(node.args) == 1 and isinstance(node.args[0], ast.Dict):
-            return node.args[0]
-        if node.args or any(keyword.arg is None for keyword in node.keywords):
-            return node
-        keys: list[ast.expr | None] = [ast.Constant(keyword.arg) for keyword in node.keywords]
-        return ast.Dict(keys, [keyword.value for keyword in node.keywords])
+    def __init__(self) -> None:
+        self.known: dict[Path, dict[str, Any]] = {}
+
+    def read(self, path: Path, inside: tuple[Path, ...]) -> dict[str, Any]:
+        """Return the values of a file laid over those of its bases.
+
+        Args:
+            path: the file.
+            inside: the files that led here, to detect a cycle.
+
+        Raises:
+            ConfigError: names the file and what is wrong.
+        """
+        here = path.resolve()
+        if here in inside:
+            raise ConfigError(f'{path}: _base_ leads back to the same file')
+        if here not in self.known:
+            if len(self.known) + len(inside) >= MAX_FILES:
+                raise ConfigError(f'{path}: a config may have {MAX_FILES} files')
+            self.known[here] = self._read(path, (*inside, here))
+        return self.known[here]
+
+    def _read(self, path: Path, inside: tuple[Path, ...]) -> dict[str, Any]:
+        text = _source(path)
+        tree = parse(text, str(path))
+        base: dict[str, Any] = {}
+        for name in _bases(tree, path):
+            file = path.parent / name
+            if not file.is_file() or file.suffix != '.py':
+                raise ConfigError(f'{path}: _base_ names {name}, which is no .py file in {path.parent}')
+            found = self.read(file, inside)
+            if repeated := base.keys() & found.keys():
+                raise ConfigError(f"{path}: two files that _base_ names have the key '{min(repeated)}'")
+            base |= found
+        evaluator = Evaluator(text, str(path), _file_variables(path))
+        statements = [node for node in tree.body if not _is_base_assignment(node)]
+        return _merged(evaluator.run(statements, base), base, str(path))
 
 
-def check_harmless(path: Path, inside: tuple[Path, ...] = ()) -> None:
-    """Refuse a config that has more than assignments of plain values, and one whose base has.
-
-    Args:
-        path: the `.py` file.
-        inside: the files that led here, to detect a cycle.
+def _source(path: Path) -> str:
+    """Return the text of a config.
 
     Raises:
-        ConfigError: names the file and the line.
+        ConfigError: if it cannot be read, or Python would read another text than the one that is looked at.
     """
-    if path.resolve() in inside:
-        raise ConfigError(f'{path}: _base_ leads back to the same file')
     try:
-        text = path.read_text(encoding='utf-8')
         with path.open('rb') as file:
             encoding, _ = tokenize.detect_encoding(file.readline)
-        tree = ast.parse(text)
-    except (OSError, UnicodeDecodeError) as error:
+            file.seek(0)
+            data = file.read(4 * MAX_SOURCE + 1)
+        text = data.decode('utf-8')
+    except (OSError, UnicodeDecodeError, SyntaxError) as error:
         raise ConfigError(f'{path} cannot be read as a config of mmseg: {one_line(error)}') from error
-    except SyntaxError as error:
-        raise ConfigError(f'{path}:{error.lineno}: not valid Python: {error.msg}') from error
-    if encoding != 'utf-8':  # Python would read another text than the one that is looked at
+    if encoding != 'utf-8':
         raise ConfigError(f'{path} cannot be read as a config of mmseg: its encoding is {encoding}, not utf-8')
-    if found := _FILE_VARIABLE.search(text):
-        raise ConfigError(f'{path}: a config may not have {found[0]}, which mmcv would replace with part of a path')
-    for node, harm in _harms(tree):
-        raise ConfigError(
-            f'{path}:{getattr(node, "lineno", "?")}: a config may not have {harm}, which would run code; '
-            'write its values out, as tools/print_config.py of mmseg does'
-        )
-    for base in _bases(tree, path):
-        base_path = path.parent / base
-        if not base_path.is_file() or base_path.suffix != '.py':
-            raise ConfigError(f'{path}: _base_ names {base}, which is no .py file in {path.parent}')
-        check_harmless(base_path, (*inside, path.resolve()))
+    return text
 
 
-def _harms(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
-    """Yield each node that is more than a config needs, with what it is."""
-    known = {id(target) for node in _base_assignments(tree)[:1] for target in node.targets}
-    for node in ast.walk(tree):
-        if _is_base_variable(node):
-            known |= {id(inner) for inner in ast.walk(node)}
-    for node in ast.walk(tree):
-        if id(node) not in known and (harm := _harm(node)):
-            yield node, harm
+def _file_variables(path: Path) -> dict[str, str]:
+    """Return what mmcv puts into texts for `{{ fileDirname }}` and its siblings."""
+    path = path.absolute()
+    return {
+        'fileDirname': path.parent.as_posix(),
+        'fileBasename': path.name,
+        'fileBasenameNoExtension': path.stem,
+        'fileExtname': path.suffix,
+    }
 
 
-def _harm(node: ast.AST) -> str | None:
-    """Return what in a node is more than a config needs."""
-    if isinstance(node, ast.Call):
-        name = node.func.id if isinstance(node.func, ast.Name) else None
-        return None if name in CALLS else f'a call of {ast.unparse(node.func)}'
-    if isinstance(node, ast.Name):
-        if node.id in CALLS and not isinstance(node.ctx, ast.Load):
-            return f'another meaning of {node.id}'
-        # `_base_` is assigned once and used nowhere else, so that its value is what the text says
-        return f'the name {node.id} here' if node.id.startswith('__') or node.id == '_base_' else None
-    if isinstance(node, ast.Constant) and '{{' in str(node.value):
-        return "'{{' in a text"  # mmcv would put quotes there, which may end the text
-    return None if isinstance(node, _ALLOWED) else f"'{ast.unparse(node).splitlines()[0]}'"
-
-
-def _is_base_variable(node: ast.AST) -> bool:
-    """Tell whether a node is `{{_base_.model}}`, a set in a set, which mmcv replaces with the base's value."""
-    if not (isinstance(node, ast.Set) and len(node.elts) == 1 and isinstance(node.elts[0], ast.Set)):
-        return False
-    return re.fullmatch(r'\{\{_base_(\.[^\W_]\w*)+\}\}', ast.unparse(node)) is not None
-
-
-def _base_assignments(tree: ast.Module) -> list[ast.Assign]:
-    """Return the statements `_base_ = ...`, of which a config has one at most, and at its top."""
-    assignments = [node for node in tree.body if isinstance(node, ast.Assign)]
-    return [node for node in assignments if [ast.unparse(target) for target in node.targets] == ['_base_']]
+def _is_base_assignment(node: ast.stmt) -> bool:
+    """Tell whether a statement is `_base_ = ...`."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return len(targets) == 1 and isinstance(targets[0], ast.Name) and targets[0].id == '_base_'
 
 
 def _bases(tree: ast.Module, path: Path) -> list[str]:
-    """Return the files that `_base_` names."""
-    for node in _base_assignments(tree):
+    """Return the files that `_base_` names, which a config assigns once at most, and at its top."""
+    assignments = [node for node in tree.body if isinstance(node, ast.Assign) and _is_base_assignment(node)]
+    for node in assignments[1:]:
+        raise ConfigError(f'{path}:{node.lineno}: a config may not have the name _base_ here, but once')
+    for node in assignments:
         try:
             value = ast.literal_eval(node.value)
-        except ValueError as error:
-            raise ConfigError(f'{path}:{node.lineno}: _base_ is a path or a list of paths') from error
-        return [value] if isinstance(value, str) else [str(base) for base in value]
+        except (ValueError, TypeError, RecursionError, MemoryError):
+            value = None
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f'{path}:{node.lineno}: _base_ is a path or a list of paths')
+        return list(names)
     return []
+
+
+def _merged(over: dict[str, Any], base: dict[str, Any], source: str) -> dict[str, Any]:
+    """Lay a config on its bases, as mmcv does: dicts merge deeply, unless `_delete_` says that they replace.
+
+    Raises:
+        ConfigError: where a dict is laid on something else.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and key in base:
+            value = dict(value)
+            if not value.pop('_delete_', False):
+                if not isinstance(base[key], dict):
+                    raise ConfigError(
+                        f"{source}: '{key}' is a dict here, but {base[key]!r:.60} in what _base_ names; "
+                        '_delete_=True in the dict replaces it'
+                    )
+                value = _merged(value, base[key], source)
+        merged[key] = value
+    return merged
+
+
+def _check_imports(imports: Any, source: str) -> None:
+    """Refuse `custom_imports` of modules whose classes are not known without importing them.
+
+    Raises:
+        ConfigError: names the module.
+    """
+    names = imports.get('imports') if isinstance(imports, dict) else imports
+    for name in [names] if isinstance(names, str) else names or []:
+        if str(name).split('.')[0] not in KNOWN_PACKAGES:
+            raise ConfigError(
+                f"{source}: custom_imports names '{name}', which is not imported; "
+                f'the classes of {", ".join(KNOWN_PACKAGES)} are known, take custom_imports out if these suffice'
+            )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-import yaml
-
 from seglight.config.arguments import ALIASES, Arguments, Flag, as_word
+from seglight.config.mmseg_file import parse_mmseg_config
 from seglight.config.settings import Key, without_tuples
 from seglight.errors import ConfigError
+from seglight.files import expand_home
+from seglight.plain_text import load_yaml
 
 #: Keys of mmseg's configs, as `--cfg-options` takes them, and the keys that say the same here.
 MMSEG_KEYS = {
@@ -92,7 +95,7 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
         if flag.name == '--cfg_options':
             flags += [_override(word, flag.typed, own) for word in words]
         elif flag.name in LISTS:
-            values = words if flag.name == '--tags' else [yaml.safe_load(word) for word in words]
+            values = words if flag.name == '--tags' else [load_yaml(word, f'{flag.typed} {word}') for word in words]
             flags.append(Flag(flag.name, as_word(values), flag.typed))
         elif flag.name in SHORTHANDS and arguments.subcommand == 'fit':
             flags += _shorthand(flag, words)
@@ -116,17 +119,33 @@ def _shorthand(flag: Flag, words: list[str]) -> list[Flag]:
 
 def _override(word: str, typed: str, own: set[str]) -> Flag:
     """Return the flag of one `key=value` of `--cfg-options`, whose value is parsed as mmcv does."""
-    from mmcv import DictAction  # late: it loads torch
-
     key, equals, value = word.partition('=')
     if not equals or not key:
         raise ConfigError(f"{typed} takes key=value, not '{word}'")
-    try:
-        parsed = DictAction._parse_iterable(value)
-    except AssertionError as error:
-        raise ConfigError(f'{typed} {word}: {error}') from error
+    parsed = _parse_value(value, f'{typed} {word}')
     name = translate_key(key, own)
     return Flag(f'--{name}', as_word(without_tuples(parsed)), f'{typed} {word}', key if key != name else '')
+
+
+def _parse_value(text: str, typed: str) -> Any:
+    """Return what a value means to mmcv, which takes numbers, words and lists; and here dicts, too.
+
+    Raises:
+        ConfigError: for a value that is neither Python nor YAML, or whose brackets do not fit.
+    """
+    from mmcv import DictAction  # late: it loads torch
+
+    if re.search(r'\bdict\(|\{', text):
+        with suppress(ConfigError):
+            return parse_mmseg_config(f'value = {text}', typed)['value']
+        with suppress(ConfigError):
+            if isinstance(value := load_yaml(text, typed), (dict, list)):
+                return value
+        raise ConfigError(f"{typed}: '{text}' is not a dict; write it as {{type: GN, num_groups: 8}}")
+    try:
+        return DictAction._parse_iterable(expand_home(text))
+    except (AssertionError, RecursionError) as error:
+        raise ConfigError(f"{typed}: the brackets in '{text}' do not fit; write a list as [(a,b),(c,d)]") from error
 
 
 def translate_key(key: str, own: set[str]) -> str:

@@ -76,12 +76,26 @@ def apply_overrides(settings: Settings, overrides: list[Override]) -> Settings:
         ConfigError: if a key leads through something that is no dict, or past the end of a list.
     """
     result = settings.merged_with(Settings())
-    for override in overrides:
+    for override in _deletions_first(overrides):
         _set(result.values, override)
         keys = [override.key, *paths(override.value, override.key)]
         kept = result.origins_beside(override.value, override.key)
         result.origins = {**kept, **dict.fromkeys(keys, Origin(override.typed))}
     return result
+
+
+def _deletions_first(overrides: list[Override]) -> list[Override]:
+    """Return the overrides with `a._delete_=true` as a dict that replaces `a`, before what else is set in it.
+
+    As in mmcv, it drops what the configs say of `a`, and nothing that was typed.
+    """
+    deletions = [each for each in overrides if each.key[-1] == '_delete_' and len(each.key) > 1]
+    others = [each for each in overrides if each not in deletions]
+    for each in deletions:
+        inside = (index for index, other in enumerate(others) if other.key[: len(each.key) - 1] == each.key[:-1])
+        if each.value is True:
+            others.insert(next(inside, len(others)), Override(each.key[:-1], {'_delete_': True}, each.typed))
+    return others
 
 
 def _set(node: Any, override: Override) -> None:

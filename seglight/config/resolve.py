@@ -49,7 +49,7 @@ def resolve(
     overrides = take_overrides(arguments, frozenset(key for key, hint in types.items() if is_plain(hint)))
     settings = apply_overrides(settings, overrides)
     forget_names(settings)
-    settings = settings.without_plus()
+    settings = settings.without_plus().with_home()
     check_flags(
         arguments, frozenset(name for action in parser._actions for name in action.option_strings), frozenset(types)
     )

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from seglight.files import expand_home
+
 Key = tuple[str, ...]
 
 
@@ -52,6 +54,10 @@ class Settings:
         """Return these settings with `name` for each `name+` that found no list to add to."""
         origins = {tuple(part.removesuffix('+') for part in key): origin for key, origin in self.origins.items()}
         return Settings(_without_plus(self.values), origins)
+
+    def with_home(self) -> Settings:
+        """Return these settings with the home folder for `~` in their paths."""
+        return Settings(_with_home(self.values), self.origins)
 
     def origin(self, key: Key) -> Origin | None:
         """Return where `key`, or else the nearest key that holds it, was written."""
@@ -133,6 +139,14 @@ def _without_plus(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(name).removesuffix('+'): _without_plus(inner) for name, inner in value.items()}
     return value
+
+
+def _with_home(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_home(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_home(inner) for inner in value]
+    return expand_home(value) if isinstance(value, str) and value.startswith('~') else value
 
 
 def dicts(value: Any, path: str = '') -> Iterator[tuple[str, dict[str, Any]]]:

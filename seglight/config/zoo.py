@@ -11,6 +11,7 @@ from seglight.config.accumulation import schedule_in_steps, steps
 from seglight.config.mmseg_file import read_mmseg_config
 from seglight.config.settings import Key, Origin, Settings, dicts, merge, nearest, paths
 from seglight.errors import ConfigError
+from seglight.files import expand_home
 
 #: The keys that name a config of mmseg: one fills the model, the other optimizer, schedule and length.
 ZOO: Key = ('model', 'zoo')
@@ -51,6 +52,7 @@ def find_zoo(name: str, origin: Origin | None = None) -> Path:
         ConfigError: if there is none, with the nearest name.
     """
     folder = zoo_folder()
+    name = expand_home(name)
     bare = name.removesuffix('.py').removeprefix('configs/')
     beside = [Path(origin.source).parent / name] if origin and origin.line else []
     for path in (*beside, Path(name), folder / f'{bare}.py'):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -24,6 +23,7 @@ from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizers import build_optimizer
 from seglight.models.predicting import Batch, PredictingModule
 from seglight.models.schedules import MmcvSchedule, find_updater
+from seglight.models.steps import planned_steps, steps_of_an_epoch
 from seglight.palette import default_palette
 
 if TYPE_CHECKING:
@@ -243,13 +243,11 @@ class Segmentor(PredictingModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its schedule, which is stepped after every optimizer step."""
         optimizer = build_optimizer(self.segmentor, self.optimizer)
-        steps = self.trainer.estimated_stepping_batches
-        if steps == float('inf'):
-            raise ConfigError('the schedule decays over the run: give --trainer.max_epochs or --trainer.max_steps')
+        steps = planned_steps(self.trainer)
         self.trainer.fit_loop.setup_data()  # else the batches of an epoch are unknown in a run counted in steps
-        batches = min(self.trainer.num_training_batches, steps * self.trainer.accumulate_grad_batches)
-        epoch_steps = math.ceil(batches / self.trainer.accumulate_grad_batches)
-        scheduler = MmcvSchedule(optimizer, find_updater(self.schedule), int(steps), epoch_steps)
+        updater: Any = find_updater(self.schedule)
+        epoch_steps = steps_of_an_epoch(self.trainer, updater.by_epoch or updater.warmup_by_epoch)
+        scheduler = MmcvSchedule(optimizer, updater, steps, epoch_steps)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

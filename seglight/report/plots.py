@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from seglight.report.drawing import drawn
 from seglight.report.evaluation import BINS, Evaluation, Floats
 from seglight.report.run import Curve
 
@@ -166,6 +166,4 @@ def _thinned(curve: Curve) -> Curve:
 
 def _data_url(figure: Figure) -> str:
     """Return a figure as the address of a PNG that holds it."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=160)
-    return 'data:image/png;base64,' + base64.b64encode(buffer.getvalue()).decode()
+    return 'data:image/png;base64,' + base64.b64encode(drawn(figure, dpi=160)).decode()

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from seglight.errors import ConfigError, UserError, one_line
+from seglight.plain_text import load_yaml
 from seglight.report.evaluation import EVALUATIONS, Evaluation, load_evaluation
 
 #: Figures by step, oldest first.
@@ -146,9 +147,10 @@ def _mapping(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        values = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        text = path.read_text(encoding='utf-8')
+    except (OSError, ValueError) as error:
         raise UserError(f'{path} cannot be read: {one_line(error)}; restore or remove it') from error
+    values = load_yaml(text, str(path), UserError)
     if not isinstance(values, dict):
         raise UserError(f'{path} is no YAML mapping; restore or remove it')
     return values

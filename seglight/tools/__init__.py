@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from seglight.errors import ConfigError
+from seglight.files import expand_home
 
 #: Each command and what it does, in the order of `seglight --help`.
 COMMANDS = {
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     name, *words = argv
     parser = _Parser(prog=f'seglight {name}', allow_abbrev=False)
     describe(name, parser)
-    importlib.import_module(f'seglight.tools.{name}').run(parser.parse_args(words))
+    importlib.import_module(f'seglight.tools.{name}').run(parser.parse_args([expand_home(word) for word in words]))
 
 
 def describe(name: str, parser: ArgumentParser) -> None:

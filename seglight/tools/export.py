@@ -11,12 +11,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import torch
-import yaml
 
 from seglight.config.checkpoint import CONFIG_ENTRY, find_checkpoint, read_checkpoint, stored_settings
 from seglight.config.mmseg_checkpoint import SUFFIX
-from seglight.errors import ConfigError
+from seglight.errors import CheckpointError, ConfigError
 from seglight.files import WORK_DIRS, write_new
+from seglight.plain_text import load_yaml
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> None:
     entries = read_checkpoint(path)
     from seglight.weights.export import mmseg_checkpoint, mmseg_config
 
-    config = mmseg_config(yaml.safe_load(entries[CONFIG_ENTRY]))
+    config = mmseg_config(load_yaml(entries[CONFIG_ENTRY], str(path), CheckpointError))
     buffer = io.BytesIO()
     torch.save(mmseg_checkpoint(entries, config), buffer)
     try:

@@ -7,11 +7,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import Tensor
 
 from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY, find_checkpoint, read_checkpoint
+from seglight.errors import CheckpointError
 from seglight.files import WORK_DIRS
+from seglight.plain_text import load_yaml
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,7 +37,7 @@ def run(arguments: Namespace) -> None:
 
 def describe(path: Path, checkpoint: dict[str, Any]) -> list[tuple[str, str]]:
     """Return a name and a value for each thing that is known of a checkpoint, but for its config."""
-    config = yaml.safe_load(checkpoint.get(CONFIG_ENTRY, '')) or {}
+    config = load_yaml(checkpoint.get(CONFIG_ENTRY, ''), str(path), CheckpointError) or {}
     weights = {name: value for name, value in checkpoint['state_dict'].items() if isinstance(value, Tensor)}
     rows = [
         ('file', f'{path} ({_megabytes(path.stat().st_size)})'),
@@ -57,7 +58,7 @@ def describe(path: Path, checkpoint: dict[str, Any]) -> list[tuple[str, str]]:
     metrics = checkpoint.get(METRICS_ENTRY) or {}
     rows += [(name, f'{100 * value:.2f} %') for name, value in metrics.items() if name.startswith('val/')]
     rows += [(name, f'{value:.4g}') for name, value in metrics.items() if not name.startswith('val/')]
-    environment = yaml.safe_load(checkpoint.get(ENVIRONMENT_ENTRY, '')) or {}
+    environment = load_yaml(checkpoint.get(ENVIRONMENT_ENTRY, ''), str(path), CheckpointError) or {}
     packages = environment.pop('packages', {})
     rows += [(name, str(value)) for name, value in {**environment, **packages}.items() if value]
     return rows

@@ -179,6 +179,16 @@ def test_it_can_be_turned_off(tiny_config: Path, run: Run, monkeypatch: pytest.M
     assert not list(Path().rglob('*wandb*'))
 
 
+def test_a_logger_of_wandb_in_the_trainer_is_the_only_one(tiny_config: Path, run: Run) -> None:
+    logger = ['--trainer.logger=WandbLogger', '--trainer.logger.project=mine', '--trainer.logger.offline=true']
+    result = run('fit', '-c', tiny_config, *FLAGS, *logger, '--trainer.logger.save_dir=own')
+    assert result.status == 0, result.err
+    wandb.teardown()
+    assert 'seglight: warning: trainer.logger has a WandbLogger, so wandb.project is left out' in result.err
+    assert len(list(Path().glob('**/offline-run-*'))) == 1
+    assert not Path('work_dirs/exp1/wandb').exists()
+
+
 def test_a_resumed_run_goes_on_in_wandb_without_double_steps(tiny_config: Path, run: Run) -> None:
     assert run('fit', '--config', tiny_config, *FLAGS).status == 0
     Path('work_dirs/exp1/epoch_2.ckpt').unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from seglight.config.settings import nearest
 from seglight.data.images import UInt8Array
 from seglight.data.sources.base import Annotation, Context, Sample, Source
 from seglight.errors import DataError, one_line
+from seglight.plain_text import load_json
 
 #: A point of a polygon lies no farther than so many times the longer side of its image.
 FARTHEST = 100
@@ -219,11 +219,10 @@ def read_coco(path: Path) -> Mapping[str, Any]:
         DataError: if it cannot be read, is no JSON, or has no list of images.
     """
     try:
-        content: Mapping[str, Any] = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(f'The annotations {path} cannot be read: {error.strerror}') from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f'{path} is no valid JSON: {one_line(error)}') from error
+    content: Mapping[str, Any] = load_json(data, str(path), DataError)
     images = content.get('images') if isinstance(content, dict) else None
     if not isinstance(images, list) or not images:
         raise DataError(f"{path} is no COCO file: it has no list 'images', or an empty one")
