@@ -243,12 +243,12 @@ class SegmentationDataset(Dataset[Item]):
         # Most masks show it by their highest label, which is found faster.
         unknown = cv2.LUT(mask, self._unknown) if mask.max() >= len(self._classes) else None
         if unknown is not None and cv2.countNonZero(unknown):
-            found = np.unique(mask[unknown > 0])
+            found, counts = np.unique(mask[unknown > 0], return_counts=True)
             labels = ', '.join(str(label) for label in found[:5])
             raise DataError(
                 f'The mask {sample.mask} has the label {labels}, but data.classes names {len(self._classes)} classes '
                 f'(labels 0 to {len(self._classes) - 1}); correct the mask or the classes'
-                + blending_hint(sample.mask.path, len(found), cv2.countNonZero(unknown) / mask.size)
+                + blending_hint(sample.mask.path, counts, mask.size)
             )
         return mask
 

@@ -171,12 +171,15 @@ class LabelMap:
         packed, wanted = _packed(colours), _packed(known)
         if len(set(wanted)) < len(wanted):  # classes of one colour
             return None
-        filled = len(packed) - 1  # many programs fill the palette up with one colour
-        while filled and packed[filled - 1] == packed[-1]:
-            filled -= 1
-        meant = packed[: filled + 1]
-        distinct = len(set(meant)) == len(meant) > mask.max(initial=0)
-        if not (distinct and set(meant) <= self._of_colour.keys()) and set(packed[: len(known)]) != set(wanted):
+        meant = len(packed)
+        while meant and packed[meant - 1] == packed[-1]:
+            meant -= 1
+        if meant == len(packed) - 1:  # no run of one colour, by which many programs fill the palette up
+            meant += 1
+        meant = max(meant, int(mask.max(initial=0, where=mask != self.ignore_index)) + 1)
+        own = packed[:meant]
+        distinct = len(set(own)) == len(own) == meant
+        if not (distinct and set(own) <= self._of_colour.keys()) and set(packed[: len(known)]) != set(wanted):
             return None
         table = np.arange(256, dtype=np.uint8)
         for index, colour in enumerate(packed[:256]):
@@ -223,11 +226,10 @@ class LabelMap:
         if (classes < 0).any():
             colour = int(colours[classes < 0][0])
             rgb = f'({colour >> 16}, {colour >> 8 & 255}, {colour & 255})'
-            unknown = (classes < 0)[where]
             raise DataError(
                 f'The mask {path} has the colour {rgb}, which is no class of data.palette; '
                 'correct the palette, or name it in ignore_colours of its source'
-                + blending_hint(path, int((classes < 0).sum()), float(unknown.mean()))
+                + blending_hint(path, np.bincount(where.ravel())[classes < 0], where.size)
             )
         return classes.astype(np.uint8)[where].reshape(packed.shape)
 
@@ -259,18 +261,18 @@ def _packed(colours: UInt8Array) -> list[int]:
     return [int(red) << 16 | int(green) << 8 | int(blue) for red, green, blue in colours]
 
 
-def blending_hint(path: Path, count: int, share: float) -> str:
+def blending_hint(path: Path, counts: IntArray, size: int) -> str:
     """Return why a mask file may have values that mean nothing, to be added to a message; nothing for other causes.
 
     Args:
         path: the file.
-        count: how many such values there are.
-        share: of the pixels that have one.
+        counts: how many pixels have each such value.
+        size: how many pixels there are.
     """
     cure = 'or set nearest: true in its source, with label_map or data.palette'
     if read_stored_mask(path, colours=True).lossy:
         return f' (the mask is saved as JPEG, which changes labels: save it as PNG, {cure})'
-    if count >= 3 and share < 0.25:
+    if len(counts) >= 3 and counts.sum() - counts.max() < size / 4:
         return f' (so many values on few pixels come from blended edges: resize masks by nearest neighbour, {cure})'
     return ''
 
