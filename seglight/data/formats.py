@@ -142,7 +142,8 @@ def reason(error: Exception) -> str:
         return 'its header states more pixels than can be read; cut it into tiles'
     if isinstance(error, MemoryError):
         return 'it needs more memory than there is; cut it into tiles'
-    if isinstance(error, (IncompleteError, EOFError, struct.error)):
+    cut_off = isinstance(error, OSError) and ('truncated' in str(error) or 'broken data' in str(error))  # Pillow's
+    if cut_off or isinstance(error, (IncompleteError, EOFError, struct.error)):
         return 'it is cut off or damaged; replace or remove it'
     if isinstance(error, UnidentifiedImageError):
         return 'it is damaged or not an image; replace or remove it'

@@ -36,7 +36,9 @@ class LabelCheck:
         self._names = ', '.join(dict.fromkeys(type(each).__name__ for each in foreign))
         self._fixed = np.ones(256, dtype=np.uint8)
         fills = [getattr(each, name, None) for each in transforms for name in _FILLS]
-        self._fixed[[*allowed, *(int(fill) for fill in fills if isinstance(fill, (int, float)))]] = 0
+        self._fixed[
+            [*allowed, *(int(fill) for fill in fills if isinstance(fill, (int, float)) and 0 <= fill < 256)]
+        ] = 0
         if any(getattr(each, 'makes_labels', False) for each in foreign):
             self._fixed[:num_classes] = 0
         self._before: dict[int, UInt8Array] = {}

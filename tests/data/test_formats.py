@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -130,6 +131,23 @@ def test_every_suffix_is_found_and_read(suffix: str, tmp_path: Path) -> None:
         found = read_image(samples[0].image).astype(int)
         assert np.abs(found - image).max() < 40
         assert image_size(samples[0].image) == (40, 56)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.tif', '.bmp', '.gif', '.webp', '.jp2', '.ppm', '.jpg'])
+def test_damage_at_random_is_never_another_error(suffix: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    whole = encoded(suffix, rng.integers(0, 256, (24, 32, 3)).astype(np.uint8))
+    path = tmp_path / f'a{suffix}'
+    for _ in range(40):
+        data = bytearray(whole)
+        places = rng.integers(0, min(len(data), 400), rng.integers(1, 6))
+        data[:] = data[: rng.integers(8, len(data))] if rng.random() < 0.3 else data
+        for place in places:
+            data[min(place, len(data) - 1)] = rng.integers(0, 256)
+        path.write_bytes(data)
+        for read in READERS:
+            with suppress(DataError):
+                read(path)
 
 
 @pytest.mark.parametrize('workers', [0, 2])

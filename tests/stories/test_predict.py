@@ -146,10 +146,10 @@ def test_a_bad_file_does_not_end_the_run(checkpoint: Path, run: Run, data_root: 
     assert done.status == 2
     last = done.err.splitlines()[-1]
     assert '4 images could not be predicted, the others are done' in last
-    assert 'broken.jpg cannot be decoded' in done.err
+    assert 'broken.jpg cannot be read' in done.err
     assert 'float.tif has float32 values' in done.err
     for name in ('cut.jpg', 'half.png'):
-        assert f'{name} cannot be decoded: it is cut off or damaged' in done.err
+        assert f'{name} cannot be read: it is cut off or damaged' in done.err
     assert len(list(Path('predictions/epoch_2_photos/masks').iterdir())) == good
 
 
