@@ -35,10 +35,9 @@ class LabelCheck:
         foreign = [each for each in transforms if not type(each).__module__.startswith(_OWN)]
         self._names = ', '.join(dict.fromkeys(type(each).__name__ for each in foreign))
         self._fixed = np.ones(256, dtype=np.uint8)
-        fills = [getattr(each, name, None) for each in transforms for name in _FILLS]
-        self._fixed[
-            [*allowed, *(int(fill) for fill in fills if isinstance(fill, (int, float)) and 0 <= fill < 256)]
-        ] = 0
+        given = [getattr(each, name, None) for each in transforms for name in _FILLS]
+        fills = [int(fill) for fill in given if isinstance(fill, (int, float)) and 0 <= fill < 256]
+        self._fixed[[*allowed, *fills]] = 0
         if any(getattr(each, 'makes_labels', False) for each in foreign):
             self._fixed[:num_classes] = 0
         self._before: dict[int, UInt8Array] = {}

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from conftest import Result
 from data.tiffs import tiff
 from PIL import Image
@@ -116,12 +117,13 @@ def test_check_and_fit_say_it(
         path.unlink()
     wanted = 'uint16 images keep 1 of 31 grey levels; their values are 0 to 30'
     classes = [str(label) for label in range(11)]
-    done = run('data', 'check', f'--data.classes={classes}', f'--data.root={own_data}')
+    (tmp_path / 'own.yaml').write_text(yaml.safe_dump({'data': {'classes': classes, 'root': str(own_data)}}))
+    done = run('data', 'check', '--config', tmp_path / 'own.yaml')
     assert done.status == 0
     assert f'  {wanted}\n' in done.out
     assert f'warning: {wanted}: set data.image_range' in done.out
     SegmentationDataModule(classes, root=str(own_data)).setup('fit')
     assert f'seglight: warning: {wanted}: set data.image_range' in capfd.readouterr().err
-    done = run('data', 'check', f'--data.classes={classes}', f'--data.root={own_data}', '--data.image_range=[0, 30]')
+    done = run('data', 'check', '--config', tmp_path / 'own.yaml', '--data.image_range=[0, 30]')
     assert 'keep 31 of 31 grey levels' in done.out
     assert 'set data.image_range' not in done.out
