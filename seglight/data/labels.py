@@ -96,9 +96,9 @@ class LabelMap:
             DataError: if the file cannot be decoded, has a colour that is no class's or that of two, or a 16-bit label
                 that is mapped to no class; or if labels are to be mapped and it has colours.
         """
-        stored = read_stored_mask(path, colours=self.palette is not None)
+        stored = read_stored_mask(path, colours=self.palette is not None or self.nearest is not None)
         mask = stored.values
-        if mask.ndim == 3 and not self._is_identity and (mask == mask[..., :1]).all():
+        if mask.ndim == 3 and self.nearest is not None and self.classes and (mask == mask[..., :1]).all():
             mask = mask[..., 0]
         if mask.ndim == 3 and not self._is_identity:
             raise DataError(

@@ -14,12 +14,17 @@ from seglight.data.formats import UnreadableError, open_image, read_bytes, readi
 from seglight.data.orientation import orientation, upright
 from seglight.data.png import SIGNATURE, decode_png, png_palette
 from seglight.data.tiff import is_tiff, read_bands
+from seglight.errors import DataError
 
 UInt8Array = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8 | np.uint16]
 
 #: What Pillow multiplies grey values of fewer bits with, so that white is 255.
 _SCALES = {2: 85, 4: 17}
+
+
+class _ColoursError(ValueError):
+    """A mask has colours that are not wanted."""
 
 
 class StoredMask(NamedTuple):
@@ -52,18 +57,24 @@ def read_mask(path: Path, colours: bool = False) -> Labels:
 def read_stored_mask(path: Path, colours: bool = False) -> StoredMask:
     """Read a mask with what its file says of its colours, see `read_mask`.
 
-    Grey values of 1, 2 and 4 bits are the numbers that are stored. RGB whose three values are equal everywhere is
-    grey, unless `colours` are wanted. Alpha is dropped.
+    Grey values of 1, 2 and 4 bits are the numbers that are stored. Alpha is dropped.
     """
     with reading(path, 'The mask '):
-        data = read_bytes(path)
-        labels = decode_png(data)
-        if labels is not None:
-            return StoredMask(labels, png_palette(data))
-        bands = read_bands(data) if is_tiff(data) else None
-        if bands is not None:
-            return StoredMask(_wanted(bands, colours, f'{bands.shape[2]} bands' if bands.ndim == 3 else ''))
-        return _by_pillow(data, colours)
+        try:
+            return _decoded(read_bytes(path), colours)
+        except _ColoursError as error:
+            raise DataError(f'The mask {path} {error}') from error
+
+
+def _decoded(data: bytes, colours: bool) -> StoredMask:
+    """Decode a mask file."""
+    labels = decode_png(data)
+    if labels is not None:
+        return StoredMask(labels, png_palette(data))
+    bands = read_bands(data) if is_tiff(data) else None
+    if bands is not None:
+        return StoredMask(_wanted(bands, colours, f'{bands.shape[2]} bands' if bands.ndim == 3 else ''))
+    return _by_pillow(data, colours)
 
 
 def _by_pillow(data: bytes, colours: bool) -> StoredMask:
@@ -94,17 +105,18 @@ def _wanted(values: npt.NDArray[Any], colours: bool, held: str) -> Labels:
     """Return labels of 8 or 16 bits, or colours.
 
     Raises:
-        UnreadableError: for labels that 16 bits do not hold, and for colours that are not wanted.
+        UnreadableError: for labels that 16 bits do not hold.
+        _ColoursError: for colours that are not wanted.
     """
     if values.ndim == 3 and values.dtype == np.uint8:
         rgb = values[..., :3]
         if colours:
             return rgb
-        if (rgb == rgb[..., :1]).all():
-            return np.ascontiguousarray(rgb[..., 0])
     if values.ndim == 3:
-        raise UnreadableError(
-            f'it has {held}; a mask has one channel with the labels, or RGB colours of 8 bits that data.palette gives'
+        equal = ' (its channels are equal: save one of them)' if (values[..., :3] == values[..., :1]).all() else ''
+        raise _ColoursError(
+            f'has {held}{equal}; a mask has one channel of 8 or 16 bits with the labels, '
+            'or RGB colours of 8 bits that data.palette gives'
         )
     if values.dtype == np.uint8:
         return values

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from seglight.data.batch import collate
 from seglight.data.dataset import SegmentationDataset
-from seglight.data.images import image_size, read_image, read_mask
+from seglight.data.images import image_size, read_image
+from seglight.data.masks import read_mask
 from seglight.data.sampling import EpochSampler
 from seglight.data.sources import Context, FolderSource
 from seglight.data.sources.folders import find_images

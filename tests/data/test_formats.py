@@ -136,7 +136,7 @@ def test_every_suffix_is_found_and_read(suffix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize('suffix', ['.png', '.tif', '.bmp', '.gif', '.webp', '.jp2', '.ppm', '.jpg'])
 def test_damage_at_random_is_never_another_error(suffix: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    whole = encoded(suffix, rng.integers(0, 256, (24, 32, 3)).astype(np.uint8))
+    whole = encoded(suffix, rng.integers(0, 256, (48, 64, 3)).astype(np.uint8))
     path = tmp_path / f'a{suffix}'
     for _ in range(40):
         data = bytearray(whole)

@@ -192,6 +192,9 @@ def test_a_mask_saved_as_jpeg_comes_back(tmp_path: Path) -> None:
     found = LabelMap.of(Context(CLASSES[:2]), label_map={255: 'road'}, nearest=True).read(path)
     assert np.array_equal(found, np.asarray(Image.open(path)) > 127)
     assert (found == labels).mean() > 0.99
+    Image.fromarray(labels * 255).convert('RGB').save(path, quality=60)
+    found = LabelMap.of(Context(CLASSES[:2]), label_map={255: 'road'}, nearest=True).read(path)
+    assert np.array_equal(found, np.asarray(Image.open(path))[..., 0] > 127)
     Image.fromarray(np.array(PALETTE, np.uint8)[labels * 2]).save(path, quality=90, subsampling=0)
     found = LabelMap.of(Context(CLASSES, PALETTE), nearest=True).read(path)
     colours = np.asarray(Image.open(path)).astype(int)

@@ -55,12 +55,16 @@ def test_few_bits_are_labels_and_not_grey_values(
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA'])
-def test_grey_labels_in_three_channels_are_labels(mode: str, tmp_path: Path) -> None:
+def test_colours_that_are_not_wanted_are_refused(mode: str, tmp_path: Path) -> None:
     labels = RNG.integers(0, 3, (5, 7)).astype(np.uint8)
     Image.fromarray(labels).convert(mode).save(tmp_path / 'a.png')
-    assert np.array_equal(read_mask(tmp_path / 'a.png'), labels)
+    with pytest.raises(
+        DataError, match=rf'a\.png has the mode {mode} \(its channels are equal: save one of them\); a mask'
+    ):
+        read_mask(tmp_path / 'a.png')
+    assert np.array_equal(read_mask(tmp_path / 'a.png', colours=True), np.repeat(labels[..., None], 3, 2))
     Image.fromarray(np.stack([labels, labels, 2 - labels], 2)).save(tmp_path / 'a.png')
-    with pytest.raises(DataError, match=r'a\.png cannot be read: it has the mode RGB; a mask has one channel'):
+    with pytest.raises(DataError, match=r'a\.png has the mode RGB; a mask has one channel'):
         read_mask(tmp_path / 'a.png')
 
 
@@ -96,5 +100,5 @@ def test_the_palette_and_what_loses_values_are_told(tmp_path: Path) -> None:
     grey.convert('RGB').save(tmp_path / 'lossless.webp', lossless=True)
     grey.convert('RGB').save(tmp_path / 'lossy.webp')
     assert read_stored_mask(tmp_path / 'a.jpg').lossy
-    assert read_stored_mask(tmp_path / 'lossy.webp').lossy
-    assert not read_stored_mask(tmp_path / 'lossless.webp').lossy
+    assert read_stored_mask(tmp_path / 'lossy.webp', colours=True).lossy
+    assert not read_stored_mask(tmp_path / 'lossless.webp', colours=True).lossy
