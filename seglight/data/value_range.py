@@ -111,7 +111,8 @@ def _scaled(values: npt.NDArray[Any], low: float, high: float) -> UInt8Array:
 
 def _table(low: float, high: float) -> UInt8Array:
     """Return what each of the values of 16 bits becomes."""
-    return np.rint(np.clip((np.arange(1 << 16) - low) * _factor(low, high), 0, 255)).astype(np.uint8)
+    values = (np.arange(1 << 16) - low) * _factor(low, high)
+    return np.asarray(np.rint(np.clip(values, 0, 255)), dtype=np.uint8)
 
 
 def _factor(low: float, high: float) -> float:
