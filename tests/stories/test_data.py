@@ -258,7 +258,7 @@ def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, work
     folder = own_data / 'img_dir'
     assert done.out.startswith('train: 8 images, 64x64 (8)')
     assert [line for line in done.out.splitlines() if line.startswith('fault: ')] == [
-        f'fault: val: The folder {folder}/val holds no image (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp)',
+        f'fault: val: The folder {folder}/val holds no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)',
         *(
             f'fault: train: {folder}/train/000{index}.png has the name of 000{index}.jpg beside it; their masks could '
             'not be told apart, rename or remove one'
@@ -267,7 +267,7 @@ def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, work
     ]
     assert done.err == (
         'seglight: 3 faults; no run can start before this one is mended: val: The folder '
-        f'{folder}/val holds no image (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp)\n'
+        f'{folder}/val holds no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)\n'
     )
     for command in (['data', 'check'], ['fit']):  # an empty split cannot be left out
         done = run(*command, '--config', 'own.yaml', '--data.on_bad_sample=skip')
