@@ -14,6 +14,7 @@ from torch import Tensor
 from seglight.config.checkpoint import find_checkpoint, stored_settings
 from seglight.data.images import read_image
 from seglight.data.transforms import build_pipeline, padding_label, transform_for_evaluation
+from seglight.data.value_range import parse_range
 from seglight.errors import DataError
 from seglight.files import WORK_DIRS
 from seglight.models.inference import Prediction
@@ -65,6 +66,7 @@ class Predictor:
             transforms, 'data.val_transforms', ignore_index, self.classes, evaluation=True
         )
         self._padding = padding_label(count, ignore_index)
+        self._value_range = parse_range(data.get('image_range'))
         seed = settings.get('seed_everything')
         self._seed = data.get('seed', 42) if seed is None or isinstance(seed, bool) else seed
 
@@ -92,7 +94,7 @@ class Predictor:
 
     def _predict(self, image: Image, index: int, tta: Views | bool, probabilities: bool) -> Prediction:
         """Predict one image; its place in the list is that in the data set, on which random transforms depend."""
-        pixels = read_image(Path(image)) if isinstance(image, (str, Path)) else _checked(image)
+        pixels = read_image(Path(image), self._value_range) if isinstance(image, (str, Path)) else _checked(image)
         name = str(image) if isinstance(image, (str, Path)) else f'{index} of those given'
         stream = (self._seed, 0, index)  # as in the first epoch of a data set
         seen, size = transform_for_evaluation(self._transforms, pixels, self._padding, stream, name)

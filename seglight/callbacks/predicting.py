@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.callbacks.processes import gathered
 from seglight.callbacks.writers import GO_ON, PredictionWriter, UInt8Array, predict_dataset
 from seglight.data.images import read_image
+from seglight.data.value_range import range_of
 from seglight.files import write_atomically, writing_to
 from seglight.models.inference import Prediction
 from seglight.palette import default_palette, overlay
@@ -79,7 +80,8 @@ class PredictionSummary(Callback):
             self._pixels += torch.bincount(predicted.mask.flatten(), minlength=256).cpu()
             if len(self._tiles) < SHEET and trainer.is_global_zero:
                 palette = getattr(pl_module, 'palette', None) or default_palette(256)
-                self._tiles.append(_tile(read_image(Path(meta['path'])), predicted.mask.cpu().numpy(), palette))
+                image = read_image(Path(meta['path']), range_of(trainer))
+                self._tiles.append(_tile(image, predicted.mask.cpu().numpy(), palette))
         self.count += len(batch['meta'])
         self._seconds = time.monotonic() - self._start
         bar: Any = trainer.progress_bar_callback

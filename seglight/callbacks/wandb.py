@@ -19,6 +19,7 @@ from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.find import find_callback
 from seglight.callbacks.run_folder import RunFolder
 from seglight.data.images import read_image
+from seglight.data.value_range import ValueRange, range_of
 from seglight.errors import ConfigError, one_line, warn
 from seglight.files import write_atomically
 from seglight.report.evaluation import Evaluation, Example
@@ -154,7 +155,8 @@ class WandbRun(Callback):
         step = trainer.fit_loop.epoch_loop._batches_that_stepped  # what Lightning's own callbacks log with
         worst = evaluation.worst[: self.num_images]
         fixed = self._fixed
-        self.logger.log_media(lambda: media(evaluation, fixed, worst), step)
+        value_range = range_of(trainer)
+        self.logger.log_media(lambda: media(evaluation, fixed, worst, value_range), step)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the best checkpoint if that is wanted, and finish the W&B run."""
@@ -269,7 +271,12 @@ def offline_reason(url: str) -> str | None:
     return None
 
 
-def media(evaluation: Evaluation, fixed: Sequence[Example], worst: Sequence[Example]) -> dict[str, Any]:
+def media(
+    evaluation: Evaluation,
+    fixed: Sequence[Example],
+    worst: Sequence[Example],
+    value_range: ValueRange | None = None,
+) -> dict[str, Any]:
     """Return the tables and images of a validation as W&B shows them."""
     import wandb
 
@@ -294,19 +301,19 @@ def media(evaluation: Evaluation, fixed: Sequence[Example], worst: Sequence[Exam
     return {
         'val/classes': classes,
         'val/confusion': confusion,
-        'val/images': [masked_image(example, evaluation) for example in fixed],
-        'val/worst': [masked_image(example, evaluation) for example in worst],
+        'val/images': [masked_image(example, evaluation, value_range) for example in fixed],
+        'val/worst': [masked_image(example, evaluation, value_range) for example in worst],
     }
 
 
-def masked_image(example: Example, evaluation: Evaluation) -> Any:
+def masked_image(example: Example, evaluation: Evaluation, value_range: ValueRange | None = None) -> Any:
     """Return a `wandb.Image` with labels and prediction as masks that can be switched on and off."""
     import wandb
 
     labels = {**dict(enumerate(evaluation.classes)), evaluation.ignore_index: 'ignored'}
     masks = {'ground_truth': example.mask, 'prediction': example.prediction}
     return wandb.Image(
-        read_image(Path(example.path)),
+        read_image(Path(example.path), value_range),
         caption=example.name if example.iou != example.iou else f'{example.name}: mIoU {100 * example.iou:.1f} %',
         masks={name: {'mask_data': mask, 'class_labels': labels} for name, mask in masks.items()},
         file_type='jpg',

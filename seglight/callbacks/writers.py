@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from seglight.data.images import read_image
+from seglight.data.value_range import ValueRange, range_of
 from seglight.errors import ConfigError, OutputError
 from seglight.files import write_atomically, writing_to
 from seglight.models.inference import Prediction
@@ -255,10 +256,16 @@ class OverlayWriter(FileWriter):
         super().__init__(folder)
         self.palette = palette
         self.opacity = opacity
+        self._value_range: ValueRange | None = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find out how the images are read."""
+        super().setup(trainer, pl_module, stage)
+        self._value_range = range_of(trainer)
 
     def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
         """Return the JPEG."""
-        drawn = overlay(read_image(Path(meta['path'])), mask, self.palette or [], self.opacity)
+        drawn = overlay(read_image(Path(meta['path']), self._value_range), mask, self.palette or [], self.opacity)
         _, data = cv2.imencode('.jpg', cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
         return data.tobytes()
 

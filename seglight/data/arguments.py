@@ -14,7 +14,7 @@ def check_bounds(least: float, most: float | None = None, /, **arguments: Any) -
         ValueError: names the first that is not.
     """
     for name, value in arguments.items():
-        if not _is_number(value) or not least <= value <= (value if most is None else most):
+        if not is_number(value) or not least <= value <= (value if most is None else most):
             raise ValueError(f'{name} is a number {_bounds(least, most)}, not {value!r}')
 
 
@@ -25,7 +25,7 @@ def check_range(least: float, most: float | None = None, /, **arguments: Any) ->
         ValueError: names the first that is not.
     """
     for name, value in arguments.items():
-        pair = is_list(value) and len(value) == 2 and all(_is_number(each) for each in value)
+        pair = is_list(value) and len(value) == 2 and all(is_number(each) for each in value)
         if not pair or not least <= value[0] <= value[1] <= (value[1] if most is None else most):
             raise ValueError(f'{name} is [min, max], two numbers {_bounds(least, most)}, not {value!r}')
 
@@ -40,7 +40,8 @@ def is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number; True and False are none."""
     return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 

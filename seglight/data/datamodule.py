@@ -26,11 +26,13 @@ from seglight.data.demo import demo_folder
 from seglight.data.labels import check_classes, check_colours
 from seglight.data.loaders import default_workers, end_workers, make_loader
 from seglight.data.mixing import build_mixes
+from seglight.data.reading_notes import reading_notes
 from seglight.data.sampling import EpochSampler, class_balance
 from seglight.data.sources import Context, Sample, build_sources, find_samples
 from seglight.data.splits import Split, divide, list_texts, pixels_of, read_lists
 from seglight.data.tolerant import Tolerant, collate_good
 from seglight.data.transforms import build_pipeline
+from seglight.data.value_range import RangeSpec, parse_range
 from seglight.errors import ConfigError, DataError, warn
 from seglight.files import append_once, cache_dir
 
@@ -65,6 +67,9 @@ class SegmentationDataModule(LightningDataModule):
         batch_size: images in a batch.
         num_workers: loader processes; None for one less than the cores that each training process has, at most 8.
         cache: gigabytes of decoded images and masks that are kept on disk, for this and other runs; None for none.
+        image_range: the values of black and white of images of more than 8 bits: `[black, white]`; or the value of
+            white alone, where black is 0; or `{percentiles: [low, high]}` of each image. Without it 16 bits are divided
+            by 256, and other types are refused. Images of 8 bits stay as they are.
         ignore_index: label of pixels that do not count.
         seed: of split, order and augmentations; the command line sets it to `seed_everything`.
     """
@@ -89,6 +94,7 @@ class SegmentationDataModule(LightningDataModule):
         batch_size: int = 8,
         num_workers: int | None = None,
         cache: float | None = None,
+        image_range: RangeSpec = None,
         ignore_index: int = 255,
         seed: int = 42,
     ) -> None:
@@ -117,6 +123,7 @@ class SegmentationDataModule(LightningDataModule):
         self.split = None if split is None else construct(Split, split, 'split', 'data.split')
         self.class_balance = class_balance
         self.cache = cache
+        self.value_range = parse_range(image_range)
         self.on_bad_sample = on_bad_sample
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -157,6 +164,7 @@ class SegmentationDataModule(LightningDataModule):
         if stage == 'fit':
             self._warn_of_unused_masks(found)
             self._warn_of_shared_images()
+            self._warn_of_what_is_left_out()
             self._prepare_training(self.datasets['train'])
 
     def on_exception(self, exception: BaseException) -> None:  # noqa: ARG002  (Lightning gives it)
@@ -227,6 +235,7 @@ class SegmentationDataModule(LightningDataModule):
             self._mixes if training else (),
             self.on_bad_sample,
             SampleCache(cache_dir() / 'decoded', self.cache) if self.cache and name != 'test' else None,
+            self.value_range,
         )
 
     def _usable(self, dataset: SegmentationDataset) -> SegmentationDataset:
@@ -273,6 +282,11 @@ class SegmentationDataModule(LightningDataModule):
         if shared:
             more = f' (and {len(shared) - 1} more images)' if len(shared) > 1 else ''
             rank_zero_only(warn)(f'{shared[0]}{more}; the figures of val will flatter')
+
+    def _warn_of_what_is_left_out(self) -> None:
+        """Say what of the training images and masks does not reach the model."""
+        for line in reading_notes(self.datasets['train'].samples, self.value_range, self.classes).warnings:
+            rank_zero_only(warn)(line)
 
     def _prepare_training(self, dataset: SegmentationDataset) -> None:
         """Find out how often each sample is seen and what the mixes need to know."""

@@ -17,13 +17,18 @@ from torch.utils.data import Dataset
 from seglight.data.batch import Item
 from seglight.data.cache import SampleCache
 from seglight.data.images import UInt8Array, read_image
+from seglight.data.label_check import LabelCheck
+from seglight.data.labels import blending_hint
 from seglight.data.mixing import Mix
 from seglight.data.sources.base import Sample, stamp
 from seglight.data.transforms import apply, padding_label, pads, transform_for_evaluation
+from seglight.data.value_range import ValueRange
 from seglight.errors import DataError
 from seglight.files import append_once
 
 Pair = tuple[UInt8Array, UInt8Array]
+
+DECODED = 2  #: counts the ways in which files were decoded, so that what an older version kept is not used
 
 
 class SegmentationDataset(Dataset[Item]):
@@ -44,6 +49,7 @@ class SegmentationDataset(Dataset[Item]):
         on_bad_sample: whether a file that cannot be read is an error, or is replaced by the next sample in
             training and does not count in validation.
         cache: keeps what was decoded.
+        value_range: what becomes 0 and 255 of images of more than 8 bits.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class SegmentationDataset(Dataset[Item]):
         mixes: Sequence[Mix] = (),
         on_bad_sample: Literal['error', 'skip'] = 'error',
         cache: SampleCache | None = None,
+        value_range: ValueRange | None = None,
     ) -> None:
         self.samples = samples
         self.transforms = transforms
@@ -71,11 +78,13 @@ class SegmentationDataset(Dataset[Item]):
         #: a file that lists, once each, what is wrong with the samples that are left out
         self.left_out: Path | None = None
         self._told: set[str] = set()
+        self.value_range = value_range
         self._cache = cache
         self._classes = classes
         self._ignore_index = ignore_index
         self._padding = padding_label(len(classes), ignore_index)
         self._may_pad = self._padding != ignore_index and (pads(transforms) or len(mixes) > 0)
+        self._check = LabelCheck(transforms, len(classes), (ignore_index, self._padding))
         self._unknown = np.ones(256, dtype=np.uint8)
         self._unknown[: len(classes)] = 0
         self._unknown[ignore_index] = 0
@@ -127,7 +136,8 @@ class SegmentationDataset(Dataset[Item]):
             if self._cache is None:
                 return decode()
             labels = '' if sample.mask is None else sample.mask.fingerprint()
-            fingerprint = f'{stamp(sample.image)} {labels} {len(self._classes)} {self._ignore_index}'
+            decoded = f'{DECODED} {self.value_range}'
+            fingerprint = f'{stamp(sample.image)} {labels} {len(self._classes)} {self._ignore_index} {decoded}'
             return self._cache.read(f'{sample.image.absolute()} {sample.mask}', fingerprint, decode)
         except DataError as error:
             raise _BadSample(str(error)) from error
@@ -138,7 +148,7 @@ class SegmentationDataset(Dataset[Item]):
         Raises:
             DataError: if a file is unreadable, the sizes differ, or a label is outside the classes.
         """
-        image = read_image(sample.image)
+        image = read_image(sample.image, self.value_range)
         mask = None if sample.mask is None else self.read_labels(sample)
         if mask is not None and mask.shape != image.shape[:2]:
             raise DataError(size_mismatch(sample, (image.shape[0], image.shape[1]), (mask.shape[0], mask.shape[1])))
@@ -149,6 +159,8 @@ class SegmentationDataset(Dataset[Item]):
         targets = {'image': image} if mask is None else {'image': image, 'mask': mask}
         path = str(self.samples[position].image)
         transformed = apply(self.transforms, targets, self._stream(*stream), path)
+        if mask is not None:
+            self._check(position, mask, transformed['mask'], path)
         return transformed['image'], transformed.get('mask', np.empty((0, 0), np.uint8))
 
     def _stream(self, *numbers: int) -> tuple[int, ...]:
@@ -231,10 +243,12 @@ class SegmentationDataset(Dataset[Item]):
         # Most masks show it by their highest label, which is found faster.
         unknown = cv2.LUT(mask, self._unknown) if mask.max() >= len(self._classes) else None
         if unknown is not None and cv2.countNonZero(unknown):
-            labels = ', '.join(str(label) for label in np.unique(mask[unknown > 0])[:5])
+            found, counts = np.unique(mask[unknown > 0], return_counts=True)
+            labels = ', '.join(str(label) for label in found[:5])
             raise DataError(
                 f'The mask {sample.mask} has the label {labels}, but data.classes names {len(self._classes)} classes '
                 f'(labels 0 to {len(self._classes) - 1}); correct the mask or the classes'
+                + blending_hint(sample.mask.path, counts, mask.size)
             )
         return mask
 

@@ -1,103 +1,90 @@
-"""Reading image and mask files."""
+"""Reading image files."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from seglight.data.jpeg import IncompleteError, decode_jpeg, orientation
-from seglight.data.png import SIGNATURE, decode_png
-from seglight.errors import DataError, one_line
+from seglight.data.formats import IncompleteError, UnreadableError, open_file, open_image, read_bytes, reading
+from seglight.data.jpeg import decode_jpeg
+from seglight.data.orientation import orientation, orientation_in, upright
+from seglight.data.png import SIGNATURE
+from seglight.data.tiff import first_directory, is_tiff, read_bands
+from seglight.data.value_range import ValueRange, to_8_bits
 
 UInt8Array = npt.NDArray[np.uint8]
-
-Image.MAX_IMAGE_PIXELS = 1 << 30  # as OpenCV has it; Pillow warns of aerial images that are nothing unusual
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what cannot be decoded is told in an error
 
 #: What files of a format begin and end with.
 _ENDS = {b'\xff\xd8\xff': b'\xff\xd9', SIGNATURE: b'IEND\xaeB`\x82'}
 
+#: What files of formats begin with that have 8 bits at most; and JPEG, of which OpenCV knows no other.
+_EIGHT_BITS = (b'\xff\xd8\xff', b'BM', b'GIF8', b'RIFF')
 
-def read_image(path: Path) -> UInt8Array:
+
+def read_image(path: Path, value_range: ValueRange | None = None) -> UInt8Array:
     """Read an image as uint8 `[H, W, 3]` in RGB, upright as its EXIF orientation says.
 
-    Grey and palette images get three equal or their own colours, 16 bits become 8 (divided by 256, as OpenCV does),
-    and transparency is dropped.
-
-    Raises:
-        DataError: if the file cannot be read or decoded, or holds something else than 8 or 16 bits per colour.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f'The image {path} cannot be read: {error.strerror}') from error
-    try:
-        upright = decode_jpeg(data)
-        if upright is None and data.rfind(_end_of(data)) < 0:  # OpenCV would fill it up, or print more than a line
-            raise IncompleteError
-    except IncompleteError as error:
-        raise DataError(
-            f'The image {path} cannot be decoded: it is cut off or damaged; replace or remove it'
-        ) from error
-    if upright is not None:
-        return upright
-    pixels = np.frombuffer(data, dtype=np.uint8)
-    try:
-        image = cv2.imdecode(pixels, cv2.IMREAD_COLOR_RGB) if data else None
-        kind = cv2.imdecode(pixels, cv2.IMREAD_UNCHANGED) if data and image is None else None
-    except cv2.error as error:  # more pixels than OpenCV takes
-        raise DataError(f'The image {path} cannot be decoded: {one_line(error)}') from error
-    if kind is not None:
-        raise DataError(f'The image {path} has {kind.dtype} values; convert it to 8 or 16 bits per colour')
-    if image is None:
-        raise DataError(f'The image {path} cannot be decoded: it is damaged or no image; replace or remove it')
-    return image.astype(np.uint8, copy=False)
-
-
-def read_mask(path: Path, colours: bool = False) -> npt.NDArray[np.uint8 | np.uint16]:
-    """Read a mask: `[H, W]`, the indices of a palette image or else the grey values, uint8 or uint16.
+    Grey and palette images get three equal or their own colours; transparency and a fourth band are dropped. Of
+    several pages the first is read.
 
     Args:
-        path: the file.
-        colours: whether an RGB mask is read too, as uint8 `[H, W, 3]`.
+        path: a regular file in one of the formats of `IMAGE_SUFFIXES`, whatever its own suffix.
+        value_range: for more than 8 bits, see `to_8_bits`.
 
     Raises:
-        DataError: if the file cannot be decoded or has channels that are not wanted.
+        DataError: if the file cannot be read or decoded, or has values that need a range, or too many bands.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f'The mask {path} does not exist') from error
-    except OSError as error:
-        raise DataError(f'The mask {path} cannot be read: {error.strerror}') from error
-    labels = decode_png(data)
-    if labels is not None:
-        return labels
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode in ('L', 'P', '1'):
-                return np.asarray(image, dtype=np.uint8)
-            if image.mode.startswith('I;16') or image.mode == 'I':  # Pillow reads some 16-bit files as 32 bits
-                values = np.asarray(image)
-                if values.min() < 0 or values.max() > 65535:
-                    raise DataError(
-                        f'The mask {path} has labels from {values.min()} to {values.max()}; '
-                        'write it anew with labels from 0 to 65535'
-                    )
-                return values.astype(np.uint16)
-            if image.mode in ('RGB', 'RGBA') and colours:
-                return np.asarray(image.convert('RGB'), dtype=np.uint8)
-            raise DataError(
-                f'The mask {path} has the mode {image.mode}; a mask has one channel of 8 or 16 bits with the labels, '
-                'or RGB colours that data.palette gives'
-            )
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f'The mask {path} cannot be decoded: {_reason(error)}') from error
+    with reading(path, 'The image '):
+        data = read_bytes(path)
+        image = decode_jpeg(data)
+        return image if image is not None else _as_rgb(to_8_bits(decode(data), value_range))
+
+
+def decode(data: bytes) -> npt.NDArray[Any]:
+    """Decode an image file: `[H, W]` grey, or `[H, W, 3]` or `[H, W, 4]` RGB, upright, of the file's own type.
+
+    Raises:
+        UnreadableError: for a TIFF of another number of bands.
+        Exception: whatever else decoders raise.
+    """
+    if is_tiff(data):
+        bands = read_bands(data)
+        return bands if bands is not None else _by_pillow(data)
+    if data.rfind(_end_of(data)) < 0:  # OpenCV would fill it up, or print more than a line
+        raise IncompleteError
+    turned = orientation_in(data)
+    pixels = np.frombuffer(data, dtype=np.uint8)
+    if has_8_bits(data):
+        image = cv2.imdecode(pixels, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    else:
+        image = cv2.imdecode(pixels, cv2.IMREAD_UNCHANGED)  # ignores the orientation, too
+        if image is not None and image.ndim == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
+    return upright(np.asarray(image), turned) if image is not None else _by_pillow(data)
+
+
+def _by_pillow(data: bytes) -> npt.NDArray[Any]:
+    """Decode what OpenCV does not take, upright: `[H, W]` of more than 8 bits, or else uint8 `[H, W, 3]`."""
+    with open_image(io.BytesIO(data)) as image:
+        deep = image.mode.startswith(('I', 'F'))
+        values = np.array(image if deep else image.convert('RGB'))
+        # Pillow has turned TIFF while it decoded it.
+        return upright(values, 1 if image.format == 'TIFF' else orientation(image))
+
+
+def _as_rgb(image: UInt8Array) -> UInt8Array:
+    """Return an image of one band, or of three, with three."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), dtype=np.uint8) if image.ndim == 2 else image
+
+
+def has_8_bits(data: bytes) -> bool:
+    """Tell whether an image has 8 bits a value or fewer, as far as its first bytes tell."""
+    return data.startswith(_EIGHT_BITS) or (data.startswith(SIGNATURE) and len(data) > 24 and data[24] <= 8)
 
 
 def may_be_cut_off(path: Path) -> bool:
@@ -106,11 +93,11 @@ def may_be_cut_off(path: Path) -> bool:
     Only the first and the last bytes are read; files of other formats, and what cannot be read, are not told.
     """
     try:
-        with path.open('rb') as file:
+        with open_file(path) as file:
             start = file.read(8)
             file.seek(-min(64, file.seek(0, 2)), 2)
             last = file.read()
-    except OSError:
+    except (OSError, UnreadableError):
         return False
     return not last.rstrip(b'\0\r\n').endswith(_end_of(start))
 
@@ -121,26 +108,15 @@ def _end_of(data: bytes) -> bytes:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return height and width from the header of an image or mask, as `read_image` would give them.
+    """Return height and width from the header of an image or mask, as `read_image` and `read_mask` would give them.
 
     Raises:
         DataError: if the header cannot be read.
     """
-    try:
-        with Image.open(path) as image:
+    with reading(path), open_file(path) as file:
+        if is_tiff(file.read(4)):
+            return first_directory(file).size
+        file.seek(0)
+        with open_image(file) as image:
             width, height = image.size
-            turned = image.format in ('JPEG', 'MPO', 'WEBP', 'PNG') and orientation(image) >= 5  # those lie on a side
-    except FileNotFoundError as error:
-        raise DataError(f'{path} does not exist; correct the path, or what names it') from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f'{path} cannot be read: {_reason(error)}') from error
-    return (width, height) if turned else (height, width)
-
-
-def _reason(error: Exception) -> str:
-    """Return why a file cannot be read or decoded, and the cure: the system's reason where it has one."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if isinstance(error, Image.DecompressionBombError):
-        return 'it says that it has more pixels than can be read; cut it into tiles'
-    return 'it is damaged or no image; replace or remove it'
+            return (width, height) if orientation(image) >= 5 else (height, width)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
-import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image
+
+from seglight.data.formats import MAX_PIXELS, IncompleteError, UnreadableError
+from seglight.data.orientation import jpeg_may_be_turned, orientation_in, upright
 
 UInt8Array = npt.NDArray[np.uint8]
-
-_ORIENTATION = 0x0112  #: EXIF's tag; 1 is upright
 
 #: What libjpeg says where it makes up pixels that a file does not hold. What else it says, such as of an unknown
 #: version or of bytes between two parts, costs none.
@@ -23,10 +20,6 @@ _LOSSES = (
     'bad arithmetic code',
     'instead of RST',
 )
-
-
-class IncompleteError(ValueError):
-    """A JPEG is cut off, or damaged so that some of its pixels are not known."""
 
 
 def decode_jpeg(data: bytes) -> UInt8Array | None:
@@ -41,31 +34,19 @@ def decode_jpeg(data: bytes) -> UInt8Array | None:
 
     Raises:
         IncompleteError: where another decoder would fill what is missing with grey.
+        UnreadableError: for more pixels than are read.
     """
     if not data.startswith(b'\xff\xd8\xff'):
         return None
     try:
-        turned = orientation(Image.open(io.BytesIO(data))) if b'Exif\0\0' in data[:65536] else 1
+        height, width, *_ = simplejpeg.decode_jpeg_header(data)
+        if height * width > MAX_PIXELS:
+            raise UnreadableError('it has more pixels than can be read; cut it into tiles')
         image = np.asarray(simplejpeg.decode_jpeg(data), dtype=np.uint8)
-    except (OSError, SyntaxError):
-        return None
+    except UnreadableError:
+        raise
     except ValueError as error:
         if any(loss in str(error) for loss in _LOSSES):
             raise IncompleteError(str(error)) from error
         return None
-    return image if turned == 1 else _upright(image, turned)
-
-
-def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of an image file, 1 to 8, and 1 where there is none or it makes no sense."""
-    exif = Image.Exif()
-    exif.load(image.info.get('exif', b''))  # not `image.getexif()`, which looks into XMP too, unlike OpenCV
-    found = exif.get(_ORIENTATION, 1)
-    return found if found in range(1, 9) else 1
-
-
-def _upright(image: UInt8Array, orientation: int) -> UInt8Array:
-    """Turn an image as OpenCV does: orientations 5 to 8 are mirrored at the diagonal, then any is flipped."""
-    turned = cv2.transpose(image) if orientation >= 5 else image
-    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
-    return np.asarray(turned if flip is None else cv2.flip(turned, flip), dtype=np.uint8)
+    return upright(image, orientation_in(data) if jpeg_may_be_turned(data) else 1)

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.config.settings import nearest
-from seglight.data.images import UInt8Array, read_mask
+from seglight.data.images import UInt8Array
+from seglight.data.masks import Labels, read_stored_mask
 from seglight.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class LabelMap:
         classes: the class of some labels after that; the others stay. mmseg maps before it reduces, which
             loses classes where a data set needs both.
         ignore_colours: RGB colours that are ignored.
+        nearest: the labels of the files; every other label, and every other colour than the palette's, means the
+            nearest of them. None for files that hold no others.
     """
 
     palette: Sequence[Sequence[int]] | None = None
@@ -41,6 +44,7 @@ class LabelMap:
     reduce_zero_label: bool = False
     classes: Mapping[int, int] = field(default_factory=dict)
     ignore_colours: Sequence[Sequence[int]] = ()
+    nearest: tuple[int, ...] | None = None
 
     @classmethod
     def of(
@@ -49,21 +53,41 @@ class LabelMap:
         reduce_zero_label: bool = False,
         label_map: Mapping[int, int | str | None] | None = None,
         ignore_colours: Sequence[Sequence[int]] = (),
+        nearest: bool = False,
     ) -> LabelMap:
         """Return the map of a source's arguments.
 
         Raises:
-            ConfigError: if `label_map` names no class or no label, or `ignore_colours` no colour or that of a class.
+            ConfigError: if `label_map` names no class or no label, or `ignore_colours` no colour or that of a class;
+                or if nothing says what values are the nearest.
         """
         check_colours(ignore_colours, 'ignore_colours')
         shared = next((list(each) for each in ignore_colours if list(each) in map(list, context.palette or [])), None)
         if shared is not None:
             raise ConfigError(f'ignore_colours has {shared}, which is the colour of a class in data.palette; remove it')
         classes = {_label(raw): _class(value, context) for raw, value in (label_map or {}).items()}
-        return cls(context.palette, context.ignore_index, reduce_zero_label, classes, ignore_colours)
+        if nearest and not classes and context.palette is None:
+            raise ConfigError(
+                'nearest needs label_map, with the labels of the masks, or data.palette, with their colours'
+            )
+        # A class that the map does not name keeps its number.
+        own = [label for label in range(len(context.classes)) if label not in classes.values()]
+        moved = 1 if reduce_zero_label else 0
+        known = tuple(sorted({label + moved for label in (*classes, *own)} | ({0} if reduce_zero_label else set())))
+        return cls(
+            context.palette,
+            context.ignore_index,
+            reduce_zero_label,
+            classes,
+            ignore_colours,
+            known if nearest else None,
+        )
 
     def read(self, path: Path) -> UInt8Array:
         """Read a mask file of one channel of 8 or 16 bits, of a palette, or in the palette's RGB colours.
+
+        The indices of a palette are labels, unless the file has the colours of `palette` in another order: then its
+        colours count, see `_by_palette`.
 
         Returns:
             uint8 `[H, W]`; whether its labels are classes is not checked.
@@ -72,7 +96,10 @@ class LabelMap:
             DataError: if the file cannot be decoded, has a colour that is no class's or that of two, or a 16-bit label
                 that is mapped to no class; or if labels are to be mapped and it has colours.
         """
-        mask = read_mask(path, colours=self.palette is not None)
+        stored = read_stored_mask(path, colours=self.palette is not None or self.nearest is not None)
+        mask = stored.values
+        if mask.ndim == 3 and self.nearest is not None and self.classes and (mask == mask[..., :1]).all():
+            mask = mask[..., 0]
         if mask.ndim == 3 and not self._is_identity:
             raise DataError(
                 f'The mask {path} has RGB colours, whose classes data.palette gives; '
@@ -80,6 +107,11 @@ class LabelMap:
             )
         if mask.ndim == 3:
             return self._from_colours(mask.astype(np.uint8), path)
+        if self.nearest is not None and self.classes:
+            return np.asarray(self._table[self._nearest_label[mask]])
+        table = None if stored.palette is None else self._by_palette(stored.palette, mask)
+        if table is not None:
+            return np.asarray(cv2.LUT(mask, table), np.uint8)
         if mask.dtype == np.uint8:
             # Without a map the file's own array.
             return (
@@ -118,10 +150,78 @@ class LabelMap:
         moved = 1 if self.reduce_zero_label else 0
         return np.array([label + moved for label in self.classes if label + moved > 255], dtype=np.int64)
 
+    def _by_palette(self, colours: UInt8Array, mask: Labels) -> UInt8Array | None:
+        """Return the class of each index of a file whose palette is `palette` in another order, uint8 `[256]`.
+
+        That is so where the first colours, as many as there are classes, are those of `palette`, or where every
+        colour of the file is one of them (or ignored): programs leave out colours that an image does not need.
+
+        Args:
+            colours: of the file, uint8 `[N, 3]`.
+            mask: the indices of its pixels.
+
+        Returns:
+            None where the indices are the labels: the order is the same, the palette is another, or a source maps
+            the labels.
+        """
+        known = np.array(self.palette or [], dtype=np.uint8).reshape(-1, 3)
+        shared = min(len(known), len(colours))
+        if not shared or not self._is_identity or np.array_equal(colours[:shared], known[:shared]):
+            return None
+        packed, wanted = _packed(colours), _packed(known)
+        if len(set(wanted)) < len(wanted):  # classes of one colour
+            return None
+        meant = len(packed)
+        while meant and packed[meant - 1] == packed[-1]:
+            meant -= 1
+        if meant == len(packed) - 1:  # no run of one colour, by which many programs fill the palette up
+            meant += 1
+        meant = max(meant, int(mask.max(initial=0, where=mask != self.ignore_index)) + 1)
+        own = packed[:meant]
+        distinct = len(set(own)) == len(own) == meant
+        if not (distinct and set(own) <= self._of_colour.keys()) and set(packed[: len(known)]) != set(wanted):
+            return None
+        table = np.arange(256, dtype=np.uint8)
+        for index, colour in enumerate(packed[:256]):
+            table[index] = self._of_colour.get(colour, index)
+        table[self.ignore_index] = self.ignore_index
+        return table
+
+    def palette_note(self, path: Path, names: Sequence[str]) -> str | None:
+        """Return what to know of a mask file whose palette has a class's colour at another index; None for nothing."""
+        stored = read_stored_mask(path, colours=True)
+        alike = len({*map(tuple, self.palette or ())}) < len(self.palette or ())
+        if stored.palette is None or not self.palette or alike or not self._is_identity:
+            return None
+        if self._by_palette(stored.palette, stored.values) is not None:
+            return (
+                f'the palette of the mask {path} has the colours of data.palette in another order; the colours count '
+                '(for the labels to count, set data.palette: null)'
+            )
+        for label, colour in enumerate(_packed(stored.palette)[: len(self.palette)]):
+            other = self._of_colour.get(colour, label)
+            if other not in (label, self.ignore_index):
+                return (
+                    f"the palette of the mask {path} gives label {label}, '{names[label]}', the colour that "
+                    f"'{names[other]}' has in data.palette; the label counts: check the order of data.classes"
+                )
+        return None
+
+    @cached_property
+    def _nearest_label(self) -> npt.NDArray[np.uint16]:
+        """The nearest of the labels that the files have, for each of the 65536; the lower of two."""
+        ignored = self.ignore_index + (self.reduce_zero_label and self.ignore_index != 255)
+        known = {*(self.nearest or ()), *([ignored] if self._table[ignored] == self.ignore_index else [])}
+        labels = np.array(sorted(known))
+        middles = (labels[:-1] + labels[1:]) / 2
+        return labels[np.searchsorted(middles, np.arange(1 << 16))].astype(np.uint16)
+
     def _from_colours(self, mask: UInt8Array, path: Path) -> UInt8Array:
         """Return the class of each pixel's colour."""
         packed = mask.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
         colours, where = np.unique(packed, return_inverse=True)
+        if self.nearest is not None:
+            return self._nearest_class(colours)[where].reshape(packed.shape)
         classes = np.array([self._of_colour.get(int(colour), -1) for colour in colours])
         if (classes < 0).any():
             colour = int(colours[classes < 0][0])
@@ -129,8 +229,19 @@ class LabelMap:
             raise DataError(
                 f'The mask {path} has the colour {rgb}, which is no class of data.palette; '
                 'correct the palette, or name it in ignore_colours of its source'
+                + blending_hint(path, np.bincount(where.ravel())[classes < 0], where.size)
             )
         return classes.astype(np.uint8)[where].reshape(packed.shape)
+
+    def _nearest_class(self, colours: npt.NDArray[np.uint32]) -> UInt8Array:
+        """Return the class of the nearest known colour to each colour; the one that is listed first of two."""
+        rgb = np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=1).astype(np.int32)
+        classes, least = np.zeros(len(rgb), dtype=np.uint8), np.full(len(rgb), 1 << 20)
+        for known, label in self._of_colour.items():
+            distance = ((rgb - (known >> 16, known >> 8 & 255, known & 255)) ** 2).sum(1)
+            classes[distance < least] = label
+            least = np.minimum(least, distance)
+        return classes
 
     @cached_property
     def _of_colour(self) -> dict[int, int]:
@@ -143,6 +254,27 @@ class LabelMap:
         known = [(colour, label) for label, colour in enumerate(self.palette or [])]
         known += [(colour, self.ignore_index) for colour in self.ignore_colours]
         return {colour[0] << 16 | colour[1] << 8 | colour[2]: label for colour, label in known}
+
+
+def _packed(colours: UInt8Array) -> list[int]:
+    """Return colours `[N, 3]` as one number each."""
+    return [int(red) << 16 | int(green) << 8 | int(blue) for red, green, blue in colours]
+
+
+def blending_hint(path: Path, counts: IntArray, size: int) -> str:
+    """Return why a mask file may have values that mean nothing, to be added to a message; nothing for other causes.
+
+    Args:
+        path: the file.
+        counts: how many pixels have each such value.
+        size: how many pixels there are.
+    """
+    cure = 'or set nearest: true in its source, with label_map or data.palette'
+    if read_stored_mask(path, colours=True).lossy:
+        return f' (the mask is saved as JPEG, which changes labels: save it as PNG, {cure})'
+    if len(counts) >= 3 and counts.sum() - counts.max() < size / 4:
+        return f' (so many values on few pixels come from blended edges: resize masks by nearest neighbour, {cure})'
+    return ''
 
 
 def check_classes(classes: Sequence[str], ignore_index: int) -> None:

@@ -20,18 +20,19 @@ UInt8Array = npt.NDArray[np.uint8]
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _LOOKED_AT = 32  #: rows whose filters are looked at before the others are inflated
 _MOST_PIXELS = 1 << 26  #: a larger header may be a bomb: Pillow has its rules for it
-_FORMATS = {(8, 0, 0, 0, 0), (8, 3, 0, 0, 0)}  #: bit depth; grey or palette; compression, filters and no interlace
+#: Bit depth; grey or palette; compression, filters and no interlace.
+_FORMATS = {(bits, kind, 0, 0, 0) for bits in (1, 2, 4, 8) for kind in (0, 3)}
 
 
 def decode_png(data: bytes) -> UInt8Array | None:
-    """Decode a PNG of one channel of 8 bits, grey or palette, whose rows have one of the filters None and Sub.
+    """Decode an upright PNG of one channel of at most 8 bits, grey or palette, with the filters None and Sub alone.
 
     Args:
         data: the whole file.
 
     Returns:
-        uint8 `[H, W]`, grey values or palette indices; or None for what another decoder has to see to: other
-        formats and filters, and files that are damaged.
+        uint8 `[H, W]`, grey values or palette indices as they are stored, also those of 1, 2 and 4 bits; or None
+        for what another decoder has to see to: other formats and filters, EXIF, and files that are damaged.
     """
     if not data.startswith(SIGNATURE) or len(data) < 29:
         return None
@@ -41,7 +42,23 @@ def decode_png(data: bytes) -> UInt8Array | None:
     chunks = list(_chunks(data))
     if not chunks or chunks[0][0] != b'IHDR' or chunks[-1][0] != b'IEND':
         return None
-    return _decoded(b''.join(body for name, body in chunks if name == b'IDAT'), height, width)
+    if any(name == b'eXIf' for name, _ in chunks):
+        return None
+    rows = _decoded(b''.join(body for name, body in chunks if name == b'IDAT'), height, -(-width * kind[0] // 8))
+    return rows if rows is None or kind[0] == 8 else _unpacked(rows, kind[0], width)
+
+
+def png_palette(data: bytes) -> UInt8Array | None:
+    """Return the palette of a PNG that `decode_png` decoded, uint8 `[N, 3]` in RGB; None for grey values."""
+    body = next((body for name, body in _chunks(data) if name == b'PLTE'), None) if data[25] == 3 else None
+    return None if body is None else np.frombuffer(body[: len(body) // 3 * 3], dtype=np.uint8).reshape(-1, 3)
+
+
+def _unpacked(rows: UInt8Array, bits: int, width: int) -> UInt8Array:
+    """Return the values of rows, uint8 `[H, W]`, of which each byte holds several, the first in its highest bits."""
+    shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
+    values = (rows[..., None] >> shifts) & np.uint8((1 << bits) - 1)
+    return np.ascontiguousarray(values.reshape(len(rows), -1)[:, :width])
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -58,7 +75,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _decoded(content: bytes, height: int, width: int) -> UInt8Array | None:
-    """Return the pixels of a zlib stream, uint8 `[H, W]`, None for other filters, or if it is damaged."""
+    """Return the rows of a zlib stream, uint8 `[H, W]` of W bytes, None for other filters, or if it is damaged."""
     stream, size = zlib_ng.decompressobj(), height * (width + 1)
     few = min(size, _LOOKED_AT * (width + 1))
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,6 +18,7 @@ from seglight.config.settings import nearest
 from seglight.data import augmentations
 from seglight.data.arguments import check_bounds, is_whole
 from seglight.data.images import UInt8Array
+from seglight.data.label_check import transforms_of
 from seglight.data.transform_hints import hint_for
 from seglight.errors import ConfigError, DataError, one_line
 
@@ -37,6 +38,10 @@ IN_PLACE = (
     augmentations.KeepRatioResize,
     augmentations.PadTo,
 )
+
+
+#: Interpolations of OpenCV that make up no labels.
+NEAREST = (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT)
 
 
 def build_pipeline(
@@ -75,7 +80,7 @@ def padding_label(num_classes: int, ignore_index: int) -> int:
 
 def pads(pipeline: A.BaseCompose) -> bool:
     """Tell whether a pipeline may make new pixels."""
-    return any(_makes_pixels(type(transform)) for transform in _transforms(pipeline))  # type: ignore[arg-type]
+    return any(_makes_pixels(type(transform)) for transform in transforms_of(pipeline))  # type: ignore[arg-type]
 
 
 def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[int], name: str) -> dict[str, Any]:
@@ -149,15 +154,6 @@ def transform_for_evaluation(
     return transformed['image'], (rows, columns)
 
 
-def _transforms(pipeline: A.BaseCompose) -> Iterator[A.BasicTransform]:
-    """Yield the transforms of a pipeline and of those inside it."""
-    for transform in pipeline:
-        if isinstance(transform, A.BaseCompose):
-            yield from _transforms(transform)
-        else:
-            yield transform
-
-
 @dataclass(frozen=True)
 class _Settings:
     """What all transforms of a pipeline are built with, see `build_pipeline`."""
@@ -181,17 +177,18 @@ class _Settings:
         for name, value in (('ignore_index', self.ignore_index), ('class_names', self.classes or ())):
             if name in valid:
                 arguments.setdefault(name, value)
+        for name in ('fill_mask', 'mask_drop_value'):
+            if arguments.get(name) is not None:
+                self._check_fill(name, arguments[name])
         fill = arguments.get('fill_mask')
-        if fill is not None:
-            self._check_fill(fill)
         # A mask is none of evaluation's business: there it only tells what is padding.
         if _makes_pixels(cls) and (self.evaluation or fill is None or fill == self.ignore_index):
             arguments['fill_mask'] = self.padding
 
-    def _check_fill(self, fill: Any) -> None:
+    def _check_fill(self, name: str, fill: Any) -> None:
         last = 255 if self.classes is None else len(self.classes) - 1
         if fill != self.ignore_index and not (is_whole(fill) and 0 <= fill <= last):
-            raise ValueError(f'fill_mask is a label from 0 to {last} or {self.ignore_index}, not {fill!r}')
+            raise ValueError(f'{name} is a label from 0 to {last} or {self.ignore_index}, not {fill!r}')
 
 
 @cache  # evaluation asks it for every image
@@ -223,6 +220,7 @@ def _build(spec: Any, key: str, settings: _Settings) -> Any:
     except ValueError as error:
         raise ConfigError(f'{key}: {name} cannot be built: {error}', tuple(key.split('.'))) from error
     transform = construct(cls, arguments, name, key)
+    _check_interpolation(transform, name, key)
     if settings.evaluation and isinstance(transform, A.BasicTransform):
         _check_in_place(transform, name, key)
     return transform
@@ -238,6 +236,17 @@ def _transform_class(name: str, key: str) -> type[Any]:
     if not issubclass(cls, (A.BasicTransform, A.BaseCompose)):
         raise ConfigError(f'{key}: {name} is no albumentations transform', tuple(key.split('.')))
     return cls
+
+
+def _check_interpolation(transform: Any, name: str, key: str) -> None:
+    """Refuse a transform that blends labels, by an argument or by its default."""
+    found = getattr(transform, 'mask_interpolation', None)
+    if found not in (None, *NEAREST):
+        raise ConfigError(
+            f'{key}: {name} has mask_interpolation {found}, which blends labels to others that mean another class; '
+            'it must be 0 (nearest neighbour); remove it',
+            (*key.split('.'), 'mask_interpolation'),
+        )
 
 
 def _check_in_place(transform: A.BasicTransform, name: str, key: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from seglight.data.value_range import parse_range
 from seglight.files import write_atomically
 from seglight.report import plots
 from seglight.report.evaluation import Evaluation, Example, mean_known
@@ -85,8 +86,8 @@ def report_values(run: Run) -> dict[str, Any]:
     values['notes'] = [f'Figures, classes and images are of {run.title}.']
     values['sections'].append(('Classes', _class_plots(run, found)))
     values['classes'] = list(zip(found.classes, found.palette, strict=True))
-    values['examples'] = [(f'The {len(found.best)} best', _pictures(found.best, found))]
-    values['examples'] += [(f'The {len(found.worst)} worst', _pictures(found.worst, found))]
+    values['examples'] = [(f'The {len(found.best)} best', _pictures(found.best, run, found))]
+    values['examples'] += [(f'The {len(found.worst)} worst', _pictures(found.worst, run, found))]
     values['confusion_width'] = 17 * len(found.classes)
     if not any(pictures for _, pictures in values['examples']):
         values['examples'] = []
@@ -192,9 +193,10 @@ def _figures(found: Evaluation) -> list[tuple[str, str]]:
     ]
 
 
-def _pictures(examples: Iterable[Example], found: Evaluation) -> list[Plot]:
+def _pictures(examples: Iterable[Example], run: Run, found: Evaluation) -> list[Plot]:
     """Return the pictures of the examples whose images are still there."""
-    drawn = ((example, example_picture(example, found)) for example in examples)
+    value_range = parse_range((run.config.get('data') or {}).get('image_range'))
+    drawn = ((example, example_picture(example, found, value_range)) for example in examples)
     return [Plot(f'{example.name}   mIoU {_percent(example.iou)}', source) for example, source in drawn if source]
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from seglight.data.images import read_image
+from seglight.data.value_range import ValueRange
+from seglight.errors import DataError
 from seglight.palette import overlay
 from seglight.report.evaluation import Evaluation, Example, UInt8Array
 
@@ -16,16 +19,23 @@ WRONG = (230, 30, 30)
 IGNORED = (70, 110, 200)
 
 
-def example_picture(example: Example, evaluation: Evaluation) -> str | None:
+def example_picture(example: Example, evaluation: Evaluation, value_range: ValueRange | None = None) -> str | None:
     """Return image, labels, prediction and error map side by side, as the data URL of a JPEG.
+
+    Args:
+        example: the image with its masks.
+        evaluation: what it belongs to.
+        value_range: what images of more than 8 bits are read with.
 
     Returns:
         None where the image file cannot be read any more, or is another.
     """
-    decoded = cv2.imread(example.path, cv2.IMREAD_COLOR_RGB) if Path(example.path).is_file() else None
-    if decoded is None or decoded.shape[:2] != example.mask.shape:
+    try:
+        image = read_image(Path(example.path), value_range)
+    except DataError:
         return None
-    image: UInt8Array = decoded.astype(np.uint8, copy=False)
+    if image.shape[:2] != example.mask.shape:
+        return None
     panels = [
         image,
         overlay(image, example.mask, evaluation.palette, 0.65),

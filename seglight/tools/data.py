@@ -67,6 +67,7 @@ def check(module: SegmentationDataModule) -> None:
         DataError: if there is a fault that would stop a run.
     """
     from seglight.data.checks import shared_images
+    from seglight.data.reading_notes import reading_notes
     from seglight.data.report import describe, examine
 
     fatal: list[str] = []  # whatever data.on_bad_sample says
@@ -81,6 +82,9 @@ def check(module: SegmentationDataModule) -> None:
             fatal.append(f'{name}: no sample can be used')
             continue
         print(describe(name, report, module.classes))
+        notes = reading_notes(samples, module.value_range, module.classes)
+        for line in (*(f'  {line}' for line in notes.lines), *(f'warning: {line}' for line in notes.warnings)):
+            print(line)
         absent = [each for each, images in zip(module.classes, report.images, strict=True) if not images]
         if absent:
             print(f'warning: no image of {name} shows {", ".join(absent)}')

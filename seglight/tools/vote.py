@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from seglight.data.images import read_mask
+from seglight.data.masks import read_mask
 from seglight.errors import ConfigError, DataError
 from seglight.files import made_atomically, open_atomically, write_atomically
 from seglight.palette import encode_mask

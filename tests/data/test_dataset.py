@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from seglight.data.batch import collate
 from seglight.data.dataset import SegmentationDataset
-from seglight.data.images import image_size, read_image, read_mask
+from seglight.data.images import image_size, read_image
+from seglight.data.masks import read_mask
 from seglight.data.sampling import EpochSampler
 from seglight.data.sources import Context, FolderSource
 from seglight.data.sources.folders import find_images
@@ -177,8 +178,8 @@ def colour_mask(root: Path) -> None:
     ('break_it', 'said'),
     [
         (remove_mask, '0003.png does not exist'),
-        (damage('img_dir/train/0003.jpg'), '0003.jpg cannot be decoded'),
-        (damage('ann_dir/train/0003.png'), '0003.png cannot be decoded'),
+        (damage('img_dir/train/0003.jpg'), '0003.jpg cannot be read'),
+        (damage('ann_dir/train/0003.png'), '0003.png cannot be read'),
         (relabel(11), '0003.png has the label 11, but data.classes names 11 classes (labels 0 to 10)'),
         (resize_mask, '0003.png is 32x64 pixels, its image'),
         (colour_mask, '0003.png has the mode RGB'),
@@ -247,7 +248,7 @@ def test_a_file_that_turns_bad_is_replaced_and_counted(
     loaded = images(data, workers, epochs=2)
     assert torch.equal(loaded[3], loaded[4])
     assert int(data.skipped) == 2
-    assert '0003.jpg cannot be decoded' in capfd.readouterr().err
+    assert '0003.jpg cannot be read' in capfd.readouterr().err
 
 
 def test_a_file_that_turns_bad_does_not_count_in_validation(own_data: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglight.data.images import image_size, read_image, read_mask
+from seglight.data.images import image_size, read_image
+from seglight.data.masks import read_mask
 from seglight.errors import DataError
 
 
@@ -75,6 +76,6 @@ def test_the_systems_reason_is_given(tmp_path: Path) -> None:
 def test_a_tiff_that_cannot_be_decoded_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(np.zeros((50, 50), np.uint8)).save(tmp_path / 'image.tif')
     (tmp_path / 'image.tif').write_bytes((tmp_path / 'image.tif').read_bytes()[:200])
-    with pytest.raises(DataError, match=r'image\.tif cannot be decoded'):
+    with pytest.raises(DataError, match=r'image\.tif cannot be read'):
         read_image(tmp_path / 'image.tif')
     assert capfd.readouterr().err == ''

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seglight.data.formats import IncompleteError
 from seglight.data.images import may_be_cut_off, read_image
-from seglight.data.jpeg import IncompleteError, decode_jpeg
+from seglight.data.jpeg import decode_jpeg
 from seglight.errors import DataError
 
 
@@ -108,7 +109,7 @@ def test_a_file_that_is_cut_off_is_an_error(case: str, tmp_path: Path) -> None:
         decode_jpeg(CUT[case])
     path = tmp_path / 'a.jpg'
     path.write_bytes(CUT[case])
-    with pytest.raises(DataError, match=r'a.jpg cannot be decoded: it is cut off or damaged; replace or remove it'):
+    with pytest.raises(DataError, match=r'a.jpg cannot be read: it is cut off or damaged; replace or remove it'):
         read_image(path)
 
 
@@ -121,7 +122,7 @@ def test_a_png_that_is_cut_off_is_an_error(cut: int, tmp_path: Path, capfd: pyte
     path = tmp_path / 'a.png'
     Image.open(io.BytesIO(encoded())).save(path)
     path.write_bytes(path.read_bytes()[:-cut])
-    with pytest.raises(DataError, match=r'a.png cannot be decoded: it is cut off or damaged'):
+    with pytest.raises(DataError, match=r'a.png cannot be read: it is cut off or damaged'):
         read_image(path)
     assert capfd.readouterr().err == ''
     assert may_be_cut_off(path)

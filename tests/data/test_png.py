@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from seglight.data.images import read_mask
+from seglight.data.masks import read_mask
 from seglight.data.png import decode_png
 from seglight.errors import DataError
 
@@ -123,7 +123,7 @@ def test_a_header_of_another_size_or_a_bomb_is_no_image() -> None:
 
 def test_a_mask_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / 'cut.png').write_bytes(by_opencv(BLOBS)[:60])
-    with pytest.raises(DataError, match=r'cut\.png cannot be decoded'):
+    with pytest.raises(DataError, match=r'cut\.png cannot be read'):
         read_mask(tmp_path / 'cut.png')
     (tmp_path / 'folder.png').mkdir()
     with pytest.raises(DataError, match=r'folder\.png cannot be read: Is a directory'):

@@ -135,8 +135,8 @@ def test_files_that_turn_bad_while_training_are_left_out_counted_and_listed(
     listed_faults = Path('work_dirs/exp1/left_out.txt').read_text().splitlines()
     assert len(listed_faults) == 3
     assert 'val/0001.jpg cannot be read' in listed_faults[0]
-    assert f'The image {own_data}/img_dir/train/0005.jpg cannot be decoded: it is cut off' in '\n'.join(listed_faults)
-    assert f'The mask {own_data}/ann_dir/val/0002.png cannot be decoded' in '\n'.join(listed_faults)
+    assert f'The image {own_data}/img_dir/train/0005.jpg cannot be read: it is cut off' in '\n'.join(listed_faults)
+    assert f'The mask {own_data}/ann_dir/val/0002.png cannot be read' in '\n'.join(listed_faults)
     done = run('fit', '--config', config, '--work-dir', 'work_dirs/exp1', '--auto-resume', '--trainer.max_epochs=3')
     assert done.status == 0, done.err
     assert Path('work_dirs/exp1/left_out.txt').read_text().splitlines() == listed_faults
@@ -152,9 +152,7 @@ def test_a_command_ends_where_a_loader_process_finds_a_bad_file(split: str, own_
         [sys.executable, '-m', 'seglight', 'fit', '--config', config], capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 2
-    assert (
-        done.stderr == f'seglight: The image {path} cannot be decoded: it is cut off or damaged; replace or remove it\n'
-    )
+    assert done.stderr == f'seglight: The image {path} cannot be read: it is cut off or damaged; replace or remove it\n'
 
 
 @pytest.mark.parametrize('name', ['img_dir/train/0005.jpg', 'ann_dir/train/0005.png', 'img_dir/val/0002.jpg'])
@@ -171,7 +169,7 @@ def test_a_file_that_turns_bad_while_training_is_named(
     monkeypatch.setattr(SegmentationDataModule, '_prepare_training', prepare_and_damage)
     done = run('fit', '--config', config)
     assert done.status == 2
-    assert f'{own_data / name} cannot be decoded: it is' in done.err
+    assert f'{own_data / name} cannot be read: it is' in done.err
     assert len(done.err.splitlines()) == 1, done.err
 
 
@@ -260,7 +258,7 @@ def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, work
     folder = own_data / 'img_dir'
     assert done.out.startswith('train: 8 images, 64x64 (8)')
     assert [line for line in done.out.splitlines() if line.startswith('fault: ')] == [
-        f'fault: val: The folder {folder}/val holds no image (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp)',
+        f'fault: val: The folder {folder}/val holds no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)',
         *(
             f'fault: train: {folder}/train/000{index}.png has the name of 000{index}.jpg beside it; their masks could '
             'not be told apart, rename or remove one'
@@ -269,7 +267,7 @@ def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, work
     ]
     assert done.err == (
         'seglight: 3 faults; no run can start before this one is mended: val: The folder '
-        f'{folder}/val holds no image (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp)\n'
+        f'{folder}/val holds no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)\n'
     )
     for command in (['data', 'check'], ['fit']):  # an empty split cannot be left out
         done = run(*command, '--config', 'own.yaml', '--data.on_bad_sample=skip')
@@ -331,14 +329,14 @@ def test_files_that_are_cut_off_are_faults_and_odd_ones_are_none(own_data: Path,
     done = run('data', 'check', '--config', configure(own_data))
     assert done.status == 2
     assert [line for line in done.out.splitlines() if line.startswith('fault: ')] == [
-        f'fault: train: The image {folder}/0001.jpg cannot be decoded: it is cut off or damaged; replace or remove it',
-        f'fault: train: The mask {own_data}/ann_dir/train/0002.png cannot be decoded: it is damaged or no image; '
+        f'fault: train: The image {folder}/0001.jpg cannot be read: it is cut off or damaged; replace or remove it',
+        f'fault: train: The mask {own_data}/ann_dir/train/0002.png cannot be read: it is cut off or damaged; '
         'replace or remove it',
     ]
     done = run('fit', '--config', 'own.yaml')
     assert done.status == 2
     assert done.err == (
-        f'seglight: The image {folder}/0001.jpg cannot be decoded: it is cut off or damaged; replace or remove it '
+        f'seglight: The image {folder}/0001.jpg cannot be read: it is cut off or damaged; replace or remove it '
         '(1 more files are wrong; `data check` lists them)\n'
     )
     assert not Path('work_dirs').exists()

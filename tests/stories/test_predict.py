@@ -20,7 +20,9 @@ from conftest import Result
 from PIL import Image
 from pycocotools.coco import COCO
 
+import seglight
 from seglight.models import Segmentor
+from seglight.palette import overlay
 
 Run = Callable[..., Result]
 
@@ -146,10 +148,10 @@ def test_a_bad_file_does_not_end_the_run(checkpoint: Path, run: Run, data_root: 
     assert done.status == 2
     last = done.err.splitlines()[-1]
     assert '4 images could not be predicted, the others are done' in last
-    assert 'broken.jpg cannot be decoded' in done.err
-    assert 'float.tif has float32 values' in done.err
+    assert 'broken.jpg cannot be read' in done.err
+    assert 'float.tif cannot be read: it has float32 values' in done.err
     for name in ('cut.jpg', 'half.png'):
-        assert f'{name} cannot be decoded: it is cut off or damaged' in done.err
+        assert f'{name} cannot be read: it is cut off or damaged' in done.err
     assert len(list(Path('predictions/epoch_2_photos/masks').iterdir())) == good
 
 
@@ -331,3 +333,23 @@ def test_no_run_goes_on_with_the_predictions_of_another_checkpoint(trained: Path
     assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume').status == 0
     done = run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', '--aug-test')
     assert 'other aug_test' in done.err
+
+
+def test_images_of_16_bits_are_predicted_with_the_range_of_their_training(
+    tiny_config: Path, run: Run, workspace: Path
+) -> None:
+    done = run('fit', '--config', tiny_config, '--data.image_range=[200, 1200]', '--trainer.max_epochs=1')
+    assert done.status == 0, done.err
+    (workspace / 'deep').mkdir()
+    blocks = np.random.default_rng(0).integers(0, 1500, (8, 8, 3)).astype(np.uint16)
+    values = blocks.repeat(8, 0).repeat(8, 1)
+    cv2.imwrite(str(workspace / 'deep/a.png'), values[..., ::-1])
+    seen = np.rint(np.clip((values.astype(float) - 200) / 1000 * 255, 0, 255)).astype(np.uint8)
+    predictor = seglight.load('exp1')
+    expected = predictor.predict(seen)
+    assert np.array_equal(predictor.predict(workspace / 'deep/a.png'), expected)
+    done = run('predict', '--ckpt', 'exp1', '--input', 'deep', '--output', 'out', '--overlays')
+    assert done.status == 0, done.err
+    assert np.array_equal(np.asarray(Image.open(workspace / 'out/masks/a.png')), expected)
+    drawn = cv2.imread(str(workspace / 'out/overlays/a.jpg'), cv2.IMREAD_COLOR_RGB)
+    assert np.abs(drawn.astype(float) - overlay(seen, expected, predictor.palette, 0.5)).mean() < 10

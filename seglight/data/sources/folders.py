@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from seglight.data.formats import IMAGE_SUFFIXES
 from seglight.data.images import UInt8Array, image_size
 from seglight.data.labels import LabelMap
 from seglight.data.sources.base import Annotation, Context, Sample, Source, kind_of
 from seglight.errors import DataError
-
-IMAGE_SUFFIXES = frozenset({'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp'})
 
 
 class MaskFile(Annotation):
@@ -54,6 +53,8 @@ class FolderSource(Source):
         label_map: the class of a label of the files (after `reduce_zero_label`), by its name or its number;
             null ignores the label. Labels that are not named stay.
         ignore_colours: RGB colours of colour-coded masks that are ignored, such as a border's.
+        nearest: each pixel gets the class of the nearest label that `label_map` gives (a class that it does not give
+            keeps its number), or of the nearest colour of `data.palette`; for masks saved as JPEG or with soft edges.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class FolderSource(Source):
         reduce_zero_label: bool = False,
         label_map: dict[int, int | str | None] | None = None,
         ignore_colours: Sequence[Sequence[int]] = (),
+        nearest: bool = False,
     ) -> None:
         self.img_dir = img_dir
         self.ann_dir = ann_dir
@@ -75,6 +77,7 @@ class FolderSource(Source):
         self.reduce_zero_label = reduce_zero_label
         self.label_map = label_map
         self.ignore_colours = ignore_colours
+        self.nearest = nearest
 
     def samples(self, context: Context) -> list[Sample]:
         """Return every image with its mask, sorted by path, or in the order of the split file."""
@@ -88,7 +91,7 @@ class FolderSource(Source):
             return images
         if kind_of(masks) != 'folder':
             raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to where yours is')
-        labels = LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours)
+        labels = LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours, self.nearest)
         return [replace(each, mask=MaskFile(masks / f'{each.name}{self.mask_suffix}', labels)) for each in images]
 
     def mask_folder(self, context: Context) -> Path | None:

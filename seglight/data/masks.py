@@ -1,0 +1,128 @@
+"""Reading mask files: the labels as they are stored, whatever a picture viewer makes of them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from seglight.data.formats import UnreadableError, open_image, read_bytes, reading
+from seglight.data.orientation import orientation, upright
+from seglight.data.png import SIGNATURE, decode_png, png_palette
+from seglight.data.tiff import is_tiff, read_bands
+from seglight.errors import DataError
+
+UInt8Array = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.uint8 | np.uint16]
+
+#: What Pillow multiplies grey values of fewer bits with, so that white is 255.
+_SCALES = {2: 85, 4: 17}
+
+
+class _ColoursError(ValueError):
+    """A mask has colours that are not wanted."""
+
+
+class StoredMask(NamedTuple):
+    """What a mask file holds.
+
+    Attributes:
+        values: labels `[H, W]`, uint8 or uint16, or uint8 `[H, W, 3]` in RGB.
+        palette: the RGB colour of each index, uint8 `[N, 3]`, of a file with a palette.
+        lossy: whether the file's format changes values.
+    """
+
+    values: Labels
+    palette: UInt8Array | None = None
+    lossy: bool = False
+
+
+def read_mask(path: Path, colours: bool = False) -> Labels:
+    """Read a mask: `[H, W]`, the indices of a palette image or else the grey values, uint8 or uint16.
+
+    Args:
+        path: the file.
+        colours: whether an RGB mask is read too, as uint8 `[H, W, 3]`.
+
+    Raises:
+        DataError: if the file cannot be decoded or has channels that are not wanted.
+    """
+    return read_stored_mask(path, colours).values
+
+
+def read_stored_mask(path: Path, colours: bool = False) -> StoredMask:
+    """Read a mask with what its file says of its colours, see `read_mask`.
+
+    Grey values of 1, 2 and 4 bits are the numbers that are stored. Alpha is dropped.
+    """
+    with reading(path, 'The mask '):
+        try:
+            return _decoded(read_bytes(path), colours)
+        except _ColoursError as error:
+            raise DataError(f'The mask {path} {error}') from error
+
+
+def _decoded(data: bytes, colours: bool) -> StoredMask:
+    """Decode a mask file."""
+    labels = decode_png(data)
+    if labels is not None:
+        return StoredMask(labels, png_palette(data))
+    bands = read_bands(data) if is_tiff(data) else None
+    if bands is not None:
+        return StoredMask(_wanted(bands, colours, f'{bands.shape[2]} bands' if bands.ndim == 3 else ''))
+    return _by_pillow(data, colours)
+
+
+def _by_pillow(data: bytes, colours: bool) -> StoredMask:
+    """Decode a mask with Pillow."""
+    with open_image(io.BytesIO(data)) as image:
+        lossy = image.format in ('JPEG', 'MPO') or (image.format == 'WEBP' and b'VP8 ' in data[:64])
+        mode, bits = image.mode, _grey_bits(data, image)
+        palette = np.array(image.getpalette('RGB') or (), dtype=np.uint8).reshape(-1, 3) if mode == 'P' else None
+        grey = mode in ('1', 'L', 'P') or mode.startswith(('I', 'F'))
+        values = np.asarray(image if grey else image.getchannel('L') if mode == 'LA' else image.convert('RGB'))
+        values = values.astype(np.uint8) if mode == '1' else values // bits if bits > 1 else values
+        turned = 1 if image.format == 'TIFF' else orientation(image)  # Pillow has turned that while it decoded it
+    return StoredMask(_wanted(upright(values, turned), colours, f'the mode {mode}'), palette, lossy)
+
+
+def _grey_bits(data: bytes, image: Image.Image) -> int:
+    """Return what Pillow has multiplied the grey values of a file with, 1 for nothing."""
+    if image.mode != 'L':
+        return 1
+    if data.startswith(SIGNATURE):
+        return _SCALES.get(data[24], 1)
+    if image.format == 'TIFF':
+        return _SCALES.get(getattr(image, 'tag_v2', {}).get(258, (8,))[0], 1)
+    return 1
+
+
+def _wanted(values: npt.NDArray[Any], colours: bool, held: str) -> Labels:
+    """Return labels of 8 or 16 bits, or colours.
+
+    Raises:
+        UnreadableError: for labels that 16 bits do not hold.
+        _ColoursError: for colours that are not wanted.
+    """
+    if values.ndim == 3 and values.dtype == np.uint8:
+        rgb = values[..., :3]
+        if colours:
+            return rgb
+    if values.ndim == 3:
+        equal = ' (its channels are equal: save one of them)' if (values[..., :3] == values[..., :1]).all() else ''
+        raise _ColoursError(
+            f'has {held}{equal}; a mask has one channel of 8 or 16 bits with the labels, '
+            'or RGB colours of 8 bits that data.palette gives'
+        )
+    if values.dtype == np.uint8:
+        return values
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if not (low >= 0 and high <= 65535):  # not so for NaN either
+        raise UnreadableError(f'it has labels from {low} to {high}; write it anew with labels from 0 to 65535')
+    if values.dtype.kind == 'f' and (values != np.floor(values)).any():
+        raise UnreadableError(f'it has values between whole numbers, from {low} to {high}; write it anew with labels')
+    return values.astype(np.uint16)

@@ -1,0 +1,151 @@
+"""What reading images and masks leaves out without an error: pages, bands, grey levels, the order of a palette."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seglight.data.formats import open_file, open_image, read_bytes
+from seglight.data.images import decode, has_8_bits
+from seglight.data.sources.base import Sample
+from seglight.data.sources.folders import MaskFile
+from seglight.data.tiff import first_directory, is_tiff, page_count, read_bands
+from seglight.data.value_range import ValueRange, extent, to_8_bits
+from seglight.errors import DataError
+
+EXAMINED = 32  #: images of a split that are looked at, spread over it, and as many masks
+_MOST_PIXELS = 1 << 20  #: of an image whose levels are counted
+_MOST_BYTES = 1 << 28  #: that are read for it, in all
+_FEW = 64  #: grey levels, below which a model sees little, if the files have more
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """How many grey levels an image has in its file and after reading, and its least and greatest value."""
+
+    stored: int
+    kept: int
+    low: float
+    high: float
+    dtype: str
+
+
+@dataclass
+class ReadingNotes:
+    """What is left out of the files of a data set.
+
+    Attributes:
+        lines: what is worth knowing.
+        warnings: what spoils a training, or is likely a mistake; the worst first.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def reading_notes(
+    samples: Sequence[Sample], value_range: ValueRange | None, classes: Sequence[str] = ()
+) -> ReadingNotes:
+    """Look at some of the files, spread over a data set. Files that cannot be read are passed over.
+
+    Args:
+        samples: the images and masks.
+        value_range: what images of more than 8 bits are read with.
+        classes: names of the classes.
+    """
+    found: dict[str, list[Path]] = {}
+    levels: list[_Levels] = []
+    chosen = samples[:: -(-len(samples) // EXAMINED) or 1]
+    budget = _MOST_BYTES
+    for sample in chosen:
+        try:
+            data = _undecoded(sample.image)
+            budget -= len(data)
+            if not data or budget < 0:
+                continue
+            for note in _left_out(data):
+                found.setdefault(note, []).append(sample.image)
+            if not has_8_bits(data) and not (is_tiff(data) and first_directory(io.BytesIO(data)).bits <= 8):
+                levels += _levels(decode(data), value_range)
+        except Exception:  # whatever is wrong with a file is reported where all of them are checked
+            continue
+    notes = ReadingNotes()
+    if levels:
+        _describe_levels(notes, levels)
+    for note, paths in found.items():
+        more = f' (and {len(paths) - 1} of {len(chosen)} other images looked at)' if len(paths) > 1 else ''
+        notes.warnings.append(f'the image {paths[0]}{more} {note}')
+    notes.warnings += _palette_notes(chosen, classes)
+    return notes
+
+
+def _undecoded(path: Path) -> bytes:
+    """Return the content of a file; nothing for a JPEG, which has 8 bits, one page and no transparency."""
+    with open_file(path) as file:
+        if file.read(3) == b'\xff\xd8\xff':
+            return b''
+    return read_bytes(path)
+
+
+def _left_out(data: bytes) -> list[str]:
+    """Return what of a file is not used, each as the end of a sentence."""
+    if is_tiff(data):
+        file = io.BytesIO(data)
+        pages, directory = page_count(file), first_directory(file)
+        bands = read_bands(data, most=4)
+        fourth = bands is not None and bands.ndim == 3 and bands.shape[2] == 4 and not _is_opaque(bands[..., 3])
+        band = 'has transparency, which is dropped' if directory.has_alpha else 'has a fourth band, which is dropped'
+    else:
+        with open_image(io.BytesIO(data)) as image:
+            pages = getattr(image, 'n_frames', 1)
+            clear = image.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in image.info
+            fourth = clear and not _is_opaque(np.asarray(image.convert('RGBA').getchannel('A')))
+            band = 'has transparency, which is dropped'
+    return [band] * fourth + ['has several pages, of which the first is used'] * (pages > 1)
+
+
+def _is_opaque(alpha: npt.NDArray[Any]) -> bool:
+    """Tell whether a band has the same value everywhere, so that it says nothing."""
+    return bool((alpha == alpha.flat[0]).all())
+
+
+def _levels(values: npt.NDArray[Any], value_range: ValueRange | None) -> list[_Levels]:
+    """Count the grey levels of an image of more than 8 bits; an empty list for one of 8."""
+    if values.dtype == np.uint8:
+        return []
+    step = max(1, int((values.size / _MOST_PIXELS) ** 0.5))
+    kept = to_8_bits(values, value_range)[::step, ::step]
+    part = values[::step, ::step]
+    low, high = extent(part)
+    return [_Levels(len(np.unique(part)), len(np.unique(kept)), low, high, str(values.dtype))]
+
+
+def _describe_levels(notes: ReadingNotes, levels: Sequence[_Levels]) -> None:
+    """Say how many grey levels of images of more than 8 bits are left, and warn of few."""
+    stored, kept = (int(np.median([getattr(each, name) for each in levels])) for name in ('stored', 'kept'))
+    low, high = min(each.low for each in levels), max(each.high for each in levels)
+    values = f'{levels[0].dtype} images keep {kept} of {stored} grey levels; their values are {low:.6g} to {high:.6g}'
+    notes.lines.append(values)
+    if kept < _FEW and stored >= 2 * kept:
+        notes.warnings.append(
+            f'{values}: set data.image_range to the values of black and white, for example [{low:.6g}, {high:.6g}]'
+        )
+
+
+def _palette_notes(samples: Sequence[Sample], classes: Sequence[str]) -> list[str]:
+    """Return what is to be said of the palettes of indexed masks, once for all of them."""
+    found = []
+    for sample in samples:
+        if isinstance(sample.mask, MaskFile):
+            with suppress(DataError):
+                found.append(sample.mask.labels.palette_note(sample.mask.path, classes))
+    notes = [note for note in found if note is not None]
+    more = f' (and {len(notes) - 1} of {len(found) - 1} other masks looked at are alike)' if len(notes) > 1 else ''
+    return [note + more for note in notes[:1]]

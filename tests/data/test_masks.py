@@ -1,0 +1,104 @@
+"""Mask files: the labels as they are stored."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data.tiffs import tiff
+from PIL import Image
+
+from seglight.data.masks import read_mask, read_stored_mask
+from seglight.errors import DataError
+
+RNG = np.random.default_rng(0)
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack('>I', len(body)) + name + body + struct.pack('>I', zlib.crc32(name + body))
+
+
+def png(labels: np.ndarray, bits: int, kind: int = 0, row_filter: int = 0) -> bytes:
+    """A PNG of few bits, grey (0) or with a palette (3), whose rows have one filter: None (0), Sub (1) or Up (2)."""
+    height, width = labels.shape
+    bytes_of = np.packbits((labels[..., None] >> np.arange(bits - 1, -1, -1) & 1).reshape(height, -1), axis=1)
+    before = np.zeros_like(bytes_of)
+    if row_filter == 1:
+        before[:, 1:] = bytes_of[:, :-1]
+    elif row_filter == 2:
+        before[1:] = bytes_of[:-1]
+    rows = b''.join(bytes([row_filter]) + row.tobytes() for row in bytes_of - before)
+    header = struct.pack('>II5B', width, height, bits, kind, 0, 0, 0)
+    palette = chunk(b'PLTE', bytes(3 << bits)) if kind == 3 else b''
+    content = chunk(b'IHDR', header) + palette + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b'')
+    return b'\x89PNG\r\n\x1a\n' + content
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8])
+@pytest.mark.parametrize('kind', [0, 3])
+@pytest.mark.parametrize('row_filter', [0, 1, 2])
+@pytest.mark.parametrize('width', [1, 8, 13])
+def test_few_bits_are_labels_and_not_grey_values(
+    bits: int, kind: int, row_filter: int, width: int, tmp_path: Path
+) -> None:
+    labels = RNG.integers(0, 1 << bits, (40, width)).astype(np.uint8)
+    data = png(labels, bits, kind, row_filter)
+    with Image.open(io.BytesIO(data)) as image:  # the file is what it is meant to be: Pillow scales grey values
+        scale = 1 if kind == 3 or bits == 8 else 255 // ((1 << bits) - 1)
+        assert np.array_equal(np.asarray(image.convert('L') if kind == 0 else image), labels * scale)
+    (tmp_path / 'a.png').write_bytes(data)
+    found = read_mask(tmp_path / 'a.png')
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, labels)
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA'])
+def test_colours_that_are_not_wanted_are_refused(mode: str, tmp_path: Path) -> None:
+    labels = RNG.integers(0, 3, (5, 7)).astype(np.uint8)
+    Image.fromarray(labels).convert(mode).save(tmp_path / 'a.png')
+    with pytest.raises(
+        DataError, match=rf'a\.png has the mode {mode} \(its channels are equal: save one of them\); a mask'
+    ):
+        read_mask(tmp_path / 'a.png')
+    assert np.array_equal(read_mask(tmp_path / 'a.png', colours=True), np.repeat(labels[..., None], 3, 2))
+    Image.fromarray(np.stack([labels, labels, 2 - labels], 2)).save(tmp_path / 'a.png')
+    with pytest.raises(DataError, match=r'a\.png has the mode RGB; a mask has one channel'):
+        read_mask(tmp_path / 'a.png')
+
+
+@pytest.mark.parametrize('dtype', ['u1', 'i2', 'u2', 'i4', 'u4', 'f4', 'f8'])
+def test_whole_numbers_of_any_type_are_labels(dtype: str, tmp_path: Path) -> None:
+    labels = RNG.integers(0, 200, (5, 7, 1)).astype(dtype)
+    (tmp_path / 'a.tif').write_bytes(tiff(labels))
+    assert np.array_equal(read_mask(tmp_path / 'a.tif'), labels[..., 0])
+
+
+@pytest.mark.parametrize(
+    ('values', 'reason'),
+    [([0.5, 1], 'values between whole numbers, from 0.5'), ([np.nan, 1], 'labels from nan'), ([-1, 2], 'from -1.0 to 2'),
+     ([0, 65536], 'from 0.0 to 65536')],
+)  # fmt: skip
+def test_what_is_no_label_is_refused(values: list[float], reason: str, tmp_path: Path) -> None:
+    (tmp_path / 'a.tif').write_bytes(tiff(np.array(values, np.float32).reshape(1, -1, 1)))
+    with pytest.raises(DataError, match=rf'The mask .*a\.tif cannot be read: .*{reason}'):
+        read_mask(tmp_path / 'a.tif')
+
+
+def test_the_palette_and_what_loses_values_are_told(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([1, 2, 3, 4, 5, 6])
+    for suffix in ('png', 'gif', 'bmp', 'tif'):
+        image.save(tmp_path / f'a.{suffix}')
+        stored = read_stored_mask(tmp_path / f'a.{suffix}')
+        assert stored.palette is not None
+        assert stored.palette[:2].tolist() == [[1, 2, 3], [4, 5, 6]], suffix
+        assert not stored.lossy
+    grey = Image.fromarray(np.zeros((8, 8), np.uint8))
+    grey.save(tmp_path / 'a.jpg')
+    grey.convert('RGB').save(tmp_path / 'lossless.webp', lossless=True)
+    grey.convert('RGB').save(tmp_path / 'lossy.webp')
+    assert read_stored_mask(tmp_path / 'a.jpg').lossy
+    assert read_stored_mask(tmp_path / 'lossy.webp', colours=True).lossy
+    assert not read_stored_mask(tmp_path / 'lossless.webp', colours=True).lossy
