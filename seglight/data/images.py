@@ -100,6 +100,23 @@ def read_mask(path: Path, colours: bool = False) -> npt.NDArray[np.uint8 | np.ui
         raise DataError(f'The mask {path} cannot be decoded: {_reason(error)}') from error
 
 
+def read_colours(path: Path) -> UInt8Array:
+    """Read a mask by its colours, uint8 `[H, W, 3]` RGB, whether it has a palette, RGB or grey values.
+
+    Raises:
+        DataError: if the file cannot be decoded or has values of more than 8 bits.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ('1', 'L', 'P', 'RGB', 'RGBA'):
+                raise DataError(f'The mask {path} has the mode {image.mode}; colours need a palette or RGB of 8 bits')
+            return np.asarray(image.convert('RGB'), dtype=np.uint8)
+    except FileNotFoundError as error:
+        raise DataError(f'The mask {path} does not exist') from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f'The mask {path} cannot be decoded: {_reason(error)}') from error
+
+
 def may_be_cut_off(path: Path) -> bool:
     """Tell whether a JPEG or PNG does not end as it should; it may still be whole, with something after its end.
 

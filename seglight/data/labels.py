@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.config.settings import nearest
-from seglight.data.images import UInt8Array, read_mask
+from seglight.data.images import UInt8Array, read_colours, read_mask
 from seglight.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class LabelMap:
         classes: the class of some labels after that; the others stay. mmseg maps before it reduces, which
             loses classes where a data set needs both.
         ignore_colours: RGB colours that are ignored.
+        colours: the class of each RGB colour of the files, in place of the palette's; None for labels or the palette.
     """
 
     palette: Sequence[Sequence[int]] | None = None
@@ -41,6 +42,7 @@ class LabelMap:
     reduce_zero_label: bool = False
     classes: Mapping[int, int] = field(default_factory=dict)
     ignore_colours: Sequence[Sequence[int]] = ()
+    colours: Mapping[tuple[int, ...], int] | None = None
 
     @classmethod
     def of(
@@ -49,6 +51,7 @@ class LabelMap:
         reduce_zero_label: bool = False,
         label_map: Mapping[int, int | str | None] | None = None,
         ignore_colours: Sequence[Sequence[int]] = (),
+        colours: Mapping[tuple[int, ...], int] | None = None,
     ) -> LabelMap:
         """Return the map of a source's arguments.
 
@@ -56,11 +59,14 @@ class LabelMap:
             ConfigError: if `label_map` names no class or no label, or `ignore_colours` no colour or that of a class.
         """
         check_colours(ignore_colours, 'ignore_colours')
-        shared = next((list(each) for each in ignore_colours if list(each) in map(list, context.palette or [])), None)
+        known = map(list, context.palette or []) if colours is None else map(list, colours)
+        taken = list(known)
+        shared = next((list(each) for each in ignore_colours if list(each) in taken), None)
         if shared is not None:
-            raise ConfigError(f'ignore_colours has {shared}, which is the colour of a class in data.palette; remove it')
+            where = 'data.palette' if colours is None else 'the labelmap'
+            raise ConfigError(f'ignore_colours has {shared}, which is the colour of a class in {where}; remove it')
         classes = {_label(raw): _class(value, context) for raw, value in (label_map or {}).items()}
-        return cls(context.palette, context.ignore_index, reduce_zero_label, classes, ignore_colours)
+        return cls(context.palette, context.ignore_index, reduce_zero_label, classes, ignore_colours, colours)
 
     def read(self, path: Path) -> UInt8Array:
         """Read a mask file of one channel of 8 or 16 bits, of a palette, or in the palette's RGB colours.
@@ -72,6 +78,8 @@ class LabelMap:
             DataError: if the file cannot be decoded, has a colour that is no class's or that of two, or a 16-bit label
                 that is mapped to no class; or if labels are to be mapped and it has colours.
         """
+        if self.colours is not None:
+            return self._from_colours(read_colours(path), path)
         mask = read_mask(path, colours=self.palette is not None)
         if mask.ndim == 3 and not self._is_identity:
             raise DataError(
@@ -126,23 +134,34 @@ class LabelMap:
         if (classes < 0).any():
             colour = int(colours[classes < 0][0])
             rgb = f'({colour >> 16}, {colour >> 8 & 255}, {colour & 255})'
+            known, cure = ('data.palette', 'palette') if self.colours is None else ('the labelmap', 'labelmap')
             raise DataError(
-                f'The mask {path} has the colour {rgb}, which is no class of data.palette; '
-                'correct the palette, or name it in ignore_colours of its source'
+                f'The mask {path} has the colour {rgb}, which is no class of {known}; '
+                f'correct the {cure}, or name it in ignore_colours of its source'
             )
         return classes.astype(np.uint8)[where].reshape(packed.shape)
 
     @cached_property
     def _of_colour(self) -> dict[int, int]:
         """The class of each colour, packed into one number."""
+        if self.colours is not None:
+            return {_packed(colour): label for colour, label in self.colours.items()} | self._ignored
         alike = next((each for each in self.palette or [] if list(self.palette or []).count(each) > 1), None)
         if alike is not None:
             raise DataError(
                 f'data.palette has the colour {alike} twice, so RGB masks do not tell the classes; change one'
             )
-        known = [(colour, label) for label, colour in enumerate(self.palette or [])]
-        known += [(colour, self.ignore_index) for colour in self.ignore_colours]
-        return {colour[0] << 16 | colour[1] << 8 | colour[2]: label for colour, label in known}
+        return {_packed(colour): label for label, colour in enumerate(self.palette or [])} | self._ignored
+
+    @property
+    def _ignored(self) -> dict[int, int]:
+        """The ignore label of each colour that is ignored, packed into one number."""
+        return {_packed(colour): self.ignore_index for colour in self.ignore_colours}
+
+
+def _packed(colour: Sequence[int]) -> int:
+    """Return an RGB colour as one number."""
+    return colour[0] << 16 | colour[1] << 8 | colour[2]
 
 
 def check_classes(classes: Sequence[str], ignore_index: int) -> None:
@@ -152,6 +171,14 @@ def check_classes(classes: Sequence[str], ignore_index: int) -> None:
         ConfigError: for too few or too many, one name for two, or a class with the ignore label.
     """
     key = ('data', 'classes')
+    if len(classes) == 1:
+        name = classes[0]
+        both = f'[background, {name}]' if name.lower() != 'background' else f'[{name}, object]'
+        raise ConfigError(
+            f"data.classes must name what is not '{name}' too: give {both}; a head with one sigmoid channel "
+            '(out_channels: 1) also takes two classes',
+            key,
+        )
     if not 2 <= len(classes) <= 255:
         raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', key)
     twice = next((name for name, count in Counter(classes).items() if count > 1), None)
