@@ -124,6 +124,7 @@ class Segmentor(PredictingModule):
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
+        self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
         self.run_folder = Path()  #: that the trainer writes checkpoints to, else its log; known when a fit starts
 
     def setup(self, stage: str) -> None:
@@ -267,6 +268,8 @@ class Segmentor(PredictingModule):
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
         self.metrics.reset()
+        # Of pixels that no mask has, recall alone is always undefined.
+        self.unseen = [name for name, recall in zip(self.classes, figures['Acc'], strict=True) if recall.isnan()]
         self.log_dict({f'{stage}/{name}': value.float() for name, value in figures.items() if value.ndim == 0})
         for figure in self.per_class:
             values = zip(self.classes, figures[figure], strict=True)
