@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import stat
 from pathlib import Path
 from typing import Any
 
+from seglight.data.sources.paths import read_bounded
 from seglight.errors import DataError, one_line
 
 #: Bytes of a file with the annotations of a whole data set, and of one with those of a single image.
@@ -52,21 +52,13 @@ def read_json(path: Path, what: str = 'annotations', largest: int = LARGEST) -> 
     Raises:
         DataError: if it cannot be read, is too large, or not JSON.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DataError(f'The {what} {path} cannot be read: it is not a file')
-        if status.st_size > largest:
-            raise DataError(f'{path} has {status.st_size} bytes, more than {largest}; split it')
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f'The {what} {path} cannot be read: {error.strerror}') from error
+    data = read_bounded(path, f'The {what}', largest)
     if path.suffix.lower() == '.xml' or data[:200].lstrip().startswith((b'<?xml', b'<annotation')):
         raise DataError(f'{path} is {unread(_xml_kind(data))}')
     try:
         return json.loads(data)
     except RecursionError as error:
-        raise DataError(f'{path} is no valid JSON: its values are nested too deep') from error
+        raise DataError(f'{path} is no valid JSON: nested too deeply') from error
     except MemoryError as error:
         raise DataError(f'{path} does not fit into the memory; split it') from error
     except ValueError as error:

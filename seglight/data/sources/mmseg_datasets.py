@@ -18,9 +18,6 @@ from seglight.data.sources.folders import MaskFile
 from seglight.data.sources.paths import is_hidden
 from seglight.errors import ConfigError, DataError, one_line
 
-#: Arguments of mmseg's classes that a config may give: others would name code, or parts that this project has itself.
-OPTIONS = ('img_suffix', 'seg_map_suffix', 'reduce_zero_label')
-
 
 class MmsegSource(Source):
     """A dataset of mmseg by its class: its suffixes, its `reduce_zero_label`, its labels by the classes' names.
@@ -38,10 +35,9 @@ class MmsegSource(Source):
             `{road: Road}`; null ignores its pixels.
         label_map: the class of the run for a label of the files (after `reduce_zero_label`), before the dataset's own
             classes, such as `{255: vessel}`; null ignores the label.
-        options: the arguments `img_suffix`, `seg_map_suffix` and `reduce_zero_label` of the class.
-
-    Raises:
-        ConfigError: for any other option.
+        img_suffix: what images end with, where that is not the class's own.
+        seg_map_suffix: what masks end with, likewise.
+        reduce_zero_label: whether label 0 is ignored and 1 is the first class, likewise.
     """
 
     def __init__(
@@ -53,14 +49,10 @@ class MmsegSource(Source):
         data_root: str = '',
         category_map: dict[str, str | None] | None = None,
         label_map: dict[int, int | str | None] | None = None,
-        **options: Any,
+        img_suffix: str | None = None,
+        seg_map_suffix: str | None = None,
+        reduce_zero_label: bool | None = None,
     ) -> None:
-        other = next((name for name in options if name not in OPTIONS), None)
-        if other is not None:
-            known = ', '.join((*OPTIONS, 'split', 'data_root', 'category_map', 'label_map'))
-            raise ConfigError(
-                f"{dataset}: '{other}' is not an option of this source ({known}){nearest(other, OPTIONS)}"
-            )
         self.dataset = dataset
         self.img_dir = img_dir
         self.ann_dir = ann_dir
@@ -68,7 +60,13 @@ class MmsegSource(Source):
         self.data_root = data_root
         self.category_map = category_map or {}
         self.label_map = label_map
-        self.options = options
+        # No other argument of mmseg's classes: some choose how mmcv opens files, which imports modules.
+        options = {
+            'img_suffix': img_suffix,
+            'seg_map_suffix': seg_map_suffix,
+            'reduce_zero_label': reduce_zero_label,
+        }
+        self.options: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
 
     def samples(self, context: Context) -> list[Sample]:
         """Return the images in mmseg's order."""

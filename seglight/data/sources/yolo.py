@@ -21,6 +21,7 @@ from seglight.data.sources.categories import (
     why_background_is_ignored,
 )
 from seglight.data.sources.folders import find_images
+from seglight.data.sources.paths import read_bounded
 from seglight.errors import ConfigError, DataError, one_line
 
 #: How far outside the image, in its sides, a point may lie: Ultralytics' own tolerance.
@@ -114,9 +115,10 @@ class YoloSource(Source):
         names: Any = self.names
         if isinstance(names, str):
             path = context.path(names)
+            data = read_bounded(path, 'The names of the classes in', LARGEST)
             try:
-                values = parse_yaml(path.read_text(encoding='utf-8'), str(path)).values
-            except (OSError, UnicodeDecodeError, ConfigError) as error:
+                values = parse_yaml(data.decode(), str(path)).values
+            except (UnicodeDecodeError, ConfigError) as error:
                 raise DataError(f'The names of the classes in {path} cannot be read: {one_line(error)}') from error
             names = values.get('names')
             if isinstance(names, dict):
@@ -191,12 +193,9 @@ def read_yolo(path: Path, names: dict[int, str]) -> list[_Line]:
     Raises:
         DataError: names the line that is wrong.
     """
+    data = read_bounded(path, 'The labels', LARGEST)
     try:
-        if path.stat().st_size > LARGEST:
-            raise DataError(f'{path} has more than {LARGEST} bytes; correct or remove it')
-        text = path.read_text(encoding='utf-8-sig')
-    except OSError as error:
-        raise DataError(f'The labels {path} cannot be read: {error.strerror}') from error
+        text = data.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise DataError(f'The labels {path} cannot be read: they are not text in UTF-8') from error
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

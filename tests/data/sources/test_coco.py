@@ -1,6 +1,7 @@
 """COCO files: polygons and run lengths, painted so that small objects win."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -345,3 +346,15 @@ def test_a_file_without_annotations_teaches_nothing(tmp_path: Path) -> None:
     (tmp_path / 'a.json').write_text(json.dumps({'images': [IMAGE], 'categories': CATEGORIES}))
     with pytest.raises(DataError, match=r"a\.json has no 'annotations'"):
         source.samples(Context(CLASSES, root=tmp_path))
+
+
+def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / 'pipe.json')
+    (tmp_path / 'folder.json').mkdir()
+    write(tmp_path, [])
+    for name, said in (('pipe', 'it is not a regular file'), ('folder', 'Is a directory'), ('no', 'No such file')):
+        with pytest.raises(DataError, match=rf'The annotations .*/{name}.json cannot be read: {said}'):
+            CocoSource(f'{name}.json').samples(Context(CLASSES, root=tmp_path))
+    monkeypatch.setattr('seglight.data.sources.json_files.read_json.__defaults__', ('annotations', 100))
+    with pytest.raises(DataError, match=r'a.json cannot be read: it has \d+ bytes, 100 are possible'):
+        CocoSource('a.json').samples(Context(CLASSES, root=tmp_path))

@@ -217,7 +217,7 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, case: str) -> None
     ('text', 'said'),
     [
         ('{', 'is no valid JSON'),
-        ('[' * 100_000, 'nested too deep'),
+        ('[' * 100_000, 'nested too deeply'),
         ('[]', 'is not an annotation of LabelMe'),
         ('{"shapes": [{"points": []}]}', 'shapes.0.label is wrong: Field required'),
         ('{"shapes": [{"label": "cat", "points": 3}]}', 'shapes.0.points is wrong'),
