@@ -164,11 +164,11 @@ def _packed(colour: Sequence[int]) -> int:
     return colour[0] << 16 | colour[1] << 8 | colour[2]
 
 
-def check_classes(classes: Sequence[str], ignore_index: int) -> None:
-    """Check that classes can be told from each other, and from pixels that do not count.
+def check_count(classes: Sequence[str]) -> None:
+    """Check that there are at least two classes, and no more than masks of 8 bits tell apart.
 
     Raises:
-        ConfigError: for too few or too many, one name for two, or a class with the ignore label.
+        ConfigError: for too few or too many.
     """
     key = ('data', 'classes')
     if len(classes) == 1:
@@ -181,6 +181,16 @@ def check_classes(classes: Sequence[str], ignore_index: int) -> None:
         )
     if not 2 <= len(classes) <= 255:
         raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', key)
+
+
+def check_classes(classes: Sequence[str], ignore_index: int) -> None:
+    """Check that classes can be told from each other, and from pixels that do not count.
+
+    Raises:
+        ConfigError: for too few or too many, one name for two, or a class with the ignore label.
+    """
+    key = ('data', 'classes')
+    check_count(classes)
     twice = next((name for name, count in Counter(classes).items() if count > 1), None)
     if twice is not None:
         raise ConfigError(f"data.classes names '{twice}' twice; each class needs a name of its own", key)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from seglight.config.checkpoint import without_pretrained
 from seglight.config.classes import name_and_arguments
+from seglight.data.labels import check_count
 from seglight.errors import ConfigError, TrainingError
 from seglight.files import write_atomically
 from seglight.models import building
@@ -98,8 +99,7 @@ class Segmentor(PredictingModule):
         super().__init__(mean, std, channels_last)
         if not classes:
             raise ConfigError('model.classes is empty: name the classes in data.classes')
-        if not 2 <= len(classes) <= 255:
-            raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', ('data', 'classes'))
+        check_count(classes)
         # How it was trained is in the run's config; the hyperparameters say how to build it.
         self.save_hyperparameters(ignore=['optimizer', 'schedule', 'frozen', 'compile', 'non_finite'], logger=False)
         self.classes = classes
