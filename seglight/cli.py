@@ -437,7 +437,7 @@ class CommandLine(LightningCLI):
 
     def _show(self, stage: str) -> None:
         if self.trainer.is_global_zero:
-            print(metrics_table(self.trainer.callback_metrics, stage))
+            print(metrics_table(self.trainer.callback_metrics, stage, self.model.unseen))
             self._report()
 
     @property

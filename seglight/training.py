@@ -26,7 +26,7 @@ from seglight.callbacks import (
     TrainingPlan,
     WandbRun,
 )
-from seglight.callbacks.console import metrics_table
+from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
 from seglight.config.checkpoint import read_checkpoint
 from seglight.errors import CheckpointError, ConfigError, one_line
@@ -170,9 +170,11 @@ def tried(trainer: Trainer) -> str:
 def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: IntervalCheckpoint) -> list[str]:
     """Return the lines that a run ends with: its figures, where it lies, how good it is, and what to type next."""
     checkpoint = best.best_model_path or newest.best_model_path
-    lines = [metrics_table(trainer.callback_metrics, 'val'), f'Run        {run.folder}']
+    unseen = getattr(trainer.lightning_module, 'unseen', [])
+    lines = [metrics_table(trainer.callback_metrics, 'val', unseen), f'Run        {run.folder}']
     if best.best_model_score is not None:
-        lines.append(f'Best {best.metric}  {100 * best.best_model_score:.2f} %  ({Path(checkpoint).name})')
+        note = f'  {unseen_note(unseen)}' if unseen else ''
+        lines.append(f'Best {best.metric}  {100 * best.best_model_score:.2f} %  ({Path(checkpoint).name}){note}')
     if checkpoint:
         command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
         path = shlex.quote(os.path.relpath(checkpoint))

@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedCo
 from rich.markup import escape
 from rich.table import Table
 
+NAMED = 5  #: classes that a note names
 COLUMN_ROWS = 20  #: classes below each other in a table, before it gets another column
 
 
@@ -38,7 +39,7 @@ class EpochLines(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch's line; Lightning has validated before it calls this."""
-        line = self._line(trainer, time.monotonic() - self._start)
+        line = self._line(trainer, time.monotonic() - self._start, getattr(pl_module, 'unseen', []))
         bar = trainer.progress_bar_callback
         if bar is not None:
             bar.print(line)  # above the bar; a trainer without one has None here
@@ -47,8 +48,8 @@ class EpochLines(Callback):
         elif trainer.is_global_zero:
             print(line, flush=True)
 
-    def _line(self, trainer: Trainer, seconds: float) -> str:
-        """Return the line of the epoch that ends."""
+    def _line(self, trainer: Trainer, seconds: float, unseen: Sequence[str]) -> str:
+        """Return the line of the epoch that ends; `unseen` are the classes that no mask of val shows."""
         figures = trainer.callback_metrics
         epochs = '' if trainer.max_epochs in (None, -1) else f'/{trainer.max_epochs}'
         parts = [f'epoch {trainer.current_epoch + 1}{epochs}']
@@ -56,6 +57,7 @@ class EpochLines(Callback):
             parts.append(f'loss {figures["train/loss"]:.3f}')
         shown = [name for name in ('mIoU', 'aAcc') if self._validated and f'val/{name}' in figures]
         parts += [f'{name} {100 * figures[f"val/{name}"]:.2f} %' for name in shown]
+        parts += [unseen_note(unseen)] if unseen and 'mIoU' in shown else []
         return '   '.join([*parts, f'{seconds:.0f} s'])
 
 
@@ -142,12 +144,19 @@ def class_table(metrics: Mapping[str, Any], stage: str) -> Table:
     return table
 
 
-def metrics_table(metrics: Mapping[str, Any], stage: str) -> str:
+def unseen_note(classes: Sequence[str]) -> str:
+    """Return a note on classes that no mask shows, whose IoU does not tell how well they are found."""
+    named = ', '.join(classes[:NAMED]) + (f' and {len(classes) - NAMED} more' if len(classes) > NAMED else '')
+    return f'(no mask shows {named})'
+
+
+def metrics_table(metrics: Mapping[str, Any], stage: str, unseen: Sequence[str] = ()) -> str:
     """Return the figures of each class, one class to a line, then mIoU, mAcc, aAcc and other means, in percent.
 
     Args:
         metrics: logged figures between 0 and 1, such as `val/IoU.Paper` and `val/mIoU`.
         stage: `val` or `test`, the figures to show.
+        unseen: classes that no mask shows, which a note behind mIoU names.
     """
     shown = {name.removeprefix(f'{stage}/'): value for name, value in metrics.items() if name.startswith(f'{stage}/')}
     split = [(*name.split('.', 1), value) for name, value in shown.items() if '.' in name]
@@ -159,7 +168,8 @@ def metrics_table(metrics: Mapping[str, Any], stage: str) -> str:
     columns = [max(8, len(figure)) for figure in figures] or [8]
     lines = [f'  {"":<{width}}' + _cells(figures, columns)] if len(figures) > 1 else []
     for name, row in rows.items():
-        lines.append(f'  {name:<{width}}' + _cells([f'{100 * float(value):.2f} %' for value in row], columns))
+        note = f'  {unseen_note(unseen)}' if unseen and name == 'mIoU' else ''
+        lines.append(f'  {name:<{width}}' + _cells([f'{100 * float(value):.2f} %' for value in row], columns) + note)
     return '\n'.join(lines)
 
 

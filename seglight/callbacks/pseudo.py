@@ -56,7 +56,7 @@ class PseudoLabelWriter(PredictionWriter):
         if trainer.is_global_zero:
             folders = {name: str((self.folder / name).resolve()) for name in ('img_dir', 'ann_dir')}
             old = self.train if isinstance(self.train, list) else [self.train]
-            source = {'type': 'FolderSource', **folders, 'repeat': self.weight}
+            source = {'type': 'FolderSource', **folders, 'repeat': self.weight, 'only_train': True}
             text = yaml.safe_dump({'data': {'train': [*old, source]}}, sort_keys=False)
             write_atomically(self.folder / 'data.yaml', text.encode())
 

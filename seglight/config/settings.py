@@ -131,8 +131,8 @@ def _replaced(value: Any, path: Key) -> Iterator[Key]:
 def paths(value: Any, path: Key = ()) -> Iterator[Key]:
     """Yield the path of every key of nested settings, but not below the items of a list."""
     for name, inner in value.items() if isinstance(value, dict) else ():
-        yield (*path, name)
-        yield from paths(inner, (*path, name))
+        yield (*path, str(name))
+        yield from paths(inner, (*path, str(name)))
 
 
 def _without_plus(value: Any) -> Any:

@@ -3,39 +3,97 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from seglight.data.dataset import SegmentationDataset, size_mismatch
-from seglight.data.images import image_size, may_be_cut_off
+from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
+from seglight.data.images import image_size, may_be_cut_off, read_image
 from seglight.data.sources.base import Sample
+from seglight.data.sources.paths import is_hidden
+from seglight.data.value_range import ValueRange
 from seglight.environment import cores
 from seglight.errors import DataError
 
-CHECKED = 1000  #: masks of a split that are decoded before training, and files that seem to be cut off
+T = TypeVar('T')
+
+CHECKED = 1000  #: masks of a split that are decoded before training, and files that seem to be cut off or of one colour
+LOOKED_AT = 16  #: images of a split that are decoded before training whatever their files look like
 
 
-def quick_faults(dataset: SegmentationDataset) -> dict[int, str]:
+def quick_faults(dataset: SegmentationDataset, facts: SplitFacts) -> dict[int, str]:
     """Compare the sizes in the headers of all images and masks, and the labels of some masks with the classes.
 
-    Files that seem to be cut off, by their last bytes, and masks, spread over the data set, are decoded, at most
-    `CHECKED` of each, so that a fault that they all share shows before the first step; the others are checked when
-    they are loaded.
+    Files that seem to be cut off, by their last bytes, images that seem to have one colour, by the size of their
+    files, and masks, spread over the data set, are decoded, at most `CHECKED` of each, so that a fault that they all
+    share shows before the first step; the others are checked when they are loaded.
+
+    Args:
+        dataset: the samples.
+        facts: gets what the masks and images that were decoded show.
 
     Returns:
         what is wrong with a sample, by its index.
     """
-    faults = _faults(header_fault, dataset.samples, range(len(dataset)))
+    samples = dataset.samples
+    headers = _found(read_header, samples, range(len(dataset)))
+    faults = {index: header.fault for index, header in headers.items() if header.fault is not None}
     # Images to predict, which have no masks, end no run.
-    sound = [index for index, sample in enumerate(dataset.samples) if index not in faults and sample.mask is not None]
-    suspects = list(_faults(_suspicion, dataset.samples, sound))
-    for chosen, read in ((suspects, dataset.decode), (sound, dataset.read_labels)):
-        step = -(-len(chosen) // CHECKED) or 1
-        faults |= _faults(partial(_content_fault, read), dataset.samples, chosen[::step])
+    sound = [index for index, sample in enumerate(samples) if index not in faults and sample.mask is not None]
+    suspects = list(_found(_suspicion, samples, sound))
+    faults |= _found(partial(_content_fault, dataset.decode), samples, _spread(suspects, CHECKED))
+    small = [index for index in sound if headers[index].may_be_plain]
+    looks = _found(
+        partial(_look, dataset.value_range),
+        samples,
+        sorted({*_spread(small, CHECKED), *_spread(sound, LOOKED_AT)} - faults.keys()),
+    )
+    masks = _found(partial(read_labels, dataset), samples, _spread(sound, CHECKED))
+    for index, (fault, plain) in looks.items():
+        if fault is None:
+            facts.add_image(samples[index].image, plain)
+        else:
+            faults[index] = fault
+    for index, (fault, labels) in masks.items():
+        if labels is not None:
+            facts.add_mask(samples[index].source, labels)
+        if fault is not None:
+            faults.setdefault(index, fault)
+    facts.samples += len(samples) - len(faults)
     return dict(sorted(faults.items()))
+
+
+def _spread(indices: Sequence[int], most: int) -> Sequence[int]:
+    """Return at most so many of some indices, evenly spread over them."""
+    return indices[:: -(-len(indices) // most) or 1]
+
+
+def _look(value_range: ValueRange | None, sample: Sample) -> tuple[str | None, bool]:
+    """Decode an image; return what is wrong with it, and whether it has one colour."""
+    try:
+        return None, is_plain(read_image(sample.image, value_range))
+    except DataError as error:
+        return str(error), False
+
+
+def read_labels(dataset: SegmentationDataset, sample: Sample) -> tuple[str | None, Ints | None]:
+    """Read the mask of a sample.
+
+    Returns:
+        what is wrong with it, and the pixels of each label, int64 `[256]`, None where it cannot be read.
+    """
+    if sample.mask is None:
+        return None, None
+    try:
+        labels = count_labels(sample.mask.read())
+    except DataError as error:
+        return str(error), None
+    return dataset.label_fault(sample, labels), labels
 
 
 def masks_without_image(folders: Iterable[Path], samples: Sequence[Sample]) -> list[Path]:
@@ -48,24 +106,33 @@ def masks_without_image(folders: Iterable[Path], samples: Sequence[Sample]) -> l
     for folder in set(folders):
         below = {path.relative_to(folder).as_posix(): name for path, name in used.items() if folder in path.parents}
         suffixes = tuple({path.removeprefix(name) for path, name in below.items()})
-        found |= {path for path in folder.rglob('*') if path.name.endswith(suffixes) and not path.name.startswith('.')}
+        found |= {path for path in folder.rglob('*') if path.name.endswith(suffixes) and not is_hidden(path, folder)}
     return sorted(path for path in found - used.keys() if path.is_file())
 
 
-def header_fault(sample: Sample) -> str | None:
-    """Return what is wrong with a sample as far as the headers of its files tell, None if nothing is."""
+class Header(NamedTuple):
+    """What the headers of a sample's files tell: what is wrong, and whether its image may have one colour."""
+
+    fault: str | None = None
+    may_be_plain: bool = False
+
+
+def read_header(sample: Sample) -> Header:
+    """Read the headers of a sample's files."""
     if sample.mask is None or sample.fault is not None:
-        return sample.fault
+        return Header(sample.fault)
     try:
         sample.mask.path.stat()
         image, mask = image_size(sample.image), sample.mask.size()
+        # An image of one colour, compressed, takes less than a bit a pixel.
+        small = os.stat(sample.image).st_size < 2048 + image[0] * image[1] / 32  # noqa: PTH116  (takes half the time)
     except FileNotFoundError:
-        return f'{sample.image} has no mask: {sample.mask} does not exist; add the mask or remove the image'
+        return Header(f'{sample.image} has no mask: {sample.mask} does not exist; add the mask or remove the image')
     except OSError as error:
-        return f'The mask {sample.mask} cannot be read: {error.strerror}'
+        return Header(f'The mask {sample.mask} cannot be read: {error.strerror}')
     except DataError as error:
-        return str(error)
-    return size_mismatch(sample, image, mask) if image != mask else None
+        return Header(str(error))
+    return Header(size_mismatch(sample, image, mask) if image != mask else None, small)
 
 
 def _suspicion(sample: Sample) -> str | None:
@@ -83,20 +150,20 @@ def _content_fault(read: Callable[[Sample], object], sample: Sample) -> str | No
     return None
 
 
-def _faults(find: Callable[[Sample], str | None], samples: Sequence[Sample], indices: Sequence[int]) -> dict[int, str]:
-    """Return the faults that a function finds in some of the samples, by the index of the sample."""
+def _found(find: Callable[[Sample], T | None], samples: Sequence[Sample], indices: Sequence[int]) -> dict[int, T]:
+    """Return what a function finds in some of the samples, by the index of the sample."""
 
-    def find_in(chosen: Sequence[int]) -> list[tuple[int, str | None]]:
+    def find_in(chosen: Sequence[int]) -> list[tuple[int, T | None]]:
         return [(index, find(samples[index])) for index in chosen]
 
     # A thread takes some at once: handing over a single one takes longer than reading its last bytes.
     parts = [indices[first : first + 32] for first in range(0, len(indices), 32)]
     with ThreadPoolExecutor(cores()) as pool:
-        return {index: fault for part in pool.map(find_in, parts) for index, fault in part if fault}
+        return {index: found for part in pool.map(find_in, parts) for index, found in part if found is not None}
 
 
 def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
-    """Return a line for each image that is, byte for byte, in train and in val."""
+    """Return a line for each image of val that is, byte for byte, in train."""
     if not {'train', 'val'} <= samples.keys():
         return []
     pairs = shared_content(*([sample.image for sample in samples[name]] for name in ('train', 'val')))
@@ -107,18 +174,20 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
 
 
 def shared_content(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Path, Path]]:
-    """Return the pairs of a file of the first and one of the second that hold the same bytes.
+    """Return each file of the second that holds the same bytes as files of the first, after the first of those.
 
-    Only files of equal size are read.
+    A file that is in both itself stands beside itself. Only files of equal size are read, once each.
     """
     firsts, seconds = _by_size(first), _by_size(second)
     pairs = []
     for size in firsts.keys() & seconds.keys():
-        by_hash: dict[bytes, list[Path]] = defaultdict(list)
-        for path in firsts[size]:
-            by_hash[_digest(path)].append(path)
-        pairs += [(twin, path) for path in seconds[size] for twin in by_hash.get(_digest(path), [])]
-    return sorted(pairs)
+        twins: dict[bytes, Path] = {}
+        for path in sorted(firsts[size]):
+            twins.setdefault(_digest(path), path)
+        known = set(firsts[size])
+        found = ((path, path if path in known else twins.get(_digest(path))) for path in seconds[size])
+        pairs += [(twin, path) for path, twin in found if twin is not None]
+    return sorted(pairs, key=lambda pair: pair[::-1])
 
 
 def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
@@ -130,4 +199,9 @@ def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
 
 
 def _digest(path: Path) -> bytes:
-    return hashlib.blake2b(path.read_bytes()).digest()
+    """Return the hash of a file, of which it holds a piece at a time."""
+    digest = hashlib.blake2b()
+    with path.open('rb') as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.digest()

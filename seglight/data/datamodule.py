@@ -23,13 +23,15 @@ from seglight.data.cache import SampleCache
 from seglight.data.checks import masks_without_image, quick_faults, shared_images
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
+from seglight.data.facts import SplitFacts
+from seglight.data.judgement import explain_labels, judge
 from seglight.data.labels import check_classes, check_colours
 from seglight.data.loaders import default_workers, end_workers, make_loader
 from seglight.data.mixing import build_mixes
 from seglight.data.reading_notes import reading_notes
 from seglight.data.sampling import EpochSampler, class_balance
 from seglight.data.sources import Context, Sample, build_sources, find_samples
-from seglight.data.splits import Split, divide, list_texts, pixels_of, read_lists
+from seglight.data.splits import Split, divided, list_texts, pixels_of, read_lists
 from seglight.data.tolerant import Tolerant, collate_good
 from seglight.data.transforms import build_pipeline
 from seglight.data.value_range import RangeSpec, parse_range
@@ -44,7 +46,8 @@ class SegmentationDataModule(LightningDataModule):
     """Loads `{root}/{img_dir}/{train,val,test}` and `{root}/{ann_dir}/{train,val}`, or any other sources.
 
     `train`, `val` and `test` are names of folders; or sources, such as `{type: CocoSource, ann_file: a.json}` (see
-    `seglight.data.sources`); or lists of either. `repeat` in a source says how often its samples are seen in an epoch.
+    `seglight.data.sources`); or lists of either. `repeat` in a source says how often its samples are seen in an epoch,
+    `only_train: true` keeps them from being validated on.
 
     Args:
         classes: names of the classes; label i of a mask is class i.
@@ -140,6 +143,7 @@ class SegmentationDataModule(LightningDataModule):
         self._mixes = build_mixes(mixes or [], 'data.mixes')
         self._repeats: npt.NDArray[np.float64] | None = None
         self.datasets: dict[str, SegmentationDataset] = {}
+        self._facts: dict[str, SplitFacts] = {}
         self.left_out: list[str] = []  #: what is wrong with each sample that `on_bad_sample` left out
         self._loaders: list[DataLoader[Any]] = []
         self._position = {'epoch': 0, 'samples': 0}  # where training starts; Lightning asks for batches before it tells
@@ -160,8 +164,11 @@ class SegmentationDataModule(LightningDataModule):
         """
         found = self.samples(stage)
         for name, samples in found.items():
-            self.datasets[name] = self._usable(self.dataset(name, samples))
+            self._facts[name] = SplitFacts()
+            self.datasets[name] = self._usable(self.dataset(name, samples), self._facts[name])
         if stage == 'fit':
+            for line in self.judgement(self._facts):
+                rank_zero_only(warn)(line)
             self._warn_of_unused_masks(found)
             self._warn_of_shared_images()
             self._warn_of_what_is_left_out()
@@ -216,11 +223,8 @@ class SegmentationDataModule(LightningDataModule):
         if split.folder is not None:
             train, val = read_lists(Path(split.folder), samples, self._folder())
             return {'train': train, 'val': val}
-        validates = divide(samples, split, pixels_of(samples, len(self.classes)) > 0, self.seed)
-        return {
-            name: [sample for sample, held in zip(samples, validates, strict=True) if held == (name == 'val')]
-            for name in ('train', 'val')
-        }
+        train, val = divided(samples, split, pixels_of(samples, len(self.classes)) > 0, self.seed)
+        return {'train': train, 'val': val}
 
     def dataset(self, name: str, samples: Sequence[Sample]) -> SegmentationDataset:
         """Return the data set of a split with its transforms."""
@@ -238,16 +242,25 @@ class SegmentationDataModule(LightningDataModule):
             self.value_range,
         )
 
-    def _usable(self, dataset: SegmentationDataset) -> SegmentationDataset:
+    def judgement(self, facts: Mapping[str, SplitFacts]) -> list[str]:
+        """Return what makes a training on these data meaningless, the worst first (see `seglight.data.judgement`)."""
+        return judge(facts, self._sources, self._context())
+
+    def _usable(self, dataset: SegmentationDataset, facts: SplitFacts) -> SegmentationDataset:
         """Check a data set; samples that cannot be used are an error, or left out.
+
+        Args:
+            dataset: all samples.
+            facts: gets what is found out about them.
 
         Raises:
             DataError: names the first fault and the number of the others.
         """
-        faults = quick_faults(dataset)
+        faults = quick_faults(dataset, facts)
         if faults and self.on_bad_sample == 'error':
             more = f' ({len(faults) - 1} more files are wrong; `data check` lists them)' if len(faults) > 1 else ''
-            raise DataError(next(iter(faults.values())) + more)
+            meaning = explain_labels(facts, self._sources, self._context())
+            raise DataError('; '.join([next(iter(faults.values())) + more, *meaning[:1]]))
         if len(faults) == len(dataset):
             raise DataError(f'No sample can be used: {next(iter(faults.values()), "there is none")}')
         dataset.samples = [sample for index, sample in enumerate(dataset.samples) if index not in faults]

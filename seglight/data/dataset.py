@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from seglight.data.batch import Item
 from seglight.data.cache import SampleCache
+from seglight.data.facts import Ints, count_labels
 from seglight.data.images import UInt8Array, read_image
 from seglight.data.label_check import LabelCheck
 from seglight.data.labels import blending_hint
@@ -243,14 +244,24 @@ class SegmentationDataset(Dataset[Item]):
         # Most masks show it by their highest label, which is found faster.
         unknown = cv2.LUT(mask, self._unknown) if mask.max() >= len(self._classes) else None
         if unknown is not None and cv2.countNonZero(unknown):
-            found, counts = np.unique(mask[unknown > 0], return_counts=True)
-            labels = ', '.join(str(label) for label in found[:5])
-            raise DataError(
-                f'The mask {sample.mask} has the label {labels}, but data.classes names {len(self._classes)} classes '
-                f'(labels 0 to {len(self._classes) - 1}); correct the mask or the classes'
-                + blending_hint(sample.mask.path, counts, mask.size)
-            )
+            raise DataError(self.label_fault(sample, count_labels(mask)) or '')
         return mask
+
+    def label_fault(self, sample: Sample, labels: Ints) -> str | None:
+        """Return what is wrong with a mask that has labels of no class, None if it has none.
+
+        Args:
+            sample: whose mask it is.
+            labels: the pixels of each label in it, int64 `[256]`.
+        """
+        unknown = np.flatnonzero((labels > 0) & (self._unknown > 0))
+        if not len(unknown):
+            return None
+        return (
+            f'The mask {sample.mask} has the label {", ".join(map(str, unknown[:5]))}, but data.classes names '
+            f'{len(self._classes)} classes (labels 0 to {len(self._classes) - 1}); correct the mask or the classes'
+            + (blending_hint(sample.mask.path, labels[unknown], int(labels.sum())) if sample.mask else '')
+        )
 
 
 def _tensor(array: UInt8Array) -> torch.Tensor:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from seglight.config.settings import nearest
 from seglight.data.images import UInt8Array
-from seglight.data.masks import Labels, read_stored_mask
+from seglight.data.masks import Labels, read_colours, read_stored_mask
 from seglight.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class LabelMap:
         ignore_colours: RGB colours that are ignored.
         nearest: the labels of the files; every other label, and every other colour than the palette's, means the
             nearest of them. None for files that hold no others.
+        colours: the class of each RGB colour of the files, in place of the palette's; None for labels or the palette.
     """
 
     palette: Sequence[Sequence[int]] | None = None
@@ -45,6 +46,7 @@ class LabelMap:
     classes: Mapping[int, int] = field(default_factory=dict)
     ignore_colours: Sequence[Sequence[int]] = ()
     nearest: tuple[int, ...] | None = None
+    colours: Mapping[tuple[int, ...], int] | None = None
 
     @classmethod
     def of(
@@ -54,6 +56,7 @@ class LabelMap:
         label_map: Mapping[int, int | str | None] | None = None,
         ignore_colours: Sequence[Sequence[int]] = (),
         nearest: bool = False,
+        colours: Mapping[tuple[int, ...], int] | None = None,
     ) -> LabelMap:
         """Return the map of a source's arguments.
 
@@ -62,25 +65,28 @@ class LabelMap:
                 or if nothing says what values are the nearest.
         """
         check_colours(ignore_colours, 'ignore_colours')
-        shared = next((list(each) for each in ignore_colours if list(each) in map(list, context.palette or [])), None)
+        taken = list(map(list, context.palette or [])) if colours is None else list(map(list, colours))
+        shared = next((list(each) for each in ignore_colours if list(each) in taken), None)
         if shared is not None:
-            raise ConfigError(f'ignore_colours has {shared}, which is the colour of a class in data.palette; remove it')
+            where = 'data.palette' if colours is None else 'the labelmap'
+            raise ConfigError(f'ignore_colours has {shared}, which is the colour of a class in {where}; remove it')
         classes = {_label(raw): _class(value, context) for raw, value in (label_map or {}).items()}
-        if nearest and not classes and context.palette is None:
+        if nearest and not classes and context.palette is None and colours is None:
             raise ConfigError(
                 'nearest needs label_map, with the labels of the masks, or data.palette, with their colours'
             )
         # A class that the map does not name keeps its number.
         own = [label for label in range(len(context.classes)) if label not in classes.values()]
         moved = 1 if reduce_zero_label else 0
-        known = tuple(sorted({label + moved for label in (*classes, *own)} | ({0} if reduce_zero_label else set())))
+        labels = {label + moved for label in (*classes, *own)} | ({0} if reduce_zero_label else set())
         return cls(
             context.palette,
             context.ignore_index,
             reduce_zero_label,
             classes,
             ignore_colours,
-            known if nearest else None,
+            tuple(sorted(labels)) if nearest else None,
+            colours,
         )
 
     def read(self, path: Path) -> UInt8Array:
@@ -96,6 +102,8 @@ class LabelMap:
             DataError: if the file cannot be decoded, has a colour that is no class's or that of two, or a 16-bit label
                 that is mapped to no class; or if labels are to be mapped and it has colours.
         """
+        if self.colours is not None:
+            return self._from_colours(read_colours(path), path)
         stored = read_stored_mask(path, colours=self.palette is not None or self.nearest is not None)
         mask = stored.values
         if mask.ndim == 3 and self.nearest is not None and self.classes and (mask == mask[..., :1]).all():
@@ -168,7 +176,7 @@ class LabelMap:
         shared = min(len(known), len(colours))
         if not shared or not self._is_identity or np.array_equal(colours[:shared], known[:shared]):
             return None
-        packed, wanted = _packed(colours), _packed(known)
+        packed, wanted = [_packed(colour) for colour in colours], [_packed(colour) for colour in known]
         if len(set(wanted)) < len(wanted):  # classes of one colour
             return None
         meant = len(packed)
@@ -198,8 +206,8 @@ class LabelMap:
                 f'the palette of the mask {path} has the colours of data.palette in another order; the colours count '
                 '(for the labels to count, set data.palette: null)'
             )
-        for label, colour in enumerate(_packed(stored.palette)[: len(self.palette)]):
-            other = self._of_colour.get(colour, label)
+        for label, colour in enumerate(stored.palette[: len(self.palette)]):
+            other = self._of_colour.get(_packed(colour), label)
             if other not in (label, self.ignore_index):
                 return (
                     f"the palette of the mask {path} gives label {label}, '{names[label]}', the colour that "
@@ -226,9 +234,10 @@ class LabelMap:
         if (classes < 0).any():
             colour = int(colours[classes < 0][0])
             rgb = f'({colour >> 16}, {colour >> 8 & 255}, {colour & 255})'
+            known, cure = ('data.palette', 'palette') if self.colours is None else ('the labelmap', 'labelmap')
             raise DataError(
-                f'The mask {path} has the colour {rgb}, which is no class of data.palette; '
-                'correct the palette, or name it in ignore_colours of its source'
+                f'The mask {path} has the colour {rgb}, which is no class of {known}; '
+                f'correct the {cure}, or name it in ignore_colours of its source'
                 + blending_hint(path, np.bincount(where.ravel())[classes < 0], where.size)
             )
         return classes.astype(np.uint8)[where].reshape(packed.shape)
@@ -246,19 +255,44 @@ class LabelMap:
     @cached_property
     def _of_colour(self) -> dict[int, int]:
         """The class of each colour, packed into one number."""
+        if self.colours is not None:
+            return {_packed(colour): label for colour, label in self.colours.items()} | self._ignored
         alike = next((each for each in self.palette or [] if list(self.palette or []).count(each) > 1), None)
         if alike is not None:
             raise DataError(
                 f'data.palette has the colour {alike} twice, so RGB masks do not tell the classes; change one'
             )
-        known = [(colour, label) for label, colour in enumerate(self.palette or [])]
-        known += [(colour, self.ignore_index) for colour in self.ignore_colours]
-        return {colour[0] << 16 | colour[1] << 8 | colour[2]: label for colour, label in known}
+        return {_packed(colour): label for label, colour in enumerate(self.palette or [])} | self._ignored
+
+    @property
+    def _ignored(self) -> dict[int, int]:
+        """The ignore label of each colour that is ignored, packed into one number."""
+        return {_packed(colour): self.ignore_index for colour in self.ignore_colours}
 
 
-def _packed(colours: UInt8Array) -> list[int]:
-    """Return colours `[N, 3]` as one number each."""
-    return [int(red) << 16 | int(green) << 8 | int(blue) for red, green, blue in colours]
+def _packed(colour: Sequence[int] | UInt8Array) -> int:
+    """Return an RGB colour as one number."""
+    red, green, blue = (int(channel) for channel in colour)
+    return red << 16 | green << 8 | blue
+
+
+def check_count(classes: Sequence[str]) -> None:
+    """Check that there are at least two classes, and no more than masks of 8 bits tell apart.
+
+    Raises:
+        ConfigError: for too few or too many.
+    """
+    key = ('data', 'classes')
+    if len(classes) == 1:
+        name = classes[0]
+        both = f'[background, {name}]' if name.lower() != 'background' else f'[{name}, object]'
+        raise ConfigError(
+            f"data.classes must name what is not '{name}' too: give {both}; a head with one sigmoid channel "
+            '(out_channels: 1) also takes two classes',
+            key,
+        )
+    if not 2 <= len(classes) <= 255:
+        raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', key)
 
 
 def blending_hint(path: Path, counts: IntArray, size: int) -> str:
@@ -284,8 +318,7 @@ def check_classes(classes: Sequence[str], ignore_index: int) -> None:
         ConfigError: for too few or too many, one name for two, or a class with the ignore label.
     """
     key = ('data', 'classes')
-    if not 2 <= len(classes) <= 255:
-        raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', key)
+    check_count(classes)
     twice = next((name for name, count in Counter(classes).items() if count > 1), None)
     if twice is not None:
         raise ConfigError(f"data.classes names '{twice}' twice; each class needs a name of its own", key)

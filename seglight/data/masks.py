@@ -66,6 +66,22 @@ def read_stored_mask(path: Path, colours: bool = False) -> StoredMask:
             raise DataError(f'The mask {path} {error}') from error
 
 
+def read_colours(path: Path) -> UInt8Array:
+    """Read a mask by its colours, uint8 `[H, W, 3]` RGB, whether it has a palette, RGB or grey values.
+
+    Raises:
+        DataError: if the file cannot be decoded or has values of more than 8 bits.
+    """
+    values, palette, _ = read_stored_mask(path, colours=True)
+    if palette is not None:
+        table = np.zeros((256, 3), dtype=np.uint8)
+        table[: len(palette)] = palette
+        return table[values]
+    if values.dtype != np.uint8:
+        raise DataError(f'The mask {path} has {values.dtype} values; colours need a palette or RGB of 8 bits')
+    return np.repeat(values[..., None], 3, axis=2).astype(np.uint8) if values.ndim == 2 else values.astype(np.uint8)
+
+
 def _decoded(data: bytes, colours: bool) -> StoredMask:
     """Decode a mask file."""
     labels = decode_png(data)

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglight.data.checks import header_fault
+from seglight.data.checks import read_header, read_labels
 from seglight.data.dataset import SegmentationDataset
+from seglight.data.facts import SplitFacts, count_labels, is_plain
 from seglight.data.sources.base import Sample
 from seglight.environment import cores
 from seglight.errors import DataError
@@ -33,6 +34,7 @@ class SplitReport:
         mean: RGB mean of all pixels in 0 to 255, `[3]`.
         std: RGB standard deviation of all pixels.
         faults: what is wrong with each sample that cannot be used.
+        facts: what is judged.
     """
 
     sizes: Counter[tuple[int, int]]
@@ -42,6 +44,7 @@ class SplitReport:
     mean: Floats
     std: Floats
     faults: list[str]
+    facts: SplitFacts
 
     @property
     def count(self) -> int:
@@ -68,6 +71,7 @@ class _Examined:
     fault: str | None = None
     size: tuple[int, int] = (0, 0)
     labels: Ints = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    plain: bool = False
     sums: Floats = field(default_factory=lambda: np.zeros(3))
     squares: Floats = field(default_factory=lambda: np.zeros(3))
 
@@ -89,22 +93,41 @@ def examine(dataset: SegmentationDataset, num_classes: int) -> SplitReport:
         mean=mean,
         std=np.sqrt(np.maximum(squares - mean**2, 0)),
         faults=[each.fault for each in examined if each.fault is not None],
+        facts=_facts(dataset, examined),
     )
+
+
+def _facts(dataset: SegmentationDataset, examined: Sequence[_Examined]) -> SplitFacts:
+    """Return what is judged, also of masks whose labels are no classes."""
+    facts = SplitFacts(sum(each.fault is None for each in examined))
+    for sample, each in zip(dataset.samples, examined, strict=True):
+        if each.labels.any():
+            facts.add_mask(sample.source, each.labels)
+        if each.fault is None:
+            facts.add_image(sample.image, each.plain)
+    return facts
 
 
 def _examine(dataset: SegmentationDataset, sample: Sample) -> _Examined:
     """Read one sample."""
-    fault = header_fault(sample)
+    fault = read_header(sample).fault
     if fault is not None:
         return _Examined(fault)
     try:
         image, mask = dataset.decode(sample)
     except DataError as error:
-        return _Examined(str(error))
+        labels = read_labels(dataset, sample)[1]  # which are judged although they are no classes
+        return _Examined(str(error)) if labels is None else _Examined(str(error), labels=labels)
     pixels = image.shape[0] * image.shape[1]
     mean, deviation = (values[:, 0].astype(np.float64) for values in cv2.meanStdDev(image))
-    labels = np.zeros(256, dtype=np.int64) if mask is None else np.bincount(mask.ravel(), minlength=256)
-    return _Examined(None, (image.shape[0], image.shape[1]), labels, mean * pixels, (deviation**2 + mean**2) * pixels)
+    return _Examined(
+        None,
+        (image.shape[0], image.shape[1]),
+        np.zeros(256, dtype=np.int64) if mask is None else count_labels(mask),
+        is_plain(image),
+        mean * pixels,
+        (deviation**2 + mean**2) * pixels,
+    )
 
 
 def describe(name: str, report: SplitReport, classes: Sequence[str]) -> str:

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from seglight.data.facts import count_labels
 from seglight.data.sources.base import Sample
-from seglight.data.sources.folders import read_list
+from seglight.data.sources.paths import read_list, with_slashes
 from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
 
@@ -98,6 +99,27 @@ class Split:
         return group
 
 
+def divided(
+    samples: Sequence[Sample], split: Split, presence: npt.NDArray[np.bool_], seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """Return the samples that train and those that validate; those that only train are not divided.
+
+    Args:
+        samples: all of them, in their order.
+        split: how.
+        presence: which classes each sample shows, bool `[N, C]`.
+        seed: of the order in which groups of equal classes are dealt.
+
+    Raises:
+        DataError: if there are fewer groups than parts.
+    """
+    dealt = [index for index, sample in enumerate(samples) if not sample.only_train]
+    held = divide([samples[index] for index in dealt], split, presence[dealt], seed)
+    validates = {index for index, chosen in zip(dealt, held, strict=True) if chosen}
+    train = [sample for index, sample in enumerate(samples) if index not in validates]
+    return train, [samples[index] for index in sorted(validates)]
+
+
 def divide(
     samples: Sequence[Sample], split: Split, presence: npt.NDArray[np.bool_], seed: int
 ) -> npt.NDArray[np.bool_]:
@@ -117,6 +139,8 @@ def divide(
     """
     from sklearn.model_selection import StratifiedGroupKFold  # late: it takes a second
 
+    if not samples:
+        raise DataError('data.split has nothing to divide: every source of data.train has only_train')
     names = [split.group_of(sample.name) for sample in samples]
     groups = np.unique(names, return_inverse=True)[1]
     number = int(groups.max()) + 1
@@ -145,7 +169,7 @@ def pixels_of(samples: Sequence[Sample], num_classes: int) -> npt.NDArray[np.int
             mask = sample.mask.read()
         except DataError:  # the checks tell of it, wherever the sample lands
             return np.zeros(num_classes, dtype=np.int64)
-        return np.bincount(mask.ravel(), minlength=256)[:num_classes]
+        return count_labels(mask)[:num_classes]
 
     with ThreadPoolExecutor(cores()) as pool:
         return np.array(list(pool.map(count, samples)), dtype=np.int64).reshape(len(samples), num_classes)
@@ -162,20 +186,27 @@ def list_texts(train: Sequence[Sample], val: Sequence[Sample], root: Path) -> di
 def read_lists(folder: Path, samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Sample]]:
     """Return the samples that the lists of a folder name; what neither names is left out.
 
+    Samples that only train are in train, whatever the lists name.
+
     Raises:
-        DataError: if a list is missing, or names an image that is not among the samples.
+        DataError: if a list is missing, names an image that is not among the samples, or one to validate on that is
+            only to train on.
     """
     known: dict[str, list[Sample]] = {}
     for sample in samples:
         known.setdefault(_listed(sample, root), []).append(sample)
     result = []
     for name in LISTS.values():
-        lines = read_list(folder / name)
+        lines = [line if line in known else with_slashes(line) for line in read_list(folder / name)]
         gone = next((line for line in lines if line not in known), None)
         if gone is not None:
             raise DataError(f'{folder / name} names {gone}, which is not among the images of data.train')
         result.append([sample for line in lines for sample in known[line]])
-    return result[0], result[1]
+    train, val = result
+    marked = next((sample for sample in val if sample.only_train), None)
+    if marked is not None:
+        raise DataError(f'{folder / LISTS["val"]} names {marked.image}, whose source has only_train: true; remove one')
+    return [*(each for each in train if not each.only_train), *(each for each in samples if each.only_train)], val
 
 
 def _listed(sample: Sample, root: Path) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seglight.config.checkpoint import without_pretrained
 from seglight.config.classes import name_and_arguments
+from seglight.data.labels import check_count
 from seglight.errors import ConfigError, TrainingError
 from seglight.files import write_atomically
 from seglight.models import building
@@ -98,8 +99,7 @@ class Segmentor(PredictingModule):
         super().__init__(mean, std, channels_last)
         if not classes:
             raise ConfigError('model.classes is empty: name the classes in data.classes')
-        if not 2 <= len(classes) <= 255:
-            raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', ('data', 'classes'))
+        check_count(classes)
         # How it was trained is in the run's config; the hyperparameters say how to build it.
         self.save_hyperparameters(ignore=['optimizer', 'schedule', 'frozen', 'compile', 'non_finite'], logger=False)
         self.classes = classes
@@ -124,6 +124,7 @@ class Segmentor(PredictingModule):
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
+        self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
         self.run_folder = Path()  #: that the trainer writes checkpoints to, else its log; known when a fit starts
 
     def setup(self, stage: str) -> None:
@@ -265,6 +266,8 @@ class Segmentor(PredictingModule):
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
         self.metrics.reset()
+        # Of pixels that no mask has, recall alone is always undefined.
+        self.unseen = [name for name, recall in zip(self.classes, figures['Acc'], strict=True) if recall.isnan()]
         self.log_dict({f'{stage}/{name}': value.float() for name, value in figures.items() if value.ndim == 0})
         for figure in self.per_class:
             values = zip(self.classes, figures[figure], strict=True)

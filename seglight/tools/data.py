@@ -72,35 +72,39 @@ def check(module: SegmentationDataModule) -> None:
 
     fatal: list[str] = []  # whatever data.on_bad_sample says
     faults = []
+    facts = {}
+    found: list[str] = []
     splits = module.samples('fit', fatal)
     for name, samples in splits.items():
         if not samples:
             continue
         report = examine(module.dataset(name, samples), len(module.classes))
+        facts[name] = report.facts
         faults += [f'{name}: {fault}' for fault in report.faults]
         if not report.count:
             fatal.append(f'{name}: no sample can be used')
             continue
         print(describe(name, report, module.classes))
         notes = reading_notes(samples, module.value_range, module.classes)
-        for line in (*(f'  {line}' for line in notes.lines), *(f'warning: {line}' for line in notes.warnings)):
-            print(line)
-        absent = [each for each, images in zip(module.classes, report.images, strict=True) if not images]
-        if absent:
-            print(f'warning: no image of {name} shows {", ".join(absent)}')
-    for line in (*(f'the mask {mask} has no image' for mask in module.unused_masks(splits)), *shared_images(splits)):
+        for line in notes.lines:
+            print(f'  {line}')
+        found += notes.warnings
+    unused = (f'the mask {mask} has no image' for mask in module.unused_masks(splits))
+    warnings = [*module.judgement(facts), *found, *unused, *shared_images(splits)]
+    for line in warnings:
         print(f'warning: {line}')
     for fault in fatal + faults:
         print(f'fault: {fault}')
-    conclude(fatal, faults, module.on_bad_sample == 'skip')
+    conclude(fatal, faults, len(warnings), module.on_bad_sample == 'skip')
 
 
-def conclude(fatal: Sequence[str], faults: Sequence[str], skip: bool) -> None:
+def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: bool) -> None:
     """Print what the faults mean for a run.
 
     Args:
         fatal: what is wrong with whole splits.
         faults: what is wrong with single samples.
+        warnings: how many were printed.
         skip: whether samples that cannot be used are left out.
 
     Raises:
@@ -109,7 +113,7 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], skip: bool) -> None:
     if fatal:
         raise DataError(f'{len([*fatal, *faults])} faults; no run can start before this one is mended: {fatal[0]}')
     if not faults:
-        print('nothing is wrong')
+        print('nothing is wrong' if not warnings else f'every file can be used, {warnings} warnings above')
     elif skip:
         print(f'{len(faults)} samples are left out, as data.on_bad_sample says')
     else:

@@ -5,7 +5,7 @@ import copy
 import pytest
 from mmcv import Config
 
-from seglight.config.settings import Origin, Settings, merge, nearest
+from seglight.config.settings import Origin, Settings, merge, nearest, paths
 
 CASES = [
     ({'a': 1, 'b': 2}, {'b': 3}),
@@ -45,3 +45,9 @@ def test_the_origin_of_a_key_is_that_of_the_nearest_key_that_holds_it() -> None:
 def test_nearest_names_what_is_alike_and_nothing_else() -> None:
     assert nearest('chanels', ['channels', 'type']) == "; did you mean 'channels'?"
     assert nearest('xyz', ['channels', 'type']) == ''
+
+
+def test_keys_that_are_numbers_have_origins_like_others() -> None:
+    base = Settings({'a': {'label_map': {255: 'x'}}}, {('a', 'label_map', '255'): Origin('f.yaml', 3)})
+    assert list(paths(base.values)) == [('a',), ('a', 'label_map'), ('a', 'label_map', '255')]
+    assert base.without_plus().values == {'a': {'label_map': {'255': 'x'}}}

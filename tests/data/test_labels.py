@@ -95,6 +95,8 @@ def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], s
     ('values', 'said'),
     [
         ({'classes': []}, 'data.classes names 0 classes; 2 to 255 are possible'),
+        ({'classes': ['object']}, r"must name what is not 'object' too: give \[background, object\]"),
+        ({'classes': ['Background']}, r'give \[Background, object\]'),
         ({'classes': [str(index) for index in range(256)]}, 'data.classes names 256 classes'),
         ({'classes': ['a', 'b', 'a']}, "data.classes names 'a' twice"),
         ({'ignore_index': 1}, "data.ignore_index is 1, the label of the class 'road'; give 3 to 255; label_map"),

@@ -1,6 +1,7 @@
 """Held-out shares and folds: disjoint, whole, even over the classes, and together by group."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglight.data.sources import Sample
-from seglight.data.splits import Split, divide, list_texts, read_lists
+from seglight.data.splits import Split, divide, divided, list_texts, read_lists
 from seglight.errors import ConfigError, DataError
 
 
@@ -100,3 +101,31 @@ def test_a_group_that_is_optional_in_its_expression_is_not_found_where_it_matche
 def test_more_parts_than_groups_are_refused() -> None:
     with pytest.raises(DataError, match=r'makes 5 parts, but data.train has only 3 groups'):
         divide(samples(9, 3), Split(fold='1 of 5', group='^[^_]+'), np.ones((9, 1), dtype=bool), 0)
+
+
+def marked(count: int, only_train: int) -> list[Sample]:
+    return [replace(each, only_train=index < only_train) for index, each in enumerate(samples(count))]
+
+
+@pytest.mark.parametrize('split', [Split(fold='1 of 2'), Split(val_fraction=0.5), Split(fold='3 of 3')])
+def test_samples_that_only_train_are_never_validated_on(split: Split) -> None:
+    data = marked(16, 6)
+    train, val = divided(data, split, np.ones((16, 1), dtype=bool), 0)
+    assert not any(each.only_train for each in val)
+    assert [each for each in data if each in train or each in val] == data
+    assert len(train) + len(val) == 16
+    assert val
+    with pytest.raises(DataError, match=r'every source of data\.train has only_train'):
+        divided(marked(4, 4), split, np.ones((4, 1), dtype=bool), 0)
+
+
+def test_samples_that_only_train_are_no_matter_of_lists(tmp_path: Path) -> None:
+    data = marked(6, 2)
+    (tmp_path / 'train.txt').write_text('2.jpg\n0.jpg\n')
+    (tmp_path / 'val.txt').write_text('3.jpg\n')
+    train, val = read_lists(tmp_path, data, Path('/data'))
+    assert [each.name for each in train] == ['2', '0', '1']
+    assert [each.name for each in val] == ['3']
+    (tmp_path / 'val.txt').write_text('1.jpg\n')
+    with pytest.raises(DataError, match=r'val.txt names /data/1.jpg, whose source has only_train: true'):
+        read_lists(tmp_path, data, Path('/data'))

@@ -184,7 +184,6 @@ def test_a_config_may_name_a_dataset_for_its_classes() -> None:
         ({'img_dir': 'gone'}, 'gone does not exist'),
         ({'img_dir': 'img', 'ann_dir': 'img'}, 'holds no image that ends with _leftImg8bit.png'),
         ({'img_dir': 'img', 'split': 'gone.txt'}, 'gone.txt does not exist'),
-        ({'img_dir': 'img', 'sufix': 'x'}, "unexpected keyword argument 'sufix'"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, options: dict, said: str) -> None:
@@ -193,3 +192,40 @@ def test_what_is_wrong_is_named(tmp_path: Path, options: dict, said: str) -> Non
     source = build_sources({'type': 'CityscapesDataset', **options}, 'data.train', '', '')
     with pytest.raises(DataError, match=said):
         find_samples(source, Context(classes, root=tmp_path), masks=False)
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'),
+    [
+        ({'sufix': 'x'}, "data.train: CityscapesDataset has no argument 'sufix'; did you mean 'img_suffix'"),
+        ({'pipeline': []}, "CityscapesDataset has no argument 'pipeline'"),
+        ({'classes': ['road']}, "CityscapesDataset has no argument 'classes'"),
+    ],
+)
+def test_arguments_that_a_config_may_not_give_are_named(options: dict, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        build_sources({'type': 'CityscapesDataset', 'img_dir': 'img', **options}, 'data.train', '', '')
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize('option', ['img_suffix', 'seg_map_suffix', 'reduce_zero_label'])
+def test_arguments_that_a_dataset_sets_itself_are_named(tmp_path: Path, option: str) -> None:
+    (tmp_path / 'img').mkdir()
+    value = True if option == 'reduce_zero_label' else '.tif'
+    source = build_sources({'type': 'DRIVEDataset', 'img_dir': 'img', option: value}, 'data.train', '', '')
+    said = f'DRIVEDataset sets {option} itself; remove it, or give these files to a FolderSource'
+    with pytest.raises(DataError, match=said):
+        find_samples(source, Context(list(DATASETS.get('DRIVEDataset').CLASSES), root=tmp_path), masks=False)
+
+
+def test_labels_of_the_files_may_be_mapped_before_the_datasets_classes(tmp_path: Path) -> None:
+    for folder in ('img', 'ann', 'img/.ipynb_checkpoints'):
+        (tmp_path / folder).mkdir()
+    for name in ('a', '.ipynb_checkpoints/a-checkpoint'):
+        Image.new('RGB', (3, 1)).save(tmp_path / f'img/{name}.png')
+    Image.fromarray(np.array([[0, 255, 0]], dtype=np.uint8)).save(tmp_path / 'ann/a_manual1.png')
+    spec = {'type': 'DRIVEDataset', 'img_dir': 'img', 'ann_dir': 'ann', 'label_map': {255: 'vessel'}}
+    context = Context(list(DATASETS.get('DRIVEDataset').CLASSES), root=tmp_path)
+    (sample,) = find_samples(build_sources(spec, 'data.train', '', ''), context, masks=True)
+    assert sample.mask is not None
+    assert sample.mask.read().tolist() == [[0, 1, 0]]

@@ -238,6 +238,79 @@ def test_check_tells_of_a_split_that_cannot_be_made_among_other_faults(
     assert 'img_dir/train/0001.jpg cannot be read' in done.out
 
 
+@pytest.fixture
+def binary_data(tmp_path: Path) -> Path:
+    """Bright squares on noise, with masks of 0 and 255, as many tools write two classes."""
+    rng = np.random.default_rng(0)
+    for split, count in (('train', 8), ('val', 4)):
+        for index in range(count):
+            mask = np.zeros((64, 64), dtype=np.uint8)
+            left, top = rng.integers(4, 40, 2)
+            mask[top : top + 16, left : left + 16] = 255
+            image = rng.integers(0, 80, (64, 64, 3)).astype(np.uint8) + (mask[..., None] > 0) * np.uint8(150)
+            for kind, pixels in (('img_dir', image), ('ann_dir', mask)):
+                (tmp_path / f'binary/{kind}/{split}').mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(tmp_path / f'binary/{kind}/{split}/{index}.png')
+    return tmp_path / 'binary'
+
+
+def test_masks_of_0_and_255_are_told_by_fit_and_check_and_mended_as_they_say(
+    binary_data: Path, workspace: Path, run: Run
+) -> None:
+    config = configure(binary_data, classes=['background', 'object'], palette=None)
+    source = 'type: FolderSource, img_dir: img_dir/{0}, ann_dir: ann_dir/{0}, label_map: {{255: object}}'
+    line = (
+        "no training mask shows 'object'; 6.2% of data.train is ignored: 255 is the ignored label; if that is "
+        f"'object', set data.train: {{{source.format('train')}}}; data.val likewise"
+    )
+    done = run('fit', '--config', config, '--trainer.max_epochs=1')
+    assert done.status == 0, done.err
+    assert f'seglight: warning: {line}' in done.err.splitlines()
+    assert done.out.count('(no mask shows object)') == 3  # of the epoch, of the table, and of the best
+    done = run('validate', '--ckpt', 'exp1')
+    assert '(no mask shows object)' in done.out
+    done = run('data', 'check', '--config', config)
+    assert f'warning: {line}' in done.out.splitlines()
+    assert 'nothing is wrong' not in done.out
+    both = [word for split in ('train', 'val') for word in (f'--data.{split}', f'{{{source.format(split)}}}')]
+    done = run('data', 'check', '--config', config, *both)
+    assert 'nothing is wrong' in done.out.splitlines(), done.out
+    done = run('fit', '--config', config, *both, '--trainer.max_epochs=1')
+    assert 'warning' not in done.err
+    assert 'no mask shows' not in done.out
+
+
+def test_masks_that_count_from_one_are_told_with_the_key(own_data: Path, workspace: Path, run: Run) -> None:
+    for path in own_data.glob('ann_dir/*/*.png'):
+        Image.fromarray(np.asarray(Image.open(path)) + np.uint8(1)).save(path)
+    config = configure(own_data)
+    said = 'the masks of data.train have the labels 1 to 11, which count from 1 and not from 0; set data.train: '
+    done = run('fit', '--config', config)
+    assert done.status == 2
+    assert len(done.err.splitlines()) == 1
+    assert said in done.err
+    assert 'reduce_zero_label: true}' in done.err
+    done = run('data', 'check', '--config', config)
+    assert done.status == 2
+    assert f'warning: {said}' in done.out
+
+
+def test_pseudo_labelled_images_are_never_validated_on(
+    trained: Path, own_data: Path, workspace: Path, run: Run
+) -> None:
+    ckpt, root = ['--ckpt', trained / 'epoch_2.ckpt'], ['--data.root', own_data]
+    done = run('predict', *ckpt, *root, '--output', 'out', '--pseudo-labels', '0')
+    assert done.status == 0, done.err
+    configure(own_data, split={'val_fraction': 0.5})
+    pseudo = Path('out/pseudo_labels')
+    done = run('fit', '--config', 'own.yaml', '--config', pseudo / 'data.yaml', '--trainer.max_epochs=1')
+    assert done.status == 0, done.err
+    found = listed(Path('work_dirs/exp1'))
+    assert len(found['val']) == 4
+    assert sum('pseudo_labels' in line for line in found['train']) == 3
+    assert not any('pseudo_labels' in line for line in found['val'])
+
+
 def test_a_checkpoint_brings_its_data(trained: Path, workspace: Path, run: Run) -> None:
     done = run('data', 'check', '--ckpt', trained / 'epoch_2.ckpt')
     assert done.status == 0, done.err
@@ -365,6 +438,8 @@ def test_images_to_predict_come_from_anywhere(
 WRONG = {
     'no such source': ({'train': {'type': 'Cocosource'}}, ["own.yaml", "'Cocosource' is no source", "'CocoSource'"]),
     'a source without its file': ({'train': {'type': 'CocoSource', 'ann_file': 'no.json'}}, ['no.json cannot be read']),
+    'a source that only trains, of val': ({'val': {'type': 'FolderSource', 'img_dir': 'a', 'only_train': True}}, ['data.val.only_train is for']),
+    'one class': ({'classes': ['object'], 'palette': None}, ['own.yaml', "what is not 'object' too: give [background, object]"]),
     'a source that is no dict': ({'train': {'ann_file': 'a'}}, ["data.train: a source is a dict with 'type'"]),
     'a source without masks to train on': (
         {'train': {'type': 'ImageSource', 'path': 'img_dir/train'}}, ['0000.jpg has no mask', 'ann_dir']),

@@ -1,10 +1,10 @@
-"""Where samples come from: folders, COCO files, mmseg's datasets, images alone, or a class of one's own."""
+"""Where samples come from: folders, files of labelling tools, mmseg's datasets, or a class of one's own."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seglight.config.classes import construct, find_class, name_and_arguments
@@ -13,6 +13,8 @@ from seglight.data.sources.base import Annotation, Context, Sample, Source
 from seglight.data.sources.coco import CocoSource
 from seglight.data.sources.folders import FolderSource, MaskFile
 from seglight.data.sources.images import ImageSource
+from seglight.data.sources.labelme import LabelMeSource
+from seglight.data.sources.yolo import YoloSource
 from seglight.errors import ConfigError, DataError
 from seglight.names import name_fault
 
@@ -22,14 +24,17 @@ __all__ = [
     'Context',
     'FolderSource',
     'ImageSource',
+    'LabelMeSource',
     'MaskFile',
     'Sample',
     'Source',
+    'Use',
+    'YoloSource',
     'build_sources',
     'find_samples',
 ]
 
-SOURCES = {cls.__name__: cls for cls in (FolderSource, CocoSource, ImageSource)}
+SOURCES = {cls.__name__: cls for cls in (FolderSource, CocoSource, LabelMeSource, YoloSource, ImageSource)}
 
 #: An epoch, whose order is drawn as a whole, sees a sample no more often than this.
 MOST_REPEATS = 1000
@@ -38,12 +43,30 @@ MOST_REPEATS = 1000
 Spec = str | dict[str, Any] | list[str | dict[str, Any]]
 
 
-def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> list[tuple[Source, float]]:
-    """Build the sources of a split, each with how often its samples are seen in an epoch.
+@dataclass(frozen=True)
+class Use:
+    """How a source is used.
+
+    Attributes:
+        key: of the source in the config, such as `data.train.0`.
+        repeat: how often its samples are seen in an epoch, on average.
+        only_train: keeps its samples from being validated on, whatever `data.split` says.
+        named: whether the config gives the name of a folder alone.
+    """
+
+    key: str
+    repeat: float = 1.0
+    only_train: bool = False
+    named: bool = False
+
+
+def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> list[tuple[Source, Use]]:
+    """Build the sources of a split, each with how it is used.
 
     Args:
         spec: the name of a folder below `img_dir` and `ann_dir`; or a dict such as
-            `{type: CocoSource, ann_file: a.json, repeat: 2}`, where the type may be a dataset class of mmseg;
+            `{type: CocoSource, ann_file: a.json, repeat: 2, only_train: true}`, where the type may be a dataset class
+            of mmseg;
             or a list of either.
         key: the config's key, named in errors.
         img_dir: folder of the images for a spec that is a name.
@@ -62,13 +85,17 @@ def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> li
         ]
     if isinstance(spec, str):
         masks = None if ann_dir is None else f'{ann_dir}/{spec}'
-        return [(FolderSource(f'{img_dir}/{spec}', masks), 1.0)]
+        return [(FolderSource(f'{img_dir}/{spec}', masks), Use(key, named=True))]
     name, arguments = name_and_arguments(spec, key, 'a source')
     repeat = arguments.pop('repeat', 1)
     if isinstance(repeat, bool) or not isinstance(repeat, (int, float)) or not 0 < repeat <= MOST_REPEATS:
         message = f'{key}.repeat is a number above 0 and {MOST_REPEATS} at most, not {repeat!r}'
         raise ConfigError(message, (*key.split('.'), 'repeat'))
-    return [(_build(name, arguments, key), float(repeat))]
+    only_train = arguments.pop('only_train', False)
+    if not isinstance(only_train, bool) or (only_train and not key.startswith('data.train')):
+        reason = 'is for sources of data.train' if only_train is True else f'must be true or false, got {only_train!r}'
+        raise ConfigError(f'{key}.only_train {reason}', (*key.split('.'), 'only_train'))
+    return [(_build(name, arguments, key), Use(key, float(repeat), only_train))]
 
 
 def _build(name: str, arguments: dict[str, Any], key: str) -> Source:
@@ -89,7 +116,7 @@ def _build(name: str, arguments: dict[str, Any], key: str) -> Source:
 
 
 def find_samples(
-    sources: Sequence[tuple[Source, float]], context: Context, masks: bool, faults: list[str] | None = None
+    sources: Sequence[tuple[Source, Use]], context: Context, masks: bool, faults: list[str] | None = None
 ) -> list[Sample]:
     """Return the samples of all sources, one source after the other.
 
@@ -104,9 +131,12 @@ def find_samples(
             images to predict have the same name.
     """
     samples = []
-    for source, repeat in sources:
+    for source, use in sources:
         try:
-            samples += [replace(sample, repeat=repeat) for sample in _samples_of(source, context, masks)]
+            samples += [
+                replace(sample, repeat=use.repeat, only_train=use.only_train, source=use.key)
+                for sample in _samples_of(source, context, masks)
+            ]
         except DataError as error:
             if faults is None:
                 raise
@@ -115,7 +145,8 @@ def find_samples(
         return samples
     twice = [name for name, count in Counter(sample.name for sample in samples).items() if count > 1]
     if twice:
-        raise DataError(f'Two sources of data.test have an image {twice[0]}; their predictions could not be told apart')
+        first, second = [sample.image for sample in samples if sample.name == twice[0]][:2]
+        raise DataError(f'data.test has {first} and {second}, whose predictions would overwrite each other; rename one')
     return [replace(sample, mask=None) for sample in samples]
 
 
@@ -126,7 +157,7 @@ def _samples_of(source: Source, context: Context, masks: bool) -> list[Sample]:
         DataError: if it cannot be used, has no masks, or has images to predict that cannot be told apart.
     """
     samples = [_with_name_fault(sample) for sample in source.samples(context)]
-    without = next((sample for sample in samples if sample.mask is None), None) if masks else None
+    without = next((each for each in samples if each.mask is None and each.fault is None), None) if masks else None
     if without:
         raise DataError(f'{without.image} has no mask; give its source an ann_dir')
     fault = None if masks else next((sample.fault for sample in samples if sample.fault), None)

@@ -81,7 +81,8 @@ class Sample:
     """An image file, its name (the path without folder and suffix), and its labels, None where there are none.
 
     `repeat` is how often the sample is seen in an epoch of training, on average. `fault` says why it cannot be used,
-    where its source knows without reading it.
+    where its source knows without reading it. `only_train` keeps it from being validated on. `source` is the key of
+    its source in the config.
     """
 
     image: Path
@@ -89,6 +90,8 @@ class Sample:
     mask: Annotation | None = None
     repeat: float = 1.0
     fault: str | None = None
+    only_train: bool = False
+    source: str = ''
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,21 @@ class Context:
         return self.root / Path(name).expanduser()
 
 
+@dataclass(frozen=True)
+class Ignored:
+    """Why pixels of a source's masks are ignored.
+
+    Attributes:
+        cause: a clause, such as `255 is the ignored label`.
+        setting: what to set in the source if the pixels are of a class, such as `label_map: {255: cat}`.
+        chosen: whether the user asked for it; otherwise it may surprise.
+    """
+
+    cause: str
+    setting: str
+    chosen: bool = True
+
+
 class Source(ABC):
     """Where samples come from. A subclass of one's own is named in a config by its class path."""
 
@@ -118,4 +136,13 @@ class Source(ABC):
 
     def mask_folder(self, context: Context) -> Path | None:  # noqa: ARG002  (for the sources that have one)
         """Return the folder in which each mask should have an image; None if there is none, or a list names images."""
+        return None
+
+    def why_ignored(self, context: Context, name: str) -> Ignored | None:  # noqa: ARG002  (for the sources that know)
+        """Return why pixels of the masks are ignored, None if the source cannot tell.
+
+        Args:
+            context: the names, colours and root of the data.
+            name: the class that the pixels may be of.
+        """
         return None

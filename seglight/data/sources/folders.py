@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from seglight.data.formats import IMAGE_SUFFIXES
 from seglight.data.images import UInt8Array, image_size
 from seglight.data.labels import LabelMap
-from seglight.data.sources.base import Annotation, Context, Sample, Source, kind_of
-from seglight.errors import DataError
+from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source, kind_of
+from seglight.data.sources.labelmap import labels_of_colours
+from seglight.data.sources.paths import files_below, read_list, with_slashes
+from seglight.errors import ConfigError, DataError
 
 
 class MaskFile(Annotation):
@@ -55,6 +56,10 @@ class FolderSource(Source):
         ignore_colours: RGB colours of colour-coded masks that are ignored, such as a border's.
         nearest: each pixel gets the class of the nearest label that `label_map` gives (a class that it does not give
             keeps its number), or of the nearest colour of `data.palette`; for masks saved as JPEG or with soft edges.
+        labelmap: a `labelmap.txt` of CVAT or Datumaro, which gives the colours of classes by their names, in place of
+            `data.palette`; relative to `data.root`.
+        category_map: the class of a name in `labelmap` that is no class, such as `{sofa: couch}`; null ignores its
+            pixels.
     """
 
     def __init__(
@@ -68,6 +73,8 @@ class FolderSource(Source):
         label_map: dict[int, int | str | None] | None = None,
         ignore_colours: Sequence[Sequence[int]] = (),
         nearest: bool = False,
+        labelmap: str | None = None,
+        category_map: dict[str, str | None] | None = None,
     ) -> None:
         self.img_dir = img_dir
         self.ann_dir = ann_dir
@@ -78,6 +85,12 @@ class FolderSource(Source):
         self.label_map = label_map
         self.ignore_colours = ignore_colours
         self.nearest = nearest
+        self.labelmap = labelmap
+        self.category_map = category_map or {}
+        if labelmap is None and self.category_map:
+            raise ConfigError('category_map is for names in a labelmap; label_map gives the classes of labels')
+        if labelmap is not None and (reduce_zero_label or label_map):
+            raise ConfigError('labelmap is for colours, reduce_zero_label and label_map are for labels; give one')
 
     def samples(self, context: Context) -> list[Sample]:
         """Return every image with its mask, sorted by path, or in the order of the split file."""
@@ -91,8 +104,25 @@ class FolderSource(Source):
             return images
         if kind_of(masks) != 'folder':
             raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to where yours is')
-        labels = LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours, self.nearest)
+        labels = self._labels(context)
         return [replace(each, mask=MaskFile(masks / f'{each.name}{self.mask_suffix}', labels)) for each in images]
+
+    def _labels(self, context: Context) -> LabelMap:
+        """Return what turns the labels or colours of the files into classes."""
+        if self.labelmap is None:
+            return LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours, self.nearest)
+        colours = labels_of_colours(context.path(self.labelmap), self.category_map, context)
+        return LabelMap.of(context, ignore_colours=self.ignore_colours, nearest=self.nearest, colours=colours)
+
+    def why_ignored(self, context: Context, name: str) -> Ignored | None:
+        """Return what ignores pixels: the label that is ignored, or label 0 if it is reduced."""
+        if self.reduce_zero_label:
+            return Ignored('reduce_zero_label ignores label 0', 'reduce_zero_label: false')
+        if self.labelmap is not None or context.ignore_index in (self.label_map or {}):
+            return None
+        mapped = {**(self.label_map or {}), context.ignore_index: name}
+        pairs = ', '.join(f'{label}: {"null" if value is None else value}' for label, value in mapped.items())
+        return Ignored(f'{context.ignore_index} is the ignored label', f'label_map: {{{pairs}}}')
 
     def mask_folder(self, context: Context) -> Path | None:
         """Return the folder of the masks, None if there is none or a split file names the images."""
@@ -114,7 +144,7 @@ def find_images(folder: Path, suffix: str | None = None, without: str | None = N
     """
     if kind_of(folder) != 'folder':
         raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir to where yours is')
-    paths = sorted(path for path in _files(folder) if is_image(path) and path.name.endswith(suffix or ''))
+    paths = sorted(path for path in files_below(folder) if is_image(path) and path.name.endswith(suffix or ''))
     paths = [path for path in paths if not (without and path.name.endswith(without))]
     if not paths:
         raise DataError(f'The folder {folder} holds no image ({suffix or ", ".join(sorted(IMAGE_SUFFIXES))})')
@@ -132,16 +162,6 @@ def _twin_fault(path: Path, first: Path) -> str:
     return f'{path} has the name of {first.name} beside it; their masks could not be told apart, rename or remove one'
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, and the links that lead nowhere: whoever reads those tells of them."""
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f'The folder {error.filename} cannot be read: {error.strerror}') from error
-
-    for parent, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(parent, name) for name in names)
-
-
 def is_image(path: Path) -> bool:
     """Tell whether the path of a file is that of an image; hidden ones, such as macOS's `._a.jpg`, are none."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
@@ -153,24 +173,6 @@ def name_below(path: Path, folder: Path, suffix: str | None = None) -> str:
     return relative.as_posix().removesuffix(suffix) if suffix else relative.with_suffix('').as_posix()
 
 
-def read_list(path: Path) -> list[str]:
-    """Return the lines of a text file that are not empty; bytes that are no UTF-8 stay those of file names.
-
-    Raises:
-        DataError: if it cannot be read or holds none.
-    """
-    try:
-        text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
-    except OSError as error:
-        raise DataError(f'The list of images {path} cannot be read: {error.strerror}') from error
-    if '\0' in text:
-        raise DataError(f'The list of images {path} is no text in UTF-8; give one image path a line')
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    if not names:
-        raise DataError(f'The list of images {path} is empty')
-    return names
-
-
 def _listed(images: Sequence[Sample], file: Path, folder: Path) -> list[Sample]:
     """Return the images that a split file names, once each, with or without their suffixes."""
     known: dict[str, list[Sample]] = defaultdict(list)
@@ -179,7 +181,8 @@ def _listed(images: Sequence[Sample], file: Path, folder: Path) -> list[Sample]:
             known[text].append(image)
     listed: dict[Sample, None] = {}
     for line in read_list(file):
-        if line not in known:
+        name = line if line in known else with_slashes(line)
+        if name not in known:
             raise DataError(f'{file} names {line}, but {folder} holds no such image; correct the list or the folder')
-        listed.update(dict.fromkeys(known[line]))
+        listed.update(dict.fromkeys(known[name]))
     return list(listed)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seglight.data.sources.base import Context, Sample, Source, kind_of
-from seglight.data.sources.coco import coco_images, read_coco
-from seglight.data.sources.folders import find_images, is_image, read_list
+from seglight.data.sources.coco_file import coco_images, read_coco
+from seglight.data.sources.folders import find_images, is_image
+from seglight.data.sources.paths import HIDDEN, path_in, read_list
 from seglight.errors import DataError
 
 
@@ -38,12 +39,14 @@ class ImageSource(Source):
         if kind == 'file' and is_image(path):
             return _named([path], path)
         if kind == 'file':
-            listed = [base / line for line in read_list(path)]
+            listed = [path_in(base, line) for line in read_list(path)]
             gone = next((image for image in listed if kind_of(image) != 'file'), None)
             if gone is not None:
                 raise DataError(f'{path} names {gone}, which does not exist; correct the list, or set img_dir')
             return _named(listed, path)
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207  (path may be absolute)
+        named = set(path.parts)  # by the pattern itself, which may mean a hidden folder
+        found = [each for each in found if not any(part.startswith(HIDDEN) for part in set(each.parts) - named)]
         images = [image for image in found if is_image(image) and not os.path.isdir(image)]  # noqa: PTH112  (Path.is_dir raises)
         if not images:
             raise DataError(f'{path} is no folder, image, list or COCO file, and no image matches it as a pattern')

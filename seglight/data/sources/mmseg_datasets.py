@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
 from seglight.config.settings import Settings, nearest
 from seglight.data.labels import LabelMap
-from seglight.data.sources.base import Context, Sample, Source, kind_of
+from seglight.data.sources.base import Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.folders import MaskFile
+from seglight.data.sources.paths import is_hidden
 from seglight.errors import ConfigError, DataError, one_line
 
 
@@ -31,7 +33,11 @@ class MmsegSource(Source):
         data_root: relative to `data.root`.
         category_map: the class of the run for a class of the dataset that has another name, such as
             `{road: Road}`; null ignores its pixels.
-        options: other arguments of the class, such as `img_suffix`.
+        label_map: the class of the run for a label of the files (after `reduce_zero_label`), before the dataset's own
+            classes, such as `{255: vessel}`; null ignores the label.
+        img_suffix: what images end with, where that is not the class's own.
+        seg_map_suffix: what masks end with, likewise.
+        reduce_zero_label: whether label 0 is ignored and 1 is the first class, likewise.
     """
 
     def __init__(
@@ -42,7 +48,10 @@ class MmsegSource(Source):
         split: str | None = None,
         data_root: str = '',
         category_map: dict[str, str | None] | None = None,
-        **options: Any,
+        label_map: dict[int, int | str | None] | None = None,
+        img_suffix: str | None = None,
+        seg_map_suffix: str | None = None,
+        reduce_zero_label: bool | None = None,
     ) -> None:
         self.dataset = dataset
         self.img_dir = img_dir
@@ -50,7 +59,14 @@ class MmsegSource(Source):
         self.split = split
         self.data_root = data_root
         self.category_map = category_map or {}
-        self.options = options
+        self.label_map = label_map
+        # No other argument of mmseg's classes: some choose how mmcv opens files, which imports modules.
+        options = {
+            'img_suffix': img_suffix,
+            'seg_map_suffix': seg_map_suffix,
+            'reduce_zero_label': reduce_zero_label,
+        }
+        self.options: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
 
     def samples(self, context: Context) -> list[Sample]:
         """Return the images in mmseg's order."""
@@ -64,11 +80,13 @@ class MmsegSource(Source):
             raise DataError(f'{self.dataset}: the split {split} does not exist')
         moved = self._moved(context)
         built = self._build(images, masks, split)
-        if not built.img_infos:
+        infos = [info for info in built.img_infos if split or not is_hidden(images / info['filename'], images)]
+        if not infos:
             raise DataError(f'{self.dataset}: {images} holds no image that ends with {built.img_suffix}')
-        labels = LabelMap(context.palette, context.ignore_index, built.reduce_zero_label, moved)
+        given = LabelMap.of(context, label_map=self.label_map).classes
+        labels = LabelMap(context.palette, context.ignore_index, built.reduce_zero_label, {**moved, **given})
         samples = []
-        for info in built.img_infos:
+        for info in infos:
             image = images / info['filename']
             if kind_of(image) != 'file':
                 raise DataError(f'{self.dataset}: {split} names {image}, which does not exist')
@@ -80,6 +98,13 @@ class MmsegSource(Source):
     def mask_folder(self, context: Context) -> Path | None:
         """Return the folder of the masks, None if there is none or a split file names the images."""
         return context.path(self.data_root) / self.ann_dir if self.ann_dir and not self.split else None
+
+    def why_ignored(self, context: Context, name: str) -> Ignored | None:
+        """Return that a label is ignored, unless it is mapped."""
+        if context.ignore_index in (self.label_map or {}):
+            return None
+        cause = f"{context.ignore_index} is the ignored label, and so are classes that are none of the run's"
+        return Ignored(cause, f'label_map: {{{context.ignore_index}: {name}}}')
 
     def _moved(self, context: Context) -> dict[int, int]:
         """Return the label of each of the dataset's classes in the run, where it is another.
@@ -125,6 +150,11 @@ class MmsegSource(Source):
             reason = one_line(error) or 'a folder is missing, or the split, which it needs'
             raise DataError(f'{self.dataset} cannot be read: {reason}') from error
         except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
+            found = re.search(r"multiple values for (?:keyword )?argument '(\w+)'", str(error))
+            if found:
+                raise DataError(
+                    f'{self.dataset} sets {found[1]} itself; remove it, or give these files to a FolderSource'
+                ) from error
             raise DataError(f'{self.dataset} cannot be read: {one_line(error)}') from error
 
 

@@ -1,6 +1,8 @@
 """COCO files: polygons and run lengths, painted so that small objects win."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from seglight.data.sources import CocoSource, Context
+from seglight.data.sources import CocoSource, Context, build_sources, find_samples
 from seglight.data.sources.coco import Objects
 from seglight.errors import DataError
 
@@ -110,10 +112,93 @@ def test_polygons_are_those_of_pycocotools_painted_largest_first(polygons: list[
 
 def test_what_no_object_covers_is_background_or_ignored(tmp_path: Path) -> None:
     assert (painted(tmp_path, []) == 0).all()
-    source = write(tmp_path, [], [*CATEGORIES, {'id': 1, 'name': 'Background'}])
-    assert (painted(tmp_path, [], source) == 255).all()
+    background = {'id': 1, 'name': 'Background'}
+    source = write(tmp_path, [], [*CATEGORIES, background])  # of which nothing is drawn
+    assert (painted(tmp_path, [], source) == 0).all()
+    drawn = [{'category_id': 1, 'segmentation': box(0, 0, 10, 16)}]
+    mask = painted(tmp_path, [], write(tmp_path, drawn, [*CATEGORIES, background]))
+    assert (mask[:, :10] == 0).all()
+    assert (mask[:, 10:] == 255).all()
     named = CocoSource('a.json', background='Metal')
-    assert (painted(tmp_path, [], named) == 1).all()
+    assert (painted(tmp_path, [], named)[:, 10:] == 1).all()
+    assert (painted(tmp_path, [], CocoSource('a.json', background=None))[:, 10:] == 255).all()
+
+
+def test_background_that_is_never_drawn_and_no_class_can_be_left_out(tmp_path: Path) -> None:
+    categories = [*CATEGORIES, {'id': 0, 'name': '_background_'}]
+    annotations = [{'category_id': 3, 'segmentation': box(0, 0, 4, 4)}]
+    with pytest.raises(
+        DataError, match=r"'_background_', which is no class .*no object has it: .*\{_background_: null\}"
+    ):
+        painted(tmp_path, [], write(tmp_path, annotations, categories))
+    for value in (None, 'Background'):
+        mask = painted(tmp_path, [], CocoSource('a.json', category_map={'_background_': value}))
+        assert (mask[0, 0], mask[9, 9]) == (1, 0)
+
+
+def test_files_of_the_vgg_image_annotator_are_read(tmp_path: Path) -> None:
+    Image.new('RGB', (20, 16)).save(tmp_path / 'a.jpg')
+    image = {'id': 0, 'width': 20, 'height': 16, 'file_name': 'a.jpg', 'license': 0}
+    category = {'supercategory': 'type', 'id': 1, 'name': 'Metal'}
+    flat = {'id': '0', 'image_id': '0', 'category_id': 1, 'segmentation': box(2, 3, 5, 6)[0], 'bbox': [2, 3, 5, 6]}
+    content = {'images': [image], 'categories': [category, category, category], 'annotations': [flat]}
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    expected = np.zeros((16, 20))
+    expected[3:9, 2:7] = 1
+    assert np.array_equal(painted(tmp_path, [], CocoSource('a.json')), expected)
+
+
+@pytest.mark.parametrize('empty', [[], [[]], None])
+def test_objects_that_are_boxes_are_refused_or_left_out_with_their_number(
+    tmp_path: Path, empty: object, capfd: pytest.CaptureFixture[str]
+) -> None:
+    boxed = {'category_id': 3, 'segmentation': empty, 'bbox': [0, 0, 9, 9]}
+    drawn = {'category_id': 11, 'segmentation': box(0, 0, 4, 4)}
+    source = write(tmp_path, [drawn, boxed])
+    said = r'a.json: 1 of 2 objects have only a box and no outline, first annotation 1; set on_box: skip in the source'
+    with pytest.raises(DataError, match=said):
+        painted(tmp_path, [], source)
+    mask = painted(tmp_path, [], CocoSource('a.json', on_box='skip'))
+    assert (mask[0, 0], mask[8, 8]) == (2, 0)
+    assert 'a.json: 1 of 2 objects have only a box and no outline and are left out' in capfd.readouterr().err
+
+
+def test_names_of_files_may_have_backslashes_and_equal_stems(tmp_path: Path) -> None:
+    (tmp_path / 'JPEGImages').mkdir()
+    names = [r'JPEGImages\0.jpg', 'JPEGImages/0.png', r'odd\name.jpg']
+    for name in ('JPEGImages/0.jpg', 'JPEGImages/0.png', r'odd\name.jpg'):
+        Image.new('RGB', (20, 16)).save(tmp_path / name)
+    images = [{'id': at, 'file_name': name, 'height': 16, 'width': 20} for at, name in enumerate(names)]
+    objects = [{'image_id': 1, 'category_id': 3, 'segmentation': box(0, 0, 4, 4)}]
+    (tmp_path / 'a.json').write_text(json.dumps({'images': images, 'categories': CATEGORIES, 'annotations': objects}))
+    found = CocoSource('a.json').samples(Context(CLASSES, root=tmp_path))
+    assert [sample.image.relative_to(tmp_path).as_posix() for sample in found] == [
+        'JPEGImages/0.jpg',
+        'JPEGImages/0.png',
+        r'odd\name.jpg',
+    ]
+    assert [bool(sample.mask.read().any()) for sample in found if sample.mask] == [False, True, False]
+    sources = build_sources({'type': 'ImageSource', 'path': 'a.json'}, 'data.test', '', None)
+    with pytest.raises(DataError, match=r'0.jpg and .*0.png, whose predictions would overwrite each other'):
+        find_samples(sources, Context(CLASSES, root=tmp_path), False)
+
+
+def test_outlines_as_long_as_ends_the_process_are_refused(tmp_path: Path) -> None:
+    points = [value for index in range(10_000) for value in (-1500 if index % 2 else 1500, 1500)]
+    with pytest.raises(DataError, match=r'annotation 0 has an outline of 30000000 pixels, more than 4194304'):
+        painted(tmp_path, [{'category_id': 3, 'segmentation': [points]}])
+    several = [{'category_id': 3, 'segmentation': [points[:2700]]}] * 5
+    with pytest.raises(DataError, match='the outlines in image 5 are too long'):
+        painted(tmp_path, several)
+    assert painted(tmp_path, several[:1]).shape == (16, 20)
+
+
+def test_run_lengths_that_do_not_end_are_refused_at_once(tmp_path: Path) -> None:
+    for text in ('o' * 5_000_000, '0' * 5_000_000):
+        start = time.monotonic()
+        with pytest.raises(DataError, match='annotation 0 has'):
+            painted(tmp_path, [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': text}}])
+        assert time.monotonic() - start < 20  # the square of the length would be hours
 
 
 def test_categories_may_be_renamed_and_ignored(tmp_path: Path) -> None:
@@ -145,7 +230,13 @@ BAD = {
     'points that are null': ([{'category_id': 3, 'segmentation': [[None] * 6]}], {}, 'has a point that is no number'),
     'points that are endless': ([{'category_id': 3, 'segmentation': [[0, 0, float('inf'), 0, 9, 9]]}], {}, 'far outside'),
     'points far outside': ([{'category_id': 3, 'segmentation': [[0, 0, 1e9, 0, 9, 9]]}], {}, 'far outside the image'),
-    'a flat list': ([{'category_id': 3, 'segmentation': [1, 1, 9, 1, 9, 9]}], {}, 'annotation 0 is no polygon'),
+    'a flat list of two points': ([{'category_id': 3, 'segmentation': [1, 1, 9, 1]}], {}, 'annotation 0 is no polygon'),
+    'a flat list of texts': ([{'category_id': 3, 'segmentation': ['a'] * 6}], {}, 'cannot be decoded'),
+    'numbers beyond any': ([{'category_id': 3, 'segmentation': [[10**400] * 6]}], {}, 'cannot be decoded'),
+    'a point in a list': ([{'category_id': 3, 'segmentation': [[[1, 1], [9, 1], [9, 9]]]}], {}, 'is no polygon of three'),
+    'run lengths beyond any': (
+        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': [10**4000]}}], {}, 'negative or too long'),
+    'a path out of the folder, written on Windows': ([], {'file_name': '..\\a.jpg'}, 'leads out of img_dir'),
     'a text as polygon': ([{'category_id': 3, 'segmentation': 'abc'}], {}, 'annotation 0 is no polygon'),
     'counts that are null': (
         [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': None}}], {}, 'has counts that are no text and no list'),
@@ -188,6 +279,18 @@ def test_a_map_of_a_category_that_the_file_lacks_is_refused_with_the_nearest(tmp
         ('[' * 100_000, 'no valid JSON'),
         ('[]', 'no list'),
         ('{"images": [{"id": 1}]}', 'images.0.file_name .id 1. is wrong: Field required'),
+        (
+            '{"images": [{"id": 1}], "annotations": [{"segments_info": []}]}',
+            'is COCO panoptic annotations, .*panopticapi',
+        ),
+        ('{"image": {"image_id": 1}, "annotations": []}', 'SA-1B, whose objects have no classes'),
+        ('{"description": "", "objects": [], "size": {"height": 3, "width": 4}}', 'is a Supervisely annotation'),
+        ('{"_via_settings": {}, "_via_img_metadata": {}}', 'is a project of the VGG Image Annotator'),
+        ('[{"id": 1, "data": {}, "annotations": []}]', 'is an export of Label Studio'),
+        ('{"shapes": []}', r'is an annotation of LabelMe.*use \{type: LabelMeSource'),
+        ('{"type": "FeatureCollection", "features": []}', 'is a GeoJSON file'),
+        ('<?xml version="1.0"?><annotations><version>1.1</version></annotations>', "an XML file of CVAT.*'COCO 1.0'"),
+        ('<annotation><folder>VOC2012</folder></annotation>', 'Pascal VOC'),
     ],
 )
 def test_a_file_that_is_no_coco_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -243,3 +346,15 @@ def test_a_file_without_annotations_teaches_nothing(tmp_path: Path) -> None:
     (tmp_path / 'a.json').write_text(json.dumps({'images': [IMAGE], 'categories': CATEGORIES}))
     with pytest.raises(DataError, match=r"a\.json has no 'annotations'"):
         source.samples(Context(CLASSES, root=tmp_path))
+
+
+def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / 'pipe.json')
+    (tmp_path / 'folder.json').mkdir()
+    write(tmp_path, [])
+    for name, said in (('pipe', 'it is not a regular file'), ('folder', 'Is a directory'), ('no', 'No such file')):
+        with pytest.raises(DataError, match=rf'The annotations .*/{name}.json cannot be read: {said}'):
+            CocoSource(f'{name}.json').samples(Context(CLASSES, root=tmp_path))
+    monkeypatch.setattr('seglight.data.sources.json_files.read_json.__defaults__', ('annotations', 100))
+    with pytest.raises(DataError, match=r'a.json cannot be read: it has \d+ bytes, 100 are possible'):
+        CocoSource('a.json').samples(Context(CLASSES, root=tmp_path))

@@ -251,6 +251,53 @@ def test_names_stay_below_the_output_folder_wherever_the_images_lie(tmp_path: Pa
     assert predicted(tmp_path, 'two/list.txt') == ['one/a', 'two/b']
 
 
+def test_what_lies_in_hidden_folders_is_no_data(tmp_path: Path) -> None:
+    hidden = ['.ipynb_checkpoints/a-checkpoint', '__MACOSX/._a', '@eaDir/a', 'in/.cache/x/a']
+    for name in ('a', 'in/b', *hidden):
+        save(tmp_path / f'img/{name}.jpg')
+        save(tmp_path / f'ann/{name}.png', LABELS)
+    context = Context(CLASSES, root=tmp_path)
+    samples = FolderSource('img', 'ann').samples(context)
+    assert [sample.name for sample in samples] == ['a', 'in/b']
+    assert masks_without_image([tmp_path / 'ann'], samples) == []
+    assert predicted(tmp_path, 'img') == predicted(tmp_path, 'img/**/*.jpg') == ['a', 'in/b']
+    save(tmp_path / '.data/img/c.jpg')  # only what is inside the folder that is named
+    assert predicted(tmp_path, '.data/img') == ['c']
+
+
+def test_lists_written_on_windows_name_the_same_files(tmp_path: Path) -> None:
+    for name in ('in/a', 'b'):
+        save(tmp_path / f'img/{name}.jpg')
+        save(tmp_path / f'ann/{name}.png', LABELS)
+    (tmp_path / 'list.txt').write_text('in\\a.jpg\r\nb.jpg\r\n')
+    assert list(masks(tmp_path, split='list.txt')) == ['in/a', 'b']
+    assert predicted(tmp_path, 'list.txt', img_dir='img') == ['in/a', 'b']
+
+
+def test_sources_that_only_train_are_marked_and_belong_to_train(tmp_path: Path) -> None:
+    for name in ('img/train/a', 'more/c'):
+        save(tmp_path / f'{name}.jpg')
+    for name in ('ann/train/a', 'more_ann/c'):
+        save(tmp_path / f'{name}.png', LABELS)
+    extra = {'type': 'FolderSource', 'img_dir': 'more', 'ann_dir': 'more_ann', 'only_train': True}
+    built = build_sources(['train', extra], 'data.train', 'img', 'ann')
+    samples = find_samples(built, Context(CLASSES, root=tmp_path), True)
+    assert [(each.name, each.only_train, each.source) for each in samples] == [
+        ('a', False, 'data.train.0'),
+        ('c', True, 'data.train.1'),
+    ]
+    with pytest.raises(ConfigError, match=r'data.val.only_train is for sources of data.train'):
+        build_sources(extra, 'data.val', 'img', 'ann')
+
+
+def test_predictions_that_would_overwrite_each_other_are_refused(tmp_path: Path) -> None:
+    for name in ('one/a.jpg', 'two/a.png'):
+        save(tmp_path / name)
+    sources = build_sources([{'type': 'ImageSource', 'path': path} for path in ('one', 'two')], 'data.test', '', None)
+    with pytest.raises(DataError, match=r'one/a.jpg and .*two/a.png, whose predictions would overwrite each other'):
+        find_samples(sources, Context(CLASSES, root=tmp_path), False)
+
+
 def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
     for name in ('img/train/a', 'img/train/b', 'more/c'):
         save(tmp_path / f'{name}.jpg')
@@ -268,7 +315,7 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
     [
         (
             {'type': 'CocoSorce'},
-            "data.train: 'CocoSorce' is no source (FolderSource, CocoSource, ImageSource, or a dataset of mmseg); did you mean",
+            "data.train: 'CocoSorce' is no source (FolderSource, CocoSource, LabelMeSource, YoloSource, ImageSource, or a dataset of mmseg); did you mean",
         ),
         (
             {'type': 'CocoSource', 'anfile': 'a'},
@@ -283,6 +330,10 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
         ({'type': 'FolderSource', 'img_dir': 'a', 'label_map': {1: 1.5}}, 'data.train.label_map: expected dict[int, '),
         ({'type': 'CityscapesDataset', 'img_dir': None}, 'data.train.img_dir: expected str, got None'),
         ([], 'data.train is an empty list'),
+        (
+            {'type': 'FolderSource', 'img_dir': 'a', 'only_train': 1},
+            'data.train.only_train must be true or false, got 1',
+        ),
     ],
 )
 def test_a_faulty_source_is_named(spec: object, said: str) -> None:

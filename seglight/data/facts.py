@@ -1,0 +1,99 @@
+"""What the samples of a split show: the labels of their masks, source by source, and images of one colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from seglight.data.images import UInt8Array
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass
+class LabelCounts:
+    """How many pixels and how many masks have each label.
+
+    Attributes:
+        masks: the number of masks that were read.
+        pixels: of each label, int64 `[256]`.
+        shown: masks that have each label, int64 `[256]`.
+    """
+
+    masks: int = 0
+    pixels: Ints = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    shown: Ints = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+
+    def add(self, pixels: Ints) -> None:
+        """Add the pixels of one mask, int64 `[256]`."""
+        self.masks += 1
+        self.pixels += pixels
+        self.shown += pixels > 0
+
+    def share(self, label: int) -> float:
+        """Return the share of the pixels that have a label, 0 to 1."""
+        return float(self.pixels[label]) / max(int(self.pixels.sum()), 1)
+
+
+@dataclass
+class SplitFacts:
+    """What is known of a split from those of its samples that were read.
+
+    Attributes:
+        samples: the number of all samples, read or not.
+        labels: by the config's key of the source that the samples come from.
+        images: the number of images that were decoded.
+        plain: those of them that have one colour.
+    """
+
+    samples: int = 0
+    labels: dict[str, LabelCounts] = field(default_factory=dict)
+    images: int = 0
+    plain: list[Path] = field(default_factory=list)
+
+    def add_mask(self, source: str, pixels: Ints) -> None:
+        """Add the pixels of each label of a mask, int64 `[256]`."""
+        self.labels.setdefault(source, LabelCounts()).add(pixels)
+
+    def add_image(self, path: Path, plain: bool) -> None:
+        """Add an image, and whether it has one colour."""
+        self.images += 1
+        self.plain += [path] * plain
+
+    def total(self) -> LabelCounts:
+        """Return the labels of all sources together."""
+        return merged(self.labels.values())
+
+
+def merged(parts: Iterable[LabelCounts]) -> LabelCounts:
+    """Return the sum of counts."""
+    total = LabelCounts()
+    for part in parts:
+        total.masks += part.masks
+        total.pixels = total.pixels + part.pixels
+        total.shown = total.shown + part.shown
+    return total
+
+
+def count_labels(mask: UInt8Array) -> Ints:
+    """Return the pixels of each label, int64 `[256]`.
+
+    Args:
+        mask: uint8 `[H, W]`.
+    """
+    return np.bincount(mask.ravel(), minlength=256)
+
+
+def is_plain(image: UInt8Array) -> bool:
+    """Tell whether all pixels have one colour.
+
+    Args:
+        image: uint8 `[H, W, C]`.
+    """
+    if (image[0] != image[0, 0]).any():  # most images show it in their first row
+        return False
+    return bool((image == image[0, 0]).all())

@@ -1,0 +1,117 @@
+"""From the names that an annotation tool has for its objects to the classes of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from seglight.config.settings import nearest
+from seglight.data.sources.base import Context, Ignored
+from seglight.errors import DataError, warn
+
+#: `background` of a source: the first class, unless objects are drawn of it.
+AUTO = 'auto'
+
+
+def category_labels(
+    names: Iterable[str],
+    category_map: Mapping[str, str | None],
+    context: Context,
+    path: Path,
+    drawn: Container[str] | None = None,
+) -> dict[str, int]:
+    """Return the label of each category.
+
+    Args:
+        names: of the categories of the file.
+        category_map: the class of a category whose name is no class; None ignores its pixels.
+        context: the classes.
+        path: the file, for errors.
+        drawn: the categories that objects have, where that is known.
+
+    Raises:
+        DataError: for a name that is no class, or that `category_map` has and the file has not.
+    """
+    classes, known = list(context.classes), list(dict.fromkeys(names))
+    for key, value in category_map.items():
+        if key not in known:
+            raise DataError(f"category_map: {path} has no category '{key}'{nearest(key, known)}")
+        if value is not None and value not in classes:
+            raise DataError(f"category_map: '{value}' is no class of data.classes{nearest(value, classes)}")
+    labels = {}
+    for name in known:
+        wanted = category_map.get(name, name)
+        if wanted is not None and wanted not in classes:
+            unused = drawn is not None and name not in drawn
+            cure = (
+                f'no object has it: leave it out by category_map: {{{name}: null}} of the source'
+                if unused
+                else 'add it there, or give its class, or null, in category_map of the source'
+            )
+            raise DataError(
+                f"{path} has the category '{wanted}', which is no class of data.classes"
+                f'{nearest(wanted, classes)}; {cure}'
+            )
+        labels[name] = context.ignore_index if wanted is None else classes.index(wanted)
+    return labels
+
+
+def background_label(background: str | None, drawn: Container[int], context: Context, path: Path) -> int:
+    """Return the label of pixels without an object.
+
+    Args:
+        background: name of their class; None ignores them; `AUTO` means the first class, unless objects are drawn of
+            it, which leaves unknown what the other pixels are.
+        drawn: the labels that objects have.
+        context: the classes.
+        path: the file, for errors.
+
+    Raises:
+        DataError: if there is no such class.
+    """
+    classes = list(context.classes)
+    if background is None:
+        return context.ignore_index
+    if background == AUTO:
+        return context.ignore_index if 0 in drawn else 0
+    if background not in classes:
+        raise DataError(f"{path}: the background '{background}' is no class{nearest(background, classes)}")
+    return classes.index(background)
+
+
+def why_background_is_ignored(background: str | None, context: Context, name: str) -> Ignored | None:
+    """Return why pixels without an object are ignored, None if they are not.
+
+    Args:
+        background: as for `background_label`; `AUTO` only where objects are drawn of the first class.
+        context: the classes.
+        name: the class that they may be of.
+    """
+    if background not in (None, AUTO):
+        return None
+    reason = f"objects of '{context.classes[0]}' are drawn" if background == AUTO else 'background is null'
+    cause = f'pixels without an object are ignored, because {reason}'
+    return Ignored(cause, f'background: {name}', chosen=background is None)
+
+
+def check_boxes(boxes: Sequence[str], count: int, on_box: Literal['error', 'skip'], path: Path) -> None:
+    """Refuse objects that have a box and no outline, or print how many are left out.
+
+    Args:
+        boxes: what they are called.
+        count: the number of all objects.
+        on_box: the setting of the source.
+        path: the file or folder they are from.
+
+    Raises:
+        DataError: names the first, with `on_box: error`.
+    """
+    if not boxes:
+        return
+    found = f'{path}: {len(boxes)} of {count} objects have only a box and no outline'
+    if on_box == 'error':
+        raise DataError(f'{found}, first {boxes[0]}; set on_box: skip in the source to leave them out')
+    rank_zero_only(warn)(f'{found} and are left out')

@@ -1,0 +1,129 @@
+"""Reading and checking COCO JSON files, as the many tools that write them understand the format."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from seglight.data.sources.coco_shapes import LONGEST_SIDE, MOST_PIXELS
+from seglight.data.sources.json_files import kind_of_json, read_json, unread
+from seglight.data.sources.paths import path_in
+from seglight.errors import DataError
+
+
+def read_coco(path: Path) -> Mapping[str, Any]:
+    """Read a COCO JSON file.
+
+    Returns:
+        its content, with each category once: the VGG Image Annotator repeats them for every image.
+
+    Raises:
+        DataError: if it cannot be read, is no JSON, has no list of images, or another format.
+    """
+    content = read_json(path)
+    images = content.get('images') if isinstance(content, dict) else None
+    kind = kind_of_json(content)
+    if kind not in (None, 'coco'):
+        raise DataError(f'{path} is {unread(kind)}')
+    if not isinstance(content, dict) or not isinstance(images, list) or not images:
+        raise DataError(f"{path} is no COCO file: it has no list 'images', or an empty one")
+    for part, entry in _ENTRIES.items():
+        _check_entries(path, part, content.get(part, []), entry)
+    categories = {(str(each['id']), each['name']): each for each in content.get('categories', [])}
+    content = {**content, 'categories': list(categories.values())}
+    for part in ('images', 'categories'):
+        _check_ids(path, part, content[part])
+    return content
+
+
+class _Entry(BaseModel):
+    """An entry of a COCO file; what is not named is not checked."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: int | str
+
+
+class _Image(_Entry):
+    file_name: str
+    height: int = Field(gt=0, le=LONGEST_SIDE)
+    width: int = Field(gt=0, le=LONGEST_SIDE)
+
+    @model_validator(mode='after')
+    def _can_be_read(self) -> _Image:
+        if self.height * self.width > MOST_PIXELS:
+            raise ValueError(f'{self.height} x {self.width} pixels are more than any image has that can be read')
+        return self
+
+
+class _Category(_Entry):
+    name: str
+
+
+class _Object(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    image_id: int | str
+    category_id: int | str
+
+
+#: What each list of a COCO file holds.
+_ENTRIES: dict[str, type[BaseModel]] = {'images': _Image, 'categories': _Category, 'annotations': _Object}
+
+
+def _check_entries(path: Path, part: str, entries: Any, kind: type[BaseModel]) -> None:
+    """Refuse entries that are not what they should be.
+
+    Raises:
+        DataError: names the file and the entry.
+    """
+    try:
+        TypeAdapter(list[kind]).validate_python(entries)  # type: ignore[valid-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = '.'.join(str(step) for step in (part, *first['loc']))
+        reason = first['msg'].removeprefix('Value error, ')
+        entry = entries[first['loc'][0]] if first['loc'] else None
+        known = [
+            f'{key} {entry[key]}' for key in ('id', 'file_name', 'name') if isinstance(entry, dict) and key in entry
+        ]
+        raise DataError(f'{path}: {place} {f"({known[0]}) " if known else ""}is wrong: {reason}') from error
+
+
+def _check_ids(path: Path, part: str, entries: list[Any]) -> None:
+    """Refuse ids that stand twice; `0` and `"0"` are the same, which tools mix.
+
+    Raises:
+        DataError: names the file and two entries.
+    """
+    for number, count in Counter(str(entry['id']) for entry in entries).items():
+        if count > 1:
+            named = [str(entry.get('file_name', entry.get('name'))) for entry in entries if str(entry['id']) == number]
+            raise DataError(f'{path}: {part} {" and ".join(named[:2])} have the same id {number}; each needs its own')
+
+
+def coco_images(path: Path, content: Mapping[str, Any], folder: Path) -> list[tuple[Path, str, dict[str, Any]]]:
+    """Return file, name and entry of each image of a COCO file.
+
+    Raises:
+        DataError: if two are the same file, or one is no path or leads out of its folder.
+    """
+    images: dict[Path, tuple[Path, str, dict[str, Any]]] = {}
+    for entry in content['images']:
+        given = entry['file_name']
+        if not Path(given).name or '\0' in given:
+            raise DataError(f'{path}: the file_name {given!r} of image {entry["id"]} is no path of a file; correct it')
+        if Path(given).is_absolute():
+            raise DataError(f"{path}: the file_name '{given}' leads out of img_dir; give it relative to that folder")
+        image = path_in(folder, given)
+        file = image.relative_to(folder)
+        if '..' in file.parts:
+            raise DataError(f"{path}: the file_name '{file}' leads out of img_dir; give it relative to that folder")
+        if image in images:
+            raise DataError(f"{path}: two images have the file_name '{given}'; keep one")
+        images[image] = (image, file.with_suffix('').as_posix(), entry)
+    return list(images.values())

@@ -1,0 +1,83 @@
+"""Checks of files before training: what is equal, what has one colour, and what masks show."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglight.data import SegmentationDataModule
+from seglight.data.checks import quick_faults, shared_content, shared_images
+from seglight.data.facts import SplitFacts
+from seglight.data.sources import Sample
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def test_an_image_of_val_counts_once_however_often_train_has_it(tmp_path: Path) -> None:
+    train = [write(tmp_path / name, b'blank') for name in ('b', 'a')] + [write(tmp_path / 'c', b'other')]
+    val = [write(tmp_path / f'val/{name}', data) for name, data in (('x', b'blank'), ('y', b'third'))]
+    assert shared_content(train, val) == [(tmp_path / 'a', val[0])]
+    samples = {
+        'train': [Sample(path, path.name) for path in train],
+        'val': [Sample(path, path.name) for path in [*val, train[0]]],
+    }
+    assert shared_images(samples) == [
+        f'{train[0]} is in train and in val',
+        f'{tmp_path}/a in train and {val[0]} in val are the same',
+    ]
+
+
+def test_blank_tiles_take_time_and_memory_in_proportion_to_their_number(tmp_path: Path) -> None:
+    first = [write(tmp_path / f'train/{index}', b'blank') for index in range(5000)]
+    second = [write(tmp_path / f'val/{index}', b'blank') for index in range(500)]
+    start = time.monotonic()
+    assert len(shared_content(first, second)) == 500
+    assert time.monotonic() - start < 20
+
+
+def module(root: Path, classes: list[str]) -> SegmentationDataModule:
+    return SegmentationDataModule(classes, root=str(root), num_workers=0)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Noise with masks of two classes, and one image of one colour among large ones."""
+    rng = np.random.default_rng(0)
+    for split, count in (('train', 40), ('val', 2)):
+        for index in range(count):
+            for kind in ('img_dir', 'ann_dir'):
+                (tmp_path / kind / split).mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+            pixels = np.full_like(pixels, 90) if (split, index) == ('train', 7) else pixels
+            Image.fromarray(pixels).save(tmp_path / f'img_dir/{split}/{index:02}.jpg')
+            Image.fromarray((pixels[:, :, 0] > 200).astype(np.uint8)).save(tmp_path / f'ann_dir/{split}/{index:02}.png')
+    return tmp_path
+
+
+def test_what_masks_and_images_show_is_known_before_training(root: Path) -> None:
+    data = module(root, ['a', 'b'])
+    samples = data.samples('fit')['train']
+    facts = SplitFacts()
+    assert quick_faults(data.dataset('train', samples), facts) == {}
+    masks = np.stack([np.asarray(Image.open(path)) for path in (root / 'ann_dir/train').iterdir()])
+    total = facts.total()
+    assert (facts.samples, total.masks) == (40, 40)
+    assert total.pixels[:2].tolist() == [(masks == 0).sum(), (masks == 1).sum()]
+    assert total.shown[:2].tolist() == [40, 39]
+    assert facts.plain == [root / 'img_dir/train/07.jpg']
+    assert facts.images < 40  # the others are large for their number of pixels
+
+
+def test_setup_prints_what_is_judged_once(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = module(root, ['a', 'b', 'c'])
+    data.setup('fit')
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0].startswith("seglight: warning: no training mask shows 'c'")
+    assert lines[1].startswith('seglight: warning: 1 of ')
+    assert len(lines) == 2
