@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from seglight.callbacks import (
 from seglight.callbacks.console import metrics_table
 from seglight.callbacks.find import find_callback
 from seglight.config.checkpoint import read_checkpoint
-from seglight.errors import CheckpointError, ConfigError, one_line
+from seglight.config.class_names import difference, order_of
+from seglight.errors import CheckpointError, ConfigError, one_line, warn
 from seglight.files import WORK_DIRS
 from seglight.models.schedules import find_updater
 
@@ -144,6 +146,20 @@ def reached_end(file: Path, trainer: Trainer) -> str | None:
         if end is not None and 0 <= end <= at:
             return f'{file} is at {unit} {at} of {end} already; raise --trainer.max_{unit}s to go on'
     return None
+
+
+def check_classes(file: Path, classes: Sequence[str]) -> None:
+    """Refuse to go on with the classes of a checkpoint in another order; say so where their names are others.
+
+    Raises:
+        ConfigError: names the first that differ.
+    """
+    stored: list[str] = (read_checkpoint(file).get('hyper_parameters') or {}).get('classes') or []
+    text = difference(stored, classes) if len(stored) == len(classes) else ''
+    if text and order_of(stored, classes):
+        raise ConfigError(f'{file} {text}; give data.classes in its order', ('data', 'classes'))
+    if text:
+        warn(f'{file} {text}')
 
 
 def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: IntervalCheckpoint) -> list[str]:

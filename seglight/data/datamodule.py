@@ -66,6 +66,8 @@ class SegmentationDataModule(LightningDataModule):
         num_workers: loader processes; None for one less than the cores that each training process has, at most 8.
         cache: gigabytes of decoded images and masks that are kept on disk, for this and other runs; None for none.
         ignore_index: label of pixels that do not count.
+        reduce_zero_label: whether label 0 of mask files is ignored and the others move down by one, as in mmseg; for
+            folders, unless their source says it itself.
         seed: of split, order and augmentations; the command line sets it to `seed_everything`.
     """
 
@@ -90,6 +92,7 @@ class SegmentationDataModule(LightningDataModule):
         num_workers: int | None = None,
         cache: float | None = None,
         ignore_index: int = 255,
+        reduce_zero_label: bool = False,
         seed: int = 42,
     ) -> None:
         super().__init__()
@@ -121,6 +124,7 @@ class SegmentationDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.ignore_index = ignore_index
+        self.reduce_zero_label = reduce_zero_label
         self.seed = seed
         self._sources = {
             'train': build_sources(train, 'data.train', img_dir, ann_dir),
@@ -302,7 +306,7 @@ class SegmentationDataModule(LightningDataModule):
 
     def _context(self) -> Context:
         """Return what sources need to know."""
-        return Context(self.classes, self.palette, self.ignore_index, self._folder())
+        return Context(self.classes, self.palette, self.ignore_index, self._folder(), self.reduce_zero_label)
 
     def _folder(self) -> Path:
         """Return the root of the data."""

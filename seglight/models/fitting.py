@@ -75,7 +75,7 @@ def call_padded(segmentor: BaseSegmentor, image: Tensor, call: Callable[[Tensor]
         except MISFITS as error:
             larger = None if size in known else _larger(segmentor, image)
             if larger is None:
-                raise _refusal(segmentor, size, error) from error
+                raise _refusal(size, error) from error
             known[size] = larger
         else:
             known[size] = size
@@ -146,7 +146,7 @@ def _text(size: Size) -> str:
     return f'{size[1]}x{size[0]}'
 
 
-def _refusal(segmentor: BaseSegmentor, size: Size, error: Exception) -> ConfigError:
+def _refusal(size: Size, error: Exception) -> ConfigError:
     return ConfigError(
         f'model.segmentor cannot take images of {_text(size)} pixels, padded or not: {one_line(error)[:200]}; '
         'the channels or sizes of two parts differ (--debug shows where)'
@@ -183,20 +183,22 @@ def _takes_odd(segmentor: BaseSegmentor, like: Tensor) -> bool:
 def _larger(segmentor: BaseSegmentor, image: Tensor) -> Size | None:
     """Return a larger size that a segmentor takes, None if none of those will do that are tried."""
     height, width = _size(image)
+    fixed = fixed_size(segmentor)
+    # Asked first, because other sizes cost much memory where a table of positions fits one size alone.
+    if fixed and fixed[0] >= height and fixed[1] >= width and not _takes_odd(segmentor, image):
+        return fixed if _takes(segmentor, image, fixed) else None
     least = _least_side(segmentor, image)
-    return next((size for size in _candidates(segmentor, height, width, least) if _takes(segmentor, image, size)), None)
+    sizes = _multiples(max(height, least), max(width, least))
+    return next((size for size in sizes if size != (height, width) and _takes(segmentor, image, size)), None)
 
 
-def _candidates(segmentor: BaseSegmentor, height: int, width: int, least: int) -> Iterator[Size]:
-    """Yield larger sizes once each: sides of at least `least`, the one fixed size, one or both sides divisible."""
-    base = max(height, least), max(width, least)
-    sizes, fixed = [base], fixed_size(segmentor)
-    if fixed and fixed[0] >= height and fixed[1] >= width:
-        sizes.append(fixed)
+def _multiples(height: int, width: int) -> Iterator[Size]:
+    """Yield a size, and with one side, the other and both rounded up to a multiple of each divisor, once each."""
+    sizes = [(height, width)]
     for divisor in DIVISORS:
-        rounded = (-(-base[0] // divisor) * divisor, -(-base[1] // divisor) * divisor)
-        sizes += [(rounded[0], base[1]), (base[0], rounded[1]), rounded]
-    yield from (size for size in dict.fromkeys(sizes) if size != (height, width))
+        rounded = (-(-height // divisor) * divisor, -(-width // divisor) * divisor)
+        sizes += [(rounded[0], width), (height, rounded[1]), rounded]
+    yield from dict.fromkeys(sizes)
 
 
 def _least_side(segmentor: BaseSegmentor, like: Tensor) -> int:

@@ -50,7 +50,8 @@ class FolderSource(Source):
         img_suffix: end of the image files' names, such as `_leftImg8bit.png`; by default any image.
         mask_suffix: what the mask's name has in the place of the image's suffix.
         split: text file with the names of the images to take, one to a line, as in VOC.
-        reduce_zero_label: label 0 is ignored and the others move down by one, as in mmseg.
+        reduce_zero_label: label 0 is ignored and the others move down by one, as in mmseg; by default what
+            `data.reduce_zero_label` says.
         label_map: the class of a label of the files (after `reduce_zero_label`), by its name or its number;
             null ignores the label. Labels that are not named stay.
         ignore_colours: RGB colours of colour-coded masks that are ignored, such as a border's.
@@ -63,7 +64,7 @@ class FolderSource(Source):
         img_suffix: str | None = None,
         mask_suffix: str = '.png',
         split: str | None = None,
-        reduce_zero_label: bool = False,
+        reduce_zero_label: bool | None = None,
         label_map: dict[int, int | str | None] | None = None,
         ignore_colours: Sequence[Sequence[int]] = (),
     ) -> None:
@@ -88,7 +89,8 @@ class FolderSource(Source):
             return images
         if kind_of(masks) != 'folder':
             raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to where yours is')
-        labels = LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours)
+        reduces = context.reduce_zero_label if self.reduce_zero_label is None else self.reduce_zero_label
+        labels = LabelMap.of(context, reduces, self.label_map, self.ignore_colours)
         return [replace(each, mask=MaskFile(masks / f'{each.name}{self.mask_suffix}', labels)) for each in images]
 
     def mask_folder(self, context: Context) -> Path | None:
