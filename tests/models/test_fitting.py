@@ -1,15 +1,14 @@
 """Images of any size for any segmentor: padded to what a backbone needs, and no others."""
 
 import copy
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import TINY_SEGMENTOR, random_batch
 from mmseg.models.segmentors import BaseSegmentor
+from models.test_zoo import SMALLEST, model_dict
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,9 +17,6 @@ from seglight.models import Segmentor, building
 from seglight.models.fitting import mmseg_meta, training_size
 from seglight.models.inference import coarse_logits, image_logits
 from seglight.models.views import Views, make_views
-
-sys.path.insert(0, str(Path(__file__).parent))
-from test_zoo import SMALLEST, model_dict
 
 SIZES = [(97, 131), (1, 500), (500, 1)]
 NORM = {'type': 'BN', 'requires_grad': True}
