@@ -11,7 +11,8 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 from torch.nn import functional as F
 
-from seglight.errors import ConfigError, one_line
+from seglight.errors import ConfigError
+from seglight.models.explain import reason
 from seglight.models.resampling import Size
 
 #: What a backbone raises for images of a size that it cannot take; by itself no sign of that.
@@ -148,8 +149,8 @@ def _text(size: Size) -> str:
 
 def _refusal(size: Size, error: Exception) -> ConfigError:
     return ConfigError(
-        f'model.segmentor cannot take images of {_text(size)} pixels, padded or not: {one_line(error)[:200]}; '
-        'the channels or sizes of two parts differ (--debug shows where)'
+        f'model.segmentor cannot take these images: {reason(error)[:200]}; neither {_text(size)} pixels nor a padded '
+        'size will do, so the channels or sizes of two parts differ (--debug shows where)'
     )
 
 

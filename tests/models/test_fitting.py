@@ -172,7 +172,7 @@ def test_a_model_whose_parts_do_not_fit_is_told_at_any_size() -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['in_channels'] = 32
     with pytest.raises(
-        ConfigError, match=r'cannot take images of 70x60 pixels, padded or not: Given groups=1.*--debug'
+        ConfigError, match=r'cannot take these images: Given groups=1.*neither 70x60 pixels nor.*--debug'
     ):
         image_logits(built(model), torch.randn(1, 3, 60, 70), (60, 70))
 
