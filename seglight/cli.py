@@ -44,9 +44,10 @@ from seglight.config.checkpoint import (
     stored_settings,
     without_pretrained,
 )
+from seglight.config.class_names import difference, order_of
 from seglight.config.explain import explain, written
 from seglight.config.keys import argument_types, prefer_int_to_float
-from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint
+from seglight.config.mmseg_checkpoint import NOT_TAKEN_OVER, is_mmseg_checkpoint
 from seglight.config.options import add_options
 from seglight.config.resolve import resolve
 from seglight.config.settings import Settings, nearest
@@ -92,6 +93,7 @@ class CommandLine(LightningCLI):
         self.checkpoint: Path | None = None
         self.settings = Settings()
         self.trained_on: dict[str, Any] = {}  # the `data` of the config in the checkpoint
+        self.class_order: list[int] | None = None  # of the checkpoint's classes, where the data have another
         self.arguments = Arguments()
         self.run_folder: RunFolder | None = None
         self.resumed = False  # whether the run goes on in its own folder
@@ -211,6 +213,8 @@ class CommandLine(LightningCLI):
             parts = None if training else PARTS
             self.settings = stored_settings(self.checkpoint, parts, required=not given)
             self.trained_on = {} if training else dict(self.settings.values.get('data') or {})
+            for what in read_checkpoint(self.checkpoint).get(NOT_TAKEN_OVER) or ():
+                rank_zero_only(warn)(f"{self.checkpoint}: not taken over: {what}; figures may differ from mmseg's")
 
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
@@ -265,7 +269,22 @@ class CommandLine(LightningCLI):
             ConfigError: if it is to be measured on masks of another number of classes.
         """
         trained, given = self.trained_on.get('classes'), data.classes
-        if trained is None or len(trained) == len(given):
+        from_mmseg = self.checkpoint is not None and is_mmseg_checkpoint(self.checkpoint)
+        if from_mmseg and self.subcommand in ('validate', 'test') and data.reduce_zero_label:
+            rank_zero_only(print)(
+                f'Labels     label 0 of the masks is ignored and the others move down by one, as {self.checkpoint} was '
+                'trained; --data.reduce_zero_label=false takes them as they are',
+                flush=True,
+            )
+        if trained is None or trained == given:
+            return
+        if len(trained) == len(given):
+            self.class_order = order_of(trained, given)
+            text = f'{self.checkpoint} {difference(trained, given)}'
+            if self.class_order:
+                rank_zero_only(print)(f'Classes    {text}; what it predicts is mapped by name', flush=True)
+            else:
+                rank_zero_only(warn)(f'{text}; label i of a mask is taken for its class i')
             return
         if self.config.subcommand != 'predict':
             message = f'{self.checkpoint} was trained on {len(trained)} classes, data.classes names {len(given)}'
@@ -279,6 +298,11 @@ class CommandLine(LightningCLI):
         self._with_origin(self._instantiate)
 
     def _instantiate(self) -> None:
+        self._build()
+        if self.class_order:
+            self.model.reorder(self.class_order)
+
+    def _build(self) -> None:
         if self.subcommand == 'fit':
             training.check_trainer(self.config['fit'].trainer)
         try:
@@ -360,7 +384,10 @@ class CommandLine(LightningCLI):
                 path = find_checkpoint(config.load_from, WORK_DIRS)
                 loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
                 rank_zero_only(print)(loaded.table(), flush=True)
+                if doubt := loaded.doubt(self.model.classes):
+                    rank_zero_only(warn)(doubt)
             return
+        training.check_classes(self.checkpoint, self.model.classes)
         reached = training.reached_end(self.checkpoint, self.trainer)
         if reached and not config.auto_resume:
             raise ConfigError(reached)

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from seglight.callbacks import (
 from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
 from seglight.config.checkpoint import read_checkpoint
-from seglight.errors import CheckpointError, ConfigError, one_line
+from seglight.config.class_names import difference, order_of
+from seglight.errors import CheckpointError, ConfigError, one_line, warn
 from seglight.files import WORK_DIRS
 from seglight.models.schedules import find_updater
 
@@ -165,6 +167,20 @@ def tried(trainer: Trainer) -> str:
     count = trainer.fast_dev_run  # type: ignore[attr-defined]
     batches = f'{count:d} batch{"es" * (count > 1)}'
     return f'Tried      {batches} of train and of val without a fault; nothing was written (trainer.fast_dev_run)'
+
+
+def check_classes(file: Path, classes: Sequence[str]) -> None:
+    """Refuse to go on with the classes of a checkpoint in another order; say so where their names are others.
+
+    Raises:
+        ConfigError: names the first that differ.
+    """
+    stored: list[str] = (read_checkpoint(file).get('hyper_parameters') or {}).get('classes') or []
+    text = difference(stored, classes) if len(stored) == len(classes) else ''
+    if text and order_of(stored, classes):
+        raise ConfigError(f'{file} {text}; give data.classes in its order', ('data', 'classes'))
+    if text:
+        warn(f'{file} {text}')
 
 
 def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: IntervalCheckpoint) -> list[str]:

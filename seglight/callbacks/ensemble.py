@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from seglight.config.class_names import order_of
 from seglight.errors import CheckpointError, ConfigError
 from seglight.models.loading import load_segmentor
 from seglight.models.predicting import needs_segmentor
@@ -16,7 +18,7 @@ class SoftVoting(Callback):
     """Averages the class probabilities of the module with those of other checkpoints, in one pass over the data.
 
     For `validate`, `test` and `predict`. The checkpoints may hold any architectures; each normalises the
-    image in its own way. Test-time augmentation applies to all of them.
+    image in its own way, and may have the classes in an order of its own. Test-time augmentation applies to all.
 
     Args:
         checkpoints: the others; their classes are those of the module.
@@ -44,9 +46,12 @@ class SoftVoting(Callback):
         if stage != 'fit':
             module = needs_segmentor(pl_module)
             module.weight = self.weights[0]
+            classes: Any = module.classes
             others = [load_segmentor(path) for path in self.checkpoints]
             for path, other in zip(self.checkpoints, others, strict=True):
-                if other.classes != module.classes:
+                if order := order_of(other.classes, classes):
+                    other.reorder(order)
+                elif other.classes != classes:
                     raise CheckpointError(f'{path} has other classes than the first checkpoint, so they cannot vote')
                 other.to(trainer.strategy.root_device).eval()
             module.ensemble = list(zip(others, self.weights[1:], strict=True))

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from seglight.config.mmseg_file import parse_mmseg_config
+from seglight.config.mmseg_pipeline import data_settings, not_taken_over
 from seglight.config.settings import dicts
 from seglight.config.zoo import model_settings
 from seglight.errors import CheckpointError, ConfigError
@@ -16,11 +17,11 @@ from seglight.errors import CheckpointError, ConfigError
 #: What the files of mmseg's training end with.
 SUFFIX = '.pth'
 
+#: The entry that lists what the stored config says of testing and this project does not do.
+NOT_TAKEN_OVER = 'not_taken_over'
+
 #: What mmseg's weights are called inside of `seglight.models.Segmentor`.
 PREFIX = 'segmentor.'
-
-#: The transform that resizes as mmseg does.
-RESIZE = 'seglight.data.augmentations.KeepRatioResize'
 
 
 def is_mmseg_checkpoint(path: Path) -> bool:
@@ -47,26 +48,45 @@ def read_mmseg_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(meta, Mapping):
         return found
     if isinstance(meta.get('config'), str):
-        found['config'] = yaml.safe_dump(_settings(meta, path), sort_keys=False)
+        config = _config(meta, path)
+        found['config'] = yaml.safe_dump(_settings(config, meta, path), sort_keys=False)
+        found[NOT_TAKEN_OVER] = not_taken_over(config)
     for name, key, first in (('epoch', 'epoch', 1), ('global_step', 'iter', 0)):
         if isinstance(meta.get(key), int):
             found[name] = meta[key] - first
     return found
 
 
-def _settings(meta: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return what a checkpoint's `meta` says, as settings of this project.
+def _config(meta: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the config in a checkpoint's `meta`.
 
     Raises:
-        CheckpointError: if the config cannot be read, or the classes are not told.
+        CheckpointError: if it cannot be read.
     """
     try:
-        config = parse_mmseg_config(meta['config'], f'the config in {path}')
+        return parse_mmseg_config(meta['config'], f'the config in {path}')
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+
+
+def _settings(config: dict[str, Any], meta: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return what a checkpoint's config and `meta` say, as settings of this project.
+
+    Raises:
+        CheckpointError: if the config has no model, images were not RGB, or the classes are not told.
+    """
+    try:
         values = model_settings(config)
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
-    if any(part.get('to_rgb') is False for _, part in dicts([config.get('train_pipeline'), config.get('data')])):
+    steps = [part for _, part in dicts([config.get('train_pipeline'), config.get('data')])]
+    if any(part.get('to_rgb') is False for part in steps):
         raise CheckpointError(f'{path} was trained on BGR images (to_rgb=False), and images are RGB here')
+    loads = any(part.get('type') == 'LoadImageFromFile' for part in steps)
+    if loads and not any(part.get('type') == 'Normalize' for part in steps):
+        raise CheckpointError(
+            f'{path} was trained on BGR images (its pipeline has no Normalize), and images are RGB here'
+        )
     model = values['model']['segmentor']
     del model['_delete_']
     for name in ('train_cfg', 'test_cfg'):  # configs before mmseg 0.12 have them beside the model
@@ -75,21 +95,7 @@ def _settings(meta: Mapping[str, Any], path: Path) -> dict[str, Any]:
     classes = meta.get('CLASSES')
     if not isinstance(classes, (list, tuple)):
         raise CheckpointError(f'{path} does not name its classes; give --config with data.classes')
-    values['data'] = {'classes': [str(name) for name in classes], 'val_transforms': _test_transforms(config)}
+    values['data'] = {'classes': [str(name) for name in classes], **data_settings(config)}
     if meta.get('PALETTE') is not None:
         values['data']['palette'] = [[int(channel) for channel in colour] for colour in meta['PALETTE']]
     return values
-
-
-def _test_transforms(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return how the test pipeline of a config of mmseg resizes an image."""
-    test = (config.get('data') or {}).get('test') or {}
-    pipeline = test.get('pipeline') or config.get('test_pipeline') or []
-    for _, part in dicts(pipeline):
-        scale = part.get('img_scale')
-        if part.get('type') == 'MultiScaleFlipAug' and scale is not None:
-            scales = scale if isinstance(scale[0], list) else [scale]
-            resize = next((each for _, each in dicts(part) if each.get('type') == 'Resize'), {})
-            arguments = {'img_scale': scales[0], 'keep_ratio': resize.get('keep_ratio', True)}
-            return [{'class_path': RESIZE, 'init_args': arguments}]
-    return []

@@ -72,7 +72,7 @@ class KeepRatioResize(A.DualTransform):
             low, high = self.ratio_range
             ratio = rng.random() * (high - low) + low
             base = self.scales[0] if self.scales else (width, height)
-            return int(base[0] * ratio), int(base[1] * ratio)
+            return max(1, int(base[0] * ratio)), max(1, int(base[1] * ratio))
         if len(self.scales) == 1 or self.multiscale_mode == 'value':
             first, second = self.scales[rng.integers(len(self.scales))]
             return first, second

@@ -74,6 +74,8 @@ class SegmentationDataModule(LightningDataModule):
             white alone, where black is 0; or `{percentiles: [low, high]}` of each image. Without it 16 bits are divided
             by 256, and other types are refused. Images of 8 bits stay as they are.
         ignore_index: label of pixels that do not count.
+        reduce_zero_label: whether label 0 of mask files is ignored and the others move down by one, as in mmseg; for
+            folders, unless their source says it itself.
         seed: of split, order and augmentations; the command line sets it to `seed_everything`.
     """
 
@@ -99,6 +101,7 @@ class SegmentationDataModule(LightningDataModule):
         cache: float | None = None,
         image_range: RangeSpec = None,
         ignore_index: int = 255,
+        reduce_zero_label: bool = False,
         seed: int = 42,
     ) -> None:
         super().__init__()
@@ -131,6 +134,7 @@ class SegmentationDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.ignore_index = ignore_index
+        self.reduce_zero_label = reduce_zero_label
         self.seed = seed
         self._sources = {
             'train': build_sources(train, 'data.train', img_dir, ann_dir),
@@ -329,7 +333,7 @@ class SegmentationDataModule(LightningDataModule):
 
     def _context(self) -> Context:
         """Return what sources need to know."""
-        return Context(self.classes, self.palette, self.ignore_index, self._folder())
+        return Context(self.classes, self.palette, self.ignore_index, self._folder(), self.reduce_zero_label)
 
     def _folder(self) -> Path:
         """Return the root of the data."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,8 @@ def _wrong_weights(weights: Any, expected: int, num_classes: int) -> str:
         return f"is a list of numbers, '{BALANCED}' or null, not {weights!r}"
     if len(weights) != expected:
         return f'has {len(weights)} weights for {expected} classes; give one for each, or null for none'
+    if not all(0 <= each < math.inf for each in weights):
+        return f'must be numbers of 0 or more, got {list(weights)}'
     return ''
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from mmseg.models.segmentors import BaseSegmentor, EncoderDecoder
 from mmseg.ops import resize
 from torch import Tensor, nn
 
+from seglight.models.fitting import call_padded, mmseg_meta, window_size
 from seglight.models.resampling import Size
 from seglight.models.sliding import sliding_bands
 
@@ -73,12 +75,11 @@ def logits_bands(
     Yields:
         float32 `[B, C, rows, W]`; C is 1 for a binary head with a sigmoid.
     """
-    if segmentor.test_cfg.get('mode', 'whole') == 'whole':
-        bands = iter([segmentor.encode_decode(prepare(image), _mmseg_meta(image))])
+    windows = _windows(segmentor, image, prepare)
+    if windows is None:
+        bands = iter([encode_decode(segmentor, prepare(image))])
     else:
-        bands = sliding_bands(
-            lambda windows: segmentor.encode_decode(windows, _mmseg_meta(windows)), image, prepare, segmentor.test_cfg
-        )
+        bands = sliding_bands(partial(encode_decode, segmentor), image, prepare, windows)
     if tuple(image.shape[2:]) != tuple(original_size):
         whole = _joined(bands)
         # As in mmseg's `whole_inference` and `slide_inference`.
@@ -90,6 +91,20 @@ def logits_bands(
 def image_logits(segmentor: BaseSegmentor, image: Tensor, original_size: Size, prepare: Prepare = AS_IS) -> Tensor:
     """Return what `logits_bands` yields as one tensor, float32 `[B, C, *original_size]`."""
     return _joined(logits_bands(segmentor, image, original_size, prepare))
+
+
+def encode_decode(segmentor: BaseSegmentor, image: Tensor) -> Tensor:
+    """Return the logits of images of one size, which are padded on the way if the segmentor cannot take that size.
+
+    Args:
+        segmentor: an mmseg segmentor in eval mode.
+        image: `[B, 3, H, W]`, normalised.
+
+    Returns:
+        float `[B, C, H, W]`.
+    """
+    logits = call_padded(segmentor, image, lambda fitting: segmentor.encode_decode(fitting, mmseg_meta(fitting)))
+    return logits[:, :, : image.shape[2], : image.shape[3]]
 
 
 def coarse_logits(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare = AS_IS) -> tuple[Tensor, bool]:
@@ -104,10 +119,18 @@ def coarse_logits(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare = AS
         float `[B, C, h, w]`, and `align_corners`.
     """
     plain = type(segmentor).encode_decode is EncoderDecoder.encode_decode  # a resize behind the head, and no more
-    if plain and segmentor.test_cfg.get('mode', 'whole') == 'whole':
-        logits = segmentor._decode_head_forward_test(segmentor.extract_feat(prepare(image)), _mmseg_meta(image))
-    else:
-        logits = image_logits(segmentor, image, (image.shape[2], image.shape[3]), prepare)
+    if not plain or _windows(segmentor, image, prepare) is not None:
+        return image_logits(segmentor, image, (image.shape[2], image.shape[3]), prepare), segmentor.align_corners
+    height, width = image.shape[2:]
+
+    def call(fitting: Tensor) -> Tensor:
+        if fitting.shape[2:] == image.shape[2:]:
+            coarse: Tensor = segmentor._decode_head_forward_test(segmentor.extract_feat(fitting), mmseg_meta(fitting))
+            return coarse
+        whole: Tensor = segmentor.encode_decode(fitting, mmseg_meta(fitting))
+        return whole[:, :, :height, :width]  # padding is cut off at the size of the image, not at that of the head
+
+    logits = call_padded(segmentor, prepare(image), call)
     return logits, segmentor.align_corners
 
 
@@ -199,7 +222,14 @@ def _joined(bands: Iterator[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
 
 
-def _mmseg_meta(image: Tensor) -> list[dict[str, Any]]:
-    """Return the meta dicts that mmseg's heads may read, for images without padding."""
-    shape = (*image.shape[2:], 3)
-    return [{'ori_shape': shape, 'img_shape': shape, 'pad_shape': shape, 'flip': False}] * len(image)
+def _windows(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare) -> Mapping[str, Any] | None:
+    """Return how windows slide over an image, None if it is seen whole.
+
+    A backbone that takes one size alone sees a larger image through windows of that size, with the overlap of
+    mmseg's configs, whatever `test_cfg` says.
+    """
+    test_cfg: Mapping[str, Any] = segmentor.test_cfg
+    if test_cfg.get('mode', 'whole') != 'whole':
+        return test_cfg
+    fixed = window_size(segmentor, image, prepare)
+    return None if fixed is None else {'crop_size': fixed, 'stride': [max(1, side * 2 // 3) for side in fixed]}

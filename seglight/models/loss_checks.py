@@ -1,71 +1,211 @@
-"""Whether the losses of a segmentor's heads can be computed and count, seen before any data is read."""
+"""Whether the losses of a segmentor's heads can be computed, teach and count, seen before any data is read."""
 
 from __future__ import annotations
 
 import copy
+import math
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.decode_heads.point_head import PointHead
+from mmseg.models.losses import DiceLoss
 from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
 from seglight.config.settings import Key
 from seglight.errors import ConfigError, UserError, one_line
+from seglight.models.checks import OWN_LABELS
 from seglight.models.losses import ClassPathLoss
 
 #: What torch's regression losses warn of before they broadcast labels over the logits.
 _BROADCAST = 'Using a target size'
 
+#: Sides of the sample: no other number that a tensor of the losses may have, so that nothing broadcasts by chance.
+_PRIMES = (29, 31, 37, 41)
+
+#: What trains a head with one channel.
+_ONE_CHANNEL = (
+    'a head with out_channels: 1 takes {type: CrossEntropyLoss, use_sigmoid: true}, {type: LovaszLoss, '
+    'loss_type: binary, reduction: none} or {type: MaskedDiceLoss}'
+)
+
 
 def check_losses(segmentor: BaseSegmentor) -> None:
-    """Refuse a head without a loss, a loss that fails on logits and labels, and losses of which none counts.
+    """Refuse a head without a loss, a loss that fails or teaches nothing, and losses of which none counts.
 
     Raises:
         ConfigError: names the loss and its reason.
     """
-    names = []
+    counts = []
     for path, head in segmentor.named_modules():
         if not isinstance(head, BaseDecodeHead) or not hasattr(head, 'loss_decode'):
             continue
-        key = ('model', 'segmentor', *path.split('.'), 'loss_decode')
-        several = isinstance(head.loss_decode, nn.ModuleList)
-        losses = list(head.loss_decode) if several else [head.loss_decode]
+        losses = list(_losses(path, head))
         if not losses:
+            key = (*_key(path), 'loss_decode')
             raise ConfigError(f'{".".join(key)} is empty: the head needs a loss to train', key)
-        for index, loss in enumerate(losses):
-            if type(head).__module__.startswith('mmseg.'):  # others may call their losses with anything
-                _try(loss, head, (*key, str(index)) if several else key)
-            names.append(loss.loss_name)
-    if names and not any('loss' in name for name in names):
-        message = f"no loss counts: mmseg sums those with 'loss' in their loss_name, and these are {', '.join(names)}"
+        if type(head).__module__.startswith('mmseg.'):  # others may call their losses with anything
+            _check_sampler(path, head, [_Trial(loss, head, key) for key, loss in losses])
+        counts += [(loss.loss_name, getattr(loss, 'loss_weight', 1.0)) for _, loss in losses]
+    if counts and not any('loss' in name for name, _ in counts):
+        names = ', '.join(name for name, _ in counts)
+        message = f"no loss counts: mmseg sums those with 'loss' in their loss_name, and these are {names}"
         raise ConfigError(message, ('model', 'segmentor'))
+    if counts and not any(weight for name, weight in counts if 'loss' in name):
+        raise ConfigError('no loss counts: every loss_weight is 0', ('model', 'segmentor'))
 
 
-def _try(loss: Any, head: BaseDecodeHead, key: Key) -> None:
-    """Compute a copy of a loss as its head would, on a small sample; the copy keeps what it counts to itself."""
-    factor = getattr(loss, 'loss_weight', 1.0)
-    if not isinstance(factor, (int, float)):
-        raise ConfigError(f'{".".join(key)}.loss_weight is a number, not {factor!r}', (*key, 'loss_weight'))
+def losses_of_ignored_pixels(segmentor: BaseSegmentor) -> list[str]:
+    """Return what to tell of each loss of mmseg that counts pixels which the masks ignore."""
+    return [
+        f'{".".join(key)}: DiceLoss of mmseg counts ignored pixels as wrong wherever something is predicted; '
+        'MaskedDiceLoss, with the same arguments, leaves them out'
+        for path, head in segmentor.named_modules()
+        if isinstance(head, BaseDecodeHead) and not isinstance(head, tuple(OWN_LABELS))
+        for key, loss in (_losses(path, head) if hasattr(head, 'loss_decode') else ())
+        if isinstance(loss, DiceLoss)
+    ]
+
+
+def _key(path: str) -> Key:
+    return 'model', 'segmentor', *path.split('.')
+
+
+def _losses(path: str, head: BaseDecodeHead) -> Iterator[tuple[Key, Any]]:
+    """Yield the losses of a head, each with its key."""
+    key = (*_key(path), 'loss_decode')
+    if not isinstance(head.loss_decode, nn.ModuleList):
+        yield key, head.loss_decode
+    else:
+        yield from (((*key, str(index)), loss) for index, loss in enumerate(head.loss_decode))
+
+
+class _Trial:
+    """A loss, tried as its head would call it, on a small sample; a copy keeps what it counts to itself.
+
+    Raises:
+        ConfigError: if it fails, or has no gradient.
+    """
+
+    def __init__(self, loss: Any, head: BaseDecodeHead, key: Key) -> None:
+        self.loss, self.head, self.key = loss, head, key
+        self.name = loss.path if isinstance(loss, ClassPathLoss) else type(loss).__name__
+        self.logits, self.labels = _sample(head)
+        self._check_factor()
+        self.value = self.compute()
+        self._check_gradient()
+        self._check_class_weight()
+        self._check_ignored()
+
+    def compute(self, weight: Tensor | None = None, **changes: Any) -> Tensor:
+        """Return the value of the loss with a weight for each pixel, and with some attributes or labels changed."""
+        labels = changes.pop('labels', self.labels)
+        trial = copy.deepcopy(self.loss)
+        for name, value in changes.items():
+            setattr(trial, name, value)
+        if weight is None and self.head.sampler is not None:
+            weight = torch.ones(self.labels.shape)
+        try:
+            with torch.enable_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                warnings.filterwarnings('error', _BROADCAST)
+                value_of: Tensor = trial(self.logits, labels, weight=weight, ignore_index=self.head.ignore_index)
+                return value_of.mean()
+        except UserError as error:
+            raise self.refusal(str(error)) from error
+        except Exception as error:  # a loss may be anyone's
+            what = f'{self.name} fails on logits and the labels of their pixels: {one_line(error)}'
+            raise self.refusal(what + self._cure()) from error
+
+    def refusal(self, what: str) -> ConfigError:
+        """Return what is wrong as an error that names the key."""
+        return ConfigError(f'{".".join(self.key)}: {what}', self.key)
+
+    def _cure(self) -> str:
+        return f'; {_ONE_CHANNEL}' if self.head.out_channels == 1 else ''
+
+    def _check_factor(self) -> None:
+        factor = getattr(self.loss, 'loss_weight', 1.0)
+        key = (*self.key, 'loss_weight')
+        if not isinstance(factor, (int, float)) or isinstance(factor, bool):
+            raise ConfigError(f'{".".join(key)} is a number, not {factor!r}', key)
+        if not 0 <= factor < math.inf:
+            raise ConfigError(f'{".".join(key)} must be 0 or more, got {factor}', key)
+
+    def _check_gradient(self) -> None:
+        """Refuse a loss that is the same whatever is predicted; one that its weight of 0 switches off is meant so."""
+        if getattr(self.loss, 'loss_weight', 1.0) == 0:
+            return
+        gradient = None
+        if self.value.requires_grad:
+            (gradient,) = torch.autograd.grad(self.value, self.logits, allow_unused=True)
+        if gradient is None or not gradient.any():
+            raise self.refusal(f'{self.name} cannot teach: its gradient is zero{self._zero_reason()}{self._cure()}')
+
+    def _zero_reason(self) -> str:
+        if _has_class_weight(self.loss) and not any(self.loss.class_weight):
+            return ', because class_weight is 0 for every class'
+        return ', because a softmax over one channel is always 1' if self.head.out_channels == 1 else ''
+
+    def _check_class_weight(self) -> None:
+        """Refuse weights that the loss takes and then does not use."""
+        if isinstance(self.loss, ClassPathLoss) or not _has_class_weight(self.loss):
+            return
+        if any(weight != 1 for weight in self.loss.class_weight) and self.compute(class_weight=None) == self.value:
+            key = (*self.key, 'class_weight')
+            raise ConfigError(f'{".".join(key)} has no effect: this {self.name} uses none; leave it out', key)
+
+    def _check_ignored(self) -> None:
+        """Refuse a loss that a batch with no labelled pixel ends."""
+        nothing = self.compute(labels=torch.full_like(self.labels, self.head.ignore_index))
+        if not nothing.isfinite():
+            raise self.refusal(
+                f'{self.name} is {float(nothing)} for a batch whose pixels are all ignored (ignore_index '
+                f'{self.head.ignore_index}){"; give smooth above 0" if hasattr(self.loss, "smooth") else ""}'
+            )
+
+
+def _has_class_weight(loss: Any) -> bool:
+    return getattr(loss, 'class_weight', None) is not None
+
+
+def _check_sampler(path: str, head: BaseDecodeHead, trials: list[_Trial]) -> None:
+    """Refuse a sampler of pixels that fails for a head, or whose weights none of its losses uses.
+
+    Raises:
+        ConfigError: names the sampler.
+    """
+    if head.sampler is None or isinstance(head, PointHead):
+        return
+    key = (*_key(path), 'sampler')
+    name = type(head.sampler).__name__
     logits, labels = _sample(head)
-    weight = None if head.sampler is None else torch.ones(labels.shape)
-    name = loss.path if isinstance(loss, ClassPathLoss) else type(loss).__name__
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            warnings.filterwarnings('error', _BROADCAST)
-            copy.deepcopy(loss)(logits, labels, weight=weight, ignore_index=head.ignore_index).mean()
-    except UserError as error:
-        raise ConfigError(f'{".".join(key)}: {error}', key) from error
-    except Exception as error:  # a loss may be anyone's
+            head.sampler.sample(logits.detach(), labels[:, None])
+    except Exception as error:  # a sampler may be anyone's
         message = f'{".".join(key)}: {name} fails on logits and the labels of their pixels: {one_line(error)}'
         raise ConfigError(message, key) from error
+    half = (torch.arange(labels.numel()) % 2).view(labels.shape).float()
+    if all(trial.compute(half) == trial.value for trial in trials):
+        losses = ', '.join(trial.name for trial in trials)
+        raise ConfigError(f'{".".join(key)}: {name} has no effect: {losses} weighs no pixels; leave it out', key)
 
 
-def _sample(head: BaseDecodeHead, side: int = 32) -> tuple[Tensor, Tensor]:
-    """Return logits `[2, C, side, side]` and labels `[2, side, side]` of all classes, the first of them ignored."""
-    logits = torch.linspace(-1, 1, 2 * head.out_channels * side * side).view(2, head.out_channels, side, side)
-    labels = torch.arange(2 * side * side).remainder(head.num_classes).view(2, side, side)
+def _sample(head: BaseDecodeHead) -> tuple[Tensor, Tensor]:
+    """Return logits `[B, C, H, W]` and labels `[B, H, W]` of all classes, the first of them ignored.
+
+    A `PointHead` gets as many points, `[B, C, P]` and `[B, P]`.
+    """
+    taken = {head.out_channels, head.num_classes}
+    batch = next(number for number in (2, 3, 5) if number not in taken)
+    height, width = [prime for prime in _PRIMES if prime not in taken][:2]
+    logits = torch.linspace(-1, 1, batch * head.out_channels * height * width)
+    logits = logits.view(batch, head.out_channels, height, width).requires_grad_()
+    labels = torch.arange(batch * height * width).remainder(head.num_classes).view(batch, height, width)
     labels[:, 0, 0] = head.ignore_index
-    return logits, labels
+    return (logits.flatten(2), labels.flatten(1)) if isinstance(head, PointHead) else (logits, labels)

@@ -17,6 +17,7 @@ from torch.nn.modules.loss import _Loss
 from seglight.config.classes import import_class, name_and_arguments
 from seglight.config.settings import Key, dicts, nearest
 from seglight.errors import ConfigError, one_line
+from seglight.models import mmseg_losses  # noqa: F401  (registers them)
 
 #: What `class_weight` says where the weights come from the data.
 BALANCED = 'balanced'

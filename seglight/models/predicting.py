@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -55,8 +54,19 @@ class PredictingModule(LightningModule):
         self.views: Views | None = None  #: set by `seglight.callbacks.TestTimeAugmentation`
         self.ensemble: list[tuple[PredictingModule, float]] = []  #: others to vote with; by `callbacks.SoftVoting`
         self.weight = 1.0  #: of its own vote
+        self._class_order: list[int] | None = None
         self.keep_probabilities = False  #: set by callbacks that write them
         self.keep_confidence = False  #: set by callbacks that count it
+
+    def reorder(self, order: Sequence[int]) -> None:
+        """Predict class `order[i]` of the segmentor as class i from now on.
+
+        Raises:
+            ConfigError: for a binary head with one channel, whose threshold belongs to the second class.
+        """
+        if self.segmentor.out_channels == 1:
+            raise ConfigError('a head with one channel predicts its classes in the order of its training only')
+        self._class_order = list(order)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
         """Return what is predicted for each image, at the size of its file."""
@@ -78,8 +88,7 @@ class PredictingModule(LightningModule):
             float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid, if the whole ensemble has such.
         """
         if views:
-            infer = partial(coarse_logits, self.segmentor, prepare=self._normalize)
-            own = views.probabilities(infer, image, original_size, threshold(self.segmentor))
+            own = views.probabilities(self._coarse_logits, image, original_size, threshold(self.segmentor))
         else:
             own = class_probabilities(self._logits(image, original_size))
         if not self.ensemble:
@@ -122,14 +131,22 @@ class PredictingModule(LightningModule):
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield mask and confidence, if that is kept, of images of one size from top to bottom."""
         top = 0
-        for band in logits_bands(self.segmentor, image, original_size, self._normalize):
+        for band in map(self._ordered, logits_bands(self.segmentor, image, original_size, self._normalize)):
             mask = predict_mask(band.sigmoid() if band.shape[1] == 1 else band, least)
             some = class_probabilities(strided(band, top)) if self.keep_confidence else None
             yield mask, None if some is None else confidence(some, strided(mask, top))
             top += band.shape[2]
 
     def _logits(self, image: Tensor, original_size: Size) -> Tensor:
-        return image_logits(self.segmentor, image, original_size, self._normalize)
+        return self._ordered(image_logits(self.segmentor, image, original_size, self._normalize))
+
+    def _coarse_logits(self, image: Tensor) -> tuple[Tensor, bool]:
+        logits, align_corners = coarse_logits(self.segmentor, image, self._normalize)
+        return self._ordered(logits), align_corners
+
+    def _ordered(self, logits: Tensor) -> Tensor:
+        """Return logits `[B, C, ...]` in the order of the module's classes."""
+        return logits if self._class_order is None else logits[:, self._class_order]
 
     def _normalize(self, image: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None) -> Tensor:
         """Normalise in float32, then take dtype (`precision: bf16-true`) and memory format of the weights."""

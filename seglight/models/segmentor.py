@@ -7,22 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from seglight.config.checkpoint import without_pretrained
 from seglight.config.classes import name_and_arguments
 from seglight.data.labels import check_count
-from seglight.errors import ConfigError, TrainingError
+from seglight.errors import ConfigError, TrainingError, warn
 from seglight.files import write_atomically
 from seglight.models import building
 from seglight.models.compilation import compile_parts
+from seglight.models.fitting import padded, training_size
 from seglight.models.freezing import freeze
 from seglight.models.inference import Prediction
+from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizers import build_optimizer
 from seglight.models.predicting import Batch, PredictingModule
+from seglight.models.resampling import Size
 from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.steps import planned_steps, steps_of_an_epoch
 from seglight.palette import default_palette
@@ -121,6 +124,7 @@ class Segmentor(PredictingModule):
         self.compile_parts = compile
         self.non_finite = non_finite
         self.skipped = 0
+        self._told_of_padding = False
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
@@ -150,6 +154,8 @@ class Segmentor(PredictingModule):
         """Find the run's folder on all ranks: `log_dir` is a broadcast, for which one rank alone waits for ever."""
         checkpoints = getattr(self.trainer.checkpoint_callback, 'dirpath', None)
         self.run_folder = Path(checkpoints or self.trainer.log_dir or self.trainer.default_root_dir)
+        for doubt in losses_of_ignored_pixels(self.segmentor):
+            rank_zero_only(warn)(doubt)
 
     def on_train_start(self) -> None:
         """Start with the rate of the schedule: Lightning's finder sets one rate for all groups."""
@@ -204,7 +210,12 @@ class Segmentor(PredictingModule):
         """Return mmseg's loss dict of a batch."""
         meta = batch['meta']
         image = self._normalize(batch['image'], [item['size'] for item in meta], batch.get('padding'))
-        mask = batch['mask'].unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
+        mask = batch['mask']
+        size = training_size(self.segmentor, image)
+        if image.shape[2:] != size:
+            self._tell_of_padding((image.shape[2], image.shape[3]), size)
+            image, mask = padded(image, size), padded(mask, size, self.ignore_index)
+        mask = mask.unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
         losses: dict[str, Tensor | list[Tensor]] = self.segmentor.forward_train(
             image, [self._mmseg_meta(item) for item in meta], mask
         )
@@ -272,6 +283,18 @@ class Segmentor(PredictingModule):
         for figure in self.per_class:
             values = zip(self.classes, figures[figure], strict=True)
             self.log_dict({f'{stage}/{figure}.{name}': value.float() for name, value in values})
+
+    def _tell_of_padding(self, given: Size, size: Size) -> None:
+        """Say once that the crops of the config are not what the backbone takes."""
+        if not self._told_of_padding:
+            self._told_of_padding = True
+            backbone = type(self.segmentor.backbone).__name__
+            (height, width), (height_given, width_given) = size, given
+            rank_zero_only(print)(
+                f'Padding    {backbone} cannot take {width_given}x{height_given} pixels: batches are padded to '
+                f'{width}x{height}, and the loss ignores the padding; a crop of {width}x{height} needs none',
+                flush=True,
+            )
 
     def _mmseg_meta(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return the meta dict that mmseg's heads expect in training."""

@@ -78,10 +78,13 @@ def make_views(scales: Sequence[float], flips: Sequence[Flip], rotations: Sequen
 
 
 def view_size(size: Size, scale: float) -> Size:
-    """Return the size of an image at a scale, rounded as mmseg's `MultiScaleFlipAug` and `Resize` do."""
+    """Return the size of an image at a scale, rounded as mmseg's `MultiScaleFlipAug` and `Resize` do.
+
+    No side gets smaller than a pixel, where theirs would be 0.
+    """
     height, width = size
-    scaled = mmcv.rescale_size((width, height), (int(width * scale), int(height * scale)))
-    return scaled[1], scaled[0]
+    scaled = mmcv.rescale_size((width, height), (max(1, int(width * scale)), max(1, int(height * scale))))
+    return max(1, scaled[1]), max(1, scaled[0])
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,10 @@ def run(arguments: Namespace) -> None:
         raise ConfigError(f'soup: {output} exists; name another --output or remove it')
     first = read_checkpoint(paths[0])
     module = build_segmentor(paths[0], first)
+    for path in paths[1:]:
+        classes = (read_checkpoint(path).get('hyper_parameters') or {}).get('classes')
+        if classes is not None and list(classes) != module.classes:
+            raise CheckpointError(f'soup: {path} has other classes than {paths[0]}, or the same in another order')
     module.load_state_dict(averaged(paths, weights))
     batches = 0
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):

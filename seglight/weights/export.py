@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from seglight.config.checkpoint import without_pretrained
-from seglight.config.mmseg_checkpoint import PREFIX, RESIZE
+from seglight.config.mmseg_checkpoint import PREFIX
+from seglight.config.mmseg_pipeline import RESIZE
 from seglight.errors import ConfigError
 from seglight.models import building
 from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
@@ -41,6 +42,7 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
         'classes': classes,
         'palette': data.get('palette') or default_palette(len(classes)),
         'ignore_index': _ignored(data),
+        'reduce_zero_label': _reduces(data),
         'pipeline': pipeline,
     }
     return mmcv.Config({'model': segmentor, 'test_pipeline': pipeline, 'data': {'val': test, 'test': test}})
@@ -113,3 +115,10 @@ def _ignored(data: dict[str, Any]) -> int:
     """Return the label that does not count."""
     label = data.get('ignore_index')
     return 255 if label is None else int(label)
+
+
+def _reduces(data: dict[str, Any]) -> bool:
+    """Tell whether label 0 of the masks of the validation is ignored and the others move down by one."""
+    val = data.get('val')
+    own = val.get('init_args', val).get('reduce_zero_label') if isinstance(val, dict) else None
+    return bool(data.get('reduce_zero_label') if own is None else own)

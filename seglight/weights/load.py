@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seglight.config.class_names import difference
 from seglight.errors import CheckpointError
 from seglight.weight_files import read_file, state_dict
 
@@ -42,6 +43,7 @@ class Loaded:
         missing: names of the segmentor that the file lacks; they keep their initial values.
         unexpected: names of the file that the segmentor lacks, as they are in the file.
         mismatched: names of another shape in the file, with both shapes; they keep their initial values.
+        classes: names of the classes that a head in the file was trained with; none where it does not name them.
     """
 
     path: Path
@@ -51,6 +53,13 @@ class Loaded:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     mismatched: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+
+    def doubt(self, classes: Sequence[str]) -> str:
+        """Return what is doubtful about heads that were loaded for classes, empty if nothing is."""
+        heads = any(name.startswith(('decode_head.', 'auxiliary_head.')) for name in self.loaded)
+        text = difference(self.classes, classes) if heads and len(self.classes) == len(classes) else ''
+        return f'{self.path} {text}; its heads begin with what they learned of its own classes' if text else ''
 
     def table(self, most: int = 6) -> str:
         """Return a line for each outcome with its count, and at most so many of its names."""
@@ -84,10 +93,11 @@ def load_weights(segmentor: nn.Module, path: Path, trust: bool = False) -> Loade
     Raises:
         CheckpointError: if the file cannot be read, or nothing in it belongs to the segmentor.
     """
-    source = state_dict(read_file(path, trust), path)
+    entries = read_file(path, trust)
+    source = state_dict(entries, path)
     own = segmentor.state_dict()
     names = _match(source, own)
-    result = Loaded(path)
+    result = Loaded(path, classes=_classes(entries))
     taken: Weights = {}
     for name, value in source.items():
         target = names[name]
@@ -113,6 +123,16 @@ def load_weights(segmentor: nn.Module, path: Path, trust: bool = False) -> Loade
         raise CheckpointError(f'{path} has no weights for this model: {_examples(source, own)}')
     segmentor.load_state_dict(taken, strict=False)
     return result
+
+
+def _classes(entries: Any) -> list[str]:
+    """Return the classes that a checkpoint of this project or of mmseg names, none if it names none."""
+    for entry, name in (('hyper_parameters', 'classes'), ('meta', 'CLASSES')):
+        held = entries.get(entry) if isinstance(entries, Mapping) else None
+        classes = held.get(name) if isinstance(held, Mapping) else None
+        if isinstance(classes, (list, tuple)):
+            return [str(each) for each in classes]
+    return []
 
 
 def _match(source: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:

@@ -88,3 +88,23 @@ def test_a_binary_head_votes_by_its_threshold() -> None:
 def test_impossible_views_are_refused(scales: list[float], flips: list[str], rotations: list[int]) -> None:
     with pytest.raises(ConfigError, match='test-time augmentation'):
         make_views(scales, flips, rotations)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ('size', 'scale', 'expected'),
+    [
+        ((500, 1), 0.5, (250, 1)),  # mmcv's own rescale_size has 0 columns here, and 0 rows with them
+        ((1, 500), 0.75, (1, 375)),
+        ((500, 1), 0.1, (50, 1)),
+        ((1, 1), 0.5, (1, 1)),
+        ((3, 900), 0.25, (1, 225)),
+        ((97, 131), 0.5, (48, 65)),
+    ],
+)
+def test_no_side_of_a_view_has_less_than_a_pixel(
+    size: tuple[int, int], scale: float, expected: tuple[int, int]
+) -> None:
+    height, width = view_size(size, scale)
+    assert (height, width) == expected
+    image = torch.zeros(1, 3, *size, dtype=torch.uint8)
+    assert resized(image, (height, width)).shape[2:] == expected

@@ -1,5 +1,6 @@
 """Checkpoints of mmseg come in and go out, and both sides predict the same masks from them."""
 
+import copy
 import os
 import re
 from collections.abc import Callable
@@ -117,6 +118,36 @@ def test_validate_gives_mmsegs_figures(data_root: Path, workspace: Path, run: Ru
     assert shown['aAcc'] == pytest.approx(100 * figures['aAcc'], abs=0.01)
 
 
+@pytest.mark.parametrize('reduces', [True, False])
+def test_label_0_is_ignored_where_the_stored_pipeline_ignores_it(
+    reduces: bool, data_root: Path, workspace: Path, run: Run
+) -> None:
+    segmentor = segmentor_of_mmseg(CONFIG)
+    load = {'type': 'LoadAnnotations', 'reduce_zero_label': reduces}
+    save(segmentor, 'mm.pth', {**CONFIG, 'train_pipeline': [*CONFIG['train_pipeline'], load]})
+    paths = sorted((data_root / 'img_dir' / 'val').glob('*'))
+    labels = [np.array(Image.open(data_root / 'ann_dir' / 'val' / f'{path.stem}.png')) for path in paths]
+    predicted = [inference_segmentor(segmentor, str(path))[0] for path in paths]
+    for flags, reduced in ([], reduces), (['--data.reduce_zero_label=false'], False):
+        result = run('validate', '--ckpt', 'mm.pth', '--data.root', data_root, '--report=false', *flags)
+        assert result.status == 0, result.err
+        assert ('Labels     label 0 of the masks is ignored' in result.out) == reduced
+        figures = mean_iou(predicted, [each.copy() for each in labels], 11, 255, reduce_zero_label=reduced)
+        shown = float(re.findall(r'mIoU\s+([\d.]+)', result.out)[0])
+        assert shown == pytest.approx(100 * np.nanmean(figures['IoU']), abs=0.01)
+
+
+def test_what_a_stored_config_says_and_is_not_done_is_told_once(data_root: Path, workspace: Path, run: Run) -> None:
+    test = copy.deepcopy(TEST)
+    test[1]['transforms'].insert(1, {'type': 'ResizeToMultiple', 'size_divisor': 32})  # type: ignore[attr-defined]
+    save(
+        segmentor_of_mmseg(CONFIG), 'mm.pth', {**CONFIG, 'data': {'test': {**CONFIG['data']['test'], 'pipeline': test}}}
+    )
+    result = run('validate', '--ckpt', 'mm.pth', '--data.root', data_root, '--report=false')
+    said = "seglight: warning: mm.pth: not taken over: ResizeToMultiple in its test pipeline; figures may differ from mmseg's"
+    assert result.err.splitlines() == [said]
+
+
 def test_info_shows_it(workspace: Path, run: Run) -> None:
     save(segmentor_of_mmseg(CONFIG), 'mm.pth', CONFIG)
     rows = dict(line.split(maxsplit=1) for line in run('info', 'mm.pth').out.split('\nconfig\n')[0].splitlines())
@@ -177,6 +208,12 @@ BAD: dict[str, tuple[Callable[[torch.nn.Module], Any], list[str]]] = {
     'a config that runs code': (change(config='import os\nos.mkdir("was_run")'), ["'import os' is no assignment"]),
     'a config with a call': (change(config='model = __import__("os").mkdir("was_run")'), ['would run code']),
     'a config without a model': (change(config='a = 1'), ['without a model']),
+    'images as OpenCV reads them': (
+        lambda segmentor: save(
+            segmentor, 'mm.pth', {**CONFIG, 'train_pipeline': CONFIG['train_pipeline'][:1], 'data': {}}
+        ),
+        ['mm.pth was trained on BGR images (its pipeline has no Normalize)'],
+    ),
     'BGR images': (
         lambda segmentor: save(segmentor, 'mm.pth', {**CONFIG, 'train_pipeline': [{**NORMALIZE, 'to_rgb': False}]}),
         ['mm.pth was trained on BGR images (to_rgb=False)'],

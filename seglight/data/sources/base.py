@@ -96,12 +96,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Context:
-    """What a source needs to know of the run: the names, colours and ignore label of the data, and its root."""
+    """What a source needs to know of the run: the names, colours and ignore label of the data, and its root.
+
+    `reduce_zero_label` is for folders of masks that do not say it themselves.
+    """
 
     classes: Sequence[str]
     palette: Sequence[Sequence[int]] | None = None
     ignore_index: int = 255
     root: Path = Path()
+    reduce_zero_label: bool = False
 
     def path(self, name: str) -> Path:
         """Return a path of a config, which is relative to `data.root`."""

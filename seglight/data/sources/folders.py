@@ -50,7 +50,8 @@ class FolderSource(Source):
         img_suffix: end of the image files' names, such as `_leftImg8bit.png`; by default any image.
         mask_suffix: what the mask's name has in the place of the image's suffix.
         split: text file with the names of the images to take, one to a line, as in VOC.
-        reduce_zero_label: label 0 is ignored and the others move down by one, as in mmseg.
+        reduce_zero_label: label 0 is ignored and the others move down by one, as in mmseg; by default what
+            `data.reduce_zero_label` says.
         label_map: the class of a label of the files (after `reduce_zero_label`), by its name or its number;
             null ignores the label. Labels that are not named stay.
         ignore_colours: RGB colours of colour-coded masks that are ignored, such as a border's.
@@ -69,7 +70,7 @@ class FolderSource(Source):
         img_suffix: str | None = None,
         mask_suffix: str = '.png',
         split: str | None = None,
-        reduce_zero_label: bool = False,
+        reduce_zero_label: bool | None = None,
         label_map: dict[int, int | str | None] | None = None,
         ignore_colours: Sequence[Sequence[int]] = (),
         nearest: bool = False,
@@ -110,13 +111,18 @@ class FolderSource(Source):
     def _labels(self, context: Context) -> LabelMap:
         """Return what turns the labels or colours of the files into classes."""
         if self.labelmap is None:
-            return LabelMap.of(context, self.reduce_zero_label, self.label_map, self.ignore_colours, self.nearest)
+            reduces = self._reduces_zero_label(context)
+            return LabelMap.of(context, reduces, self.label_map, self.ignore_colours, self.nearest)
         colours = labels_of_colours(context.path(self.labelmap), self.category_map, context)
         return LabelMap.of(context, ignore_colours=self.ignore_colours, nearest=self.nearest, colours=colours)
 
+    def _reduces_zero_label(self, context: Context) -> bool:
+        """Tell whether label 0 is ignored: as the source says, or else as the data does."""
+        return context.reduce_zero_label if self.reduce_zero_label is None else self.reduce_zero_label
+
     def why_ignored(self, context: Context, name: str) -> Ignored | None:
         """Return what ignores pixels: the label that is ignored, or label 0 if it is reduced."""
-        if self.reduce_zero_label:
+        if self._reduces_zero_label(context):
             return Ignored('reduce_zero_label ignores label 0', 'reduce_zero_label: false')
         if self.labelmap is not None or context.ignore_index in (self.label_map or {}):
             return None

@@ -1,0 +1,116 @@
+"""What a stored config of mmseg says of images and masks, as settings of `data`, and what of it has no place here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from seglight.config.settings import dicts
+
+#: The transform that resizes as mmseg does.
+RESIZE = 'seglight.data.augmentations.KeepRatioResize'
+
+#: Data sets of mmseg whose label 0 is ignored, whatever their pipelines say.
+REDUCED = ('ADE20KDataset', 'ISPRSDataset', 'LoveDADataset', 'PascalContextDataset59', 'PotsdamDataset')
+
+#: What a test pipeline may have that leaves the pixels alone, or that is done here anyway.
+_KNOWN_STEPS = frozenset(
+    {
+        *('LoadImageFromFile', 'MultiScaleFlipAug', 'Resize', 'RandomFlip', 'Normalize'),
+        *('ImageToTensor', 'DefaultFormatBundle', 'Collect'),
+    }
+)
+_RESIZE_KEYS = frozenset({'type', 'keep_ratio', 'img_scale'})
+
+
+def data_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how images are resized for testing, and which labels of the masks are ignored."""
+    settings: dict[str, Any] = {'val_transforms': _test_transforms(config)}
+    if _reduces_zero_label(config):
+        settings['reduce_zero_label'] = True
+    ignored = _ignore_index(config)
+    if ignored is not None:
+        settings['ignore_index'] = ignored
+    return settings
+
+
+def not_taken_over(config: Mapping[str, Any]) -> list[str]:
+    """Return what a stored config says of testing that is not done here, so that figures may differ from mmseg's."""
+    found = []
+    pipeline = _test_pipeline(config)
+    for _, part in dicts(pipeline):
+        name = part.get('type')
+        if name is not None and name not in _KNOWN_STEPS:
+            found.append(f'{name} in its test pipeline')
+        elif name == 'Resize' and (more := sorted(part.keys() - _RESIZE_KEYS)):
+            found.append(f'{", ".join(more)} of Resize in its test pipeline')
+        elif name == 'LoadImageFromFile' and part.get('color_type', 'color') != 'color':
+            found.append(f'color_type {part["color_type"]} of its images')
+    augmented = next((part for _, part in dicts(pipeline) if part.get('type') == 'MultiScaleFlipAug'), {})
+    ratios = augmented.get('img_ratios') or [1.0]
+    ratios = ratios if isinstance(ratios, list) else [ratios]
+    if augmented.get('flip') or ratios != [1.0] or _is_list_of_lists(augmented.get('img_scale'), 2):
+        found.append(
+            'test-time augmentation of its test pipeline (TestTimeAugmentation in trainer.callbacks does that)'
+        )
+    for name, part in _data_sets(config):
+        if part.get('classes') is not None:
+            found.append(
+                f'the choice of classes of its {part.get("type")} (give data.val as {{type: {part.get("type")}, '
+                'img_dir: ..., ann_dir: ...}, which finds labels by the names of the classes)'
+            )
+            break
+        if part.get('gt_seg_map_loader_cfg'):
+            found.append(f'gt_seg_map_loader_cfg of data.{name}')
+            break
+    return list(dict.fromkeys(found))
+
+
+def _reduces_zero_label(config: Mapping[str, Any]) -> bool:
+    """Tell whether masks were read with label 0 ignored and the others moved down by one."""
+    training = [config.get('train_pipeline'), (config.get('data') or {}).get('train')]
+    loaders = [part for _, part in dicts(training) if part.get('type') == 'LoadAnnotations']
+    if loaders:
+        return any(part.get('reduce_zero_label') for part in loaders)
+    return any(part.get('reduce_zero_label', part.get('type') in REDUCED) for _, part in _data_sets(config))
+
+
+def _ignore_index(config: Mapping[str, Any]) -> int | None:
+    """Return the label that does not count, None where nothing is said of it."""
+    heads = [(config.get('model') or {}).get(name) for name in ('decode_head', 'auxiliary_head')]
+    for _, part in [*_data_sets(config), *dicts(heads)]:
+        value = part.get('ignore_index')
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255:
+            return value
+    return None
+
+
+def _data_sets(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name of each split and the dicts in it that describe data sets."""
+    data = config.get('data') or {}
+    for name in ('val', 'test', 'train'):
+        for _, part in dicts(data.get(name)):
+            if str(part.get('type')).endswith('Dataset') or 'img_dir' in part:
+                yield name, part
+
+
+def _test_pipeline(config: Mapping[str, Any]) -> Any:
+    test = (config.get('data') or {}).get('test') or {}
+    test = test[0] if isinstance(test, list) and test else test
+    return (test.get('pipeline') if isinstance(test, dict) else None) or config.get('test_pipeline') or []
+
+
+def _test_transforms(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return how the test pipeline of a config of mmseg resizes an image."""
+    for _, part in dicts(_test_pipeline(config)):
+        scale = part.get('img_scale')
+        if part.get('type') == 'MultiScaleFlipAug' and scale is not None:
+            scales = scale if isinstance(scale[0], list) else [scale]
+            resize = next((each for _, each in dicts(part) if each.get('type') == 'Resize'), {})
+            arguments = {'img_scale': scales[0], 'keep_ratio': resize.get('keep_ratio', True)}
+            return [{'class_path': RESIZE, 'init_args': arguments}]
+    return []
+
+
+def _is_list_of_lists(value: Any, least: int) -> bool:
+    return isinstance(value, list) and len(value) >= least and all(isinstance(each, list) for each in value)

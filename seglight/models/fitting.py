@@ -1,0 +1,215 @@
+"""Images of any size for any segmentor: what one cannot take is padded, by a size that is found by trying."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from mmseg.models.segmentors import BaseSegmentor
+from torch import Tensor
+from torch.nn import functional as F
+
+from seglight.errors import ConfigError
+from seglight.models.explain import reason
+from seglight.models.resampling import Size
+
+#: What a backbone raises for images of a size that it cannot take; by itself no sign of that.
+MISFITS = (AssertionError, RuntimeError, ValueError, IndexError, ZeroDivisionError)
+
+#: Where a bisection for the least side of an image begins, and where it ends.
+LEAST, STEP = (128, 256, 512, 1024), 16
+
+#: Sides are padded to a multiple of one of these, of the smallest that will do.
+DIVISORS = (2, 4, 8, 16, 32, 64)
+
+#: Sides that no power of two divides: who takes an image of this size takes any larger one.
+ODD: Size = (103, 109)
+
+#: The size that each segmentor takes in place of one that was asked for.
+_KNOWN: WeakKeyDictionary[BaseSegmentor, dict[Size, Size]] = WeakKeyDictionary()
+
+
+#: Whether each segmentor takes images of the size `ODD`.
+_TAKE_ODD: WeakKeyDictionary[BaseSegmentor, bool] = WeakKeyDictionary()
+
+#: The least side of a square image that each segmentor takes.
+_LEAST: WeakKeyDictionary[BaseSegmentor, int] = WeakKeyDictionary()
+
+
+def mmseg_meta(image: Tensor) -> list[dict[str, Any]]:
+    """Return the meta dicts that mmseg's heads may read, for images `[B, C, H, W]` without padding."""
+    shape = (*image.shape[2:], 3)
+    return [{'ori_shape': shape, 'img_shape': shape, 'pad_shape': shape, 'flip': False}] * len(image)
+
+
+def padded(image: Tensor, size: Size, value: float = 0) -> Tensor:
+    """Pad `[..., H, W]` at the right and at the bottom."""
+    height, width = image.shape[-2:]
+    return image if (height, width) == size else F.pad(image, (0, size[1] - width, 0, size[0] - height), value=value)
+
+
+def call_padded(segmentor: BaseSegmentor, image: Tensor, call: Callable[[Tensor], Tensor]) -> Tensor:
+    """Call a segmentor with images, padded with zeros if it cannot take their size.
+
+    The size is found once for each size of the images. It is a function of both alone, whatever was seen before.
+
+    Args:
+        segmentor: of mmseg, in eval mode.
+        image: normalised, `[B, C, H, W]`.
+        call: from `image` or its padded form to logits.
+
+    Returns:
+        What `call` returns.
+
+    Raises:
+        ConfigError: if it takes no image of this size, padded or not.
+    """
+    known = _KNOWN.setdefault(segmentor, {})
+    size = _size(image)
+    if known.get(size, size) == size:
+        try:
+            result = call(image)
+        except torch.OutOfMemoryError:
+            raise
+        except MISFITS as error:
+            larger = None if size in known else _larger(segmentor, image)
+            if larger is None:
+                raise _refusal(size, error) from error
+            known[size] = larger
+        else:
+            known[size] = size
+            return result
+    return call(padded(image, known[size]))
+
+
+def training_size(segmentor: BaseSegmentor, image: Tensor) -> Size:
+    """Return the size that training images are padded to, which is their own unless the segmentor cannot take it.
+
+    Nothing but the answer comes of it: weights, statistics of BatchNorm and random numbers stay as they are.
+
+    Args:
+        segmentor: of mmseg.
+        image: normalised, `[B, C, H, W]`.
+
+    Raises:
+        ConfigError: if it takes images of another size only.
+    """
+    known = _KNOWN.setdefault(segmentor, {})
+    size = _size(image)
+    if size in known:
+        return known[size]
+    if size[0] >= ODD[0] and size[1] >= ODD[1] and _takes_odd(segmentor, image):
+        known[size] = size
+    else:
+        larger = size if _takes(segmentor, image, size) else _larger(segmentor, image)
+        fixed = fixed_size(segmentor)
+        if larger is None and fixed:
+            raise ConfigError(
+                f'{type(segmentor.backbone).__name__} takes images of {_text(fixed)} pixels only, and data.'
+                f'train_transforms give {_text(size)}; crop to height {fixed[0]}, width {fixed[1]}, or set '
+                'model.segmentor.backbone.img_size',
+                ('data', 'train_transforms'),
+            )
+        known[size] = larger or size  # where none will do, the step itself says what is wrong
+    return known[size]
+
+
+def fixed_size(segmentor: BaseSegmentor) -> Size | None:
+    """Return the one size that a backbone says it takes, as those with tables of positions do; None for others."""
+    size = getattr(getattr(segmentor, 'backbone', None), 'img_size', None)
+    if isinstance(size, (list, tuple)) and len(size) == 2 and all(isinstance(side, int) for side in size):
+        return size[0], size[1]
+    return None
+
+
+def window_size(segmentor: BaseSegmentor, image: Tensor, prepare: Callable[[Tensor], Tensor]) -> Size | None:
+    """Return the fixed size of a segmentor that cannot take images because they are larger, None for all others.
+
+    Args:
+        segmentor: of mmseg, in eval mode.
+        image: `[B, C, H, W]`, as `prepare` takes it.
+        prepare: normalises it.
+    """
+    fixed, size = fixed_size(segmentor), _size(image)
+    if fixed is None or (size[0] <= fixed[0] and size[1] <= fixed[1]):
+        return None
+    return None if _takes_odd(segmentor, prepare(image[:1, :, :1, :1])) else fixed
+
+
+def _size(image: Tensor) -> Size:
+    return image.shape[2], image.shape[3]
+
+
+def _text(size: Size) -> str:
+    """Return a size as people write it, width before height."""
+    return f'{size[1]}x{size[0]}'
+
+
+def _refusal(size: Size, error: Exception) -> ConfigError:
+    return ConfigError(
+        f'model.segmentor cannot take these images: {reason(error)[:200]}; neither {_text(size)} pixels nor a padded '
+        'size will do, so the channels or sizes of two parts differ (--debug shows where)'
+    )
+
+
+def _takes(segmentor: BaseSegmentor, like: Tensor, size: Size) -> bool:
+    """Tell whether a segmentor takes an image of a size, by trying a blank one."""
+    blank = like.new_zeros(1, like.shape[1], *size)
+    modes = [(part, part.training) for part in segmentor.modules()]
+    segmentor.eval()
+    devices = [like.device] if like.device.type == 'cuda' else []
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices), torch.compiler.set_stance('force_eager'):
+            segmentor.encode_decode(blank, mmseg_meta(blank))
+    except torch.OutOfMemoryError:
+        raise
+    except MISFITS:
+        return False
+    except Exception:  # no matter of size, such as a test_cfg that training does not need
+        return True
+    finally:
+        for part, training in modes:
+            part.training = training
+        torch.clear_autocast_cache()  # which holds weights without gradients now
+    return True
+
+
+def _takes_odd(segmentor: BaseSegmentor, like: Tensor) -> bool:
+    """Tell whether a segmentor takes images of the size `ODD`, by trying once."""
+    if segmentor not in _TAKE_ODD:
+        _TAKE_ODD[segmentor] = _takes(segmentor, like, ODD)
+    return _TAKE_ODD[segmentor]
+
+
+def _larger(segmentor: BaseSegmentor, image: Tensor) -> Size | None:
+    """Return a larger size that a segmentor takes, None if none of those will do that are tried."""
+    height, width = _size(image)
+    fixed = fixed_size(segmentor)
+    # Asked first, because other sizes cost much memory where a table of positions fits one size alone.
+    if fixed and fixed[0] >= height and fixed[1] >= width and not _takes_odd(segmentor, image):
+        return fixed if _takes(segmentor, image, fixed) else None
+    least = _least_side(segmentor, image)
+    sizes = _multiples(max(height, least), max(width, least))
+    return next((size for size in sizes if size != (height, width) and _takes(segmentor, image, size)), None)
+
+
+def _multiples(height: int, width: int) -> Iterator[Size]:
+    """Yield a size, and with one side, the other and both rounded up to a multiple of each divisor, once each."""
+    sizes = [(height, width)]
+    for divisor in DIVISORS:
+        rounded = (-(-height // divisor) * divisor, -(-width // divisor) * divisor)
+        sizes += [(rounded[0], width), (height, rounded[1]), rounded]
+    yield from dict.fromkeys(sizes)
+
+
+def _least_side(segmentor: BaseSegmentor, like: Tensor) -> int:
+    """Return the least side of a square that a segmentor takes, to a multiple of `STEP`; found once, by bisection."""
+    if segmentor not in _LEAST:
+        low, high = 0, next((side for side in LEAST if _takes(segmentor, like, (side, side))), 0)
+        while high - low > STEP:
+            middle = (low + high) // 2 // STEP * STEP
+            low, high = (low, middle) if _takes(segmentor, like, (middle, middle)) else (middle, high)
+        _LEAST[segmentor] = high
+    return _LEAST[segmentor]
