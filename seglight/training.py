@@ -49,11 +49,6 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         '--load_from', type=str | None, help='Checkpoint to take weights from, and nothing else (fine-tuning).'
     )
-    parser.add_argument(
-        '--trust_checkpoint',
-        action='store_true',
-        help='Unpickle everything in the file of --load-from, which runs the code in it; for own files only.',
-    )
     parser.add_argument('--tags', type=list[str], default=[], help='Words to find the run by, as in W&B.')
     parser.add_argument(
         '--work_dir', type=str | None, help=f'Folder of the run, by default the next free {WORK_DIRS}/exp{{N}}.'

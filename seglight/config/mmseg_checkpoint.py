@@ -11,7 +11,7 @@ import yaml
 from seglight.config.mmseg_file import parse_mmseg_config
 from seglight.config.settings import dicts
 from seglight.config.zoo import model_settings
-from seglight.errors import CheckpointError, ConfigError
+from seglight.errors import CheckpointError, ConfigError, one_line
 
 #: What the files of mmseg's training end with.
 SUFFIX = '.pth'
@@ -47,7 +47,10 @@ def read_mmseg_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(meta, Mapping):
         return found
     if isinstance(meta.get('config'), str):
-        found['config'] = yaml.safe_dump(_settings(meta, path), sort_keys=False)
+        try:
+            found['config'] = yaml.safe_dump(_settings(meta, path), sort_keys=False)
+        except (TypeError, ValueError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
+            raise CheckpointError(f'{path} has a config or a meta that mmseg does not write: {one_line(error)}') from error
     for name, key, first in (('epoch', 'epoch', 1), ('global_step', 'iter', 0)):
         if isinstance(meta.get(key), int):
             found[name] = meta[key] - first

@@ -11,9 +11,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import torch
-import yaml
 
-from seglight.config.checkpoint import CONFIG_ENTRY, find_checkpoint, read_checkpoint, stored_settings
+from seglight.config.checkpoint import find_checkpoint, read_checkpoint, stored_settings
 from seglight.config.mmseg_checkpoint import SUFFIX
 from seglight.errors import ConfigError
 from seglight.files import WORK_DIRS, write_new
@@ -37,11 +36,11 @@ def run(arguments: Namespace) -> None:
     target = Path(arguments.target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
     if target.suffix != SUFFIX:
         raise ConfigError(f'export: {target} does not end with {SUFFIX}, by which mmseg knows a checkpoint')
-    stored_settings(path)  # only to tell where there are none
+    settings = stored_settings(path)
     entries = read_checkpoint(path)
     from seglight.weights.export import mmseg_checkpoint, mmseg_config
 
-    config = mmseg_config(yaml.safe_load(entries[CONFIG_ENTRY]))
+    config = mmseg_config(settings.values)
     buffer = io.BytesIO()
     torch.save(mmseg_checkpoint(entries, config), buffer)
     try:
