@@ -53,10 +53,12 @@ from seglight.config.settings import Key, Settings, nearest
 from seglight.data import SegmentationDataModule
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
-from seglight.errors import CheckpointError, ConfigError, one_line
+from seglight.errors import CheckpointError, ConfigError, UserError, one_line
 from seglight.files import WORK_DIRS
+from seglight.masking import masked_yaml
 from seglight.models import Segmentor, building
 from seglight.models.checks import explain_first_batch
+from seglight.models.class_weights import with_read_weights
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.tools import COMMANDS
@@ -247,11 +249,16 @@ class CommandLine(LightningCLI):
             config.data.test = prediction.input_source(Path(config.input), self.output_folder)
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
+        self._with_origin(self._read_class_weights, config)
         if self.subcommand == 'fit':
             self.run_config = self.resolved_config()
             self._continue(config)
             if config.ckpt_path or config.load_from:  # which have the weights, so that none are fetched
                 config.model.segmentor = without_pretrained(config.model.segmentor)
+
+    def _read_class_weights(self, config: Namespace) -> None:
+        """Put the numbers of each file of class weights into the config, which then needs no file."""
+        config.model.segmentor = with_read_weights(config.model.segmentor)
 
     def _continue(self, config: Namespace) -> None:
         """Find out where the run goes on, and whether in its own folder."""
@@ -402,7 +409,12 @@ class CommandLine(LightningCLI):
             raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
         except MisconfigurationException as error:
             raise ConfigError(one_line(error)) from error
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
+            if training.is_restoring(error) and not isinstance(error, UserError):
+                message = f'{self.checkpoint} cannot be resumed from: {one_line(error)}'
+                raise CheckpointError(message[:500]) from error
+            if not isinstance(error, (RuntimeError, ValueError)):
+                raise
             if 'Error(s) in loading state_dict' not in str(error):
                 steps = self.trainer.global_step
                 explained = explain_first_batch(error, steps) or training.explain_refusal(error, steps)
@@ -414,14 +426,14 @@ class CommandLine(LightningCLI):
             raise CheckpointError(f'{self.checkpoint} does not fit the model: {reasons[0]}{more}') from error
 
     def resolved_config(self) -> str:
-        """Return the whole config as YAML that `--config` takes again, in a run folder of its own."""
+        """Return the whole config without secrets, as YAML that `--config` takes again, in a run folder of its own."""
         config = self.config[self.subcommand].clone()
         config.work_dir = config.ckpt_path = None
         config.auto_resume = config.trust_checkpoint = False
         for name in FROM_DATA:  # said once, so that changing it once is enough
             config.model[name] = None
         text: str = self._parser(self.subcommand).dump(config, skip_none=False, skip_link_targets=False)
-        return text
+        return masked_yaml(text)
 
     @property
     def output_folder(self) -> Path:

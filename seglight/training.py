@@ -108,6 +108,13 @@ def explain_refusal(error: Exception, steps_done: int) -> ConfigError | None:
     return ConfigError(f'trainer: {one_line(error)}') if refused else None
 
 
+def is_restoring(error: Exception) -> bool:
+    """Tell whether an error comes from bringing the states of a checkpoint back, other than weights that do not fit."""
+    frames = [str(frame.f_globals.get('__name__')) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = any(name == 'pytorch_lightning.trainer.connectors.checkpoint_connector' for name in frames)
+    return own and 'Error(s) in loading state_dict' not in str(error)
+
+
 def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorder | None, log: bool) -> list[Callback]:
     """Return the callbacks that every run has; without a folder, in a trial, only those that leave no traces."""
     callbacks: list[Callback] = []

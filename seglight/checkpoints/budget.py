@@ -76,7 +76,9 @@ class _Budget:
             CheckpointError: if it is too large.
         """
         if max(size, self.numbers) > self.most:
-            raise CheckpointError(f'{self.path} describes a model of more than {self.most:,} numbers, far above its own')
+            raise CheckpointError(
+                f'{self.path} describes a model of more than {self.most:,} numbers, far above its own'
+            )
 
     def _count_part(self) -> None:
         self.modules += 1

@@ -210,7 +210,9 @@ class _ModelCheck:
                 raise Refused('a checkpoint may not name a file of weights', (*key, argument))
             elif argument == 'model_name':
                 if not isinstance(inner, str) or not _TIMM_NAME.fullmatch(inner):
-                    raise Refused(f"must be the name of a model, not an address, got '{_shown(inner)}'", (*key, argument))
+                    raise Refused(
+                        f"must be the name of a model, not an address, got '{_shown(inner)}'", (*key, argument)
+                    )
             else:
                 self.check(inner, (*key, argument))
         if str(name).endswith('TIMMBackbone') and (wrong := sorted(set(part) - allowed.TIMM_ARGUMENTS)):

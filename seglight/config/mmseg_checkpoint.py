@@ -50,7 +50,9 @@ def read_mmseg_checkpoint(path: Path) -> dict[str, Any]:
         try:
             found['config'] = yaml.safe_dump(_settings(meta, path), sort_keys=False)
         except (TypeError, ValueError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
-            raise CheckpointError(f'{path} has a config or a meta that mmseg does not write: {one_line(error)}') from error
+            raise CheckpointError(
+                f'{path} has a config or a meta that mmseg does not write: {one_line(error)}'
+            ) from error
     for name, key, first in (('epoch', 'epoch', 1), ('global_step', 'iter', 0)):
         if isinstance(meta.get(key), int):
             found[name] = meta[key] - first

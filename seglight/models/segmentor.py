@@ -17,7 +17,9 @@ from seglight.config.checkpoint import read_checkpoint, without_pretrained
 from seglight.config.classes import name_and_arguments
 from seglight.errors import CheckpointError, ConfigError, TrainingError
 from seglight.files import write_atomically
+from seglight.masking import masked
 from seglight.models import building
+from seglight.models.class_weights import with_read_weights
 from seglight.models.compilation import compile_parts
 from seglight.models.freezing import freeze
 from seglight.models.inference import Prediction
@@ -101,6 +103,7 @@ class Segmentor(PredictingModule):
             raise ConfigError('model.classes is empty: name the classes in data.classes')
         if not 2 <= len(classes) <= 255:
             raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', ('data', 'classes'))
+        segmentor = with_read_weights(segmentor)  # so that a checkpoint holds the numbers and names no file
         # How it was trained is in the run's config; the hyperparameters say how to build it.
         self.save_hyperparameters(ignore=['optimizer', 'schedule', 'frozen', 'compile', 'non_finite'], logger=False)
         self.classes = classes
@@ -292,11 +295,11 @@ class Segmentor(PredictingModule):
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave no address of pretrained weights in a checkpoint, which has all weights itself; count on after it."""
+        """Leave no secret and no address of pretrained weights in a checkpoint, which has all weights itself; count on after it."""
         checkpoint['skipped'] = self.skipped
         parameters = checkpoint.get('hyper_parameters', {})
         if 'segmentor' in parameters:
-            segmentor = without_pretrained(parameters['segmentor'])
+            segmentor = masked(without_pretrained(parameters['segmentor']))
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -57,9 +57,7 @@ def run(arguments: Namespace) -> None:
     load_state(module, averaged(paths, weights), paths[0])
     batches = 0
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        batches = estimate_statistics(
-            module, paths[0], arguments.root, arguments.batches, arguments.trust_checkpoint
-        )
+        batches = estimate_statistics(module, paths[0], arguments.root, arguments.batches, arguments.trust_checkpoint)
     made = {name: first[name] for name in KEPT if name in first}
     made['state_dict'] = module.state_dict()
     with open_atomically(output) as file:

@@ -31,7 +31,9 @@ class MmsegSource(Source):
         data_root: relative to `data.root`.
         category_map: the class of the run for a class of the dataset that has another name, such as
             `{road: Road}`; null ignores its pixels.
-        options: other arguments of the class, such as `img_suffix`.
+        img_suffix: what images end with, where that is not the class's own.
+        seg_map_suffix: what masks end with, likewise.
+        reduce_zero_label: whether label 0 is ignored and 1 is the first class, likewise.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class MmsegSource(Source):
         split: str | None = None,
         data_root: str = '',
         category_map: dict[str, str | None] | None = None,
-        **options: Any,
+        img_suffix: str | None = None,
+        seg_map_suffix: str | None = None,
+        reduce_zero_label: bool | None = None,
     ) -> None:
         self.dataset = dataset
         self.img_dir = img_dir
@@ -50,7 +54,13 @@ class MmsegSource(Source):
         self.split = split
         self.data_root = data_root
         self.category_map = category_map or {}
-        self.options = options
+        # No other argument of mmseg's classes: some choose how mmcv opens files, which imports modules.
+        options = {
+            'img_suffix': img_suffix,
+            'seg_map_suffix': seg_map_suffix,
+            'reduce_zero_label': reduce_zero_label,
+        }
+        self.options: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
 
     def samples(self, context: Context) -> list[Sample]:
         """Return the images in mmseg's order."""
