@@ -38,6 +38,7 @@ from seglight.checkpoints.budget import within_budget
 from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.checkpoint import (
     PARTS,
+    Purpose,
     Stored,
     find_checkpoint,
     read_checkpoint,
@@ -212,9 +213,9 @@ class CommandLine(LightningCLI):
         if training and given:
             read_checkpoint(self.checkpoint)  # only to refuse a bad one; the config that was given counts
         else:
-            parts, purpose = (None, 'training') if training else (PARTS, 'prediction')
             self.trusted = arguments.has('--trust_checkpoint')
-            self.stored = read_stored(self.checkpoint, parts, not given, self.trusted, purpose)
+            purpose: Purpose = 'training' if training else 'prediction'
+            self.stored = read_stored(self.checkpoint, None if training else PARTS, not given, self.trusted, purpose)
             self.settings = self.stored.settings
             if training and self.stored.left_out:
                 names, config = ', '.join(self.stored.left_out), self.checkpoint.parent / 'config.yaml'

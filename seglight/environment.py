@@ -27,7 +27,7 @@ PACKAGES = (
 
 
 def describe(command: Sequence[str]) -> str:
-    """Return the command line without secrets, the versions of Python and the main packages, and the git commit, as YAML."""
+    """Return the command line without secrets, the versions of Python and the main packages, and the git commit."""
     found = {name: _version(name) for name in PACKAGES}
     contents = {
         'command': shlex.join(masked_command(list(command))),

@@ -59,9 +59,7 @@ class Predictor:
         self.module = load_segmentor(path, trust_checkpoint)
         self.module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.classes, self.palette = self.module.classes, self.module.palette
-        stored = read_stored(
-            path, ('data', 'seed_everything'), required=False, trust=trust_checkpoint, purpose='prediction'
-        )
+        stored = read_stored(path, ('data', 'seed_everything'), False, trust_checkpoint, 'prediction')
         stored.check(Settings(), [('data', name) for name in ('train', 'val', 'test', 'split')])
         settings = stored.settings.values
         data = settings.get('data') or {}

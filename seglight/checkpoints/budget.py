@@ -90,7 +90,7 @@ class _Measured(TorchDispatchMode):
     """Computes the size of what each operation returns on torch's meta device, then lets it run."""
 
     def __init__(self, budget: _Budget) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.budget = budget
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -14,7 +14,7 @@ from seglight.errors import CheckpointError
 _MOST_STEPS = 2**53
 
 #: What Lightning and this project write, and its type; other entries are those of others.
-_ENTRIES: dict[str, type | tuple[type, ...]] = {
+_ENTRIES: dict[str, type] = {
     'callbacks': dict,
     'config': str,
     'environment': str,
@@ -49,7 +49,7 @@ def check_entries(entries: Any, path: Path) -> None:
         value = entries.get(name)
         if value is None:
             continue
-        if not isinstance(value, kind) or (kind is int and not -1 <= value < _MOST_STEPS):
+        if not isinstance(value, kind) or (isinstance(value, int) and not -1 <= value < _MOST_STEPS):
             raise CheckpointError(f'{path} is refused: {name} is {_shown(value)}')
     _check_figures(entries, path)
     _check_states(entries, path)

@@ -109,6 +109,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+#: What the settings of a checkpoint are read for.
+Purpose = Literal['training', 'prediction']
+
+
 @dataclass
 class Stored:
     """The settings in a checkpoint that may be used.
@@ -146,7 +150,7 @@ def read_stored(
     parts: tuple[str, ...] | None = PARTS,
     required: bool = True,
     trust: bool = False,
-    purpose: Literal['training', 'prediction'] = 'training',
+    purpose: Purpose = 'training',
 ) -> Stored:
     """Return the settings that a checkpoint was trained with, as far as they pass the gate.
 
@@ -206,10 +210,14 @@ _COMMAND = (
 
 def _left_out(values: dict[str, Any]) -> list[str]:
     """Return the keys of a config that say something and are never taken from a checkpoint."""
-    trainer, wandb = (values.get(name) if isinstance(values.get(name), dict) else {} for name in ('trainer', 'wandb'))
+    trainer, wandb = (_mapping(values.get(name)) for name in ('trainer', 'wandb'))
     kept = _without_classes(trainer)
-    names = [f'trainer.{name}' for name, value in (trainer or {}).items() if name not in kept and _says(value)]
-    return names + ['wandb.project'] * bool((wandb or {}).get('project'))
+    names = [f'trainer.{name}' for name, value in trainer.items() if name not in kept and _says(value)]
+    return names + ['wandb.project'] * bool(wandb.get('project'))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _says(value: Any) -> bool:
@@ -219,8 +227,7 @@ def _says(value: Any) -> bool:
 
 def _without_classes(trainer: Any) -> dict[str, Any]:
     """Return what of a stored trainer names no class: plain values under plain names, of keys that build nothing."""
-    items = trainer.items() if isinstance(trainer, dict) else ()
-    return {name: value for name, value in items if name in TRAINER and _is_plain(value)}
+    return {name: value for name, value in _mapping(trainer).items() if name in TRAINER and _is_plain(value)}
 
 
 def _is_plain(value: Any) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from seglight.checkpoints.budget import within_budget
 from seglight.checkpoints.gate import admit_hyperparameters
@@ -12,6 +13,8 @@ from seglight.checkpoints.needed import without_losses
 from seglight.config.checkpoint import read_checkpoint, without_pretrained
 from seglight.errors import CheckpointError, UserError, one_line
 from seglight.models.segmentor import Segmentor
+
+AnySegmentor = TypeVar('AnySegmentor', bound=Segmentor)
 
 
 def load_segmentor(path: Path, trust: bool = False) -> Segmentor:
@@ -43,7 +46,13 @@ def load_state(module: Segmentor, weights: dict[str, Any], path: Path, strict: b
         raise CheckpointError(f'{path} does not fit the model that it describes: {reason}') from error
 
 
-def build_segmentor(path: Path, checkpoint: dict[str, Any], trust: bool = False, **given: Any) -> Segmentor:
+def build_segmentor(
+    path: Path,
+    checkpoint: dict[str, Any],
+    trust: bool = False,
+    cls: type[AnySegmentor] = Segmentor,  # type: ignore[assignment]
+    given: Mapping[str, Any] | None = None,
+) -> AnySegmentor:
     """Return the segmentor that the hyperparameters of a checkpoint describe, with random weights; none are fetched.
 
     Its heads have mmseg's plainest loss, whatever they were trained with.
@@ -52,6 +61,7 @@ def build_segmentor(path: Path, checkpoint: dict[str, Any], trust: bool = False,
         path: the checkpoint.
         checkpoint: its entries.
         trust: whether it is a file of one's own, whose settings need not pass the gate.
+        cls: the class that is built.
         given: arguments that win over those of the checkpoint.
 
     Raises:
@@ -68,7 +78,7 @@ def build_segmentor(path: Path, checkpoint: dict[str, Any], trust: bool = False,
     limits = nullcontext() if trust else within_budget(path, checkpoint['state_dict'])
     try:
         with limits:
-            return Segmentor(**{**parameters, **given})
+            return cls(**{**parameters, **(given or {})})
     except UserError as error:
         raise CheckpointError(f'{path}: {error}') from error
     except (TypeError, ValueError, AttributeError, LookupError) as error:  # values of types that nobody checks

@@ -163,7 +163,7 @@ class Segmentor(PredictingModule):
             raise CheckpointError('hparams_file is not supported; give its values as keyword arguments')
         path = Path(checkpoint_path)
         checkpoint = read_checkpoint(path)
-        module = loading.build_segmentor(path, checkpoint, trust_checkpoint, **kwargs)
+        module = loading.build_segmentor(path, checkpoint, trust_checkpoint, cls, kwargs)
         loading.load_state(module, checkpoint['state_dict'], path, strict is not False)
         module.on_load_checkpoint(checkpoint)
         return module.to(map_location or 'cpu')
@@ -295,7 +295,7 @@ class Segmentor(PredictingModule):
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave no secret and no address of pretrained weights in a checkpoint, which has all weights itself; count on after it."""
+        """Leave no secret and no address of pretrained weights in a checkpoint; count skipped batches on after it."""
         checkpoint['skipped'] = self.skipped
         parameters = checkpoint.get('hyper_parameters', {})
         if 'segmentor' in parameters:
