@@ -108,10 +108,14 @@ def explain_refusal(error: Exception, steps_done: int) -> ConfigError | None:
     return ConfigError(f'trainer: {one_line(error)}') if refused else None
 
 
+#: Modules that bring states back.
+RESTORING = ('pytorch_lightning.trainer.connectors.checkpoint_connector', 'seglight.callbacks.resume')
+
+
 def is_restoring(error: Exception) -> bool:
     """Tell whether an error comes from bringing the states of a checkpoint back, other than weights that do not fit."""
     frames = [str(frame.f_globals.get('__name__')) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    own = any(name == 'pytorch_lightning.trainer.connectors.checkpoint_connector' for name in frames)
+    own = any(name in RESTORING for name in frames)
     return own and 'Error(s) in loading state_dict' not in str(error)
 
 
@@ -140,7 +144,10 @@ def reached_end(file: Path, trainer: Trainer) -> str | None:
     checkpoint = read_checkpoint(file)
     if 'loops' not in checkpoint:
         raise CheckpointError(f'{file} holds weights alone and no run; --load-from takes them')
-    epochs = checkpoint['loops']['fit_loop']['epoch_progress']['current']['processed']
+    try:
+        epochs = int(checkpoint['loops']['fit_loop']['epoch_progress']['current']['processed'])
+    except (TypeError, ValueError, LookupError) as error:
+        raise CheckpointError(f'{file} cannot be resumed from: its loops have no count of epochs') from error
     done = {'step': (checkpoint['global_step'], trainer.max_steps), 'epoch': (epochs, trainer.max_epochs)}
     for unit, (at, end) in done.items():
         if end is not None and 0 <= end <= at:

@@ -15,8 +15,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from seglight.errors import CheckpointError
 
-#: Parts of a model: modules within each other, and tensors of weights. The largest of mmseg's has some thousand.
-MOST_MODULES = 50_000
+#: Parts of a model, modules and tensors, for each of its weights, and those beyond; mmseg's models have 3 for each.
+PARTS_FOR_EACH, MORE_PARTS = 10, 2000
 
 #: Numbers that a model may have beyond those in its checkpoint, such as tables that it makes from its sizes.
 SLACK = 50_000_000
@@ -37,7 +37,7 @@ def within_budget(path: Path, weights: Mapping[str, Any]) -> Iterator[None]:
         CheckpointError: inside, as soon as the model has more parts or numbers.
     """
     held = sum(value.numel() for value in weights.values() if isinstance(value, Tensor))
-    budget = _Budget(path, min(2 * held + SLACK, MOST_NUMBERS))
+    budget = _Budget(path, min(2 * held + SLACK, MOST_NUMBERS), PARTS_FOR_EACH * len(weights) + MORE_PARTS)
     with ExitStack() as stack:
         for hook in (
             registration.register_module_module_registration_hook(budget.count_module),
@@ -51,10 +51,11 @@ def within_budget(path: Path, weights: Mapping[str, Any]) -> Iterator[None]:
 class _Budget:
     """Counts parts and numbers."""
 
-    def __init__(self, path: Path, most: int) -> None:
+    def __init__(self, path: Path, most: int, most_parts: int) -> None:
         self.path = path
         self.most = most
-        self.modules = 0
+        self.most_parts = most_parts
+        self.parts = 0
         self.numbers = 0
 
     def count_module(self, _: nn.Module, name: str, part: nn.Module | None) -> None:
@@ -81,9 +82,11 @@ class _Budget:
             )
 
     def _count_part(self) -> None:
-        self.modules += 1
-        if self.modules > MOST_MODULES:
-            raise CheckpointError(f'{self.path} describes a model of more than {MOST_MODULES:,} parts')
+        self.parts += 1
+        if self.parts > self.most_parts:
+            raise CheckpointError(
+                f'{self.path} describes a model of more than {self.most_parts:,} parts, far above its own'
+            )
 
 
 class _Measured(TorchDispatchMode):

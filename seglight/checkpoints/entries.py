@@ -32,6 +32,9 @@ _ENTRIES: dict[str, type] = {
 }
 
 
+_OPTIMIZER = (('state', dict), ('param_groups', list))
+
+
 def check_entries(entries: Any, path: Path) -> None:
     """Refuse a checkpoint without weights, or with entries of other types than are written.
 
@@ -52,6 +55,7 @@ def check_entries(entries: Any, path: Path) -> None:
         if not isinstance(value, kind) or (isinstance(value, int) and not -1 <= value < _MOST_STEPS):
             raise CheckpointError(f'{path} is refused: {name} is {_shown(value)}')
     _check_figures(entries, path)
+    _check_schedules(entries, path)
     _check_states(entries, path)
 
 
@@ -59,6 +63,19 @@ def _check_figures(entries: Mapping[str, Any], path: Path) -> None:
     figures = entries.get('metrics') or {}
     if not all(isinstance(name, str) and isinstance(value, (int, float)) for name, value in figures.items()):
         raise CheckpointError(f'{path} is refused: metrics must hold numbers by their names')
+
+
+def _check_schedules(entries: Mapping[str, Any], path: Path) -> None:
+    """Refuse states of schedules and optimizers that cannot be theirs; torch takes any."""
+    for state in entries.get('lr_schedulers') or []:
+        rates = state.get('_last_lr', []) if isinstance(state, dict) else None
+        counts = [state.get(name, 0) for name in ('last_epoch', '_step_count')] if isinstance(state, dict) else []
+        numbers = isinstance(rates, list) and all(isinstance(rate, (int, float, Tensor)) for rate in rates)
+        if not numbers or not all(isinstance(count, int) for count in counts):
+            raise CheckpointError(f'{path} is refused: lr_schedulers must hold counts and rates')
+    for state in entries.get('optimizer_states') or []:
+        if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in _OPTIMIZER):
+            raise CheckpointError(f'{path} is refused: optimizer_states must hold states and groups of parameters')
 
 
 def _check_states(entries: Mapping[str, Any], path: Path) -> None:

@@ -199,13 +199,13 @@ class _ModelCheck:
     def _check_part(self, part: dict[Any, Any], key: Key) -> None:
         """Check a dict, which may be of a class."""
         name = part.get('type')
+        if 'type' in part:
+            self._check_type(name, (*key, 'type'))
         for argument, inner in part.items():
             if not isinstance(argument, str) or not argument.isidentifier() or argument.startswith('_'):
                 raise Refused(f"a checkpoint may not have the key '{_shown(argument)}' here", key)
-            if argument == 'type':
-                self._check_type(inner, key)
-            elif argument == 'class_path':
-                self._check_class_path(inner, key)
+            if argument == 'class_path':
+                self._check_class_path(inner, (*key, argument))
             elif argument in ('pretrained', 'checkpoint', 'checkpoint_path') and inner:
                 raise Refused('a checkpoint may not name a file of weights', (*key, argument))
             elif argument == 'model_name':
@@ -213,7 +213,7 @@ class _ModelCheck:
                     raise Refused(
                         f"must be the name of a model, not an address, got '{_shown(inner)}'", (*key, argument)
                     )
-            else:
+            elif argument != 'type':
                 self.check(inner, (*key, argument))
         if str(name).endswith('TIMMBackbone') and (wrong := sorted(set(part) - allowed.TIMM_ARGUMENTS)):
             raise Refused(f'a checkpoint may not give {name} the argument {wrong[0]}', key)

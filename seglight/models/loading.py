@@ -28,7 +28,7 @@ def load_segmentor(path: Path, trust: bool = False) -> Segmentor:
         CheckpointError: if it cannot be loaded.
     """
     checkpoint = read_checkpoint(path)
-    module = build_segmentor(path, checkpoint, trust)
+    module: Segmentor = build_segmentor(path, checkpoint, trust)
     load_state(module, checkpoint['state_dict'], path)
     return module.eval()
 

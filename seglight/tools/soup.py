@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> None:
     if output.exists():
         raise ConfigError(f'soup: {output} exists; name another --output or remove it')
     first = read_checkpoint(paths[0])
-    module = build_segmentor(paths[0], first, arguments.trust_checkpoint)
+    module: Segmentor = build_segmentor(paths[0], first, arguments.trust_checkpoint)
     load_state(module, averaged(paths, weights), paths[0])
     batches = 0
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
