@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from seglight.errors import ConfigError
-from seglight.models import building
+from seglight.models import Segmentor, building
 from seglight.models.losses import balanced_losses, balanced_weights
 
 
