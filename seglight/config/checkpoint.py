@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from seglight.checkpoints.gate import TRAINER, admit
 from seglight.checkpoints.needed import without_training
 from seglight.config.files import parse_yaml
 from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint, read_mmseg_checkpoint
 from seglight.config.settings import Key, Settings
-from seglight.errors import CheckpointError
+from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import newest
 
 #: The entry of a checkpoint that holds the resolved config of its run, as YAML text.
@@ -145,6 +147,20 @@ class Stored:
                 raise CheckpointError(message)
 
 
+def parse_stored(text: str, source: str) -> Settings:
+    """Return the YAML mapping in a text of a checkpoint; `source` is what errors call it.
+
+    Raises:
+        CheckpointError: if it is none.
+    """
+    try:
+        return parse_yaml(text, source)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        raise CheckpointError(f'{source} stores a text that is not YAML: {one_line(error)[:200]}') from error
+
+
 def read_stored(
     path: Path,
     parts: tuple[str, ...] | None = PARTS,
@@ -169,7 +185,7 @@ def read_stored(
         return Stored(Settings())
     if not isinstance(text, str):
         raise CheckpointError(f'{path} stores no config; give the one it was trained with as --config')
-    stored = parse_yaml(text, str(path))
+    stored = parse_stored(text, str(path))
     values = {
         name: value
         for name, value in stored.values.items()

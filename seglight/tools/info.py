@@ -9,9 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
-from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY, find_checkpoint, read_checkpoint
-from seglight.config.files import parse_yaml
-from seglight.errors import CheckpointError, ConfigError
+from seglight.config.checkpoint import (
+    CONFIG_ENTRY,
+    ENVIRONMENT_ENTRY,
+    METRICS_ENTRY,
+    find_checkpoint,
+    parse_stored,
+    read_checkpoint,
+)
 from seglight.files import WORK_DIRS
 
 
@@ -76,10 +81,7 @@ def _mapping(checkpoint: dict[str, Any], entry: str, path: Path) -> dict[str, An
     Raises:
         CheckpointError: if the text is not YAML.
     """
-    try:
-        return parse_yaml(checkpoint.get(entry) or '', f'{path}: {entry}').values
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from error
+    return parse_stored(checkpoint.get(entry) or '', f'{path}: {entry}').values
 
 
 def _inner(value: Any, *keys: str) -> Any:

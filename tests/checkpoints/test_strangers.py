@@ -304,6 +304,7 @@ WRONG_TYPES: dict[str, Any] = {
     'metrics': {'val/mIoU': 'x'},
     'state_dict': [],
     'config': 5,
+    'environment': 5,
     'pytorch-lightning_version': 5,
 }
 
@@ -314,6 +315,22 @@ def test_wrong_types_of_entries_are_one_line(entry: str, trained: Path, workspac
     wrong = dict.fromkeys(entries['callbacks'], 5) if entry == 'callbacks' else WRONG_TYPES[entry]
     torch.save({**entries, entry: wrong}, 'evil.ckpt')
     only(run('fit', '--ckpt', 'evil.ckpt'), 'evil.ckpt')
+
+
+@pytest.mark.parametrize('text', ['a: \0', 'a: [', '- 1', '2020-13-45: 1', '? [1]\n: 2', '&a [*a]'])
+def test_a_config_that_is_not_yaml_is_one_line(text: str, trained: Path, workspace: Path, run: Run) -> None:
+    entries = torch.load(trained / 'epoch_1.ckpt', weights_only=True)
+    torch.save({**entries, 'config': text}, 'evil.ckpt')
+    for command in (['fit', '--ckpt', 'evil.ckpt'], ['info', 'evil.ckpt'], ['predict', '--ckpt', 'evil.ckpt']):
+        only(run(*command), 'evil.ckpt')
+
+
+def test_what_info_prints_commands_no_terminal(trained: Path, workspace: Path, run: Run) -> None:
+    entries = torch.load(trained / 'epoch_1.ckpt', weights_only=True)
+    torch.save({**entries, 'environment': '"a\\e]0;x\\a": 1'}, 'evil.ckpt')
+    result = run('info', 'evil.ckpt')
+    assert result.status == 0, result.err
+    assert 'a?]0;x?' in result.out
 
 
 def test_an_exported_config_runs_no_code(trained: Path, workspace: Path, run: Run) -> None:
