@@ -9,6 +9,7 @@ import traceback
 import warnings
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,15 @@ from seglight.callbacks import (
 from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.console import metrics_table
+from seglight.checkpoints.budget import within_budget
 from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.checkpoint import (
     PARTS,
+    Purpose,
+    Stored,
     find_checkpoint,
-    left_out,
     read_checkpoint,
-    stored_settings,
+    read_stored,
     without_pretrained,
 )
 from seglight.config.class_names import difference, order_of
@@ -50,15 +53,17 @@ from seglight.config.keys import argument_types, prefer_int_to_float
 from seglight.config.mmseg_checkpoint import NOT_TAKEN_OVER, is_mmseg_checkpoint
 from seglight.config.options import add_options
 from seglight.config.resolve import resolve
-from seglight.config.settings import Settings, nearest
+from seglight.config.settings import Key, Settings, nearest
 from seglight.config.types import register
 from seglight.data import SegmentationDataModule
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
-from seglight.errors import CheckpointError, ConfigError, one_line, warn
+from seglight.errors import CheckpointError, ConfigError, UserError, one_line, warn
 from seglight.files import WORK_DIRS
+from seglight.masking import masked_yaml
 from seglight.models import Segmentor, building
 from seglight.models.checks import explain_first_batch
+from seglight.models.class_weights import with_read_weights
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.tools import COMMANDS
@@ -79,6 +84,12 @@ TRAINER_COMMANDS = {
 #: Scales of the views of mmseg's `test.py --aug-test`.
 AUG_TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
+#: What `--trust-checkpoint` opens.
+TRUST_HELP = (
+    'Let a checkpoint of your own name classes of any package, and unpickle everything in the file of --load-from: '
+    'both run code.'
+)
+
 #: Subcommands that start from a checkpoint and the config in it.
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
 
@@ -92,6 +103,8 @@ class CommandLine(LightningCLI):
         self.argv = list(argv)
         self.checkpoint: Path | None = None
         self.settings = Settings()
+        self.stored = Stored(Settings())
+        self.trusted = False  # whether the user says that the checkpoint is their own
         self.trained_on: dict[str, Any] = {}  # the `data` of the config in the checkpoint
         self.class_order: list[int] | None = None  # of the checkpoint's classes, where the data have another
         self.arguments = Arguments()
@@ -135,6 +148,7 @@ class CommandLine(LightningCLI):
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         prefer_int_to_float(parser)
         add_options(parser, subcommand)
+        parser.add_argument('--trust_checkpoint', action='store_true', help=TRUST_HELP)
         if subcommand == 'fit':
             training.add_arguments(parser)
         else:
@@ -170,6 +184,7 @@ class CommandLine(LightningCLI):
             ignored = set().union(*names.values()) - names[subcommand]
             subparser = self._subcommand_parsers[subcommand]
             self.settings = resolve(arguments, subparser, self.settings, ignored.__contains__, with_class_names)
+            self.stored.check(self.settings, _needless(arguments, self.settings))
             if arguments.has('--print_config'):  # which builds nothing that would tell
                 self._with_origin(building.check_keys, (self.settings.values.get('model') or {}).get('segmentor') or {})
         elif not arguments.has('--help', '-h', '--version', '--print_completion'):
@@ -204,14 +219,14 @@ class CommandLine(LightningCLI):
         if training and given:
             read_checkpoint(self.checkpoint)  # only to refuse a bad one; the config that was given counts
         else:
-            if training and (names := left_out(self.checkpoint)):
-                config = self.checkpoint.parent / 'config.yaml'
-                rank_zero_only(print)(
-                    f'Left out   {", ".join(names)}: no class is built from a checkpoint; --config {config} brings it',
-                    flush=True,
-                )
-            parts = None if training else PARTS
-            self.settings = stored_settings(self.checkpoint, parts, required=not given)
+            self.trusted = arguments.has('--trust_checkpoint')
+            purpose: Purpose = 'training' if training else 'prediction'
+            self.stored = read_stored(self.checkpoint, None if training else PARTS, not given, self.trusted, purpose)
+            self.settings = self.stored.settings
+            if training and self.stored.left_out:
+                names, config = ', '.join(self.stored.left_out), self.checkpoint.parent / 'config.yaml'
+                reason = 'a checkpoint names no class of the trainer and no account'
+                rank_zero_only(print)(f'Left out   {names}: {reason}; --config {config} brings it', flush=True)
             self.trained_on = {} if training else dict(self.settings.values.get('data') or {})
             for what in read_checkpoint(self.checkpoint).get(NOT_TAKEN_OVER) or ():
                 rank_zero_only(warn)(f"{self.checkpoint}: not taken over: {what}; figures may differ from mmseg's")
@@ -243,11 +258,16 @@ class CommandLine(LightningCLI):
             config.data.test = prediction.input_source(Path(config.input), self.output_folder)
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
+        self._with_origin(self._read_class_weights, config)
         if self.subcommand == 'fit':
             self.run_config = self.resolved_config()
             self._continue(config)
             if config.ckpt_path or config.load_from:  # which have the weights, so that none are fetched
                 config.model.segmentor = without_pretrained(config.model.segmentor)
+
+    def _read_class_weights(self, config: Namespace) -> None:
+        """Put the numbers of each file of class weights into the config, which then needs no file."""
+        config.model.segmentor = with_read_weights(config.model.segmentor)
 
     def _continue(self, config: Namespace) -> None:
         """Find out where the run goes on, and whether in its own folder."""
@@ -306,7 +326,8 @@ class CommandLine(LightningCLI):
         if self.subcommand == 'fit':
             training.check_trainer(self.config['fit'].trainer)
         try:
-            super().instantiate_classes()
+            with self._budget():
+                super().instantiate_classes()
         except ValueError as error:
             cause = error.__cause__  # jsonargparse tries each member of a union: it is what the class itself said
             if isinstance(cause, ConfigError):
@@ -316,6 +337,12 @@ class CommandLine(LightningCLI):
             found = re.search(r'\b(trainer\.\w+)', str(error))
             key = found[1] if found else 'trainer.callbacks'
             raise ConfigError(f'{key}: {one_line(cause)}', tuple(key.split('.'))) from error
+
+    def _budget(self) -> AbstractContextManager[None]:
+        """Return what bounds the model that a checkpoint describes by the weights in it."""
+        if self.checkpoint is None or self.trusted or not self.stored.settings.values:
+            return nullcontext()
+        return within_budget(self.checkpoint, read_checkpoint(self.checkpoint)['state_dict'])
 
     def _with_origin(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call something whose errors name a key, and say where that was written."""
@@ -357,7 +384,8 @@ class CommandLine(LightningCLI):
             return training.training_callbacks(self.run_folder, self.recorder, config.trainer.logger is not False)
         callbacks: list[Callback] = []
         if self.more_checkpoints or config.ckpt_weights:
-            callbacks.append(SoftVoting([str(path) for path in self.more_checkpoints], config.ckpt_weights))
+            others = [str(path) for path in self.more_checkpoints]
+            callbacks.append(SoftVoting(others, config.ckpt_weights, self.trusted))
         if self.subcommand == 'predict':
             plain = self.config[self.subcommand]
             callbacks += prediction.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
@@ -416,7 +444,12 @@ class CommandLine(LightningCLI):
             raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
         except MisconfigurationException as error:
             raise ConfigError(one_line(error)) from error
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
+            if training.is_restoring(error) and not isinstance(error, UserError):
+                message = f'{self.checkpoint} cannot be resumed from: {one_line(error)}'
+                raise CheckpointError(message[:500]) from error
+            if not isinstance(error, (RuntimeError, ValueError)):
+                raise
             if 'Error(s) in loading state_dict' not in str(error):
                 steps = self.trainer.global_step
                 explained = explain_first_batch(error, steps) or training.explain_refusal(error)
@@ -428,14 +461,14 @@ class CommandLine(LightningCLI):
             raise CheckpointError(f'{self.checkpoint} does not fit the model: {reasons[0]}{more}') from error
 
     def resolved_config(self) -> str:
-        """Return the whole config as YAML that `--config` takes again, in a run folder of its own."""
+        """Return the whole config without secrets, as YAML that `--config` takes again, in a run folder of its own."""
         config = self.config[self.subcommand].clone()
         config.work_dir = config.ckpt_path = None
         config.auto_resume = config.trust_checkpoint = False
         for name in FROM_DATA:  # said once, so that changing it once is enough
             config.model[name] = None
         text: str = self._parser(self.subcommand).dump(config, skip_none=False, skip_link_targets=False)
-        return text
+        return masked_yaml(text)
 
     @property
     def output_folder(self) -> Path:
@@ -491,6 +524,19 @@ class CommandLine(LightningCLI):
         if self.trainer.is_global_zero:
             print('\n'.join(prediction.summary(callbacks, self.model.classes, self.output_folder)))
         prediction.check_failed(callbacks)
+
+
+def _needless(arguments: Arguments, settings: Settings) -> set[Key]:
+    """Return the sources of data that a command does not read."""
+    split = (settings.values.get('data') or {}).get('split')
+    read = {'predict': ['test'], 'fit': ['train', 'split', 'val']}.get(
+        str(arguments.subcommand), ['train', 'split'] if split else ['val', 'split']
+    )
+    if arguments.subcommand == 'predict' and arguments.has('--input'):
+        read = []
+    if arguments.has('--pseudo_labels'):
+        read.append('train')
+    return {('data', name) for name in ('train', 'val', 'test', 'split') if name not in read}
 
 
 def _top_keys(parser: LightningArgumentParser) -> set[str]:

@@ -11,6 +11,8 @@ from importlib import metadata
 
 import yaml
 
+from seglight.masking import masked_command
+
 PACKAGES = (
     'seglight',
     'torch',
@@ -25,10 +27,10 @@ PACKAGES = (
 
 
 def describe(command: Sequence[str]) -> str:
-    """Return the command line, the versions of Python and the main packages, and the git commit, as YAML."""
+    """Return the command line without secrets, the versions of Python and the main packages, and the git commit."""
     found = {name: _version(name) for name in PACKAGES}
     contents = {
-        'command': shlex.join(command),
+        'command': shlex.join(masked_command(list(command))),
         'platform': platform.platform(),
         'python': platform.python_version(),
         'packages': found,

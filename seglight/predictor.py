@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seglight.config.checkpoint import find_checkpoint, stored_settings
+from seglight.config.checkpoint import find_checkpoint, read_stored
+from seglight.config.settings import Settings
 from seglight.data.images import read_image
 from seglight.data.transforms import build_pipeline, padding_label, transform_for_evaluation
 from seglight.data.value_range import parse_range
@@ -43,6 +44,7 @@ class Predictor:
     Args:
         checkpoint: a path, or relative to `work_dirs`; the folder of a run means its best.
         device: such as `cuda:1`; by default a GPU where there is one.
+        trust_checkpoint: whether the file is one's own, so that it may name classes of any package, which runs code.
 
     Attributes:
         module: the `Segmentor`.
@@ -53,12 +55,14 @@ class Predictor:
         CheckpointError: if the checkpoint is missing or cannot be used.
     """
 
-    def __init__(self, checkpoint: str | Path, device: str | None = None) -> None:
+    def __init__(self, checkpoint: str | Path, device: str | None = None, trust_checkpoint: bool = False) -> None:
         path = find_checkpoint(str(checkpoint), WORK_DIRS)
-        self.module = load_segmentor(path)
+        self.module = load_segmentor(path, trust_checkpoint)
         self.module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.classes, self.palette = self.module.classes, self.module.palette
-        settings = stored_settings(path, required=False).values
+        stored = read_stored(path, ('data', 'seed_everything'), False, trust_checkpoint, 'prediction')
+        stored.check(Settings(), [('data', name) for name in ('train', 'val', 'test', 'split')])
+        settings = stored.settings.values
         data = settings.get('data') or {}
         ignore_index, count = data.get('ignore_index', 255), len(self.classes)
         transforms = data.get('val_transforms') or []

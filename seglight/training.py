@@ -52,11 +52,6 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         '--load_from', type=str | None, help='Checkpoint to take weights from, and nothing else (fine-tuning).'
     )
-    parser.add_argument(
-        '--trust_checkpoint',
-        action='store_true',
-        help='Unpickle everything in the file of --load-from, which runs the code in it; for own files only.',
-    )
     parser.add_argument('--tags', type=list[str], default=[], help='Words to find the run by, as in W&B.')
     parser.add_argument(
         '--work_dir', type=str | None, help=f'Folder of the run, by default the next free {WORK_DIRS}/exp{{N}}.'
@@ -129,6 +124,17 @@ def explain_refusal(error: Exception) -> ConfigError | None:
     return ConfigError(f'trainer: {one_line(error)}; --debug shows where') if refused else None
 
 
+#: Modules that bring states back.
+RESTORING = ('pytorch_lightning.trainer.connectors.checkpoint_connector', 'seglight.callbacks.resume')
+
+
+def is_restoring(error: Exception) -> bool:
+    """Tell whether an error comes from bringing the states of a checkpoint back, other than weights that do not fit."""
+    frames = [str(frame.f_globals.get('__name__')) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = any(name in RESTORING for name in frames)
+    return own and 'Error(s) in loading state_dict' not in str(error)
+
+
 def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorder | None, log: bool) -> list[Callback]:
     """Return the callbacks that every run has; without a folder, in a trial, only those that leave no traces."""
     callbacks: list[Callback] = []
@@ -154,7 +160,10 @@ def reached_end(file: Path, trainer: Trainer) -> str | None:
     checkpoint = read_checkpoint(file)
     if 'loops' not in checkpoint:
         raise CheckpointError(f'{file} holds weights alone and no run; --load-from takes them')
-    epochs = checkpoint['loops']['fit_loop']['epoch_progress']['current']['processed']
+    try:
+        epochs = int(checkpoint['loops']['fit_loop']['epoch_progress']['current']['processed'])
+    except (TypeError, ValueError, LookupError) as error:
+        raise CheckpointError(f'{file} cannot be resumed from: its loops have no count of epochs') from error
     done = {'step': (checkpoint['global_step'], trainer.max_steps), 'epoch': (epochs, trainer.max_epochs)}
     for unit, (at, end) in done.items():
         if end is not None and 0 <= end <= at:

@@ -1,23 +1,25 @@
 """Reading checkpoints and files of weights without running code from them.
 
-This module knows no other of the project but its errors, so that whoever reads a checkpoint can use it.
+This module knows no other of the project but its errors and `plain_values`, so that whoever reads a checkpoint can
+use it.
 """
 
 from __future__ import annotations
 
 import pickle
 import re
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seglight.errors import CheckpointError, one_line
+from seglight.plain_values import check_values, check_zip
 
 SAFETENSORS = '.safetensors'
 
@@ -49,16 +51,32 @@ def read_file(path: Path, trust: bool = False) -> Any:
     try:
         if path.suffix == SAFETENSORS:
             return load_file(path)
-        if path.stat().st_size == 0:
-            raise CheckpointError(f'{path} is not a checkpoint: it is empty')
-        with torch.serialization.safe_globals(_numpy_values()):
-            return torch.load(path, map_location='cpu', weights_only=not trust, mmap=_is_zip(path))
+        return _read_saved(path, trust)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
-    except (RuntimeError, ValueError, EOFError, OSError, LookupError, SafetensorError) as error:
-        raise CheckpointError(f'{path} is not a checkpoint that can be read: it is truncated or damaged') from error
     except (AttributeError, ImportError) as error:  # with trust: a class that is not installed
         raise CheckpointError(f'{path} cannot be read: {one_line(error)}') from error
+    except Exception as error:  # torch's and safetensors' readers raise anything on bytes that nobody wrote
+        raise CheckpointError(f'{path} is not a checkpoint that can be read: it is truncated or damaged') from error
+
+
+def _read_saved(path: Path, trust: bool) -> Any:
+    """Load what `torch.save` wrote; unless it is trusted, of a size that the file accounts for."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f'{path} is not a checkpoint: it is not a regular file')
+    if status.st_size == 0:
+        raise CheckpointError(f'{path} is not a checkpoint: it is empty')
+    zipped = _is_zip(path)
+    if zipped and not trust:
+        check_zip(path)
+    with torch.serialization.safe_globals(_numpy_values()):
+        values = torch.load(path, map_location='cpu', weights_only=not trust, mmap=zipped)
+    if not trust:
+        check_values(values, path)
+    return values
 
 
 def read_address(address: str, folder: str | None = None) -> Any:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
+from seglight.config.checkpoint import read_checkpoint
 from seglight.errors import CheckpointError, one_line
-from seglight.weight_files import read_file
+from seglight.plain_values import check_zip
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -62,6 +63,8 @@ def verify(path: Path) -> None:
     Raises:
         CheckpointError: if the file is empty, truncated or changed, or would need code to be loaded.
     """
+    if path.is_file():
+        check_zip(path)
     try:
         with zipfile.ZipFile(path) as file:
             damaged = file.testzip()
@@ -70,7 +73,7 @@ def verify(path: Path) -> None:
         raise CheckpointError(f'{path} is {"damaged or truncated" if size else "empty"}') from error
     if damaged:
         raise CheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong')
-    read_file(path)
+    read_checkpoint(path)
 
 
 def _flush_folder(folder: Path) -> None:

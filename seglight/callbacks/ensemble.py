@@ -23,12 +23,16 @@ class SoftVoting(Callback):
     Args:
         checkpoints: the others; their classes are those of the module.
         weights: of the module and then of each of the others; equal where not given.
+        trust_checkpoint: whether the files are one's own, so that they may name classes of any package.
 
     Raises:
         ConfigError: if the weights are not as many as the checkpoints, or not above zero.
     """
 
-    def __init__(self, checkpoints: Sequence[str], weights: Sequence[float] | None = None) -> None:
+    def __init__(
+        self, checkpoints: Sequence[str], weights: Sequence[float] | None = None, trust_checkpoint: bool = False
+    ) -> None:
+        self.trust_checkpoint = trust_checkpoint
         self.checkpoints = [Path(each) for each in checkpoints]
         self.weights = list(weights or [1.0] * (len(checkpoints) + 1))
         if len(self.weights) != len(checkpoints) + 1 or min(self.weights) <= 0:
@@ -47,7 +51,7 @@ class SoftVoting(Callback):
             module = needs_segmentor(pl_module)
             module.weight = self.weights[0]
             classes: Any = module.classes
-            others = [load_segmentor(path) for path in self.checkpoints]
+            others = [load_segmentor(path, self.trust_checkpoint) for path in self.checkpoints]
             for path, other in zip(self.checkpoints, others, strict=True):
                 if order := order_of(other.classes, classes):
                     other.reorder(order)

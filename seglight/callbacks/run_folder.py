@@ -16,6 +16,7 @@ from seglight.callbacks.metrics_file import MetricsFile
 from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
 from seglight.errors import ConfigError, Interrupted, TrainingError, UserError
 from seglight.files import as_bytes, claim_run_folder, newest, write_atomically
+from seglight.masking import masked_yaml
 
 #: The entry of a checkpoint that says how many rows `metrics.csv` had.
 ROWS_ENTRY = 'metrics_rows'
@@ -48,8 +49,8 @@ class RunFolder(Callback):
         log: bool = True,
         resumed: bool = False,
     ) -> None:
-        self.config = config
-        self.environment = environment
+        self.config = masked_yaml(config)
+        self.environment = None if environment is None else masked_yaml(environment)
         self.root = Path(root)
         self.folder = Path(folder) if folder else None
         self.keeps_log = log  # not `log`, which Lightning sets in every callback

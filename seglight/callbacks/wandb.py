@@ -342,4 +342,8 @@ def _read_state(file: Path) -> dict[str, Any]:
 def _best_path(callback: Any) -> str:
     """Return the best checkpoint by a figure of the validation, '' where there is none."""
     is_best = isinstance(callback, ModelCheckpoint) and (callback.monitor or '').startswith('val/')
-    return callback.best_model_path if is_best else ''
+    if not is_best or not callback.best_model_path:
+        return ''
+    # A state that came from a checkpoint may name any file.
+    own = Path(callback.best_model_path).resolve().parent == Path(str(callback.dirpath)).resolve()
+    return callback.best_model_path if own else ''

@@ -12,7 +12,7 @@ from seglight.config.mmseg_file import parse_mmseg_config
 from seglight.config.mmseg_pipeline import data_settings, not_taken_over
 from seglight.config.settings import dicts
 from seglight.config.zoo import model_settings
-from seglight.errors import CheckpointError, ConfigError
+from seglight.errors import CheckpointError, ConfigError, one_line
 
 #: What the files of mmseg's training end with.
 SUFFIX = '.pth'
@@ -48,9 +48,14 @@ def read_mmseg_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(meta, Mapping):
         return found
     if isinstance(meta.get('config'), str):
-        config = _config(meta, path)
-        found['config'] = yaml.safe_dump(_settings(config, meta, path), sort_keys=False)
-        found[NOT_TAKEN_OVER] = not_taken_over(config)
+        try:
+            config = _config(meta, path)
+            found['config'] = yaml.safe_dump(_settings(config, meta, path), sort_keys=False)
+            found[NOT_TAKEN_OVER] = not_taken_over(config)
+        except (TypeError, ValueError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
+            raise CheckpointError(
+                f'{path} has a config or a meta that mmseg does not write: {one_line(error)}'
+            ) from error
     for name, key, first in (('epoch', 'epoch', 1), ('global_step', 'iter', 0)):
         if isinstance(meta.get(key), int):
             found[name] = meta[key] - first

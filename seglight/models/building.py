@@ -27,6 +27,7 @@ from seglight.models.checks import (
     own_labels,
     takes_argument,
 )
+from seglight.models.class_weights import with_read_weights
 from seglight.models.explain import explain, explain_weights
 from seglight.models.loss_checks import check_losses
 from seglight.models.pretrained import check_reached
@@ -64,7 +65,7 @@ def build(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> B
 def construct(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> BaseSegmentor:
     """Do what `build` does, but leave the weights as torch's layers make them and fetch none."""
     _import_packages(model)
-    model = with_classes(losses.with_class_paths(model), num_classes, ignore_index)
+    model = with_classes(losses.with_class_paths(with_read_weights(model)), num_classes, ignore_index)
     model = with_tuples(without_sync_bn(model))
     model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
     check_arguments(model)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmseg.models.builder import LOSSES
-from mmseg.models.losses.utils import get_class_weight
 from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
@@ -36,7 +35,7 @@ class ClassPathLoss(nn.Module):
         loss: `class_path` and `init_args`.
         loss_weight: factor of the loss.
         loss_name: name of the item in the head's dict of losses; starts with `loss`.
-        class_weight: a weight for each class, or mmseg's file of them, for losses with the argument `weight`.
+        class_weight: a weight for each class, for losses with the argument `weight`.
         ignore_index: label that does not count.
         key: where the loss stands in the config, for errors.
 
@@ -49,7 +48,7 @@ class ClassPathLoss(nn.Module):
         loss: dict[str, Any],
         loss_weight: float = 1.0,
         loss_name: str | None = None,
-        class_weight: Sequence[float] | str | None = None,
+        class_weight: Sequence[float] | None = None,
         ignore_index: int = 255,
         key: Key = ('model', 'segmentor'),
     ) -> None:
@@ -67,7 +66,7 @@ class ClassPathLoss(nn.Module):
             self._arguments.setdefault('ignore_index', ignore_index)
         if class_weight is not None and 'weight' not in valid:
             raise ConfigError(f'{".".join(key)}: {self.path} takes no class_weight', (*key, 'class_weight'))
-        self.class_weight = get_class_weight(class_weight)
+        self.class_weight = class_weight
         self.loss_weight = loss_weight
         self.loss_name = loss_name or f'loss_{cls.__name__.removesuffix("Loss").lower()}'
         self.register_load_state_dict_pre_hook(_without_class_weight)  # type: ignore[no-untyped-call]
@@ -79,7 +78,6 @@ class ClassPathLoss(nn.Module):
 
     @class_weight.setter
     def class_weight(self, weights: Sequence[float] | None) -> None:
-        # mmseg reads arrays from files too.
         self._class_weight = None if weights is None else [float(weight) for weight in weights]
         self.loss = _with_weights(_find_loss(self.path, self._key), self._arguments, weights, self._key)
 

@@ -11,12 +11,15 @@ from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from seglight.config.checkpoint import without_pretrained
+from seglight.checkpoints.needed import LOSS
+from seglight.config.checkpoint import read_checkpoint, without_pretrained
 from seglight.config.classes import name_and_arguments
 from seglight.data.labels import check_count
-from seglight.errors import ConfigError, TrainingError, warn
+from seglight.errors import CheckpointError, ConfigError, TrainingError, warn
 from seglight.files import write_atomically
+from seglight.masking import masked
 from seglight.models import building
+from seglight.models.class_weights import with_read_weights
 from seglight.models.compilation import compile_parts
 from seglight.models.fitting import padded, training_size
 from seglight.models.freezing import freeze
@@ -103,6 +106,7 @@ class Segmentor(PredictingModule):
         if not classes:
             raise ConfigError('model.classes is empty: name the classes in data.classes')
         check_count(classes)
+        segmentor = with_read_weights(segmentor)  # so that a checkpoint holds the numbers and names no file
         # How it was trained is in the run's config; the hyperparameters say how to build it.
         self.save_hyperparameters(ignore=['optimizer', 'schedule', 'frozen', 'compile', 'non_finite'], logger=False)
         self.classes = classes
@@ -129,7 +133,45 @@ class Segmentor(PredictingModule):
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
         self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
+        self.register_load_state_dict_pre_hook(_without_other_losses)  # type: ignore[no-untyped-call]
         self.run_folder = Path()  #: that the trainer writes checkpoints to, else its log; known when a fit starts
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]  # Lightning's own lets the checkpoint name what is called
+        cls,
+        checkpoint_path: str | Path,
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        trust_checkpoint: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Return the segmentor in a checkpoint; its settings pass the same gate as for `seglight predict`.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: device of the weights; the CPU by default.
+            hparams_file: not supported: give what is to be different as `kwargs`.
+            strict: whether all weights must fit; true by default.
+            weights_only: Lightning's; whatever it says, nothing but weights and plain values is read.
+            trust_checkpoint: whether the file is one's own, so that it may name classes of any package.
+            kwargs: arguments that win over those in the checkpoint.
+
+        Raises:
+            CheckpointError: if the file cannot be read, does not pass, or does not fit.
+        """
+        from seglight.models import loading  # late: it builds segmentors
+
+        del weights_only
+        if hparams_file is not None:
+            raise CheckpointError('hparams_file is not supported; give its values as keyword arguments')
+        path = Path(checkpoint_path)
+        checkpoint = read_checkpoint(path)
+        module = loading.build_segmentor(path, checkpoint, trust_checkpoint, cls, kwargs)
+        loading.load_state(module, checkpoint['state_dict'], path, strict is not False)
+        module.on_load_checkpoint(checkpoint)
+        return module.to(map_location or 'cpu')
 
     def setup(self, stage: str) -> None:
         """Make BatchNorm synchronous where the model dict asks for it and there are several GPUs."""
@@ -263,11 +305,11 @@ class Segmentor(PredictingModule):
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave no address of pretrained weights in a checkpoint, which has all weights itself; count on after it."""
+        """Leave no secret and no address of pretrained weights in a checkpoint; count skipped batches on after it."""
         checkpoint['skipped'] = self.skipped
         parameters = checkpoint.get('hyper_parameters', {})
         if 'segmentor' in parameters:
-            segmentor = without_pretrained(parameters['segmentor'])
+            segmentor = masked(without_pretrained(parameters['segmentor']))
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -306,6 +348,13 @@ class Segmentor(PredictingModule):
             'scale_factor': 1.0,
             'flip': False,
         }
+
+
+def _without_other_losses(module: Segmentor, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Drop from a state dict what losses keep that the heads do not have: predictions need none."""
+    own = {f'{prefix}{name}' for name in module.state_dict()}
+    for name in [name for name in state if LOSS in name and name not in own]:
+        del state[name]
 
 
 def _check_normalisation(mean: list[float], std: list[float]) -> None:

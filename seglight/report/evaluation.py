@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import io
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from seglight.arrays import ERRORS, load_arrays
 from seglight.errors import UserError
 from seglight.files import write_atomically
 from seglight.palette import encode_mask
@@ -22,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 UInt8Array = npt.NDArray[np.uint8]
 
 EVALUATIONS = 'evaluation'  #: folder of the files in a run's folder
+MOST_BYTES = 2 << 30  #: of the arrays in a file; masks of one colour are compressed a thousandfold
 BINS = 15  #: of the calibration curve, as in Guo et al. (arXiv:1706.04599)
 
 
@@ -138,18 +138,35 @@ def load_evaluation(path: Path) -> Evaluation:
         UserError: if the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            stored = dict(file)
+        stored: dict[str, Any] = load_arrays(path, MOST_BYTES)
         plain: dict[str, Any] = {name: value for name, value in stored.items() if '.' not in name}
         for name in ('classes', 'names', 'palette'):
             plain[name] = plain[name].tolist()
         for name in ('epoch', 'step', 'ignore_index'):
             plain[name] = int(plain[name])
-        return Evaluation(**plain, best=_examples(stored, 'best'), worst=_examples(stored, 'worst'))
-    # A RuntimeError is zipfile's for what damage makes look like encryption or a method of later versions.
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
+        evaluation = Evaluation(**plain, best=_examples(stored, 'best'), worst=_examples(stored, 'worst'))
+        _check_shapes(evaluation)
+    except ERRORS as error:
         message = f'{path} cannot be read: it is damaged or of another version; remove it and run validate again'
         raise UserError(message) from error
+    return evaluation
+
+
+def _check_shapes(evaluation: Evaluation) -> None:
+    """Refuse figures that do not belong together.
+
+    Raises:
+        ValueError: names nothing; the file is not this project's.
+    """
+    classes, images = len(evaluation.classes), len(evaluation.names)
+    shapes = {
+        evaluation.confusion.shape: (classes, classes),
+        evaluation.train_pixels.shape: (classes,),
+        np.shape(evaluation.palette): (classes, 3),
+        evaluation.image_iou.shape: (images,),
+    }
+    if any(found != wanted for found, wanted in shapes.items()):
+        raise ValueError('its figures do not belong together')
 
 
 def _examples(stored: dict[str, Any], group: str) -> list[Example]:

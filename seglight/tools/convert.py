@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
 import shlex
-import zipfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from urllib.parse import urlparse
 
-import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from seglight.arrays import ERRORS, load_arrays
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import cache_dir, write_new
 from seglight.weight_files import SAFETENSORS, read_file, state_dict
@@ -66,9 +64,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix != '.npz':
         return state_dict(read_file(path), path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        arrays = load_arrays(path, 20 * path.stat().st_size + (64 << 20))  # weights are hardly compressed
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    except ERRORS as error:
         raise CheckpointError(f'{path} cannot be read as a file of numpy: {one_line(error)[:100]}') from error
 
 

@@ -12,17 +12,30 @@ from pathlib import Path
 
 import torch
 
-from seglight.config.checkpoint import CONFIG_ENTRY, find_checkpoint, read_checkpoint, stored_settings
+from seglight.config.checkpoint import find_checkpoint, read_checkpoint, read_stored
 from seglight.config.mmseg_checkpoint import SUFFIX
-from seglight.errors import CheckpointError, ConfigError
+from seglight.config.settings import Settings
+from seglight.errors import ConfigError
 from seglight.files import WORK_DIRS, write_new
-from seglight.plain_text import load_yaml
+
+#: What of a checkpoint's settings the config for mmseg holds.
+NEEDED = (
+    *(('model', name) for name in ('segmentor', 'mean', 'std')),
+    *(
+        ('data', name)
+        for name in ('classes', 'palette', 'ignore_index', 'reduce_zero_label', 'root', 'val', 'img_dir', 'ann_dir')
+    ),
+    ('data', 'val_transforms'),
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('checkpoint', help='A path, or relative to work_dirs; the folder of a run means its best.')
     parser.add_argument('target', nargs='?', help='The .pth file, by default {checkpoint}_mmseg.pth beside it.')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='Let the checkpoint, your own, name classes of any package.'
+    )
     parser.add_argument('--format', choices=['mmseg'], default='mmseg', help='Whose form; mmseg is the only one.')
 
 
@@ -37,11 +50,14 @@ def run(arguments: Namespace) -> None:
     target = Path(arguments.target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
     if target.suffix != SUFFIX:
         raise ConfigError(f'export: {target} does not end with {SUFFIX}, by which mmseg knows a checkpoint')
-    stored_settings(path)  # only to tell where there are none
+    stored = read_stored(path, trust=arguments.trust_checkpoint)
+    unused = [key for key in stored.refused if key not in NEEDED]
+    stored.check(Settings(), unused)
+    settings = stored.settings
     entries = read_checkpoint(path)
     from seglight.weights.export import mmseg_checkpoint, mmseg_config
 
-    config = mmseg_config(load_yaml(entries[CONFIG_ENTRY], str(path), CheckpointError))
+    config = mmseg_config(settings.values)
     buffer = io.BytesIO()
     torch.save(mmseg_checkpoint(entries, config), buffer)
     try:

@@ -9,10 +9,15 @@ from typing import Any
 
 from torch import Tensor
 
-from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY, find_checkpoint, read_checkpoint
-from seglight.errors import CheckpointError
+from seglight.config.checkpoint import (
+    CONFIG_ENTRY,
+    ENVIRONMENT_ENTRY,
+    METRICS_ENTRY,
+    find_checkpoint,
+    parse_stored,
+    read_checkpoint,
+)
 from seglight.files import WORK_DIRS
-from seglight.plain_text import load_yaml
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,43 +30,70 @@ def run(arguments: Namespace) -> None:
     """Print the config, or all that is known."""
     path = find_checkpoint(arguments.checkpoint, WORK_DIRS)
     checkpoint = read_checkpoint(path)
+    config = _printable(checkpoint.get(CONFIG_ENTRY) or '# this checkpoint stores no config\n')
     if arguments.config:
-        print(checkpoint.get(CONFIG_ENTRY, '# this checkpoint stores no config'), end='')
+        print(config, end='')
         return
     rows = describe(path, checkpoint)
     width = max(len(name) for name, _ in rows)
-    print('\n'.join(f'{name:<{width}}  {value}' for name, value in rows))
+    print(_printable('\n'.join(f'{name:<{width}}  {value}' for name, value in rows)))
     print('config')
-    print(textwrap.indent(checkpoint.get(CONFIG_ENTRY, 'none is stored'), '  '), end='')
+    print(textwrap.indent(config, '  '), end='')
 
 
 def describe(path: Path, checkpoint: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return a name and a value for each thing that is known of a checkpoint, but for its config."""
-    config = load_yaml(checkpoint.get(CONFIG_ENTRY, ''), str(path), CheckpointError) or {}
-    weights = {name: value for name, value in checkpoint['state_dict'].items() if isinstance(value, Tensor)}
+    """Return a name and a value for each thing that is known of a checkpoint, but for its config.
+
+    Raises:
+        CheckpointError: if a text in it is not YAML.
+    """
+    config = _mapping(checkpoint, CONFIG_ENTRY, path)
+    weights = checkpoint['state_dict']
     rows = [
         ('file', f'{path} ({_megabytes(path.stat().st_size)})'),
         ('trained', f'{checkpoint.get("epoch", -1) + 1} epochs, {checkpoint.get("global_step", 0)} steps'),
     ]
-    segmentor = (config.get('model') or {}).get('segmentor') or {}
     for part in ('backbone', 'neck', 'decode_head', 'auxiliary_head'):
         count = sum(_parameters(name, value) for name, value in weights.items() if name.split('.')[1:2] == [part])
         if count:
-            heads = segmentor.get(part)
-            types = [str(each.get('type')) for each in (heads if isinstance(heads, list) else [heads]) if each]
+            heads = _inner(config, 'model', 'segmentor', part)
+            types = [str(_inner(each, 'type')) for each in (heads if isinstance(heads, list) else [heads]) if each]
             rows.append((part, f'{", ".join(types) or "?"}, {count / 1e6:.2f} M parameters'))
     rows.append(('parameters', f'{sum(_parameters(*item) for item in weights.items()) / 1e6:.2f} M in all'))
     rows.append(('weights', _megabytes(sum(value.nbytes for value in weights.values()))))
     rows.append(('optimizer', _megabytes(_bytes(checkpoint.get('optimizer_states')))))
-    classes = (config.get('data') or {}).get('classes') or []
-    rows.append(('classes', f'{len(classes)}: {", ".join(classes)}'))
+    classes = _inner(config, 'data', 'classes')
+    names = [str(name) for name in classes] if isinstance(classes, list) else []
+    rows.append(('classes', f'{len(names)}: {", ".join(names)}'))
     metrics = checkpoint.get(METRICS_ENTRY) or {}
     rows += [(name, f'{100 * value:.2f} %') for name, value in metrics.items() if name.startswith('val/')]
     rows += [(name, f'{value:.4g}') for name, value in metrics.items() if not name.startswith('val/')]
-    environment = load_yaml(checkpoint.get(ENVIRONMENT_ENTRY, ''), str(path), CheckpointError) or {}
-    packages = environment.pop('packages', {})
-    rows += [(name, str(value)) for name, value in {**environment, **packages}.items() if value]
+    environment = _mapping(checkpoint, ENVIRONMENT_ENTRY, path)
+    packages = environment.pop('packages', None)
+    environment.update(packages if isinstance(packages, dict) else {})
+    rows += [(str(name), str(value)) for name, value in environment.items() if value]
     return rows
+
+
+def _mapping(checkpoint: dict[str, Any], entry: str, path: Path) -> dict[str, Any]:
+    """Return the YAML mapping in an entry, an empty one where it has none.
+
+    Raises:
+        CheckpointError: if the text is not YAML.
+    """
+    return parse_stored(checkpoint.get(entry) or '', f'{path}: {entry}').values
+
+
+def _inner(value: Any, *keys: str) -> Any:
+    """Return what is below some keys, None where that is not there."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _printable(text: str) -> str:
+    """Return a text without what a terminal would obey."""
+    return ''.join(letter if letter.isprintable() or letter == '\n' else '?' for letter in text)
 
 
 def _parameters(name: str, value: Tensor) -> int:

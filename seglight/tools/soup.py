@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from seglight.config.checkpoint import find_checkpoint, read_checkpoint, stored_settings
+from seglight.config.checkpoint import find_checkpoint, read_checkpoint, read_stored
+from seglight.config.settings import Settings
 from seglight.data import SegmentationDataModule
 from seglight.errors import CheckpointError, ConfigError
 from seglight.files import WORK_DIRS, open_atomically
-from seglight.models.loading import build_segmentor
+from seglight.models.loading import build_segmentor, load_state
 from seglight.models.segmentor import Segmentor
 
 #: What a soup takes over from the first checkpoint; it cannot be trained on where one of them was.
@@ -33,6 +34,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--weights', nargs='+', type=float, help='A number above zero for each; equal by default.')
     parser.add_argument('--output', required=True, help='Checkpoint to write; it must not exist.')
     parser.add_argument('--root', help='Folder of the training data, where it has moved.')
+    parser.add_argument(
+        '--trust-checkpoint', action='store_true', help='Let the checkpoints, your own, name classes of any package.'
+    )
     parser.add_argument('--batches', type=int, default=200, help='Training batches to estimate BatchNorm on, at most.')
 
 
@@ -49,15 +53,15 @@ def run(arguments: Namespace) -> None:
     if output.exists():
         raise ConfigError(f'soup: {output} exists; name another --output or remove it')
     first = read_checkpoint(paths[0])
-    module = build_segmentor(paths[0], first)
+    module: Segmentor = build_segmentor(paths[0], first, arguments.trust_checkpoint)
     for path in paths[1:]:
         classes = (read_checkpoint(path).get('hyper_parameters') or {}).get('classes')
         if classes is not None and list(classes) != module.classes:
             raise CheckpointError(f'soup: {path} has other classes than {paths[0]}, or the same in another order')
-    module.load_state_dict(averaged(paths, weights))
+    load_state(module, averaged(paths, weights), paths[0])
     batches = 0
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        batches = estimate_statistics(module, paths[0], arguments.root, arguments.batches)
+        batches = estimate_statistics(module, paths[0], arguments.root, arguments.batches, arguments.trust_checkpoint)
     made = {name: first[name] for name in KEPT if name in first}
     made['state_dict'] = module.state_dict()
     with open_atomically(output) as file:
@@ -88,9 +92,11 @@ def averaged(paths: Sequence[Path], weights: Sequence[float]) -> dict[str, Tenso
     return {name: value.to(types[name].dtype) for name, value in total.items()}
 
 
-def estimate_statistics(module: Segmentor, path: Path, root: str | None, most: int) -> int:
+def estimate_statistics(module: Segmentor, path: Path, root: str | None, most: int, trust: bool = False) -> int:
     """Estimate the statistics of BatchNorm on the training data of a checkpoint; return the number of batches."""
-    stored = stored_settings(path, ('data',)).values['data']
+    read = read_stored(path, ('data',), trust=trust)
+    read.check(Settings({'data': {'root': root}}), [('data', 'val'), ('data', 'test')])
+    stored = read.settings.values['data']
     data = SegmentationDataModule(**{**stored, **({'root': root} if root else {})})
     data.prepare_data()
     data.setup('fit')

@@ -6,7 +6,9 @@ from typing import Any
 
 from seglight.config.checkpoint import without_pretrained
 from seglight.config.mmseg_checkpoint import PREFIX
+from seglight.config.mmseg_file import parse_mmseg_config
 from seglight.config.mmseg_pipeline import RESIZE
+from seglight.config.settings import without_tuples
 from seglight.errors import ConfigError
 from seglight.models import building
 from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
@@ -45,7 +47,23 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
         'reduce_zero_label': _reduces(data),
         'pipeline': pipeline,
     }
-    return mmcv.Config({'model': segmentor, 'test_pipeline': pipeline, 'data': {'val': test, 'test': test}})
+    config = mmcv.Config({'model': segmentor, 'test_pipeline': pipeline, 'data': {'val': test, 'test': test}})
+    _check_text(config)
+    return config
+
+
+def _check_text(config: mmcv.Config) -> None:
+    """Refuse values that mmcv writes as something else: it puts texts between quotes as they are.
+
+    Raises:
+        ConfigError: if the text of the config is not what the config says; mmseg would run it.
+    """
+    try:
+        same = parse_mmseg_config(config.pretty_text, 'the text') == without_tuples(config._cfg_dict.to_dict())
+    except Exception:  # yapf's own errors too
+        same = False
+    if not same:
+        raise ConfigError('export: a name or a path in the config has quotes that mmcv cannot write', ('data',))
 
 
 def mmseg_checkpoint(entries: dict[str, Any], config: mmcv.Config) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seglight.checkpoints.needed import LOSS  # older checkpoints have weights of classes, which are the config's
 from seglight.config.class_names import difference
 from seglight.errors import CheckpointError
 from seglight.weight_files import read_file, state_dict
@@ -26,9 +27,6 @@ PLACES = ('', 'backbone.')
 
 #: Buffers that a module makes from its own sizes.
 DERIVED = 'relative_position_index'
-
-#: Part of the name of what a loss keeps; older checkpoints have the weights of its classes, which are the config's.
-LOSS = '.loss_decode.'
 
 
 @dataclass

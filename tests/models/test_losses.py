@@ -1,6 +1,7 @@
 """Losses by class path and class weights, compared with torch's own and with hand computation."""
 
 import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from seglight.errors import ConfigError
-from seglight.models import building
+from seglight.models import Segmentor, building
 from seglight.models.losses import balanced_losses, balanced_weights
 
 
@@ -162,6 +163,38 @@ def test_weights_may_be_in_a_file_of_numpy(tmp_path: Path) -> None:
         sums = F.cross_entropy(logits, labels, torch.arange(1.0, 6), reduction='sum')
         divisor = labels.numel() if kind == 'CrossEntropyLoss' else float((labels + 1).sum())  # mmseg's mean is plain
         assert float(loss(logits, labels)) == pytest.approx(float(sums / divisor), rel=1e-5)
+
+
+@pytest.mark.parametrize('name', ['weights.json', 'weights.yaml'])
+def test_weights_may_be_in_a_file_of_text_and_are_stored_as_numbers(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('[1, 2, 3.5, 4, 5]')
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    model['decode_head']['loss_decode'] = {'type': 'CrossEntropyLoss', 'class_weight': str(tmp_path / name)}
+    module = Segmentor(model, list('abcde'))
+    assert module.segmentor.decode_head.loss_decode.class_weight == [1, 2, 3.5, 4, 5]
+    assert module.hparams['segmentor']['decode_head']['loss_decode']['class_weight'] == [1, 2, 3.5, 4, 5]
+
+
+def test_files_of_weights_are_not_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mmcv.load', lambda *_, **__: pytest.fail('mmcv.load unpickles'))
+    numbers = [1.0, 2, 3, 4, 5]
+    (tmp_path / 'weights.pkl').write_bytes(pickle.dumps(numbers))
+    np.save(tmp_path / 'objects.npy', np.array(numbers, dtype=object))
+    np.save(tmp_path / 'table.npy', np.ones((2, 5)))
+    (tmp_path / 'words.json').write_text('{"a": 1}')
+    (tmp_path / 'broken.yaml').write_text('[1, 2')
+    for name, said in {
+        'weights.pkl': 'must be a file that ends with .npy, .json, .yaml',
+        'objects.npy': 'cannot be read',
+        'table.npy': 'must hold a list of numbers',
+        'words.json': 'must hold a list of numbers',
+        'broken.yaml': 'cannot be read',
+    }.items():
+        model = copy.deepcopy(TINY_SEGMENTOR)
+        model['decode_head']['loss_decode'] = {'type': 'CrossEntropyLoss', 'class_weight': str(tmp_path / name)}
+        with pytest.raises(ConfigError, match=r'decode_head\.loss_decode\.class_weight') as error:
+            building.build(model, 5)
+        assert said in str(error.value)
 
 
 def test_of_two_classes_told_apart_by_a_threshold_the_second_is_weighed() -> None:

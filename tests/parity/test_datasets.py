@@ -198,7 +198,6 @@ def test_what_is_wrong_is_named(tmp_path: Path, options: dict, said: str) -> Non
     ('options', 'said'),
     [
         ({'sufix': 'x'}, "data.train: CityscapesDataset has no argument 'sufix'; did you mean 'img_suffix'"),
-        ({'pipeline': []}, "CityscapesDataset has no argument 'pipeline'"),
         ({'classes': ['road']}, "CityscapesDataset has no argument 'classes'"),
     ],
 )
@@ -229,3 +228,10 @@ def test_labels_of_the_files_may_be_mapped_before_the_datasets_classes(tmp_path:
     (sample,) = find_samples(build_sources(spec, 'data.train', '', ''), context, masks=True)
     assert sample.mask is not None
     assert sample.mask.read().tolist() == [[0, 1, 0]]
+
+
+@pytest.mark.parametrize('name', ['sufix', 'file_client_args', 'gt_seg_map_loader_cfg', 'pipeline', 'test_mode'])
+def test_no_other_argument_of_mmsegs_classes_is_passed_on(name: str) -> None:
+    spec = {'type': 'CityscapesDataset', 'img_dir': 'img', name: {'backend': 'memcached', 'sys_path': '.'}}
+    with pytest.raises(ConfigError, match=f"data.train: CityscapesDataset has no argument '{name}'"):
+        build_sources(spec, 'data.train', '', '')

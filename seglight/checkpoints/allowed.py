@@ -1,0 +1,144 @@
+"""The classes that a checkpoint may name. Nothing else is imported or built because a checkpoint names it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+#: Packages with transforms that may be named by a path, each with its dot.
+TRANSFORMS = ('albumentations.', 'seglight.data.augmentations.', 'seglight.data.photometric.')
+
+#: The same for mixes, and for sources of data.
+MIXES = ('seglight.data.mixing.',)
+SOURCES = ('seglight.data.sources.',)
+
+#: The same for optimizers.
+OPTIMIZERS = ('torch.optim.',)
+
+#: The same for losses. What is not installed is not imported from the working folder in its place.
+LOSSES = (
+    'torch.nn.',
+    'mmseg.models.losses.',
+    'seglight.models.',
+    'segmentation_models_pytorch.losses.',
+    'monai.losses.',
+)
+
+#: Packages whose models a `type` may name before a dot.
+MODEL_PACKAGES = ('mmseg', 'mmcls')
+
+#: Types that stand for a class named elsewhere; a checkpoint names that itself.
+_WRAPPERS = frozenset({'ClassPathLoss'})
+
+#: Arguments of a model's backbone from timm; the others may name files and addresses.
+TIMM_ARGUMENTS = frozenset(
+    {
+        *('type', 'model_name', 'features_only', 'pretrained', 'checkpoint_path', 'in_channels', 'init_cfg'),
+        *('out_indices', 'output_stride', 'drop_rate', 'drop_path_rate', 'drop_block_rate', 'img_size', 'norm_layer'),
+    }
+)
+
+
+def is_model_part(name: str) -> bool:
+    """Tell whether a `type` in a model dict is a class that mmseg, mmcls or mmcv registers, or one of this project."""
+    scope, _, plain = name.rpartition('.')
+    if plain in _WRAPPERS or (scope and scope not in MODEL_PACKAGES):
+        return False
+    if scope and not is_installed(scope):
+        return False
+    return any(plain in registry for registry in _registries(scope))
+
+
+def is_loss(path: str) -> bool:
+    """Tell whether a path may name a loss."""
+    return is_below(path, LOSSES)
+
+
+def is_below(path: str, places: Iterable[str]) -> bool:
+    """Tell whether the path of a class leads into one of some places, in an installed package."""
+    words = path.split('.')
+    plain = all(word.isidentifier() for word in words) and not any(word.startswith('__') for word in words)
+    return plain and any(path.startswith(place) for place in places) and is_installed(words[0])
+
+
+def is_optimizer(name: str) -> bool:
+    """Tell whether a name or a path is an optimizer of torch's."""
+    if '.' not in name:
+        optimizers = importlib.import_module('torch.optim')  # late: it loads torch, which `seglight zoo` needs not
+        return inspect.isclass(getattr(optimizers, name, None))
+    return is_below(name, OPTIMIZERS)
+
+
+def find_transform(name: str) -> type | None:
+    """Return the transform that a name or a path means, None if a checkpoint may not name it."""
+    from seglight.data.transforms import NAMES  # late: the data package is large, and predicting without needs none
+
+    found = _find(name, NAMES, TRANSFORMS)
+    import albumentations
+
+    return found if found and issubclass(found, (albumentations.BasicTransform, albumentations.BaseCompose)) else None
+
+
+def find_mix(name: str) -> type | None:
+    """Return the mix that a name or a path means, None if a checkpoint may not name it."""
+    from seglight.data import mixing
+
+    found = _find(name, mixing.MIXES, MIXES)
+    return found if found and issubclass(found, mixing.Mix) else None
+
+
+def find_source(name: str) -> type | None:
+    """Return the source of data that a name or a path means, None if a checkpoint may not name it."""
+    from seglight.data import sources
+
+    found = _find(name, sources.SOURCES, SOURCES)
+    if found is None and '.' not in name:
+        from seglight.data.sources.mmseg_datasets import MmsegSource, is_dataset
+
+        return MmsegSource if is_dataset(name) else None
+    return found if found and issubclass(found, sources.Source) else None
+
+
+def is_installed(package: str) -> bool:
+    """Tell whether a package is found elsewhere than in the working folder, or was imported already."""
+    if package in sys.modules:
+        return True
+    here = Path.cwd().resolve()
+    elsewhere = [entry for entry in sys.path if entry and Path(entry).resolve() != here]
+    own = PathFinder.find_spec(package, elsewhere)
+    first = PathFinder.find_spec(package)
+    return own is not None and own.origin is not None and first is not None and first.origin == own.origin
+
+
+def _find(name: str, known: Mapping[str, Any], places: Iterable[str]) -> type | None:
+    """Return a class by its name among the known ones, or by its path below one of some places."""
+    module, _, attribute = name.rpartition('.')
+    if not module:
+        found = known.get(name)
+    elif is_below(name, places):
+        try:
+            found = getattr(importlib.import_module(module), attribute, None)
+        except (ImportError, ValueError):
+            return None
+    else:
+        return None
+    return found if inspect.isclass(found) else None
+
+
+def _registries(scope: str) -> list[Mapping[str, Any]]:
+    """Return the tables of the classes that a `type` may mean, after the package before its dot."""
+    if scope == 'mmcls':
+        return [importlib.import_module('mmcls.models.builder').MODELS.module_dict]
+    from mmcv import cnn
+    from mmcv.cnn.bricks import registry
+    from mmcv.utils import Registry
+    from mmseg.core.seg.builder import PIXEL_SAMPLERS
+    from mmseg.models.builder import MODELS
+
+    kinds = [value for value in vars(registry).values() if isinstance(value, Registry)]
+    return [each.module_dict for each in (MODELS, cnn.MODELS, cnn.INITIALIZERS, PIXEL_SAMPLERS, *kinds)]

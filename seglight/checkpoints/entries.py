@@ -1,0 +1,104 @@
+"""What the entries of a checkpoint are, so that whoever reads one need not ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from seglight.errors import CheckpointError
+
+#: The highest count of steps, epochs and rows.
+_MOST_STEPS = 2**53
+
+#: What Lightning and this project write, and its type; other entries are those of others.
+_ENTRIES: dict[str, type] = {
+    'callbacks': dict,
+    'config': str,
+    'environment': str,
+    'epoch': int,
+    'exact_resume': dict,
+    'global_step': int,
+    'hyper_parameters': dict,
+    'loops': dict,
+    'lr_schedulers': list,
+    'metrics': dict,
+    'metrics_rows': int,
+    'optimizer_states': list,
+    'pytorch-lightning_version': str,
+    'skipped': int,
+}
+
+
+_OPTIMIZER = (('state', dict), ('param_groups', list))
+
+
+def check_entries(entries: Any, path: Path) -> None:
+    """Refuse a checkpoint without weights, or with entries of other types than are written.
+
+    Raises:
+        CheckpointError: names the file and the entry.
+    """
+    if not isinstance(entries, Mapping) or 'state_dict' not in entries:
+        raise CheckpointError(f'{path} is not a checkpoint of seglight: it has no state_dict')
+    weights = entries['state_dict']
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
+        raise CheckpointError(f'{path} is refused: state_dict must hold tensors by their names')
+    for name, kind in _ENTRIES.items():
+        value = entries.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, kind) or (isinstance(value, int) and not -1 <= value < _MOST_STEPS):
+            raise CheckpointError(f'{path} is refused: {name} is {_shown(value)}')
+    _check_figures(entries, path)
+    _check_schedules(entries, path)
+    _check_states(entries, path)
+
+
+def _check_figures(entries: Mapping[str, Any], path: Path) -> None:
+    figures = entries.get('metrics') or {}
+    if not all(isinstance(name, str) and isinstance(value, (int, float)) for name, value in figures.items()):
+        raise CheckpointError(f'{path} is refused: metrics must hold numbers by their names')
+
+
+def _check_schedules(entries: Mapping[str, Any], path: Path) -> None:
+    """Refuse states of schedules and optimizers that cannot be theirs; torch takes any."""
+    for state in entries.get('lr_schedulers') or []:
+        rates = state.get('_last_lr', []) if isinstance(state, dict) else None
+        counts = [state.get(name, 0) for name in ('last_epoch', '_step_count')] if isinstance(state, dict) else []
+        numbers = isinstance(rates, list) and all(isinstance(rate, (int, float, Tensor)) for rate in rates)
+        if not numbers or not all(isinstance(count, int) for count in counts):
+            raise CheckpointError(f'{path} is refused: lr_schedulers must hold counts and rates')
+    for state in entries.get('optimizer_states') or []:
+        if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in _OPTIMIZER):
+            raise CheckpointError(f'{path} is refused: optimizer_states must hold states and groups of parameters')
+
+
+def _check_states(entries: Mapping[str, Any], path: Path) -> None:
+    """Refuse addresses in the states of callbacks, which write and delete what the paths in their states name."""
+    for text in _texts(entries.get('callbacks')):
+        if '://' in text:
+            raise CheckpointError(f"{path} is refused: a callback's state names the address {text[:80]!r}")
+
+
+def _texts(value: Any) -> list[str]:
+    """Return every text in nested values; these are bounded and hold no circle."""
+    found, left = [], [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            found.append(each)
+        elif isinstance(each, Mapping):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, (list, tuple, set, frozenset)):
+            left += each
+    return found
+
+
+def _shown(value: Any) -> str:
+    """Return what a value is, for an error."""
+    return str(value) if type(value) in (bool, float) else f'a {type(value).__name__} that cannot be'

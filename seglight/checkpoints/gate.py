@@ -1,0 +1,414 @@
+"""The gate that the settings in a checkpoint pass before anything of them is imported, built, opened or fetched.
+
+A checkpoint may be a stranger's. What passes is a list of what is allowed: plain values, and the classes in
+`seglight.checkpoints.allowed`, with arguments that are numbers, words, lists and dicts. What does not pass is left out,
+and who needs it gets the message. `--trust-checkpoint` opens the gate for a file of one's own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from seglight.checkpoints import allowed
+from seglight.config.settings import Key
+from seglight.errors import CheckpointError
+
+#: Values in the model dict of a checkpoint, and levels of dicts in it; the largest of mmseg's has 169 and 6.
+MOST_PARTS, MOST_LEVELS = 10_000, 20
+
+#: Pixels of a side, for what a transform or a model is asked for.
+MOST_SIDE = 16_384
+
+#: Whole numbers and sizes of a model, and what the largest of mmseg's configs has.
+MOST_NUMBER = 100_000
+
+#: Numbers of a model that repeat or enlarge what it computes, with the highest that is let through.
+MOST_REPEATED = {
+    'dilation': 512,
+    'dilations': 512,
+    'key_pool_scales': 256,
+    'num_stages': 32,
+    'pad': 512,
+    'padding': 512,
+    'pool_scales': 256,
+    'recurrence': 16,
+    'rescales': 16,
+    'scale_factor': 16,
+    'scales': 16,
+    'subdivision_steps': 8,
+    'up_scale': 64,
+}
+
+#: Windows along a side that overlap each other at a pixel.
+MOST_OVERLAP = 16
+
+#: Repetitions in a regular expression; each multiplies the time by the length of a name.
+MOST_QUANTIFIERS = 4
+
+#: Numbers of the data that take processes, memory or disk.
+MOST_OF_DATA = {'batch_size': 8192, 'num_workers': 128, 'cache': 1000}
+
+#: What of the trainer a checkpoint may say; none of these builds a class by its name or names a file.
+TRAINER = frozenset(
+    {
+        *('accelerator', 'strategy', 'devices', 'precision', 'max_epochs', 'min_epochs', 'max_steps', 'min_steps'),
+        *('max_time', 'limit_train_batches', 'limit_val_batches', 'limit_test_batches', 'limit_predict_batches'),
+        *('overfit_batches', 'val_check_interval', 'check_val_every_n_epoch', 'num_sanity_val_steps'),
+        *('log_every_n_steps', 'enable_checkpointing', 'enable_progress_bar', 'enable_model_summary'),
+        *('accumulate_grad_batches', 'gradient_clip_val', 'gradient_clip_algorithm', 'deterministic', 'benchmark'),
+        *('inference_mode', 'use_distributed_sampler', 'detect_anomaly', 'barebones', 'sync_batchnorm'),
+        *('reload_dataloaders_every_n_epochs', 'fast_dev_run', 'model_registry'),
+    }
+)
+
+#: Groups of settings that pass key by key; every other, such as `wandb` with its addresses, is the user's alone to say.
+GROUPS = ('model', 'data', 'trainer', 'checkpoint', 'best_checkpoint')
+PLAIN = ('seed_everything', 'report')
+
+#: What makes a text more than a word, such as a path or an address.
+_WORD = re.compile(r'[\w+\- ]{0,100}', re.ASCII)
+_TIMM_NAME = re.compile(r'[\w.\-]{1,100}', re.ASCII)
+
+#: Arguments of transforms that open files or call functions.
+_OPENS = re.compile(r'path|file|url|fn$|reference|template|metadata_key|deserializ')
+
+_CURE = 'pass --trust-checkpoint if the file is your own'
+
+
+class Refused(Exception):
+    """What a checkpoint may not say.
+
+    Attributes:
+        key: where it stands.
+    """
+
+    def __init__(self, message: str, key: Key) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def admit(values: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[Key, str]]:
+    """Return the settings of a checkpoint that pass, and a message for each key of them that does not.
+
+    Args:
+        values: the whole config, or some of its groups.
+        path: the checkpoint, for the messages.
+    """
+    admitted: dict[str, Any] = {}
+    refused: dict[Key, str] = {}
+    for group, inner in values.items():
+        if group in PLAIN and _passes(check_value, inner, (group,), path, refused):
+            admitted[group] = inner
+        if group not in GROUPS:
+            continue
+        admitted[group] = {}
+        if not isinstance(inner, dict):
+            refused[(group,)] = f'{path}: {group} is not a mapping of keys to values'
+            continue
+        for name, value in inner.items():
+            if not (isinstance(name, str) and name.isidentifier()) or (group == 'trainer' and name not in TRAINER):
+                continue
+            check = _CHECKS.get((group, name), check_value)
+            if _passes(check, value, (group, name), path, refused):
+                admitted[group][name] = value
+    return admitted, refused
+
+
+def _passes(check: Callable[[Any, Key], None], value: Any, key: Key, path: Path, refused: dict[Key, str]) -> bool:
+    """Check the value of one key; what is wrong goes to `refused`."""
+    try:
+        check(value, key)
+    except Refused as error:
+        refused[key] = f'{path}: {".".join(error.key)}: {error}; {_CURE}'
+    except RecursionError:
+        refused[key] = f'{path}: {".".join(key)} has too many levels; {_CURE}'
+    return key not in refused
+
+
+def admit_hyperparameters(parameters: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the arguments of the segmentor in a checkpoint.
+
+    Raises:
+        CheckpointError: for the first that does not pass.
+    """
+    own = {**parameters}
+    classes, palette = own.pop('classes', None), own.pop('palette', None)
+    admitted, refused = admit({'model': own, 'data': {'classes': classes, 'palette': palette}}, path)
+    for message in refused.values():
+        raise CheckpointError(message)
+    return {**admitted['model'], 'classes': classes, 'palette': palette}
+
+
+def check_value(value: Any, key: Key) -> None:
+    """Refuse what is more than numbers, text, lists and dicts, and what names a class or an address."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == 'class_path' or not isinstance(name, (str, int)) or isinstance(name, bool):
+                raise Refused(f"a checkpoint may not have the key '{_shown(name)}' here", key)
+            check_value(inner, (*key, str(name)))
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            check_value(inner, (*key, str(index)))
+    elif isinstance(value, str):
+        _check_text(value, key)
+    elif isinstance(value, (int, float)):
+        _check_number(value, key, MOST_OF_DATA.get(key[-1], 2**63))
+    elif value is not None:
+        raise Refused(f'must be a number, text, list or dict, got {type(value).__name__}', key)
+
+
+def check_model(model: Any, key: Key) -> None:
+    """Refuse a model dict with classes that are not registered, paths, addresses, or numbers beyond any model's."""
+    if not isinstance(model, dict):
+        raise Refused(f'must be a dict, got {type(model).__name__}', key)
+    _ModelCheck().check(model, key)
+
+
+class _ModelCheck:
+    """Walks a model dict and counts its values."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def check(self, value: Any, key: Key) -> None:
+        """Check a value and all within it."""
+        self.count += 1
+        if self.count > MOST_PARTS or len(key) > MOST_LEVELS:
+            raise Refused(f'the model has more than {MOST_PARTS} values or {MOST_LEVELS} levels', key[:2])
+        name = next((part for part in reversed(key) if not part.isdigit()), '')
+        if isinstance(value, dict):
+            self._check_part(value, key)
+        elif isinstance(value, (list, tuple)):
+            for index, inner in enumerate(value):
+                self.check(inner, (*key, str(index)))
+        elif isinstance(value, str):
+            if not _WORD.fullmatch(value):
+                raise Refused(f"must be a word, not a path or an address, got '{_shown(value)}'", key)
+            if name == 'class_weight' and value != 'balanced':
+                raise Refused(f"must be numbers or balanced, not a file, got '{_shown(value)}'", key)
+        elif isinstance(value, (int, float)):
+            _check_number(value, key, MOST_REPEATED.get(name, MOST_NUMBER))
+        elif value is not None:
+            raise Refused(f'must be a number, word, list or dict, got {type(value).__name__}', key)
+
+    def _check_part(self, part: dict[Any, Any], key: Key) -> None:
+        """Check a dict, which may be of a class."""
+        name = part.get('type')
+        if 'type' in part:
+            self._check_type(name, (*key, 'type'))
+        for argument, inner in part.items():
+            if not isinstance(argument, str) or not argument.isidentifier() or argument.startswith('_'):
+                raise Refused(f"a checkpoint may not have the key '{_shown(argument)}' here", key)
+            if argument == 'class_path':
+                self._check_class_path(inner, (*key, argument))
+            elif argument in ('pretrained', 'checkpoint', 'checkpoint_path') and inner:
+                raise Refused('a checkpoint may not name a file of weights', (*key, argument))
+            elif argument == 'model_name':
+                if not isinstance(inner, str) or not _TIMM_NAME.fullmatch(inner):
+                    raise Refused(
+                        f"must be the name of a model, not an address, got '{_shown(inner)}'", (*key, argument)
+                    )
+            elif argument != 'type':
+                self.check(inner, (*key, argument))
+        if str(name).endswith('TIMMBackbone') and (wrong := sorted(set(part) - allowed.TIMM_ARGUMENTS)):
+            raise Refused(f'a checkpoint may not give {name} the argument {wrong[0]}', key)
+        if key[-1] == 'test_cfg':
+            _check_windows(part, key)
+
+    def _check_type(self, name: Any, key: Key) -> None:
+        in_loss = 'loss_decode' in key
+        if not isinstance(name, str) or not (allowed.is_model_part(name) or (in_loss and allowed.is_loss(name))):
+            raise Refused(f"a checkpoint may not name '{_shown(name)}'", key)
+
+    def _check_class_path(self, path: Any, key: Key) -> None:
+        if not isinstance(path, str) or 'loss_decode' not in key or not allowed.is_loss(path):
+            raise Refused(f"a checkpoint may not name '{_shown(path)}'", key)
+
+
+def _check_windows(test_cfg: dict[str, Any], key: Key) -> None:
+    """Refuse windows that overlap so often that a prediction would not end."""
+    crop, stride = test_cfg.get('crop_size'), test_cfg.get('stride')
+    crops, strides = (value if isinstance(value, (list, tuple)) else [value] for value in (crop, stride))
+    for size, step in zip(crops, strides, strict=False):
+        numbers = isinstance(size, (int, float)) and isinstance(step, (int, float))
+        if numbers and not 0 < size <= MOST_OVERLAP * step:
+            raise Refused(f'crop_size {size} is not within {MOST_OVERLAP} times the stride {step}', key)
+
+
+def check_optimizer(optimizer: Any, key: Key) -> None:
+    """Refuse an optimizer that is not torch's."""
+    if optimizer is None:
+        return
+    if not isinstance(optimizer, dict):
+        raise Refused(f'must be a dict, got {type(optimizer).__name__}', key)
+    for name in ('type', 'class_path'):
+        value = optimizer.get(name)
+        if value is not None and not (isinstance(value, str) and allowed.is_optimizer(value)):
+            raise Refused(f"a checkpoint may not name '{_shown(value)}'", key)
+    check_value({name: value for name, value in optimizer.items() if name != 'class_path'}, key)
+
+
+def check_transforms(specs: Any, key: Key) -> None:
+    """Refuse transforms that are not of albumentations or this project, and arguments that open files."""
+    for index, spec in enumerate(_listed(specs, key)):
+        _check_object(spec, (*key, str(index)), allowed.find_transform, _check_transform_argument)
+
+
+def check_mixes(specs: Any, key: Key) -> None:
+    """Refuse mixes that are not of this project."""
+    for index, spec in enumerate(_listed(specs, key)):
+        _check_object(spec, (*key, str(index)), allowed.find_mix, _check_transform_argument)
+
+
+def check_sources(spec: Any, key: Key) -> None:
+    """Refuse sources of data that are not of this project or a data set of mmseg."""
+    if isinstance(spec, list):
+        for index, each in enumerate(spec):
+            check_sources(each, (*key, str(index)))
+    elif isinstance(spec, str):
+        _check_text(spec, key)
+    else:
+        _check_object(spec, key, allowed.find_source, lambda _, value, where: check_value(value, where))
+
+
+def check_split(split: Any, key: Key) -> None:
+    """Refuse a group's regular expression that may take endless time."""
+    check_value(split, key)
+    group = split.get('group') if isinstance(split, dict) else None
+    if isinstance(group, str) and not _is_quick(group):
+        message = f'a regular expression in a checkpoint may repeat {MOST_QUANTIFIERS} times, and no brackets'
+        raise Refused(message, (*key, 'group'))
+
+
+def _is_quick(pattern: str) -> bool:
+    """Tell whether a regular expression surely comes to its end: no repeated brackets and few repetitions."""
+    letters = re.sub(r'\\.|\[[^\]]*\]', 'x', pattern)
+    letters = re.sub(r'\(\?|(?<!\))\{\d{1,2}\}', '(', letters)  # what a bracket is, and exact counts of one letter
+    return len(pattern) <= 1000 and not re.search(r'\)[*+{]', letters) and _quantifiers(letters) <= MOST_QUANTIFIERS
+
+
+def _quantifiers(letters: str) -> int:
+    return len(re.findall(r'[*+?{]', letters))
+
+
+def check_names(names: Any, key: Key) -> None:
+    """Refuse classes that are not a list of short names."""
+    if not isinstance(names, list) or not 1 <= len(names) <= 255 or not all(isinstance(name, str) for name in names):
+        raise Refused('must be a list of 1 to 255 names', key)
+    for index, name in enumerate(names):
+        _check_text(name, (*key, str(index)), 200)
+
+
+def check_palette(palette: Any, key: Key) -> None:
+    """Refuse colours that are not three whole numbers each."""
+    colours = _listed(palette, key)
+    for colour in colours:
+        if not isinstance(colour, (list, tuple)) or [type(channel) for channel in colour] != [int] * 3:
+            raise Refused('must be a list of colours, each three whole numbers', key)
+
+
+def _check_object(
+    spec: Any, key: Key, find: Callable[[str], type | None], check_argument: Callable[[str, Any, Key], None]
+) -> None:
+    """Check the dict of an object: its class, the names of its arguments and their values."""
+    if not isinstance(spec, dict) or ('type' in spec) == ('class_path' in spec):
+        raise Refused("must be a dict with 'type' or with 'class_path'", key)
+    name = spec.get('type', spec.get('class_path'))
+    cls = find(name) if isinstance(name, str) else None
+    if cls is None:
+        raise Refused(f"a checkpoint may not name '{_shown(name)}'", key)
+    inner = spec.get('init_args') or {}
+    if not isinstance(inner, dict):
+        raise Refused('must be a dict of arguments', (*key, 'init_args'))
+    rest = {name: value for name, value in spec.items() if name not in ('type', 'class_path', 'init_args')}
+    valid = inspect.signature(cls).parameters
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in valid.values())
+    for argument, value in {**rest, **inner}.items():
+        where = (*key, str(argument))
+        if not isinstance(argument, str) or not (argument in valid or argument == 'repeat' or open_ended):
+            raise Refused(f"{_shown(name)} has no argument '{_shown(argument)}'", key)
+        check_argument(argument, value, where)
+
+
+def _check_transform_argument(name: str, value: Any, key: Key) -> None:
+    """Check an argument of a transform, which may hold transforms itself."""
+    if len(key) > MOST_LEVELS:
+        raise Refused(f'has more than {MOST_LEVELS} levels', key[:2])
+    if name == 'transforms':
+        check_transforms(value, key)
+        return
+    if _OPENS.search(name):
+        raise Refused('a checkpoint may not give this argument', key)
+    _check_sizes(value, key)
+
+
+def _check_sizes(value: Any, key: Key) -> None:
+    """Refuse values that are more than words and numbers of pixels."""
+    if isinstance(value, (list, tuple, dict)):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for name, inner in items:
+            if name == 'class_path' or len(key) > MOST_LEVELS:
+                raise Refused(f"a checkpoint may not have the key '{_shown(name)}' here", key)
+            _check_sizes(inner, (*key, str(name)))
+    elif isinstance(value, (int, float)):
+        _check_number(value, key, MOST_SIDE)
+    elif isinstance(value, str):
+        _check_text(value, key, 200)
+        if re.search(r'[/\\:]', value):
+            raise Refused(f"must be a word, not a path or an address, got '{_shown(value)}'", key)
+    elif value is not None:
+        raise Refused(f'must be a number, word, list or dict, got {type(value).__name__}', key)
+
+
+def _listed(value: Any, key: Key) -> list[Any] | tuple[Any, ...]:
+    if value is None:
+        return []
+    if not isinstance(value, (list, tuple)):
+        raise Refused(f'must be a list, got {type(value).__name__}', key)
+    return value
+
+
+def _check_text(text: str, key: Key, most: int = 4096) -> None:
+    """Refuse a long text, one that no line holds, and one that is an address."""
+    if len(text) > most or not text.isprintable():
+        raise Refused(f'must be a text of {most} letters at most in one line', key)
+    if '://' in text:
+        raise Refused(f"a checkpoint may not name an address, got '{_shown(text)}'", key)
+
+
+def _check_number(value: float, key: Key, most: float) -> None:
+    """Refuse a number beyond some highest one; NaN is none either, and infinity is for `float('inf')` alone."""
+    if isinstance(value, bool) or abs(value) <= most:
+        return
+    if isinstance(value, float) and math.isinf(value) and most > MOST_NUMBER:
+        return
+    raise Refused(f'must be a number up to {most:,}, got {_shown(value)}', key)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as an error shows it."""
+    try:
+        text = str(value)
+    except ValueError:  # a number of thousands of digits
+        text = 'a large number'
+    return ''.join(letter if letter.isprintable() else '?' for letter in text[:80])
+
+
+_CHECKS: dict[Key, Callable[[Any, Key], None]] = {
+    ('model', 'segmentor'): check_model,
+    ('model', 'optimizer'): check_optimizer,
+    ('data', 'classes'): check_names,
+    ('data', 'palette'): check_palette,
+    ('data', 'train'): check_sources,
+    ('data', 'val'): check_sources,
+    ('data', 'test'): check_sources,
+    ('data', 'split'): check_split,
+    ('data', 'train_transforms'): check_transforms,
+    ('data', 'val_transforms'): check_transforms,
+    ('data', 'mixes'): check_mixes,
+}

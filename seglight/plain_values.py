@@ -1,0 +1,168 @@
+"""What a file of weights may hold: plain values and tensors, of sizes that the file itself accounts for.
+
+`torch.load(weights_only=True)` runs no code, but what it returns may still be endless: a list that holds itself, lists
+that share others forty levels deep, one number that claims to be 10^12 by its strides, a few kilobytes of zip that
+hold gigabytes. This module knows no other of the project but its errors.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seglight.errors import CheckpointError
+
+#: Values in a file, each counted as often as it is reached; a checkpoint of a large model has some ten thousand.
+MOST_VALUES = 2_000_000
+
+#: Levels of lists and dicts within each other.
+MOST_LEVELS = 100
+
+#: Bytes of the pickle in a zip, which holds everything but the tensors' numbers; 0.1 MB is usual.
+MOST_PICKLED = 16 << 20
+
+#: How often the bytes of a file may be used: by names that share a tensor.
+MOST_SHARED = 8
+
+#: Bytes that tensors may claim beyond what a file holds.
+_SLACK = 64 << 20
+
+#: Bits of a whole number; states of random numbers have 128.
+_MOST_BITS = 256
+
+_TENSORS = (Tensor, torch.nn.Parameter)
+_SCALARS = (bool, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
+_LISTS = (list, tuple, set, frozenset)
+_DICTS = (dict, OrderedDict)
+
+
+def check_zip(path: Path) -> None:
+    """Refuse a zip that `torch.save` did not write: one that holds more bytes than it has, or a pickle too large.
+
+    Raises:
+        CheckpointError: names the file.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            records = file.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
+        return  # torch reports it
+    size, held = path.stat().st_size, sum(record.file_size for record in records)
+    if held > size:
+        raise CheckpointError(f'{path} is refused: it has {size:,} bytes, and its records claim to have {held:,}')
+    pickled = max((record.file_size for record in records if record.filename.endswith('.pkl')), default=0)
+    if pickled > MOST_PICKLED:
+        raise CheckpointError(f'{path} is refused: {pickled:,} bytes of it are no tensors, more than {MOST_PICKLED:,}')
+
+
+def check_values(values: Any, path: Path) -> None:
+    """Refuse what is more than plain values and tensors, or larger than the file can be.
+
+    Args:
+        values: what was read.
+        path: of the file.
+
+    Raises:
+        CheckpointError: names the file and the entry.
+    """
+    check = _Check(path.stat().st_size)
+    try:
+        check.weigh(values, ())
+    except _Refused as refused:
+        raise CheckpointError(f'{path} is refused: {refused}') from None
+
+
+class _Refused(Exception):
+    """Says what is wrong with a value."""
+
+
+class _Check:
+    """Weighs nested values; shared ones are looked at once and counted as often as they are reached."""
+
+    def __init__(self, size: int) -> None:
+        self.most_bytes = MOST_SHARED * size + _SLACK
+        self.claimed = 0
+        self.weights: dict[int, int] = {}  # of each container, 0 while it is looked into
+
+    def weigh(self, value: Any, path: tuple[str, ...]) -> int:
+        """Return how many values there are in one."""
+        kind = type(value)
+        if kind in _SCALARS or isinstance(value, np.generic):
+            return 1
+        if kind is int:
+            if value.bit_length() > _MOST_BITS:
+                raise _Refused(f'{_name(path)} is a number of {value.bit_length()} bits')
+            return 1
+        if kind in _TENSORS:
+            self._check_tensor(value, path)
+            return 1
+        if kind is np.ndarray:
+            self._claim(value.nbytes, path)
+            return 1
+        if kind not in _DICTS and kind not in _LISTS:
+            raise _Refused(f'{_name(path)} is a {kind.__name__}, not a number, text, tensor, list or dict')
+        return self._weigh_container(value, path)
+
+    def _weigh_container(self, value: Any, path: tuple[str, ...]) -> int:
+        known = self.weights.get(id(value))
+        if known == 0:
+            raise _Refused(f'{_name(path)} holds itself')
+        if len(path) > MOST_LEVELS:
+            raise _Refused(f'{_name(path[:5])} has more than {MOST_LEVELS} levels')
+        if known is None:
+            self.weights[id(value)] = 0
+            known = 1 + sum(self.weigh(inner, (*path, name)) for name, inner in _members(value))
+            self.weights[id(value)] = known
+        if known > MOST_VALUES:
+            raise _Refused(f'{_name(path)} holds more than {MOST_VALUES:,} values')
+        return known
+
+    def _check_tensor(self, value: Tensor, path: tuple[str, ...]) -> None:
+        """Refuse a tensor without memory of its own, or one that claims more numbers than its memory holds."""
+        if value.layout != torch.strided or value.device.type != 'cpu' or value.is_quantized:
+            raise _Refused(f'{_name(path)} is a {value.layout} tensor on {value.device}, not a plain one on the CPU')
+        claimed = value.numel() * value.element_size()
+        if claimed > max(value.untyped_storage().nbytes(), 1 << 20):
+            raise _Refused(f'{_name(path)} claims {value.numel():,} numbers, more than the file holds')
+        self._claim(claimed, path)
+
+    def _claim(self, size: int, path: tuple[str, ...]) -> None:
+        self.claimed += size
+        if self.claimed > self.most_bytes:
+            raise _Refused(f'with {_name(path)} its tensors claim {self.claimed:,} bytes, more than the file holds')
+
+
+def _members(value: Any) -> Iterable[tuple[str, Any]]:
+    """Yield the members of a list or a dict, keys too, with their names."""
+    if not isinstance(value, Mapping):
+        yield from ((str(index), inner) for index, inner in enumerate(value))
+        return
+    for key, inner in value.items():
+        name = key if isinstance(key, str) else type(key).__name__
+        if not isinstance(key, (str, float, bytes, type(None))):
+            yield name, key
+        yield name, inner
+    for name, inner in getattr(value, '__dict__', {}).items():  # of an OrderedDict: torch's `_metadata`
+        if name != '_metadata' or not _is_metadata(inner):
+            raise _Refused(f'its dicts have {name}, which torch does not write')
+
+
+def _is_metadata(value: Any) -> bool:
+    """Tell whether a value is what torch keeps beside the weights: the version of each module."""
+    return isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(inner, dict) and all(type(each) in (int, bool) for each in inner.values())
+        for name, inner in value.items()
+    )
+
+
+def _name(path: tuple[str, ...]) -> str:
+    """Return the name of an entry, in one line of a terminal."""
+    text = '.'.join(path)[:100] or 'the whole'
+    return ''.join(letter if letter.isprintable() else '?' for letter in text)

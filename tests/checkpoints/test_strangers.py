@@ -1,0 +1,371 @@
+"""A stranger's checkpoint runs no code, opens and fetches nothing that it names, and stays within bounds."""
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from checkpoints.attacks import changed, plant_canary, set_key
+from conftest import Result
+
+import seglight
+from seglight.config.checkpoint import without_pretrained
+from seglight.errors import CheckpointError
+from seglight.models import Segmentor
+
+Run = Callable[..., Result]
+Change = Callable[[dict[str, Any], dict[str, Any]], None]
+
+LOSS = ('model', 'segmentor', 'decode_head', 'loss_decode')
+TIMM = {'type': 'TIMMBackbone', 'model_name': 'resnet18', 'features_only': True}
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Refuse every connection; the list holds what was asked for."""
+    asked: list[str] = []
+
+    def refuse(*arguments: Any, **_: Any) -> Any:
+        asked.append(str(arguments))
+        raise OSError('refused by the test')
+
+    for name in ('connect', 'connect_ex'):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+    return asked
+
+
+@pytest.fixture
+def canary(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Plant modules and a pickle in the working folder, which Python imports from; the file shows that they ran."""
+    monkeypatch.syspath_prepend(str(workspace))
+    return plant_canary(workspace)
+
+
+def only(result: Result, *said: str) -> None:
+    """Assert that a command ended with one line that says all of `said`."""
+    assert result.status == 2, result
+    lines = [line for line in result.err.splitlines() if not line.startswith('seglight: warning')]
+    assert len(lines) == 1, result.err
+    assert all(part in lines[0] for part in said), lines[0]
+    assert len(lines[0]) < 500
+
+
+#: Changes that any command which uses the key must refuse, and the key in the line.
+REFUSED: dict[str, tuple[Change, str]] = {
+    'a transform of the working folder': (
+        set_key('data', 'val_transforms', value=[{'class_path': 'canary.Flip', 'init_args': {}}]),
+        'data.val_transforms.0',
+    ),
+    'the same in the short form': (
+        set_key('data', 'val_transforms', value=[{'type': 'canary.Flip'}]),
+        'data.val_transforms.0',
+    ),
+    'within another transform': (
+        set_key('data', 'val_transforms', value=[{'type': 'OneOf', 'transforms': [{'type': 'canary.Flip'}]}]),
+        'data.val_transforms.0.transforms.0',
+    ),
+    'a module of the standard library': (
+        set_key('data', 'val_transforms', value=[{'type': 'antigravity.X'}]),
+        'data.val_transforms.0',
+    ),
+    'a font': (
+        set_key('data', 'val_transforms', value=[{'type': 'TextImage', 'font_path': 'w.pkl'}]),
+        'data.val_transforms.0.font_path',
+    ),
+    'an image to adapt to': (
+        set_key('data', 'val_transforms', value=[{'type': 'FDA', 'reference_images': ['w.pkl']}]),
+        'data.val_transforms.0.reference_images',
+    ),
+    'an image without end': (
+        set_key('data', 'val_transforms', value=[{'type': 'Resize', 'height': 10**6, 'width': 10**6}]),
+        'data.val_transforms.0.height',
+    ),
+    'a backbone of the working folder': (
+        set_key('model', 'segmentor', 'backbone', 'type', value='canary.Net'),
+        'model.segmentor.backbone.type',
+    ),
+    'a backbone from the hub': (
+        set_key('model', 'segmentor', 'backbone', value={**TIMM, 'model_name': 'hf-hub:evil/model'}),
+        'model.segmentor.backbone.model_name',
+    ),
+    'a config of weights from the hub': (
+        set_key('model', 'segmentor', 'backbone', value={**TIMM, 'pretrained_cfg': 'hf-hub'}),
+        'model.segmentor.backbone',
+    ),
+    'a path where a word belongs': (
+        set_key('model', 'segmentor', 'backbone', 'style', value='../x.pkl'),
+        'model.segmentor.backbone.style',
+    ),
+    'a wrapper of a class': (
+        set_key('model', 'segmentor', 'neck', value={'type': 'ClassPathLoss', 'loss': {'type': 'canary_loss.Loss'}}),
+        'model.segmentor.neck.type',
+    ),
+    'a head that repeats for ever': (
+        set_key('model', 'segmentor', 'decode_head', 'recurrence', value=10**9),
+        'model.segmentor.decode_head.recurrence',
+    ),
+    'windows without end': (
+        set_key('model', 'segmentor', 'test_cfg', value={'mode': 'slide', 'crop_size': [64, 64], 'stride': [1, 1]}),
+        'model.segmentor.test_cfg',
+    ),
+    'a model that is a path': (set_key('model', 'segmentor', value='w.pkl'), 'model.segmentor'),
+    'classes that are a path': (set_key('data', 'classes', value='w.pkl'), 'data.classes'),
+}
+
+
+@pytest.mark.parametrize('name', REFUSED)
+def test_what_a_prediction_needs_is_refused_by_its_key(
+    name: str, trained: Path, data_root: Path, canary: Path, no_network: list[str], run: Run
+) -> None:
+    change, key = REFUSED[name]
+    changed(trained / 'epoch_2.ckpt', Path('evil.ckpt'), change)
+    only(run('predict', '--ckpt', 'evil.ckpt', '--input', data_root / 'img_dir/test'), key, '--trust-checkpoint')
+    with pytest.raises(CheckpointError, match=r'evil\.ckpt'):
+        seglight.load('evil.ckpt', 'cpu')
+    assert not canary.exists()
+    assert not no_network
+    assert not Path('predictions').exists()
+
+
+#: Changes to what only training uses.
+NEEDLESS: dict[str, Change] = {
+    'a transform': set_key('data', 'train_transforms', value=[{'class_path': 'canary.Flip'}]),
+    'a mix': set_key('data', 'mixes', value=[{'class_path': 'canary.Flip'}]),
+    'an optimizer': set_key('model', 'optimizer', value={'type': 'canary.Adam', 'lr': 1.0}),
+    'a loss': set_key(*LOSS, value={'type': 'canary_loss.Loss'}),
+    'a loss by class path': set_key(*LOSS, value={'class_path': 'canary_loss.Loss'}),
+    'a loss of a package that is not installed': set_key(*LOSS, value={'type': 'monai.losses.Loss'}),
+    'a loss in a list': set_key(*LOSS, value=[{'type': 'segmentation_models_pytorch.losses.Loss'}]),
+    'a wrapped loss': set_key(*LOSS, value={'type': 'ClassPathLoss', 'loss': {'class_path': 'canary_loss.Loss'}}),
+    'weights in a pickle': set_key(*LOSS, value={'type': 'CrossEntropyLoss', 'class_weight': 'w.pkl'}),
+    'weights behind an address': set_key(*LOSS, value={'type': 'CrossEntropyLoss', 'class_weight': 'http://evil/w.pkl'}),
+    'a source of training data': set_key('data', 'train', value={'class_path': 'canary.Source'}),
+    'a source for mmcv': set_key(
+        'data', 'train', value={'type': 'ADE20KDataset', 'img_dir': '.', 'file_client_args': {'backend': 'memcached'}}
+    ),
+    'an account': set_key('wandb', value={'project': 'stolen', 'entity': 'evil'}),
+    'callbacks': set_key('trainer', 'callbacks', value=[{'class_path': 'canary.Flip'}]),
+    'weights of a backbone': set_key('model', 'segmentor', 'pretrained', value='http://evil/w.pth'),
+    'weights of a layer': set_key(
+        'model', 'segmentor', 'backbone', 'init_cfg', value={'type': 'Pretrained', 'checkpoint': 'http://evil/w.pth'}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', NEEDLESS)
+def test_what_a_prediction_does_not_need_is_left_out(
+    name: str, trained: Path, data_root: Path, canary: Path, no_network: list[str], run: Run
+) -> None:
+    changed(trained / 'epoch_2.ckpt', Path('evil.ckpt'), NEEDLESS[name])
+    image = next((data_root / 'img_dir/test').glob('*.jpg'))
+    expected = seglight.load(trained / 'epoch_2.ckpt', 'cpu').predict(image)
+    assert (seglight.load('evil.ckpt', 'cpu').predict(image) == expected).all()
+    done = run('predict', '--ckpt', 'evil.ckpt', '--input', image, '--output', 'out')
+    assert done.status == 0, done.err
+    assert not canary.exists()
+    assert not no_network
+
+
+TRAINING = {
+    'a transform': 'data.train_transforms.0',
+    'a mix': 'data.mixes.0',
+    'an optimizer': 'model.optimizer',
+    'a loss': 'loss_decode.type',
+    'a loss by class path': 'loss_decode.class_path',
+    'a loss of a package that is not installed': 'loss_decode.type',
+    'a wrapped loss': 'loss_decode.type',
+    'weights in a pickle': 'loss_decode.class_weight',
+    'weights behind an address': 'loss_decode.class_weight',
+    'a source of training data': 'data.train',
+    'a source for mmcv': 'data.train',
+}
+
+
+@pytest.mark.parametrize('name', TRAINING)
+def test_a_run_that_goes_on_from_it_needs_them_and_refuses_them(
+    name: str, trained: Path, canary: Path, no_network: list[str], run: Run
+) -> None:
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), NEEDLESS[name])
+    only(run('fit', '--ckpt', 'evil.ckpt'), TRAINING[name], '--trust-checkpoint')
+    assert not canary.exists()
+    assert not no_network
+    assert not Path('work_dirs').exists()
+
+
+def test_a_key_that_the_user_gives_need_not_pass(trained: Path, canary: Path, run: Run) -> None:
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), NEEDLESS['an optimizer'])
+    done = run('fit', '--ckpt', 'evil.ckpt', '--model.optimizer={type: SGD, lr: 0.1}', '--trainer.max_epochs=1')
+    only(done, 'is at epoch 1 of 1')
+    assert not canary.exists()
+
+
+def test_a_run_that_goes_on_uploads_nothing(trained: Path, no_network: list[str], workspace: Path, run: Run) -> None:
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), NEEDLESS['an account'])
+    done = run('fit', '--ckpt', 'evil.ckpt')
+    assert done.status == 0, done.err
+    assert 'Left out   wandb.project' in done.out
+    assert not no_network
+    assert 'stolen' not in Path('work_dirs/exp1/config.yaml').read_text()
+    assert not list(Path('work_dirs').rglob('wandb*'))
+
+
+def test_a_trusted_checkpoint_may_name_classes_of_ones_own(
+    trained: Path, data_root: Path, canary: Path, run: Run
+) -> None:
+    change = set_key('data', 'val_transforms', value=[{'type': 'albumentations.NoOp'}, {'type': 'canary.Flip', 'p': 0}])
+    changed(trained / 'epoch_2.ckpt', Path('own.ckpt'), change)
+    arguments = ['predict', '--ckpt', 'own.ckpt', '--input', data_root / 'img_dir/test']
+    only(run(*arguments, '--trust-checkpoint'), 'canary.Flip does not leave the whole image')
+    assert canary.exists()  # it was imported, and then refused for what it does
+
+
+def test_a_model_of_timm_fetches_nothing(trained: Path, no_network: list[str], workspace: Path) -> None:
+    pytest.importorskip('timm')
+    head = {'type': 'FCNHead', 'in_channels': 512, 'in_index': 4, 'channels': 8, 'num_convs': 1}
+    model = {'type': 'EncoderDecoder', 'backbone': TIMM, 'decode_head': head}
+    assert without_pretrained(model)['backbone']['pretrained'] is False
+    module = Segmentor(without_pretrained(model), ['a', 'b', 'c'])
+    hyperparameters = {'segmentor': model, 'classes': ['a', 'b', 'c']}  # says nothing of weights
+    torch.save({'state_dict': module.state_dict(), 'hyper_parameters': hyperparameters}, 'timm.ckpt')
+    assert seglight.load('timm.ckpt', 'cpu').classes == ['a', 'b', 'c']
+    assert Segmentor.load_from_checkpoint('timm.ckpt').classes == ['a', 'b', 'c']
+    assert not no_network
+
+
+@pytest.mark.parametrize('name', ['pretrained', '_instantiator', '_class_path', 'hparams_name'])
+def test_hyperparameters_name_nothing_that_is_called_or_fetched(
+    name: str, trained: Path, canary: Path, no_network: list[str]
+) -> None:
+    def change(entries: dict[str, Any], config: dict[str, Any]) -> None:
+        parameters = entries['hyper_parameters']
+        if name == 'pretrained':
+            parameters['segmentor']['pretrained'] = 'http://evil/w.pth'
+        elif name == 'hparams_name':
+            entries['hparams_name'] = 'segmentor'
+        else:
+            parameters[name] = 'canary.Flip'
+
+    changed(trained / 'epoch_2.ckpt', Path('evil.ckpt'), change)
+    module = Segmentor.load_from_checkpoint('evil.ckpt')
+    expected = torch.load(trained / 'epoch_2.ckpt', weights_only=True)['state_dict']
+    assert all(torch.equal(value, expected[key]) for key, value in module.state_dict().items())
+    assert not canary.exists()
+    assert not no_network
+
+
+#: Models that do not end, or do not fit into memory.
+ENDLESS: dict[str, Change] = {
+    'layers': set_key('model', 'segmentor', 'decode_head', 'num_convs', value=90_000),
+    'more layers than any model': set_key('model', 'segmentor', 'decode_head', 'num_convs', value=10**7),
+    'channels': set_key('model', 'segmentor', 'decode_head', 'channels', value=90_000),
+    'heads': set_key('model', 'segmentor', 'auxiliary_head', value=[{'type': 'FCNHead'}] * 20_000),
+    'a table of positions': set_key(
+        'model', 'segmentor', 'backbone', value={'type': 'SwinTransformer', 'window_size': 5000, 'depths': [1, 1, 1, 1]}
+    ),
+    'depths': set_key(
+        'model', 'segmentor', 'backbone', value={'type': 'SwinTransformer', 'depths': [90_000, 1, 1, 1]}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', ENDLESS)
+def test_a_model_is_bounded_by_the_weights_of_its_checkpoint(
+    name: str, trained: Path, data_root: Path, workspace: Path, run: Run
+) -> None:
+    changed(trained / 'epoch_2.ckpt', Path('evil.ckpt'), ENDLESS[name])
+    start = time.monotonic()
+    only(run('predict', '--ckpt', 'evil.ckpt', '--input', data_root / 'img_dir/test'), 'evil.ckpt')
+    with pytest.raises(CheckpointError, match=r'evil\.ckpt'):
+        Segmentor.load_from_checkpoint('evil.ckpt')
+    assert time.monotonic() - start < 60
+
+
+def test_addresses_in_the_states_of_callbacks_are_refused(trained: Path, workspace: Path, run: Run) -> None:
+    def change(entries: dict[str, Any], config: dict[str, Any]) -> None:
+        entries['callbacks']['ModelCheckpoint'] = {'dirpath': 'x', 'best_k_models': {'s3://bucket/a.ckpt': 1.0}}
+
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), change)
+    only(run('fit', '--ckpt', 'evil.ckpt'), 'evil.ckpt is refused', 's3://bucket')
+
+
+WRONG_TYPES: dict[str, Any] = {
+    'loops': {'fit_loop': 5},
+    'optimizer_states': [5],
+    'lr_schedulers': [{'last_epoch': 'x'}],
+    'callbacks': {},
+    'epoch': 'x',
+    'global_step': 10**30,
+    'exact_resume': {'random_states': 5, 'figures': 7},
+    'metrics': {'val/mIoU': 'x'},
+    'state_dict': [],
+    'config': 5,
+    'environment': 5,
+    'pytorch-lightning_version': 5,
+}
+
+
+@pytest.mark.parametrize('entry', WRONG_TYPES)
+def test_wrong_types_of_entries_are_one_line(entry: str, trained: Path, workspace: Path, run: Run) -> None:
+    entries = torch.load(trained / 'epoch_1.ckpt', weights_only=True)
+    wrong = dict.fromkeys(entries['callbacks'], 5) if entry == 'callbacks' else WRONG_TYPES[entry]
+    torch.save({**entries, entry: wrong}, 'evil.ckpt')
+    only(run('fit', '--ckpt', 'evil.ckpt'), 'evil.ckpt')
+
+
+@pytest.mark.parametrize('text', ['a: \0', 'a: [', '- 1', '2020-13-45: 1', '? [1]\n: 2', '&a [*a]'])
+def test_a_config_that_is_not_yaml_is_one_line(text: str, trained: Path, workspace: Path, run: Run) -> None:
+    entries = torch.load(trained / 'epoch_1.ckpt', weights_only=True)
+    torch.save({**entries, 'config': text}, 'evil.ckpt')
+    for command in (['fit', '--ckpt', 'evil.ckpt'], ['info', 'evil.ckpt'], ['predict', '--ckpt', 'evil.ckpt']):
+        only(run(*command), 'evil.ckpt')
+
+
+def test_what_info_prints_commands_no_terminal(trained: Path, workspace: Path, run: Run) -> None:
+    entries = torch.load(trained / 'epoch_1.ckpt', weights_only=True)
+    torch.save({**entries, 'environment': '"a\\e]0;x\\a": 1'}, 'evil.ckpt')
+    result = run('info', 'evil.ckpt')
+    assert result.status == 0, result.err
+    assert 'a?]0;x?' in result.out
+
+
+def test_an_exported_config_runs_no_code(trained: Path, workspace: Path, run: Run) -> None:
+    root = "x'+__import__('pathlib').Path('ran').write_text('')+'"
+    changed(trained / 'epoch_2.ckpt', Path('evil.ckpt'), set_key('data', 'root', value=root))
+    only(run('export', 'evil.ckpt'), 'export')
+    assert not list(Path().glob('*.p*'))
+
+
+def test_a_pattern_of_groups_ends(trained: Path, workspace: Path, run: Run) -> None:
+    change = set_key('data', 'split', value={'val_fraction': 0.5, 'group': '^(([a-z0-9])+.)+!$'})
+    changed(trained / 'epoch_2.ckpt', Path('evil.ckpt'), change)
+    only(run('validate', '--ckpt', 'evil.ckpt'), 'data.split.group', '--trust-checkpoint')
+
+
+def test_a_config_of_mmsegs_own_training_passes_the_same_gate(
+    canary: Path, data_root: Path, no_network: list[str], run: Run
+) -> None:
+    text = "model = dict(type='EncoderDecoder', backbone=dict(type='canary.Net'), decode_head=dict(type='FCNHead'))\n"
+    meta = {'config': text, 'CLASSES': ('a', 'b')}
+    torch.save({'state_dict': {'a': torch.ones(1)}, 'meta': meta}, 'evil.pth')
+    result = run('predict', '--ckpt', 'evil.pth', '--input', data_root / 'img_dir/test')
+    only(result, 'model.segmentor.backbone.type', '--trust-checkpoint')
+    assert not canary.exists()
+
+
+def test_every_model_of_the_zoo_passes() -> None:
+    from seglight.checkpoints.gate import admit
+    from seglight.config.mmseg_file import read_mmseg_config
+    from seglight.config.zoo import find_zoo, zoo_names
+
+    seen = set()
+    for name in zoo_names()[::7]:
+        model = without_pretrained(read_mmseg_config(find_zoo(name))['model'])
+        if (text := yaml.safe_dump(model)) in seen:
+            continue
+        seen.add(text)
+        assert admit({'model': {'segmentor': model}}, Path('a.ckpt'))[1] == {}, name
