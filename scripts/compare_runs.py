@@ -15,6 +15,9 @@ import torch
 #: Entries of a checkpoint that may differ between runs that are alike: they name folders and the command.
 ASIDE = ('config', 'environment')
 
+#: And those of callbacks' states: names of files, and the time on the clock.
+NOT_COMPARED = ('best_k_models', 'time_elapsed')
+
 
 def differences(first: Path, second: Path) -> list[str]:
     """Return what differs between the folders of two runs, one line each."""
@@ -57,7 +60,7 @@ def _contents(checkpoint: Path) -> dict[str, Any]:
     """Return the entries of a checkpoint, with the names of files alone in the states of callbacks."""
     entries = torch.load(checkpoint, weights_only=True)
     for state in entries['callbacks'].values():
-        for name in [name for name in state if name == 'dirpath' or 'path' in name or name == 'best_k_models']:
+        for name in [name for name in state if 'path' in name or name in NOT_COMPARED]:
             del state[name]
     return {name: value for name, value in entries.items() if name not in ASIDE}
 

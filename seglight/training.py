@@ -21,9 +21,11 @@ from seglight.callbacks import (
     EvaluationRecorder,
     ExactResume,
     IntervalCheckpoint,
+    KeepTime,
     LearningRates,
     RunFolder,
     StopBySignal,
+    TrainedUntilAveraged,
     TrainingPlan,
     WandbRun,
 )
@@ -139,7 +141,8 @@ def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorde
     """Return the callbacks that every run has; without a folder, in a trial, only those that leave no traces."""
     callbacks: list[Callback] = []
     if run_folder and recorder:
-        callbacks += [run_folder, recorder, EpochLines(), ExactResume(), StopBySignal(), TrainingPlan()]
+        callbacks += [run_folder, recorder, EpochLines(), ExactResume(), StopBySignal()]
+        callbacks += [KeepTime(), TrainedUntilAveraged(), TrainingPlan()]
         callbacks += [LearningRates()] * log
     return [*callbacks, BalancedClassWeights()]
 
@@ -199,7 +202,9 @@ def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: Inte
     lines = [metrics_table(trainer.callback_metrics, 'val', unseen), f'Run        {run.folder}']
     if best.best_model_score is not None:
         note = f'  {unseen_note(unseen)}' if unseen else ''
-        lines.append(f'Best {best.metric}  {100 * best.best_model_score:.2f} %  ({Path(checkpoint).name}){note}')
+        score = float(best.best_model_score)
+        shown = f'{score:.4g}' if best.metric == 'loss' else f'{100 * score:.2f} %'
+        lines.append(f'Best {best.metric}  {shown}  ({Path(checkpoint).name}){note}')
     if checkpoint:
         command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
         path = shlex.quote(os.path.relpath(checkpoint))

@@ -1,6 +1,7 @@
 """Lightning callbacks, each usable in any Lightning project."""
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
+from seglight.callbacks.averaging import TrainedUntilAveraged
 from seglight.callbacks.checkpoint import BestCheckpoint, IntervalCheckpoint
 from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.coco import CocoWriter
@@ -16,6 +17,7 @@ from seglight.callbacks.resume import ExactResume
 from seglight.callbacks.run_folder import RunFolder
 from seglight.callbacks.signals import StopBySignal
 from seglight.callbacks.submission import SubmissionWriter
+from seglight.callbacks.time_limit import KeepTime, TimeLimit
 from seglight.callbacks.training_plan import TrainingPlan
 from seglight.callbacks.tta import TestTimeAugmentation
 from seglight.callbacks.wandb import WandbRun
@@ -29,6 +31,7 @@ __all__ = [
     'EvaluationRecorder',
     'ExactResume',
     'IntervalCheckpoint',
+    'KeepTime',
     'LearningRates',
     'MaskWriter',
     'MonitoredFigures',
@@ -45,6 +48,8 @@ __all__ = [
     'StopBySignal',
     'SubmissionWriter',
     'TestTimeAugmentation',
+    'TimeLimit',
+    'TrainedUntilAveraged',
     'TrainingPlan',
     'WandbRun',
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import re
 import sys
 import time
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +17,17 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from seglight.callbacks.checkpoint_io import AtomicCheckpointIO, temporary_name
+from seglight.config.settings import nearest
 from seglight.errors import CheckpointError, ConfigError
 from seglight.files import newest
+from seglight.steps import epoch_is_cut
 
 #: The checkpoints that a run can go on from without a loss, each a point between two steps.
 RESUMABLE = ('epoch_*.ckpt', 'iter_*.ckpt')
 
 OnWriteError = Literal['stop', 'continue']
 
-#: What a checkpoint can be the best in; mBoundaryIoU only with `model.boundary_iou`.
-Metric = Literal['mIoU', 'mAcc', 'aAcc', 'mDice', 'mFscore', 'mPrecision', 'mRecall', 'mBoundaryIoU']
+MOST_BYTES = 120  #: of a metric in the name of a file
 
 
 class _SafeCheckpoint(ModelCheckpoint):
@@ -62,19 +66,24 @@ class _SafeCheckpoint(ModelCheckpoint):
 
     def _save_topk_checkpoint(self, trainer: Trainer, monitor_candidates: dict[str, Tensor]) -> None:
         """Save, then delete; after a failure everything is as before."""
-        before = {**vars(self), 'best_k_models': dict(self.best_k_models)}
         saved = self._last_global_step_saved
-        try:
+        with self._failures(trainer):
             super()._save_topk_checkpoint(trainer, monitor_candidates)
+            if self._last_global_step_saved != saved:
+                self._sweep(trainer)
+
+    @contextmanager
+    def _failures(self, trainer: Trainer) -> Iterator[None]:
+        """Report a file that cannot be written and leave everything as before, or stop the run, as was asked for."""
+        before = {**vars(self), 'best_k_models': dict(self.best_k_models)}
+        try:
+            yield
         except CheckpointError as error:
             if self._on_write_error == 'stop':
                 raise
             vars(self).update(before)
             if trainer.is_global_zero:
                 print(f'seglight: {error}; training goes on', file=sys.stderr)
-            return
-        if self._last_global_step_saved != saved:
-            self._sweep(trainer)
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         """Save, and fail on every process where it fails on the one that writes."""
@@ -132,6 +141,7 @@ class IntervalCheckpoint(_SafeCheckpoint):
         self.unit = unit
         self.max_keep_ckpts = max_keep_ckpts
         self._prefix = 'epoch' if unit == 'epoch' else 'iter'
+        self._epochs_saved = -1  #: epochs that were done when it saved last
         self._seen = -1  #: step at which it was last asked whether to save
 
     def state_dict(self) -> dict[str, Any]:
@@ -168,8 +178,15 @@ class IntervalCheckpoint(_SafeCheckpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save by the interval, and in any case when the run ends with this epoch."""
+        if self._epochs_saved != _epochs_done(trainer) and _is_last_epoch(trainer):
+            self._last_global_step_saved = -1  # no step, but new weights: averaged ones, with their own BatchNorm
+        if self._should_skip_saving_checkpoint(trainer):
+            return
         due = self.unit == 'epoch' and not _by_steps(trainer) and _epochs_done(trainer) % self.interval == 0
-        if (due or _is_last_epoch(trainer)) and not self._should_skip_saving_checkpoint(trainer):
+        if epoch_is_cut(trainer):
+            with self._failures(trainer):
+                self.save(trainer, interrupted=True)
+        elif due or _is_last_epoch(trainer):
             self.save(trainer)
 
     def save(self, trainer: Trainer, interrupted: bool = False) -> None:
@@ -177,7 +194,7 @@ class IntervalCheckpoint(_SafeCheckpoint):
 
         Args:
             trainer: the trainer, between two steps or at the end of an epoch.
-            interrupted: whether a signal ends the run here; the checkpoint is named by its step then.
+            interrupted: whether the run ends here, within an epoch; the checkpoint is named by its step then.
         """
         regular, self._prefix = self._prefix, 'iter' if interrupted else self._prefix
         values: dict[str, Any] = {
@@ -191,6 +208,7 @@ class IntervalCheckpoint(_SafeCheckpoint):
         else:
             self._save_topk_checkpoint(trainer, values)
         self._prefix = regular
+        self._epochs_saved = _epochs_done(trainer)
         self._last_time_checked = time.monotonic()
 
     def _sweep(self, trainer: Trainer, spared: Set[str] = frozenset()) -> None:
@@ -223,36 +241,46 @@ class IntervalCheckpoint(_SafeCheckpoint):
 
 
 class BestCheckpoint(_SafeCheckpoint):
-    """Writes `best_{metric}_epoch_{E}.ckpt` whenever a validation metric rises and keeps the best.
+    """Writes `best_{metric}_epoch_{E}.ckpt` whenever a figure of the validation is better than before, and keeps it.
 
-    A run that counts steps (`max_steps`) has `best_{metric}_iter_{I}.ckpt`, as in mmseg.
+    A run that counts steps (`max_steps`) has `best_{metric}_iter_{I}.ckpt`, as in mmseg. In the file's name,
+    characters of a class's name that not every file system takes are `_`.
 
     Args:
-        metric: name of the metric without `val/`.
+        metric: a mean (mIoU, mAcc, aAcc, mDice, mFscore, mPrecision, mRecall, mBoundaryIoU), the figure of a class
+            (IoU.road), or loss, of which the lowest is the best. It has to be logged under `val/`: figures of
+            classes by `model.per_class`, mBoundaryIoU by `model.boundary_iou`, loss by `model.val_loss`.
         on_write_error: `stop` the run if a checkpoint cannot be written (a full disk), or `continue` it.
+
+    Raises:
+        ConfigError: if the model does not log the metric.
     """
 
-    def __init__(self, metric: Metric = 'mIoU', on_write_error: OnWriteError = 'stop') -> None:
-        self.metric: str = metric
+    def __init__(self, metric: str = 'mIoU', on_write_error: OnWriteError = 'stop') -> None:
+        self.metric = metric
+        self._name = _file_name(metric)
+        self._by_steps = False
         super().__init__(
-            [f'best_{metric}_*.ckpt'],
+            [f'best_{glob.escape(self._name)}_*.ckpt'],
             on_write_error,
-            filename=f'best_{metric}_epoch_{{epoch}}',
             monitor=f'val/{metric}',
-            mode='max',
+            mode='min' if metric == 'loss' else 'max',
             save_top_k=1,
             save_on_train_epoch_end=False,
         )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Name the files by what the run counts."""
+        """Name the files by what the run counts, and refuse a metric that will not be there."""
         super().setup(trainer, pl_module, stage)
-        if _by_steps(trainer):
-            self.filename = f'best_{self.metric}_iter_{{step}}'
+        self._by_steps = _by_steps(trainer)
+        known = getattr(pl_module, 'figures', None)
+        if known is not None and self.metric not in known():
+            raise ConfigError(_unknown(self.metric, known()), ('best_checkpoint', 'metric'))
 
     def format_checkpoint_name(self, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> str:
-        """Return the path of a checkpoint with the epoch from 1 in its name."""
-        return super().format_checkpoint_name({**metrics, 'epoch': metrics['epoch'] + 1}, *args, **kwargs)
+        """Return the path of a checkpoint with the epoch, from 1, or the step in its name."""
+        unit = f'iter_{int(metrics["step"])}' if self._by_steps else f'epoch_{int(metrics["epoch"]) + 1}'
+        return str(Path(str(self.dirpath)) / f'best_{self._name}_{unit}.ckpt')
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the best so far if its file lies in this run's folder; in another run's it is not this run's best."""
@@ -291,3 +319,20 @@ def _is_last_epoch(trainer: Trainer) -> bool:
     """Tell whether a run ends with the epoch that is ending."""
     by_steps = 0 < trainer.max_steps <= trainer.global_step
     return trainer.should_stop or by_steps or _epochs_done(trainer) == trainer.max_epochs
+
+
+def _file_name(metric: str) -> str:
+    """Return a metric as a part of the name of a file: of letters, digits and a few signs, and not too long."""
+    return re.sub(r'[^\w.+-]', '_', metric).encode()[:MOST_BYTES].decode(errors='ignore')
+
+
+def _unknown(metric: str, known: Sequence[str]) -> str:
+    """Return what to tell of a metric that the model does not log."""
+    alike = [name for name in known if name.lower() == metric.lower()]
+    hint = f"; did you mean '{alike[0]}'?" if alike else nearest(metric, known)
+    means = [name for name in known if '.' not in name]
+    example = next((name for name in known if '.' in name), 'IoU.road')
+    return (
+        f"best_checkpoint.metric: unknown metric '{metric}'{hint} ({', '.join(means)}, or the figure of a class, such "
+        f'as {example}); model.per_class, model.boundary_iou and model.val_loss add others'
+    )

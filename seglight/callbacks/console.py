@@ -55,6 +55,8 @@ class EpochLines(Callback):
         parts = [f'epoch {trainer.current_epoch + 1}{epochs}']
         if 'train/loss' in figures:
             parts.append(f'loss {figures["train/loss"]:.3f}')
+        if self._validated and 'val/loss' in figures:
+            parts.append(f'val loss {figures["val/loss"]:.3f}')
         shown = [name for name in ('mIoU', 'aAcc') if self._validated and f'val/{name}' in figures]
         parts += [f'{name} {100 * figures[f"val/{name}"]:.2f} %' for name in shown]
         parts += [unseen_note(unseen)] if unseen and 'mIoU' in shown else []
@@ -151,7 +153,7 @@ def unseen_note(classes: Sequence[str]) -> str:
 
 
 def metrics_table(metrics: Mapping[str, Any], stage: str, unseen: Sequence[str] = ()) -> str:
-    """Return the figures of each class, one class to a line, then mIoU, mAcc, aAcc and other means, in percent.
+    """Return the figures of each class, one class to a line, then the means in percent, mIoU first, and the loss.
 
     Args:
         metrics: logged figures between 0 and 1, such as `val/IoU.Paper` and `val/mIoU`.
@@ -170,6 +172,8 @@ def metrics_table(metrics: Mapping[str, Any], stage: str, unseen: Sequence[str] 
     for name, row in rows.items():
         note = f'  {unseen_note(unseen)}' if unseen and name == 'mIoU' else ''
         lines.append(f'  {name:<{width}}' + _cells([f'{100 * float(value):.2f} %' for value in row], columns) + note)
+    if 'loss' in shown:
+        lines.append(f'  {"loss":<{width}}' + _cells([f'{float(shown["loss"]):.4g}'], columns))
     return '\n'.join(lines)
 
 

@@ -13,7 +13,19 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.callbacks.checkpoint import RESUMABLE
 from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.processes import gathered
+from seglight.callbacks.restoring import (
+    Patience,
+    averaging_rates,
+    begin_epoch_again,
+    keep_patience,
+    move_schedules,
+    patience,
+    plan_again,
+    recounted,
+    without_finders,
+)
 from seglight.errors import CheckpointError
+from seglight.steps import epoch_is_cut, resumes, steps_before
 
 #: The entry of a checkpoint that holds what this callback restores.
 ENTRY = 'exact_resume'
@@ -25,16 +37,26 @@ class ExactResume(Callback):
     Lightning restores weights, optimizer, schedule, precision, callbacks, and counters as they are at
     the end of an epoch or of a validation. This adds the states of python's, numpy's, torch's and
     CUDA's random numbers of every process, and makes a checkpoint that is written in
-    `on_train_batch_start` one of the moment before the batch. The position in the data is the data
+    `on_train_batch_start` one of the moment before the batch. It also brings back what other callbacks of
+    Lightning's do not (see `seglight.callbacks.restoring`). The position in the data is the data
     module's (its `state_dict`); the randomness of a sample depends on seed, epoch and index alone.
+
+    It comes after the callbacks that it restores.
     """
 
     def __init__(self) -> None:
         self._restored: dict[str, Any] = {}
+        self._patience: Patience = {}
+        self._rates: list[float] | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Store the states; all processes come here, one writes."""
-        entry: dict[str, Any] = {'random_states': gathered(_random_state()), 'world_size': trainer.world_size}
+        entry: dict[str, Any] = {
+            'random_states': gathered(_random_state()),
+            'world_size': trainer.world_size,
+            'steps_of_epoch': steps_before(trainer, 1),
+            'stopped': trainer.should_stop,
+        }
         loops = checkpoint['loops']['fit_loop']
         epochs, batches = loops['epoch_progress']['current'], loops['epoch_loop.batch_progress']
         epoch_ended = epochs['processed'] == epochs['started']
@@ -43,6 +65,9 @@ class ExactResume(Callback):
             for count in (batches['current'], batches['total']):
                 count['ready'] -= 1
             batches['is_last_batch'] = False  # said of the batch that is to come
+        elif epoch_is_cut(trainer):
+            for count in (epochs, loops['epoch_progress']['total']):
+                count['processed'] -= 1
         elif epoch_ended and trainer.max_steps != -1:
             _begin_next_epoch(loops)
         if before_batch or epoch_ended:
@@ -51,22 +76,14 @@ class ExactResume(Callback):
         checkpoint[ENTRY] = {**entry, 'figures': figures}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the states for the first batch, and the place in the epoch where there are as many processes.
-
-        With another number of processes the batches that are done are counted anew by their images, and the order of
-        those that follow is another.
-        """
+        """Keep the states for the first batch, and count the batches of the epoch as this run does."""
         self._restored = checkpoint.get(ENTRY, {})
-        processes = self._restored.get('world_size', trainer.world_size)
-        if self._restored and processes != trainer.world_size:
-            done = checkpoint['loops']['fit_loop']['epoch_loop.batch_progress']['current']
-            done.update({name: count * processes // trainer.world_size for name, count in done.items()})
-            if trainer.is_global_zero:
-                print(
-                    f'The checkpoint is of a run with {processes} processes, this one has {trainer.world_size}: '
-                    'samples come in another order, and random numbers differ, than in a run that was never stopped',
-                    flush=True,
-                )
+        if not (self._restored and resumes(trainer)):
+            return
+        said = [*recounted(trainer, checkpoint, self._restored), *without_finders(trainer, pl_module)]
+        if trainer.is_global_zero and said:
+            print('\n'.join(said), flush=True)
+        self._patience = patience(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring back the figures of the last validation; the model was tried on some batches when the run began."""
@@ -74,6 +91,32 @@ class ExactResume(Callback):
             trainer.num_sanity_val_steps = 0
             figures = self._restored['figures']
             trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
+            keep_patience(trainer, self._patience, self._restored.get('stopped', False))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the schedule go on where the run is, and callbacks do what they did at the start of this epoch."""
+        plan_again(trainer)
+        if not (self._restored and resumes(trainer)):
+            return
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+        in_epoch = epochs.started > epochs.processed
+        if trainer.max_steps == -1 and self._restored.get('steps_of_epoch') not in (None, steps_before(trainer, 1)):
+            move_schedules(trainer, steps_before(trainer, epochs.processed, batches.processed if in_epoch else 0))
+        self._rates = averaging_rates(trainer)
+        if in_epoch:
+            begin_epoch_again(trainer, pl_module)
+            self._set_rates(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take back what a callback that averages weights does to the rates when it begins anew."""
+        self._set_rates(trainer)
+
+    def _set_rates(self, trainer: Trainer) -> None:
+        rates, self._rates = self._rates, None
+        if rates is not None:
+            for group, rate in zip(trainer.optimizers[0].param_groups, rates, strict=True):
+                group['lr'] = rate
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Bring back the random states, when nothing but training draws from them any more."""

@@ -17,6 +17,8 @@ from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_
 from seglight.errors import ConfigError, Interrupted, TrainingError, UserError
 from seglight.files import as_bytes, claim_run_folder, newest, write_atomically
 from seglight.masking import masked_yaml
+from seglight.run_lock import RunLock, used
+from seglight.steps import resumes
 
 #: The entry of a checkpoint that says how many rows `metrics.csv` had.
 ROWS_ENTRY = 'metrics_rows'
@@ -57,6 +59,7 @@ class RunFolder(Callback):
         self.resumed = resumed
         self._made = False
         self._metrics: MetricsFile | None = None
+        self._lock: RunLock | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder on rank 0 and tell it to all ranks, the logger and the checkpoint callbacks.
@@ -99,7 +102,7 @@ class RunFolder(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Drop all that was logged before the first checkpoint of a run that starts from the beginning again."""
-        if self._metrics and not trainer.ckpt_path:
+        if self._metrics and not resumes(trainer):
             self._metrics.cut(0)
             if self.resumed:
                 self._purge(trainer, 0)
@@ -114,6 +117,15 @@ class RunFolder(Callback):
                 if isinstance(logger, (MetricsFile, TensorBoardLogger)):
                     logger.finalize('failed')
             shutil.rmtree(self.folder, ignore_errors=True)
+        self._release()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let other runs use the folder."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock:
+            self._lock.release()
 
     def _purge(self, trainer: Trainer, step: int) -> None:
         """Have TensorBoard pass over what was logged from a step on; nothing is logged yet."""
@@ -143,14 +155,16 @@ class RunFolder(Callback):
             if self.folder is None:
                 self.folder = claim_run_folder(self.root)
             self.folder.mkdir(parents=True, exist_ok=True)
-            used = any(self.folder.iterdir())
+            holds = used(self.folder)
         except OSError as error:
             raise ConfigError(f'The run folder {self.folder or self.root} cannot be made: {error.strerror}') from error
-        if used and not self.resumed:
+        self._lock = RunLock(self.folder)
+        self._lock.acquire()
+        if holds and not self.resumed:
             raise ConfigError(
                 f'--work-dir {self.folder} is not empty; choose another, or go on with its run by --auto-resume'
             )
-        self._made = not used
+        self._made = not holds
 
 
 def _tensorboard(folder: Path, **options: Any) -> TensorBoardLogger:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
@@ -38,14 +38,8 @@ class StopBySignal(Callback):
         """Save and end, if a signal came to any process; with gradients accumulated, after the optimizer's step."""
         if batch_idx % trainer.accumulate_grad_batches:
             return
-        if not trainer.strategy.reduce_boolean_decision(self._received is not None, all=False):
-            return
-        message = f'stopped by {(self._received or signal.SIGTERM).name} after step {trainer.global_step}'
-        for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, IntervalCheckpoint):
-                callback.save(trainer, interrupted=True)
-                message += f'; saved {callback.best_model_path}, --auto-resume goes on from there'
-        raise Interrupted(message)
+        if trainer.strategy.reduce_boolean_decision(self._received is not None, all=False):
+            interrupt(trainer, (self._received or signal.SIGTERM).name, '--auto-resume goes on from there')
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen no more."""
@@ -68,3 +62,22 @@ class StopBySignal(Callback):
             raise KeyboardInterrupt
         self._received = received
         print(f'seglight: {received.name}: finishes the step and saves (Ctrl-C again ends at once)', file=sys.stderr)
+
+
+def interrupt(trainer: Trainer, cause: str, advice: str) -> NoReturn:
+    """Save a checkpoint of this point between two steps, and end the run.
+
+    Args:
+        trainer: before the batch that begins the next step.
+        cause: what stops the run.
+        advice: how to go on from the checkpoint.
+
+    Raises:
+        Interrupted: when the checkpoint is written.
+    """
+    message = f'stopped by {cause} after step {trainer.global_step}'
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, IntervalCheckpoint):
+            callback.save(trainer, interrupted=True)
+            message += f'; saved {callback.best_model_path}, {advice}'
+    raise Interrupted(message)

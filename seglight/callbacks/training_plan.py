@@ -10,8 +10,8 @@ from seglight.files import write_atomically
 from seglight.models import Segmentor
 from seglight.models.optimizers import first_names, groups_table, parameter_names
 from seglight.models.schedules import MmcvSchedule
-from seglight.models.steps import planned_steps
 from seglight.report.drawing import drawn
+from seglight.steps import planned_steps
 
 LEGEND = 16  #: curves that the legend of the schedule names
 

@@ -13,7 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.callbacks import BatchSizeFinder
 from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
+from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,8 +28,9 @@ from seglight.data.demo import demo_folder
 from seglight.data.facts import SplitFacts
 from seglight.data.judgement import explain_labels, judge
 from seglight.data.labels import check_classes, check_colours
-from seglight.data.loaders import default_workers, end_workers, make_loader
+from seglight.data.loaders import default_workers, end_workers, make_loader, possible_workers
 from seglight.data.mixing import build_mixes
+from seglight.data.position import Position
 from seglight.data.reading_notes import reading_notes
 from seglight.data.sampling import EpochSampler, class_balance
 from seglight.data.sources import Context, Sample, build_sources, find_samples
@@ -37,6 +40,7 @@ from seglight.data.transforms import build_pipeline
 from seglight.data.value_range import RangeSpec, parse_range
 from seglight.errors import ConfigError, DataError, warn
 from seglight.files import append_once, cache_dir
+from seglight.steps import accumulated_batches, epoch_is_cut, resumes
 
 Dicts = list[dict[str, Any]]
 Spec = str | dict[str, Any] | list[str | dict[str, Any]]
@@ -150,7 +154,8 @@ class SegmentationDataModule(LightningDataModule):
         self._facts: dict[str, SplitFacts] = {}
         self.left_out: list[str] = []  #: what is wrong with each sample that `on_bad_sample` left out
         self._loaders: list[DataLoader[Any]] = []
-        self._position = {'epoch': 0, 'samples': 0}  # where training starts; Lightning asks for batches before it tells
+        # Where training starts: Lightning asks for batches before it tells.
+        self.position = self.stored_position = Position()
 
     def prepare_data(self) -> None:
         """Generate the embedded data set where no `root` is given."""
@@ -340,19 +345,40 @@ class SegmentationDataModule(LightningDataModule):
         return Path(self.root) if self.root is not None else demo_folder()
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch, from 0, that training is in, and how many of its samples all processes have trained on."""
+        """Return where training is: the fields of `Position`."""
         if self.trainer is None:
-            return self._position
+            return self.position._asdict()
         loop = self.trainer.fit_loop
         epochs: Any = loop.epoch_progress.current
         in_epoch: Any = loop.epoch_loop.batch_progress.current
-        batches = 0 if epochs.processed == epochs.started else in_epoch.processed
-        return {'epoch': epochs.processed, 'samples': batches * self.batch_size * self.trainer.world_size}
+        of = self._train_batches()
+        cut = epoch_is_cut(self.trainer)
+        batches = 0 if epochs.processed == epochs.started and not cut else in_epoch.processed
+        samples = batches * self.batch_size * self.trainer.world_size
+        return Position(epochs.processed - cut, samples, batches, of, self.batch_size)._asdict()
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Begin training there; Lightning, which looks for a loader with a state, warns for nothing."""
-        self._position = state_dict
+        """Begin training there, counted in batches of this run.
+
+        The batch size that Lightning's `BatchSizeFinder` found is kept where it is still among the callbacks.
+        """
+        finders = [each for each in getattr(self.trainer, 'callbacks', []) if isinstance(each, BatchSizeFinder)]
+        if finders and resumes(self.trainer):
+            self.batch_size = state_dict.get('batch_size', self.batch_size)
+        processes = self._replicas()[0]
+        of = self._train_batches()
+        self.stored_position = Position.stored(state_dict, self.batch_size, processes, of)
+        accumulated = accumulated_batches(self.trainer, state_dict['epoch']) if self.trainer else 1
+        self.position = self.stored_position.counted_as(self.batch_size, processes, of, accumulated)
+        # Lightning looks for a loader with a state, and warns for nothing.
         warnings.filterwarnings('ignore', message='You.re resuming from a checkpoint that ended before the epoch ended')
+
+    def _train_batches(self) -> int:
+        """Return the number of batches that each process trains on in an epoch, as Lightning limits it."""
+        samples = len(EpochSampler(self.datasets['train'], *self._replicas(), self._repeats))
+        batches = samples // self.batch_size or 1
+        limit = self.trainer.limit_train_batches if self.trainer else 1.0
+        return min(batches, limit) if isinstance(limit, int) else int(batches * limit)
 
     def train_dataloader(self) -> DataLoader[Item]:
         """Return the loader of shuffled and augmented training batches; an incomplete last one is dropped."""
@@ -364,7 +390,7 @@ class SegmentationDataModule(LightningDataModule):
         """Return the sampler of the training batches, at the epoch that training starts with."""
         replicas, rank = self._replicas()
         sampler = EpochSampler(self.datasets['train'], replicas, rank, self._repeats, self.seed)
-        sampler.go_on(self._position['epoch'], self._position['samples'] // replicas)
+        sampler.go_on(self.position.epoch, self.position.samples // replicas)
         return sampler
 
     def val_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
@@ -407,7 +433,9 @@ class SegmentationDataModule(LightningDataModule):
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Item]:
         workers = default_workers(self._replicas()[0]) if self.num_workers is None else self.num_workers
+        workers = possible_workers(workers)
         options.setdefault('collate_fn', partial(collate, ignore_index=self.ignore_index))
-        loader = make_loader(dataset, self.batch_size, workers, self.seed, **options)
+        in_run = self.trainer is not None and self.trainer.state.status == TrainerStatus.RUNNING
+        loader = make_loader(dataset, self.batch_size, workers, self.seed, in_run, **options)
         self._loaders.append(loader)
         return loader

@@ -103,6 +103,19 @@ class MmcvSchedule(LRScheduler):
         """Return the step alone: everything else follows from the config."""
         return {'last_epoch': self.last_epoch, '_step_count': self._step_count, '_last_lr': self._last_lr}
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the step; its rate is that of this schedule, which may not be the one that was stored."""
+        super().load_state_dict(state_dict)
+        self.move_to(self.last_epoch)
+
+    def move_to(self, step: int) -> None:
+        """Go to a step, from 0, and set its rates."""
+        self.last_epoch = step
+        rates = self.rates(step)
+        self._last_lr = [*rates]
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group['lr'] = rate
+
 
 def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
     """Return mmcv's updater for a schedule.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import torch
+from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import LearningRateFinder
 from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from seglight.checkpoints.needed import LOSS
 from seglight.config.checkpoint import read_checkpoint, without_pretrained
@@ -26,12 +29,14 @@ from seglight.models.freezing import freeze
 from seglight.models.inference import Prediction
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.metrics import PerClass, SegmentationMetrics
+from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
 from seglight.models.predicting import Batch, PredictingModule
 from seglight.models.resampling import Size
 from seglight.models.schedules import MmcvSchedule, find_updater
-from seglight.models.steps import planned_steps, steps_of_an_epoch
+from seglight.models.validation_loss import labelled_images
 from seglight.palette import default_palette
+from seglight.steps import planned_steps, resumes, steps_of_an_epoch
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -74,6 +79,8 @@ class Segmentor(PredictingModule):
         frozen: names of parts that do not train, with wildcards; their BatchNorm statistics stay too.
         per_class: figures to log for each class beside the means.
         boundary_iou: whether to compute boundary IoU in validation and test.
+        val_loss: whether to log `val/loss` (and `test/loss`), the mean over the images of the loss that training
+            takes, without dropout; it costs a second pass through the model.
         channels_last: keep weights, and so all features, in torch's channels-last memory format; faster
             for convolutions, but some of mmseg's heads cannot take it.
         compile: let torch.compile make each part of the segmentor faster; what it cannot compile runs as it is.
@@ -97,6 +104,7 @@ class Segmentor(PredictingModule):
         frozen: list[str] | None = None,
         per_class: list[PerClass] = ['IoU'],
         boundary_iou: bool = False,
+        val_loss: bool = False,
         channels_last: bool = False,
         compile: bool = False,  # noqa: A002  (what torch calls it)
         non_finite: Literal['stop', 'skip'] = 'stop',
@@ -108,7 +116,9 @@ class Segmentor(PredictingModule):
         check_count(classes)
         segmentor = with_read_weights(segmentor)  # so that a checkpoint holds the numbers and names no file
         # How it was trained is in the run's config; the hyperparameters say how to build it.
-        self.save_hyperparameters(ignore=['optimizer', 'schedule', 'frozen', 'compile', 'non_finite'], logger=False)
+        self.save_hyperparameters(
+            ignore=['optimizer', 'schedule', 'frozen', 'compile', 'non_finite', 'val_loss'], logger=False
+        )
         self.classes = classes
         self.palette = palette or default_palette(len(classes))
         self.ignore_index = 255 if ignore_index is None else ignore_index
@@ -129,9 +139,11 @@ class Segmentor(PredictingModule):
         self.non_finite = non_finite
         self.skipped = 0
         self._told_of_padding = False
+        self._found_lr: float | None = None  #: by Lightning's `LearningRateFinder`
         self.wants_sync_bn = building.wants_sync_bn(segmentor)
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
+        self.mean_loss = MeanMetric() if val_loss else None
         self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
         self.register_load_state_dict_pre_hook(_without_other_losses)  # type: ignore[no-untyped-call]
         self.run_folder = Path()  #: that the trainer writes checkpoints to, else its log; known when a fit starts
@@ -214,9 +226,8 @@ class Segmentor(PredictingModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the segmentor's own loss and log every item of its loss dict; None for a batch to skip."""
         meta = batch['meta']
-        losses = self.losses(batch)
-        items = {name: _mean(value) for name, value in losses.items()}
-        loss = torch.stack([value for name, value in items.items() if 'loss' in name]).sum()
+        items = {name: _mean(value) for name, value in self.losses(batch).items()}
+        loss = _total(items)
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
         self.log_dict(logged, batch_size=len(meta))
         self.log('train/loss', loss.detach(), prog_bar=True, batch_size=len(meta))
@@ -269,11 +280,34 @@ class Segmentor(PredictingModule):
         for prediction, mask in zip(predictions, batch['mask'], strict=True):
             height, width = prediction.mask.shape
             self.metrics.update(prediction.mask, mask[:height, :width])
+        if self.mean_loss is not None:
+            for one in labelled_images(batch, self.ignore_index):
+                self.mean_loss.update(self._loss_of(one))
         return {'predictions': predictions}
+
+    def _loss_of(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch, of which nothing is learnt."""
+        return _total({name: _mean(value) for name, value in self.losses(batch).items()}).float()
+
+    def figures(self) -> list[str]:
+        """Return the names of what a validation logs, without `val/`."""
+        counted = [name for name in get_args(PerClass) if name != 'BoundaryIoU' or self.metrics.boundary_iou]
+        classes = [f'{figure}.{name}' for figure in self.per_class for name in self.classes]
+        return [*(f'm{name}' for name in counted), 'aAcc', *['loss'] * (self.mean_loss is not None), *classes]
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Prediction]]:
         """Do what `validation_step` does."""
         return self.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_start(self) -> None:
+        """Count from zero, in tensors of this pass: those of `Trainer.validate` cannot change while a model trains."""
+        self.metrics.reset()
+        if self.mean_loss is not None:
+            self.mean_loss.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Do what `on_validation_epoch_start` does."""
+        self.on_validation_epoch_start()
 
     def on_validation_epoch_end(self) -> None:
         """Log the means and what `per_class` names under `val/`."""
@@ -290,6 +324,7 @@ class Segmentor(PredictingModule):
 
     @lr.setter
     def lr(self, value: float) -> None:
+        self._found_lr = float(value)
         self.optimizer = {**self.optimizer, 'lr': value}
         if self._trainer is not None:  # a finder is at work, after Lightning has built optimizer and schedule
             self.trainer.strategy.setup_optimizers(self.trainer)
@@ -302,19 +337,27 @@ class Segmentor(PredictingModule):
         updater: Any = find_updater(self.schedule)
         epoch_steps = steps_of_an_epoch(self.trainer, updater.by_epoch or updater.warmup_by_epoch)
         scheduler = MmcvSchedule(optimizer, updater, steps, epoch_steps)
+        keep_settings(optimizer, self.segmentor)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave no secret and no address of pretrained weights in a checkpoint; count skipped batches on after it."""
         checkpoint['skipped'] = self.skipped
+        checkpoint['found_lr'] = self._found_lr
         parameters = checkpoint.get('hyper_parameters', {})
         if 'segmentor' in parameters:
             segmentor = masked(without_pretrained(parameters['segmentor']))
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Count skipped batches on from where the checkpoint was saved."""
+        """Count skipped batches on from where the checkpoint was saved; go on with the rate that a finder found."""
         self.skipped = checkpoint.get('skipped', 0)
+        found = checkpoint.get('found_lr')
+        if found is not None and self._trainer is not None and resumes(self.trainer):
+            callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+            if any(isinstance(callback, LearningRateFinder) for callback in callbacks):
+                self._found_lr = found
+                self.optimizer = {**self.optimizer, 'lr': found}
 
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
@@ -322,6 +365,9 @@ class Segmentor(PredictingModule):
         # Of pixels that no mask has, recall alone is always undefined.
         self.unseen = [name for name, recall in zip(self.classes, figures['Acc'], strict=True) if recall.isnan()]
         self.log_dict({f'{stage}/{name}': value.float() for name, value in figures.items() if value.ndim == 0})
+        if self.mean_loss is not None:
+            self.log(f'{stage}/loss', self.mean_loss.compute().float())
+            self.mean_loss.reset()
         for figure in self.per_class:
             values = zip(self.classes, figures[figure], strict=True)
             self.log_dict({f'{stage}/{figure}.{name}': value.float() for name, value in values})
@@ -370,3 +416,8 @@ def _check_normalisation(mean: list[float], std: list[float]) -> None:
 def _mean(value: Tensor | list[Tensor]) -> Tensor:
     """Reduce an item of mmseg's loss dict as mmseg's `BaseSegmentor._parse_losses` does."""
     return value.mean() if isinstance(value, Tensor) else torch.stack([part.mean() for part in value]).sum()
+
+
+def _total(items: dict[str, Tensor]) -> Tensor:
+    """Return the sum of the items of a loss dict that are losses."""
+    return torch.stack([value for name, value in items.items() if 'loss' in name]).sum()

@@ -138,6 +138,7 @@ def comparison_values(runs: Sequence[Run]) -> dict[str, Any]:
 def _training_plots(curves: dict[str, Curve]) -> list[Plot]:
     """Return the curves of the losses, the validation and the learning rates."""
     losses = {name.removeprefix('train/'): curve for name, curve in curves.items() if re.search('^train/.*loss', name)}
+    losses |= {'validation': curves['val/loss']} if 'val/loss' in curves else {}
     figures = {name: curves[f'val/{name}'] for name in ('mIoU', 'mAcc', 'aAcc') if f'val/{name}' in curves}
     rates = {name: curve for name, curve in curves.items() if _is_lr(name)}
     groups = [('Loss', losses, 'loss', False), ('Validation', figures, '%', True), ('Schedule', rates, 'lr', False)]

@@ -194,3 +194,29 @@ def test_what_can_hardly_be_meant_is_told(case: str) -> None:
 def test_a_shortened_run_is_not_told_of_its_length() -> None:
     schedule = MmcvSchedule(optimizer(), find_updater({'warmup': 'linear', 'warmup_iters': 1500}), 2, 2)
     assert not schedule.doubts(whole=False)
+
+
+def test_a_scheduler_that_goes_on_has_the_rates_of_its_own_config() -> None:
+    stored = MmcvSchedule(optimizer(), find_updater({'policy': 'fixed'}), 10, 5)
+    for _ in range(8):
+        stored.optimizer.step()
+        stored.step()
+    longer = optimizer()
+    longer.param_groups[0]['lr'] = 0.02
+    schedule = {
+        'policy': 'poly',
+        'power': 0.9,
+        'min_lr': 1e-4,
+        'warmup': 'linear',
+        'warmup_iters': 10,
+        'warmup_ratio': 0.1,
+    }
+    scheduler = MmcvSchedule(longer, find_updater(schedule), 20, 5)
+    scheduler.load_state_dict(stored.state_dict())
+    for step in range(8, 20):
+        for base, group in zip((0.02, 0.3), longer.param_groups, strict=True):
+            rate = (base - 1e-4) * (1 - step / 20) ** 0.9 + 1e-4
+            warm = 1 - (1 - step / 10) * 0.9 if step < 10 else 1
+            assert group['lr'] == pytest.approx(rate * warm)
+        longer.step()
+        scheduler.step()

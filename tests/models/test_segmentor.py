@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
+from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
 
 CLASSES = ['a', 'b', 'c', 'd', 'e']
 
@@ -170,3 +171,32 @@ def two_classes(channels: int, seed: int, test_cfg: dict[str, Any] | None = None
     module = Segmentor(model, ['a', 'b']).eval()
     torch.nn.init.normal_(module.segmentor.decode_head.conv_seg.weight)
     return module
+
+
+def test_the_validation_loss_is_the_mean_of_mmsegs_own_over_the_images(tmp_path: Path) -> None:
+    module = Segmentor(TINY_SEGMENTOR, CLASSES, val_loss=True)
+    batches = [random_batch(3, 32, seed=1), random_batch(1, 48, seed=2), random_batch(1, 48, seed=3)]
+    batches[2]['mask'][:] = 255
+    several: DataLoader = DataLoader(batches, collate_fn=lambda items: items[0])  # type: ignore[arg-type]
+    (figures,) = trainer(tmp_path).validate(module, several, verbose=False)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    expected = []
+    module.eval()
+    with torch.no_grad():
+        for batch in batches[:2]:
+            for image, mask in zip(batch['image'], batch['mask'], strict=True):
+                meta = [{'ori_shape': image.shape, 'filename': ''}]
+                losses = module.segmentor.forward_train((image[None] - mean) / std, meta, mask[None, None].long())
+                expected.append(sum(float(value) for name, value in losses.items() if 'loss' in name))
+    assert figures['val/loss'] == pytest.approx(sum(expected) / 4, rel=1e-5)
+
+
+def test_a_model_can_be_validated_before_it_is_trained(tmp_path: Path) -> None:
+    module = Segmentor(TINY_SEGMENTOR, CLASSES, boundary_iou=True, val_loss=True)
+    data = loader(random_batch())
+    once = trainer(tmp_path, max_epochs=1, enable_checkpointing=False)
+    (before,) = once.validate(module, data, verbose=False)
+    once.test(module, data, verbose=False)
+    once.fit(module, data, data)
+    (after,) = once.validate(module, data, verbose=False)
+    assert before['val/loss'] != after['val/loss']

@@ -1,0 +1,253 @@
+"""Stop runs of random settings at random points, resume them, and compare their end with that of a run left alone.
+
+    python scripts/resume_trials.py                      # 20 combinations
+    python scripts/resume_trials.py --trials 200 --seed 7
+    python scripts/resume_trials.py --only 7.13          # the combination 13 of the seed 7 again
+
+Prints a line for each; the exit status is 1 if any run ended differently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from compare_runs import differences
+from kill_test import trial
+
+from seglight.callbacks.checkpoint import _SafeCheckpoint
+from seglight.callbacks.checkpoint_io import AtomicCheckpointIO
+from seglight.callbacks.time_limit import TimeLimit
+from seglight.data.demo import generate
+from seglight.models import Segmentor
+
+#: Each setting with the flags of its values; the first is the plain one.
+SETTINGS: dict[str, dict[str, list[str]]] = {
+    'length': {
+        'epochs': ['--trainer.max_epochs=3'],
+        'steps': ['--trainer.max_steps=9', '--trainer.max_epochs=-1'],
+    },
+    'checkpoint': {
+        'epoch': [],
+        '1 step': ['--checkpoint.unit=iter'],
+        '3 steps': ['--checkpoint.unit=iter', '--checkpoint.interval=3'],
+    },
+    'accumulation': {
+        'none': [],
+        'two': ['--trainer.accumulate_grad_batches=2'],
+        'scheduler': [
+            '--trainer.callbacks+=GradientAccumulationScheduler', '--trainer.callbacks.scheduling={0: 1, 1: 2}',
+        ],
+    },
+    'averaging': {
+        'none': [],
+        'EMA': ['--trainer.callbacks+=EMAWeightAveraging', '--trainer.callbacks.decay=0.8'],
+        'late EMA': ['--trainer.callbacks+=EMAWeightAveraging', '--trainer.callbacks.update_starting_at_step=6'],
+        'EMA by epoch': [
+            '--trainer.callbacks+=EMAWeightAveraging', '--trainer.callbacks.update_every_n_steps=0',
+            '--trainer.callbacks.update_starting_at_epoch=1',
+        ],
+        'SWA': [
+            '--trainer.callbacks+=StochasticWeightAveraging', '--trainer.callbacks.swa_lrs=0.02',
+            '--trainer.callbacks.swa_epoch_start=2', '--trainer.callbacks.annealing_epochs=2',
+        ],
+    },
+    'early stopping': {
+        'none': [],
+        'mIoU': [
+            '--trainer.callbacks+=EarlyStopping', '--trainer.callbacks.monitor=val/mIoU',
+            '--trainer.callbacks.mode=max', '--trainer.callbacks.patience=1',
+        ],
+    },
+    'finder': {
+        'none': [],
+        'rate': ['--trainer.callbacks+=LearningRateFinder', '--trainer.callbacks.num_training_steps=8'],
+        'batch': [
+            '--trainer.callbacks+=BatchSizeFinder', '--trainer.callbacks.max_trials=1',
+            '--trainer.callbacks.init_val=2',
+        ],
+    },
+    'mixes': {
+        'none': [],
+        'CutMix': ['--data.mixes=[{type: CutMix, p: 0.7}]'],
+        'Mosaic': ['--data.mixes=[{type: Mosaic, p: 0.7}]'],
+    },
+    'class balance': {'none': [], '0.6': ['--data.class_balance=0.6']},
+    'validation': {'epoch': [], 'two batches': ['--trainer.val_check_interval=2']},
+    'workers': {'0': ['--data.num_workers=0'], '2': ['--data.num_workers=2']},
+    'schedule': {
+        'poly': [],
+        'by epoch': ['--model.schedule={_delete_: true, policy: step, step: [1], by_epoch: true}'],
+    },
+}  # fmt: skip
+
+#: What ends a run: the method that it happens in and how often that is called at most, by name.
+KILLS: dict[str, tuple[type, str, int]] = {
+    'SIGKILL in a step': (Segmentor, 'training_step', 11),
+    'SIGKILL in validation': (Segmentor, 'validation_step', 5),
+    'SIGKILL while writing': (AtomicCheckpointIO, 'save_checkpoint', 5),
+    'SIGKILL while deleting': (_SafeCheckpoint, '_sweep', 5),
+    'SIGTERM in a step': (Segmentor, 'training_step', 11),
+    'SIGTERM in validation': (Segmentor, 'validation_step', 5),
+}
+
+#: And those that need no signal; a run that `max_steps` ends has a schedule that does not depend on its length.
+STOPS = (*KILLS, 'max_time', 'max_steps')
+
+#: That would be another run's: SWA counts epochs, and its last one is after all others.
+IMPOSSIBLE = (
+    {'averaging': 'SWA', 'length': 'steps'},
+    {'averaging': 'SWA', 'accumulation': 'scheduler'},
+)
+
+CONFIG = {
+    '_base_': ['models/fpn_r18.yaml', 'datasets/trash.yaml', 'schedules/sgd_poly.yaml', 'runtime.yaml'],
+    'model': {
+        'segmentor': {
+            'backbone': {'base_channels': 8, 'stem_channels': 8},
+            'neck': {'in_channels': [8, 16, 32, 64]},
+        },
+    },
+    'data': {
+        'train_transforms': [
+            {'type': 'HorizontalFlip', 'p': 0.5},
+            {'type': 'RandomCrop', 'height': 32, 'width': 32},
+        ],
+        'batch_size': 2,
+    },
+    'report': False,
+    'trainer': {'accelerator': 'cpu', 'log_every_n_steps': 1, 'max_time': '00:10:00:00'},
+    'checkpoint': {'max_keep_ckpts': 2},
+}
+
+
+class Combination(NamedTuple):
+    """Settings by name, and where the run is stopped, each time that it is started but for the last."""
+
+    settings: dict[str, str]
+    stops: list[tuple[str, int]]
+
+    def flags(self) -> list[str]:
+        """Return the flags of the settings."""
+        found = [flag for name, value in self.settings.items() for flag in SETTINGS[name][value]]
+        if any(stop == 'max_steps' for stop, _ in self.stops):
+            found.append('--model.schedule={_delete_: true, policy: fixed}')
+        return found
+
+    def describe(self) -> str:
+        """Return what is not plain, and the stops."""
+        told = [f'{name} {value}' for name, value in self.settings.items() if value != next(iter(SETTINGS[name]))]
+        return f'{", ".join(told) or "plain"}: {", ".join(f"{stop} {call}" for stop, call in self.stops)}'
+
+
+def draw(chance: random.Random) -> Combination:
+    """Draw a combination that can be."""
+    while True:
+        # Each setting is plain half of the time, so that few things go together.
+        settings = {
+            name: next(iter(values)) if chance.random() < 0.5 else chance.choice(list(values))
+            for name, values in SETTINGS.items()
+        }
+        stops = [(stop, chance.randint(1, KILLS[stop][2] if stop in KILLS else 8)) for stop in drawn_stops(chance)]
+        if any(wrong.items() <= settings.items() for wrong in IMPOSSIBLE):
+            continue
+        if settings['length'] == 'epochs' and any(stop == 'max_steps' for stop, _ in stops):
+            continue
+        return Combination(settings, stops)
+
+
+def drawn_stops(chance: random.Random) -> list[str]:
+    """Draw how a run is stopped, mostly once, sometimes twice."""
+    return [chance.choice(STOPS) for _ in range(chance.choice((1, 1, 2)))]
+
+
+def stopping(stop: str, call: int) -> Callable[[], None]:
+    """Return what arms a process so that it ends in the n-th call of a method, or after so many steps."""
+
+    def arm() -> None:
+        if stop == 'max_time':
+            TimeLimit._is_over = lambda _, trainer: trainer.global_step >= call  # type: ignore[method-assign]
+        if stop not in KILLS:
+            return
+        owner, name, _ = KILLS[stop]
+        method, calls = getattr(owner, name), iter(range(1, 10**6))
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if next(calls) == call:
+                os.kill(os.getpid(), signal.SIGKILL if 'SIGKILL' in stop else signal.SIGTERM)
+            return method(*args, **kwargs)
+
+        setattr(owner, name, wrapped)
+
+    return arm
+
+
+def found_by(combination: Combination, config: Path, folder: Path) -> list[str]:
+    """Run a combination alone and stopped, and return what differs, or went wrong otherwise; nothing if all is well."""
+    command = ['fit', '--config', str(config), *combination.flags()]
+    log = folder / 'log'
+    whole = trial([*command, '--work-dir', str(folder / 'whole')], log)
+    if whole:
+        return [f'alone it ended with status {whole}']
+    resumed = [*command, '--work-dir', str(folder / 'stopped'), '--auto-resume']
+    for stop, call in combination.stops:
+        shorter = [f'--trainer.max_steps={call}'] if stop == 'max_steps' else []
+        status = trial([*resumed, *shorter], log, stopping(stop, call))
+        if status not in (0, 75, -signal.SIGKILL, -signal.SIGTERM):  # the last where no step was taken yet
+            return [f'{stop} {call} ended with status {status}']
+    status = trial(resumed, log)
+    return [f'resumed, it ended with status {status}'] if status else differences(folder / 'whole', folder / 'stopped')
+
+
+def prepare(folder: Path) -> Path:
+    """Write data of 8 images, four batches, and the config that all have."""
+    generate(folder / 'data', seed=1, counts={'train': 8, 'val': 4, 'test': 1}, size=64)
+    path = folder / 'config.yaml'
+    path.write_text(yaml.safe_dump({**CONFIG, 'data': {**CONFIG['data'], 'root': str(folder / 'data')}}))  # type: ignore[dict-item]
+    return path
+
+
+def main() -> int:
+    """Run the trials and print what came of each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--trials', type=int, default=20)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--only', help='seed and number of one combination, such as 0.3')
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    seed, only = arguments.seed, None
+    if arguments.only:
+        seed, only = map(int, arguments.only.split('.'))
+    differ = 0
+    with tempfile.TemporaryDirectory() as name:
+        config = prepare(Path(name))
+        for number in range(arguments.trials) if only is None else [only]:
+            combination = draw(random.Random(f'{seed}.{number}'))
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            try:
+                found = found_by(combination, config, folder)
+            except Exception:
+                found = [traceback.format_exc()]
+            print(f'{seed}.{number} {combination.describe()}: {found or "alike"}', flush=True)
+            if found:
+                differ += 1
+                print((folder / 'log').read_text(errors='replace')[-6000:], file=sys.stderr, flush=True)
+            shutil.rmtree(folder)
+    print(f'{differ} of {arguments.trials if only is None else 1} ended differently')
+    return int(differ > 0)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The lock on the folder of a run: one process at a time trains there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from seglight.errors import ConfigError, warn
+from seglight.files import as_bytes, write_atomically
+
+#: Files that say nothing of a run: the lock, and who holds it.
+LOCK, HOLDER = '.lock', '.lock_holder'
+
+#: Seconds after which no loader process lives on without its run.
+ORPHANS = 15
+
+
+class RunLock:
+    """A lock of the operating system's, which ends with the process that holds it, whatever ends that.
+
+    Args:
+        folder: of the run; it exists.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = FileLock(folder / LOCK, thread_local=False)
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            ConfigError: if another process has it, with who that is.
+        """
+        try:
+            self._take()
+        except Timeout:
+            raise ConfigError(
+                f'{self.folder} is in use: {self._holder()} trains there; wait until it ends, '
+                'or choose another --work-dir'
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            warn(f'cannot lock {self.folder} ({error}): make sure that no other run uses it')
+            return
+        since = datetime.now().astimezone().isoformat(' ', 'seconds')
+        holder = f'process {os.getpid()} on {socket.gethostname()}, since {since},'
+        write_atomically(self.folder / HOLDER, as_bytes(holder))
+
+    def _take(self) -> None:
+        """Take the lock; loader processes of a run that was killed may hold it for some seconds after that."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            if not self._is_orphaned():
+                raise
+            self._lock.acquire(timeout=ORPHANS)
+
+    def _is_orphaned(self) -> bool:
+        """Tell whether the process that took the lock is no more, where that can be known."""
+        words = self._holder().replace(',', '').split()
+        if len(words) < 4 or words[3] != socket.gethostname():
+            return False
+        try:
+            os.kill(int(words[1]), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return False
+
+    def release(self) -> None:
+        """Give the lock back, if it is held; the folder may be gone."""
+        if self._lock.is_locked:
+            (self.folder / HOLDER).unlink(missing_ok=True)
+            self._lock.release()
+
+    def _holder(self) -> str:
+        """Return who holds the lock."""
+        with suppress(OSError, UnicodeError):
+            return (self.folder / HOLDER).read_text().strip()
+        return 'another process'
+
+
+def used(folder: Path) -> bool:
+    """Tell whether a folder holds anything but a lock."""
+    return any(path.name not in (LOCK, HOLDER) for path in folder.iterdir())

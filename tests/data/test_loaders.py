@@ -1,0 +1,81 @@
+"""Loader processes: how they end, and how their batches come."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import random_batch
+from torch.utils.data import DataLoader
+
+from seglight.data import loaders, sending
+from seglight.data.loaders import make_loader, possible_workers
+from seglight.data.sending import Sent
+
+CLASSES = 12  #: of the data set of the tests
+
+SCRIPT = """
+import sys
+from seglight.data import SegmentationDataModule
+data = SegmentationDataModule(CLASSES, root=sys.argv[1], batch_size=2, num_workers=2)
+data.setup('fit')
+loaders = [data.train_dataloader(), data.val_dataloader()]
+batches = [batch['image'].shape[0] for loader in loaders for batch in loader]
+print(sum(batches))
+"""
+
+
+def test_a_script_that_loads_with_processes_comes_to_its_end(data_root: Path) -> None:
+    script = SCRIPT.replace('CLASSES', repr(list(map(str, range(CLASSES)))))
+    done = subprocess.run([sys.executable, '-c', script, data_root], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.split()) == (0, ['12']), done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize('free', [0, 10**9], ids=['pipes', 'shared memory'])
+def test_batches_are_the_same_whatever_way_they_come(
+    free: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    batches = [random_batch(seed=seed) for seed in range(3)]
+    for batch in batches:
+        batch['padding'] = batch['mask'] > 2
+    monkeypatch.setattr(sending, 'free_shared_memory', lambda: free)
+
+    def first(items: list[Any]) -> Any:
+        return items[0]
+
+    for own, other in zip(batches, make_loader(batches, 1, 1, 0, collate_fn=first), strict=True):  # type: ignore[arg-type]
+        for name in ('image', 'mask', 'padding'):
+            assert torch.equal(own[name], other[name])  # type: ignore[literal-required]
+            assert own[name].stride() == other[name].stride()  # type: ignore[literal-required]
+            assert other[name].is_shared() == (free > 0)  # type: ignore[literal-required]
+        assert own['meta'] == other['meta']
+    err = capfd.readouterr().err
+    assert ('/dev/shm is too small for batches' in err) == (free == 0)
+    assert err.count('data.num_workers: 0') == (free == 0)
+
+
+def test_in_the_main_process_a_batch_is_as_it_was_made() -> None:
+    batch = random_batch()
+    assert Sent(lambda _: batch)([]) is batch
+
+
+def test_no_process_is_started_where_shared_memory_is_full(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(loaders, 'free_shared_memory', lambda: 4096)
+    assert possible_workers(2) == 0
+    assert '/dev/shm is full: loads in the training process' in capsys.readouterr().err
+
+
+def test_processes_of_a_run_leave_signals_to_it(data_root: Path) -> None:
+    for in_run, handlers in ((True, ['SIG_IGN', 'SIG_IGN']), (False, ['SIG_IGN', 'SIG_DFL'])):
+        loader: DataLoader[Any] = make_loader([0], 1, 1, 0, in_run, collate_fn=_handlers)  # type: ignore[arg-type]
+        assert [batch['names'] for batch in loader] == [handlers]  # type: ignore[typeddict-item]
+
+
+def _handlers(_: Any) -> dict[str, Any]:
+    return {'names': [signal.Handlers(signal.getsignal(number)).name for number in (signal.SIGINT, signal.SIGTERM)]}
