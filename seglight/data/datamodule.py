@@ -358,10 +358,12 @@ class SegmentationDataModule(LightningDataModule):
         return Position(epochs.processed - cut, samples, batches, of, self.batch_size)._asdict()
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Begin training there, counted in batches of this run.
+        """Begin training there, counted in batches of this run; validation and prediction have no such place.
 
         The batch size that Lightning's `BatchSizeFinder` found is kept where it is still among the callbacks.
         """
+        if 'train' not in self.datasets:
+            return
         finders = [each for each in getattr(self.trainer, 'callbacks', []) if isinstance(each, BatchSizeFinder)]
         if finders and resumes(self.trainer):
             self.batch_size = state_dict.get('batch_size', self.batch_size)
