@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from seglight import __version__, border, tools
+from seglight.installation import requirements
 
 
 def run(argv: Sequence[str]) -> int:
@@ -22,7 +23,10 @@ def run(argv: Sequence[str]) -> int:
     try:
         if list(argv) == ['--version']:
             print(f'seglight {__version__}')
-        elif argv and argv[0] in tools.COMMANDS:
+            return 0
+        if list(argv[:1]) != ['setup']:
+            requirements.require()
+        if argv and argv[0] in tools.COMMANDS:
             tools.main(argv)
         else:
             from seglight.cli import CommandLine

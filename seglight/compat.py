@@ -8,15 +8,19 @@ and has a test that fails without it.
 from __future__ import annotations
 
 import importlib
+import multiprocessing.context
+import multiprocessing.process
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any, NoReturn
 
 from seglight.errors import ConfigError
+from seglight.installation import requirements
 
 
 def import_torchvision() -> None:
@@ -53,9 +57,11 @@ def silence_notices() -> None:
     """Silence notices that every run of mmcv and mmseg prints and that nobody here can act upon.
 
     For: mmcv-full 1.7 and mmsegmentation 0.30. Symptom: five lines on MMCV 2.0 of the year 2023 at
-    import, one on `avg_non_ignore` for each cross-entropy loss, and one or two for each head of two classes or one
-    channel, on a number of channels and a threshold that the config says or that have their default.
+    import, one on `avg_non_ignore` for each cross-entropy loss, one or two for each head of two classes or one
+    channel, on a number of channels and a threshold that the config says or that have their default, and from
+    Python 3.12 on one for each invalid escape in their sources, when these are first compiled.
     """
+    warnings.filterwarnings('ignore', category=SyntaxWarning, module=r'.*[/\\](mmcv|mmseg|mmcls)[/\\]')
     warnings.filterwarnings('ignore', message='For binary segmentation, we suggest using')
     warnings.filterwarnings('ignore', message='threshold is not defined for binary')
     warnings.filterwarnings('ignore', message='On January 1, 2023, MMCV')
@@ -150,7 +156,26 @@ def _missing_op(name: str) -> Callable[..., NoReturn]:
     return missing
 
 
+def reach_spawned_processes() -> None:
+    """Let every process that multiprocessing spawns import this module before anything else.
+
+    For: Python 3.10 to 3.14, where a spawned process (the default on macOS and Windows) first loads its
+    target and arguments. Symptom with `ddp_spawn`: `operator torchvision::nms does not exist` from the
+    import of pytorch_lightning in the child. `_process` is here, so loading it imports this module.
+    """
+    for name in ('Process', 'SpawnProcess', 'ForkServerProcess'):
+        if kind := getattr(multiprocessing.context, name, None):
+            ForkingPickler.register(kind, lambda process: (_process, (type(process),), vars(process)))
+
+
+def _process(kind: type[multiprocessing.process.BaseProcess]) -> multiprocessing.process.BaseProcess:
+    """Return an empty process, whose state follows."""
+    return kind.__new__(kind)
+
+
+requirements.require()
 silence_notices()
 import_torchvision()
 give_scipy_interp2d()
 stand_in_for_compiled_ops()
+reach_spawned_processes()

@@ -19,6 +19,7 @@ PACKAGES = (
     'torchvision',
     'pytorch-lightning',
     'mmsegmentation',
+    'mmcv',
     'mmcv-full',
     'albumentations',
     'numpy',

@@ -57,6 +57,10 @@ class TrainingError(UserError):
     """Training cannot go on with these data and settings."""
 
 
+class SetupError(UserError):
+    """A package that seglight needs is missing, is of another version or cannot be installed."""
+
+
 class Interrupted(UserError):
     """A signal ended the run, which can go on from its checkpoint: nothing is wrong, but it is not at its end."""
 

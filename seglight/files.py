@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -12,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock
 
 from seglight.errors import OutputError
 
@@ -115,9 +116,7 @@ def append_once(path: Path, *lines: str) -> bool:
         whether the file lacked any of them; a file that cannot be written lacks all.
     """
     try:
-        with path.open('a+b') as file:
-            with suppress(OSError):  # a file system without locks: at worst, two processes write the same line
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with _locked(path), path.open('a+b') as file:
             file.seek(0)
             held = set(file.read().splitlines())
             new = [line for line in map(as_bytes, dict.fromkeys(lines)) if line not in held]
@@ -125,6 +124,38 @@ def append_once(path: Path, *lines: str) -> bool:
     except OSError:
         return True
     return bool(new)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes from what they, too, lock by this path; without locks where the file system has none."""
+    if not path.parent.is_dir():  # FileLock would make it
+        raise FileNotFoundError(errno.ENOENT, 'no such folder', str(path.parent))
+    lock = FileLock(path.with_name(f'.{path.name}.lock'))
+    with suppress(NotImplementedError):  # at worst, two processes write the same line
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def link(path: Path, target: Path) -> None:
+    """Make `path` name the file `target`, in place of what was there: by a link, or a copy where none is possible.
+
+    Args:
+        path: the name to make.
+        target: an existing file, absolute or relative to the folder of `path`, as a symbolic link holds it.
+    """
+    temporary = path.with_name(f'.{secrets.token_hex(8)}.tmp')
+    try:
+        temporary.symlink_to(target)
+    except (OSError, NotImplementedError):  # Windows without the right to, file systems without links
+        try:
+            temporary.hardlink_to(path.parent / target)
+        except (OSError, NotImplementedError):
+            shutil.copyfile(path.parent / target, temporary)
+    temporary.replace(path)
 
 
 def claim_run_folder(root: Path, name: str = 'exp') -> Path:

@@ -42,6 +42,20 @@ def torchvision(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize('method', ['spawn', 'forkserver'])
+def test_spawned_processes_are_patched_before_they_load_anything_else(method: str, tmp_path: Path) -> None:
+    (tmp_path / 'target.py').write_text(
+        'import sys\nloaded = "seglight.compat" in sys.modules\ndef run(): print(loaded)\n'
+    )
+    code = (
+        'import multiprocessing as mp, {first}target; p = mp.get_context({method!r}).Process(target=target.run);'
+        'p.start(); p.join(); assert not p.exitcode'
+    )
+    for first, right in (('', 'False'), ('seglight.compat, ', 'True')):
+        done = python(code.format(first=first, method=method), tmp_path)
+        assert done.stdout == f'{right}\n', done.stderr
+
+
 def test_a_torchvision_for_another_torch_imports_only_with_the_patch(torchvision: Path) -> None:
     without = python('import torchvision', torchvision)
     assert 'operator torchvision::nms does not exist' in without.stderr

@@ -94,3 +94,22 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
         (folder / 'a').touch()
         raise ValueError
     assert [path.name for path in tmp_path.iterdir()] == ['whole']
+
+
+@pytest.mark.parametrize('possible', ['symlink', 'hardlink', 'copy'])
+def test_a_file_gets_a_second_name_on_every_file_system(
+    possible: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError('A required privilege is not held by the client')
+
+    if possible != 'symlink':
+        monkeypatch.setattr(Path, 'symlink_to', refuse)
+    if possible == 'copy':
+        monkeypatch.setattr(Path, 'hardlink_to', refuse)
+    for number in (1, 2):
+        (tmp_path / f'{number}.ckpt').write_bytes(bytes([number]))
+        files.link(tmp_path / 'last.ckpt', Path(f'{number}.ckpt'))
+        assert (tmp_path / 'last.ckpt').read_bytes() == bytes([number])
+    assert (tmp_path / 'last.ckpt').is_symlink() == (possible == 'symlink')
+    assert len(list(tmp_path.iterdir())) == 3

@@ -19,7 +19,7 @@ from torch import Tensor
 from seglight.callbacks.checkpoint_io import AtomicCheckpointIO, temporary_name
 from seglight.config.settings import nearest
 from seglight.errors import CheckpointError, ConfigError
-from seglight.files import newest
+from seglight.files import link, newest
 from seglight.steps import epoch_is_cut
 
 #: The checkpoints that a run can go on from without a loss, each a point between two steps.
@@ -222,10 +222,7 @@ class IntervalCheckpoint(_SafeCheckpoint):
         target = newest(folder, *RESUMABLE)
         if target is None or not trainer.is_global_zero:
             return
-        temporary = temporary_name(folder / 'last.ckpt')
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(target.name)
-        temporary.replace(folder / 'last.ckpt')
+        link(folder / 'last.ckpt', Path(target.name))
 
     def _is_due(self, trainer: Trainer, batch_idx: int) -> bool:
         """Tell whether to save before this batch."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seglight.callbacks.writers import Float32Array, MaskWriter, PredictionWriter, UInt8Array
 from seglight.errors import ConfigError
-from seglight.files import write_atomically
+from seglight.files import link, write_atomically
 from seglight.models.inference import Prediction
 from seglight.names import path_below
 
@@ -73,10 +73,10 @@ class PseudoLabelWriter(PredictionWriter):
         if probabilities is None:
             raise ConfigError('probabilities were not kept')
         image = Path(meta['path']).resolve()
-        link = path_below(self.folder / 'img_dir', meta['name'], image.suffix)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.exists():
-            link.symlink_to(image)
+        path = path_below(self.folder / 'img_dir', meta['name'], image.suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            link(path, image)
         self.masks.write(confident(mask, probabilities, self.confidence, self.ignore_index), None, meta)
 
 

@@ -16,6 +16,7 @@ from seglight.files import expand_home
 
 #: Each command and what it does, in the order of `seglight --help`.
 COMMANDS = {
+    'setup': 'Install what pip cannot (mmcv), and say what the environment holds.',
     'data': 'Check the images and masks of a config (data check), or draw what the model sees of them (data show).',
     'zoo': 'List the models of mmsegmentation that --model.zoo takes.',
     'info': 'Show what a checkpoint holds, without building its model.',

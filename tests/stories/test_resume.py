@@ -1,6 +1,5 @@
 """A run that was stopped goes on as if it never had been."""
 
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,6 +140,7 @@ def test_resuming_from_a_checkpoint_makes_a_run_of_its_own(
 def test_a_full_disk_leaves_the_checkpoints_that_are_there(config: Path, run: Run, choice: str) -> None:
     assert run('fit', '--config', config, '--trainer.max_epochs=1', '--work-dir', 'a').status == 0
     size = Path('a/epoch_1.ckpt').stat().st_size
+    resource = pytest.importorskip('resource', reason='limits of Unix')
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
     flags = [f'--checkpoint.on_write_error={choice}', f'--best_checkpoint.on_write_error={choice}']

@@ -1,14 +1,17 @@
 """A run in a real terminal, which has a progress bar."""
 
-import fcntl
 import os
-import pty
 import re
 import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
+
+import pytest
+
+fcntl = pytest.importorskip('fcntl', reason='terminals of Unix')
+pty = pytest.importorskip('pty')
+termios = pytest.importorskip('termios')
 
 
 def test_a_run_in_a_terminal_has_a_bar_and_a_line_for_each_epoch(tiny_config: Path) -> None:

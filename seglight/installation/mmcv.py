@@ -1,0 +1,49 @@
+"""Installing mmcv into the running interpreter, wholly or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from seglight.errors import SetupError
+from seglight.installation import requirements
+from seglight.installation.mmcv_wheel import VERSION, build_wheel, download
+from seglight.installation.pip import run_pip
+
+
+def install_mmcv(find_links: str | None = None) -> bool:
+    """Install mmcv where there is none, and return whether that was needed.
+
+    Args:
+        find_links: a folder or a page to take its files from; nothing else is asked then.
+
+    Raises:
+        SetupError: if it cannot be installed, and then nothing of it is; or if there is one of another release.
+    """
+    if requirements.mmcv_version():
+        requirements.check_mmcv()
+        return False
+    packages = Path(sysconfig.get_path('purelib'))
+    _remove(packages)
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            wheel = _ready_wheel(find_links) or build_wheel(download(Path(temporary), find_links), Path(temporary))
+            run_pip(f'installing mmcv {VERSION}', ['install', '--no-deps', '--no-index', str(wheel)])
+    except OSError as error:
+        raise SetupError(f'installing mmcv {VERSION} failed: {error.strerror or error}: {error.filename}') from error
+    finally:
+        _remove(packages)
+    return True
+
+
+def _ready_wheel(find_links: str | None) -> Path | None:
+    """Return a pure wheel of mmcv in a folder of the user's; None where there is none."""
+    return next(Path(find_links).glob(f'mmcv-{VERSION}-*-none-any.whl'), None) if find_links else None
+
+
+def _remove(packages: Path) -> None:
+    """Remove what an interrupted installation left."""
+    for path in requirements.leftovers(packages):
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,96 @@
+"""What seglight needs of the environment beside what pip installs with it, found without importing any of it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from importlib import metadata
+from pathlib import Path
+
+from seglight.errors import SetupError
+
+TORCH = ('2.6', '2.16')  #: the first release that works, and the first that is untested; as in pyproject.toml
+MMCV = ('1.7', '1.8')  #: the releases that mmsegmentation 0.30 and mmcls 0.25 accept and this project is for
+
+
+def require() -> None:
+    """Check that torch and mmcv are there, of the right releases.
+
+    Raises:
+        SetupError: in one line that names the command to type.
+    """
+    for name, version in (('torch', torch_version()), ('mmcv', mmcv_version())):
+        if version is None:
+            raise SetupError(f'{name} is not installed; run: seglight setup')
+    check_torch()
+    check_mmcv()
+
+
+def check_torch() -> None:
+    """Check the release of an installed torch.
+
+    Raises:
+        SetupError: if it is outside the range.
+    """
+    version = torch_version()
+    if version and not is_within(version, *TORCH):
+        first, end = TORCH
+        cure = f"pip install 'torch>={first},<{end}' torchvision"
+        raise SetupError(f'torch must be >={first},<{end}, got {version}; run: {cure}')
+
+
+def check_mmcv() -> None:
+    """Check the release of an installed mmcv.
+
+    Raises:
+        SetupError: if it is another; none is replaced, since somebody may have compiled it.
+    """
+    version = mmcv_version()
+    if version and not is_within(version, *MMCV):
+        name = 'mmcv-full' if _version('mmcv-full') else 'mmcv'
+        raise SetupError(f'{name} must be {MMCV[0]}.x, got {version}; run: pip uninstall {name}, then: seglight setup')
+
+
+def torch_version() -> str | None:
+    """Return the version of the installed torch, such as `2.13.0+cpu`; None where there is none."""
+    return _version('torch') if importlib.util.find_spec('torch') else None
+
+
+def mmcv_version() -> str | None:
+    """Return the version of the mmcv that Python finds, compiled or not; None where there is none or half of one."""
+    folder = mmcv_folder()
+    if folder is None or leftovers(folder.parent):
+        return None
+    found = re.search(r"__version__ = '(.+)'", (folder / 'version.py').read_text(encoding='utf-8'))
+    return found[1] if found else None
+
+
+def mmcv_folder() -> Path | None:
+    """Return the folder of the mmcv that Python finds."""
+    importlib.invalidate_caches()
+    spec = importlib.util.find_spec('mmcv')
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return what an interrupted installation of mmcv left in a folder of packages: it has no `RECORD`."""
+    incomplete = [path for path in folder.glob('mmcv-*.dist-info') if not (path / 'RECORD').exists()]
+    is_compiled = any((folder / 'mmcv').glob('_ext*'))  # somebody's work, whatever lies beside it
+    return [*incomplete, folder / 'mmcv'] if incomplete and not is_compiled else []
+
+
+def is_within(version: str, first: str, end: str) -> bool:
+    """Return whether a version lies from `first` up to, but not including, `end`."""
+    return _numbers(first) <= _numbers(version) < _numbers(end)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r'\d+', version.split('+')[0])[:3]]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
