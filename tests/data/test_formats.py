@@ -155,7 +155,7 @@ def test_skip_goes_on_whatever_is_wrong(
     workers: int, own_data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     damaged = own_data / 'img_dir/train/0003.jpg'
-    monkeypatch.setattr('seglight.data.datamodule.quick_faults', lambda _: {})  # as if damaged afterwards
+    monkeypatch.setattr('seglight.data.datamodule.quick_faults', lambda *_: {})  # as if damaged afterwards
     module = SegmentationDataModule(
         [str(label) for label in range(11)], root=str(own_data), on_bad_sample='skip', batch_size=4, num_workers=workers
     )
