@@ -147,7 +147,7 @@ CONFIG_ERRORS = {
     ),
     'a metric that is none': (
         ['fit', '--config', 'tiny.yaml', '--best_checkpoint.metric=mIuo'],
-        ["expected one of 'mIoU', 'mAcc', 'aAcc', ", "got 'mIuo'"],
+        ["best_checkpoint.metric: unknown metric 'mIuo'; did you mean 'mIoU'?"],
     ),
     'an interval of nothing': (
         ['fit', '--config', 'tiny.yaml', '--checkpoint.interval=0'],
