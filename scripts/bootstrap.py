@@ -15,7 +15,7 @@ from pathlib import Path
 
 from seglight.errors import SetupError, UserError
 from seglight.installation.mmcv import install_mmcv
-from seglight.installation.pip import run_pip
+from seglight.installation.pip import run, run_pip
 from seglight.installation.uv import find_uv, run_uv
 
 SCRIPTS = Path(__file__).parent
@@ -34,6 +34,8 @@ def main() -> None:
         install(uv, 'installing seglight', ['--no-deps', '--no-build-isolation', '--editable', str(SCRIPTS.parent)])
         say('installing mmcv')
         install_mmcv()
+        say('importing everything once')
+        import_once()
     except UserError as error:
         say(str(error))
         sys.exit(error.status)
@@ -46,7 +48,7 @@ def install(uv: str | None, doing: str, arguments: list[str]) -> None:
     if uv:
         with suppress(SetupError):
             return run_uv(doing, uv, ['install', *arguments])
-    return run_pip(doing, ['install', '--no-compile', *arguments])
+    return run_pip(doing, ['install', *arguments])
 
 
 def installed_uv() -> str | None:
@@ -57,6 +59,18 @@ def installed_uv() -> str | None:
         wanted.write_text(pinned[0] if pinned else 'uv')
         run_pip('installing uv', ['install', '--no-deps', '--require-hashes', '--requirement', str(wanted)])
     return find_uv()
+
+
+def import_once() -> None:
+    """Import every module: what fails is known now, and Python compiles what uv did not.
+
+    Where bytecode is not written (`PYTHONDONTWRITEBYTECODE`), each start would compile it all again.
+    """
+    code = (
+        'import importlib, pkgutil, seglight.compat, torch.utils.tensorboard\n'
+        'for module in pkgutil.walk_packages(seglight.__path__, "seglight."): importlib.import_module(module.name)'
+    )
+    run('importing everything once', [sys.executable, '-W', 'ignore', '-c', code], {'PYTHONDONTWRITEBYTECODE': ''})
 
 
 def say(text: str) -> None:

@@ -199,7 +199,9 @@ def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: Inte
     """Return the lines that a run ends with: its figures, where it lies, how good it is, and what to type next."""
     checkpoint = best.best_model_path or newest.best_model_path
     unseen = getattr(trainer.lightning_module, 'unseen', [])
-    lines = [metrics_table(trainer.callback_metrics, 'val', unseen), f'Run        {run.folder}']
+    # What spawned processes trained (ddp_spawn) is known here by the checkpoint alone.
+    folder = run.folder or (Path(checkpoint).parent if checkpoint else None)
+    lines = [metrics_table(trainer.callback_metrics, 'val', unseen), f'Run        {folder}']
     if best.best_model_score is not None:
         note = f'  {unseen_note(unseen)}' if unseen else ''
         score = float(best.best_model_score)
