@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seglight.errors import SetupError
 
-TORCH = ('2.6', '2.16')  #: the first release that works, and the first that is untested; as in pyproject.toml
+TORCH = ('2.6', '2.15')  #: the first release that works, and the first that is untested; as in pyproject.toml
 MMCV = ('1.7', '1.8')  #: the releases that mmsegmentation 0.30 and mmcls 0.25 accept and this project is for
 
 

@@ -15,7 +15,7 @@ from seglight.callbacks.checkpoint_io import verify
 Run = Callable[..., Result]
 
 
-class Stop(RuntimeError):
+class Stop(BaseException):
     """Ends a run where a kill would."""
 
 
