@@ -35,7 +35,7 @@ class Type:
 
     def made(self) -> np.dtype[Any]:
         """Return the type itself, a new one every time."""
-        return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[call-overload, no-any-return]
+        return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
 
 
 class Array(np.ndarray[Any, Any]):
@@ -57,7 +57,7 @@ class Array(np.ndarray[Any, Any]):
         made = kind.made()
         if any(size < 0 for size in shape) or math.prod(shape) * made.itemsize != len(data):
             raise ValueError('an array of another size than its bytes')
-        super().__setstate__((1, shape, made, bool(by_columns), data))
+        super().__setstate__((1, shape, made, bool(by_columns), data))  # type: ignore[arg-type]
 
     def __reduce__(self) -> Any:
         """Return what numpy's own array is pickled as."""

@@ -77,6 +77,9 @@ TRAINER_WORDS = {
     'precision': (*('16', '32', '64', 'bf16', '16-true', '16-mixed', 'bf16-true', 'bf16-mixed', '32-true', '64-true'),),
 }
 
+#: Transforms that run for an image.
+MOST_RUNS = 1000
+
 #: Processes of a run.
 MOST_DEVICES = 64
 
@@ -271,6 +274,16 @@ def check_transforms(specs: Any, key: Key) -> None:
     """Refuse transforms that are not of albumentations or this project, and arguments that open files."""
     for index, spec in enumerate(_listed(specs, key)):
         _check_object(spec, (*key, str(index)), allowed.find_transform, _check_transform_argument)
+    if len(key) == 2 and (runs := sum(map(_runs, _listed(specs, key)))) > MOST_RUNS:
+        raise Refused(f'may run {MOST_RUNS} transforms for an image, got {runs:,}', key)
+
+
+def _runs(spec: dict[str, Any]) -> int:
+    """Return how many transforms one runs at most, which others may repeat within each other."""
+    arguments = {**spec, **(spec.get('init_args') or {})}
+    times = [arguments.get(name, 1) for name in ('n', 'repeat', 'iterations')]
+    inner = sum(map(_runs, _listed(arguments.get('transforms'), ())))
+    return math.prod(max(1, int(value)) for value in times if isinstance(value, (int, float))) * max(1, inner)
 
 
 def check_mixes(specs: Any, key: Key) -> None:
@@ -411,7 +424,7 @@ def _check_text(text: str, key: Key, most: int = 4096) -> None:
     """Refuse a long text, one that no line holds, and one that is an address."""
     if len(text) > most or not text.isprintable():
         raise Refused(f'must be a text of {most} letters at most in one line', key)
-    if '://' in text:
+    if '://' in text or text.startswith(('//', '\\\\')):  # a host, on Windows
         raise Refused(f"a checkpoint may not name an address, got '{_shown(text)}'", key)
 
 
