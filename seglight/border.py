@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from seglight.errors import UserError, one_line
+from seglight.errors import UserError, harmless, one_line
+from seglight.masking import masked_text
 
 #: Exit status of what nobody foresaw: a fault of this project, of a library, or of a user's own class.
 UNEXPECTED = 1
@@ -61,7 +62,7 @@ def report(error: Exception, argv: Sequence[str]) -> int:
     line, status = explain(error)
     if status == UNEXPECTED:
         line += f'; {"see above" if debug else _kept(error)}; please report it if it is not your own code or config'
-    print(f'seglight: {line}', file=sys.stderr, flush=True)
+    print(f'seglight: {harmless(line)}', file=sys.stderr, flush=True)
     return status
 
 
@@ -122,7 +123,7 @@ def _kept(error: Exception) -> str:
     try:
         handle, name = tempfile.mkstemp(prefix='seglight_', suffix='.txt')
         with os.fdopen(handle, 'w', encoding='utf-8', errors='backslashreplace') as file:
-            traceback.print_exception(error, file=file)
+            file.write(masked_text(''.join(traceback.format_exception(error))))
     except OSError:
         return '--debug shows the traceback'
     return f'the traceback is in {name}'

@@ -228,7 +228,8 @@ class CommandLine(LightningCLI):
                 reason = 'a checkpoint names no class of the trainer and no account'
                 rank_zero_only(print)(f'Left out   {names}: {reason}; --config {config} brings it', flush=True)
             self.trained_on = {} if training else dict(self.settings.values.get('data') or {})
-            for what in read_checkpoint(self.checkpoint).get(NOT_TAKEN_OVER) or ():
+            stored = read_checkpoint(self.checkpoint) if is_mmseg_checkpoint(self.checkpoint) else {}
+            for what in stored.get(NOT_TAKEN_OVER) or ():
                 rank_zero_only(warn)(f"{self.checkpoint}: not taken over: {what}; figures may differ from mmseg's")
 
     def _parse_ckpt_path(self) -> None:

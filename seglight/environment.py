@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -40,15 +41,31 @@ def describe(command: Sequence[str]) -> str:
     return yaml.safe_dump(contents, sort_keys=False)
 
 
+#: Of git's own settings: ask no daemon of a repository's, and fetch nothing that it lacks.
+_GIT = ('git', '-c', 'core.fsmonitor=false', '-c', 'protocol.allow=never')
+
+
 def git_commit() -> str | None:
-    """Return the commit of the working folder's repository, with `-dirty` behind it if files were changed."""
-    try:
-        done = subprocess.run(
-            ['git', 'describe', '--always', '--abbrev=40', '--dirty', '--exclude=*'], capture_output=True, text=True
-        )
-    except OSError:  # no git
+    """Return the commit of the working folder's repository, with `-dirty` behind it if files were changed.
+
+    The repository may be a stranger's, and its own settings may name commands: what would run them is left out.
+    """
+    if not _git('rev-parse', '--git-dir'):
         return None
-    return done.stdout.strip() or None
+    settings = _git('config', '--show-scope', '--name-only', '--list')
+    filtered = not settings or re.search(r'^(local|worktree)\s+filter\.', settings, re.MULTILINE | re.IGNORECASE)
+    dirty = () if filtered else ('--dirty',)  # which compares files, and a filter would see them
+    return _git('describe', '--always', '--abbrev=40', *dirty, '--exclude=*') or None
+
+
+def _git(*arguments: str) -> str:
+    """Return what git prints; nothing where it fails or there is none."""
+    environment = {**os.environ, 'GIT_NO_LAZY_FETCH': '1', 'GIT_OPTIONAL_LOCKS': '0'}
+    try:
+        done = subprocess.run([*_GIT, *arguments], capture_output=True, text=True, errors='replace', env=environment)
+    except OSError:
+        return ''
+    return done.stdout.strip() if done.returncode == 0 else ''
 
 
 def _version(name: str) -> str | None:

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import sys
 
+#: What commands a terminal, which a stranger's file may have in its names.
+_CONTROL = dict.fromkeys({*range(32), *range(127, 160)} - {9, 10}, '?')
+
 
 def one_line(error: BaseException | str) -> str:
     """Return a message with its line breaks and runs of blanks as single blanks."""
     return ' '.join(str(error).split())
 
 
+def harmless(text: str) -> str:
+    """Return a text without the characters that command a terminal."""
+    return text.translate(_CONTROL)
+
+
 def warn(message: str) -> None:
     """Say on stderr what is doubtful and stops nothing."""
-    print(f'seglight: warning: {message}', file=sys.stderr, flush=True)
+    print(f'seglight: warning: {harmless(message)}', file=sys.stderr, flush=True)
 
 
 class UserError(Exception):
@@ -25,7 +33,7 @@ class UserError(Exception):
         lines = str(message).strip().splitlines()
         if any('Traceback (most recent call last)' in line for line in lines):
             lines = [lines[-1].removeprefix(f'{type(self).__module__}.{type(self).__qualname__}: ')]
-        super().__init__(' '.join(lines) or type(self).__name__)
+        super().__init__(harmless(' '.join(lines)) or type(self).__name__)
 
 
 class ConfigError(UserError):

@@ -18,7 +18,7 @@ _NAMES = (
 _KEY = re.compile(rf'{_NAMES}|key', re.IGNORECASE)
 
 #: `scheme://user:password@host`.
-_USERINFO = re.compile(r'(\b[a-z][a-z0-9+.\-]*://)[^\s/?#@\'"]+@', re.IGNORECASE)
+_USERINFO = re.compile(r'(\b[a-z][a-z0-9+.\-]*://)[^\s/?#\'"]+@', re.IGNORECASE)
 
 #: `token=abc` and `token: abc` within a text, also behind `?` or `&` of an address, with or without quotes.
 _ASSIGNED = re.compile(

@@ -103,7 +103,7 @@ class _Check:
         if kind in _TENSORS:
             self._check_tensor(value, path)
             return 1
-        if kind is np.ndarray:
+        if isinstance(value, np.ndarray):
             self._claim(value.nbytes, path)
             return 1
         if kind not in _DICTS and kind not in _LISTS:

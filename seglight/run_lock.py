@@ -69,7 +69,7 @@ class RunLock:
             os.kill(int(words[1]), 0)
         except ProcessLookupError:
             return True
-        except (OSError, ValueError):
+        except (OSError, ValueError, OverflowError):
             return False
         return False
 

@@ -1,7 +1,7 @@
 """Reading checkpoints and files of weights without running code from them.
 
-This module knows no other of the project but its errors and `plain_values`, so that whoever reads a checkpoint can
-use it.
+This module knows no other of the project but its errors, `plain_values` and `numpy_values`, so that whoever reads a
+checkpoint can use it.
 """
 
 from __future__ import annotations
@@ -9,30 +9,19 @@ from __future__ import annotations
 import pickle
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from seglight import numpy_values
 from seglight.errors import CheckpointError, one_line
 from seglight.plain_values import check_values, check_zip
 
 SAFETENSORS = '.safetensors'
-
-
-def _numpy_values() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """Return what numpy's scalars and arrays of numbers need to be unpickled, under the names of numpy 1 and 2.
-
-    mmcv's runners put such values into `meta`. None of these runs code: they make numbers from bytes.
-    """
-    multiarray = np._core.multiarray  # type: ignore[attr-defined]
-    kinds = {type(np.dtype(code)) for code in 'bBhHiIlLqQefd?SU'}
-    renamed = [(getattr(multiarray, name), f'numpy.core.multiarray.{name}') for name in ('scalar', '_reconstruct')]
-    return [multiarray.scalar, multiarray._reconstruct, *renamed, np.ndarray, np.dtype, *kinds]
 
 
 def read_file(path: Path, trust: bool = False) -> Any:
@@ -72,7 +61,7 @@ def _read_saved(path: Path, trust: bool) -> Any:
     zipped = _is_zip(path)
     if zipped and not trust:
         check_zip(path)
-    with torch.serialization.safe_globals(_numpy_values()):
+    with torch.serialization.safe_globals(numpy_values.safe_globals()):
         values = torch.load(path, map_location='cpu', weights_only=not trust, mmap=zipped)
     if not trust:
         check_values(values, path)
@@ -91,7 +80,7 @@ def read_address(address: str, folder: str | None = None) -> Any:
         OSError: if it cannot be fetched.
     """
     try:
-        with torch.serialization.safe_globals(_numpy_values()):
+        with torch.serialization.safe_globals(numpy_values.safe_globals()):
             return torch.hub.load_state_dict_from_url(address, folder, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(address, str(error))) from error

@@ -38,7 +38,8 @@ class PredictedBy(Callback):
             return
         if self.resume and self.path.is_file():
             earlier = load_yaml(self.path.read_text(encoding='utf-8', errors='replace'), str(self.path))
-            differing = [name for name in self.facts if (earlier or {}).get(name) != self.facts[name]]
+            known = earlier if isinstance(earlier, dict) else {}
+            differing = [name for name in self.facts if known.get(name) != self.facts[name]]
             if differing:
                 raise ConfigError(
                     f'{self.path.parent} holds predictions of another run (other {", ".join(differing)}: see '

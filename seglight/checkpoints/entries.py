@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from torch import Tensor
@@ -80,9 +82,21 @@ def _check_schedules(entries: Mapping[str, Any], path: Path) -> None:
 
 def _check_states(entries: Mapping[str, Any], path: Path) -> None:
     """Refuse addresses in the states of callbacks, which write and delete what the paths in their states name."""
-    for text in _texts(entries.get('callbacks')):
+    states = entries.get('callbacks') or {}
+    for text in _texts(states):
         if '://' in text:
             raise CheckpointError(f"{path} is refused: a callback's state names the address {text[:80]!r}")
+    for state in states.values():
+        folder = str(state.get('dirpath')) if isinstance(state, Mapping) else ''
+        for text in _texts(state):  # Lightning compares paths as they are spelled
+            if '..' in re.split(r'[/\\]', text) and text != folder and not _is_below(text, folder):
+                raise CheckpointError(f"{path} is refused: a callback's state leaves its folder: {text[:80]!r}")
+
+
+def _is_below(name: str, folder: str) -> bool:
+    """Tell whether a path leads to below a folder."""
+    file, parent = (PurePath(os.path.normpath(each)) for each in (name, folder))
+    return file != parent and file.is_relative_to(parent)
 
 
 def _texts(value: Any) -> list[str]:

@@ -62,9 +62,26 @@ TRAINER = frozenset(
         *('log_every_n_steps', 'enable_checkpointing', 'enable_progress_bar', 'enable_model_summary'),
         *('accumulate_grad_batches', 'gradient_clip_val', 'gradient_clip_algorithm', 'deterministic', 'benchmark'),
         *('inference_mode', 'use_distributed_sampler', 'detect_anomaly', 'barebones', 'sync_batchnorm'),
-        *('reload_dataloaders_every_n_epochs', 'fast_dev_run', 'model_registry'),
+        *('reload_dataloaders_every_n_epochs', 'fast_dev_run'),
     }
 )
+
+#: Words that the trainer takes under these keys and that need no package but torch: Lightning imports others by name.
+TRAINER_WORDS = {
+    'accelerator': ('auto', 'cpu', 'gpu', 'cuda', 'mps'),
+    'strategy': (
+        *('auto', 'ddp', 'ddp_spawn', 'ddp_fork', 'ddp_notebook', 'fsdp'),
+        *('ddp_find_unused_parameters_true', 'ddp_find_unused_parameters_false'),
+        *('ddp_spawn_find_unused_parameters_true', 'ddp_spawn_find_unused_parameters_false'),
+    ),
+    'precision': (*('16', '32', '64', 'bf16', '16-true', '16-mixed', 'bf16-true', 'bf16-mixed', '32-true', '64-true'),),
+}
+
+#: Transforms that run for an image.
+MOST_RUNS = 1000
+
+#: Processes of a run.
+MOST_DEVICES = 64
 
 #: Groups of settings that pass key by key; every other, such as `wandb` with its addresses, is the user's alone to say.
 GROUPS = ('model', 'data', 'trainer', 'checkpoint', 'best_checkpoint')
@@ -257,6 +274,16 @@ def check_transforms(specs: Any, key: Key) -> None:
     """Refuse transforms that are not of albumentations or this project, and arguments that open files."""
     for index, spec in enumerate(_listed(specs, key)):
         _check_object(spec, (*key, str(index)), allowed.find_transform, _check_transform_argument)
+    if len(key) == 2 and (runs := sum(map(_runs, _listed(specs, key)))) > MOST_RUNS:
+        raise Refused(f'may run {MOST_RUNS} transforms for an image, got {runs:,}', key)
+
+
+def _runs(spec: dict[str, Any]) -> int:
+    """Return how many transforms one runs at most, which others may repeat within each other."""
+    arguments = {**spec, **(spec.get('init_args') or {})}
+    times = [arguments.get(name, 1) for name in ('n', 'repeat', 'iterations')]
+    inner = sum(map(_runs, _listed(arguments.get('transforms'), ())))
+    return math.prod(max(1, int(value)) for value in times if isinstance(value, (int, float))) * max(1, inner)
 
 
 def check_mixes(specs: Any, key: Key) -> None:
@@ -287,6 +314,10 @@ def check_split(split: Any, key: Key) -> None:
 
 def _is_quick(pattern: str) -> bool:
     """Tell whether a regular expression surely comes to its end: no repeated brackets and few repetitions."""
+    if re.search(
+        r'\(\?(?!:|P<)', pattern
+    ):  # a comment could hide what follows it, and a flag changes what letters mean
+        return False
     letters = re.sub(r'\\.|\[[^\]]*\]', 'x', pattern)
     letters = re.sub(r'\(\?|(?<!\))\{\d{1,2}\}', '(', letters)  # what a bracket is, and exact counts of one letter
     return len(pattern) <= 1000 and not re.search(r'\)[*+{]', letters) and _quantifiers(letters) <= MOST_QUANTIFIERS
@@ -294,6 +325,22 @@ def _is_quick(pattern: str) -> bool:
 
 def _quantifiers(letters: str) -> int:
     return len(re.findall(r'[*+?{]', letters))
+
+
+def check_word(value: Any, key: Key) -> None:
+    """Refuse a word of the trainer's for which Lightning would import a package."""
+    if isinstance(value, str) and value not in TRAINER_WORDS[key[-1]]:
+        raise Refused(f"must be one of {', '.join(TRAINER_WORDS[key[-1]][:6])}, got '{_shown(value)}'", key)
+    check_value(value, key)
+
+
+def check_devices(value: Any, key: Key) -> None:
+    """Refuse more processes than a machine has; what Lightning takes is a number, a list or a text of either."""
+    text = ','.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    many = text.isdecimal() and (len(text) > 4 or int(text) > MOST_DEVICES)
+    if many or text.count(',') >= MOST_DEVICES or len(text) > 400:
+        raise Refused(f'must be {MOST_DEVICES} devices at most, got {_shown(value)}', key)
+    check_value(value, key)
 
 
 def check_names(names: Any, key: Key) -> None:
@@ -377,7 +424,7 @@ def _check_text(text: str, key: Key, most: int = 4096) -> None:
     """Refuse a long text, one that no line holds, and one that is an address."""
     if len(text) > most or not text.isprintable():
         raise Refused(f'must be a text of {most} letters at most in one line', key)
-    if '://' in text:
+    if '://' in text or text.startswith(('//', '\\\\')):  # a host, on Windows
         raise Refused(f"a checkpoint may not name an address, got '{_shown(text)}'", key)
 
 
@@ -402,6 +449,10 @@ def _shown(value: Any) -> str:
 _CHECKS: dict[Key, Callable[[Any, Key], None]] = {
     ('model', 'segmentor'): check_model,
     ('model', 'optimizer'): check_optimizer,
+    ('trainer', 'accelerator'): check_word,
+    ('trainer', 'strategy'): check_word,
+    ('trainer', 'precision'): check_word,
+    ('trainer', 'devices'): check_devices,
     ('data', 'classes'): check_names,
     ('data', 'palette'): check_palette,
     ('data', 'train'): check_sources,

@@ -228,7 +228,8 @@ def _left_out(values: dict[str, Any]) -> list[str]:
     """Return the keys of a config that say something and are never taken from a checkpoint."""
     trainer, wandb = (_mapping(values.get(name)) for name in ('trainer', 'wandb'))
     kept = _without_classes(trainer)
-    names = [f'trainer.{name}' for name, value in trainer.items() if name not in kept and _says(value)]
+    said = [name for name, value in trainer.items() if str(name).isidentifier() and _says(value)]
+    names = [f'trainer.{name}' for name in said if name not in kept]
     return names + ['wandb.project'] * bool(wandb.get('project'))
 
 

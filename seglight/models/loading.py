@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from seglight.checkpoints.budget import within_budget
 from seglight.checkpoints.gate import admit_hyperparameters
-from seglight.checkpoints.needed import without_losses
+from seglight.checkpoints.needed import TRAINING, without_losses
 from seglight.config.checkpoint import read_checkpoint, without_pretrained
 from seglight.errors import CheckpointError, UserError, one_line
 from seglight.models.segmentor import Segmentor
@@ -71,7 +71,9 @@ def build_segmentor(
     if not isinstance(parameters, dict) or not isinstance(parameters.get('segmentor'), dict):
         raise CheckpointError(f'{path} holds no hyperparameters to build its model with: seglight did not write it')
     model = without_losses(without_pretrained(parameters['segmentor']))
-    parameters = {str(name): value for name, value in parameters.items() if not str(name).startswith('_')}
+    needless = TRAINING['model']
+    parameters = {str(name): value for name, value in parameters.items() if name not in needless}
+    parameters = {name: value for name, value in parameters.items() if not name.startswith('_')}
     parameters['segmentor'] = model
     if not trust:
         parameters = admit_hyperparameters(parameters, path)

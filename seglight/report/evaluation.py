@@ -146,7 +146,7 @@ def load_evaluation(path: Path) -> Evaluation:
             plain[name] = int(plain[name])
         evaluation = Evaluation(**plain, best=_examples(stored, 'best'), worst=_examples(stored, 'worst'))
         _check_shapes(evaluation)
-    except ERRORS as error:
+    except (*ERRORS, Image.DecompressionBombError) as error:
         message = f'{path} cannot be read: it is damaged or of another version; remove it and run validate again'
         raise UserError(message) from error
     return evaluation
@@ -173,7 +173,7 @@ def _examples(stored: dict[str, Any], group: str) -> list[Example]:
     """Return the examples of one group."""
 
     def decoded(index: int, part: str) -> UInt8Array:
-        with Image.open(io.BytesIO(stored[f'{group}.{index}.{part}'].tobytes())) as image:
+        with Image.open(io.BytesIO(stored[f'{group}.{index}.{part}'].tobytes()), formats=['PNG']) as image:
             return np.asarray(image, dtype=np.uint8)
 
     texts = stored[f'{group}.text'].reshape(-1, 2).tolist()

@@ -97,7 +97,7 @@ def _vote_folders(inputs: list[Path], weights: Sequence[float], output: Path) ->
         for name in sorted(found[0]):
             masks = [read_mask(each / name).astype(np.uint8) for each in inputs]
             _check_alike(inputs, masks, str(name))
-            with Image.open(inputs[0] / name) as image:
+            with Image.open(inputs[0] / name, formats=['PNG']) as image:
                 channels = image.getpalette() or []
             palette = [list(channels[index : index + 3]) for index in range(0, len(channels), 3)]
             write_atomically(folder / name, encode_mask(vote(masks, weights), palette))

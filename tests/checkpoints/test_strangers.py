@@ -369,3 +369,75 @@ def test_every_model_of_the_zoo_passes() -> None:
             continue
         seen.add(text)
         assert admit({'model': {'segmentor': model}}, Path('a.ckpt'))[1] == {}, name
+
+
+TRAINER: dict[str, Any] = {
+    'strategy': 'deepspeed',
+    'accelerator': 'tpu',
+    'precision': 'transformer-engine',
+    'devices': '100000',
+}
+
+
+@pytest.mark.parametrize('name', TRAINER)
+def test_a_trainer_imports_nothing_and_starts_no_crowd(name: str, trained: Path, canary: Path, run: Run) -> None:
+    for package in ('deepspeed', 'torch_xla', 'transformer_engine'):
+        Path(f'{package}.py').write_text(f'from pathlib import Path\nPath({str(canary)!r}).touch()\n')
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), set_key('trainer', name, value=TRAINER[name]))
+    only(run('fit', '--ckpt', 'evil.ckpt'), f'trainer.{name}', '--trust-checkpoint')
+    assert not canary.exists()
+
+
+def test_transforms_within_each_other_end(trained: Path, data_root: Path, workspace: Path, run: Run) -> None:
+    flip: dict[str, Any] = {'type': 'HorizontalFlip'}
+    for _ in range(3):
+        flip = {'type': 'SomeOf', 'transforms': [flip], 'n': 10_000}
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), set_key('data', 'val_transforms', value=[flip]))
+    done = run('predict', '--ckpt', 'evil.ckpt', '--input', data_root / 'img_dir/test')
+    only(done, 'data.val_transforms', 'may run')
+
+
+@pytest.mark.parametrize('pattern', ['(?#[)(a+)+b(?#])', '(?x)(a)', '(a+)+b'])
+def test_no_comment_hides_an_endless_pattern(pattern: str, trained: Path, workspace: Path, run: Run) -> None:
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), set_key('data', 'split', value={'group': pattern}))
+    only(run('fit', '--ckpt', 'evil.ckpt'), 'data.split.group')
+
+
+@pytest.mark.parametrize('folder', ['//host/share', r'\\host\share'])
+def test_a_host_of_windows_is_an_address(folder: str, trained: Path, workspace: Path, run: Run) -> None:
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), set_key('data', 'root', value=folder))
+    only(run('predict', '--ckpt', 'evil.ckpt'), 'data.root', 'address')
+
+
+def test_states_of_callbacks_do_not_leave_their_folder(trained: Path, workspace: Path, run: Run) -> None:
+    def change(entries: dict[str, Any], _: dict[str, Any]) -> None:
+        state = {'dirpath': '/run', 'best_k_models': {'/run/../victim': 0.0}, 'best_model_path': '/run/a.ckpt'}
+        entries['callbacks'] = {**entries['callbacks'], 'ModelCheckpoint{}': state}
+
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), change)
+    only(run('fit', '--ckpt', 'evil.ckpt'), '/run/../victim')
+
+
+def test_what_training_needs_is_not_taken_from_hyperparameters(trained: Path, workspace: Path) -> None:
+    def change(entries: dict[str, Any], _: dict[str, Any]) -> None:
+        schedule = {'policy': 'CosineRestart', 'periods': [1] * 400_000, 'restart_weights': [1] * 400_000, 'min_lr': 0}
+        entries['hyper_parameters'] = {**entries['hyper_parameters'], 'schedule': schedule, 'compile': False}
+
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), change)
+    started = time.monotonic()
+    seglight.load('evil.ckpt', 'cpu')
+    assert time.monotonic() - started < 60
+
+
+def test_no_key_commands_a_terminal(trained: Path, workspace: Path, run: Run) -> None:
+    def change(entries: dict[str, Any], config: dict[str, Any]) -> None:
+        config['trainer']['\x1b[2J'] = {'a': 1}
+        config['data']['root'] = 'a\x1b[2J'
+        entries['not_taken_over'] = ['\x1b[2J']
+        entries['state_dict'] = {**entries['state_dict'], '\x1b[2J': torch.ones(1)}
+
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), change)
+    for words in (['predict', '--ckpt', 'evil.ckpt', '--data.root=x'], ['fit', '--ckpt', 'evil.ckpt']):
+        done = run(*words)
+        assert done.status == 2
+        assert '\x1b' not in done.err + done.out
