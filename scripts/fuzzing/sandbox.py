@@ -204,6 +204,8 @@ def _redirect(log: Path) -> None:
     for target in (1, 2):
         os.dup2(handle, target)
     sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
+    sys.stdout = open(1, 'w', encoding='utf-8', closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, 'w', 1, 'utf-8', 'backslashreplace', closefd=False)  # noqa: SIM115
 
 
 def warm_names(extra: Sequence[str]) -> frozenset[str]:
