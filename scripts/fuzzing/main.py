@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
+import multiprocessing
 import os
 import random
 import shutil
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from seglight.cli import CommandLine  # noqa: F401  (first: it patches what the others import)
 
@@ -21,7 +26,10 @@ from fuzzing.corpus import Corpus, command, make_corpus
 from fuzzing.sandbox import Limits, Outcome, Watch, run_in_sandbox, warm_names
 
 #: Modules that commands load on the way, so that they may be imported whatever the input.
-LATE = ('seglight', 'mmseg', 'mmcls', 'mmcv', 'torch', 'torchvision', 'albumentations', 'matplotlib', 'PIL', 'scipy')
+LATE = (
+    *('seglight', 'mmseg', 'mmcls', 'mmcv', 'torch', 'torchvision', 'albumentations', 'matplotlib', 'PIL', 'scipy'),
+    'prettytable',  # which mmseg's data sets load
+)
 
 
 def main() -> int:
@@ -31,22 +39,47 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--only', type=int, help='The number of one input.')
     parser.add_argument('--keep', type=Path, help='Folder for the inputs that fail.')
+    parser.add_argument('--jobs', type=int, default=1, help='Inputs at a time.')
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         numbers = range(arguments.count) if arguments.only is None else [arguments.only]
         table = Table()
-        lab = Lab(Path(folder), arguments.seed, arguments.keep)
-        for number in numbers:
-            kind, words, outcome = lab.try_input(number)
-            table.add(kind, outcome)
-            if outcome.faults:
-                print(f'{number}  {kind}  {" ".join(words)}\n    {"; ".join(outcome.faults)}', flush=True)
-                print('    ' + '\n    '.join(outcome.printed.strip().splitlines()[-4:]), flush=True)
+        lab = Lab(Path(folder), arguments.seed, arguments.keep and arguments.keep.absolute())
+        for trial in run_all(lab, numbers, arguments.jobs):
+            table.add(trial.kind, trial.outcome)
+            if trial.outcome.faults:
+                print(trial.text(), flush=True)
             elif arguments.only is not None:
-                print(outcome.printed)
+                print(trial.outcome.printed)
         print(table.text())
     return int(table.failures > 0)
+
+
+class Trial(NamedTuple):
+    """One input: its number and kind, the command, and what became of it."""
+
+    number: int
+    kind: str
+    argv: list[str]
+    outcome: Outcome
+
+    def text(self) -> str:
+        """Return what failed, and the last lines that were printed."""
+        last = self.outcome.printed.strip().splitlines()[-4:]
+        faults = '; '.join(self.outcome.faults)
+        return '\n    '.join([f'{self.number}  {self.kind}  {" ".join(self.argv)}', faults, *last])
+
+
+def run_all(lab: Lab, numbers: Sequence[int], jobs: int = 1) -> Iterator[Trial]:
+    """Yield what became of each input, in turn; the inputs are the same whatever the number of jobs."""
+    gc.collect()
+    gc.freeze()  # so that forks do not copy pages only to count references in them
+    if jobs == 1:
+        yield from map(lab.try_input, numbers)
+        return
+    with multiprocessing.get_context('fork').Pool(jobs) as pool:
+        yield from pool.imap(lab.try_input, numbers)
 
 
 class Lab:
@@ -72,14 +105,15 @@ class Lab:
         self.root = root
         self.known = warm_names(LATE)
 
-    def try_input(self, number: int) -> tuple[str, list[str], Outcome]:
-        """Make an input, run it, and return its kind, the command and what became of it."""
+    def try_input(self, number: int) -> Trial:
+        """Make an input, run it, and return what became of it."""
         rng = random.Random(f'{self.seed} {number}')
         kind = rng.choices(list(KINDS), [share for _, share in KINDS.values()])[0]
-        folder = self.root / 'case'
+        folder = self.root / f'case{number:06}'
         folder.mkdir()
         (folder / 'fuzz_canary.py').write_text('raise RuntimeError("imported because an input names it")\n')
-        case = make_case(kind, self.corpus, folder, self.canary, rng)
+        with _many_levels():
+            case = make_case(kind, self.corpus, folder, self.canary, rng)
         os.environ.update({'HOME': str(folder), 'XDG_CACHE_HOME': str(folder / 'cache'), 'TMPDIR': str(folder)})
         tempfile.tempdir = None
         sys.path[:] = ['', *[path for path in sys.path if path]]  # as `python -m` has it
@@ -89,7 +123,18 @@ class Lab:
         if outcome.faults and self.keep:
             shutil.copytree(folder, self.keep / str(number), dirs_exist_ok=True)
         shutil.rmtree(folder)
-        return kind, case.argv, outcome
+        return Trial(number, kind, case.argv, outcome)
+
+
+@contextlib.contextmanager
+def _many_levels() -> Iterator[None]:
+    """Let values of many levels be written; the commands have Python's own limit."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 class Table:
@@ -98,6 +143,7 @@ class Table:
     def __init__(self) -> None:
         self.counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
         self.slowest = 0.0
+        self.processor = 0.0
 
     @property
     def failures(self) -> int:
@@ -108,7 +154,8 @@ class Table:
         """Count an input."""
         done = 'failed' if outcome.faults else 'worked' if outcome.status == 0 else 'refused'
         self.counts[kind][done] += 1
-        self.slowest = max(self.slowest, outcome.seconds)
+        self.slowest = max(self.slowest, outcome.processor)
+        self.processor += outcome.processor
 
     def text(self) -> str:
         """Return the table."""
@@ -118,6 +165,6 @@ class Table:
             f'{kind:20}' + ''.join(f'{counts[name]:9}' for name in columns) for kind, counts in self.counts.items()
         ]
         total = [sum(counts[name] for counts in self.counts.values()) for name in columns]
-        return '\n'.join(
-            [*lines, f'{"all":20}' + ''.join(f'{count:9}' for count in total), f'slowest {self.slowest:.1f} s']
-        )
+        lines.append(f'{"all":20}' + ''.join(f'{count:9}' for count in total))
+        mean = self.processor / max(sum(total), 1)
+        return '\n'.join([*lines, f'processor time: {mean:.2f} s for an input, {self.slowest:.1f} s for the slowest'])

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 #: Standard modules whose import does something that can be seen.
 _LOUD = {'antigravity', 'this', 'turtle', 'idlelib', 'webbrowser', 'smtplib', 'ftplib', 'telnetlib'}
@@ -21,6 +21,12 @@ _LOUD = {'antigravity', 'this', 'turtle', 'idlelib', 'webbrowser', 'smtplib', 'f
 #: Audit events of a network, and of another program.
 _NETWORK = ('socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname', 'socket.sendto', 'socket.bind')
 _PROGRAM = ('subprocess.Popen', 'os.system', 'os.exec', 'os.posix_spawn', 'os.spawn')
+
+#: What a run records of itself, in these very words; it is not run here either, but nobody is to blame for asking.
+_HARMLESS = ['git', 'describe', '--always', '--abbrev=40', '--dirty', '--exclude=*']
+
+#: Files of the system that inputs name.
+_NAMED = ('/etc/passwd',)
 
 #: Audit events that change a path, which is among their first two arguments.
 _CHANGES = ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir', 'os.symlink', 'os.link', 'os.truncate', 'os.chmod')
@@ -30,10 +36,11 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 @dataclass
 class Outcome:
-    """What became of one input: the exit status, what was printed, and what must not have happened."""
+    """What became of one input: the exit status, seconds, what was printed, and what must not have happened."""
 
     status: int
     seconds: float
+    processor: float
     printed: str
     faults: list[str] = field(default_factory=list)
 
@@ -60,8 +67,14 @@ class Watch:
         self.folder = os.path.realpath(folder)
         self.canary = os.path.realpath(canary)
         self.known = known
-        self.faults: list[str] = []
+        self.faults: set[str] = set()
         self.active = True
+        self.report = -1
+
+    def start(self, report: Path) -> None:
+        """Watch this process and those that it forks, and write each fault into a file at once."""
+        self.report = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        sys.addaudithook(self)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Take an audit event."""
@@ -75,7 +88,8 @@ class Watch:
             for path in arguments[: 2 if event in ('os.rename', 'os.link') else 1]:
                 self._written(path, event)
         elif event in _NETWORK or event in _PROGRAM:
-            self._note(f'{event} {arguments[1:3]!r}')
+            if not (event == 'subprocess.Popen' and arguments[1] == _HARMLESS):
+                self._note(f'{event} {arguments[1:3]!r}')
             raise PermissionError(f'{event} is not allowed')
 
     def _imported(self, name: str) -> None:
@@ -85,7 +99,7 @@ class Watch:
     def _opened(self, path: Any, flags: Any) -> None:
         if not isinstance(path, (str, bytes)):
             return
-        if self._real(path).startswith(self.canary):
+        if (real := self._real(path)).startswith(self.canary) or real in _NAMED:
             self._note(f'read {path!r}')
         if isinstance(flags, int) and flags & _WRITING:
             self._written(path, 'wrote')
@@ -104,27 +118,32 @@ class Watch:
 
     def _note(self, fault: str) -> None:
         if len(self.faults) < 20 and fault not in self.faults:
-            self.faults.append(fault)
+            self.faults.add(fault)
+            os.write(self.report, f'{json.dumps(fault)}\n'.encode())
 
 
 def run_in_sandbox(call: Callable[[], int], watch: Watch, limits: Limits) -> Outcome:
     """Run a call in a fork of this process, in the watched folder, and return what became of it."""
     report, log = Path(watch.folder, '.report'), Path(watch.folder, '.log')
     start = time.monotonic()
+    sys.stdout.flush()
     child = os.fork()
     if child == 0:
         _run_child(call, watch, limits, report, log)
-    status = _wait(child, limits.waiting)
-    outcome = Outcome(status, time.monotonic() - start, log.read_text(errors='replace') if log.exists() else '')
+    status, processor = _wait(child, limits.waiting)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what it forked and left behind
+    printed = log.read_text(errors='replace') if log.exists() else ''
+    outcome = Outcome(status, time.monotonic() - start, processor, printed)
     if report.exists():
-        outcome.faults += json.loads(report.read_text())
+        outcome.faults += [json.loads(line) for line in report.read_text().splitlines()]
     outcome.faults += _judged(outcome)
     return outcome
 
 
 def _judged(outcome: Outcome) -> list[str]:
     """Return what is wrong with the end of a command."""
-    if outcome.status == -signal.SIGKILL:
+    if outcome.status in (-signal.SIGKILL, -signal.SIGXCPU):
         return ['hang']
     if outcome.status < 0:
         return [f'killed by {signal.Signals(-outcome.status).name}']
@@ -132,26 +151,31 @@ def _judged(outcome: Outcome) -> list[str]:
         return ['traceback']
     if outcome.status not in (0, 2):
         return [f'status {outcome.status}']
+    if 'out of memory' in outcome.printed:  # only the limit ended it
+        return ['memory']
+    if outcome.status == 2 and not outcome.printed.strip():
+        return ['no reason']
     return []
 
 
-def _wait(child: int, seconds: float) -> int:
-    """Return the exit status of a child, that of SIGKILL after so many seconds."""
+def _wait(child: int, seconds: float) -> tuple[int, float]:
+    """Return a child's exit status, that of SIGKILL after so many seconds, and its seconds of processor time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
+        done, status, used = os.wait4(child, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
         time.sleep(0.005)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return -signal.SIGKILL
+    _, _, used = os.wait4(child, 0)
+    return -signal.SIGKILL, used.ru_utime + used.ru_stime
 
 
-def _run_child(call: Callable[[], int], watch: Watch, limits: Limits, report: Path, log: Path) -> None:
-    """Do the work of the child and leave the process; never returns."""
+def _run_child(call: Callable[[], int], watch: Watch, limits: Limits, report: Path, log: Path) -> NoReturn:
+    """Do the work of the child and leave the process."""
     status = 99
     try:
+        os.setsid()
         os.chdir(watch.folder)
         _redirect(log)
         used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
@@ -159,8 +183,10 @@ def _run_child(call: Callable[[], int], watch: Watch, limits: Limits, report: Pa
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         spent = int(time.process_time())
         resource.setrlimit(resource.RLIMIT_CPU, (spent + limits.processor, spent + limits.processor + 5))
-        sys.addaudithook(watch)
+        watch.start(report)
         status = call()
+    except SystemExit as end:  # such as of --help
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         watch.active = False
         traceback.print_exc()
@@ -169,7 +195,6 @@ def _run_child(call: Callable[[], int], watch: Watch, limits: Limits, report: Pa
         with contextlib.suppress(BaseException):
             sys.stdout.flush()
             sys.stderr.flush()
-        report.write_text(json.dumps(watch.faults))
         os._exit(status)
 
 
@@ -179,6 +204,8 @@ def _redirect(log: Path) -> None:
     for target in (1, 2):
         os.dup2(handle, target)
     sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115
+    sys.stdout = open(1, 'w', encoding='utf-8', closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, 'w', 1, 'utf-8', 'backslashreplace', closefd=False)  # noqa: SIM115
 
 
 def warm_names(extra: Sequence[str]) -> frozenset[str]:

@@ -59,6 +59,25 @@ def check_entries(entries: Any, path: Path) -> None:
     _check_figures(entries, path)
     _check_schedules(entries, path)
     _check_states(entries, path)
+    _check_loops(entries.get('loops') or {}, path)
+
+
+def _check_loops(loops: Mapping[str, Any], path: Path) -> None:
+    """Refuse counts of batches and epochs that are none; Lightning adds to them without a look."""
+    states = [state for state in loops.values() if isinstance(state, Mapping)]
+    if len(states) != len(loops):
+        raise CheckpointError(f'{path} is refused: loops must hold a dict for each loop')
+    for state in states:
+        for name, value in state.items():
+            if str(name).endswith('progress') and not _are_counts(value):
+                raise CheckpointError(f'{path} is refused: {str(name)[:80]} must hold counts')
+
+
+def _are_counts(value: Any) -> bool:
+    """Tell whether all values within nested dicts are whole numbers that a count can reach."""
+    if isinstance(value, Mapping):
+        return all(_are_counts(inner) for inner in value.values())
+    return isinstance(value, int) and 0 <= value < _MOST_STEPS
 
 
 def _check_figures(entries: Mapping[str, Any], path: Path) -> None:

@@ -350,7 +350,12 @@ class Segmentor(PredictingModule):
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Count skipped batches on from where the checkpoint was saved; go on with the rate that a finder found."""
+        """Count skipped batches on from where the checkpoint was saved; go on with the rate that a finder found.
+
+        Where nothing is trained, the counts of its loops mean nothing, and are left out.
+        """
+        if self._trainer is not None and not self.trainer.training:
+            checkpoint.pop('loops', None)
         self.skipped = checkpoint.get('skipped', 0)
         found = checkpoint.get('found_lr')
         if found is not None and self._trainer is not None and resumes(self.trainer):

@@ -317,6 +317,38 @@ def test_wrong_types_of_entries_are_one_line(entry: str, trained: Path, workspac
     only(run('fit', '--ckpt', 'evil.ckpt'), 'evil.ckpt')
 
 
+COUNTS: dict[str, Any] = {
+    'a text': {'total': {'ready': 1, 'started': 1, 'processed': 1, 'completed': '1'}},
+    'none': {'total': None},
+    'infinite': {'total': {'completed': float('inf')}},
+    'below nothing': {'current': {'completed': -1}},
+    'too high': {'current': {'completed': 2**64}},
+    'no dict': [],
+}
+
+
+@pytest.mark.parametrize('case', COUNTS)
+@pytest.mark.parametrize('command', ['predict', 'validate', 'fit'])
+def test_counts_of_loops_are_whole_numbers(
+    case: str, command: str, trained: Path, data_root: Path, workspace: Path, run: Run
+) -> None:
+    entries = torch.load(trained / 'epoch_1.ckpt', weights_only=True)
+    for loop in entries['loops'].values():
+        for name in [name for name in loop if name.endswith('batch_progress')]:
+            loop[name] = {**loop[name], **COUNTS[case]} if isinstance(COUNTS[case], dict) else COUNTS[case]
+    torch.save(entries, 'evil.ckpt')
+    inputs = ['--input', data_root / 'img_dir/test'] if command == 'predict' else []
+    only(run(command, '--ckpt', 'evil.ckpt', *inputs), 'evil.ckpt is refused', 'batch_progress must hold counts')
+
+
+def test_only_training_needs_the_state_of_the_loops(trained: Path, data_root: Path, workspace: Path, run: Run) -> None:
+    entries = torch.load(trained / 'epoch_1.ckpt', weights_only=True)
+    torch.save({**entries, 'loops': {}}, 'other.ckpt')
+    result = run('predict', '--ckpt', 'other.ckpt', '--input', data_root / 'img_dir/test')
+    assert result.status == 0, result.err
+    only(run('fit', '--ckpt', 'other.ckpt'), 'other.ckpt cannot be resumed from')
+
+
 @pytest.mark.parametrize('text', ['a: \0', 'a: [', '- 1', '2020-13-45: 1', '? [1]\n: 2', '&a [*a]'])
 def test_a_config_that_is_not_yaml_is_one_line(text: str, trained: Path, workspace: Path, run: Run) -> None:
     entries = torch.load(trained / 'epoch_1.ckpt', weights_only=True)
