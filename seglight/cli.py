@@ -189,8 +189,8 @@ class CommandLine(LightningCLI):
                 self._with_origin(building.check_keys, (self.settings.values.get('model') or {}).get('segmentor') or {})
         elif not arguments.has('--help', '-h', '--version', '--print_completion'):
             commands = [*self.subcommands(), *COMMANDS]
-            wrong = f"'{subcommand}' is no command{nearest(subcommand, commands)}" if subcommand else ''
-            raise ConfigError(f'{wrong or "name a command"} ({", ".join(commands)}; --help shows more)')
+            wrong = f"unknown command '{subcommand}'{nearest(subcommand, commands)}" if subcommand else ''
+            raise ConfigError(f'{wrong or "no command given"}; choose one of {", ".join(commands)} (--help shows more)')
         try:
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:
@@ -212,8 +212,8 @@ class CommandLine(LightningCLI):
         arguments.replace('--ckpt_path', str(self.checkpoint))
         if training and is_mmseg_checkpoint(self.checkpoint):
             raise CheckpointError(
-                f'{self.checkpoint} is a checkpoint of mmseg, from which no training can go on; '
-                '--load-from takes its weights'
+                f'{self.checkpoint} is a checkpoint of mmseg: training cannot resume from it; '
+                'use --load-from to load its weights'
             )
         given = bool(arguments.configs)
         if training and given:
@@ -229,7 +229,7 @@ class CommandLine(LightningCLI):
                 rank_zero_only(print)(f'Left out   {names}: {reason}; --config {config} brings it', flush=True)
             self.trained_on = {} if training else dict(self.settings.values.get('data') or {})
             for what in read_checkpoint(self.checkpoint).get(NOT_TAKEN_OVER) or ():
-                rank_zero_only(warn)(f"{self.checkpoint}: not taken over: {what}; figures may differ from mmseg's")
+                rank_zero_only(warn)(f"{self.checkpoint}: not taken over: {what}; metrics may differ from mmseg's")
 
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""

@@ -102,14 +102,14 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
         found.append(OverlayWriter(folder / 'overlays'))
     if config.probabilities is not None:
         if config.probabilities not in ('float16', 'uint8'):
-            raise ConfigError(f"--probabilities is float16 or uint8, not '{config.probabilities}'")
+            raise ConfigError(f"--probabilities must be float16 or uint8, got '{config.probabilities}'")
         found.append(ProbabilityWriter(folder / 'probabilities', quantize=config.probabilities == 'uint8'))
     if config.coco:
         found.append(CocoWriter(folder / 'predictions.json', config.resume, overwrite=True))
     if config.submission or config.remark is not None:
         size = config.submission_size
         if size is not None and (len(size) != 2 or min(size) < 1):
-            raise ConfigError(f'--submission-size is height and width, such as [256, 256], not {size}')
+            raise ConfigError(f'--submission-size must be height and width, such as [256, 256], got {size}')
         path = submission_path(checkpoint, config.remark, folder if config.output else None)
         found.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
     if config.pseudo_labels is not None:

@@ -79,7 +79,7 @@ class _Reader:
         for name in _bases(tree, path):
             file = path.parent / name
             if not file.is_file() or file.suffix != '.py':
-                raise ConfigError(f'{path}: _base_ names {name}, which is no .py file in {path.parent}')
+                raise ConfigError(f'{path}: _base_ names {name}, which is not a .py file in {path.parent}')
             found = self.read(file, inside)
             if repeated := base.keys() & found.keys():
                 raise ConfigError(f"{path}: two files that _base_ names have the key '{min(repeated)}'")

@@ -132,7 +132,7 @@ def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
     cls = policies().get(_standard(policy))
     if cls is None:
         names = [*policies(), *_ALIASES]
-        message = f"model.schedule.policy: there is no '{policy}'{nearest(_standard(policy), names)}"
+        message = f"model.schedule.policy: unknown policy '{policy}'{nearest(_standard(policy), names)}"
         raise ConfigError(f'{message} (mmcv has {", ".join(policies())})', (*_KEY, 'policy'))
     valid, _ = init_arguments(cls)
     for name in arguments:

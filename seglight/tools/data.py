@@ -111,13 +111,13 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
         DataError: if they would stop it.
     """
     if fatal:
-        raise DataError(f'{len([*fatal, *faults])} faults; no run can start before this one is mended: {fatal[0]}')
+        raise DataError(f'{len([*fatal, *faults])} faults; fix this first: {fatal[0]}')
     if not faults:
         print('nothing is wrong' if not warnings else f'every file can be used, {warnings} warnings above')
     elif skip:
         print(f'{len(faults)} samples are left out, as data.on_bad_sample says')
     else:
-        raise DataError(f'{len(faults)} samples cannot be used; mend them, or set data.on_bad_sample to skip')
+        raise DataError(f'{len(faults)} samples cannot be used; fix them, or set data.on_bad_sample to skip')
 
 
 def show(module: SegmentationDataModule, path: Path, count: int) -> None:

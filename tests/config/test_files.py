@@ -54,7 +54,7 @@ def test_numbers_in_scientific_form_are_numbers(tmp_path: Path) -> None:
         ('a: 1\nb: {c: 2, c: 3}\n', "run.yaml:2: the key 'c' stands here a second time"),
         ('a: [1, 2\nb: 3\n', 'run.yaml:2: not valid YAML'),
         ('- 1\n- 2\n', 'a config is a mapping'),
-        ('_base_: gone.yaml\n', 'run.yaml:1: _base_ names gone.yaml, which is no file'),
+        ('_base_: gone.yaml\n', 'run.yaml:1: _base_ names gone.yaml, which does not exist'),
         ('_base_: {a: 1}\n', 'run.yaml:1: _base_ is a path or a list of paths'),
         ('_base_: [1]\n', 'run.yaml:1: _base_ is a path or a list of paths'),
         ('_base_: run.yaml\n', '_base_ leads back to the same file: run.yaml -> run.yaml'),

@@ -103,10 +103,10 @@ def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], s
         ({'palette': [[0, 0, 300], *PALETTE[1:]]}, r'data.palette: \[0, 0, 300\] is no RGB colour'),
         ({'palette': [[0, 0, -1], *PALETTE[1:]]}, r'data.palette: \[0, 0, -1\] is no RGB colour'),
         ({'palette': [[0, 0], *PALETTE[1:]]}, r'data.palette: \[0, 0\] is no RGB colour'),
-        ({'class_balance': float('nan')}, 'data.class_balance is 0 to 1, not nan'),
-        ({'cache': float('nan')}, 'data.cache is at least 0, not nan'),
-        ({'cache': float('inf')}, 'data.cache is at least 0, not inf'),
-        ({'seed': -5}, 'data.seed is 0 to 4294967295, not -5'),
+        ({'class_balance': float('nan')}, 'data.class_balance must be 0 to 1, got nan'),
+        ({'cache': float('nan')}, 'data.cache must be at least 0, got nan'),
+        ({'cache': float('inf')}, 'data.cache must be at least 0, got inf'),
+        ({'seed': -5}, 'data.seed must be 0 to 4294967295, got -5'),
     ],
 )
 def test_data_that_make_no_sense_are_refused(values: dict[str, Any], said: str) -> None:

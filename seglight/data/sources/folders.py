@@ -165,7 +165,7 @@ def find_images(folder: Path, suffix: str | None = None, without: str | None = N
 
 def _twin_fault(path: Path, first: Path) -> str:
     """Return what is wrong with an image that has the name of another."""
-    return f'{path} has the name of {first.name} beside it; their masks could not be told apart, rename or remove one'
+    return f'{path} has the name of {first.name} beside it; their masks have the same name; rename or remove one'
 
 
 def is_image(path: Path) -> bool:

@@ -118,14 +118,14 @@ class MmsegSource(Source):
             if name not in known:
                 raise DataError(f"category_map: {self.dataset} has no class '{name}'{nearest(name, known)}")
             if value is not None and value not in names:
-                raise DataError(f"category_map: '{value}' is no class of data.classes{nearest(value, names)}")
+                raise DataError(f"category_map: '{value}' is not in data.classes{nearest(value, names)}")
         wanted = [self.category_map.get(name, name) for name in known]
         spare = [name for name, value in zip(known, wanted, strict=True) if value == name and name not in names]
         absent = [name for name in names if name not in wanted]
         if len(absent) == len(names):
             raise DataError(
                 f"{self.dataset} has no class '{names[0]}', which data.classes names, and none of the others; "
-                'say by category_map of its source what its classes are called here'
+                'map its class names with category_map in its source'
             )
         for name in absent:  # it may come from another source, unless it looks like a mistake
             for near in difflib.get_close_matches(name, spare, n=1):

@@ -315,17 +315,17 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
     [
         (
             {'type': 'CocoSorce'},
-            "data.train: 'CocoSorce' is no source (FolderSource, CocoSource, LabelMeSource, YoloSource, ImageSource, or a dataset of mmseg); did you mean",
+            "data.train: unknown source 'CocoSorce' (FolderSource, CocoSource, LabelMeSource, YoloSource, ImageSource, or a dataset of mmseg); did you mean",
         ),
         (
             {'type': 'CocoSource', 'anfile': 'a'},
             "data.train: CocoSource has no argument 'anfile'; did you mean 'ann_file'",
         ),
         ({'type': 'CocoSource'}, 'data.train: CocoSource cannot be built'),
-        ({'class_path': 'pathlib.Path'}, 'data.train: pathlib.Path is no source'),
-        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 0}, 'data.train.repeat is a number above 0'),
+        ({'class_path': 'pathlib.Path'}, 'data.train: pathlib.Path is not a source'),
+        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 0}, 'data.train.repeat must be above 0'),
         ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': float('inf')}, 'and 1000 at most, not inf'),
-        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 1e12}, 'data.train.repeat is a number above 0'),
+        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 1e12}, 'data.train.repeat must be above 0'),
         ({'type': 'FolderSource', 'img_dir': None}, 'data.train.img_dir: expected str, got None'),
         ({'type': 'FolderSource', 'img_dir': 'a', 'label_map': {1: 1.5}}, 'data.train.label_map: expected dict[int, '),
         ({'type': 'CityscapesDataset', 'img_dir': None}, 'data.train.img_dir: expected str, got None'),
