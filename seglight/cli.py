@@ -70,7 +70,7 @@ from seglight.tools import COMMANDS
 from seglight.tools import describe as describe_tool
 from seglight.weights.load import load_weights
 
-#: What the model takes from the data, so that it is said once.
+#: What the model takes from the data, so that it is given only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
 
 #: What Lightning's subcommands do here.
@@ -197,7 +197,7 @@ class CommandLine(LightningCLI):
             raise ConfigError(explain(str(error), self.settings, arguments)) from error
 
     def _use_checkpoint(self, arguments: Arguments) -> None:
-        """Find the checkpoint; the config in it is what all else is laid upon."""
+        """Find the checkpoint; everything else overrides the config in it."""
         name = arguments.value('--ckpt_path')
         training = arguments.subcommand not in FROM_CHECKPOINT
         if name is None:
@@ -246,7 +246,7 @@ class CommandLine(LightningCLI):
             raise ConfigError(f'seed_everything: {one_line(error)}', ('seed_everything',)) from error
 
     def before_instantiate_classes(self) -> None:
-        """Let the model know the classes of the data, and the data the seed."""
+        """Copy the classes to the model and the seed to the data."""
         config = self.config[self.config.subcommand]
         self._keep_classes(config.data)
         for name in FROM_DATA:

@@ -11,7 +11,7 @@ def one_line(error: BaseException | str) -> str:
 
 
 def warn(message: str) -> None:
-    """Say on stderr what is doubtful and stops nothing."""
+    """Print a warning to stderr."""
     print(f'seglight: warning: {message}', file=sys.stderr, flush=True)
 
 

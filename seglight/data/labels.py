@@ -324,7 +324,7 @@ def check_classes(classes: Sequence[str], ignore_index: int) -> None:
         raise ConfigError(f"data.classes names '{twice}' twice; each class needs a name of its own", key)
     if 0 <= ignore_index < len(classes):
         message = f"data.ignore_index is {ignore_index}, the label of the class '{classes[ignore_index]}'"
-        cure = f'give {len(classes)} to 255; label_map: {{{ignore_index}: null}} has a label of the masks ignored'
+        cure = f'give {len(classes)} to 255; label_map: {{{ignore_index}: null}} ignores a label of the masks'
         raise ConfigError(f'{message}; {cure}', ('data', 'ignore_index'))
 
 

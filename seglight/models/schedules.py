@@ -73,7 +73,7 @@ class MmcvSchedule(LRScheduler):
         return int(self._run.max_iters)
 
     def doubts(self, whole: bool = True) -> list[str]:
-        """Return what the schedule says that can hardly be meant, a sentence for each.
+        """Return the likely mistakes in the schedule, a sentence for each.
 
         Args:
             whole: whether the run has its full length; of a shortened one it says nothing that is about length.

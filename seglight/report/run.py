@@ -20,7 +20,7 @@ Curve = list[tuple[int, float]]
 
 @dataclass
 class Run:
-    """A run as far as its folder tells of it.
+    """What a run's folder records.
 
     Attributes:
         folder: its folder.

@@ -74,7 +74,7 @@ class MmsegSource(Source):
         images, masks = root / self.img_dir, root / self.ann_dir if self.ann_dir else None
         for folder in (images, masks):
             if folder and kind_of(folder) != 'folder':
-                raise DataError(f'{self.dataset}: the folder {folder} does not exist; set data.root to where yours is')
+                raise DataError(f'{self.dataset}: the folder {folder} does not exist; set data.root to yours')
         split = root / self.split if self.split else None
         if split and kind_of(split) != 'file':
             raise DataError(f'{self.dataset}: the split {split} does not exist')
