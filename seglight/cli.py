@@ -75,9 +75,9 @@ FROM_DATA = ('classes', 'palette', 'ignore_index')
 
 #: What Lightning's subcommands do here.
 TRAINER_COMMANDS = {
-    'fit': 'Train a model, validate it on the way, keep its checkpoints in a run folder.',
-    'validate': 'Measure a checkpoint on the validation data.',
-    'test': 'Do the same under the name of test.',
+    'fit': 'Train and validate a model, and keep its checkpoints in a run folder.',
+    'validate': 'Evaluate a checkpoint on the validation data.',
+    'test': 'Evaluate a checkpoint likewise, and log its metrics as test/.',
     'predict': 'Write the masks that a checkpoint predicts.',
 }
 
@@ -86,8 +86,8 @@ AUG_TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 #: What `--trust-checkpoint` opens.
 TRUST_HELP = (
-    'Let a checkpoint of your own name classes of any package, and unpickle everything in the file of --load-from: '
-    'both run code.'
+    'Let your own checkpoint name classes of any package, and unpickle everything in the file of --load-from: '
+    'both execute code.'
 )
 
 #: Subcommands that start from a checkpoint and the config in it.
@@ -153,9 +153,9 @@ class CommandLine(LightningCLI):
             training.add_arguments(parser)
         else:
             parser.add_argument(
-                '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt that predict together.'
+                '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt in an ensemble.'
             )
-            text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and take the mean.'
+            text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and average.'
             parser.add_argument('--aug_test', action='store_true', help=text)
         # A checkpoint is data from outside: never unpickle it.
         parser.set_defaults({'weights_only': True})
@@ -189,8 +189,10 @@ class CommandLine(LightningCLI):
                 self._with_origin(building.check_keys, (self.settings.values.get('model') or {}).get('segmentor') or {})
         elif not arguments.has('--help', '-h', '--version', '--print_completion'):
             commands = [*self.subcommands(), *COMMANDS]
-            wrong = f"unknown command '{subcommand}'{nearest(subcommand, commands)}" if subcommand else ''
-            raise ConfigError(f'{wrong or "no command given"}; choose one of {", ".join(commands)} (--help shows more)')
+            choice = f'choose one of {", ".join(commands)} (--help shows more)'
+            if not subcommand:
+                raise ConfigError(f'no command given; {choice}')
+            raise ConfigError(f"unknown command '{subcommand}'{nearest(subcommand, commands) or ';'} {choice}")
         try:
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:
