@@ -33,7 +33,7 @@ def find_config(name: str) -> Path:
         if path.is_file():
             return path
     shipped = sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.glob('**/*.yaml'))
-    raise ConfigError(f"Config '{name}' was found neither as a path nor in {SHIPPED}{nearest(name, shipped)}")
+    raise ConfigError(f"Config '{name}' was not found, either as a path or in {SHIPPED}{nearest(name, shipped)}")
 
 
 def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Settings] | None = None) -> Settings:

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('action', choices=['check', 'show'], help='What to do.')
-    parser.add_argument(
+    parser.add_argument('action', choices=['check', 'show'], metavar='check|show', help='What to do.')
+    settings = parser.add_argument(
         'settings',
         nargs=REMAINDER,
         help='--config or --ckpt, and --data. flags, as for fit; for show also --output, the picture (data.png), '
         'and --images, how many samples it has (12).',
     )
+    settings.required = False  # some releases of Python name it among what is missing
 
 
 def run(arguments: Namespace) -> None:
