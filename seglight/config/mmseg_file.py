@@ -137,7 +137,7 @@ def _bases(tree: ast.Module, path: Path) -> list[str]:
             value = None
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f'{path}:{node.lineno}: _base_ is a path or a list of paths')
+            raise ConfigError(f'{path}:{node.lineno}: _base_ must be a path or a list of paths')
         return list(names)
     return []
 

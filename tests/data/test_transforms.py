@@ -71,7 +71,7 @@ CROP = {'height': 8, 'width': 8}
         ({'type': 'KeepRatioResize', 'img_scale': 64}, 'img_scale: expected Sequence[int]'),
         ({'type': 'KeepRatioResize', 'img_scale': '64,48'}, "got '64,48'"),
         ({'type': 'KeepRatioResize', 'img_scale': [64, 48.5]}, 'got [64, 48.5]'),
-        ({'type': 'KeepRatioResize', 'img_scale': []}, 'or a list of such pairs, not []'),
+        ({'type': 'KeepRatioResize', 'img_scale': []}, 'or a list of such pairs, got []'),
         (
             {'type': 'KeepRatioResize', 'ratio_range': []},
             'ratio_range must be [min, max], two numbers of at least 0, got []',

@@ -173,7 +173,7 @@ def test_what_is_no_run_is_refused(work_dirs: Path, run: Run, monkeypatch: pytes
     (broken / 'metrics.csv').write_text('step,train/loss\n1,oops\n')
     done = run('report', 'broken')
     assert (done.status, done.out) == (2, '')
-    assert 'broken/metrics.csv is no table of metrics' in done.err
+    assert 'broken/metrics.csv is not a table of metrics' in done.err
     assert not (broken / 'report.html').exists()
 
 

@@ -67,7 +67,7 @@ CONFIG_ERRORS = {
     'a run without a checkpoint': (['predict', '--ckpt', '.'], ['. holds no checkpoint']),
     'an index into a dict': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.loss_decode.0.loss_weight=1'],
-        ['--model.segmentor.decode_head.loss_decode.0.loss_weight=1', 'is a dict, no list'],
+        ['--model.segmentor.decode_head.loss_decode.0.loss_weight=1', 'is a dict, not a list'],
     ),
     'a value that mmseg cannot use': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.dropout_ratio=high'],
@@ -302,7 +302,7 @@ def write_pickle(path: Path) -> None:
 
 
 CHECKPOINT_ERRORS = {
-    'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint: it is damaged, or no file']),
+    'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint: it is damaged, or torch.save did not write it']),
     'an empty file': (lambda path: path.write_bytes(b''), ['a.ckpt is not a checkpoint']),
     'an image': (lambda path: Image.new('RGB', (4, 4)).save(path, 'PNG'), ['a.ckpt is not a checkpoint']),
     'a pickle that runs code': (write_pickle, ['a.ckpt is not a checkpoint']),

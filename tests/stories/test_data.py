@@ -333,8 +333,8 @@ def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, work
     assert [line for line in done.out.splitlines() if line.startswith('fault: ')] == [
         f'fault: val: The folder {folder}/val holds no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)',
         *(
-            f'fault: train: {folder}/train/000{index}.png has the name of 000{index}.jpg beside it; their masks could '
-            'not be told apart, rename or remove one'
+            f'fault: train: {folder}/train/000{index}.png has the name of 000{index}.jpg beside it; their masks have '
+            'the same name; rename or remove one'
             for index in (2, 4)
         ),
     ]

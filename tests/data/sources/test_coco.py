@@ -239,9 +239,9 @@ BAD = {
     'a path out of the folder, written on Windows': ([], {'file_name': '..\\a.jpg'}, 'leads out of img_dir'),
     'a text as polygon': ([{'category_id': 3, 'segmentation': 'abc'}], {}, 'annotation 0 must be a polygon'),
     'counts that are null': (
-        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': None}}], {}, 'has counts that are no text and no list'),
+        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': None}}], {}, "has 'counts' that are neither a string nor a list"),
     'counts that are no whole numbers': (
-        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': [10.5, 309.5]}}], {}, 'no list of whole numbers'),
+        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': [10.5, 309.5]}}], {}, 'nor a list of integers'),
     'an empty path': ([], {'file_name': ''}, "the file_name '' of image 5 is no path of a file"),
     'a path of the folder itself': ([], {'file_name': '.'}, "the file_name '.' of image 5"),
     'a path that no system takes': ([], {'file_name': 'a\0.jpg'}, r"the file_name 'a\x00.jpg' of image 5"),
@@ -275,8 +275,8 @@ def test_a_map_of_a_category_that_the_file_lacks_is_refused_with_the_nearest(tmp
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('{', 'no valid JSON'),
-        ('[' * 100_000, 'no valid JSON'),
+        ('{', 'not valid JSON'),
+        ('[' * 100_000, 'not valid JSON'),
         ('[]', 'no list'),
         ('{"images": [{"id": 1}]}', 'images.0.file_name .id 1. is wrong: Field required'),
         (
