@@ -206,7 +206,10 @@ def change(**meta: Any) -> Callable[[torch.nn.Module], None]:
 
 BAD: dict[str, tuple[Callable[[torch.nn.Module], Any], list[str]]] = {
     'a config that runs code': (change(config='import os\nos.mkdir("was_run")'), ["a config may not have 'import os'"]),
-    'a config with a call': (change(config='model = __import__("os").mkdir("was_run")'), ['since it is read without running it']),
+    'a config with a call': (
+        change(config='model = __import__("os").mkdir("was_run")'),
+        ['since it is read without running it'],
+    ),
     'a config without a model': (change(config='a = 1'), ['without a model']),
     'images as OpenCV reads them': (
         lambda segmentor: save(
