@@ -81,9 +81,9 @@ def test_lists_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
         ({}, 'needs one of val_fraction, fold, folder'),
         ({'fold': '1 of 5', 'val_fraction': 0.2}, 'needs one of'),
         ({'val_fraction': 1.0}, 'must be between 0 and 1, got 1.0'),
-        ({'fold': '6 of 5'}, "must look like '2 of 5' (starting at 1), got '6 of 5'"),
+        ({'fold': '6 of 5'}, r"must look like '2 of 5' \(starting at 1\), got '6 of 5'"),
         ({'fold': '0 of 5'}, 'starting at 1'),
-        ({'fold': 2}, "must look like '2 of 5' (starting at 1), got '2'"),
+        ({'fold': 2}, r"must look like '2 of 5' \(starting at 1\), got '2'"),
         ({'fold': '1 of 2', 'group': '('}, 'not a regular expression'),
     ],
 )
