@@ -70,14 +70,14 @@ from seglight.tools import COMMANDS
 from seglight.tools import describe as describe_tool
 from seglight.weights.load import load_weights
 
-#: What the model takes from the data, so that it is said once.
+#: What the model takes from the data, so that it is given only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
 
 #: What Lightning's subcommands do here.
 TRAINER_COMMANDS = {
-    'fit': 'Train a model, validate it on the way, keep its checkpoints in a run folder.',
-    'validate': 'Measure a checkpoint on the validation data.',
-    'test': 'Do the same under the name of test.',
+    'fit': 'Train and validate a model, and keep its checkpoints in a run folder.',
+    'validate': 'Evaluate a checkpoint on the validation data.',
+    'test': 'Evaluate a checkpoint likewise, and log its metrics as test/.',
     'predict': 'Write the masks that a checkpoint predicts.',
 }
 
@@ -86,8 +86,8 @@ AUG_TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 #: What `--trust-checkpoint` opens.
 TRUST_HELP = (
-    'Let a checkpoint of your own name classes of any package, and unpickle everything in the file of --load-from: '
-    'both run code.'
+    'Let your own checkpoint name classes of any package, and unpickle everything in the file of --load-from: '
+    'both execute code.'
 )
 
 #: Subcommands that start from a checkpoint and the config in it.
@@ -153,9 +153,9 @@ class CommandLine(LightningCLI):
             training.add_arguments(parser)
         else:
             parser.add_argument(
-                '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt that predict together.'
+                '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt in an ensemble.'
             )
-            text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and take the mean.'
+            text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and average.'
             parser.add_argument('--aug_test', action='store_true', help=text)
         # A checkpoint is data from outside: never unpickle it.
         parser.set_defaults({'weights_only': True})
@@ -189,15 +189,17 @@ class CommandLine(LightningCLI):
                 self._with_origin(building.check_keys, (self.settings.values.get('model') or {}).get('segmentor') or {})
         elif not arguments.has('--help', '-h', '--version', '--print_completion'):
             commands = [*self.subcommands(), *COMMANDS]
-            wrong = f"'{subcommand}' is no command{nearest(subcommand, commands)}" if subcommand else ''
-            raise ConfigError(f'{wrong or "name a command"} ({", ".join(commands)}; --help shows more)')
+            choice = f'choose one of {", ".join(commands)} (--help shows more)'
+            if not subcommand:
+                raise ConfigError(f'no command given; {choice}')
+            raise ConfigError(f"unknown command '{subcommand}'{nearest(subcommand, commands) or ';'} {choice}")
         try:
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:
             raise ConfigError(explain(str(error), self.settings, arguments)) from error
 
     def _use_checkpoint(self, arguments: Arguments) -> None:
-        """Find the checkpoint; the config in it is what all else is laid upon."""
+        """Find the checkpoint; everything else overrides the config in it."""
         name = arguments.value('--ckpt_path')
         training = arguments.subcommand not in FROM_CHECKPOINT
         if name is None:
@@ -212,8 +214,8 @@ class CommandLine(LightningCLI):
         arguments.replace('--ckpt_path', str(self.checkpoint))
         if training and is_mmseg_checkpoint(self.checkpoint):
             raise CheckpointError(
-                f'{self.checkpoint} is a checkpoint of mmseg, from which no training can go on; '
-                '--load-from takes its weights'
+                f'{self.checkpoint} is a checkpoint of mmseg: training cannot resume from it; '
+                'use --load-from to load its weights'
             )
         given = bool(arguments.configs)
         if training and given:
@@ -230,7 +232,7 @@ class CommandLine(LightningCLI):
             self.trained_on = {} if training else dict(self.settings.values.get('data') or {})
             stored = read_checkpoint(self.checkpoint) if is_mmseg_checkpoint(self.checkpoint) else {}
             for what in stored.get(NOT_TAKEN_OVER) or ():
-                rank_zero_only(warn)(f"{self.checkpoint}: not taken over: {what}; figures may differ from mmseg's")
+                rank_zero_only(warn)(f"{self.checkpoint}: not taken over: {what}; metrics may differ from mmseg's")
 
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
@@ -247,7 +249,7 @@ class CommandLine(LightningCLI):
             raise ConfigError(f'seed_everything: {one_line(error)}', ('seed_everything',)) from error
 
     def before_instantiate_classes(self) -> None:
-        """Let the model know the classes of the data, and the data the seed."""
+        """Copy the classes to the model and the seed to the data."""
         config = self.config[self.config.subcommand]
         self._keep_classes(config.data)
         for name in FROM_DATA:

@@ -8,6 +8,7 @@ and has a test that fails without it.
 from __future__ import annotations
 
 import importlib
+import logging
 import multiprocessing.context
 import multiprocessing.process
 import sys
@@ -59,8 +60,10 @@ def silence_notices() -> None:
     For: mmcv-full 1.7 and mmsegmentation 0.30. Symptom: five lines on MMCV 2.0 of the year 2023 at
     import, one on `avg_non_ignore` for each cross-entropy loss, one or two for each head of two classes or one
     channel, on a number of channels and a threshold that the config says or that have their default, and from
-    Python 3.12 on one for each invalid escape in their sources, when these are first compiled.
+    Python 3.12 on one for each invalid escape in their sources, when these are first compiled. mmcv also
+    imports torch's builder of extensions, which warns on a machine that has nvcc but no GPU.
     """
+    logging.getLogger('torch.utils.cpp_extension').setLevel(logging.ERROR)
     warnings.filterwarnings('ignore', category=SyntaxWarning, module=r'.*[/\\](mmcv|mmseg|mmcls)[/\\]')
     warnings.filterwarnings('ignore', message='For binary segmentation, we suggest using')
     warnings.filterwarnings('ignore', message='threshold is not defined for binary')

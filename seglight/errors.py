@@ -19,7 +19,7 @@ def harmless(text: str) -> str:
 
 
 def warn(message: str) -> None:
-    """Say on stderr what is doubtful and stops nothing."""
+    """Print a warning to stderr."""
     print(f'seglight: warning: {harmless(message)}', file=sys.stderr, flush=True)
 
 

@@ -104,7 +104,7 @@ def write_new(files: dict[Path, bytes]) -> None:
     """
     for path, data in files.items():
         if path.exists() and path.read_bytes() != data:
-            raise FileExistsError(errno.EEXIST, 'it is there already, with other content; name another', str(path))
+            raise FileExistsError(errno.EEXIST, 'it exists with other content; choose another name', str(path))
     for path, data in files.items():
         write_atomically(path, data)
 

@@ -138,6 +138,6 @@ def load_json(data: bytes | str, source: str, error: type[UserError] = ConfigErr
     try:
         return json.loads(data)
     except RecursionError as fault:
-        raise error(f'{source} is no valid JSON: nested too deeply') from fault
+        raise error(f'{source} is not valid JSON: nested too deeply') from fault
     except ValueError as fault:  # also for bytes that are no text, and for numbers that Python refuses
-        raise error(f'{source} is no valid JSON: {one_line(fault)}') from fault
+        raise error(f'{source} is not valid JSON: {one_line(fault)}') from fault

@@ -30,36 +30,38 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         '--input',
         type=str | None,
-        help='Images in place of data.test: a folder, file, pattern, list, COCO JSON or video.',
+        help='Images to predict instead of data.test: a folder, file, pattern, list, COCO JSON or video.',
     )
     parser.add_argument(
-        '--output', type=str | None, help='Folder of what is written, by default predictions/{checkpoint} in the run.'
+        '--output', type=str | None, help='Output folder, by default predictions/{checkpoint} in the run.'
     )
-    parser.add_argument('--overlays', action='store_true', help='Write colour overlays too.')
-    parser.add_argument('--probabilities', type=str | None, help='Write class probabilities too: float16 or uint8.')
-    parser.add_argument('--coco', action='store_true', help='Write predictions.json too, COCO with RLE.')
+    parser.add_argument('--overlays', action='store_true', help='Also write colour overlays.')
+    parser.add_argument('--probabilities', type=str | None, help='Also write class probabilities: float16 or uint8.')
+    parser.add_argument('--coco', action='store_true', help='Also write predictions.json, COCO with RLE.')
     parser.add_argument(
         '--mask_labels',
         type=int | list[int] | None,
-        help='The pixel value of each class in the masks, or that of the first class; by default they count from 0.',
+        help='The mask value of each class, or of the first class; by default the values start at 0.',
     )
     parser.add_argument(
-        '--submission', action='store_true', help='Write {checkpoint}.csv too: in --output, or beside the checkpoint.'
+        '--submission', action='store_true', help='Also write {checkpoint}.csv, to --output or next to the checkpoint.'
     )
     parser.add_argument('--remark', type=str | None, help='Name the submission {checkpoint}_{remark}.csv.')
     parser.add_argument(
         '--submission_size',
         type=list[int] | None,
         default=[256, 256],
-        help='Height and width of the masks in the submission, null for those of the images.',
+        help='Height and width of the masks in the submission; null keeps the size of the images.',
     )
     parser.add_argument(
-        '--pseudo_labels', type=float | None, help='Write masks to train on too, without pixels below this confidence.'
+        '--pseudo_labels',
+        type=float | None,
+        help='Also write masks to train on; pixels below this confidence are ignored.',
     )
     parser.add_argument(
-        '--pseudo_weight', type=float, default=1.0, help='How often each of these is seen in an epoch, on average.'
+        '--pseudo_weight', type=float, default=1.0, help='How often each pseudo label occurs in an epoch, on average.'
     )
-    parser.add_argument('--resume', action='store_true', help='Predict only what a run that was stopped left undone.')
+    parser.add_argument('--resume', action='store_true', help='Predict only the images that an interrupted run left.')
 
 
 def input_source(path: Path, folder: Path) -> dict[str, str]:
@@ -102,14 +104,14 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
         found.append(OverlayWriter(folder / 'overlays'))
     if config.probabilities is not None:
         if config.probabilities not in ('float16', 'uint8'):
-            raise ConfigError(f"--probabilities is float16 or uint8, not '{config.probabilities}'")
+            raise ConfigError(f"--probabilities must be float16 or uint8, got '{config.probabilities}'")
         found.append(ProbabilityWriter(folder / 'probabilities', quantize=config.probabilities == 'uint8'))
     if config.coco:
         found.append(CocoWriter(folder / 'predictions.json', config.resume, overwrite=True))
     if config.submission or config.remark is not None:
         size = config.submission_size
         if size is not None and (len(size) != 2 or min(size) < 1):
-            raise ConfigError(f'--submission-size is height and width, such as [256, 256], not {size}')
+            raise ConfigError(f'--submission-size must be height and width, such as [256, 256], got {size}')
         path = submission_path(checkpoint, config.remark, folder if config.output else None)
         found.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
     if config.pseudo_labels is not None:

@@ -115,9 +115,10 @@ class Predictor:
 def _checked(image: UInt8Array) -> UInt8Array:
     """Return an array as uint8 `[H, W, 3]`."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        raise DataError(f'an image is a path or a uint8 array, not {getattr(image, "dtype", type(image).__name__)}')
+        found = getattr(image, 'dtype', type(image).__name__)
+        raise DataError(f'an image must be a path or a uint8 array, got {found}')
     if image.ndim == 2:
         return np.repeat(image[..., None], 3, axis=2)
     if image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f'an image array is [H, W, 3] in RGB or [H, W], not {list(image.shape)}')
+        raise DataError(f'an image array must be RGB [H, W, 3] or [H, W], got {list(image.shape)}')
     return image

@@ -52,16 +52,16 @@ LEAST = {
 def add_arguments(parser: Any) -> None:
     """Add the arguments of `fit` to a parser of LightningCLI."""
     parser.add_argument(
-        '--load_from', type=str | None, help='Checkpoint to take weights from, and nothing else (fine-tuning).'
+        '--load_from', type=str | None, help='Load only the weights from this checkpoint (fine-tuning).'
     )
-    parser.add_argument('--tags', type=list[str], default=[], help='Words to find the run by, as in W&B.')
+    parser.add_argument('--tags', type=list[str], default=[], help='Labels for the run, also in W&B.')
     parser.add_argument(
         '--work_dir', type=str | None, help=f'Folder of the run, by default the next free {WORK_DIRS}/exp{{N}}.'
     )
     parser.add_argument(
         '--auto_resume',
         action='store_true',
-        help='Go on with the newest run of this config, or with --work-dir, from its newest whole checkpoint.',
+        help='Resume the newest run of this config, or the run in --work-dir, from its newest intact checkpoint.',
     )
     parser.add_lightning_class_args(IntervalCheckpoint, 'checkpoint')
     parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')

@@ -118,8 +118,8 @@ def _refusal(path: Path | str, reason: str) -> str:
     """Say what a file would run, as torch's message names it."""
     found = re.search(r'GLOBAL ([\w.]+)', reason)
     if found is None:
-        return f'{path} is not a checkpoint: it is damaged, or no file that torch.save wrote'
+        return f'{path} is not a checkpoint: it is damaged, or torch.save did not write it'
     return (
-        f'{path} is not loaded: {found[1]} in it would run code, which is never done '
+        f'{path} is refused: loading its {found[1]} would execute code '
         '(fit --load-from takes a file of your own with --trust-checkpoint)'
     )

@@ -230,3 +230,14 @@ def test_nothing_else_patches(pytestconfig: pytest.Config) -> None:
     for name in ('models', 'data', 'callbacks'):
         imports = [line for line in (package / name / '__init__.py').read_text().splitlines() if 'import' in line]
         assert imports[0].startswith('from seglight import compat'), name
+
+
+def test_nothing_is_said_of_nvcc_without_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from torch.utils import cpp_extension
+
+    monkeypatch.setenv('CUDA_HOME', '/usr/local')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert cpp_extension._find_cuda_home() == '/usr/local'
+    assert caplog.records == []

@@ -108,11 +108,11 @@ def test_a_chain_of_too_many_files_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('data', 'said'),
     [
-        (b'{', 'x is no valid JSON: Expecting property name'),
-        (b'[' * 100_000, 'x is no valid JSON: nested too deeply'),
-        (b'[' + b'1' * 5000 + b']', 'x is no valid JSON: Exceeds the limit'),
-        (b'\xff\xfe\xfa', 'x is no valid JSON'),
-        (b'', 'x is no valid JSON'),
+        (b'{', 'x is not valid JSON: Expecting property name'),
+        (b'[' * 100_000, 'x is not valid JSON: nested too deeply'),
+        (b'[' + b'1' * 5000 + b']', 'x is not valid JSON: Exceeds the limit'),
+        (b'\xff\xfe\xfa', 'x is not valid JSON'),
+        (b'', 'x is not valid JSON'),
     ],
 )
 def test_json_that_is_wrong_is_a_sentence(data: bytes, said: str) -> None:

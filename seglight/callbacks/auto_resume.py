@@ -38,13 +38,15 @@ def find_continuation(config: str, work_dirs: Path, work_dir: Path | None = None
     """
     folder = work_dir or _newest_run(_comparable(config), work_dirs)
     if folder is None:
-        return Continuation(None, None, [f'No run of this config in {work_dirs}: starts from the beginning'])
+        return Continuation(None, None, [f'No run of this config in {work_dirs}: starting from the beginning'])
     checkpoint, faults = newest_checkpoint(folder)
     notices = [f'Passed over {fault}' for fault in faults]
     stored = folder / 'config.yaml'
     if checkpoint and stored.is_file() and _comparable(stored.read_text()) != _comparable(config):
-        notices.append(f'The config differs from {stored}; this one counts from here on')
-    start = f'Goes on from {checkpoint}' if checkpoint else f'No checkpoint in {folder} yet: starts from the beginning'
+        notices.append(f'The config differs from {stored}; the new config applies from now on')
+    start = (
+        f'Resuming from {checkpoint}' if checkpoint else f'No checkpoint in {folder} yet: starting from the beginning'
+    )
     return Continuation(folder, checkpoint, [*notices, start])
 
 

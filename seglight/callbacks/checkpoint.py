@@ -131,9 +131,9 @@ class IntervalCheckpoint(_SafeCheckpoint):
         on_write_error: OnWriteError = 'stop',
     ) -> None:
         if interval < 1:
-            raise ConfigError(f'checkpoint.interval is at least 1, not {interval}', ('checkpoint', 'interval'))
+            raise ConfigError(f'checkpoint.interval must be at least 1, got {interval}', ('checkpoint', 'interval'))
         if max_keep_ckpts < 1 and max_keep_ckpts != -1:
-            message = f'checkpoint.max_keep_ckpts is at least 1, or -1 for all, not {max_keep_ckpts}'
+            message = f'checkpoint.max_keep_ckpts must be at least 1, or -1 for all, got {max_keep_ckpts}'
             raise ConfigError(message, ('checkpoint', 'max_keep_ckpts'))
         # When to save and what to delete is said below; Lightning saves every time it is asked.
         super().__init__(RESUMABLE, on_write_error, every_n_epochs=interval, save_top_k=-1)

@@ -37,7 +37,7 @@ class SoftVoting(Callback):
         self.weights = list(weights or [1.0] * (len(checkpoints) + 1))
         if len(self.weights) != len(checkpoints) + 1 or min(self.weights) <= 0:
             raise ConfigError(
-                f'--ckpt-weights needs a number above zero for each of the {len(checkpoints) + 1} checkpoints, '
+                f'--ckpt-weights must give a number above 0 for each of the {len(checkpoints) + 1} checkpoints, '
                 f'not {self.weights}'
             )
 

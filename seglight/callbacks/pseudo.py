@@ -36,9 +36,9 @@ class PseudoLabelWriter(PredictionWriter):
     def __init__(self, folder: str | Path, confidence: float, weight: float = 1.0, train: Any = 'train') -> None:
         super().__init__(folder)
         if not 0 <= confidence <= 1:
-            raise ConfigError(f'--pseudo-labels is a probability from 0 to 1, not {confidence}')
+            raise ConfigError(f'--pseudo-labels must be a probability from 0 to 1, got {confidence}')
         if weight <= 0:
-            raise ConfigError(f'--pseudo-weight is a number above 0, not {weight}')
+            raise ConfigError(f'--pseudo-weight must be above 0, got {weight}')
         self.confidence = confidence
         self.weight = weight
         self.train = train

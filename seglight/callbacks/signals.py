@@ -39,7 +39,7 @@ class StopBySignal(Callback):
         if batch_idx % trainer.accumulate_grad_batches:
             return
         if trainer.strategy.reduce_boolean_decision(self._received is not None, all=False):
-            interrupt(trainer, (self._received or signal.SIGTERM).name, '--auto-resume goes on from there')
+            interrupt(trainer, (self._received or signal.SIGTERM).name, 'resume with --auto-resume')
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Listen no more."""
@@ -61,7 +61,8 @@ class StopBySignal(Callback):
         if received is signal.SIGINT and self._received is signal.SIGINT:
             raise KeyboardInterrupt
         self._received = received
-        print(f'seglight: {received.name}: finishes the step and saves (Ctrl-C again ends at once)', file=sys.stderr)
+        hint = ' (Ctrl-C again ends at once)' if received is signal.SIGINT else ''
+        print(f'seglight: {received.name}: finishing the step, then saving{hint}', file=sys.stderr)
 
 
 def interrupt(trainer: Trainer, cause: str, advice: str) -> NoReturn:

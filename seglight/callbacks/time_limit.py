@@ -53,7 +53,7 @@ class TimeLimit(Timer):
             interrupt(
                 trainer,
                 f'trainer.max_time {self.duration}',
-                '--auto-resume with a larger --trainer.max_time goes on from there',
+                'resume with --auto-resume and a larger --trainer.max_time',
             )
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:

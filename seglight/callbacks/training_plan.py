@@ -19,7 +19,7 @@ LEGEND = 16  #: curves that the legend of the schedule names
 class TrainingPlan(Callback):
     """Writes `optimizer.txt`, a table of the parameter groups, and `schedule.png` into the run's folder.
 
-    And says in one line what is going to be done, and what of the schedule can hardly be meant.
+    Also prints the plan in one line, and the likely mistakes in the schedule.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -242,7 +242,7 @@ class SteppedLogger(WandbLogger):
         write_atomically(self.state, json.dumps({'id': self.version, 'steps': self.steps}).encode())
 
     def _hold_back(self, action: Callable[[], Any]) -> None:
-        """Do something of W&B's; whatever it raises is told once, and nothing is logged from then on."""
+        """Do something of W&B's; report the first failure, then stop logging."""
         try:
             action()
         except Exception as error:  # a full disk or a fault of W&B's is no reason to lose hours of training

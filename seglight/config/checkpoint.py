@@ -90,7 +90,7 @@ def find_checkpoint(name: str, work_dirs: Path, best: bool = True) -> Path:
         raise CheckpointError(f'{folder} holds no checkpoint')
     near = sorted(path.name for path in (work_dirs / name).parent.glob('*.ckpt'))
     there = f'; that folder holds {", ".join(near)}' if near else ''
-    raise CheckpointError(f"Checkpoint '{name}' was not found, neither as a path nor in {work_dirs}{there}")
+    raise CheckpointError(f"Checkpoint '{name}' was not found, either as a path or in {work_dirs}{there}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

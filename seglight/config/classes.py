@@ -28,7 +28,7 @@ def name_and_arguments(spec: Any, key: str, what: str = '') -> tuple[str, dict[s
         ConfigError: if it has neither of the two forms, or both.
     """
     if not isinstance(spec, dict) or ('type' in spec) == ('class_path' in spec):
-        message = f"{f'{key}: {what}' if what else key} is a dict with 'type' or with 'class_path', not {spec!r}"
+        message = f"{f'{key}: {what}' if what else key} must be a dict with 'type' or with 'class_path', got {spec!r}"
         raise ConfigError(message, tuple(key.split('.')))
     rest = {name: value for name, value in spec.items() if name not in ('type', 'class_path', 'init_args')}
     if 'type' in spec:
@@ -50,7 +50,7 @@ def find_class(name: str, known: Mapping[str, Any], key: str) -> type | None:
     try:
         found = getattr(importlib.import_module(module), attribute) if module else known.get(name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{key}: there is no class '{name}': {error}", tuple(key.split('.'))) from error
+        raise ConfigError(f"{key}: unknown class '{name}': {error}", tuple(key.split('.'))) from error
     return found if inspect.isclass(found) else None
 
 
@@ -62,7 +62,7 @@ def import_class(path: str, base: type, key: str) -> type:
     """
     found = find_class(path, {}, key)
     if found is None or not issubclass(found, base):
-        raise ConfigError(f'{key}: {path} is no {base.__name__}', tuple(key.split('.')))
+        raise ConfigError(f'{key}: {path} is not a {base.__name__}', tuple(key.split('.')))
     return found
 
 

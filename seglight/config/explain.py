@@ -21,7 +21,7 @@ def explain(message: str, settings: Settings, arguments: Arguments) -> str:
     missing = re.search(r'the following arguments are required: (.*)', text)
     if missing and not named:
         keys = missing[1].replace(f'{arguments.subcommand}.', '')
-        return f'{arguments.subcommand} needs {keys}; name a config that says them, such as --config demo.yaml'
+        return f'{arguments.subcommand} needs {keys}; pass a config that sets them, such as --config demo.yaml'
     if not named:
         return text
     key = named[1].removeprefix(f'{arguments.subcommand}.')
@@ -63,7 +63,7 @@ def _essence(message: str) -> str:
         return f"there is no '{absent[2]}' in {absent[1]}{nearest(absent[2], dir(sys.modules.get(absent[1])))}"
     path = re.search(r'Expected a dot import path string: (\S+)', text)
     if path:
-        return f"'{path[1]}' is no class path, such as package.module.Class"
+        return f"'{path[1]}' is not a class path like package.module.Class"
     return _mismatch(lines) or re.sub(r'^.*?[Kk]ey "[\w.]+": ?', '', text)
 
 

@@ -33,7 +33,7 @@ def find_config(name: str) -> Path:
         if path.is_file():
             return path
     shipped = sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.glob('**/*.yaml'))
-    raise ConfigError(f"Config '{name}' was not found, neither as a path nor in {SHIPPED}{nearest(name, shipped)}")
+    raise ConfigError(f"Config '{name}' was not found, either as a path or in {SHIPPED}{nearest(name, shipped)}")
 
 
 def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Settings] | None = None) -> Settings:
@@ -46,7 +46,7 @@ def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Set
         known: the files that were read on the way, each of which is read once.
 
     Raises:
-        ConfigError: for a file that is missing, is no YAML mapping, repeats a key or inherits from itself.
+        ConfigError: for a file that is missing, is not a YAML mapping, repeats a key or inherits from itself.
     """
     here = path.resolve()
     known = {} if known is None else known
@@ -59,17 +59,17 @@ def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Set
         raise ConfigError(f'{inside[0]}: {BASE} leads through more than {MAX_BASES} files')
     own = read_yaml(path)
     if 'config' in own.values:
-        raise ConfigError(f"{own.origins[('config',)]}: 'config' is no key; name the configs to build upon in {BASE}")
+        raise ConfigError(f"{own.origins[('config',)]}: unknown key 'config'; name the base configs in {BASE}")
     bases = own.values.pop(BASE, [])
     bases = [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} is a path or a list of paths, not {bases!r}')
+        raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} must be a path or a list of paths, got {bases!r}')
     resolved = Settings()
     for base in map(expand_home, bases):
         file = next((folder / base for folder in (path.parent, SHIPPED) if (folder / base).is_file()), None)
         if file is None:
             where = f'neither in {path.parent} nor in {SHIPPED}'
-            raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} names {base}, which is no file, {where}')
+            raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} names {base}, which does not exist, {where}')
         resolved = resolved.merged_with(load_config(file, (*inside, here), known))
     known[here] = resolved.merged_with(expand(own, resolved))
     return known[here]

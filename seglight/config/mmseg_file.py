@@ -79,7 +79,7 @@ class _Reader:
         for name in _bases(tree, path):
             file = path.parent / name
             if not file.is_file() or file.suffix != '.py':
-                raise ConfigError(f'{path}: _base_ names {name}, which is no .py file in {path.parent}')
+                raise ConfigError(f'{path}: _base_ names {name}, which is not a .py file in {path.parent}')
             found = self.read(file, inside)
             if repeated := base.keys() & found.keys():
                 raise ConfigError(f"{path}: two files that _base_ names have the key '{min(repeated)}'")
@@ -137,7 +137,7 @@ def _bases(tree: ast.Module, path: Path) -> list[str]:
             value = None
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f'{path}:{node.lineno}: _base_ is a path or a list of paths')
+            raise ConfigError(f'{path}:{node.lineno}: _base_ must be a path or a list of paths')
         return list(names)
     return []
 

@@ -35,7 +35,7 @@ def data_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def not_taken_over(config: Mapping[str, Any]) -> list[str]:
-    """Return what a stored config says of testing that is not done here, so that figures may differ from mmseg's."""
+    """Return what a stored config says of testing that is not done here, so that metrics may differ from mmseg's."""
     found = []
     pipeline = _test_pipeline(config)
     for _, part in dicts(pipeline):

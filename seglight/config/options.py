@@ -121,7 +121,7 @@ def _override(word: str, typed: str, own: set[str]) -> Flag:
     """Return the flag of one `key=value` of `--cfg-options`, whose value is parsed as mmcv does."""
     key, equals, value = word.partition('=')
     if not equals or not key:
-        raise ConfigError(f"{typed} takes key=value, not '{word}'")
+        raise ConfigError(f"{typed} must be key=value, got '{word}'")
     parsed = _parse_value(value, f'{typed} {word}')
     name = translate_key(key, own)
     return Flag(f'--{name}', as_word(without_tuples(parsed)), f'{typed} {word}', key if key != name else '')

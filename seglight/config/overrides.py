@@ -109,7 +109,7 @@ def _set(node: Any, override: Override) -> None:
                 raise ConfigError(f"{override.typed}: {where} is a list of {len(node)}, it has no item '{name}'")
             place = int(name)
         elif isinstance(node, dict) and node and name.isdigit() and name not in node:
-            raise ConfigError(f"{override.typed}: {where} is a dict, no list; leave out the '{name}'")
+            raise ConfigError(f"{override.typed}: {where} is a dict, not a list; leave out the '{name}'")
         elif not isinstance(node, dict):
             raise ConfigError(f"{override.typed}: {where} is {node!r}, it has no '{name}'")
         elif not last and node.get(name) is None:
@@ -154,7 +154,7 @@ def check_keys(settings: Settings, known: frozenset[Key]) -> None:
         if key in known:
             continue
         if key in valid:  # a group that was given a single value
-            raise ConfigError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' is a group of keys, no value")
+            raise ConfigError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' is a group of keys")
         wrong = next(key[:end] for end in range(1, len(key) + 1) if key[:end] not in valid)
         origin = settings.origin(wrong) or 'the config'
         raise ConfigError(f"{origin}: unknown key '{'.'.join(wrong)}'{_nearest_part(wrong, known)}")

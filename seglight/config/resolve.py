@@ -29,7 +29,7 @@ def resolve(
     Args:
         arguments: changed in place: configs and nested overrides are replaced by the result.
         parser: takes the result.
-        base: what all else is laid upon, such as the config of a checkpoint.
+        base: what everything else overrides, such as the config of a checkpoint.
         ignored: tells which keys at the top are left out, because only other commands take them.
         prepare: what is done to the configs before flags are laid on them.
 

@@ -91,12 +91,12 @@ def expand(settings: Settings, below: Settings) -> Settings:
             name = model.get(ZOO[-1]) or (below.values.get('model') or {}).get(ZOO[-1])
             if name is None:
                 raise ConfigError(
-                    f'{settings.origin(key)}: zoo_schedule: true needs model.zoo; or name a config of mmseg'
+                    f'{settings.origin(key)}: zoo_schedule: true needs model.zoo; set it, or name a config of mmseg'
                 )
         if name is None or name is False:
             continue
         if not isinstance(name, str):
-            raise ConfigError(f'{settings.origin(key)}: {".".join(key)} names a config of mmseg, not {name!r}')
+            raise ConfigError(f'{settings.origin(key)}: {".".join(key)} must name a config of mmseg, got {name!r}')
         path = find_zoo(name, settings.origin(key))
         found = translate(read_mmseg_config(path))
         shown = path.relative_to(zoo_folder()) if path.is_relative_to(zoo_folder()) else path

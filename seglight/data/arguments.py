@@ -15,7 +15,7 @@ def check_bounds(least: float, most: float | None = None, /, **arguments: Any) -
     """
     for name, value in arguments.items():
         if not is_number(value) or not least <= value <= (value if most is None else most):
-            raise ValueError(f'{name} is a number {_bounds(least, most)}, not {value!r}')
+            raise ValueError(f'{name} must be a number {_bounds(least, most)}, got {value!r}')
 
 
 def check_range(least: float, most: float | None = None, /, **arguments: Any) -> None:
@@ -27,7 +27,7 @@ def check_range(least: float, most: float | None = None, /, **arguments: Any) ->
     for name, value in arguments.items():
         pair = is_list(value) and len(value) == 2 and all(is_number(each) for each in value)
         if not pair or not least <= value[0] <= value[1] <= (value[1] if most is None else most):
-            raise ValueError(f'{name} is [min, max], two numbers {_bounds(least, most)}, not {value!r}')
+            raise ValueError(f'{name} must be [min, max], two numbers {_bounds(least, most)}, got {value!r}')
 
 
 def is_whole(value: Any) -> bool:

@@ -103,7 +103,7 @@ def _scales(img_scale: Any) -> list[Sequence[int]]:
     scales = list(img_scale) if many else [img_scale]
     for scale in scales:
         if not is_list(scale) or len(scale) != 2 or not all(is_whole(edge) and edge > 0 for edge in scale):
-            raise ValueError(f'img_scale is [long, short] in pixels, or a list of such pairs, not {img_scale!r}')
+            raise ValueError(f'img_scale must be [long, short] in pixels, or a list of such pairs, got {img_scale!r}')
     return scales
 
 
@@ -223,7 +223,7 @@ class RareClassCrop(_Crop):
     ) -> None:
         super().__init__(height, width, ignore_index, p)
         if not is_list(classes) or not classes:
-            raise ValueError(f'classes is a list of names or labels of data.classes, not {classes!r}')
+            raise ValueError(f'classes must be a list of names or labels in data.classes, got {classes!r}')
         self.classes = [_label(each, class_names) for each in classes]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class SegmentationDataModule(LightningDataModule):
             # Not so for what is no number, or an endless one.
             if value is not None and not (least <= value < math.inf and (most is None or value <= most)):
                 bound = f'at least {least}' if most is None else f'{least} to {most}'
-                raise ConfigError(f'data.{name} is {bound}, not {value}', ('data', name))
+                raise ConfigError(f'data.{name} must be {bound}, got {value}', ('data', name))
         self.classes = classes
         self.palette = palette
         self.root = root
@@ -303,7 +303,7 @@ class SegmentationDataModule(LightningDataModule):
         shared = shared_images({name: dataset.samples for name, dataset in self.datasets.items()})
         if shared:
             more = f' (and {len(shared) - 1} more images)' if len(shared) > 1 else ''
-            rank_zero_only(warn)(f'{shared[0]}{more}; the figures of val will flatter')
+            rank_zero_only(warn)(f'{shared[0]}{more}; validation metrics will be too optimistic')
 
     def _warn_of_what_is_left_out(self) -> None:
         """Say what of the training images and masks does not reach the model."""

@@ -324,7 +324,7 @@ def check_classes(classes: Sequence[str], ignore_index: int) -> None:
         raise ConfigError(f"data.classes names '{twice}' twice; each class needs a name of its own", key)
     if 0 <= ignore_index < len(classes):
         message = f"data.ignore_index is {ignore_index}, the label of the class '{classes[ignore_index]}'"
-        cure = f'give {len(classes)} to 255; label_map: {{{ignore_index}: null}} has a label of the masks ignored'
+        cure = f'give {len(classes)} to 255; label_map: {{{ignore_index}: null}} ignores a label of the masks'
         raise ConfigError(f'{message}; {cure}', ('data', 'ignore_index'))
 
 
@@ -336,14 +336,14 @@ def check_colours(colours: Sequence[Sequence[int]], what: str) -> None:
     """
     for colour in colours:
         if len(colour) != 3 or not all(isinstance(value, int) and 0 <= value <= 255 for value in colour):
-            message = f'{what}: {list(colour)} is no RGB colour, which is three whole numbers from 0 to 255'
+            message = f'{what}: {list(colour)} is not an RGB colour (three integers from 0 to 255)'
             raise ConfigError(message, tuple(what.split('.')))
 
 
 def _label(raw: object) -> int:
     """Return a label of a mask file."""
     if isinstance(raw, bool) or not str(raw).isdecimal() or int(str(raw)) >= 1 << 16:
-        raise ConfigError(f'label_map: {raw!r} is no label of a mask, which is a number from 0 to 65535')
+        raise ConfigError(f'label_map: {raw!r} is not a label (an integer from 0 to 65535)')
     return int(str(raw))
 
 
@@ -354,8 +354,8 @@ def _class(value: int | str | None, context: Context) -> int:
         return context.ignore_index
     if isinstance(value, str):
         if value not in names:
-            raise ConfigError(f"label_map: '{value}' is no class of data.classes{nearest(value, names)}")
+            raise ConfigError(f"label_map: '{value}' is not in data.classes{nearest(value, names)}")
         return names.index(value)
     if not 0 <= value < len(names) and value != context.ignore_index:
-        raise ConfigError(f'label_map: {value} is no class; data.classes names {len(names)} (0 to {len(names) - 1})')
+        raise ConfigError(f'label_map: {value} is not a class; data.classes names {len(names)} (0 to {len(names) - 1})')
     return value

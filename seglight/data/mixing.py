@@ -143,7 +143,7 @@ class CopyPaste(Mix):
     def __init__(self, classes: Sequence[str], p: float = 0.5) -> None:
         super().__init__(p)
         if not is_list(classes) or not classes:
-            raise ValueError(f'classes is a list of names of data.classes, not {classes!r}')
+            raise ValueError(f'classes must be a list of names in data.classes, got {classes!r}')
         self.classes = list(classes)
         self._labels: list[int] = []
         self._showing: list[npt.NDArray[np.int64]] = []
@@ -157,7 +157,7 @@ class CopyPaste(Mix):
         """
         for name in self.classes:
             if name not in classes:
-                message = f"data.mixes: '{name}' of CopyPaste is no class of data.classes{nearest(name, classes)}"
+                message = f"data.mixes: '{name}' of CopyPaste is not in data.classes{nearest(name, classes)}"
                 raise ConfigError(message)
         self._labels = [list(classes).index(name) for name in self.classes]
         showing = [np.flatnonzero(presence[:, label]) for label in self._labels] if presence is not None else []
@@ -193,7 +193,7 @@ def _build(spec: dict[str, Any], key: str) -> Mix:
     name, arguments = name_and_arguments(spec, key, 'a mix')
     cls = find_class(name, MIXES, key)
     if cls is None or not issubclass(cls, Mix):  # asked before it is built: a config may come from a checkpoint
-        message = f"{key}: '{name}' is no mix ({', '.join(MIXES)}){nearest(name, MIXES)}"
+        message = f"{key}: unknown mix '{name}' ({', '.join(MIXES)}){nearest(name, MIXES)}"
         raise ConfigError(message, tuple(key.split('.')))
     mix: Mix = construct(cls, arguments, name, key)
     return mix

@@ -36,7 +36,7 @@ def check_request(path: Path, count: int) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--output ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, unlike '{path}'")
     if count < 1:
-        raise ConfigError(f'--images is at least 1, not {count}')
+        raise ConfigError(f'--images must be at least 1, got {count}')
 
 
 def contact_sheet(module: SegmentationDataModule, count: int, suffix: str = '.png') -> bytes:

@@ -56,18 +56,18 @@ class Split:
         if sum(value is not None for value in ways.values()) != 1:
             raise ConfigError(f'data.split needs one of {", ".join(ways)}', ('data', 'split'))
         if self.val_fraction is not None and not 0 < self.val_fraction < 1:
-            message = f'data.split.val_fraction is between 0 and 1, not {self.val_fraction}'
+            message = f'data.split.val_fraction must be between 0 and 1, got {self.val_fraction}'
             raise ConfigError(message, ('data', 'split', 'val_fraction'))
         if self.fold is not None:
             found = re.fullmatch(r'\s*(\d+)\s*(?:of|/)\s*(\d+)\s*', str(self.fold))
             if not found or not 1 <= int(found[1]) <= int(found[2]) or int(found[2]) < 2:
-                message = f"data.split.fold is such as '2 of 5', counted from 1, not '{self.fold}'"
+                message = f"data.split.fold must look like '2 of 5' (starting at 1), got '{self.fold}'"
                 raise ConfigError(message, ('data', 'split', 'fold'))
         try:
             re.compile(self.group or '')
         except re.error as error:
             raise ConfigError(
-                f'data.split.group is no regular expression: {error}', ('data', 'split', 'group')
+                f'data.split.group is not a regular expression: {error}', ('data', 'split', 'group')
             ) from error
 
     def parts(self, groups: int) -> tuple[int, int, int]:

@@ -188,7 +188,7 @@ class _Settings:
     def _check_fill(self, name: str, fill: Any) -> None:
         last = 255 if self.classes is None else len(self.classes) - 1
         if fill != self.ignore_index and not (is_whole(fill) and 0 <= fill <= last):
-            raise ValueError(f'{name} is a label from 0 to {last} or {self.ignore_index}, not {fill!r}')
+            raise ValueError(f'{name} must be a label from 0 to {last} or {self.ignore_index}, got {fill!r}')
 
 
 @cache  # evaluation asks it for every image
@@ -200,7 +200,7 @@ def _makes_pixels(cls: type) -> bool:
 
 def _build_all(specs: Any, key: str, settings: _Settings) -> list[Any]:
     if not isinstance(specs, (list, tuple)):
-        raise ConfigError(f'{key} is a list of transforms, not {specs!r}', tuple(key.split('.')))
+        raise ConfigError(f'{key} must be a list of transforms, got {specs!r}', tuple(key.split('.')))
     return [_build(spec, f'{key}.{index}', settings) for index, spec in enumerate(specs)]
 
 
@@ -234,7 +234,7 @@ def _transform_class(name: str, key: str) -> type[Any]:
         message = f"{key}: albumentations has no transform '{name}'{nearest(name, known)}"
         raise ConfigError(message, tuple(key.split('.')))
     if not issubclass(cls, (A.BasicTransform, A.BaseCompose)):
-        raise ConfigError(f'{key}: {name} is no albumentations transform', tuple(key.split('.')))
+        raise ConfigError(f'{key}: {name} is not an albumentations transform', tuple(key.split('.')))
     return cls
 
 

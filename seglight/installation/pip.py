@@ -39,6 +39,11 @@ CAUSES = (
         r'|Network is unreachable|name resolution|error sending request|dns error',
         'the package index does not answer; check the network and try again, or take a folder of files (--find-links)',
     ),
+    (
+        r'No matching distribution found for (?P<wanted>\S+)',
+        'no package index or folder in use has {wanted}; give a folder that has it (--find-links), '
+        'or check the settings (pip config list)',
+    ),
 )
 
 

@@ -100,9 +100,9 @@ def _wrong_weights(weights: Any, expected: int, num_classes: int) -> str:
         return "is 'balanced', a weight for each of the data's classes, but this head predicts others, or one channel"
     if isinstance(weights, str):
         hint = nearest(weights, [BALANCED])
-        return '' if Path(weights).is_file() else f"is neither '{BALANCED}' nor a file: '{weights}'{hint}"
+        return '' if Path(weights).is_file() else f"must be '{BALANCED}' or a file, got '{weights}'{hint}"
     if not isinstance(weights, (list, tuple)) or not all(isinstance(each, (int, float)) for each in weights):
-        return f"is a list of numbers, '{BALANCED}' or null, not {weights!r}"
+        return f"must be a list of numbers, '{BALANCED}' or null, got {weights!r}"
     if len(weights) != expected:
         return f'has {len(weights)} weights for {expected} classes; give one for each, or null for none'
     if not all(0 <= each < math.inf for each in weights):
@@ -186,22 +186,22 @@ def check_test_cfg(test_cfg: dict[str, Any]) -> None:
     _check_typos(test_cfg, TEST_CFG, key)
     mode = test_cfg.get('mode', 'whole')
     if mode not in ('whole', 'slide'):
-        raise ConfigError(f"model.segmentor.test_cfg.mode is 'whole' or 'slide', not '{mode}'", (*key, 'mode'))
+        raise ConfigError(f"model.segmentor.test_cfg.mode must be 'whole' or 'slide', got '{mode}'", (*key, 'mode'))
     for name in ('crop_size', 'stride') if mode == 'slide' else ():
         if name not in test_cfg:
             raise ConfigError(f'model.segmentor.test_cfg of mode slide needs {name}, such as [512, 512]', key)
         size = test_cfg[name]
         pair = isinstance(size, (list, tuple)) and len(size) == 2
         if not pair or not all(isinstance(side, int) and side > 0 for side in size):
-            message = f'model.segmentor.test_cfg.{name} is a height and a width, such as [512, 512], not {size!r}'
+            message = f'model.segmentor.test_cfg.{name} must be a height and a width, such as [512, 512], got {size!r}'
             raise ConfigError(message, (*key, name))
     blend = test_cfg.get('blend', BLENDS[0])
     if blend not in BLENDS:
         raise ConfigError(
-            f"model.segmentor.test_cfg.blend is one of {', '.join(BLENDS)}, not '{blend}'", (*key, 'blend')
+            f"model.segmentor.test_cfg.blend must be one of {', '.join(BLENDS)}, got '{blend}'", (*key, 'blend')
         )
     if not isinstance(test_cfg.get('window_batch', 1), int) or test_cfg.get('window_batch', 1) < 1:
-        message = f'model.segmentor.test_cfg.window_batch is a number of windows, not {test_cfg["window_batch"]!r}'
+        message = f'model.segmentor.test_cfg.window_batch must be a number of windows, got {test_cfg["window_batch"]!r}'
         raise ConfigError(message, (*key, 'window_batch'))
 
 
@@ -226,7 +226,7 @@ def check_types(cls: type, arguments: dict[str, Any], key: Key) -> None:
             except ValidationError as error:
                 first = error.errors()[0]
                 wanted = _PLAIN.get(first['type']) or first['msg'].removeprefix('Input should be ')
-                message = f'{".".join(key)}.{name} is {wanted}, not {arguments[name]!r}'
+                message = f'{".".join(key)}.{name} must be {wanted}, got {arguments[name]!r}'
                 raise ConfigError(message, (*key, name)) from error
 
 

@@ -60,7 +60,7 @@ def explain_weights(error: Exception, model: dict[str, Any]) -> ConfigError:
         if address is not None:
             key = path if part.get('type') == 'Pretrained' else f'{path}.pretrained'
             message = (
-                f"{key}: the pretrained weights '{address}' cannot be had: {one_line(error)}; "
+                f"{key}: cannot load the pretrained weights '{address}': {one_line(error)}; "
                 f'name a file that you have, or give --{key}=null to start from random weights'
             )
             return ConfigError(message, tuple(key.split('.')))

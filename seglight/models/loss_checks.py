@@ -131,7 +131,7 @@ class _Trial:
         factor = getattr(self.loss, 'loss_weight', 1.0)
         key = (*self.key, 'loss_weight')
         if not isinstance(factor, (int, float)) or isinstance(factor, bool):
-            raise ConfigError(f'{".".join(key)} is a number, not {factor!r}', key)
+            raise ConfigError(f'{".".join(key)} must be a number, got {factor!r}', key)
         if not 0 <= factor < math.inf:
             raise ConfigError(f'{".".join(key)} must be 0 or more, got {factor}', key)
 
@@ -193,7 +193,7 @@ def _check_sampler(path: str, head: BaseDecodeHead, trials: list[_Trial]) -> Non
     half = (torch.arange(labels.numel()) % 2).view(labels.shape).float()
     if all(trial.compute(half) == trial.value for trial in trials):
         losses = ', '.join(trial.name for trial in trials)
-        raise ConfigError(f'{".".join(key)}: {name} has no effect: {losses} weighs no pixels; leave it out', key)
+        raise ConfigError(f'{".".join(key)}: {name} has no effect: {losses} does not weight pixels; remove it', key)
 
 
 def _sample(head: BaseDecodeHead) -> tuple[Tensor, Tensor]:

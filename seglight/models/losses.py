@@ -96,7 +96,7 @@ class ClassPathLoss(nn.Module):
             ConfigError: if there is a sampler.
         """
         if weight is not None:
-            raise ConfigError('a sampler weighs pixels, which losses named by class path do not take; use one of mmseg')
+            raise ConfigError('losses given by class path do not support pixel samplers (OHEM); use a loss of mmseg')
         counted = seg_label != ignore_index
         any_counted = counted.any()
         if self._knows_ignore_index:
@@ -142,7 +142,7 @@ def _find_loss(path: str, key: Key) -> type:
     cls = import_class(path, nn.Module, '.'.join(key))
     if not issubclass(cls, _Loss) and not any('loss' in part for part in cls.__module__.split('.')):
         message = (
-            f"{'.'.join(key)}: {path} is no loss: it neither derives from torch's _Loss nor lies in a module 'losses'"
+            f"{'.'.join(key)}: {path} is not a loss: it must be a subclass of torch's _Loss or be in a module 'losses'"
         )
         raise ConfigError(message, key)
     return cls

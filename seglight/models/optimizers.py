@@ -92,7 +92,8 @@ def _check(name: str, cls: type[Optimizer], arguments: dict[str, Any], construct
             raise ConfigError(f"model.optimizer: {name} has no argument '{argument}'{hint}", (*_KEY, argument))
     constructors = {**MMCV_CONSTRUCTORS.module_dict, **MMSEG_CONSTRUCTORS.module_dict}
     if constructor not in constructors:
-        message = f"model.optimizer.constructor: there is no '{constructor}'{nearest(constructor, constructors)}"
+        hint = nearest(constructor, constructors)
+        message = f"model.optimizer.constructor: unknown constructor '{constructor}'{hint}"
         raise ConfigError(message, (*_KEY, 'constructor'))
 
 

@@ -69,7 +69,7 @@ def check_paramwise(paramwise: Any, constructor: str, optimizer: dict[str, Any],
 
 def _check_dict(value: Any, key: Key) -> None:
     if not isinstance(value, dict):
-        raise ConfigError(f'{".".join(key)} is a dict, not {value!r}', key)
+        raise ConfigError(f'{".".join(key)} must be a dict, got {value!r}', key)
 
 
 def _check_names(given: dict[str, Any], valid: Iterable[str], key: Key) -> None:
@@ -85,7 +85,7 @@ def _check_numbers(given: dict[str, Any], key: Key) -> None:
         if isinstance(value, dict):
             _check_numbers(value, (*key, str(name)))
         elif name != 'decay_type' and not isinstance(value, (int, float)):
-            raise ConfigError(f'{".".join(key)}.{name} is a number, not {value!r}', (*key, str(name)))
+            raise ConfigError(f'{".".join(key)}.{name} must be a number, got {value!r}', (*key, str(name)))
 
 
 def _check_reached(key: str, segmentor: nn.Module, place: Key) -> None:

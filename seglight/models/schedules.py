@@ -73,7 +73,7 @@ class MmcvSchedule(LRScheduler):
         return int(self._run.max_iters)
 
     def doubts(self, whole: bool = True) -> list[str]:
-        """Return what the schedule says that can hardly be meant, a sentence for each.
+        """Return the likely mistakes in the schedule, a sentence for each.
 
         Args:
             whole: whether the run has its full length; of a shortened one it says nothing that is about length.
@@ -132,7 +132,7 @@ def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
     cls = policies().get(_standard(policy))
     if cls is None:
         names = [*policies(), *_ALIASES]
-        message = f"model.schedule.policy: there is no '{policy}'{nearest(_standard(policy), names)}"
+        message = f"model.schedule.policy: unknown policy '{policy}'{nearest(_standard(policy), names)}"
         raise ConfigError(f'{message} (mmcv has {", ".join(policies())})', (*_KEY, 'policy'))
     valid, _ = init_arguments(cls)
     for name in arguments:

@@ -414,7 +414,7 @@ def _check_normalisation(mean: list[float], std: list[float]) -> None:
         if len(values) != 3 or (name == 'std' and min(values) <= 0):
             above = ', each above 0' if name == 'std' else ''
             raise ConfigError(
-                f'model.{name} is three numbers, for red, green and blue{above}, not {values}', ('model', name)
+                f'model.{name} must be three numbers, for red, green and blue{above}, got {values}', ('model', name)
             )
 
 

@@ -20,7 +20,7 @@ Curve = list[tuple[int, float]]
 
 @dataclass
 class Run:
-    """A run as far as its folder tells of it.
+    """What a run's folder records.
 
     Attributes:
         folder: its folder.
@@ -54,7 +54,8 @@ def find_run(name: str, root: Path) -> Path:
         if (folder / 'config.yaml').is_file() or (folder / EVALUATIONS).is_dir():
             return folder
     known = ', '.join(sorted(path.parent.name for path in root.glob('*/config.yaml'))) or 'none'
-    raise ConfigError(f"report: '{name}' is no run: there is no {root / name}/config.yaml (runs in {root}: {known})")
+    missing = f'{root / name}/config.yaml does not exist'
+    raise ConfigError(f"report: '{name}' is not a run: {missing} (runs in {root}: {known})")
 
 
 def read_run(folder: Path, evaluation: str = 'fit') -> Run:
@@ -92,7 +93,7 @@ def read_curves(path: Path) -> dict[str, Curve]:
                     if text and name != 'step' and math.isfinite(value := float(text)):
                         curves.setdefault(name, []).append((int(row['step']), value))
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f'{path} is no table of metrics: {one_line(error)}; remove it to go without curves') from error
+        raise UserError(f'{path} is not a table of metrics: {one_line(error)}; fix or remove it') from error
     return curves
 
 
@@ -152,5 +153,5 @@ def _mapping(path: Path) -> dict[str, Any]:
         raise UserError(f'{path} cannot be read: {one_line(error)}; restore or remove it') from error
     values = load_yaml(text, str(path), UserError)
     if not isinstance(values, dict):
-        raise UserError(f'{path} is no YAML mapping; restore or remove it')
+        raise UserError(f'{path} is not a YAML mapping; restore or remove it')
     return values

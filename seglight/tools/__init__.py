@@ -16,12 +16,12 @@ from seglight.files import expand_home
 
 #: Each command and what it does, in the order of `seglight --help`.
 COMMANDS = {
-    'setup': 'Install what pip cannot (mmcv), and say what the environment holds.',
-    'data': 'Check the images and masks of a config (data check), or draw what the model sees of them (data show).',
+    'setup': 'Install mmcv, which pip cannot build, and print what is installed.',
+    'data': 'Check the images and masks of a config (data check), or draw augmented samples (data show).',
     'zoo': 'List the models of mmsegmentation that --model.zoo takes.',
-    'info': 'Show what a checkpoint holds, without building its model.',
-    'report': 'Write a page that shows a run, or one that compares several.',
-    'vote': 'Let submissions or folders of masks vote on every pixel.',
+    'info': 'Show the contents of a checkpoint without building its model.',
+    'report': 'Write a page that shows one run or compares several.',
+    'vote': 'Take a vote of submissions or folders of masks on each pixel.',
     'soup': 'Average the weights of checkpoints of one architecture.',
     'convert': "Turn a backbone's published weights into mmseg's.",
     'export': "Write a checkpoint in mmseg's form.",

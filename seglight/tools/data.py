@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('action', choices=['check', 'show'], help='What to do.')
-    parser.add_argument(
+    parser.add_argument('action', choices=['check', 'show'], metavar='check|show', help='What to do.')
+    settings = parser.add_argument(
         'settings',
         nargs=REMAINDER,
         help='--config or --ckpt, and --data. flags, as for fit; for show also --output, the picture (data.png), '
         'and --images, how many samples it has (12).',
     )
+    settings.required = False  # some releases of Python name it among what is missing
 
 
 def run(arguments: Namespace) -> None:
@@ -111,13 +112,13 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
         DataError: if they would stop it.
     """
     if fatal:
-        raise DataError(f'{len([*fatal, *faults])} faults; no run can start before this one is mended: {fatal[0]}')
+        raise DataError(f'{len([*fatal, *faults])} faults; fix this first: {fatal[0]}')
     if not faults:
         print('nothing is wrong' if not warnings else f'every file can be used, {warnings} warnings above')
     elif skip:
         print(f'{len(faults)} samples are left out, as data.on_bad_sample says')
     else:
-        raise DataError(f'{len(faults)} samples cannot be used; mend them, or set data.on_bad_sample to skip')
+        raise DataError(f'{len(faults)} samples cannot be used; fix them, or set data.on_bad_sample to skip')
 
 
 def show(module: SegmentationDataModule, path: Path, count: int) -> None:

@@ -27,5 +27,5 @@ def run(arguments: Namespace) -> None:
 
         page = write_report(folders[0]) if len(folders) == 1 else write_comparison(folders)
     except OSError as error:
-        raise ConfigError(f'report: the page cannot be written into {folders[-1]}: {error.strerror}') from error
+        raise ConfigError(f'report: the page cannot be written to {folders[-1]}: {error.strerror}') from error
     print(f'Report     {page}')

@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> None:
     inputs, output = [Path(each) for each in arguments.inputs], Path(arguments.output)
     weights = arguments.weights or [1.0] * len(inputs)
     if len(weights) != len(inputs) or min(weights) <= 0:
-        raise ConfigError(f'vote: --weights needs a number above zero for each of the {len(inputs)} inputs')
+        raise ConfigError(f'vote: --weights must give a number above 0 for each of the {len(inputs)} inputs')
     if output.exists():
         raise ConfigError(f'vote: {output} exists; name another --output or remove it')
     for path in inputs:

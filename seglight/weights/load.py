@@ -54,7 +54,7 @@ class Loaded:
     classes: list[str] = field(default_factory=list)
 
     def doubt(self, classes: Sequence[str]) -> str:
-        """Return what is doubtful about heads that were loaded for classes, empty if nothing is."""
+        """Return a warning about heads that were loaded for classes, empty if there is none."""
         heads = any(name.startswith(('decode_head.', 'auxiliary_head.')) for name in self.loaded)
         text = difference(self.classes, classes) if heads and len(self.classes) == len(classes) else ''
         return f'{self.path} {text}; its heads begin with what they learned of its own classes' if text else ''

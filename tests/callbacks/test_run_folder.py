@@ -34,7 +34,7 @@ def test_tensorboard_shows_each_step_of_a_resumed_run_once(
     Path('again/epoch_2.ckpt').unlink()  # as after a kill in the second epoch
     done = run('fit', '--config', 'again/config.yaml', '--work-dir', 'again', '--auto-resume')
     assert done.status == 0, done.err
-    assert 'Goes on from again/epoch_1.ckpt' in done.out
+    assert 'Resuming from again/epoch_1.ckpt' in done.out
     written = EventAccumulator('again/tensorboard').Reload()
     for name, curve in read_curves(Path('again/metrics.csv')).items():
         assert [event.step for event in written.Scalars(name)] == [step for step, _ in curve]

@@ -38,7 +38,7 @@ def test_it_saves_within_the_epoch_and_the_rest_is_that_of_a_run_left_alone(
     assert stopped.status == 75
     assert (
         'stopped by trainer.max_time 0:00:05 after step 5; saved stopped/iter_5.ckpt, '
-        '--auto-resume with a larger --trainer.max_time goes on from there' in stopped.err
+        'resume with --auto-resume and a larger --trainer.max_time' in stopped.err
     )
     assert torch.load('stopped/iter_5.ckpt', weights_only=True)['SegmentationDataModule']['batches'] == 1
     again = run(*command, '--trainer.max_time=00:00:00:05', '--work-dir', 'stopped', '--auto-resume')

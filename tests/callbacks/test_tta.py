@@ -51,5 +51,5 @@ def test_a_wrong_view_is_told_with_its_flag(trained: Path, workspace: Path, run:
     flags = [f'--trainer.callbacks+={CALLBACK}', '--trainer.callbacks.rotations=[45]']
     done = run('predict', '--ckpt', trained / 'epoch_2.ckpt', *flags)
     assert done.status == 2
-    assert 'rotations of test-time augmentation are multiples of 90' in done.err
+    assert 'rotations of test-time augmentation must be multiples of 90' in done.err
     assert len(done.err.splitlines()) == 1

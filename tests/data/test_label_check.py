@@ -43,7 +43,7 @@ def test_nearest_neighbour_is_allowed(interpolation: int) -> None:
 
 
 def test_a_dropped_pixel_gets_a_class_or_is_ignored() -> None:
-    with pytest.raises(ConfigError, match='mask_drop_value is a label from 0 to 2 or 255, not 7'):
+    with pytest.raises(ConfigError, match='mask_drop_value must be a label from 0 to 2 or 255, got 7'):
         build_pipeline([{'type': 'PixelDropout', 'mask_drop_value': 7}], 'data.t', classes=CLASSES)
     build_pipeline([{'type': 'PixelDropout', 'mask_drop_value': 255}], 'data.t', classes=CLASSES)
 

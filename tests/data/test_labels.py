@@ -83,7 +83,7 @@ def test_a_colour_of_two_classes_tells_none(tmp_path: Path) -> None:
     ('ignored', 'said'),
     [
         ([[9, 9, 9], [255, 0, 0]], r'ignore_colours has \[255, 0, 0\], which is the colour of a class'),
-        ([[255, 255]], r'ignore_colours: \[255, 255\] is no RGB colour'),
+        ([[255, 255]], r'ignore_colours: \[255, 255\] is not an RGB colour'),
     ],
 )
 def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], said: str) -> None:
@@ -100,13 +100,13 @@ def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], s
         ({'classes': [str(index) for index in range(256)]}, 'data.classes names 256 classes'),
         ({'classes': ['a', 'b', 'a']}, "data.classes names 'a' twice"),
         ({'ignore_index': 1}, "data.ignore_index is 1, the label of the class 'road'; give 3 to 255; label_map"),
-        ({'palette': [[0, 0, 300], *PALETTE[1:]]}, r'data.palette: \[0, 0, 300\] is no RGB colour'),
-        ({'palette': [[0, 0, -1], *PALETTE[1:]]}, r'data.palette: \[0, 0, -1\] is no RGB colour'),
-        ({'palette': [[0, 0], *PALETTE[1:]]}, r'data.palette: \[0, 0\] is no RGB colour'),
-        ({'class_balance': float('nan')}, 'data.class_balance is 0 to 1, not nan'),
-        ({'cache': float('nan')}, 'data.cache is at least 0, not nan'),
-        ({'cache': float('inf')}, 'data.cache is at least 0, not inf'),
-        ({'seed': -5}, 'data.seed is 0 to 4294967295, not -5'),
+        ({'palette': [[0, 0, 300], *PALETTE[1:]]}, r'data.palette: \[0, 0, 300\] is not an RGB colour'),
+        ({'palette': [[0, 0, -1], *PALETTE[1:]]}, r'data.palette: \[0, 0, -1\] is not an RGB colour'),
+        ({'palette': [[0, 0], *PALETTE[1:]]}, r'data.palette: \[0, 0\] is not an RGB colour'),
+        ({'class_balance': float('nan')}, 'data.class_balance must be 0 to 1, got nan'),
+        ({'cache': float('nan')}, 'data.cache must be at least 0, got nan'),
+        ({'cache': float('inf')}, 'data.cache must be at least 0, got inf'),
+        ({'seed': -5}, 'data.seed must be 0 to 4294967295, got -5'),
     ],
 )
 def test_data_that_make_no_sense_are_refused(values: dict[str, Any], said: str) -> None:

@@ -109,14 +109,14 @@ def test_a_mix_is_drawn_for_a_share_of_the_samples_by_seed_epoch_and_index(root:
 @pytest.mark.parametrize(
     ('spec', 'said'),
     [
-        ({'type': 'CutMx'}, "data.mixes.0: 'CutMx' is no mix (CutMix, Mosaic, CopyPaste); did you mean 'CutMix'"),
-        ({'type': 'CutMix', 'p': 2}, 'data.mixes.0: CutMix cannot be built: p is a number from 0 to 1, not 2'),
+        ({'type': 'CutMx'}, "data.mixes.0: unknown mix 'CutMx' (CutMix, Mosaic, CopyPaste); did you mean 'CutMix'"),
+        ({'type': 'CutMix', 'p': 2}, 'data.mixes.0: CutMix cannot be built: p must be a number from 0 to 1, got 2'),
         ({'type': 'CutMix', 'p': 'a'}, "data.mixes.0.p: expected float, got 'a'"),
         ({'type': 'CutMix', 'alpha': 0}, 'alpha is above 0'),
         ({'type': 'Mosaic', 'center_range': 0.5}, 'data.mixes.0.center_range: expected Sequence[float], got 0.5'),
         ({'type': 'CopyPaste'}, 'CopyPaste cannot be built'),
         ({'type': 'CopyPaste', 'classes': 'cat'}, "data.mixes.0.classes: expected Sequence[str], got 'cat'"),
-        ({'type': 'CopyPaste', 'classes': []}, 'classes is a list of names of data.classes, not []'),
+        ({'type': 'CopyPaste', 'classes': []}, 'classes must be a list of names in data.classes, got []'),
     ],
 )
 def test_a_faulty_mix_is_named(spec: dict, said: str) -> None:
@@ -126,7 +126,7 @@ def test_a_faulty_mix_is_named(spec: dict, said: str) -> None:
 
 
 def test_pasting_needs_a_class_that_some_image_shows() -> None:
-    with pytest.raises(ConfigError, match="'9' of CopyPaste is no class"):
+    with pytest.raises(ConfigError, match=r"'9' of CopyPaste is not in data\.classes"):
         CopyPaste(['9']).prepare(CLASSES, np.ones((2, 8), dtype=bool))
     with pytest.raises(DataError, match='No training image shows 3'):
         CopyPaste(['3']).prepare(CLASSES, np.zeros((2, 8), dtype=bool))

@@ -81,8 +81,8 @@ def test_of_many_classes_the_most_and_the_least_frequent_have_bars() -> None:
 @pytest.mark.parametrize(
     ('path', 'count', 'said'),
     [
-        ('a.png', 0, '--images is at least 1, not 0'),
-        ('a.png', -3, '--images is at least 1, not -3'),
+        ('a.png', 0, '--images must be at least 1, got 0'),
+        ('a.png', -3, '--images must be at least 1, got -3'),
         ('a.gif', 12, "--output ends in .png, .jpg, .jpeg, .webp, .pdf or .svg, unlike 'a.gif'"),
         ('a', 12, "unlike 'a'"),
     ],

@@ -80,11 +80,11 @@ def test_lists_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
     [
         ({}, 'needs one of val_fraction, fold, folder'),
         ({'fold': '1 of 5', 'val_fraction': 0.2}, 'needs one of'),
-        ({'val_fraction': 1.0}, 'between 0 and 1, not 1.0'),
-        ({'fold': '6 of 5'}, "such as '2 of 5', counted from 1, not '6 of 5'"),
-        ({'fold': '0 of 5'}, 'counted from 1'),
-        ({'fold': 2}, "such as '2 of 5', counted from 1, not '2'"),
-        ({'fold': '1 of 2', 'group': '('}, 'no regular expression'),
+        ({'val_fraction': 1.0}, 'must be between 0 and 1, got 1.0'),
+        ({'fold': '6 of 5'}, r"must look like '2 of 5' \(starting at 1\), got '6 of 5'"),
+        ({'fold': '0 of 5'}, 'starting at 1'),
+        ({'fold': 2}, r"must look like '2 of 5' \(starting at 1\), got '2'"),
+        ({'fold': '1 of 2', 'group': '('}, 'not a regular expression'),
     ],
 )
 def test_a_split_that_makes_no_sense_is_refused(values: dict, said: str) -> None:

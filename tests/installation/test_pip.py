@@ -26,7 +26,11 @@ HASH = 'a' * 64
         ("ERROR: [Errno 13] Permission denied: '/usr/lib'\nCheck the permissions.", 'cannot be written'),
         ('WARNING: Retrying after NameResolutionError(...)\nERROR: No matching distribution', 'index does not answer'),
         ('error: Failed to fetch: `x`\n  Caused by: dns error\n', 'index does not answer'),
-        ('ERROR: first\nERROR: No matching distribution found for x\nnote: y', 'No matching distribution found for x'),
+        (
+            'ERROR: first\nERROR: No matching distribution found for mmcv-full==1.7.2\nnote: y',
+            'no package index or folder in use has mmcv-full==1.7.2; give a folder that has it (--find-links)',
+        ),
+        ('ERROR: first\nERROR: No such thing\nnote: y', 'failed: No such thing'),
         ('', 'no output'),
     ],
 )

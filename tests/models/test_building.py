@@ -214,8 +214,12 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
             "model.segmentor.train_cfg has no key 'num_pionts'; did you mean 'num_points'?",
         ),
         ('test_cfg', {'moed': 'slide'}, "model.segmentor.test_cfg has no key 'moed'; did you mean 'mode'?"),
-        ('test_cfg', {'mode': 'slide', 'crop_size': 32, 'stride': 16}, 'test_cfg.crop_size is a height and a width'),
-        ('test_cfg', {'mode': 'slide', 'crop_size': [32, 32], 'stride': [0, 0]}, 'such as [512, 512], not [0, 0]'),
+        (
+            'test_cfg',
+            {'mode': 'slide', 'crop_size': 32, 'stride': 16},
+            'test_cfg.crop_size must be a height and a width',
+        ),
+        ('test_cfg', {'mode': 'slide', 'crop_size': [32, 32], 'stride': [0, 0]}, 'such as [512, 512], got [0, 0]'),
     ],
 )
 def test_what_mmseg_cannot_build_is_named(key: str, part: object, said: str) -> None:

@@ -61,7 +61,7 @@ BAD: list[tuple[Any, int, dict[str, Any], str]] = [
     ({**BINARY, 'class_weight': [3.0]}, 1, {}, 'loss_decode.class_weight has no effect: this LovaszLoss uses none; leave it out'),
     (BINARY, 5, {}, 'LovaszLoss fails on logits and the labels of their pixels'),
     ({'type': 'TverskyLoss', 'smooth': 0}, 5, {}, 'TverskyLoss is nan for a batch whose pixels are all ignored (ignore_index 255); give smooth above 0'),
-    (LOVASZ, 5, {'sampler': OHEM}, 'decode_head.sampler: OHEMPixelSampler has no effect: LovaszLoss weighs no pixels; leave it out'),
+    (LOVASZ, 5, {'sampler': OHEM}, 'decode_head.sampler: OHEMPixelSampler has no effect: LovaszLoss does not weight pixels; remove it'),
     (SIGMOID, 1, {'sampler': OHEM}, 'decode_head.sampler: OHEMPixelSampler fails on logits and the labels of their pixels'),
     ({'type': 'DiceLoss'}, 5, {'sampler': {**OHEM, 'thresh': None}}, 'decode_head.sampler: OHEMPixelSampler fails'),
 ]  # fmt: skip

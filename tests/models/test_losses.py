@@ -132,15 +132,15 @@ def test_the_weights_of_a_checkpoints_classes_do_not_replace_those_of_the_config
     [
         ({'type': 'torch.nn.BCEWithLogitsLoss'}, 'torch.nn.BCEWithLogitsLoss fails on logits and the labels of their pixels: Target size'),
         ({'type': 'torch.nn.MSELoss'}, 'torch.nn.MSELoss fails on logits and the labels of their pixels: Using a target size'),
-        ({'type': 'CrossEntropyLoss', 'loss_weight': 'high'}, "loss_decode.loss_weight is a number, not 'high'"),
-        ({'type': 'CrossEntropyLoss', 'class_weight': 'blanced'}, "class_weight is neither 'balanced' nor a file: 'blanced'; did you mean 'balanced'?"),
-        ({'type': 'CrossEntropyLoss', 'class_weight': 3.0}, "class_weight is a list of numbers, 'balanced' or null, not 3.0"),
-        ({'type': 'CrossEntropyLoss', 'class_weight': list('abcde')}, 'class_weight is a list of numbers'),
+        ({'type': 'CrossEntropyLoss', 'loss_weight': 'high'}, "loss_decode.loss_weight must be a number, got 'high'"),
+        ({'type': 'CrossEntropyLoss', 'class_weight': 'blanced'}, "class_weight must be 'balanced' or a file, got 'blanced'; did you mean 'balanced'?"),
+        ({'type': 'CrossEntropyLoss', 'class_weight': 3.0}, "class_weight must be a list of numbers, 'balanced' or null, got 3.0"),
+        ({'type': 'CrossEntropyLoss', 'class_weight': list('abcde')}, 'class_weight must be a list of numbers'),
         ([], 'decode_head.loss_decode is empty: the head needs a loss'),
-        ({'type': 'torch.nn.CrossEntropyLos'}, "there is no class 'torch.nn.CrossEntropyLos'"),
+        ({'type': 'torch.nn.CrossEntropyLos'}, "unknown class 'torch.nn.CrossEntropyLos'"),
         ({'type': 'torch.nn.CrossEntropyLoss', 'smoothing': 1}, "has no argument 'smoothing'; did you mean 'label_smoothing'"),
-        ({'type': 'torch.nn.Linear', 'in_features': 1, 'out_features': 1}, 'torch.nn.Linear is no loss'),
-        ({'type': 'os.system'}, 'os.system is no Module'),
+        ({'type': 'torch.nn.Linear', 'in_features': 1, 'out_features': 1}, 'torch.nn.Linear is not a loss'),
+        ({'type': 'os.system'}, 'os.system is not a Module'),
         ({'type': 'torch.nn.NLLLoss', 'class_weight': [1, 2]}, 'has 2 weights for 5 classes'),
         ({'type': 'torch.nn.MSELoss', 'class_weight': [1] * 5}, 'takes no class_weight'),
         ({'type': 'CrossEntropyLos'}, "mmseg has no 'CrossEntropyLos'; did you mean 'CrossEntropyLoss'"),
@@ -227,7 +227,9 @@ def test_a_sampler_is_refused_before_the_data_are_read() -> None:
         'sampler': {'type': 'OHEMPixelSampler'},
         'loss_decode': {'type': 'torch.nn.CrossEntropyLoss'},
     }
-    with pytest.raises(ConfigError, match=r'decode_head\.loss_decode: a sampler weighs pixels') as error:
+    with pytest.raises(
+        ConfigError, match=r'decode_head\.loss_decode: losses given by class path do not support pixel samplers'
+    ) as error:
         building.build(model, 5)
     assert error.value.key == ('model', 'segmentor', 'decode_head', 'loss_decode')
 

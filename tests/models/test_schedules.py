@@ -145,16 +145,16 @@ def test_a_scheduler_goes_on_where_it_was_saved() -> None:
 @pytest.mark.parametrize(
     ('schedule', 'said'),
     [
-        ({'policy': 'ploy'}, "there is no 'ploy'; did you mean 'poly'"),
+        ({'policy': 'ploy'}, "unknown policy 'ploy'; did you mean 'poly'"),
         ({'policy': 'cosine_anealing'}, "did you mean 'cosineannealing'"),
         ({'powr': 2}, "the policy poly has no argument 'powr'; did you mean 'power'"),
         ({'policy': 'step', 'step': 3, 'power': 0.9}, "the policy step has no argument 'power'; _delete_: true"),
         ({'policy': 'step'}, "missing 1 required positional argument: 'step'"),
         ({'policy': 'step', 'step': [-1]}, 'the policy step: it needs all([s > 0 for s in step])'),
-        ({'min_lr': 'low'}, "model.schedule.min_lr is a number, not 'low'"),
-        ({'policy': 'cosine', 'min_lr': 'low'}, "model.schedule.min_lr is a number, not 'low'"),
-        ({'by_epoch': 'yess'}, "model.schedule.by_epoch is true or false, not 'yess'"),
-        ({'warmup': 'linear', 'warmup_iters': 1.5}, 'model.schedule.warmup_iters is a whole number, not 1.5'),
+        ({'min_lr': 'low'}, "model.schedule.min_lr must be a number, got 'low'"),
+        ({'policy': 'cosine', 'min_lr': 'low'}, "model.schedule.min_lr must be a number, got 'low'"),
+        ({'by_epoch': 'yess'}, "model.schedule.by_epoch must be true or false, got 'yess'"),
+        ({'warmup': 'linear', 'warmup_iters': 1.5}, 'model.schedule.warmup_iters must be a whole number, got 1.5'),
         ({'warmup': 'lin'}, '"lin" is not a supported type for warming up'),
     ],
 )

@@ -111,7 +111,9 @@ def test_without_classes_it_says_where_to_name_them() -> None:
 
 @pytest.mark.parametrize('wrong', [{'mean': [1.0, 2.0]}, {'std': [0.0, 1.0, 1.0]}])
 def test_normalisation_that_is_none_is_named(wrong: dict[str, list[float]]) -> None:
-    with pytest.raises(ConfigError, match=rf'model\.{next(iter(wrong))} is three numbers, for red, green and blue'):
+    with pytest.raises(
+        ConfigError, match=rf'model\.{next(iter(wrong))} must be three numbers, for red, green and blue'
+    ):
         Segmentor(TINY_SEGMENTOR, CLASSES, **wrong)
 
 

@@ -154,7 +154,7 @@ def test_a_map_by_name_is_mmsegs_for_the_classes_that_both_have(tmp_path: Path) 
         ),
         (['road', 'cars'], {}, "has no class 'cars', which data.classes names, but 'car'; .* or {car: null} if"),
         (['road', 'cat'], {'raod': 'road'}, "category_map: CityscapesDataset has no class 'raod'; did you mean 'road'"),
-        (['road', 'cat'], {'car': 'cats'}, "category_map: 'cats' is no class of data.classes; did you mean 'cat'"),
+        (['road', 'cat'], {'car': 'cats'}, "category_map: 'cats' is not in data.classes; did you mean 'cat'"),
     ],
 )
 def test_a_name_that_is_mistaken_is_told(

@@ -144,7 +144,7 @@ def test_what_a_stored_config_says_and_is_not_done_is_told_once(data_root: Path,
         segmentor_of_mmseg(CONFIG), 'mm.pth', {**CONFIG, 'data': {'test': {**CONFIG['data']['test'], 'pipeline': test}}}
     )
     result = run('validate', '--ckpt', 'mm.pth', '--data.root', data_root, '--report=false')
-    said = "seglight: warning: mm.pth: not taken over: ResizeToMultiple in its test pipeline; figures may differ from mmseg's"
+    said = "seglight: warning: mm.pth: not taken over: ResizeToMultiple in its test pipeline; metrics may differ from mmseg's"
     assert result.err.splitlines() == [said]
 
 
@@ -206,7 +206,10 @@ def change(**meta: Any) -> Callable[[torch.nn.Module], None]:
 
 BAD: dict[str, tuple[Callable[[torch.nn.Module], Any], list[str]]] = {
     'a config that runs code': (change(config='import os\nos.mkdir("was_run")'), ["a config may not have 'import os'"]),
-    'a config with a call': (change(config='model = __import__("os").mkdir("was_run")'), ['since it is read without running it']),
+    'a config with a call': (
+        change(config='model = __import__("os").mkdir("was_run")'),
+        ['since it is read without running it'],
+    ),
     'a config without a model': (change(config='a = 1'), ['without a model']),
     'images as OpenCV reads them': (
         lambda segmentor: save(
@@ -220,7 +223,7 @@ BAD: dict[str, tuple[Callable[[torch.nn.Module], Any], list[str]]] = {
     ),
     'no classes': (change(CLASSES=None), ['mm.pth does not name its classes', '--config']),
     'no config': (change(config=None), ['mm.pth stores no config', '--config']),
-    'code': (lambda _: torch.save({'state_dict': Payload()}, 'mm.pth'), ['mm.pth is not loaded', 'posix.mkdir']),
+    'code': (lambda _: torch.save({'state_dict': Payload()}, 'mm.pth'), ['mm.pth is refused', 'posix.mkdir']),
     'no weights': (lambda _: torch.save({'meta': {}}, 'mm.pth'), ['mm.pth holds no weights']),
     'a text': (lambda _: Path('mm.pth').write_text('text'), ['mm.pth is not a checkpoint']),
     'another model': (
@@ -246,7 +249,7 @@ def test_training_does_not_go_on_from_it(workspace: Path, run: Run) -> None:
     save(segmentor_of_mmseg(CONFIG), 'mm.pth', CONFIG)
     result = run('fit', '--ckpt', 'mm.pth')
     assert result.status == 2
-    assert 'mm.pth is a checkpoint of mmseg, from which no training can go on; --load-from' in result.err
+    assert 'mm.pth is a checkpoint of mmseg: training cannot resume from it; use --load-from' in result.err
 
 
 @pytest.mark.parametrize(

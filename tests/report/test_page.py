@@ -166,14 +166,14 @@ def test_what_is_no_run_is_refused(work_dirs: Path, run: Run, monkeypatch: pytes
     monkeypatch.chdir(work_dirs.parent)
     done = run('report', 'exp9')
     assert (done.status, done.out) == (2, '')
-    assert "'exp9' is no run: there is no work_dirs/exp9/config.yaml (runs in work_dirs: exp1, exp2" in done.err
+    assert "'exp9' is not a run: work_dirs/exp9/config.yaml does not exist (runs in work_dirs: exp1, exp2" in done.err
     broken = work_dirs / 'broken'
     broken.mkdir()
     (broken / 'config.yaml').write_text('a: 1\n')
     (broken / 'metrics.csv').write_text('step,train/loss\n1,oops\n')
     done = run('report', 'broken')
     assert (done.status, done.out) == (2, '')
-    assert 'broken/metrics.csv is no table of metrics' in done.err
+    assert 'broken/metrics.csv is not a table of metrics' in done.err
     assert not (broken / 'report.html').exists()
 
 

@@ -32,7 +32,8 @@ def only(result: Result, *said: str) -> None:
 CONFIG_ERRORS = {
     'a config that is not there': (['fit', '--config', 'dmeo.yaml'], ["'dmeo.yaml' was not found", "'demo.yaml'"]),
     'a command that does not exist': (['fti', '--config', 'demo.yaml'], ['fti', 'fit']),
-    'no command': ([], ['name a command', 'fit']),
+    'no command': ([], ['no command given; choose one of fit']),
+    'data without check or show': (['data'], ['data: the following arguments are required: check|show (']),
     '--config without a name': (['fit', '--config'], ['--config needs the name']),
     'an unknown flag': (['fit', '--config', 'tiny.yaml', '--trainer.max_epoch=3'], ['trainer.max_epoch', 'max_epochs']),
     'an unknown flag at the top': (['fit', '--config', 'tiny.yaml', '--work-dri', 'x'], ['--work-dri', 'work_dir']),
@@ -66,7 +67,7 @@ CONFIG_ERRORS = {
     'a run without a checkpoint': (['predict', '--ckpt', '.'], ['. holds no checkpoint']),
     'an index into a dict': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.loss_decode.0.loss_weight=1'],
-        ['--model.segmentor.decode_head.loss_decode.0.loss_weight=1', 'is a dict, no list'],
+        ['--model.segmentor.decode_head.loss_decode.0.loss_weight=1', 'is a dict, not a list'],
     ),
     'a value that mmseg cannot use': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.dropout_ratio=high'],
@@ -103,7 +104,7 @@ CONFIG_ERRORS = {
     ),
     'a callback that is no class path': (
         ['fit', '--config', 'tiny.yaml', '--trainer.callbacks+=Foo'],
-        ['--trainer.callbacks+=Foo', "'Foo' is no class path"],
+        ['--trainer.callbacks+=Foo', "'Foo' is not a class path"],
     ),
     'class weights that do not fit': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.loss_decode.class_weight=[1, 2]'],
@@ -111,15 +112,15 @@ CONFIG_ERRORS = {
     ),
     'a batch of nothing': (
         ['fit', '--config', 'tiny.yaml', '--data.batch_size=0'],
-        ['data.batch_size is at least 1, not 0'],
+        ['data.batch_size must be at least 1, got 0'],
     ),
     'workers below zero': (
         ['fit', '--config', 'tiny.yaml', '--data.num_workers=-1'],
-        ['data.num_workers is at least 0'],
+        ['data.num_workers must be at least 0'],
     ),
     'an ignored label that no mask can have': (
         ['fit', '--config', 'tiny.yaml', '--data.ignore_index=300'],
-        ['data.ignore_index is 0 to 255, not 300'],
+        ['data.ignore_index must be 0 to 255, got 300'],
     ),
     'an ignored label that is that of a class': (
         ['fit', '--config', 'tiny.yaml', '--data.ignore_index=3'],
@@ -131,7 +132,7 @@ CONFIG_ERRORS = {
     ),
     'an unknown way of inference': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.test_cfg.mode=slied'],
-        ["test_cfg.mode is 'whole' or 'slide', not 'slied'"],
+        ["test_cfg.mode must be 'whole' or 'slide', got 'slied'"],
     ),
     'a sliding window without a stride': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.test_cfg={mode: slide, crop_size: [32, 32]}'],
@@ -151,7 +152,7 @@ CONFIG_ERRORS = {
     ),
     'an interval of nothing': (
         ['fit', '--config', 'tiny.yaml', '--checkpoint.interval=0'],
-        ['checkpoint.interval is at least 1'],
+        ['checkpoint.interval must be at least 1'],
     ),
     'a work dir that is a file': (
         ['fit', '--config', 'tiny.yaml', '--work-dir', 'tiny.yaml'],
@@ -181,7 +182,7 @@ CONFIG_ERRORS = {
     ),
     'a schedule that does not exist': (
         ['fit', '--config', 'tiny.yaml', '--model.schedule.policy=cosin'],
-        ['--model.schedule.policy=cosin', "there is no 'cosin'", "did you mean 'cosine'"],
+        ['--model.schedule.policy=cosin', "unknown policy 'cosin'", "did you mean 'cosine'"],
     ),
     'what another optimizer left behind': (
         ['fit', '--config', 'tiny.yaml', '--model.optimizer.type=AdamW'],
@@ -301,11 +302,11 @@ def write_pickle(path: Path) -> None:
 
 
 CHECKPOINT_ERRORS = {
-    'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint: it is damaged, or no file']),
+    'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint: it is damaged, or torch.save did not write it']),
     'an empty file': (lambda path: path.write_bytes(b''), ['a.ckpt is not a checkpoint']),
     'an image': (lambda path: Image.new('RGB', (4, 4)).save(path, 'PNG'), ['a.ckpt is not a checkpoint']),
     'a pickle that runs code': (write_pickle, ['a.ckpt is not a checkpoint']),
-    'a torch file that runs code': (lambda path: torch.save({'state_dict': Payload()}, path), ['a.ckpt', 'would run code, which is never done']),
+    'a torch file that runs code': (lambda path: torch.save({'state_dict': Payload()}, path), ['a.ckpt', 'would execute code']),
     'a tensor': (lambda path: torch.save(torch.zeros(3), path), ['a.ckpt', 'no state_dict']),
     'weights without a config': (lambda path: torch.save({'state_dict': {}}, path), ['a.ckpt stores no config', '--config']),
 }  # fmt: skip

@@ -217,7 +217,7 @@ def test_show_draws_what_the_model_sees(name: str, kind: str, own_data: Path, wo
 
 
 @pytest.mark.parametrize(
-    ('flags', 'said'), [(['--images', '0'], 'at least 1, not 0'), (['--output', 'a.gif'], "unlike 'a.gif'")]
+    ('flags', 'said'), [(['--images', '0'], 'at least 1, got 0'), (['--output', 'a.gif'], "unlike 'a.gif'")]
 )
 def test_show_refuses_a_picture_that_cannot_be(
     flags: list[str], said: str, own_data: Path, workspace: Path, run: Run
@@ -333,13 +333,13 @@ def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, work
     assert [line for line in done.out.splitlines() if line.startswith('fault: ')] == [
         f'fault: val: The folder {folder}/val holds no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)',
         *(
-            f'fault: train: {folder}/train/000{index}.png has the name of 000{index}.jpg beside it; their masks could '
-            'not be told apart, rename or remove one'
+            f'fault: train: {folder}/train/000{index}.png has the name of 000{index}.jpg beside it; their masks have '
+            'the same name; rename or remove one'
             for index in (2, 4)
         ),
     ]
     assert done.err == (
-        'seglight: 3 faults; no run can start before this one is mended: val: The folder '
+        'seglight: 3 faults; fix this first: val: The folder '
         f'{folder}/val holds no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)\n'
     )
     for command in (['data', 'check'], ['fit']):  # an empty split cannot be left out
@@ -436,11 +436,11 @@ def test_images_to_predict_come_from_anywhere(
 
 #: What can be wrong with data, beside what `test_bad_input.py` has: keys of `data`, and what the error says.
 WRONG = {
-    'no such source': ({'train': {'type': 'Cocosource'}}, ["own.yaml", "'Cocosource' is no source", "'CocoSource'"]),
+    'no such source': ({'train': {'type': 'Cocosource'}}, ["own.yaml", "unknown source 'Cocosource'", "'CocoSource'"]),
     'a source without its file': ({'train': {'type': 'CocoSource', 'ann_file': 'no.json'}}, ['no.json cannot be read']),
     'a source that only trains, of val': ({'val': {'type': 'FolderSource', 'img_dir': 'a', 'only_train': True}}, ['data.val.only_train is for']),
     'one class': ({'classes': ['object'], 'palette': None}, ['own.yaml', "what is not 'object' too: give [background, object]"]),
-    'a source that is no dict': ({'train': {'ann_file': 'a'}}, ["data.train: a source is a dict with 'type'"]),
+    'a source that is no dict': ({'train': {'ann_file': 'a'}}, ["data.train: a source must be a dict with 'type'"]),
     'a source without masks to train on': (
         {'train': {'type': 'ImageSource', 'path': 'img_dir/train'}}, ['0000.jpg has no mask', 'ann_dir']),
     'a folder that is not there': ({'train': 'trian'}, ['img_dir/trian does not exist']),
@@ -455,7 +455,7 @@ WRONG = {
         ['0000.jpg has no mask', '7 more files are wrong', 'data check']),
     'a label map of no class': (
         {'train': {'type': 'FolderSource', 'img_dir': 'img_dir/train', 'ann_dir': 'ann_dir/train', 'label_map': {1: 'Pape'}}},
-        ["'Pape' is no class of data.classes", "'Paper'"]),
+        ["'Pape' is not in data.classes", "'Paper'"]),
     'a dataset of other classes': (
         {'train': {'type': 'CityscapesDataset', 'img_dir': 'img_dir', 'ann_dir': 'ann_dir'}}, ["CityscapesDataset has no class 'Background'"]),
     'a split of two kinds': ({'split': {'fold': '1 of 2', 'val_fraction': 0.1}}, ['data.split needs one of']),
@@ -464,16 +464,16 @@ WRONG = {
     'more folds than images': ({'split': {'fold': '1 of 9'}}, ['makes 9 parts', 'only 8 images']),
     'lists of other images': ({'split': {'folder': 'lists'}}, ['lists/train.txt names gone.jpg']),
     'a group that no name has': ({'split': {'fold': '1 of 2', 'group': '^x'}}, ["'^x' finds nothing in the image name"]),
-    'an unknown mix': ({'mixes': [{'type': 'Mosiac'}]}, ["'Mosiac' is no mix", "'Mosaic'"]),
-    'a mix of no class': ({'mixes': [{'type': 'CopyPaste', 'classes': ['Cat']}]}, ["'Cat' of CopyPaste is no class"]),
-    'a class balance beyond all': ({'class_balance': 2.0}, ['data.class_balance is 0 to 1, not 2.0']),
+    'an unknown mix': ({'mixes': [{'type': 'Mosiac'}]}, ["unknown mix 'Mosiac'", "'Mosaic'"]),
+    'a mix of no class': ({'mixes': [{'type': 'CopyPaste', 'classes': ['Cat']}]}, ["'Cat' of CopyPaste is not in data.classes"]),
+    'a class balance beyond all': ({'class_balance': 2.0}, ['data.class_balance must be 0 to 1, got 2.0']),
     'an unknown policy': ({'on_bad_sample': 'ignore'}, ["'error', 'skip'", "'ignore'"]),
     'a transform inside another': (
         {'train_transforms': [{'type': 'OneOf', 'transforms': [{'type': 'HorizontalFlip'}, {'type': 'Blurr'}]}]},
         ['data.train_transforms.0.transforms.1', "'Blurr'", "'Blur'"]),
     'classes of no dataset': ({'classes': 'ADE20K'}, ["mmseg has no dataset 'ADE20K'", "'ADE20KDataset'"]),
     'a crop of nothing': (
-        {'train_transforms': [{'type': 'CatMaxRatioCrop', 'height': 0, 'width': 4}]}, ['height is a number of at least 1, not 0']),
+        {'train_transforms': [{'type': 'CatMaxRatioCrop', 'height': 0, 'width': 4}]}, ['height must be a number of at least 1, got 0']),
     'a transform that the model does itself': (
         {'train_transforms': [{'type': 'Normalize'}]}, ['data.train_transforms.0: Normalize', 'model.mean and model.std']),
     'a transform that moves what is compared': (
@@ -511,7 +511,7 @@ def test_what_is_wrong_with_data_is_one_line_and_leaves_nothing(
         (['data', 'check', '--config', 'own.yaml', '--model.x=1'], "unknown option '--model.x=1'"),
         (
             ['data', 'check', '--config', 'own.yaml', '--data.batch_size=0'],
-            '--data.batch_size=0: data.batch_size is at least 1',
+            '--data.batch_size=0: data.batch_size must be at least 1',
         ),
         (['data', 'show', '--config', 'own.yaml', '--images', 'abc'], "argument --images: invalid int value: 'abc'"),
         (['data', 'show', '--config', 'own.yaml', '--output', 'own.yaml/x.png'], 'own.yaml/x.png cannot be written'),

@@ -55,7 +55,7 @@ def test_ctrl_c_finishes_the_step_and_saves(start: Start) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
     first, second = err.splitlines()
-    assert first == 'seglight: SIGINT: finishes the step and saves (Ctrl-C again ends at once)'
+    assert first == 'seglight: SIGINT: finishing the step, then saving (Ctrl-C again ends at once)'
     assert second.startswith('seglight: stopped by SIGINT after step ')
     saved = second.split('saved ')[1].split(',')[0]
     assert torch.load(saved, weights_only=True)['global_step'] == int(second.split('step ')[1].split(';')[0])
@@ -84,8 +84,9 @@ def test_a_run_that_a_signal_stopped_ends_like_one_that_was_left_alone(
         signals_at(patch, step, signal.SIGTERM)
         stopped = run(*command, 'stopped')
     assert stopped.status == 75
+    assert 'seglight: SIGTERM: finishing the step, then saving\n' in stopped.err
     saved = f'stopped/iter_{step + 1}.ckpt'
-    assert f'after step {step + 1}; saved {saved}, --auto-resume goes on from there' in stopped.err
+    assert f'after step {step + 1}; saved {saved}, resume with --auto-resume' in stopped.err
     with monkeypatch.context() as patch:  # again, before there is another checkpoint
         signals_at(patch, step + 1, signal.SIGINT, signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
@@ -93,7 +94,7 @@ def test_a_run_that_a_signal_stopped_ends_like_one_that_was_left_alone(
     assert Path(saved).is_file()
     resumed = run(*command, 'stopped', '--auto-resume')
     assert resumed.status == 0, resumed.err
-    assert f'Goes on from {saved}' in resumed.out
+    assert f'Resuming from {saved}' in resumed.out
     assert differences(Path('whole'), Path('stopped')) == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

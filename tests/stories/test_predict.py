@@ -282,7 +282,7 @@ def test_an_ensemble_is_measured_too(checkpoint: Path, run: Run, command: str) -
 def test_a_wrong_ensemble_is_refused(checkpoint: Path, run: Run) -> None:
     wrong = run('predict', '--ckpt', checkpoint, '--ckpt', checkpoint, '--ckpt-weights', '1', '2', '3')
     assert wrong.status == 2
-    assert '--ckpt-weights needs a number above zero for each of the 2 checkpoints' in wrong.err
+    assert '--ckpt-weights must give a number above 0 for each of the 2 checkpoints' in wrong.err
     content = torch.load(checkpoint, weights_only=True)
     content['hyper_parameters']['classes'] = [*content['hyper_parameters']['classes'][1:], 'Cloud']
     torch.save(content, 'clouds.ckpt')
@@ -322,7 +322,7 @@ def test_sliding_windows_are_asked_for_on_the_command_line(checkpoint: Path, run
         assert done.status == 0, done.err
     wrong = run('predict', '--ckpt', checkpoint, *slide, '--model.segmentor.test_cfg.blend=gauss')
     assert wrong.status == 2
-    assert "test_cfg.blend is one of mean, linear, gaussian, not 'gauss'" in wrong.err
+    assert "test_cfg.blend must be one of mean, linear, gaussian, got 'gauss'" in wrong.err
 
 
 def test_no_run_goes_on_with_the_predictions_of_another_checkpoint(trained: Path, workspace: Path, run: Run) -> None:

@@ -75,7 +75,7 @@ def test_a_stopped_run_ends_like_one_that_was_not(
                 seglight.run([str(word) for word in [*command, '--work-dir', f'stopped{number}']])
         done = run(*command, '--work-dir', f'stopped{number}', '--auto-resume')
         assert done.status == 0, done.err
-        assert f'Goes on from stopped{number}/' in done.out
+        assert f'Resuming from stopped{number}/' in done.out
         assert differences(Path('whole'), Path(f'stopped{number}')) == []
 
 
@@ -92,18 +92,18 @@ def test_a_damaged_newest_checkpoint_is_passed_over(config: Path, run: Run) -> N
     assert done.status == 0, done.err
     assert 'Passed over work_dirs/exp2/epoch_3.ckpt is damaged' in done.out
     assert 'Passed over work_dirs/exp2/epoch_2.ckpt is empty' in done.out
-    assert 'Goes on from work_dirs/exp2/epoch_1.ckpt' in done.out
+    assert 'Resuming from work_dirs/exp2/epoch_1.ckpt' in done.out
     assert differences(Path('work_dirs/exp1'), Path('work_dirs/exp2')) == []
 
 
 def test_auto_resume_finds_the_run_of_its_own_config(config: Path, run: Run) -> None:
     short, other = ['--trainer.max_epochs=1'], ['--trainer.max_epochs=1', '--seed=7']
     fresh = run('fit', '--config', config, *short, '--auto-resume')
-    assert 'No run of this config in work_dirs: starts from the beginning' in fresh.out
+    assert 'No run of this config in work_dirs: starting from the beginning' in fresh.out
     assert run('fit', '--config', config, *other).status == 0
     again = run('fit', '--config', config, *short, '--auto-resume')
     assert again.status == 0, again.err
-    assert 'Goes on from work_dirs/exp1/epoch_1.ckpt' in again.out
+    assert 'Resuming from work_dirs/exp1/epoch_1.ckpt' in again.out
     assert 'is at epoch 1 of 1 already' in again.out
     assert 'Best mIoU' in again.out
     assert sorted(path.name for path in Path('work_dirs').iterdir()) == ['exp1', 'exp2']

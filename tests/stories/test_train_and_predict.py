@@ -191,7 +191,7 @@ def test_the_config_in_a_checkpoint_runs_no_code(trained: Path, run: Run, worksp
     for command in ('predict', 'fit'):
         done = run(command, '--ckpt', 'a.ckpt')
         assert done.status == 2
-        assert 'subprocess.Popen is no albumentations transform' in done.err
+        assert 'subprocess.Popen is not an albumentations transform' in done.err
     assert not Path('was_run').exists()
 
 

@@ -80,7 +80,7 @@ def test_two_processes_resume_exactly_and_one_goes_on_with_a_notice(
             shutil.copy(Path('whole') / file, folder)
     resumed = together('two', '--checkpoint.max_keep_ckpts=-1', '--auto-resume')
     assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stdout.count('Goes on from two/iter_3.ckpt') == 1
+    assert resumed.stdout.count('Resuming from two/iter_3.ckpt') == 1
     assert differences(Path('whole'), Path('two')) == []
     alone = run(*command, 'one', '--trainer.devices=1', '--auto-resume')
     assert alone.status == 0, alone.err

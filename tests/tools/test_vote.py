@@ -76,7 +76,7 @@ def test_folders_of_masks_vote_and_keep_the_palette(workspace: Path, run: Run) -
         (['a.csv', 'larger.csv'], "'u.jpg' has another size in larger.csv"),
         (['a.csv', 'wrong.csv'], "wrong.csv: the PredictionString of 'u.jpg' is wrong"),
         (['a.csv', 'folder'], 'not both CSV files or both folders'),
-        (['a.csv', 'a.csv', '--weights', '1'], '--weights needs a number above zero for each of the 2 inputs'),
+        (['a.csv', 'a.csv', '--weights', '1'], '--weights must give a number above 0 for each of the 2 inputs'),
     ],
 )
 def test_inputs_that_are_not_alike_are_refused(workspace: Path, run: Run, words: list[str], said: str) -> None:

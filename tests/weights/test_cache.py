@@ -65,7 +65,7 @@ def test_what_an_address_leads_to_runs_no_code(server: str, tmp_path: Path, sche
         (tmp_path / 'home').mkdir()
         (tmp_path / 'home' / 'open_mmlab.json').write_text(f'{{"mine": "{address}"}}')
         address = 'open-mmlab://mine'
-    with pytest.raises(CheckpointError, match=r'a\.pth is not loaded: posix\.mkdir in it would run code'):
+    with pytest.raises(CheckpointError, match=r'a\.pth is refused: loading its posix\.mkdir would execute code'):
         load_checkpoint(nn.Linear(1, 1), address)
     assert Handler.served == ['/a.pth']
     assert not (tmp_path / 'ran').exists()

@@ -89,7 +89,7 @@ def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> li
     name, arguments = name_and_arguments(spec, key, 'a source')
     repeat = arguments.pop('repeat', 1)
     if isinstance(repeat, bool) or not isinstance(repeat, (int, float)) or not 0 < repeat <= MOST_REPEATS:
-        message = f'{key}.repeat is a number above 0 and {MOST_REPEATS} at most, not {repeat!r}'
+        message = f'{key}.repeat must be above 0 and at most {MOST_REPEATS}, got {repeat!r}'
         raise ConfigError(message, (*key.split('.'), 'repeat'))
     only_train = arguments.pop('only_train', False)
     if not isinstance(only_train, bool) or (only_train and not key.startswith('data.train')):
@@ -106,11 +106,11 @@ def _build(name: str, arguments: dict[str, Any], key: str) -> Source:
 
         if not is_dataset(name):
             known = f'{", ".join(SOURCES)}, or a dataset of mmseg'
-            message = f"{key}: '{name}' is no source ({known}){nearest(name, SOURCES)}"
+            message = f"{key}: unknown source '{name}' ({known}){nearest(name, SOURCES)}"
             raise ConfigError(message, tuple(key.split('.')))
         cls, arguments = MmsegSource, {'dataset': name, **arguments}
     if not issubclass(cls, Source):  # asked before it is built: a config may come from a checkpoint
-        raise ConfigError(f'{key}: {name} is no source of data', tuple(key.split('.')))
+        raise ConfigError(f'{key}: {name} is not a source of data', tuple(key.split('.')))
     source: Source = construct(cls, arguments, name, key)
     return source
 

@@ -40,7 +40,7 @@ def category_labels(
         if key not in known:
             raise DataError(f"category_map: {path} has no category '{key}'{nearest(key, known)}")
         if value is not None and value not in classes:
-            raise DataError(f"category_map: '{value}' is no class of data.classes{nearest(value, classes)}")
+            raise DataError(f"category_map: '{value}' is not in data.classes{nearest(value, classes)}")
     labels = {}
     for name in known:
         wanted = category_map.get(name, name)
@@ -52,8 +52,7 @@ def category_labels(
                 else 'add it there, or give its class, or null, in category_map of the source'
             )
             raise DataError(
-                f"{path} has the category '{wanted}', which is no class of data.classes"
-                f'{nearest(wanted, classes)}; {cure}'
+                f"{path} has the category '{wanted}', which is not in data.classes{nearest(wanted, classes)}; {cure}"
             )
         labels[name] = context.ignore_index if wanted is None else classes.index(wanted)
     return labels
@@ -78,7 +77,7 @@ def background_label(background: str | None, drawn: Container[int], context: Con
     if background == AUTO:
         return context.ignore_index if 0 in drawn else 0
     if background not in classes:
-        raise DataError(f"{path}: the background '{background}' is no class{nearest(background, classes)}")
+        raise DataError(f"{path}: the background '{background}' is not in data.classes{nearest(background, classes)}")
     return classes.index(background)
 
 

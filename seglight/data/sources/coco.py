@@ -60,9 +60,7 @@ class CocoSource(Source):
         path = context.path(self.ann_file)
         content = read_coco(path)
         if 'annotations' not in content:
-            raise DataError(
-                f"{path} has no 'annotations', so nothing can be learned from it; name the file that has them"
-            )
+            raise DataError(f"{path} has no 'annotations' to train on; give the file that has them")
         labels = self._labels(path, content, context)
         objects = self._objects(path, content, labels)
         drawn = {label for each in objects.values() for label, _ in each}
@@ -94,7 +92,7 @@ class CocoSource(Source):
             category = str(annotation['category_id'])
             if category not in labels:
                 number = one_line(repr(annotation.get('id')))[:40]
-                raise DataError(f'{path}: annotation {number} has category_id {category}, which no category has')
+                raise DataError(f'{path}: annotation {number} has the unknown category_id {category}')
             image = objects[str(annotation['image_id'])]
             if annotation.get('bbox') and not has_outline(annotation.get('segmentation')):
                 boxes.append(f'annotation {one_line(repr(annotation.get("id")))[:40]}')
@@ -102,7 +100,7 @@ class CocoSource(Source):
                 image.append((labels[category], annotation))
         unknown = objects.keys() - {str(image['id']) for image in content['images']}
         if unknown:
-            raise DataError(f'{path}: annotations have image_id {min(unknown)}, which no image has')
+            raise DataError(f'{path}: annotations have the unknown image_id {min(unknown)}')
         check_boxes(boxes, len(content['annotations']), self.on_box, path)
         return objects
 

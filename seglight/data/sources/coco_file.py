@@ -30,7 +30,7 @@ def read_coco(path: Path) -> Mapping[str, Any]:
     if kind not in (None, 'coco'):
         raise DataError(f'{path} is {unread(kind)}')
     if not isinstance(content, dict) or not isinstance(images, list) or not images:
-        raise DataError(f"{path} is no COCO file: it has no list 'images', or an empty one")
+        raise DataError(f"{path} is not a COCO file: 'images' must be a list with at least one image")
     for part, entry in _ENTRIES.items():
         _check_entries(path, part, content.get(part, []), entry)
     categories = {(str(each['id']), each['name']): each for each in content.get('categories', [])}
@@ -116,7 +116,7 @@ def coco_images(path: Path, content: Mapping[str, Any], folder: Path) -> list[tu
     for entry in content['images']:
         given = entry['file_name']
         if not Path(given).name or '\0' in given:
-            raise DataError(f'{path}: the file_name {given!r} of image {entry["id"]} is no path of a file; correct it')
+            raise DataError(f'{path}: the file_name {given!r} of image {entry["id"]} is not a file path; correct it')
         if Path(given).is_absolute():
             raise DataError(f"{path}: the file_name '{given}' leads out of img_dir; give it relative to that folder")
         image = path_in(folder, given)

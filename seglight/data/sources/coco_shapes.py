@@ -53,7 +53,7 @@ def _run_lengths(given: Mapping[str, Any], height: int, width: int) -> Any:
     counts = given.get('counts')
     lengths = _decoded(counts) if isinstance(counts, str) else counts
     if not isinstance(lengths, list) or not all(type(length) is int for length in lengths):
-        raise DataError('has counts that are no text and no list of whole numbers; correct or remove it')
+        raise DataError("has 'counts' that are neither a string nor a list of integers; correct or remove it")
     sound = all(0 <= length <= MOST_PIXELS for length in lengths)
     if not sound or list(given['size']) != [height, width] or sum(lengths) != height * width:
         # pycocotools would return what happens to be in memory for pixels that no run covers.
@@ -93,15 +93,15 @@ def _polygons(given: Any, height: int, width: int) -> tuple[Any, float]:
     without which it would end the process.
     """
     if not isinstance(given, list) or not given:
-        raise DataError('is no polygon of three points or more; correct or remove it')
+        raise DataError('must be a polygon of at least three points; correct or remove it')
     flat = not isinstance(given[0], list)  # as the VGG Image Annotator writes a single polygon
     polygons = [np.asarray(polygon, dtype=np.float64) for polygon in ([given] if flat else given)]
     length = 0.0
     for points in polygons:
         if points.ndim != 1 or points.size < 6 or points.size % 2:
-            raise DataError('is no polygon of three points or more; correct or remove it')
+            raise DataError('must be a polygon of at least three points; correct or remove it')
         if not (np.abs(points) <= FARTHEST * max(height, width)).all():
-            raise DataError('has a point that is no number, or far outside the image; correct or remove it')
+            raise DataError('has a point that is not a number or is far outside the image; correct or remove it')
         corners = points.reshape(-1, 2)
         length += float(np.abs(corners - np.roll(corners, 1, axis=0)).max(1).sum())
     if length > LONGEST_OUTLINE:

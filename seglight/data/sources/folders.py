@@ -104,7 +104,7 @@ class FolderSource(Source):
         if masks is None:
             return images
         if kind_of(masks) != 'folder':
-            raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to where yours is')
+            raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to yours')
         labels = self._labels(context)
         return [replace(each, mask=MaskFile(masks / f'{each.name}{self.mask_suffix}', labels)) for each in images]
 
@@ -149,7 +149,7 @@ def find_images(folder: Path, suffix: str | None = None, without: str | None = N
         DataError: if a folder is missing, cannot be read or holds no image.
     """
     if kind_of(folder) != 'folder':
-        raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir to where yours is')
+        raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir to yours')
     paths = sorted(path for path in files_below(folder) if is_image(path) and path.name.endswith(suffix or ''))
     paths = [path for path in paths if not (without and path.name.endswith(without))]
     if not paths:
@@ -165,7 +165,7 @@ def find_images(folder: Path, suffix: str | None = None, without: str | None = N
 
 def _twin_fault(path: Path, first: Path) -> str:
     """Return what is wrong with an image that has the name of another."""
-    return f'{path} has the name of {first.name} beside it; their masks could not be told apart, rename or remove one'
+    return f'{path} has the name of {first.name} beside it; their masks have the same name; rename or remove one'
 
 
 def is_image(path: Path) -> bool:

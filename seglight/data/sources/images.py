@@ -49,7 +49,7 @@ class ImageSource(Source):
         found = [each for each in found if not any(part.startswith(HIDDEN) for part in set(each.parts) - named)]
         images = [image for image in found if is_image(image) and not os.path.isdir(image)]  # noqa: PTH112  (Path.is_dir raises)
         if not images:
-            raise DataError(f'{path} is no folder, image, list or COCO file, and no image matches it as a pattern')
+            raise DataError(f'{path} is not a folder, image, list or COCO file, and as a pattern it matches no image')
         return _named(images, path)
 
 
@@ -61,6 +61,7 @@ def _named(images: Sequence[Path], origin: Path) -> list[Sample]:
     for image, path in zip(images, absolute, strict=True):
         name = path.relative_to(folder).with_suffix('').as_posix()
         if name in samples:
-            raise DataError(f'{origin} means {image} and {samples[name].image}; predictions could not be told apart')
+            message = f'{origin} means {image} and {samples[name].image}; their predictions would overwrite each other'
+            raise DataError(f'{message}: rename one')
         samples[name] = Sample(image, name)
     return list(samples.values())

@@ -69,7 +69,7 @@ class LabelMeSource(Source):
         images = None if self.img_dir is None else context.path(self.img_dir)
         for each in (folder, images):
             if each is not None and kind_of(each) != 'folder':
-                raise DataError(f'The folder {each} does not exist; set ann_dir and img_dir to where yours are')
+                raise DataError(f'The folder {each} does not exist; set ann_dir and img_dir to yours')
         paths = sorted(path for path in files_below(folder) if path.suffix == '.json' and path.name[0] != '.')
         if not paths:
             raise DataError(f'The folder {folder} holds no .json of LabelMe')

@@ -74,7 +74,7 @@ class MmsegSource(Source):
         images, masks = root / self.img_dir, root / self.ann_dir if self.ann_dir else None
         for folder in (images, masks):
             if folder and kind_of(folder) != 'folder':
-                raise DataError(f'{self.dataset}: the folder {folder} does not exist; set data.root to where yours is')
+                raise DataError(f'{self.dataset}: the folder {folder} does not exist; set data.root to yours')
         split = root / self.split if self.split else None
         if split and kind_of(split) != 'file':
             raise DataError(f'{self.dataset}: the split {split} does not exist')
@@ -118,14 +118,14 @@ class MmsegSource(Source):
             if name not in known:
                 raise DataError(f"category_map: {self.dataset} has no class '{name}'{nearest(name, known)}")
             if value is not None and value not in names:
-                raise DataError(f"category_map: '{value}' is no class of data.classes{nearest(value, names)}")
+                raise DataError(f"category_map: '{value}' is not in data.classes{nearest(value, names)}")
         wanted = [self.category_map.get(name, name) for name in known]
         spare = [name for name, value in zip(known, wanted, strict=True) if value == name and name not in names]
         absent = [name for name in names if name not in wanted]
         if len(absent) == len(names):
             raise DataError(
                 f"{self.dataset} has no class '{names[0]}', which data.classes names, and none of the others; "
-                'say by category_map of its source what its classes are called here'
+                'map its class names with category_map in its source'
             )
         for name in absent:  # it may come from another source, unless it looks like a mistake
             for near in difflib.get_close_matches(name, spare, n=1):

@@ -74,7 +74,7 @@ def read_list(path: Path) -> list[str]:
     data = read_bounded(path, 'The list of images', LARGEST_LIST)
     text = data.decode('utf-8-sig', errors='surrogateescape')
     if '\0' in text:
-        raise DataError(f'The list of images {path} is no text in UTF-8; give one image path a line')
+        raise DataError(f'The list of images {path} is not UTF-8 text; give one image path per line')
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
         raise DataError(f'The list of images {path} is empty')

@@ -70,14 +70,14 @@ class YoloSource(Source):
         """Return the images sorted by path."""
         folder = context.path(self.label_dir)
         if kind_of(folder) != 'folder':
-            raise DataError(f'The label folder {folder} does not exist; set label_dir to where yours is')
+            raise DataError(f'The label folder {folder} does not exist; set label_dir to yours')
         images = find_images(context.path(self.img_dir))
         names = self._names(context)
         labels = category_labels(names.values(), self.category_map, context, folder)
         files = {each.name: folder / f'{each.name}.txt' for each in images}
         found = {name: path for name, path in files.items() if path.is_file()}
         if not found:
-            raise DataError(f'{folder} has no .txt file with the name of an image; set label_dir to where yours are')
+            raise DataError(f'{folder} has no .txt file with the name of an image; set label_dir to yours')
         parsed: dict[str, list[_Line]] = {}
         faults: dict[str, str] = {}
         for name, path in found.items():

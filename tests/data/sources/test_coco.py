@@ -128,7 +128,7 @@ def test_background_that_is_never_drawn_and_no_class_can_be_left_out(tmp_path: P
     categories = [*CATEGORIES, {'id': 0, 'name': '_background_'}]
     annotations = [{'category_id': 3, 'segmentation': box(0, 0, 4, 4)}]
     with pytest.raises(
-        DataError, match=r"'_background_', which is no class .*no object has it: .*\{_background_: null\}"
+        DataError, match=r"'_background_', which is not in data.classes.*no object has it: .*\{_background_: null\}"
     ):
         painted(tmp_path, [], write(tmp_path, annotations, categories))
     for value in (None, 'Background'):
@@ -215,8 +215,8 @@ def test_categories_may_be_renamed_and_ignored(tmp_path: Path) -> None:
 LARGER = mask_utils.encode(np.ones((100, 100), dtype=np.uint8, order='F'))['counts'].decode()
 
 BAD = {
-    'no polygon': ([{'category_id': 3, 'segmentation': [[1, 2, 3, 4]]}], {}, 'annotation 0 is no polygon of three'),
-    'nothing': ([{'category_id': 3}], {}, 'annotation 0 is no polygon'),
+    'no polygon': ([{'category_id': 3, 'segmentation': [[1, 2, 3, 4]]}], {}, 'annotation 0 must be a polygon of at least three'),
+    'nothing': ([{'category_id': 3}], {}, 'annotation 0 must be a polygon'),
     'run lengths of another size': (
         [{'category_id': 3, 'segmentation': {'size': [4, 4], 'counts': [16]}}], {}, 'has the size [4, 4] and runs of 16 pixels'),
     'run lengths that are damaged': (
@@ -230,18 +230,18 @@ BAD = {
     'points that are null': ([{'category_id': 3, 'segmentation': [[None] * 6]}], {}, 'has a point that is no number'),
     'points that are endless': ([{'category_id': 3, 'segmentation': [[0, 0, float('inf'), 0, 9, 9]]}], {}, 'far outside'),
     'points far outside': ([{'category_id': 3, 'segmentation': [[0, 0, 1e9, 0, 9, 9]]}], {}, 'far outside the image'),
-    'a flat list of two points': ([{'category_id': 3, 'segmentation': [1, 1, 9, 1]}], {}, 'annotation 0 is no polygon'),
+    'a flat list of two points': ([{'category_id': 3, 'segmentation': [1, 1, 9, 1]}], {}, 'annotation 0 must be a polygon'),
     'a flat list of texts': ([{'category_id': 3, 'segmentation': ['a'] * 6}], {}, 'cannot be decoded'),
     'numbers beyond any': ([{'category_id': 3, 'segmentation': [[10**400] * 6]}], {}, 'cannot be decoded'),
-    'a point in a list': ([{'category_id': 3, 'segmentation': [[[1, 1], [9, 1], [9, 9]]]}], {}, 'is no polygon of three'),
+    'a point in a list': ([{'category_id': 3, 'segmentation': [[[1, 1], [9, 1], [9, 9]]]}], {}, 'must be a polygon of at least three'),
     'run lengths beyond any': (
         [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': [10**4000]}}], {}, 'negative or too long'),
     'a path out of the folder, written on Windows': ([], {'file_name': '..\\a.jpg'}, 'leads out of img_dir'),
-    'a text as polygon': ([{'category_id': 3, 'segmentation': 'abc'}], {}, 'annotation 0 is no polygon'),
+    'a text as polygon': ([{'category_id': 3, 'segmentation': 'abc'}], {}, 'annotation 0 must be a polygon'),
     'counts that are null': (
-        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': None}}], {}, 'has counts that are no text and no list'),
+        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': None}}], {}, "has 'counts' that are neither a string nor a list"),
     'counts that are no whole numbers': (
-        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': [10.5, 309.5]}}], {}, 'no list of whole numbers'),
+        [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': [10.5, 309.5]}}], {}, 'nor a list of integers'),
     'an empty path': ([], {'file_name': ''}, "the file_name '' of image 5 is no path of a file"),
     'a path of the folder itself': ([], {'file_name': '.'}, "the file_name '.' of image 5"),
     'a path that no system takes': ([], {'file_name': 'a\0.jpg'}, r"the file_name 'a\x00.jpg' of image 5"),
@@ -262,7 +262,7 @@ def test_what_is_wrong_is_named(case: str, tmp_path: Path) -> None:
 
 
 def test_a_category_that_is_no_class_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"category 'Metall', which is no class of data.classes; did you mean 'Metal'"):
+    with pytest.raises(DataError, match=r"category 'Metall', which is not in data.classes; did you mean 'Metal'"):
         painted(tmp_path, [], write(tmp_path, [], [{'id': 1, 'name': 'Metall'}]))
 
 
@@ -275,8 +275,8 @@ def test_a_map_of_a_category_that_the_file_lacks_is_refused_with_the_nearest(tmp
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('{', 'no valid JSON'),
-        ('[' * 100_000, 'no valid JSON'),
+        ('{', 'not valid JSON'),
+        ('[' * 100_000, 'not valid JSON'),
         ('[]', 'no list'),
         ('{"images": [{"id": 1}]}', 'images.0.file_name .id 1. is wrong: Field required'),
         (

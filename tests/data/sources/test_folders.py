@@ -153,7 +153,7 @@ def test_a_split_file_may_begin_with_a_byte_order_mark_and_is_text(tmp_path: Pat
     (tmp_path / 'train.txt').write_text('c\r\na.jpg\r\n', encoding='utf-8-sig')
     assert list(masks(tmp_path, split='train.txt')) == ['c', 'a']
     (tmp_path / 'train.txt').write_text('c\n', encoding='utf-16')
-    with pytest.raises(DataError, match=r'train\.txt is no text in UTF-8'):
+    with pytest.raises(DataError, match=r'train\.txt is not UTF-8 text'):
         masks(tmp_path, split='train.txt')
 
 
@@ -237,7 +237,7 @@ def test_images_to_predict_come_from_a_folder_a_pattern_a_list_or_a_coco_file(tm
     assert predicted(tmp_path, 'in/a.jpg') == ['a']
     assert predicted(tmp_path, 'list.txt') == ['deep/b', 'a']
     assert predicted(tmp_path, 'x.json') == ['in/a']
-    with pytest.raises(DataError, match='no image matches it'):
+    with pytest.raises(DataError, match='it matches no image'):
         predicted(tmp_path, '*.bmp')
     (tmp_path / 'list.txt').write_text('gone.png\n')
     with pytest.raises(DataError, match=r'list.txt names .*gone.png, which does not exist'):
@@ -315,17 +315,17 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
     [
         (
             {'type': 'CocoSorce'},
-            "data.train: 'CocoSorce' is no source (FolderSource, CocoSource, LabelMeSource, YoloSource, ImageSource, or a dataset of mmseg); did you mean",
+            "data.train: unknown source 'CocoSorce' (FolderSource, CocoSource, LabelMeSource, YoloSource, ImageSource, or a dataset of mmseg); did you mean",
         ),
         (
             {'type': 'CocoSource', 'anfile': 'a'},
             "data.train: CocoSource has no argument 'anfile'; did you mean 'ann_file'",
         ),
         ({'type': 'CocoSource'}, 'data.train: CocoSource cannot be built'),
-        ({'class_path': 'pathlib.Path'}, 'data.train: pathlib.Path is no source'),
-        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 0}, 'data.train.repeat is a number above 0'),
-        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': float('inf')}, 'and 1000 at most, not inf'),
-        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 1e12}, 'data.train.repeat is a number above 0'),
+        ({'class_path': 'pathlib.Path'}, 'data.train: pathlib.Path is not a source'),
+        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 0}, 'data.train.repeat must be above 0'),
+        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': float('inf')}, 'and at most 1000, got inf'),
+        ({'type': 'FolderSource', 'img_dir': 'a', 'repeat': 1e12}, 'data.train.repeat must be above 0'),
         ({'type': 'FolderSource', 'img_dir': None}, 'data.train.img_dir: expected str, got None'),
         ({'type': 'FolderSource', 'img_dir': 'a', 'label_map': {1: 1.5}}, 'data.train.label_map: expected dict[int, '),
         ({'type': 'CityscapesDataset', 'img_dir': None}, 'data.train.img_dir: expected str, got None'),

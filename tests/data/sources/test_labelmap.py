@@ -85,7 +85,7 @@ def test_a_colour_of_no_name_is_told(tmp_path: Path) -> None:
         ('cat:1,2,3::\ncat:1,2,4::', "'cat' is there twice"),
         ('cat:1,2,3::\ndog:1,2,3::', "'cat' and 'dog' have the same colour"),
         ('# nothing', 'names no class'),
-        ('cta:1,2,3::', "has the category 'cta', which is no class of data.classes; did you mean 'cat'"),
+        ('cta:1,2,3::', "has the category 'cta', which is not in data.classes; did you mean 'cat'"),
     ],
 )
 def test_a_labelmap_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, said: str) -> None:

@@ -187,7 +187,7 @@ def test_what_pixels_without_a_shape_are(tmp_path: Path) -> None:
 
 
 WRONG = {
-    'a name of no class': ([{**SQUARE, 'label': 'cta'}], {}, "has the category 'cta', which is no class of data.classes"),
+    'a name of no class': ([{**SQUARE, 'label': 'cta'}], {}, "has the category 'cta', which is not in data.classes"),
     'two points': ([{**SQUARE, 'points': [[0, 0], [1, 1]]}], {}, 'shapes.0 (cat) is a polygon of 2 points, must have 3'),
     'a rectangle of four points': ([{**SQUARE, 'shape_type': 'rectangle'}], {}, 'is a rectangle of 4 points, must have 2'),
     'a type of its own': ([{**SQUARE, 'shape_type': 'cuboid'}], {}, "has the shape_type 'cuboid', must be polygon"),
@@ -216,7 +216,7 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, case: str) -> None
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('{', 'is no valid JSON'),
+        ('{', 'is not valid JSON'),
         ('[' * 100_000, 'nested too deeply'),
         ('[]', 'is not an annotation of LabelMe'),
         ('{"shapes": [{"points": []}]}', 'shapes.0.label is wrong: Field required'),

@@ -162,9 +162,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str | bytes, 
 
 def test_a_name_of_no_class_is_refused_with_the_nearest(tmp_path: Path) -> None:
     write(tmp_path, LINES)
-    with pytest.raises(
-        DataError, match=r"has the category 'dgo', which is no class of data.classes; did you mean 'dog'"
-    ):
+    with pytest.raises(DataError, match=r"has the category 'dgo', which is not in data.classes; did you mean 'dog'"):
         masks(tmp_path, names=['cat', 'dgo'])
     assert 2 in masks(tmp_path, names=['cat', 'dgo'], category_map={'dgo': 'dog'})['a']
 
