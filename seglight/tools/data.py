@@ -111,13 +111,21 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
         DataError: if they would stop it.
     """
     if fatal:
-        raise DataError(f'{len([*fatal, *faults])} faults; no run can start before this one is mended: {fatal[0]}')
+        count = _counted(len([*fatal, *faults]), 'fault')
+        raise DataError(f'{count}; no run can start before this one is mended: {fatal[0]}')
     if not faults:
-        print('nothing is wrong' if not warnings else f'every file can be used, {warnings} warnings above')
+        print(f'every file can be used, {_counted(warnings, "warning")} above' if warnings else 'nothing is wrong')
     elif skip:
-        print(f'{len(faults)} samples are left out, as data.on_bad_sample says')
+        print(
+            f'{_counted(len(faults), "sample")} {"is" if len(faults) == 1 else "are"} left out, as data.on_bad_sample says'
+        )
     else:
-        raise DataError(f'{len(faults)} samples cannot be used; mend them, or set data.on_bad_sample to skip')
+        count = _counted(len(faults), 'sample')
+        raise DataError(f'{count} cannot be used; mend them, or set data.on_bad_sample to skip')
+
+
+def _counted(number: int, noun: str) -> str:
+    return f'{number} {noun}{"s" * (number != 1)}'
 
 
 def show(module: SegmentationDataModule, path: Path, count: int) -> None:
