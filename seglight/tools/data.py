@@ -88,7 +88,7 @@ def check(module: SegmentationDataModule) -> None:
         notes = reading_notes(samples, module.value_range, module.classes)
         for line in notes.lines:
             print(f'  {line}')
-        found += notes.warnings
+        found += [f'{name}: {warning}' for warning in notes.warnings]
     unused = (f'the mask {mask} has no image' for mask in module.unused_masks(splits))
     warnings = [*module.judgement(facts), *found, *unused, *shared_images(splits)]
     for line in warnings:
@@ -116,9 +116,8 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
     if not faults:
         print(f'every file can be used, {_counted(warnings, "warning")} above' if warnings else 'nothing is wrong')
     elif skip:
-        print(
-            f'{_counted(len(faults), "sample")} {"is" if len(faults) == 1 else "are"} left out, as data.on_bad_sample says'
-        )
+        verb = 'is' if len(faults) == 1 else 'are'
+        print(f'{_counted(len(faults), "sample")} {verb} left out, as data.on_bad_sample says')
     else:
         count = _counted(len(faults), 'sample')
         raise DataError(f'{count} cannot be used; mend them, or set data.on_bad_sample to skip')
