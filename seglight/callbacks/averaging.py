@@ -39,8 +39,9 @@ class AveragedAtEnd(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the average at the end of the last epoch, before the checkpoint is written."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # which it sets without a type
-        for each in callbacks:
-            if isinstance(each, StochasticWeightAveraging) and _ends_now(each, trainer, pl_module):
+        averaging = [each for each in callbacks if isinstance(each, StochasticWeightAveraging)]
+        for each in averaging:
+            if each._average_model is not None and _ends_now(each, trainer, pl_module):
                 each.transfer_weights(each._average_model, pl_module)
 
 
@@ -53,8 +54,8 @@ def averaging_epochs(trainer: Trainer, module: LightningModule) -> int:
 
 def _ends_now(averaging: StochasticWeightAveraging, trainer: Trainer, module: LightningModule) -> bool:
     """Tell whether the epoch that ends is the last, and nothing takes the average after it."""
-    last = trainer.current_epoch == averaging.swa_end and averaging._average_model is not None
-    return last and averaging._initialized and not averaging.pl_module_contains_batch_norm(module)
+    last = averaging._initialized and trainer.current_epoch == averaging.swa_end
+    return last and not averaging.pl_module_contains_batch_norm(module)
 
 
 def _waiting(trainer: Trainer) -> list[WeightAveraging]:
