@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def one_line(error: BaseException | str) -> str:
@@ -10,9 +12,27 @@ def one_line(error: BaseException | str) -> str:
     return ' '.join(str(error).split())
 
 
+#: Where warnings go while they are collected.
+_collections: list[list[str]] = []
+
+
 def warn(message: str) -> None:
-    """Say on stderr what is doubtful and stops nothing."""
-    print(f'seglight: warning: {message}', file=sys.stderr, flush=True)
+    """Print a warning to stderr, unless it is collected."""
+    if _collections:
+        _collections[-1].append(message)
+    else:
+        print(f'seglight: warning: {message}', file=sys.stderr, flush=True)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Return the list of the warnings that would be printed meanwhile, for who counts or orders them."""
+    found: list[str] = []
+    _collections.append(found)
+    try:
+        yield found
+    finally:
+        _collections.pop()
 
 
 class UserError(Exception):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglight.config.part import build_part
-from seglight.errors import ConfigError, DataError
+from seglight.errors import ConfigError, DataError, collected_warnings
 
 if TYPE_CHECKING:
     from seglight.data import SegmentationDataModule
@@ -74,7 +74,8 @@ def check(module: SegmentationDataModule) -> None:
     faults = []
     facts = {}
     found: list[str] = []
-    splits = module.samples('fit', fatal)
+    with collected_warnings() as of_sources:
+        splits = module.samples('fit', fatal)
     for name, samples in splits.items():
         if not samples:
             continue
@@ -90,7 +91,7 @@ def check(module: SegmentationDataModule) -> None:
             print(f'  {line}')
         found += [f'{name}: {warning}' for warning in notes.warnings]
     unused = (f'the mask {mask} has no image' for mask in module.unused_masks(splits))
-    warnings = [*module.judgement(facts), *found, *unused, *shared_images(splits)]
+    warnings = [*module.judgement(facts), *found, *of_sources, *unused, *shared_images(splits)]
     for line in warnings:
         print(f'warning: {line}')
     for fault in fatal + faults:
