@@ -419,7 +419,7 @@ class CommandLine(LightningCLI):
                     rank_zero_only(warn)(doubt)
             return
         training.check_classes(self.checkpoint, self.model.classes)
-        reached = training.reached_end(self.checkpoint, self.trainer)
+        reached = training.reached_end(self.checkpoint, self.trainer, self.model)
         if reached and not config.auto_resume:
             raise ConfigError(reached)
         if reached:
@@ -549,7 +549,11 @@ def _top_keys(parser: LightningArgumentParser) -> set[str]:
 
 def _quieten() -> None:
     """Silence what Lightning tells every user of every run and nobody can act upon."""
-    for name in ('pytorch_lightning.utilities.rank_zero', 'lightning_fabric.utilities.seed'):
+    for name in (
+        'pytorch_lightning.utilities.rank_zero',
+        'pytorch_lightning.trainer.connectors.checkpoint_connector',  # its finders go back to files of their own
+        'lightning_fabric.utilities.seed',
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         '.*does not have many workers',

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 #: What commands a terminal, which a stranger's file may have in its names.
 _CONTROL = dict.fromkeys({*range(32), *range(127, 160)} - {9, 10}, '?')
@@ -13,14 +15,32 @@ def one_line(error: BaseException | str) -> str:
     return ' '.join(str(error).split())
 
 
+#: Where warnings go while they are collected.
+_collections: list[list[str]] = []
+
+
 def harmless(text: str) -> str:
     """Return a text without the characters that command a terminal."""
     return text.translate(_CONTROL)
 
 
 def warn(message: str) -> None:
-    """Print a warning to stderr."""
-    print(f'seglight: warning: {harmless(message)}', file=sys.stderr, flush=True)
+    """Print a warning to stderr, unless it is collected."""
+    if _collections:
+        _collections[-1].append(message)
+    else:
+        print(f'seglight: warning: {harmless(message)}', file=sys.stderr, flush=True)
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Return the list of the warnings that would be printed meanwhile, to count or order them."""
+    found: list[str] = []
+    _collections.append(found)
+    try:
+        yield found
+    finally:
+        _collections.pop()
 
 
 class UserError(Exception):

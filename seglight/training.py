@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mmcv.runner.hooks.lr_updater import OneCycleLrUpdaterHook
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateFinder
 
 from seglight.callbacks import (
+    AveragedAtEnd,
     BalancedClassWeights,
     BestCheckpoint,
     EpochLines,
@@ -29,6 +30,7 @@ from seglight.callbacks import (
     TrainingPlan,
     WandbRun,
 )
+from seglight.callbacks.averaging import averaging_epochs
 from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
 from seglight.config.checkpoint import read_checkpoint
@@ -142,7 +144,7 @@ def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorde
     callbacks: list[Callback] = []
     if run_folder and recorder:
         callbacks += [run_folder, recorder, EpochLines(), ExactResume(), StopBySignal()]
-        callbacks += [KeepTime(), TrainedUntilAveraged(), TrainingPlan()]
+        callbacks += [KeepTime(), TrainedUntilAveraged(), AveragedAtEnd(), TrainingPlan()]
         callbacks += [LearningRates()] * log
     return [*callbacks, BalancedClassWeights()]
 
@@ -154,7 +156,7 @@ def named_run(name: str | None) -> Path | None:
     return next((path for path in (Path(name), WORK_DIRS / name) if path.is_dir()), Path(name))
 
 
-def reached_end(file: Path, trainer: Trainer) -> str | None:
+def reached_end(file: Path, trainer: Trainer, module: LightningModule) -> str | None:
     """Return what to tell of a checkpoint that has nothing left to train, None if it has.
 
     Raises:
@@ -167,7 +169,10 @@ def reached_end(file: Path, trainer: Trainer) -> str | None:
         epochs = int(checkpoint['loops']['fit_loop']['epoch_progress']['current']['processed'])
     except (TypeError, ValueError, LookupError) as error:
         raise CheckpointError(f'{file} cannot be resumed from: its loops have no count of epochs') from error
-    done = {'step': (checkpoint['global_step'], trainer.max_steps), 'epoch': (epochs, trainer.max_epochs)}
+    end = trainer.max_epochs
+    if end is not None and end > 0:
+        end += averaging_epochs(trainer, module)
+    done = {'step': (checkpoint['global_step'], trainer.max_steps), 'epoch': (epochs, end)}
     for unit, (at, end) in done.items():
         if end is not None and 0 <= end <= at:
             return f'{file} is at {unit} {at} of {end} already; raise --trainer.max_{unit}s to go on'

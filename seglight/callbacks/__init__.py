@@ -1,7 +1,7 @@
 """Lightning callbacks, each usable in any Lightning project."""
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
-from seglight.callbacks.averaging import TrainedUntilAveraged
+from seglight.callbacks.averaging import AveragedAtEnd, TrainedUntilAveraged
 from seglight.callbacks.checkpoint import BestCheckpoint, IntervalCheckpoint
 from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.coco import CocoWriter
@@ -24,6 +24,7 @@ from seglight.callbacks.wandb import WandbRun
 from seglight.callbacks.writers import MaskWriter, OverlayWriter, PredictionWriter, ProbabilityWriter
 
 __all__ = [
+    'AveragedAtEnd',
     'BalancedClassWeights',
     'BestCheckpoint',
     'CocoWriter',

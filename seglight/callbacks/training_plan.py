@@ -42,7 +42,8 @@ class TrainingPlan(Callback):
         optimizer = trainer.optimizers[0]
         rate = float(optimizer.defaults['lr'])
         name = type(optimizer).__name__
-        print(f'Training   {name}, learning rate {rate:.4g}, {steps} steps, {batch_size} images in a batch', flush=True)
+        images = f'{batch_size} image{"s" * (batch_size != 1)} in a batch'
+        print(f'Training   {name}, learning rate {rate:.4g}, {steps} step{"s" * (steps != 1)}, {images}', flush=True)
 
 
 def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 2000) -> bytes:

@@ -25,6 +25,9 @@ T = TypeVar('T')
 CHECKED = 1000  #: masks of a split that are decoded before training, and files that seem to be cut off or of one colour
 LOOKED_AT = 16  #: images of a split that are decoded before training whatever their files look like
 
+#: Ends of the names of masks that a source may have been meant to look for.
+OTHER_SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '_mask.png', '_gt.png', '_label.png')
+
 
 def quick_faults(dataset: SegmentationDataset, facts: SplitFacts) -> dict[int, str]:
     """Compare the sizes in the headers of all images and masks, and the labels of some masks with the classes.
@@ -127,12 +130,22 @@ def read_header(sample: Sample) -> Header:
         # An image of one colour, compressed, takes less than a bit a pixel.
         small = os.stat(sample.image).st_size < 2048 + image[0] * image[1] / 32  # noqa: PTH116  (takes half the time)
     except FileNotFoundError:
-        return Header(f'{sample.image} has no mask: {sample.mask} does not exist; add the mask or remove the image')
+        return Header(_without_mask(sample.image, sample.mask.path))
     except OSError as error:
         return Header(f'The mask {sample.mask} cannot be read: {error.strerror}')
     except DataError as error:
         return Header(str(error))
     return Header(size_mismatch(sample, image, mask) if image != mask else None, small)
+
+
+def _without_mask(image: Path, mask: Path) -> str:
+    """Return what is wrong with an image whose mask does not exist; there may be one with another suffix."""
+    names = (mask.with_name(f'{image.stem}{suffix}') for suffix in OTHER_SUFFIXES)
+    other = next((path for path in names if path != image and path.is_file()), None)
+    if other is None:
+        return f'{image} has no mask: {mask} does not exist; add the mask or remove the image'
+    suffix = other.name.removeprefix(image.stem)
+    return f'{image} has no mask: {mask} does not exist, but {other} does; set mask_suffix: {suffix} in its source'
 
 
 def _suspicion(sample: Sample) -> str | None:

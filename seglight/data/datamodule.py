@@ -36,7 +36,7 @@ from seglight.data.sampling import EpochSampler, class_balance
 from seglight.data.sources import Context, Sample, build_sources, find_samples
 from seglight.data.splits import Split, divided, list_texts, pixels_of, read_lists
 from seglight.data.tolerant import Tolerant, collate_good
-from seglight.data.transforms import build_pipeline
+from seglight.data.transforms import build_pipeline, pads_in_vain
 from seglight.data.value_range import RangeSpec, parse_range
 from seglight.errors import ConfigError, DataError, warn
 from seglight.files import append_once, cache_dir
@@ -309,6 +309,11 @@ class SegmentationDataModule(LightningDataModule):
         """Say what of the training images and masks does not reach the model."""
         for line in reading_notes(self.datasets['train'].samples, self.value_range, self.classes).warnings:
             rank_zero_only(warn)(line)
+        if pads_in_vain(self._val_transforms):
+            rank_zero_only(warn)(
+                'data.val_transforms ends with padding, which has no effect: inference pads images to what the model '
+                'takes, and cuts off all other padding; remove it'
+            )
 
     def _prepare_training(self, dataset: SegmentationDataset) -> None:
         """Find out how often each sample is seen and what the mixes need to know."""

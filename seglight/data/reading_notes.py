@@ -80,7 +80,7 @@ def reading_notes(
     if levels:
         _describe_levels(notes, levels)
     for note, paths in found.items():
-        more = f' (and {len(paths) - 1} of {len(chosen)} other images looked at)' if len(paths) > 1 else ''
+        more = f' ({len(paths)} of {len(chosen)} images looked at)' if len(paths) > 1 else ''
         notes.warnings.append(f'the image {paths[0]}{more} {note}')
     notes.warnings += _palette_notes(chosen, classes)
     return notes

@@ -83,6 +83,12 @@ def pads(pipeline: A.BaseCompose) -> bool:
     return any(_makes_pixels(type(transform)) for transform in transforms_of(pipeline))  # type: ignore[arg-type]
 
 
+def pads_in_vain(pipeline: A.BaseCompose) -> bool:
+    """Tell whether a pipeline for evaluation ends with padding, which is cut off again before inference."""
+    *_, last = [None, *transforms_of(pipeline)]
+    return last is not None and _makes_pixels(type(last))  # type: ignore[arg-type]
+
+
 def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[int], name: str) -> dict[str, Any]:
     """Apply a pipeline with random numbers that are a function of `stream` alone.
 

@@ -104,7 +104,8 @@ def _wrong_weights(weights: Any, expected: int, num_classes: int) -> str:
     if not isinstance(weights, (list, tuple)) or not all(isinstance(each, (int, float)) for each in weights):
         return f"must be a list of numbers, '{BALANCED}' or null, got {weights!r}"
     if len(weights) != expected:
-        return f'has {len(weights)} weights for {expected} classes; give one for each, or null for none'
+        plural = 'es' * (expected != 1)
+        return f'has {len(weights)} weights for {expected} class{plural}; give one for each, or null for none'
     if not all(0 <= each < math.inf for each in weights):
         return f'must be numbers of 0 or more, got {list(weights)}'
     return ''

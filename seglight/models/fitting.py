@@ -50,6 +50,21 @@ def padded(image: Tensor, size: Size, value: float = 0) -> Tensor:
     return image if (height, width) == size else F.pad(image, (0, size[1] - width, 0, size[0] - height), value=value)
 
 
+def scaled(size: Size, image: Tensor, mask: Tensor) -> Size:
+    """Return the size that a mask has to be padded to where its image is padded to `size`.
+
+    In validation a mask has the size of its file, and the image that of the transforms.
+
+    Args:
+        size: height and width of the padded image.
+        image: `[..., h, w]`, not padded yet.
+        mask: `[..., H, W]`, not padded yet.
+    """
+    sides = zip(size, image.shape[-2:], mask.shape[-2:], strict=True)
+    height, width = (max(own, round(padded_side * own / side)) for padded_side, side, own in sides)
+    return height, width
+
+
 def call_padded(segmentor: BaseSegmentor, image: Tensor, call: Callable[[Tensor], Tensor]) -> Tensor:
     """Call a segmentor with images, padded with zeros if it cannot take their size.
 

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
+import torch
 from pytorch_lightning.utilities import rank_zero_only
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from seglight.errors import CheckpointError, warn
 from seglight.models.optimizers import parameter_names
 
 _TYPE = 'type'  #: entry of the stored state that names the optimizer's class
+
+#: What torch's optimizers keep only where a setting asks for it, and do not miss in silence.
+KEPT_FOR = {'amsgrad': 'max_exp_avg_sq', 'centered': 'grad_avg'}
 
 State = dict[str, Any]
 
@@ -60,11 +64,23 @@ def _adapted(optimizer: Optimizer, own: Sequence[State], stored: State) -> State
     groups, moved = [], {}
     for group in own:
         before = [ids[number] for number in group['params']]
-        moved.update({number: state[old] for number, old in zip(group['params'], before, strict=True) if old in state})
+        known = {number: state[old] for number, old in zip(group['params'], before, strict=True) if old in state}
+        moved.update({number: _completed(kept, group) for number, kept in known.items()})
         # What a callback added (StochasticWeightAveraging) stays, and the rate, until the schedule sets it.
         extra = groups_before.get(before[0], {})
         groups.append({**extra, **group, 'lr': extra.get('lr', group['lr'])})
     return {'state': moved, 'param_groups': groups}
+
+
+def _completed(kept: State, settings: State) -> State:
+    """Return the state of a parameter with zeros for what settings ask for that were off when it was stored."""
+    added = [entry for setting, entry in KEPT_FOR.items() if settings.get(setting)]
+    if settings.get('momentum') and 'square_avg' in kept:  # RMSprop; SGD makes its own
+        added.append('momentum_buffer')
+    like = next((value for value in kept.values() if isinstance(value, Tensor) and value.ndim), None)
+    if like is None:
+        return kept
+    return {**{entry: torch.zeros_like(like) for entry in added}, **kept}
 
 
 def _stored_ids(stored: Sequence[State], groups: Sequence[State]) -> dict[int, int | None]:

@@ -24,10 +24,11 @@ from seglight.masking import masked
 from seglight.models import building
 from seglight.models.class_weights import with_read_weights
 from seglight.models.compilation import compile_parts
-from seglight.models.fitting import padded, training_size
+from seglight.models.fitting import padded, scaled, training_size
 from seglight.models.freezing import freeze
 from seglight.models.inference import Prediction
 from seglight.models.loss_checks import losses_of_ignored_pixels
+from seglight.models.loss_items import mean, total, without_untrue_accuracy
 from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
@@ -226,8 +227,8 @@ class Segmentor(PredictingModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the segmentor's own loss and log every item of its loss dict; None for a batch to skip."""
         meta = batch['meta']
-        items = {name: _mean(value) for name, value in self.losses(batch).items()}
-        loss = _total(items)
+        items = {name: mean(value) for name, value in self.losses(batch).items()}
+        loss = total(items)
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
         self.log_dict(logged, batch_size=len(meta))
         self.log('train/loss', loss.detach(), prog_bar=True, batch_size=len(meta))
@@ -267,12 +268,13 @@ class Segmentor(PredictingModule):
         size = training_size(self.segmentor, image)
         if image.shape[2:] != size:
             self._tell_of_padding((image.shape[2], image.shape[3]), size)
-            image, mask = padded(image, size), padded(mask, size, self.ignore_index)
+            mask = padded(mask, scaled(size, image, mask), self.ignore_index)
+            image = padded(image, size)
         mask = mask.unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
         losses: dict[str, Tensor | list[Tensor]] = self.segmentor.forward_train(
             image, [self._mmseg_meta(item) for item in meta], mask
         )
-        return losses
+        return without_untrue_accuracy(losses, self.segmentor)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Prediction]]:
         """Add the predictions of a batch, at the masks' own size, to the confusion matrix, and return them."""
@@ -287,7 +289,7 @@ class Segmentor(PredictingModule):
 
     def _loss_of(self, batch: Batch) -> Tensor:
         """Return the loss of a batch, of which nothing is learnt."""
-        return _total({name: _mean(value) for name, value in self.losses(batch).items()}).float()
+        return total({name: mean(value) for name, value in self.losses(batch).items()}).float()
 
     def figures(self) -> list[str]:
         """Return the names of what a validation logs, without `val/`."""
@@ -379,7 +381,7 @@ class Segmentor(PredictingModule):
 
     def _tell_of_padding(self, given: Size, size: Size) -> None:
         """Say once that the crops of the config are not what the backbone takes."""
-        if not self._told_of_padding:
+        if self.training and not self._told_of_padding:  # the loss of a validation needs no cure
             self._told_of_padding = True
             backbone = type(self.segmentor.backbone).__name__
             (height, width), (height_given, width_given) = size, given
@@ -416,13 +418,3 @@ def _check_normalisation(mean: list[float], std: list[float]) -> None:
             raise ConfigError(
                 f'model.{name} must be three numbers, for red, green and blue{above}, got {values}', ('model', name)
             )
-
-
-def _mean(value: Tensor | list[Tensor]) -> Tensor:
-    """Reduce an item of mmseg's loss dict as mmseg's `BaseSegmentor._parse_losses` does."""
-    return value.mean() if isinstance(value, Tensor) else torch.stack([part.mean() for part in value]).sum()
-
-
-def _total(items: dict[str, Tensor]) -> Tensor:
-    """Return the sum of the items of a loss dict that are losses."""
-    return torch.stack([value for name, value in items.items() if 'loss' in name]).sum()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglight.config.part import build_part
-from seglight.errors import ConfigError, DataError
+from seglight.errors import ConfigError, DataError, collected_warnings
 
 if TYPE_CHECKING:
     from seglight.data import SegmentationDataModule
@@ -75,7 +75,8 @@ def check(module: SegmentationDataModule) -> None:
     faults = []
     facts = {}
     found: list[str] = []
-    splits = module.samples('fit', fatal)
+    with collected_warnings() as of_sources:
+        splits = module.samples('fit', fatal)
     for name, samples in splits.items():
         if not samples:
             continue
@@ -89,9 +90,9 @@ def check(module: SegmentationDataModule) -> None:
         notes = reading_notes(samples, module.value_range, module.classes)
         for line in notes.lines:
             print(f'  {line}')
-        found += notes.warnings
+        found += [f'{name}: {warning}' for warning in notes.warnings]
     unused = (f'the mask {mask} has no image' for mask in module.unused_masks(splits))
-    warnings = [*module.judgement(facts), *found, *unused, *shared_images(splits)]
+    warnings = [*module.judgement(facts), *found, *of_sources, *unused, *shared_images(splits)]
     for line in warnings:
         print(f'warning: {line}')
     for fault in fatal + faults:
@@ -112,13 +113,19 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
         DataError: if they would stop it.
     """
     if fatal:
-        raise DataError(f'{len([*fatal, *faults])} faults; fix this first: {fatal[0]}')
+        raise DataError(f'{_counted(len([*fatal, *faults]), "fault")}; fix this first: {fatal[0]}')
     if not faults:
-        print('nothing is wrong' if not warnings else f'every file can be used, {warnings} warnings above')
+        print(f'every file can be used, {_counted(warnings, "warning")} above' if warnings else 'nothing is wrong')
     elif skip:
-        print(f'{len(faults)} samples are left out, as data.on_bad_sample says')
+        verb = 'is' if len(faults) == 1 else 'are'
+        print(f'{_counted(len(faults), "sample")} {verb} left out, as data.on_bad_sample says')
     else:
-        raise DataError(f'{len(faults)} samples cannot be used; fix them, or set data.on_bad_sample to skip')
+        count = _counted(len(faults), 'sample')
+        raise DataError(f'{count} cannot be used; fix them, or set data.on_bad_sample to skip')
+
+
+def _counted(number: int, noun: str) -> str:
+    return f'{number} {noun}{"s" * (number != 1)}'
 
 
 def show(module: SegmentationDataModule, path: Path, count: int) -> None:

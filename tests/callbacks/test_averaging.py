@@ -36,3 +36,39 @@ def test_a_run_is_that_without_averaging_until_the_first_update(
         assert all(torch.equal(value, other[name]) for name, value in own.items()) == same
     if all(alike):
         assert figures('plain') == figures('late')
+
+
+GROUP_NORM = [
+    *[f'--model.segmentor.{part}.norm_cfg={{type: GN, num_groups: 2}}' for part in ('decode_head', 'auxiliary_head')],
+    '--model.segmentor.backbone.norm_cfg={type: GN, num_groups: 2}',
+]
+SWA = [
+    '--trainer.callbacks+=StochasticWeightAveraging', '--trainer.callbacks.swa_lrs=0.1',
+    '--trainer.callbacks.swa_epoch_start=2', '--trainer.callbacks.annealing_epochs=1',
+]  # fmt: skip
+
+
+def test_without_batch_norm_the_last_checkpoint_holds_the_average_of_swa(tiny_config: Path, run: Run) -> None:
+    """Lightning averages the weights at the start of each epoch from `swa_epoch_start` on."""
+    flags = [*GROUP_NORM, *SWA, '--trainer.max_epochs=4', '--model.optimizer.lr=0.1', '--checkpoint.max_keep_ckpts=-1']
+    done = run('fit', '--config', tiny_config, *flags, '--work-dir', 'swa')
+    assert done.status == 0, done.err
+    started = [weights(f'swa/epoch_{epoch}.ckpt') for epoch in (1, 2, 3)]
+    for name, value in weights('swa/epoch_4.ckpt').items():
+        if value.is_floating_point() and 'mean' not in name and 'std' not in name:
+            expected = torch.stack([each[name] for each in started]).mean(0)
+            torch.testing.assert_close(value, expected, msg=name)
+
+
+def test_a_run_that_stopped_before_the_last_pass_of_swa_goes_on(tiny_config: Path, run: Run) -> None:
+    """With BatchNorm the average has one epoch more than `max_epochs`."""
+    flags = [*SWA, '--trainer.max_epochs=2']
+    assert run('fit', '--config', tiny_config, *flags, '--work-dir', 'swa').status == 0
+    (last,) = Path('swa').glob('epoch_3.ckpt')
+    again = run('fit', '--config', tiny_config, *flags, '--resume-from', 'swa/epoch_2.ckpt', '--work-dir', 'again')
+    assert again.status == 0, again.err
+    own, other = weights(str(last)), weights('again/epoch_3.ckpt')
+    assert all(torch.equal(value, other[name]) for name, value in own.items())
+    end = run('fit', '--config', tiny_config, *flags, '--resume-from', str(last), '--work-dir', 'end')
+    assert end.status == 2
+    assert 'is at epoch 3 of 3 already' in end.err

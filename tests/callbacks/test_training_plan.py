@@ -69,5 +69,5 @@ def test_the_rate_of_an_optimizer_that_is_given_none_and_what_can_hardly_be_mean
     flags += ['--model.schedule.warmup=linear', '--model.schedule.warmup_iters=9']
     done = run('fit', '--config', tiny_config, *flags)
     assert done.status == 0, done.err
-    assert 'Training   Adam, learning rate 0.001, 1 steps' in done.out
+    assert 'Training   Adam, learning rate 0.001, 1 step, ' in done.out
     assert 'seglight: warning: model.schedule: the warm-up of 9 steps does not end in a run of 1\n' in done.err

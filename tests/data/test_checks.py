@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from seglight.data import SegmentationDataModule
-from seglight.data.checks import quick_faults, shared_content, shared_images
+from seglight.data.checks import quick_faults, read_header, shared_content, shared_images
 from seglight.data.facts import SplitFacts
 from seglight.data.sources import Sample
 
@@ -81,3 +81,14 @@ def test_setup_prints_what_is_judged_once(root: Path, capfd: pytest.CaptureFixtu
     assert lines[0].startswith("seglight: warning: no training mask shows 'c'")
     assert lines[1].startswith('seglight: warning: 1 of ')
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '_mask.png'])
+def test_masks_with_another_suffix_are_found_and_named(suffix: str, root: Path) -> None:
+    for path in list((root / 'ann_dir/train').iterdir()):
+        path.rename(path.with_name(f'{path.stem}{suffix}'))
+    sample = module(root, ['a', 'b']).samples('fit', [])['train'][3]
+    assert read_header(sample).fault == (
+        f'{root}/img_dir/train/03.jpg has no mask: {root}/ann_dir/train/03.png does not exist, '
+        f'but {root}/ann_dir/train/03{suffix} does; set mask_suffix: {suffix} in its source'
+    )

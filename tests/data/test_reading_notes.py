@@ -76,7 +76,7 @@ def test_a_fourth_band_that_holds_something_is_said(
         else:
             Image.fromarray(rgba(content)).save(path, lossless=True)
     warnings = reading_notes(samples(tmp_path), None).warnings
-    more = ' (and 1 of 2 other images looked at) '
+    more = ' (2 of 2 images looked at) '
     assert warnings == ([] if said is None else [f'the image {tmp_path / f"a.{suffix}"}{more}{said}'])
 
 

@@ -1,6 +1,7 @@
 """albumentations pipelines from configs."""
 
 import random
+from typing import Any
 
 import albumentations as A
 import cv2
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglight.data.transforms import apply, build_pipeline, padding_label, pads, transform_for_evaluation
+from seglight.data.transforms import apply, build_pipeline, padding_label, pads, pads_in_vain, transform_for_evaluation
 from seglight.errors import ConfigError, DataError
 
 CLASSES = ['road', 'cat', 'dog']
@@ -337,3 +338,16 @@ def test_a_label_tells_padding_from_what_is_ignored() -> None:
     assert padding_label(11, 255) == 254
     assert padding_label(255, 255) == 255  # every other label is a class
     assert padding_label(11, 254) == 255
+
+
+@pytest.mark.parametrize(
+    ('specs', 'vain'),
+    [
+        ([], False),
+        ([{'type': 'Resize', 'height': 8, 'width': 8}], False),
+        ([{'type': 'PadTo', 'size_divisor': 32}], True),
+        ([{'type': 'PadTo', 'size_divisor': 32}, {'type': 'Resize', 'height': 8, 'width': 8}], False),
+    ],
+)
+def test_padding_at_the_end_of_an_evaluation_is_in_vain(specs: list[dict[str, Any]], vain: bool) -> None:
+    assert pads_in_vain(build_pipeline(specs, 'data.val_transforms', 255, ['a', 'b'], evaluation=True)) == vain

@@ -220,3 +220,19 @@ def test_each_family_of_the_zoo_takes_an_image_of_any_size(family: tuple[str, Ba
             assert tuple(logits.shape) == (1, 5, *size)
             torch.testing.assert_close(logits, by_hand(segmentor, image, *needed))
         assert logits.isfinite().all()
+
+
+def test_the_validation_loss_of_a_resized_image_is_that_of_its_whole_mask() -> None:
+    """Where the transforms make an image smaller than its mask, and the backbone takes neither size."""
+    torch.manual_seed(0)
+    module = Segmentor({**copy.deepcopy(UNET), 'test_cfg': {'mode': 'whole'}}, ['a', 'b', 'c']).eval()
+    batch = random_batch(1, classes=3)
+    batch['image'] = torch.randint(0, 256, (1, 3, 50, 70), dtype=torch.uint8)
+    batch['mask'] = torch.randint(0, 3, (1, 100, 140), dtype=torch.uint8)
+    batch['meta'][0] |= {'size': (50, 70), 'original_size': (100, 140)}
+    image = (batch['image'].float() - module.mean.view(3, 1, 1)) / module.std.view(3, 1, 1)
+    mask = F.pad(batch['mask'], (0, 160 - 140, 0, 128 - 100), value=255)
+    expected = module.segmentor.forward_train(F.pad(image, (0, 10, 0, 14)), [{}], mask[:, None].long())
+    found = module.losses(batch)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)

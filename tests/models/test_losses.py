@@ -206,7 +206,7 @@ def test_of_two_classes_told_apart_by_a_threshold_the_second_is_weighed() -> Non
     logits, labels = torch.randn(2, 1, 4, 4), torch.randint(0, 2, (2, 4, 4))
     expected = F.binary_cross_entropy_with_logits(logits[:, 0], labels.float(), pos_weight=torch.tensor(3.0))
     assert float(built(logits, labels)) == pytest.approx(float(expected), rel=1e-5)
-    for weights, said in (([1.0, 3.0], 'has 2 weights for 1 classes'), ('balanced', 'one channel')):
+    for weights, said in (([1.0, 3.0], 'has 2 weights for 1 class;'), ('balanced', 'one channel')):
         model['decode_head']['loss_decode'] = {**loss, 'class_weight': weights}
         with pytest.raises(ConfigError, match=said):
             building.build(model, 2)

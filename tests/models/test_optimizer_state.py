@@ -71,3 +71,24 @@ def test_an_old_checkpoint_without_names_is_taken_by_position_or_refused() -> No
     optimizer(module, [NAMES[:1], NAMES[1:]]).load_state_dict(stored)
     with pytest.raises(CheckpointError, match='other groups of parameters'):
         optimizer(module, [NAMES]).load_state_dict(stored)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'settings', 'entry'),
+    [
+        (torch.optim.AdamW, {'amsgrad': True}, 'max_exp_avg_sq'),
+        (torch.optim.RMSprop, {'centered': True}, 'grad_avg'),
+        (torch.optim.RMSprop, {'momentum': 0.9}, 'momentum_buffer'),
+        (torch.optim.SGD, {'momentum': 0.9}, 'momentum_buffer'),
+    ],
+)
+def test_a_setting_that_is_switched_on_finds_a_state_of_its_own(
+    kind: Any, settings: dict[str, Any], entry: str
+) -> None:
+    module = model()
+    built = optimizer(module, [NAMES], kind, **settings)
+    built.load_state_dict(trained([NAMES], kind=kind))
+    module(torch.rand(4, 3)).square().sum().backward()
+    built.step()
+    for parameter in module.parameters():
+        assert built.state[parameter][entry].abs().sum() > 0

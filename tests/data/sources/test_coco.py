@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as mask_utils
 
+from seglight.data import SegmentationDataModule
 from seglight.data.sources import CocoSource, Context, build_sources, find_samples
 from seglight.data.sources.coco import Objects
 from seglight.errors import DataError
+from seglight.tools.data import check
 
 CLASSES = ['Background', 'Metal', 'Glass', 'Battery']
 CATEGORIES = [{'id': 70, 'name': 'Battery'}, {'id': 3, 'name': 'Metal'}, {'id': 11, 'name': 'Glass'}]
@@ -161,6 +163,19 @@ def test_objects_that_are_boxes_are_refused_or_left_out_with_their_number(
     mask = painted(tmp_path, [], CocoSource('a.json', on_box='skip'))
     assert (mask[0, 0], mask[8, 8]) == (2, 0)
     assert 'a.json: 1 of 2 objects have only a box and no outline and are left out' in capfd.readouterr().err
+
+
+def test_data_check_counts_what_a_source_leaves_out_among_its_warnings(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    boxed = {'category_id': 3, 'segmentation': [], 'bbox': [0, 0, 9, 9]}
+    write(tmp_path, [{'category_id': 11, 'segmentation': box(0, 0, 4, 4)}, boxed])
+    source = {'type': 'CocoSource', 'ann_file': 'a.json', 'on_box': 'skip'}
+    check(SegmentationDataModule(CLASSES, root=str(tmp_path), train=source, val=source, num_workers=0))
+    printed = capfd.readouterr()
+    assert 'a.json: 1 of 2 objects have only a box and no outline and are left out' in printed.out
+    assert printed.out.splitlines()[-1].startswith('every file can be used, ')
+    assert not printed.err
 
 
 def test_names_of_files_may_have_backslashes_and_equal_stems(tmp_path: Path) -> None:
