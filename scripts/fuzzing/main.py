@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -98,6 +99,7 @@ class Lab:
             os.environ[name] = str(root / value)
         (root / 'corpus').mkdir()
         self.corpus: Corpus = make_corpus(root / 'corpus')
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which training took over
         self.canary = root / 'canary'
         self.canary.mkdir()
         for name in ('secret', 'weights.pkl', 'weights.npy', 'base.yaml', 'photo.jpg'):
