@@ -78,7 +78,7 @@ def scalar(kind: Any, data: Any) -> np.generic:
 
 def safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """Return what stands for what in a pickle, for `torch.serialization.safe_globals`; the names of numpy 1 and 2."""
-    found: list[tuple[Callable[..., Any], str]] = [(Type, 'numpy.dtype'), (Array, 'numpy.ndarray')]
+    found: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(Type, 'numpy.dtype'), (Array, 'numpy.ndarray')]
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         found += [(Array, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
     return found
