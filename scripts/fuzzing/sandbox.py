@@ -22,8 +22,8 @@ _LOUD = {'antigravity', 'this', 'turtle', 'idlelib', 'webbrowser', 'smtplib', 'f
 _NETWORK = ('socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname', 'socket.sendto', 'socket.bind')
 _PROGRAM = ('subprocess.Popen', 'os.system', 'os.exec', 'os.posix_spawn', 'os.spawn')
 
-#: What a run records of itself, in these very words; it is not run here either, but nobody is to blame for asking.
-_HARMLESS = ['git', 'describe', '--always', '--abbrev=40', '--dirty', '--exclude=*']
+#: How a run asks for its commit, in these very words; it is not run here either, but nobody is to blame for asking.
+_HARMLESS = ['git', '-c', 'core.fsmonitor=false', '-c', 'protocol.allow=never', 'rev-parse', '--git-dir']
 
 #: Files of the system that inputs name.
 _NAMED = ('/etc/passwd',)

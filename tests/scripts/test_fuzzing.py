@@ -184,7 +184,7 @@ def work() -> int:
 
 
 def record() -> int:
-    command = ['git', 'describe', '--always', '--abbrev=40', '--dirty', '--exclude=*']
+    command = ['git', '-c', 'core.fsmonitor=false', '-c', 'protocol.allow=never', 'rev-parse', '--git-dir']
     try:
         subprocess.run(command, check=False)
     except OSError:
