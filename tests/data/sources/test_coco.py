@@ -292,7 +292,7 @@ def test_a_map_of_a_category_that_the_file_lacks_is_refused_with_the_nearest(tmp
     [
         ('{', 'not valid JSON'),
         ('[' * 100_000, 'not valid JSON'),
-        ('[]', 'no list'),
+        ('[]', "'images' must be a list"),
         ('{"images": [{"id": 1}]}', 'images.0.file_name .id 1. is wrong: Field required'),
         (
             '{"images": [{"id": 1}], "annotations": [{"segments_info": []}]}',
