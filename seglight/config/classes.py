@@ -62,7 +62,7 @@ def import_class(path: str, base: type, key: str) -> type:
     """
     found = find_class(path, {}, key)
     if found is None or not issubclass(found, base):
-        raise ConfigError(f'{key}: {path} is not a {base.__name__}', tuple(key.split('.')))
+        raise ConfigError(f'{key}: {path} is not a subclass of {base.__name__}', tuple(key.split('.')))
     return found
 
 

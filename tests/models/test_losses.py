@@ -140,7 +140,7 @@ def test_the_weights_of_a_checkpoints_classes_do_not_replace_those_of_the_config
         ({'type': 'torch.nn.CrossEntropyLos'}, "unknown class 'torch.nn.CrossEntropyLos'"),
         ({'type': 'torch.nn.CrossEntropyLoss', 'smoothing': 1}, "has no argument 'smoothing'; did you mean 'label_smoothing'"),
         ({'type': 'torch.nn.Linear', 'in_features': 1, 'out_features': 1}, 'torch.nn.Linear is not a loss'),
-        ({'type': 'os.system'}, 'os.system is not a Module'),
+        ({'type': 'os.system'}, 'os.system is not a subclass of Module'),
         ({'type': 'torch.nn.NLLLoss', 'class_weight': [1, 2]}, 'has 2 weights for 5 classes'),
         ({'type': 'torch.nn.MSELoss', 'class_weight': [1] * 5}, 'takes no class_weight'),
         ({'type': 'CrossEntropyLos'}, "mmseg has no 'CrossEntropyLos'; did you mean 'CrossEntropyLoss'"),

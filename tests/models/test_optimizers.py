@@ -133,7 +133,7 @@ def test_any_optimizer_and_variant_of_torch_steps(config: dict[str, Any]) -> Non
         ({'type': 'SGD', 'lr': -1}, 'Invalid learning rate: -1'),
         ({'type': 'SGD', 'lr': 1, 'constructor': 'LearningRateDecay'}, "unknown constructor 'LearningRateDecay'; did you mean"),
         ({**CASES['layer decay of ConvNeXt'][1]}, 'knows no layers in a ResNetV1c'),
-        ({'type': 'os.system'}, 'os.system is no Optimizer'),
+        ({'type': 'os.system'}, 'os.system is not a subclass of Optimizer'),
         ({'type': 'no_such_package.Lion'}, "unknown class 'no_such_package.Lion'"),
         ({'lr': 0.1}, "model.optimizer must be a dict with 'type' or with 'class_path'"),
         (paramwise(norm_decay_mul=0), "paramwise_cfg has no key 'norm_decay_mul'; did you mean 'norm_decay_mult'"),

@@ -241,8 +241,8 @@ BAD = {
     'run lengths that are none': (
         [{'category_id': 3, 'segmentation': {'counts': [320]}}], {}, 'cannot be decoded'),
     'points that are no numbers': (
-        [{'category_id': 3, 'segmentation': [[float('nan')] * 6]}], {}, 'image 5 the segmentation of annotation 0 has a point that is no number'),
-    'points that are null': ([{'category_id': 3, 'segmentation': [[None] * 6]}], {}, 'has a point that is no number'),
+        [{'category_id': 3, 'segmentation': [[float('nan')] * 6]}], {}, 'image 5 the segmentation of annotation 0 has a point that is not a number'),
+    'points that are null': ([{'category_id': 3, 'segmentation': [[None] * 6]}], {}, 'has a point that is not a number'),
     'points that are endless': ([{'category_id': 3, 'segmentation': [[0, 0, float('inf'), 0, 9, 9]]}], {}, 'far outside'),
     'points far outside': ([{'category_id': 3, 'segmentation': [[0, 0, 1e9, 0, 9, 9]]}], {}, 'far outside the image'),
     'a flat list of two points': ([{'category_id': 3, 'segmentation': [1, 1, 9, 1]}], {}, 'annotation 0 must be a polygon'),
@@ -257,10 +257,10 @@ BAD = {
         [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': None}}], {}, "has 'counts' that are neither a string nor a list"),
     'counts that are no whole numbers': (
         [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': [10.5, 309.5]}}], {}, 'nor a list of integers'),
-    'an empty path': ([], {'file_name': ''}, "the file_name '' of image 5 is no path of a file"),
+    'an empty path': ([], {'file_name': ''}, "the file_name '' of image 5 is not a file path"),
     'a path of the folder itself': ([], {'file_name': '.'}, "the file_name '.' of image 5"),
     'a path that no system takes': ([], {'file_name': 'a\0.jpg'}, r"the file_name 'a\x00.jpg' of image 5"),
-    'an unknown category id': ([{'category_id': 4, 'segmentation': box(0, 0, 2, 2)}], {}, 'category_id 4, which no'),
+    'an unknown category id': ([{'category_id': 4, 'segmentation': box(0, 0, 2, 2)}], {}, 'unknown category_id 4'),
     'a path out of the folder': ([], {'file_name': '../a.jpg'}, 'leads out of img_dir'),
     'an image of no annotation': (
         [{'category_id': 3, 'image_id': 99, 'segmentation': box(0, 0, 2, 2)}], {}, 'image_id 99'),
@@ -292,7 +292,7 @@ def test_a_map_of_a_category_that_the_file_lacks_is_refused_with_the_nearest(tmp
     [
         ('{', 'not valid JSON'),
         ('[' * 100_000, 'not valid JSON'),
-        ('[]', 'no list'),
+        ('[]', "'images' must be a list"),
         ('{"images": [{"id": 1}]}', 'images.0.file_name .id 1. is wrong: Field required'),
         (
             '{"images": [{"id": 1}], "annotations": [{"segments_info": []}]}',
