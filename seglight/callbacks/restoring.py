@@ -72,6 +72,17 @@ def without_finders(trainer: Trainer, module: LightningModule) -> list[str]:
     return results
 
 
+def check_after_validation(trainer: Trainer) -> None:
+    """Let callbacks that stop early look at a figure of a validation when that ends, not when an epoch ends.
+
+    An epoch that `max_steps` or a signal cuts has no validation, and an old figure would count as one without progress.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping) and callback.monitor.startswith('val/'):
+            callback._check_on_train_epoch_end = False
+
+
 def patience(trainer: Trainer) -> Patience:
     """Return the patience of each callback that stops early, before it takes that of the checkpoint."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]

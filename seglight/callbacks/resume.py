@@ -17,6 +17,7 @@ from seglight.callbacks.restoring import (
     Patience,
     averaging_rates,
     begin_epoch_again,
+    check_after_validation,
     keep_patience,
     move_schedules,
     patience,
@@ -74,6 +75,11 @@ class ExactResume(Callback):
             entry['steps_logged'] = trainer.fit_loop.epoch_loop._batches_that_stepped
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         checkpoint[ENTRY] = {**entry, 'figures': figures}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let each validation count once for early stopping."""
+        if stage == 'fit':
+            check_after_validation(trainer)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the states for the first batch, and count the batches of the epoch as this run does."""

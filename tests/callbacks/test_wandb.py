@@ -272,11 +272,10 @@ def test_checkpoints_and_gradients_are_logged_on_request(tiny_config: Path, run:
 
 def test_a_failed_run_is_marked_as_failed(tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object) -> None:
-        raise RuntimeError('out of memory')
+        raise RuntimeError('broken')
 
     monkeypatch.setattr(EpochLines, 'on_train_epoch_end', fail)
-    with pytest.raises(RuntimeError, match='out of memory'):
-        run('fit', '--config', tiny_config, *FLAGS)
+    assert run('fit', '--config', tiny_config, *FLAGS).status == 1
     (written,) = read()
     assert written.exit_code == 1
     assert [row['_step'] for row in written.history] == [0, 1]
