@@ -349,7 +349,7 @@ def test_only_training_needs_the_state_of_the_loops(trained: Path, data_root: Pa
     only(run('fit', '--ckpt', 'other.ckpt'), 'other.ckpt cannot be resumed from')
 
 
-@pytest.mark.parametrize('text', ['a: \0', 'a: [', '- 1', '2020-13-45: 1', '? [1]\n: 2', '&a [*a]'])
+@pytest.mark.parametrize('text', ['a: \0', 'a: [', '- 1', '? [1]\n: 2', '&a [*a]'])
 def test_a_config_that_is_not_yaml_is_one_line(text: str, trained: Path, workspace: Path, run: Run) -> None:
     entries = torch.load(trained / 'epoch_1.ckpt', weights_only=True)
     torch.save({**entries, 'config': text}, 'evil.ckpt')
