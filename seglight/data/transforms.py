@@ -84,9 +84,9 @@ def pads(pipeline: A.BaseCompose) -> bool:
 
 
 def pads_in_vain(pipeline: A.BaseCompose) -> bool:
-    """Tell whether a pipeline for evaluation ends with padding, which is cut off again before inference."""
+    """Tell whether a pipeline for evaluation ends with `PadTo`, whose padding is cut off again before inference."""
     *_, last = [None, *transforms_of(pipeline)]
-    return last is not None and _makes_pixels(type(last))  # type: ignore[arg-type]
+    return isinstance(last, augmentations.PadTo)
 
 
 def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[int], name: str) -> dict[str, Any]:

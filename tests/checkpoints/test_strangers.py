@@ -26,15 +26,25 @@ TIMM = {'type': 'TIMMBackbone', 'model_name': 'resnet18', 'features_only': True}
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Refuse every connection; the list holds what was asked for."""
+    """Refuse every connection that leaves this machine; the list holds what was asked for.
+
+    W&B's service of an earlier test in this process may still speak with its own threads.
+    """
     asked: list[str] = []
 
     def refuse(*arguments: Any, **_: Any) -> Any:
         asked.append(str(arguments))
         raise OSError('refused by the test')
 
+    def refused_beyond(original: Any) -> Any:
+        def connect(own: socket.socket, address: Any) -> Any:
+            local = own.family == getattr(socket, 'AF_UNIX', None) or address[0] in ('127.0.0.1', '::1')
+            return original(own, address) if local else refuse(own, address)
+
+        return connect
+
     for name in ('connect', 'connect_ex'):
-        monkeypatch.setattr(socket.socket, name, refuse)
+        monkeypatch.setattr(socket.socket, name, refused_beyond(getattr(socket.socket, name)))
     monkeypatch.setattr(socket, 'getaddrinfo', refuse)
     return asked
 

@@ -121,7 +121,7 @@ def test_check_and_fit_say_it(
     done = run('data', 'check', '--config', tmp_path / 'own.yaml')
     assert done.status == 0
     assert f'  {wanted}\n' in done.out
-    assert f'warning: {wanted}: set data.image_range' in done.out
+    assert f'warning: train: {wanted}: set data.image_range' in done.out
     SegmentationDataModule(classes, root=str(own_data)).setup('fit')
     assert f'seglight: warning: {wanted}: set data.image_range' in capfd.readouterr().err
     done = run('data', 'check', '--config', tmp_path / 'own.yaml', '--data.image_range=[0, 30]')

@@ -23,7 +23,7 @@ def test_torch_lies_in_the_range(version: str, is_right: bool, monkeypatch: pyte
     if is_right:
         requirements.check_torch()
         return
-    with pytest.raises(SetupError, match=rf"torch must be >=2\.6,<2\.16, got {version}; run: pip install 'torch>=2\.6"):
+    with pytest.raises(SetupError, match=rf"torch must be >=2\.6,<2\.15, got {version}; run: pip install 'torch>=2\.6"):
         requirements.check_torch()
 
 

@@ -460,7 +460,7 @@ WRONG = {
         {'train': {'type': 'CityscapesDataset', 'img_dir': 'img_dir', 'ann_dir': 'ann_dir'}}, ["CityscapesDataset has no class 'Background'"]),
     'a split of two kinds': ({'split': {'fold': '1 of 2', 'val_fraction': 0.1}}, ['data.split needs one of']),
     'an unknown key of split': ({'split': {'folds': 3}}, ["has no argument 'folds'", "'fold'"]),
-    'a fold beyond the last': ({'split': {'fold': '6 of 5'}}, ["'2 of 5'", "not '6 of 5'"]),
+    'a fold beyond the last': ({'split': {'fold': '6 of 5'}}, ["'2 of 5'", "got '6 of 5'"]),
     'more folds than images': ({'split': {'fold': '1 of 9'}}, ['makes 9 parts', 'only 8 images']),
     'lists of other images': ({'split': {'folder': 'lists'}}, ['lists/train.txt names gone.jpg']),
     'a group that no name has': ({'split': {'fold': '1 of 2', 'group': '^x'}}, ["'^x' finds nothing in the image name"]),
