@@ -38,8 +38,8 @@ class MonitoredFigures(Callback):
         Raises:
             ConfigError: for one that is not logged.
         """
-        if self._validated or not trainer.enable_validation:
-            _check(trainer, ('',))
+        if self._validated or not trainer.enable_validation:  # not so while a finder tries a few steps
+            _check(trainer, ('',) if self._validated else ('train/',))
 
 
 def _check(trainer: Trainer, prefixes: tuple[str, ...]) -> None:

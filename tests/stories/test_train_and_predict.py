@@ -36,7 +36,7 @@ def test_a_run_leaves_its_config_its_figures_and_its_checkpoints(trained: Path) 
     best = sorted(path.name for path in trained.glob('best_*'))
     names = {path.name for path in trained.iterdir() if path.suffix != '.html'} - {'predictions'}  # of other tests
     said = {'config.yaml', 'environment.yaml', 'metrics.csv', 'optimizer.txt', 'schedule.png', 'split'}
-    assert names == said | {'epoch_1.ckpt', 'epoch_2.ckpt', 'last.ckpt', *best, 'evaluation', 'tensorboard'}
+    assert names == said | {'epoch_1.ckpt', 'epoch_2.ckpt', 'last.ckpt', *best, 'evaluation', 'tensorboard', '.lock'}
     assert best in ([f'best_mIoU_epoch_{epoch}.ckpt'] for epoch in (1, 2))
     assert len(logged(trained, 'train/decode.loss_ce')) == 4
     assert len(logged(trained, 'val/mIoU')) == len(logged(trained, 'val/IoU.Battery')) == 2
@@ -51,7 +51,7 @@ def test_a_run_says_what_it_was_made_with(tiny_config: Path, run: Run) -> None:
     said = yaml.safe_load(Path('work_dirs/exp1/environment.yaml').read_text())
     assert said['command'] == f'seglight fit --config {tiny_config} --trainer.max_epochs 1'
     assert said['packages']['torch'] == importlib.metadata.version('torch')
-    assert said['packages']['mmcv-full'] == mmcv.__version__
+    assert mmcv.__version__ in (said['packages']['mmcv'], said['packages']['mmcv-full'])
     assert said['git_commit'] == commit
 
 
@@ -191,7 +191,7 @@ def test_the_config_in_a_checkpoint_runs_no_code(trained: Path, run: Run, worksp
     for command in ('predict', 'fit'):
         done = run(command, '--ckpt', 'a.ckpt')
         assert done.status == 2
-        assert 'subprocess.Popen is not an albumentations transform' in done.err
+        assert "a checkpoint may not name 'subprocess.Popen'" in done.err
     assert not Path('was_run').exists()
 
 
@@ -284,9 +284,15 @@ def test_the_checkpoint_is_the_base_and_the_command_line_wins(
     stored = yaml.safe_load((trained / 'config.yaml').read_text())
     assert stored['data'].pop('root') == str(data_root)
     assert printed['data'].pop('root') == 'elsewhere'
+    assert printed['data'].pop('train_transforms') is None  # a prediction leaves out how to train
+    stored['data'].pop('train_transforms')
     assert printed['data'] == stored['data']
     stored['model']['segmentor']['decode_head']['dropout_ratio'] = 0.5
     stored['model']['segmentor'].pop('pretrained', None)
+    for name in ('optimizer', 'schedule', 'segmentor'):  # with losses, which a prediction leaves out too
+        whole, used = stored['model'].pop(name), printed['model'].pop(name)
+    assert used['backbone'] == whole['backbone']
+    assert used['decode_head']['dropout_ratio'] == 0.5
     assert printed['model'] == stored['model']
 
 

@@ -112,7 +112,7 @@ def test_or_is_skipped_and_counted(tiny_config: Path, run: Run) -> None:
 def test_a_run_that_goes_on_counts_skipped_batches_on(tiny_config: Path, run: Run) -> None:
     settings = ['--model.non_finite=skip', '--model.optimizer.lr=1e30']
     assert run('fit', '--config', 'tiny.yaml', *settings).status == 0
-    assert run('fit', '--ckpt', 'exp1/epoch_1.ckpt').status == 0
+    assert run('fit', '--ckpt', 'exp1/epoch_1.ckpt', '--trust-checkpoint').status == 0
     whole, rest = ([row['train/skipped'] for row in metrics(f'work_dirs/exp{number}')] for number in (1, 2))
     assert [count for count in whole if count] == ['0.0', '1.0', '2.0', '3.0']
     assert [count for count in rest if count][-1] == '3.0'
@@ -126,7 +126,7 @@ def test_a_run_can_be_counted_in_iterations(tiny_config: Path, run: Run) -> None
     done = run('fit', '--config', 'steps.yaml')
     assert done.status == 0, done.err
     assert 'learning rate 0.01, 3 steps' in done.out
-    checkpoint = torch.load('work_dirs/exp1/epoch_2.ckpt', weights_only=True)
+    checkpoint = torch.load('work_dirs/exp1/iter_3.ckpt', weights_only=True)
     assert checkpoint['global_step'] == 3
     assert checkpoint['optimizer_states'][0]['param_groups'][0]['lr'] == pytest.approx(0.001)
 
