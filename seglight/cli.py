@@ -58,7 +58,7 @@ from seglight.config.types import register
 from seglight.data import SegmentationDataModule
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
-from seglight.errors import CheckpointError, ConfigError, UserError, one_line, warn
+from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line, warn
 from seglight.files import WORK_DIRS
 from seglight.masking import masked_yaml
 from seglight.models import Segmentor, building
@@ -191,12 +191,12 @@ class CommandLine(LightningCLI):
             commands = [*self.subcommands(), *COMMANDS]
             choice = f'choose one of {", ".join(commands)} (--help shows more)'
             if not subcommand:
-                raise ConfigError(f'no command given; {choice}')
-            raise ConfigError(f"unknown command '{subcommand}'{nearest(subcommand, commands) or ';'} {choice}")
+                raise UsageError(f'no command given; {choice}')
+            raise UsageError(f"unknown command '{subcommand}'{nearest(subcommand, commands) or ';'} {choice}")
         try:
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:
-            raise ConfigError(explain(str(error), self.settings, arguments)) from error
+            raise UsageError(explain(str(error), self.settings, arguments)) from error
 
     def _use_checkpoint(self, arguments: Arguments) -> None:
         """Find the checkpoint; everything else overrides the config in it."""
@@ -206,7 +206,7 @@ class CommandLine(LightningCLI):
             if training:
                 return
             typed = next((flag.value for flag in arguments.flags[1:] if not flag.name), None) or 'exp1/epoch_2.ckpt'
-            raise ConfigError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
+            raise UsageError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
         if not training:
             name, *others = arguments.values('--ckpt_path')
             self.more_checkpoints = [find_checkpoint(other, WORK_DIRS) for other in others]
@@ -246,7 +246,7 @@ class CommandLine(LightningCLI):
         try:
             super()._set_seed()
         except ValueError as error:
-            raise ConfigError(f'seed_everything: {one_line(error)}', ('seed_everything',)) from error
+            raise ConfigError('seed_everything', one_line(error)) from error
 
     def before_instantiate_classes(self) -> None:
         """Copy the classes to the model and the seed to the data."""
@@ -254,8 +254,7 @@ class CommandLine(LightningCLI):
         self._keep_classes(config.data)
         for name in FROM_DATA:
             if config.model[name] not in (None, config.data[name]):
-                message = f'model.{name} and data.{name} differ; give the latter alone'
-                raise ConfigError(message, ('model', name))
+                raise ConfigError(f'model.{name}', f'must be left out, or be that of data.{name}, got another')
             config.model[name] = config.data[name]
         if config.get('input'):
             config.data.test = prediction.input_source(Path(config.input), self.output_folder)
@@ -311,7 +310,7 @@ class CommandLine(LightningCLI):
             return
         if self.config.subcommand != 'predict':
             message = f'{self.checkpoint} was trained on {len(trained)} classes, data.classes names {len(given)}'
-            raise ConfigError(f'{message}; give data whose masks have the classes of the checkpoint')
+            raise UsageError(f'{message}; give data whose masks have the classes of the checkpoint')
         data.classes, data.palette = trained, self.trained_on.get('palette')
 
     # Running
@@ -339,7 +338,7 @@ class CommandLine(LightningCLI):
                 raise
             found = re.search(r'\b(trainer\.\w+)', str(error))
             key = found[1] if found else 'trainer.callbacks'
-            raise ConfigError(f'{key}: {one_line(cause)}', tuple(key.split('.'))) from error
+            raise ConfigError(key, one_line(cause)) from error
 
     def _budget(self) -> AbstractContextManager[None]:
         """Return what bounds the model that a checkpoint describes by the weights in it."""
@@ -352,8 +351,8 @@ class CommandLine(LightningCLI):
         try:
             call(*arguments)
         except ConfigError as error:
-            origin = f'{written(".".join(error.key), self.settings, self.arguments)}: ' if error.key else ''
-            raise ConfigError(f'{origin}{error}') from error
+            origin = f'{written(error.key, self.settings, self.arguments)}: ' if error.key else ''
+            raise UsageError(f'{origin}{error}') from error
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that each subcommand always has."""
@@ -421,7 +420,7 @@ class CommandLine(LightningCLI):
         training.check_classes(self.checkpoint, self.model.classes)
         reached = training.reached_end(self.checkpoint, self.trainer, self.model)
         if reached and not config.auto_resume:
-            raise ConfigError(reached)
+            raise UsageError(reached)
         if reached:
             rank_zero_only(print)(reached, flush=True)
 
@@ -446,7 +445,7 @@ class CommandLine(LightningCLI):
                 raise
             raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
         except MisconfigurationException as error:
-            raise ConfigError(one_line(error)) from error
+            raise UsageError(one_line(error)) from error
         except Exception as error:
             if training.is_restoring(error) and not isinstance(error, UserError):
                 message = f'{self.checkpoint} cannot be resumed from: {one_line(error)}'

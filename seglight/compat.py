@@ -20,7 +20,7 @@ from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
 from typing import Any, NoReturn
 
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.installation import requirements
 
 
@@ -151,7 +151,7 @@ def _missing_op(name: str) -> Callable[..., NoReturn]:
         raise AttributeError(name)
 
     def missing(*_: object, **__: object) -> NoReturn:
-        raise ConfigError(
+        raise UsageError(
             f"the model needs mmcv's operator {name}, which is not compiled here: build mmcv-full 1.7.2 with its "
             'operators for the installed torch (https://mmcv.readthedocs.io/en/v1.7.0/get_started/build.html)'
         )

@@ -56,17 +56,30 @@ class UserError(Exception):
         super().__init__(harmless(' '.join(lines)) or type(self).__name__)
 
 
+#: Words that continue a sentence which a key begins.
+_PREDICATES = ('cannot', 'has', 'is', 'multiplies', 'must', 'names', 'needs')
+
+
 class ConfigError(UserError):
-    """A config file or a command-line argument is wrong.
+    """The value of a key of the config is wrong.
 
     Args:
-        message: one sentence.
-        key: the key whose value is wrong, for whoever knows where it was written.
+        key: the dotted key, for whoever knows where it was written, such as `data.batch_size`.
+        text: what is wrong with its value, such as `must be at least 1, got 0`.
     """
 
-    def __init__(self, message: str, key: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.key = key
+    def __init__(self, key: str, text: str) -> None:
+        joint = ' ' if text.startswith(tuple(f'{word} ' for word in _PREDICATES)) else ': '
+        super().__init__(f'{key}{joint}{text}')
+        self.key, self.text = key, text
+
+
+class UsageError(ConfigError):
+    """A command line, or a config file as a whole, is wrong: no key is to blame."""
+
+    def __init__(self, text: str) -> None:
+        UserError.__init__(self, text)
+        self.key, self.text = '', text
 
 
 class DataError(UserError):

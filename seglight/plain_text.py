@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from seglight.errors import ConfigError, UserError, one_line
+from seglight.errors import UsageError, UserError, one_line
 
 #: What a YAML text may have: characters, levels, and values, where what an alias repeats counts again.
 MAX_CHARACTERS = 4_000_000
@@ -92,7 +92,7 @@ Loader.add_implicit_resolver(
 )
 
 
-def load_yaml(text: str, source: str, error: type[UserError] = ConfigError) -> Any:
+def load_yaml(text: str, source: str, error: type[UserError] = UsageError) -> Any:
     """Return the value of a YAML text.
 
     Args:
@@ -108,7 +108,7 @@ def load_yaml(text: str, source: str, error: type[UserError] = ConfigError) -> A
 
 
 @contextmanager
-def open_yaml(text: str, source: str, error: type[UserError] = ConfigError) -> Iterator[Loader]:
+def open_yaml(text: str, source: str, error: type[UserError] = UsageError) -> Iterator[Loader]:
     """Give the loader of a YAML text, for those who need its nodes too.
 
     Raises:
@@ -129,7 +129,7 @@ def open_yaml(text: str, source: str, error: type[UserError] = ConfigError) -> I
         raise error(f'{source}: not valid YAML: {one_line(fault)}') from fault
 
 
-def load_json(data: bytes | str, source: str, error: type[UserError] = ConfigError) -> Any:
+def load_json(data: bytes | str, source: str, error: type[UserError] = UsageError) -> Any:
     """Return the value of a JSON text.
 
     Raises:

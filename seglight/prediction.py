@@ -22,7 +22,7 @@ from seglight.callbacks import (
 )
 from seglight.callbacks.submission import submission_path
 from seglight.data.video import extract_frames, is_video
-from seglight.errors import ConfigError, DataError
+from seglight.errors import DataError, UsageError
 
 
 def add_arguments(parser: Any) -> None:
@@ -104,14 +104,14 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
         found.append(OverlayWriter(folder / 'overlays'))
     if config.probabilities is not None:
         if config.probabilities not in ('float16', 'uint8'):
-            raise ConfigError(f"--probabilities must be float16 or uint8, got '{config.probabilities}'")
+            raise UsageError(f"--probabilities must be float16 or uint8, got '{config.probabilities}'")
         found.append(ProbabilityWriter(folder / 'probabilities', quantize=config.probabilities == 'uint8'))
     if config.coco:
         found.append(CocoWriter(folder / 'predictions.json', config.resume, overwrite=True))
     if config.submission or config.remark is not None:
         size = config.submission_size
         if size is not None and (len(size) != 2 or min(size) < 1):
-            raise ConfigError(f'--submission-size must be height and width, such as [256, 256], got {size}')
+            raise UsageError(f'--submission-size must be height and width, such as [256, 256], got {size}')
         path = submission_path(checkpoint, config.remark, folder if config.output else None)
         found.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
     if config.pseudo_labels is not None:

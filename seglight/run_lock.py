@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from seglight.errors import ConfigError, warn
+from seglight.errors import UsageError, warn
 from seglight.files import as_bytes, write_atomically
 
 #: Files that say nothing of a run: the lock, and who holds it.
@@ -40,7 +40,7 @@ class RunLock:
         try:
             self._take()
         except Timeout:
-            raise ConfigError(
+            raise UsageError(
                 f'{self.folder} is in use: {self._holder()} trains there; wait until it ends, '
                 'or choose another --work-dir'
             ) from None

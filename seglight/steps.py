@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, UsageError
 
 
 def accumulated_batches(trainer: Trainer, epoch: int) -> int:
@@ -31,7 +31,7 @@ def planned_steps(trainer: Trainer) -> int:
     """
     steps = trainer.estimated_stepping_batches
     if steps == float('inf'):
-        raise ConfigError('the schedule decays over the run: give --trainer.max_epochs or --trainer.max_steps')
+        raise UsageError('the schedule decays over the run: give --trainer.max_epochs or --trainer.max_steps')
     epochs, batches = trainer.max_epochs, trainer.num_training_batches
     if epochs in (None, -1) or batches == float('inf'):
         return int(steps)
@@ -52,9 +52,9 @@ def steps_of_an_epoch(trainer: Trainer, by_epoch: bool) -> int:
     epochs = range(max(1, trainer.max_epochs or 1))
     if by_epoch and len({accumulated_batches(trainer, epoch) for epoch in epochs}) > 1:
         raise ConfigError(
-            'model.schedule counts epochs (by_epoch or warmup_by_epoch), to which GradientAccumulationScheduler gives '
-            'different numbers of steps; count steps, by by_epoch: false',
-            ('trainer', 'callbacks'),
+            'model.schedule',
+            'must count steps (by_epoch: false, warmup_by_epoch: false), since GradientAccumulationScheduler gives '
+            'epochs different numbers of them',
         )
     batches = min(trainer.num_training_batches, planned_steps(trainer) * accumulated_batches(trainer, 0))
     return math.ceil(batches / accumulated_batches(trainer, 0))

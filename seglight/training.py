@@ -35,7 +35,7 @@ from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
 from seglight.config.checkpoint import read_checkpoint
 from seglight.config.class_names import difference, order_of
-from seglight.errors import CheckpointError, ConfigError, one_line, warn
+from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line, warn
 from seglight.files import WORK_DIRS
 from seglight.models.schedules import find_updater
 
@@ -82,10 +82,10 @@ def check_trainer(trainer: Any) -> None:
     for name, (least, advice) in LEAST.items():
         value, unlimited = trainer[name], name in ('max_epochs', 'max_steps')
         if isinstance(value, (int, float)) and value < least and not (unlimited and value == -1):
-            raise ConfigError(f'trainer.{name} is {value}; {advice}', ('trainer', name))
+            raise ConfigError(f'trainer.{name}', f'is {value}; {advice}')
     if trainer.limit_train_batches == 0:
-        message = 'trainer.limit_train_batches is 0, which trains nothing; give 1 or more batches, or a share of them'
-        raise ConfigError(message, ('trainer', 'limit_train_batches'))
+        message = 'is 0, which trains nothing; give 1 or more batches, or a share of them'
+        raise ConfigError('trainer.limit_train_batches', message)
 
 
 def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:
@@ -96,27 +96,27 @@ def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:
     """
     if find_callback(trainer, LearningRateFinder) and isinstance(find_updater(schedule), OneCycleLrUpdaterHook):
         raise ConfigError(
+            'trainer.callbacks',
             'LearningRateFinder finds optimizer.lr, but in the policy OneCycle max_lr alone decides; '
             'search with another policy, such as fixed, and give what it finds as max_lr',
-            ('trainer', 'callbacks'),
         )
 
 
-def explain_trainer(error: Exception) -> ConfigError:
+def explain_trainer(error: Exception) -> UserError:
     """Return why Lightning builds no trainer, with a cure where Lightning has none."""
     text = one_line(error)
     if 'SLURM' in text:
-        return ConfigError(f'trainer: {text} For a run of one process, unset SLURM_NTASKS')
+        return UsageError(f'trainer: {text} For a run of one process, unset SLURM_NTASKS')
     if found := re.search(r'more than one stateful callback of type `(\w+)`', text):
         return ConfigError(
-            f'trainer.callbacks: two callbacks {found[1]} have the same settings, so that their states in a checkpoint '
+            'trainer.callbacks',
+            f'two callbacks {found[1]} have the same settings, so that their states in a checkpoint '
             'are one; remove one of them, or let them differ',
-            ('trainer', 'callbacks'),
         )
-    return ConfigError(f'trainer: {text}')
+    return UsageError(f'trainer: {text}')
 
 
-def explain_refusal(error: Exception) -> ConfigError | None:
+def explain_refusal(error: Exception) -> UserError | None:
     """Return what Lightning itself refused as an error of the user's, None if it was not that.
 
     Args:
@@ -125,7 +125,7 @@ def explain_refusal(error: Exception) -> ConfigError | None:
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     package = str(frame.f_globals.get('__name__')).split('.')[0]
     refused = package in ('pytorch_lightning', 'lightning_fabric')
-    return ConfigError(f'trainer: {one_line(error)}; --debug shows where') if refused else None
+    return UsageError(f'trainer: {one_line(error)}; --debug shows where') if refused else None
 
 
 #: Modules that bring states back.
@@ -195,7 +195,7 @@ def check_classes(file: Path, classes: Sequence[str]) -> None:
     stored: list[str] = (read_checkpoint(file).get('hyper_parameters') or {}).get('classes') or []
     text = difference(stored, classes) if len(stored) == len(classes) else ''
     if text and order_of(stored, classes):
-        raise ConfigError(f'{file} {text}; give data.classes in its order', ('data', 'classes'))
+        raise ConfigError('data.classes', f'must be in the order of {file}, which {text}')
     if text:
         warn(f'{file} {text}')
 

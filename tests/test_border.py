@@ -25,7 +25,7 @@ def raised(error: Exception) -> Exception:
 
 
 FORESEEN = {
-    'an error of the user': (ConfigError('x: wrong'), 'x: wrong', 2),
+    'an error of the user': (ConfigError('x', 'wrong'), 'x: wrong', 2),
     'a run to resume': (Interrupted('stopped'), 'stopped', 75),
     'a full disk': (
         OSError(errno.ENOSPC, 'No space left on device', 'a/b.png'),

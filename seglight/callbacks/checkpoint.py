@@ -131,10 +131,10 @@ class IntervalCheckpoint(_SafeCheckpoint):
         on_write_error: OnWriteError = 'stop',
     ) -> None:
         if interval < 1:
-            raise ConfigError(f'checkpoint.interval must be at least 1, got {interval}', ('checkpoint', 'interval'))
+            raise ConfigError('checkpoint.interval', f'must be at least 1, got {interval}')
         if max_keep_ckpts < 1 and max_keep_ckpts != -1:
-            message = f'checkpoint.max_keep_ckpts must be at least 1, or -1 for all, got {max_keep_ckpts}'
-            raise ConfigError(message, ('checkpoint', 'max_keep_ckpts'))
+            message = f'must be at least 1, or -1 for all, got {max_keep_ckpts}'
+            raise ConfigError('checkpoint.max_keep_ckpts', message)
         # When to save and what to delete is said below; Lightning saves every time it is asked.
         super().__init__(RESUMABLE, on_write_error, every_n_epochs=interval, save_top_k=-1)
         self.interval = interval
@@ -272,7 +272,7 @@ class BestCheckpoint(_SafeCheckpoint):
         self._by_steps = _by_steps(trainer)
         known = getattr(pl_module, 'figures', None)
         if known is not None and self.metric not in known():
-            raise ConfigError(_unknown(self.metric, known()), ('best_checkpoint', 'metric'))
+            raise ConfigError('best_checkpoint.metric', _unknown(self.metric, known()))
 
     def format_checkpoint_name(self, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> str:
         """Return the path of a checkpoint with the epoch, from 1, or the step in its name."""
@@ -330,6 +330,6 @@ def _unknown(metric: str, known: Sequence[str]) -> str:
     means = [name for name in known if '.' not in name]
     example = next((name for name in known if '.' in name), 'IoU.road')
     return (
-        f"best_checkpoint.metric: unknown metric '{metric}'{hint} ({', '.join(means)}, or the figure of a class, such "
+        f"unknown metric '{metric}'{hint} ({', '.join(means)}, or the figure of a class, such "
         f'as {example}); model.per_class, model.boundary_iou and model.val_loss add others'
     )

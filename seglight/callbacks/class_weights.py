@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.data.splits import pixels_of
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.models import Segmentor
 from seglight.models.losses import balanced_losses, balanced_weights
 
@@ -33,7 +33,7 @@ class BalancedClassWeights(Callback):
             return
         datamodule: Any = getattr(trainer, 'datamodule', None)
         if datamodule is None:
-            raise ConfigError('class_weight: balanced needs a SegmentationDataModule, whose masks it counts')
+            raise UsageError('class_weight: balanced needs a SegmentationDataModule, whose masks it counts')
         pixels = pixels_of(datamodule.datasets['train'].samples, len(pl_module.classes)).sum(0)
         weights = balanced_weights(torch.from_numpy(pixels))
         for loss in losses:

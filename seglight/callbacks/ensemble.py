@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.config.class_names import order_of
-from seglight.errors import CheckpointError, ConfigError
+from seglight.errors import CheckpointError, UsageError
 from seglight.models.loading import load_segmentor
 from seglight.models.predicting import needs_segmentor
 
@@ -36,7 +36,7 @@ class SoftVoting(Callback):
         self.checkpoints = [Path(each) for each in checkpoints]
         self.weights = list(weights or [1.0] * (len(checkpoints) + 1))
         if len(self.weights) != len(checkpoints) + 1 or min(self.weights) <= 0:
-            raise ConfigError(
+            raise UsageError(
                 f'--ckpt-weights must give a number above 0 for each of the {len(checkpoints) + 1} checkpoints, '
                 f'not {self.weights}'
             )

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from pytorch_lightning import LightningModule, Trainer
 
 from seglight.callbacks.writers import OTHER_FOLDER, Float32Array, PredictionWriter, UInt8Array, all_names
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.files import open_atomically, writing_to
 
 
@@ -55,7 +55,7 @@ class JournalWriter(PredictionWriter):
             return
         self._complete = self.resume and self.path.is_file()
         if self.path.exists() and not (self.resume or self.overwrite):
-            raise ConfigError(f'{self.path} exists; name the new one with --remark, or remove it')
+            raise UsageError(f'{self.path} exists; name the new one with --remark, or remove it')
         for journal in self._journals():
             if self.resume:
                 self._lines.update(_read(journal))

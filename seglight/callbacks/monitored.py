@@ -53,7 +53,7 @@ def _check(trainer: Trainer, prefixes: tuple[str, ...]) -> None:
         if getattr(callback, 'strict', True):
             logged = ', '.join(figure for figure in figures if _OF_A_CLASS not in figure)
             raise ConfigError(
-                f"trainer.callbacks: {type(callback).__name__} has the monitor '{name}', which is not logged"
+                'trainer.callbacks',
+                f"{type(callback).__name__} has the monitor '{name}', which is not logged"
                 f'{nearest(name, figures)}; what is logged: {logged}',
-                ('trainer', 'callbacks'),
             )

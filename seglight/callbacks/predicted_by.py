@@ -9,7 +9,7 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.callbacks.writers import OTHER_FOLDER
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.plain_text import load_yaml
 
@@ -41,7 +41,7 @@ class PredictedBy(Callback):
             known = earlier if isinstance(earlier, dict) else {}
             differing = [name for name in self.facts if known.get(name) != self.facts[name]]
             if differing:
-                raise ConfigError(
+                raise UsageError(
                     f'{self.path.parent} holds predictions of another run (other {", ".join(differing)}: see '
                     f'{self.path.name}); leave out --resume, or choose another --output'
                 )

@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from seglight.callbacks.writers import Float32Array, MaskWriter, PredictionWriter, UInt8Array
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.files import link, write_atomically
 from seglight.models.inference import Prediction
 from seglight.names import path_below
@@ -36,9 +36,9 @@ class PseudoLabelWriter(PredictionWriter):
     def __init__(self, folder: str | Path, confidence: float, weight: float = 1.0, train: Any = 'train') -> None:
         super().__init__(folder)
         if not 0 <= confidence <= 1:
-            raise ConfigError(f'--pseudo-labels must be a probability from 0 to 1, got {confidence}')
+            raise UsageError(f'--pseudo-labels must be a probability from 0 to 1, got {confidence}')
         if weight <= 0:
-            raise ConfigError(f'--pseudo-weight must be above 0, got {weight}')
+            raise UsageError(f'--pseudo-weight must be above 0, got {weight}')
         self.confidence = confidence
         self.weight = weight
         self.train = train
@@ -71,7 +71,7 @@ class PseudoLabelWriter(PredictionWriter):
     def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
         """Link the image and write its mask."""
         if probabilities is None:
-            raise ConfigError('probabilities were not kept')
+            raise UsageError('probabilities were not kept')
         image = Path(meta['path']).resolve()
         path = path_below(self.folder / 'img_dir', meta['name'], image.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from seglight.callbacks.checkpoint import RESUMABLE
 from seglight.callbacks.metrics_file import MetricsFile
 from seglight.config.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
-from seglight.errors import ConfigError, Interrupted, TrainingError, UserError
+from seglight.errors import Interrupted, TrainingError, UsageError, UserError
 from seglight.files import as_bytes, claim_run_folder, newest, write_atomically
 from seglight.masking import masked_yaml
 from seglight.run_lock import RunLock, used
@@ -157,11 +157,11 @@ class RunFolder(Callback):
             self.folder.mkdir(parents=True, exist_ok=True)
             holds = used(self.folder)
         except OSError as error:
-            raise ConfigError(f'The run folder {self.folder or self.root} cannot be made: {error.strerror}') from error
+            raise UsageError(f'The run folder {self.folder or self.root} cannot be made: {error.strerror}') from error
         self._lock = RunLock(self.folder)
         self._lock.acquire()
         if holds and not self.resumed:
-            raise ConfigError(
+            raise UsageError(
                 f'--work-dir {self.folder} is not empty; choose another, or go on with its run by --auto-resume'
             )
         self._made = not holds

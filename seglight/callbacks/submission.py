@@ -11,7 +11,7 @@ from pytorch_lightning import LightningModule
 from seglight import submissions
 from seglight.callbacks.journal import JournalWriter
 from seglight.callbacks.writers import UInt8Array
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.names import name_fault
 
 
@@ -56,5 +56,5 @@ def submission_path(checkpoint: Path, remark: str | None = None, folder: Path | 
     """
     name = f'{checkpoint.stem}{f"_{remark}" if remark else ""}.csv'
     if Path(name).name != name or name_fault(name):
-        raise ConfigError(f'--remark must be part of a file name, got {remark!r}')
+        raise UsageError(f'--remark must be part of a file name, got {remark!r}')
     return (folder or checkpoint.parent) / name

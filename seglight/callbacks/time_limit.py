@@ -41,9 +41,9 @@ class TimeLimit(Timer):
         if self._is_over(trainer):
             used = timedelta(seconds=round(self.time_elapsed()))
             raise ConfigError(
-                f'trainer.max_time {self.duration} is used up: {trainer.ckpt_path} has trained for {used}; '
+                'trainer.max_time',
+                f'{self.duration} is used up: {trainer.ckpt_path} has trained for {used}; '
                 'raise --trainer.max_time to go on',
-                ('trainer', 'max_time'),
             )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:

@@ -20,7 +20,7 @@ from seglight.callbacks.find import find_callback
 from seglight.callbacks.run_folder import RunFolder
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of
-from seglight.errors import ConfigError, one_line, warn
+from seglight.errors import UsageError, one_line, warn
 from seglight.files import write_atomically
 from seglight.report.evaluation import Evaluation, Example
 
@@ -91,7 +91,7 @@ class WandbRun(Callback):
         try:
             import wandb
         except ImportError as error:
-            raise ConfigError('wandb.project is set, but wandb is not installed: pip install wandb') from error
+            raise UsageError('wandb.project is set, but wandb is not installed: pip install wandb') from error
         run_folder = find_callback(trainer, RunFolder)
         folder = (run_folder.folder if run_folder else None) or Path(trainer.default_root_dir)
         reason = offline_reason(wandb.setup().settings.base_url)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of
-from seglight.errors import ConfigError, OutputError
+from seglight.errors import OutputError, UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.models.inference import Prediction
 from seglight.models.predicting import needs_segmentor
@@ -117,7 +117,7 @@ class PredictionWriter(BasePredictionWriter):
     ) -> None:
         """Hand the predictions of one batch to the thread; waits where it is behind."""
         if self._pool is None:
-            raise ConfigError(f'{type(self).__name__} was not set up for predict')
+            raise UsageError(f'{type(self).__name__} was not set up for predict')
         most = WAITING_WITH_PROBABILITIES if self.needs_probabilities else WAITING
         for predicted, meta in zip(prediction, batch['meta'], strict=True):
             while len(self._waiting) >= most:
@@ -213,7 +213,7 @@ class MaskWriter(FileWriter):
         self.palette = palette
         self.labels = labels
         if labels is not None and not all(0 <= label <= 255 for label in np.atleast_1d(labels)):
-            raise ConfigError(f'--mask-labels must be 0 to 255, got {labels}')
+            raise UsageError(f'--mask-labels must be 0 to 255, got {labels}')
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Number the classes.
@@ -225,7 +225,7 @@ class MaskWriter(FileWriter):
             count = len(getattr(pl_module, 'classes', ()))
             labels = range(self.labels, self.labels + count) if isinstance(self.labels, int) else self.labels
             if len(labels) != count or max(labels) > 255:
-                raise ConfigError(
+                raise UsageError(
                     f'--mask-labels must give each of the {count} classes a number from 0 to 255, got {self.labels}'
                 )
             self.labels = list(labels)
@@ -288,7 +288,7 @@ class ProbabilityWriter(FileWriter):
     def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
         """Return the archive."""
         if probabilities is None:
-            raise ConfigError('probabilities were not kept')
+            raise UsageError('probabilities were not kept')
         buffer = io.BytesIO()
         if self.quantize:
             np.savez_compressed(buffer, probabilities=np.rint(probabilities * 255).astype(np.uint8))

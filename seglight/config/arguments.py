@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.files import expand_home
 
 #: Names of options as people know them from mmseg's tools, and those of Lightning.
@@ -126,7 +126,7 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
             arguments.flags.append(flag)
             continue
         if flag.value is None and (not words or words[0].startswith('-')):
-            raise ConfigError('--config needs the name of a config file, such as --config demo.yaml')
+            raise UsageError('--config needs the name of a config file, such as --config demo.yaml')
         arguments.configs.append(words.pop(0) if flag.value is None else flag.value)
     return arguments
 

@@ -28,15 +28,15 @@ def name_and_arguments(spec: Any, key: str, what: str = '') -> tuple[str, dict[s
         ConfigError: if it has neither of the two forms, or both.
     """
     if not isinstance(spec, dict) or ('type' in spec) == ('class_path' in spec):
-        message = f"{f'{key}: {what}' if what else key} must be a dict with 'type' or with 'class_path', got {spec!r}"
-        raise ConfigError(message, tuple(key.split('.')))
+        message = f"must be a dict with 'type' or with 'class_path', got {spec!r}"
+        raise ConfigError(key, f'{what} {message}' if what else message)
     rest = {name: value for name, value in spec.items() if name not in ('type', 'class_path', 'init_args')}
     if 'type' in spec:
         return str(spec['type']), rest | {name: spec[name] for name in ('init_args',) if name in spec}
     inner = spec.get('init_args') or {}
     if not isinstance(inner, dict):
-        message = f'{key}.init_args: expected the arguments by their names, got {inner!r}'
-        raise ConfigError(message, (*key.split('.'), 'init_args'))
+        message = f'expected the arguments by their names, got {inner!r}'
+        raise ConfigError(f'{key}.init_args', message)
     return str(spec['class_path']), {**rest, **inner}
 
 
@@ -50,7 +50,7 @@ def find_class(name: str, known: Mapping[str, Any], key: str) -> type | None:
     try:
         found = getattr(importlib.import_module(module), attribute) if module else known.get(name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{key}: unknown class '{name}': {error}", tuple(key.split('.'))) from error
+        raise ConfigError(key, f"unknown class '{name}': {error}") from error
     return found if inspect.isclass(found) else None
 
 
@@ -62,7 +62,7 @@ def import_class(path: str, base: type, key: str) -> type:
     """
     found = find_class(path, {}, key)
     if found is None or not issubclass(found, base):
-        raise ConfigError(f'{key}: {path} is not a subclass of {base.__name__}', tuple(key.split('.')))
+        raise ConfigError(key, f'{path} is not a subclass of {base.__name__}')
     return found
 
 
@@ -77,15 +77,15 @@ def construct(cls: type, arguments: dict[str, Any], name: str, key: str) -> Any:
     for argument in arguments:
         # albumentations itself only warns of an argument it does not know, and goes on without it.
         if argument not in valid and not open_ended:
-            message = f"{key}: {name} has no argument '{argument}'{nearest(argument, valid)}"
-            raise ConfigError(message, (*key.split('.'), argument))
+            message = f"{name} has no argument '{argument}'{nearest(argument, valid)}"
+            raise ConfigError(f'{key}.{argument}', message)
     arguments = _typed(cls, arguments, key)
     try:
         return cls(**arguments)
     except UserError:
         raise
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        raise ConfigError(f'{key}: {name} cannot be built: {_reason(error)}', tuple(key.split('.'))) from error
+        raise ConfigError(key, f'{name} cannot be built: {_reason(error)}') from error
 
 
 def _typed(cls: type, arguments: dict[str, Any], key: str) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def _converted(value: Any, wanted: Any, key: str) -> Any:
         return adapter.validate_json(json.dumps(value), strict=True)
     except (ValidationError, TypeError, ValueError) as error:
         name = re.sub(r'\b(?:\w+\.)+(\w+)', r'\1', inspect.formatannotation(wanted)).replace('None', 'null')
-        raise ConfigError(f'{key}: expected {name}, got {value!r}', tuple(key.split('.'))) from error
+        raise ConfigError(key, f'expected {name}, got {value!r}') from error
 
 
 def _reason(error: Exception) -> str:

@@ -9,7 +9,7 @@ import yaml
 
 from seglight.config.settings import Key, Origin, Settings, nearest
 from seglight.config.zoo import expand
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.files import expand_home
 from seglight.plain_text import open_yaml
 
@@ -33,7 +33,7 @@ def find_config(name: str) -> Path:
         if path.is_file():
             return path
     shipped = sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.glob('**/*.yaml'))
-    raise ConfigError(f"Config '{name}' was not found, either as a path or in {SHIPPED}{nearest(name, shipped)}")
+    raise UsageError(f"Config '{name}' was not found, either as a path or in {SHIPPED}{nearest(name, shipped)}")
 
 
 def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Settings] | None = None) -> Settings:
@@ -54,22 +54,22 @@ def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Set
         return known[here]
     if here in inside:
         chain = ' -> '.join(file.name for file in (*inside, here))
-        raise ConfigError(f'{path}: {BASE} leads back to the same file: {chain}')
+        raise UsageError(f'{path}: {BASE} leads back to the same file: {chain}')
     if len(inside) >= MAX_BASES:
-        raise ConfigError(f'{inside[0]}: {BASE} leads through more than {MAX_BASES} files')
+        raise UsageError(f'{inside[0]}: {BASE} leads through more than {MAX_BASES} files')
     own = read_yaml(path)
     if 'config' in own.values:
-        raise ConfigError(f"{own.origins[('config',)]}: unknown key 'config'; name the base configs in {BASE}")
+        raise UsageError(f"{own.origins[('config',)]}: unknown key 'config'; name the base configs in {BASE}")
     bases = own.values.pop(BASE, [])
     bases = [bases] if isinstance(bases, str) else bases
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} must be a path or a list of paths, got {bases!r}')
+        raise UsageError(f'{own.origins[(BASE,)]}: {BASE} must be a path or a list of paths, got {bases!r}')
     resolved = Settings()
     for base in map(expand_home, bases):
         file = next((folder / base for folder in (path.parent, SHIPPED) if (folder / base).is_file()), None)
         if file is None:
             where = f'neither in {path.parent} nor in {SHIPPED}'
-            raise ConfigError(f'{own.origins[(BASE,)]}: {BASE} names {base}, which does not exist, {where}')
+            raise UsageError(f'{own.origins[(BASE,)]}: {BASE} names {base}, which does not exist, {where}')
         resolved = resolved.merged_with(load_config(file, (*inside, here), known))
     known[here] = resolved.merged_with(expand(own, resolved))
     return known[here]
@@ -85,7 +85,7 @@ def read_yaml(path: Path) -> Settings:
         text = path.read_text(encoding='utf-8')
         return parse_yaml(text, str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{path} cannot be read as a config: {error}') from error
+        raise UsageError(f'{path} cannot be read as a config: {error}') from error
 
 
 def parse_yaml(text: str, source: str) -> Settings:
@@ -95,7 +95,7 @@ def parse_yaml(text: str, source: str) -> Settings:
         if node is None:
             return Settings()
         if not isinstance(node, yaml.MappingNode):
-            raise ConfigError(f'{source}: a config is a mapping of keys to values, not a single value or a list')
+            raise UsageError(f'{source}: a config is a mapping of keys to values, not a single value or a list')
         origins = dict(_origins(node, (), source))
         return Settings(loader.construct_document(node), origins)
 
@@ -107,9 +107,9 @@ def _origins(node: yaml.Node, path: Key, source: str) -> Iterator[tuple[Key, Ori
         for name, value in node.value:
             origin = Origin(source, name.start_mark.line + 1)
             if not isinstance(name, yaml.ScalarNode):
-                raise ConfigError(f'{origin}: a key must be a word or a number, not a list or a dict')
+                raise UsageError(f'{origin}: a key must be a word or a number, not a list or a dict')
             if name.value in seen and name.value != '<<':
-                raise ConfigError(f"{origin}: the key '{name.value}' stands here a second time; keep one")
+                raise UsageError(f"{origin}: the key '{name.value}' stands here a second time; keep one")
             seen.add(name.value)
             yield (*path, name.value), origin
             yield from _origins(value, (*path, name.value), source)

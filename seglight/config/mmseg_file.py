@@ -9,7 +9,7 @@ from typing import Any
 
 from seglight.config.python_limits import MAX_SOURCE, parse
 from seglight.config.python_values import Evaluator
-from seglight.errors import ConfigError, one_line
+from seglight.errors import UsageError, one_line
 
 #: How many files a config may be made of; mmseg's have five at most.
 MAX_FILES = 100
@@ -65,10 +65,10 @@ class _Reader:
         """
         here = path.resolve()
         if here in inside:
-            raise ConfigError(f'{path}: _base_ leads back to the same file')
+            raise UsageError(f'{path}: _base_ leads back to the same file')
         if here not in self.known:
             if len(self.known) + len(inside) >= MAX_FILES:
-                raise ConfigError(f'{path}: a config may have {MAX_FILES} files')
+                raise UsageError(f'{path}: a config may have {MAX_FILES} files')
             self.known[here] = self._read(path, (*inside, here))
         return self.known[here]
 
@@ -79,10 +79,10 @@ class _Reader:
         for name in _bases(tree, path):
             file = path.parent / name
             if not file.is_file() or file.suffix != '.py':
-                raise ConfigError(f'{path}: _base_ names {name}, which is not a .py file in {path.parent}')
+                raise UsageError(f'{path}: _base_ names {name}, which is not a .py file in {path.parent}')
             found = self.read(file, inside)
             if repeated := base.keys() & found.keys():
-                raise ConfigError(f"{path}: two files that _base_ names have the key '{min(repeated)}'")
+                raise UsageError(f"{path}: two files that _base_ names have the key '{min(repeated)}'")
             base |= found
         evaluator = Evaluator(text, str(path), _file_variables(path))
         statements = [node for node in tree.body if not _is_base_assignment(node)]
@@ -102,9 +102,9 @@ def _source(path: Path) -> str:
             data = file.read(4 * MAX_SOURCE + 1)
         text = data.decode('utf-8')
     except (OSError, UnicodeDecodeError, SyntaxError) as error:
-        raise ConfigError(f'{path} cannot be read as a config of mmseg: {one_line(error)}') from error
+        raise UsageError(f'{path} cannot be read as a config of mmseg: {one_line(error)}') from error
     if encoding != 'utf-8':
-        raise ConfigError(f'{path} cannot be read as a config of mmseg: its encoding is {encoding}, not utf-8')
+        raise UsageError(f'{path} cannot be read as a config of mmseg: its encoding is {encoding}, not utf-8')
     return text
 
 
@@ -129,7 +129,7 @@ def _bases(tree: ast.Module, path: Path) -> list[str]:
     """Return the files that `_base_` names, which a config assigns once at most, and at its top."""
     assignments = [node for node in tree.body if isinstance(node, ast.Assign) and _is_base_assignment(node)]
     for node in assignments[1:]:
-        raise ConfigError(f'{path}:{node.lineno}: a config may not have the name _base_ here, but once')
+        raise UsageError(f'{path}:{node.lineno}: a config may not have the name _base_ here, but once')
     for node in assignments:
         try:
             value = ast.literal_eval(node.value)
@@ -137,7 +137,7 @@ def _bases(tree: ast.Module, path: Path) -> list[str]:
             value = None
         names = [value] if isinstance(value, str) else value
         if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f'{path}:{node.lineno}: _base_ must be a path or a list of paths')
+            raise UsageError(f'{path}:{node.lineno}: _base_ must be a path or a list of paths')
         return list(names)
     return []
 
@@ -154,7 +154,7 @@ def _merged(over: dict[str, Any], base: dict[str, Any], source: str) -> dict[str
             value = dict(value)
             if not value.pop('_delete_', False):
                 if not isinstance(base[key], dict):
-                    raise ConfigError(
+                    raise UsageError(
                         f"{source}: '{key}' is a dict here, but {base[key]!r:.60} in what _base_ names; "
                         '_delete_=True in the dict replaces it'
                     )
@@ -172,7 +172,7 @@ def _check_imports(imports: Any, source: str) -> None:
     names = imports.get('imports') if isinstance(imports, dict) else imports
     for name in [names] if isinstance(names, str) else names or []:
         if str(name).split('.')[0] not in KNOWN_PACKAGES:
-            raise ConfigError(
+            raise UsageError(
                 f"{source}: custom_imports names '{name}', which is not imported; "
                 f'the classes of {", ".join(KNOWN_PACKAGES)} are known, take custom_imports out if these suffice'
             )

@@ -11,7 +11,7 @@ from typing import Any
 from seglight.config.arguments import ALIASES, Arguments, Flag, as_word
 from seglight.config.mmseg_file import parse_mmseg_config
 from seglight.config.settings import Key, without_tuples
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, UsageError
 from seglight.files import expand_home
 from seglight.plain_text import load_yaml
 
@@ -109,7 +109,7 @@ def _shorthand(flag: Flag, words: list[str]) -> list[Flag]:
     keys = dict(SHORTHANDS[flag.name])
     if words:
         if len(words) > 1 or not words[0].isdigit() or flag.name != '--debug':
-            raise ConfigError(
+            raise UsageError(
                 f'{flag.typed} takes {"a number of batches" if flag.name == "--debug" else "nothing"}, '
                 f"not '{' '.join(words)}'"
             )
@@ -121,7 +121,7 @@ def _override(word: str, typed: str, own: set[str]) -> Flag:
     """Return the flag of one `key=value` of `--cfg-options`, whose value is parsed as mmcv does."""
     key, equals, value = word.partition('=')
     if not equals or not key:
-        raise ConfigError(f"{typed} must be key=value, got '{word}'")
+        raise UsageError(f"{typed} must be key=value, got '{word}'")
     parsed = _parse_value(value, f'{typed} {word}')
     name = translate_key(key, own)
     return Flag(f'--{name}', as_word(without_tuples(parsed)), f'{typed} {word}', key if key != name else '')
@@ -141,11 +141,11 @@ def _parse_value(text: str, typed: str) -> Any:
         with suppress(ConfigError):
             if isinstance(value := load_yaml(text, typed), (dict, list)):
                 return value
-        raise ConfigError(f"{typed}: '{text}' is not a dict; write it as {{type: GN, num_groups: 8}}")
+        raise UsageError(f"{typed}: '{text}' is not a dict; write it as {{type: GN, num_groups: 8}}")
     try:
         return DictAction._parse_iterable(expand_home(text))
     except (AssertionError, RecursionError) as error:
-        raise ConfigError(f"{typed}: the brackets in '{text}' do not fit; write a list as [(a,b),(c,d)]") from error
+        raise UsageError(f"{typed}: the brackets in '{text}' do not fit; write a list as [(a,b),(c,d)]") from error
 
 
 def translate_key(key: str, own: set[str]) -> str:

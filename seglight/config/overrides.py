@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from seglight.config.arguments import Arguments, Flag
 from seglight.config.files import parse_yaml
 from seglight.config.settings import Key, Origin, Settings, groups, merge, nearest, paths
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 
 
 class Override(NamedTuple):
@@ -48,7 +48,7 @@ def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override
                 index += 1
                 following = arguments.flags[index : index + 1]
                 if not following or following[0].name:
-                    raise ConfigError(f'{flag.typed} needs a value')
+                    raise UsageError(f'{flag.typed} needs a value')
                 value = str(following[0].value)
             overrides.append(Override(key, parse_value(value, typed), typed))
         index += 1
@@ -106,12 +106,12 @@ def _set(node: Any, override: Override) -> None:
         place: Any = name
         if isinstance(node, list):
             if not name.isdigit() or int(name) >= len(node):
-                raise ConfigError(f"{override.typed}: {where} is a list of {len(node)}, it has no item '{name}'")
+                raise UsageError(f"{override.typed}: {where} is a list of {len(node)}, it has no item '{name}'")
             place = int(name)
         elif isinstance(node, dict) and node and name.isdigit() and name not in node:
-            raise ConfigError(f"{override.typed}: {where} is a dict, not a list; leave out the '{name}'")
+            raise UsageError(f"{override.typed}: {where} is a dict, not a list; leave out the '{name}'")
         elif not isinstance(node, dict):
-            raise ConfigError(f"{override.typed}: {where} is {node!r}, it has no '{name}'")
+            raise UsageError(f"{override.typed}: {where} is {node!r}, it has no '{name}'")
         elif not last and node.get(name) is None:
             node[name] = {}
         if last:
@@ -136,7 +136,7 @@ def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[
         key = tuple(flag.removeprefix('--').split('.'))
         below = any(key[:end] in known for end in range(1, len(key)))
         if flag and flag not in options and not below:
-            raise ConfigError(f"unknown option '{arguments.typed(index)}'{_nearest_part(key, keys)}")
+            raise UsageError(f"unknown option '{arguments.typed(index)}'{_nearest_part(key, keys)}")
 
 
 def check_keys(settings: Settings, known: frozenset[Key]) -> None:
@@ -154,10 +154,10 @@ def check_keys(settings: Settings, known: frozenset[Key]) -> None:
         if key in known:
             continue
         if key in valid:  # a group that was given a single value
-            raise ConfigError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' is a group of keys")
+            raise UsageError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' is a group of keys")
         wrong = next(key[:end] for end in range(1, len(key) + 1) if key[:end] not in valid)
         origin = settings.origin(wrong) or 'the config'
-        raise ConfigError(f"{origin}: unknown key '{'.'.join(wrong)}'{_nearest_part(wrong, known)}")
+        raise UsageError(f"{origin}: unknown key '{'.'.join(wrong)}'{_nearest_part(wrong, known)}")
 
 
 def _nearest_part(key: Key, known: Iterable[Key]) -> str:

@@ -13,7 +13,7 @@ from seglight.config.checkpoint import find_checkpoint, stored_settings
 from seglight.config.explain import explain, written
 from seglight.config.resolve import resolve
 from seglight.config.settings import Settings
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, UsageError
 from seglight.files import WORK_DIRS
 
 
@@ -40,17 +40,17 @@ def build_part(
     parser.add_class_arguments(cls, part)
     checkpoint = arguments.value('--ckpt_path')
     if checkpoint is None and not arguments.configs:
-        raise ConfigError(f'{command} needs a config, such as --config demo.yaml, or a checkpoint, as --ckpt')
+        raise UsageError(f'{command} needs a config, such as --config demo.yaml, or a checkpoint, as --ckpt')
     base = Settings() if checkpoint is None else stored_settings(find_checkpoint(checkpoint, WORK_DIRS))
     settings = resolve(arguments, parser, base, lambda name: name not in (part, 'seed_everything'), prepare)
     try:
         config = parser.parse_args(arguments.argv()[1:])  # without the command
     except ArgumentError as error:
-        raise ConfigError(explain(str(error), settings, arguments)) from error
+        raise UsageError(explain(str(error), settings, arguments)) from error
     if not isinstance(config.seed_everything, bool):
         config[part].seed = config.seed_everything
     try:
         return parser.instantiate_classes(config)[part]
     except ConfigError as error:
-        origin = f'{written(".".join(error.key), settings, arguments)}: ' if error.key else ''
-        raise ConfigError(f'{origin}{error}') from error
+        origin = f'{written(error.key, settings, arguments)}: ' if error.key else ''
+        raise UsageError(f'{origin}{error}') from error

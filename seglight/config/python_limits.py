@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from seglight.errors import ConfigError, one_line
+from seglight.errors import UsageError, one_line
 
 #: What source may cost: evaluated nodes and items, nested expressions, characters of a text, bits of a number.
 MAX_STEPS = 200_000
@@ -26,13 +26,13 @@ def parse(text: str, source: str) -> ast.Module:
         ConfigError: names the line of what is not valid Python, or what makes the source too large.
     """
     if len(text) > MAX_SOURCE:
-        raise ConfigError(f'{source} has {len(text)} characters, a config may have {MAX_SOURCE}')
+        raise UsageError(f'{source} has {len(text)} characters, a config may have {MAX_SOURCE}')
     try:
         return ast.parse(text)
     except SyntaxError as error:
-        raise ConfigError(f'{source}:{error.lineno}: not valid Python: {error.msg}') from error
+        raise UsageError(f'{source}:{error.lineno}: not valid Python: {error.msg}') from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ConfigError(f'{source} cannot be parsed: {one_line(error) or "nested too deeply"}') from error
+        raise UsageError(f'{source} cannot be parsed: {one_line(error) or "nested too deeply"}') from error
 
 
 def first_line(node: ast.AST) -> str:
@@ -117,7 +117,7 @@ class Limits:
             ConfigError: always.
         """
         where = f'{self.source}:{node.lineno}' if hasattr(node, 'lineno') else f'{self.source}: {ast.unparse(node)}'
-        raise ConfigError(f'{where}: {message}')
+        raise UsageError(f'{where}: {message}')
 
     def refuse(self, node: ast.AST, what: str | None = None) -> NoReturn:
         """Raise the error of what is more than values."""

@@ -10,7 +10,7 @@ from typing import Any
 from seglight.config.accumulation import schedule_in_steps, steps
 from seglight.config.mmseg_file import read_mmseg_config
 from seglight.config.settings import Key, Origin, Settings, dicts, merge, nearest, paths
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, UsageError
 from seglight.files import expand_home
 
 #: The keys that name a config of mmseg: one fills the model, the other optimizer, schedule and length.
@@ -28,7 +28,7 @@ def zoo_folder() -> Path:
     spec = importlib.util.find_spec('mmseg')
     folder = Path(spec.origin).parent / '.mim' if spec and spec.origin else Path()
     if not (folder / 'configs').is_dir():
-        raise ConfigError(
+        raise UsageError(
             'the installed mmsegmentation carries no configs; install mmsegmentation==0.30.0 from its wheel'
         )
     return folder / 'configs'
@@ -64,7 +64,7 @@ def find_zoo(name: str, origin: Origin | None = None) -> Path:
         return folder / f'{found[0]}.py'
     hint = nearest(bare, names) or nearest(bare.rpartition('/')[2], [each.rpartition('/')[2] for each in names])
     message = f"'{name}' is neither a config of mmseg (`seglight zoo` lists them) nor a .py file{hint}"
-    raise ConfigError(f'{f"{origin}: " if origin else ""}{message}')
+    raise UsageError(f'{f"{origin}: " if origin else ""}{message}')
 
 
 def expand(settings: Settings, below: Settings) -> Settings:
@@ -90,13 +90,13 @@ def expand(settings: Settings, below: Settings) -> Settings:
         if name is True and key == ZOO_SCHEDULE:
             name = model.get(ZOO[-1]) or (below.values.get('model') or {}).get(ZOO[-1])
             if name is None:
-                raise ConfigError(
+                raise UsageError(
                     f'{settings.origin(key)}: zoo_schedule: true needs model.zoo; set it, or name a config of mmseg'
                 )
         if name is None or name is False:
             continue
         if not isinstance(name, str):
-            raise ConfigError(f'{settings.origin(key)}: {".".join(key)} must name a config of mmseg, got {name!r}')
+            raise UsageError(f'{settings.origin(key)}: {".".join(key)} must name a config of mmseg, got {name!r}')
         path = find_zoo(name, settings.origin(key))
         found = translate(read_mmseg_config(path))
         shown = path.relative_to(zoo_folder()) if path.is_relative_to(zoo_folder()) else path
@@ -119,7 +119,7 @@ def model_settings(config: dict[str, Any]) -> dict[str, Any]:
         ConfigError: if it has no model.
     """
     if not isinstance(config.get('model'), dict):
-        raise ConfigError('model.zoo names a config without a model', ZOO)
+        raise ConfigError('model.zoo', 'names a config without a model')
     model: dict[str, Any] = {'segmentor': {'_delete_': True, **config['model']}}
     for _, part in dicts([config.get('train_pipeline'), config.get('data')]):
         if part.get('type') == 'Normalize':
@@ -135,7 +135,7 @@ def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
         ConfigError: if it has no optimizer.
     """
     if not isinstance(config.get('optimizer'), dict):
-        raise ConfigError('model.zoo_schedule names a config without an optimizer', ZOO_SCHEDULE)
+        raise ConfigError('model.zoo_schedule', 'names a config without an optimizer')
     length = config.get('runner') or {'max_iters': config.get('total_iters')}
     step = config.get('optimizer_config') or {}
     accumulated = step.get('cumulative_iters', 1)

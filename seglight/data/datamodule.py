@@ -111,8 +111,8 @@ class SegmentationDataModule(LightningDataModule):
         super().__init__()
         check_classes(classes, ignore_index)
         if palette is not None and len(palette) != len(classes):
-            message = f'data.palette has {len(palette)} colours for the {len(classes)} names in data.classes'
-            raise ConfigError(f'{message}; give one for each, or null to have them generated', ('data', 'palette'))
+            message = f'has {len(palette)} colours for the {len(classes)} names in data.classes'
+            raise ConfigError('data.palette', f'{message}; give one for each, or null to have them generated')
         check_colours(palette or [], 'data.palette')
         for name, value, least, most in (
             ('batch_size', batch_size, 1, None),
@@ -125,7 +125,7 @@ class SegmentationDataModule(LightningDataModule):
             # Not so for what is no number, or an endless one.
             if value is not None and not (least <= value < math.inf and (most is None or value <= most)):
                 bound = f'at least {least}' if most is None else f'{least} to {most}'
-                raise ConfigError(f'data.{name} must be {bound}, got {value}', ('data', name))
+                raise ConfigError(f'data.{name}', f'must be {bound}, got {value}')
         self.classes = classes
         self.palette = palette
         self.root = root
@@ -432,7 +432,7 @@ class SegmentationDataModule(LightningDataModule):
         if 0 < count < replicas:
             images = f'data.{name} has {count} image{"s" * (count > 1)} to go through'
             message = f'{images}, fewer than the {replicas} processes, each of which needs one'
-            raise ConfigError(f'{message}; give --trainer.devices={count}, on one machine', ('trainer', 'devices'))
+            raise ConfigError('trainer.devices', f'{message}; give --trainer.devices={count}, on one machine')
 
     def _replicas(self) -> tuple[int, int]:
         """Return the number of processes and the index of this one."""

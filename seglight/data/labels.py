@@ -16,7 +16,7 @@ import numpy.typing as npt
 from seglight.config.settings import nearest
 from seglight.data.images import UInt8Array
 from seglight.data.masks import Labels, read_colours, read_stored_mask
-from seglight.errors import ConfigError, DataError
+from seglight.errors import ConfigError, DataError, UsageError
 
 if TYPE_CHECKING:
     from seglight.data.sources.base import Context
@@ -69,10 +69,10 @@ class LabelMap:
         shared = next((list(each) for each in ignore_colours if list(each) in taken), None)
         if shared is not None:
             where = 'data.palette' if colours is None else 'the labelmap'
-            raise ConfigError(f'ignore_colours has {shared}, which is the colour of a class in {where}; remove it')
+            raise UsageError(f'ignore_colours has {shared}, which is the colour of a class in {where}; remove it')
         classes = {_label(raw): _class(value, context) for raw, value in (label_map or {}).items()}
         if nearest and not classes and context.palette is None and colours is None:
-            raise ConfigError(
+            raise UsageError(
                 'nearest needs label_map, with the labels of the masks, or data.palette, with their colours'
             )
         # A class that the map does not name keeps its number.
@@ -282,17 +282,17 @@ def check_count(classes: Sequence[str]) -> None:
     Raises:
         ConfigError: for too few or too many.
     """
-    key = ('data', 'classes')
+    key = 'data.classes'
     if len(classes) == 1:
         name = classes[0]
         both = f'[background, {name}]' if name.lower() != 'background' else f'[{name}, object]'
         raise ConfigError(
-            f"data.classes must name what is not '{name}' too: give {both}; a head with one sigmoid channel "
-            '(out_channels: 1) also takes two classes',
             key,
+            f"must name what is not '{name}' too: give {both}; a head with one sigmoid channel "
+            '(out_channels: 1) also takes two classes',
         )
     if not 2 <= len(classes) <= 255:
-        raise ConfigError(f'data.classes names {len(classes)} classes; 2 to 255 are possible', key)
+        raise ConfigError(key, f'names {len(classes)} classes; 2 to 255 are possible')
 
 
 def blending_hint(path: Path, counts: IntArray, size: int) -> str:
@@ -317,15 +317,15 @@ def check_classes(classes: Sequence[str], ignore_index: int) -> None:
     Raises:
         ConfigError: for too few or too many, one name for two, or a class with the ignore label.
     """
-    key = ('data', 'classes')
+    key = 'data.classes'
     check_count(classes)
     twice = next((name for name, count in Counter(classes).items() if count > 1), None)
     if twice is not None:
-        raise ConfigError(f"data.classes names '{twice}' twice; each class needs a name of its own", key)
+        raise ConfigError(key, f"names '{twice}' twice; each class needs a name of its own")
     if 0 <= ignore_index < len(classes):
-        message = f"data.ignore_index is {ignore_index}, the label of the class '{classes[ignore_index]}'"
+        message = f"is {ignore_index}, the label of the class '{classes[ignore_index]}'"
         cure = f'give {len(classes)} to 255; label_map: {{{ignore_index}: null}} ignores a label of the masks'
-        raise ConfigError(f'{message}; {cure}', ('data', 'ignore_index'))
+        raise ConfigError('data.ignore_index', f'{message}; {cure}')
 
 
 def check_colours(colours: Sequence[Sequence[int]], what: str) -> None:
@@ -336,14 +336,14 @@ def check_colours(colours: Sequence[Sequence[int]], what: str) -> None:
     """
     for colour in colours:
         if len(colour) != 3 or not all(isinstance(value, int) and 0 <= value <= 255 for value in colour):
-            message = f'{what}: {list(colour)} is not an RGB colour (three integers from 0 to 255)'
-            raise ConfigError(message, tuple(what.split('.')))
+            message = f'{list(colour)} is not an RGB colour (three integers from 0 to 255)'
+            raise ConfigError(what, message)
 
 
 def _label(raw: object) -> int:
     """Return a label of a mask file."""
     if isinstance(raw, bool) or not str(raw).isdecimal() or int(str(raw)) >= 1 << 16:
-        raise ConfigError(f'label_map: {raw!r} is not a label (an integer from 0 to 65535)')
+        raise UsageError(f'label_map: {raw!r} is not a label (an integer from 0 to 65535)')
     return int(str(raw))
 
 
@@ -354,8 +354,8 @@ def _class(value: int | str | None, context: Context) -> int:
         return context.ignore_index
     if isinstance(value, str):
         if value not in names:
-            raise ConfigError(f"label_map: '{value}' is not in data.classes{nearest(value, names)}")
+            raise UsageError(f"label_map: '{value}' is not in data.classes{nearest(value, names)}")
         return names.index(value)
     if not 0 <= value < len(names) and value != context.ignore_index:
-        raise ConfigError(f'label_map: {value} is not a class; data.classes names {len(names)} (0 to {len(names) - 1})')
+        raise UsageError(f'label_map: {value} is not a class; data.classes names {len(names)} (0 to {len(names) - 1})')
     return value

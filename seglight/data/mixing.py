@@ -17,7 +17,7 @@ from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.data.arguments import check_bounds, check_range, is_list
 from seglight.data.images import UInt8Array
-from seglight.errors import ConfigError, DataError
+from seglight.errors import ConfigError, DataError, UsageError
 
 Pair = tuple[UInt8Array, UInt8Array]
 
@@ -158,7 +158,7 @@ class CopyPaste(Mix):
         for name in self.classes:
             if name not in classes:
                 message = f"data.mixes: '{name}' of CopyPaste is not in data.classes{nearest(name, classes)}"
-                raise ConfigError(message)
+                raise UsageError(message)
         self._labels = [list(classes).index(name) for name in self.classes]
         showing = [np.flatnonzero(presence[:, label]) for label in self._labels] if presence is not None else []
         self._showing = [indices for indices in showing if len(indices)]
@@ -193,8 +193,8 @@ def _build(spec: dict[str, Any], key: str) -> Mix:
     name, arguments = name_and_arguments(spec, key, 'a mix')
     cls = find_class(name, MIXES, key)
     if cls is None or not issubclass(cls, Mix):  # asked before it is built: a config may come from a checkpoint
-        message = f"{key}: unknown mix '{name}' ({', '.join(MIXES)}){nearest(name, MIXES)}"
-        raise ConfigError(message, tuple(key.split('.')))
+        message = f"unknown mix '{name}' ({', '.join(MIXES)}){nearest(name, MIXES)}"
+        raise ConfigError(key, message)
     mix: Mix = construct(cls, arguments, name, key)
     return mix
 

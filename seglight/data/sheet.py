@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from seglight.data.splits import pixels_of
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.palette import default_palette, overlay
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def check_request(path: Path, count: int) -> None:
         ConfigError: for a suffix of no picture, or less than one sample.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"--output ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, unlike '{path}'")
+        raise UsageError(f"--output ends in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, unlike '{path}'")
     if count < 1:
-        raise ConfigError(f'--images must be at least 1, got {count}')
+        raise UsageError(f'--images must be at least 1, got {count}')
 
 
 def contact_sheet(module: SegmentationDataModule, count: int, suffix: str = '.png') -> bytes:

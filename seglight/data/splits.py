@@ -54,21 +54,19 @@ class Split:
         """
         ways = {'val_fraction': self.val_fraction, 'fold': self.fold, 'folder': self.folder}
         if sum(value is not None for value in ways.values()) != 1:
-            raise ConfigError(f'data.split needs one of {", ".join(ways)}', ('data', 'split'))
+            raise ConfigError('data.split', f'needs one of {", ".join(ways)}')
         if self.val_fraction is not None and not 0 < self.val_fraction < 1:
-            message = f'data.split.val_fraction must be between 0 and 1, got {self.val_fraction}'
-            raise ConfigError(message, ('data', 'split', 'val_fraction'))
+            message = f'must be between 0 and 1, got {self.val_fraction}'
+            raise ConfigError('data.split.val_fraction', message)
         if self.fold is not None:
             found = re.fullmatch(r'\s*(\d+)\s*(?:of|/)\s*(\d+)\s*', str(self.fold))
             if not found or not 1 <= int(found[1]) <= int(found[2]) or int(found[2]) < 2:
-                message = f"data.split.fold must look like '2 of 5' (starting at 1), got '{self.fold}'"
-                raise ConfigError(message, ('data', 'split', 'fold'))
+                message = f"must look like '2 of 5' (starting at 1), got '{self.fold}'"
+                raise ConfigError('data.split.fold', message)
         try:
             re.compile(self.group or '')
         except re.error as error:
-            raise ConfigError(
-                f'data.split.group is not a regular expression: {error}', ('data', 'split', 'group')
-            ) from error
+            raise ConfigError('data.split.group', f'is not a regular expression: {error}') from error
 
     def parts(self, groups: int) -> tuple[int, int, int]:
         """Return the first of the parts that validate, how many of them do, and the number of all parts.

@@ -206,7 +206,7 @@ def _makes_pixels(cls: type) -> bool:
 
 def _build_all(specs: Any, key: str, settings: _Settings) -> list[Any]:
     if not isinstance(specs, (list, tuple)):
-        raise ConfigError(f'{key} must be a list of transforms, got {specs!r}', tuple(key.split('.')))
+        raise ConfigError(key, f'must be a list of transforms, got {specs!r}')
     return [_build(spec, f'{key}.{index}', settings) for index, spec in enumerate(specs)]
 
 
@@ -214,7 +214,7 @@ def _build(spec: Any, key: str, settings: _Settings) -> Any:
     """Build one transform, or one that holds others."""
     name, arguments = name_and_arguments(spec, key, 'a transform')
     if hint := hint_for(name, arguments):
-        raise ConfigError(f'{key}: {hint}', tuple(key.split('.')))
+        raise ConfigError(key, hint)
     cls = _transform_class(name, key)
     if issubclass(cls, A.BaseCompose) and 'transforms' in arguments:
         inner = f'{key}.init_args.transforms' if 'class_path' in spec else f'{key}.transforms'
@@ -224,7 +224,7 @@ def _build(spec: Any, key: str, settings: _Settings) -> Any:
         if 'p' in arguments:
             check_bounds(0, 1, p=arguments['p'])
     except ValueError as error:
-        raise ConfigError(f'{key}: {name} cannot be built: {error}', tuple(key.split('.'))) from error
+        raise ConfigError(key, f'{name} cannot be built: {error}') from error
     transform = construct(cls, arguments, name, key)
     _check_interpolation(transform, name, key)
     if settings.evaluation and isinstance(transform, A.BasicTransform):
@@ -237,10 +237,10 @@ def _transform_class(name: str, key: str) -> type[Any]:
     cls = find_class(name, NAMES, key)
     if cls is None:
         known = [each for each, value in NAMES.items() if inspect.isclass(value)]
-        message = f"{key}: albumentations has no transform '{name}'{nearest(name, known)}"
-        raise ConfigError(message, tuple(key.split('.')))
+        message = f"albumentations has no transform '{name}'{nearest(name, known)}"
+        raise ConfigError(key, message)
     if not issubclass(cls, (A.BasicTransform, A.BaseCompose)):
-        raise ConfigError(f'{key}: {name} is not an albumentations transform', tuple(key.split('.')))
+        raise ConfigError(key, f'{name} is not an albumentations transform')
     return cls
 
 
@@ -249,9 +249,9 @@ def _check_interpolation(transform: Any, name: str, key: str) -> None:
     found = getattr(transform, 'mask_interpolation', None)
     if found not in (None, *NEAREST):
         raise ConfigError(
-            f'{key}: {name} has mask_interpolation {found}, which blends labels to others that mean another class; '
+            f'{key}.mask_interpolation',
+            f'{name} has mask_interpolation {found}, which blends labels to others that mean another class; '
             'it must be 0 (nearest neighbour); remove it',
-            (*key.split('.'), 'mask_interpolation'),
         )
 
 
@@ -264,4 +264,4 @@ def _check_in_place(transform: A.BasicTransform, name: str, key: str) -> None:
     else:
         return
     allowed = 'masks are compared in their own place, so images may be resized, padded and changed in colour only'
-    raise ConfigError(f'{key}: {name} {reason}; {allowed}: {cure}', tuple(key.split('.')))
+    raise ConfigError(key, f'{name} {reason}; {allowed}: {cure}')

@@ -19,7 +19,7 @@ UInt8Array = npt.NDArray[np.uint8]
 #: What a config gives: the value that becomes white, or `[black, white]`, or `{percentiles: [low, high]}`.
 RangeSpec = float | list[float] | dict[str, list[float]] | None
 
-KEY = ('data', 'image_range')
+KEY = 'data.image_range'
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ def parse_range(spec: RangeSpec) -> ValueRange | None:
         return None
     percentiles = isinstance(spec, Mapping)
     if isinstance(spec, Mapping) and set(spec) != {'percentiles'}:
-        raise ConfigError(f'data.image_range has the keys {sorted(spec)}, expected percentiles alone', KEY)
+        raise ConfigError(KEY, f'has the keys {sorted(spec)}, expected percentiles alone')
     pair: Any = spec['percentiles'] if isinstance(spec, Mapping) else spec if is_list(spec) else [0, spec]
     good = is_list(pair) and len(pair) == 2 and all(is_number(each) for each in pair) and pair[0] < pair[1]
     if not good or (percentiles and not 0 <= pair[0] < pair[1] <= 100):
         wanted = 'percentiles: [low, high] from 0 to 100' if percentiles else 'white, or [black, white],'
-        raise ConfigError(f'data.image_range must be {wanted} with low values first, got {spec!r}', KEY)
+        raise ConfigError(KEY, f'must be {wanted} with low values first, got {spec!r}')
     return ValueRange(float(pair[0]), float(pair[1]), percentiles)
 
 

@@ -105,8 +105,8 @@ def _import_packages(model: dict[str, Any]) -> None:
             importlib.import_module(f'{scope}.models')
         elif scope and 'loss_decode' not in path.split('.'):  # a loss may be of any package
             known = ', '.join(PACKAGES)
-            message = f"{path}: '{part['type']}' is in none of the packages whose classes are known: {known}"
-            raise ConfigError(message, (*path.split('.'), 'type'))
+            message = f"'{part['type']}' is in none of the packages whose classes are known: {known}"
+            raise ConfigError(f'{path}.type', message)
 
 
 def with_classes(model: dict[str, Any], num_classes: int, ignore_index: int = 255) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from seglight.config.classes import type_adapter, type_hints
-from seglight.config.settings import Key, dicts, nearest
-from seglight.errors import ConfigError, one_line
+from seglight.config.settings import dicts, nearest
+from seglight.errors import ConfigError, UsageError, one_line
 from seglight.models.losses import BALANCED
 from seglight.models.sliding import BLENDS
 
@@ -72,8 +72,8 @@ def check_arguments(model: dict[str, Any]) -> None:
         names, complete = init_arguments(cls)
         for name in part:
             if complete and name not in names | {'type'}:
-                message = f"{path}: {part['type']} has no argument '{name}'{nearest(name, names)}"
-                raise ConfigError(message, (*path.split('.'), name))
+                message = f"{part['type']} has no argument '{name}'{nearest(name, names)}"
+                raise ConfigError(f'{path}.{name}', message)
 
 
 def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
@@ -89,7 +89,7 @@ def check_class_weights(model: dict[str, Any], num_classes: int) -> None:
         expected = next((count for head, count in own.items() if path.startswith(f'{head}.')), num_classes)
         wrong = _wrong_weights(part.get('class_weight'), expected, num_classes)
         if wrong:
-            raise ConfigError(f'{path}.class_weight {wrong}', (*path.split('.'), 'class_weight'))
+            raise ConfigError(f'{path}.class_weight', wrong)
 
 
 def _wrong_weights(weights: Any, expected: int, num_classes: int) -> str:
@@ -122,10 +122,10 @@ def check_out_channels(model: dict[str, Any], num_classes: int) -> None:
         one_for_two = count == 1 and num_classes == 2
         if count not in (None, num_classes) and not one_for_two and _predicts_classes(part):
             message = (
-                f'{path}.out_channels is {count}, but data.classes names {num_classes} classes; leave it out, '
+                f'is {count}, but data.classes names {num_classes} classes; leave it out, '
                 'or give 1 for two classes told apart by a threshold'
             )
-            raise ConfigError(message, (*path.split('.'), 'out_channels'))
+            raise ConfigError(f'{path}.out_channels', message)
 
 
 def _predicts_classes(part: dict[str, Any]) -> bool:
@@ -147,10 +147,10 @@ def check_in_index(segmentor: BaseSegmentor) -> None:
         taken = getattr(head, 'in_index', None)
         highest = max(taken, default=0) if isinstance(taken, (list, tuple)) else taken
         if isinstance(head, BaseDecodeHead) and isinstance(count, int) and (highest or 0) >= count:
-            key = ('model', 'segmentor', *path.split('.'), 'in_index')
+            key = f'model.segmentor.{path}.in_index'
             source = type(neck or segmentor.backbone).__name__
-            message = f'{".".join(key)} is {taken}, but {source} gives {count} feature maps, 0 to {count - 1}'
-            raise ConfigError(message, key)
+            message = f'is {taken}, but {source} gives {count} feature maps, 0 to {count - 1}'
+            raise ConfigError(key, message)
 
 
 #: What mmseg's classes read in `train_cfg`, and in `test_cfg` together with this project's sliding windows.
@@ -167,14 +167,14 @@ def check_train_cfg(train_cfg: dict[str, Any]) -> None:
     Raises:
         ConfigError: names the key and the nearest valid one.
     """
-    _check_typos(train_cfg, TRAIN_CFG, ('model', 'segmentor', 'train_cfg'))
+    _check_typos(train_cfg, TRAIN_CFG, 'model.segmentor.train_cfg')
 
 
-def _check_typos(given: dict[str, Any], known: tuple[str, ...], key: Key) -> None:
+def _check_typos(given: dict[str, Any], known: tuple[str, ...], key: str) -> None:
     for name in given:
         if name not in known and nearest(str(name), known):
-            message = f"{'.'.join(key)} has no key '{name}'{nearest(str(name), known)}"
-            raise ConfigError(message, (*key, str(name)))
+            message = f'unknown key{nearest(str(name), known)}'
+            raise ConfigError(f'{key}.{name}', message)
 
 
 def check_test_cfg(test_cfg: dict[str, Any]) -> None:
@@ -183,34 +183,32 @@ def check_test_cfg(test_cfg: dict[str, Any]) -> None:
     Raises:
         ConfigError: names what is wrong or missing.
     """
-    key = ('model', 'segmentor', 'test_cfg')
+    key = 'model.segmentor.test_cfg'
     _check_typos(test_cfg, TEST_CFG, key)
     mode = test_cfg.get('mode', 'whole')
     if mode not in ('whole', 'slide'):
-        raise ConfigError(f"model.segmentor.test_cfg.mode must be 'whole' or 'slide', got '{mode}'", (*key, 'mode'))
+        raise ConfigError(f'{key}.mode', f"must be 'whole' or 'slide', got '{mode}'")
     for name in ('crop_size', 'stride') if mode == 'slide' else ():
         if name not in test_cfg:
-            raise ConfigError(f'model.segmentor.test_cfg of mode slide needs {name}, such as [512, 512]', key)
+            raise ConfigError(key, f'needs {name} in the mode slide, such as [512, 512]')
         size = test_cfg[name]
         pair = isinstance(size, (list, tuple)) and len(size) == 2
         if not pair or not all(isinstance(side, int) and side > 0 for side in size):
-            message = f'model.segmentor.test_cfg.{name} must be a height and a width, such as [512, 512], got {size!r}'
-            raise ConfigError(message, (*key, name))
+            message = f'must be a height and a width, such as [512, 512], got {size!r}'
+            raise ConfigError(f'{key}.{name}', message)
     blend = test_cfg.get('blend', BLENDS[0])
     if blend not in BLENDS:
-        raise ConfigError(
-            f"model.segmentor.test_cfg.blend must be one of {', '.join(BLENDS)}, got '{blend}'", (*key, 'blend')
-        )
+        raise ConfigError(f'{key}.blend', f"must be one of {', '.join(BLENDS)}, got '{blend}'")
     if not isinstance(test_cfg.get('window_batch', 1), int) or test_cfg.get('window_batch', 1) < 1:
-        message = f'model.segmentor.test_cfg.window_batch must be a number of windows, got {test_cfg["window_batch"]!r}'
-        raise ConfigError(message, (*key, 'window_batch'))
+        message = f'must be a number of windows, got {test_cfg["window_batch"]!r}'
+        raise ConfigError(f'{key}.window_batch', message)
 
 
 #: What pydantic calls a type.
 _PLAIN = {'bool_type': 'true or false', 'int_type': 'a whole number', 'float_type': 'a number', 'tuple_type': 'a list'}
 
 
-def check_types(cls: type, arguments: dict[str, Any], key: Key) -> None:
+def check_types(cls: type, arguments: dict[str, Any], key: str) -> None:
     """Refuse an argument of another type than a class declares; lists are left to the class itself.
 
     Raises:
@@ -227,8 +225,8 @@ def check_types(cls: type, arguments: dict[str, Any], key: Key) -> None:
             except ValidationError as error:
                 first = error.errors()[0]
                 wanted = _PLAIN.get(first['type']) or first['msg'].removeprefix('Input should be ')
-                message = f'{".".join(key)}.{name} must be {wanted}, got {arguments[name]!r}'
-                raise ConfigError(message, (*key, name)) from error
+                message = f'must be {wanted}, got {arguments[name]!r}'
+                raise ConfigError(f'{key}.{name}', message) from error
 
 
 #: What torch says of features that do not fit the layer they come to.
@@ -249,11 +247,11 @@ def explain_first_batch(error: RuntimeError | ValueError, steps_done: int) -> Co
     if steps_done or not _MISFIT.search(message):
         return None
     if 'more than 1 value per channel' in message:
-        return ConfigError(
+        return UsageError(
             'BatchNorm cannot train on one value per channel, which a pooled batch of one image has; '
             'give data.batch_size of 2 or more'
         )
-    return ConfigError(
+    return UsageError(
         f'model.segmentor cannot take these images: {message[:200]}; the channels or sizes of two parts differ '
         '(--debug shows where)'
     )

@@ -44,17 +44,16 @@ def _is_file(value: Any) -> bool:
 
 def _read(file: Path, key: str) -> list[float]:
     """Return the numbers in a file."""
-    where = tuple(key.split('.'))
     if file.suffix.lower() not in SUFFIXES or not file.is_file():
-        raise ConfigError(f'{key} must be a file that ends with {", ".join(SUFFIXES)}, got {file}', where)
+        raise ConfigError(key, f'must be a file that ends with {", ".join(SUFFIXES)}, got {file}')
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise ValueError(f'it has more than {_MOST_BYTES} bytes')
         values = _load(file)
     except (OSError, ValueError, EOFError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f'{key}: {file} cannot be read: {one_line(error)}', where) from error
+        raise ConfigError(key, f'{file} cannot be read: {one_line(error)}') from error
     if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
-        raise ConfigError(f'{key}: {file} must hold a list of numbers', where)
+        raise ConfigError(key, f'{file} must hold a list of numbers')
     return [float(value) for value in values]
 
 

@@ -39,15 +39,13 @@ _REGISTRIES = (
     UPSAMPLE_LAYERS,
 )
 
-_KEY = ('model', 'segmentor')
+_KEY = 'model.segmentor'
 
 
 def explain(error: Exception, model: dict[str, Any]) -> ConfigError:
     """Say why mmseg could not build a model; for an unknown type, where it stands and what is like it."""
     path, cause = _failing_part(model, error)
-    return _explain_unknown(cause, model) or ConfigError(
-        f'{path} cannot be built by mmseg: {reason(cause)}', tuple(path.split('.'))
-    )
+    return _explain_unknown(cause, model) or ConfigError(path, f'cannot be built by mmseg: {reason(cause)}')
 
 
 def explain_weights(error: Exception, model: dict[str, Any]) -> ConfigError:
@@ -60,11 +58,11 @@ def explain_weights(error: Exception, model: dict[str, Any]) -> ConfigError:
         if address is not None:
             key = path if part.get('type') == 'Pretrained' else f'{path}.pretrained'
             message = (
-                f"{key}: cannot load the pretrained weights '{address}': {one_line(error)}; "
+                f"cannot load the pretrained weights '{address}': {one_line(error)}; "
                 f'name a file that you have, or give --{key}=null to start from random weights'
             )
-            return ConfigError(message, tuple(key.split('.')))
-    return ConfigError(f'model.segmentor cannot be initialised by mmseg: {reason(error)}', _KEY)
+            return ConfigError(key, message)
+    return ConfigError(_KEY, f'cannot be initialised by mmseg: {reason(error)}')
 
 
 def _explain_unknown(error: Exception, model: dict[str, Any]) -> ConfigError | None:
@@ -77,7 +75,7 @@ def _explain_unknown(error: Exception, model: dict[str, Any]) -> ConfigError | N
     if not where:
         return None
     known = [each for registry in _REGISTRIES if kind in registry.name for each in registry.module_dict]
-    return ConfigError(f"{where[0]}: mmseg has no '{name}'{nearest(name, known)}", (*where[0].split('.'), 'type'))
+    return ConfigError(f'{where[0]}.type', f"mmseg has no '{name}'{nearest(name, known)}")
 
 
 def _failing_part(model: dict[str, Any], error: Exception) -> tuple[str, Exception]:

@@ -11,7 +11,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 from torch.nn import functional as F
 
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, UsageError
 from seglight.models.explain import reason
 from seglight.models.resampling import Size
 
@@ -122,10 +122,10 @@ def training_size(segmentor: BaseSegmentor, image: Tensor) -> Size:
         fixed = fixed_size(segmentor)
         if larger is None and fixed:
             raise ConfigError(
-                f'{type(segmentor.backbone).__name__} takes images of {_text(fixed)} pixels only, and data.'
-                f'train_transforms give {_text(size)}; crop to height {fixed[0]}, width {fixed[1]}, or set '
+                'data.train_transforms',
+                f'must give images of {_text(fixed)} pixels, the only size that {type(segmentor.backbone).__name__} '
+                f'takes, got {_text(size)}; crop to height {fixed[0]}, width {fixed[1]}, or set '
                 'model.segmentor.backbone.img_size',
-                ('data', 'train_transforms'),
             )
         known[size] = larger or size  # where none will do, the step itself says what is wrong
     return known[size]
@@ -163,7 +163,7 @@ def _text(size: Size) -> str:
 
 
 def _refusal(size: Size, error: Exception) -> ConfigError:
-    return ConfigError(
+    return UsageError(
         f'model.segmentor cannot take these images: {reason(error)[:200]}; neither {_text(size)} pixels nor a padded '
         'size will do, so the channels or sizes of two parts differ (--debug shows where)'
     )

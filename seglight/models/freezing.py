@@ -33,11 +33,11 @@ def freeze(segmentor: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
         matched = [modules[name] for name in modules if name and fnmatchcase(name, pattern)]
         single = [parameters[name] for name in parameters if fnmatchcase(name, pattern)]
         if not matched and not single:
-            message = f"model.frozen: no part is named '{pattern}'{nearest(pattern, [*modules, *parameters])}"
-            raise ConfigError(message, ('model', 'frozen'))
+            message = f"no part is named '{pattern}'{nearest(pattern, [*modules, *parameters])}"
+            raise ConfigError('model.frozen', message)
         for part in [*matched, *single]:
             part.requires_grad_(False)
         frozen += matched
     if patterns and not any(parameter.requires_grad for parameter in parameters.values()):
-        raise ConfigError('model.frozen names every part: nothing is left to train', ('model', 'frozen'))
+        raise ConfigError('model.frozen', 'names every part: nothing is left to train')
     return frozen

@@ -15,7 +15,6 @@ from mmseg.models.losses import DiceLoss
 from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
-from seglight.config.settings import Key
 from seglight.errors import ConfigError, UserError, one_line
 from seglight.models.checks import OWN_LABELS
 from seglight.models.losses import ClassPathLoss
@@ -45,23 +44,23 @@ def check_losses(segmentor: BaseSegmentor) -> None:
             continue
         losses = list(_losses(path, head))
         if not losses:
-            key = (*_key(path), 'loss_decode')
-            raise ConfigError(f'{".".join(key)} is empty: the head needs a loss to train', key)
+            key = f'model.segmentor.{path}.loss_decode'
+            raise ConfigError(key, 'is empty: the head needs a loss to train')
         if type(head).__module__.startswith('mmseg.'):  # others may call their losses with anything
             _check_sampler(path, head, [_Trial(loss, head, key) for key, loss in losses])
         counts += [(loss.loss_name, getattr(loss, 'loss_weight', 1.0)) for _, loss in losses]
     if counts and not any('loss' in name for name, _ in counts):
         names = ', '.join(name for name, _ in counts)
         message = f"no loss counts: mmseg sums those with 'loss' in their loss_name, and these are {names}"
-        raise ConfigError(message, ('model', 'segmentor'))
+        raise ConfigError('model.segmentor', message)
     if counts and not any(weight for name, weight in counts if 'loss' in name):
-        raise ConfigError('no loss counts: every loss_weight is 0', ('model', 'segmentor'))
+        raise ConfigError('model.segmentor', 'no loss counts: every loss_weight is 0')
 
 
 def losses_of_ignored_pixels(segmentor: BaseSegmentor) -> list[str]:
     """Return what to tell of each loss of mmseg that counts pixels which the masks ignore."""
     return [
-        f'{".".join(key)}: DiceLoss of mmseg counts ignored pixels as wrong wherever something is predicted; '
+        f'{key}: DiceLoss of mmseg counts ignored pixels as wrong wherever something is predicted; '
         'MaskedDiceLoss, with the same arguments, leaves them out'
         for path, head in segmentor.named_modules()
         if isinstance(head, BaseDecodeHead) and not isinstance(head, tuple(OWN_LABELS))
@@ -70,17 +69,13 @@ def losses_of_ignored_pixels(segmentor: BaseSegmentor) -> list[str]:
     ]
 
 
-def _key(path: str) -> Key:
-    return 'model', 'segmentor', *path.split('.')
-
-
-def _losses(path: str, head: BaseDecodeHead) -> Iterator[tuple[Key, Any]]:
+def _losses(path: str, head: BaseDecodeHead) -> Iterator[tuple[str, Any]]:
     """Yield the losses of a head, each with its key."""
-    key = (*_key(path), 'loss_decode')
+    key = f'model.segmentor.{path}.loss_decode'
     if not isinstance(head.loss_decode, nn.ModuleList):
         yield key, head.loss_decode
     else:
-        yield from (((*key, str(index)), loss) for index, loss in enumerate(head.loss_decode))
+        yield from ((f'{key}.{index}', loss) for index, loss in enumerate(head.loss_decode))
 
 
 class _Trial:
@@ -90,7 +85,7 @@ class _Trial:
         ConfigError: if it fails, or has no gradient.
     """
 
-    def __init__(self, loss: Any, head: BaseDecodeHead, key: Key) -> None:
+    def __init__(self, loss: Any, head: BaseDecodeHead, key: str) -> None:
         self.loss, self.head, self.key = loss, head, key
         self.name = loss.path if isinstance(loss, ClassPathLoss) else type(loss).__name__
         self.logits, self.labels = _sample(head)
@@ -115,25 +110,25 @@ class _Trial:
                 value_of: Tensor = trial(self.logits, labels, weight=weight, ignore_index=self.head.ignore_index)
                 return value_of.mean()
         except UserError as error:
-            raise self.refusal(str(error)) from error
+            raise self.refusal(error.text if isinstance(error, ConfigError) else str(error)) from error
         except Exception as error:  # a loss may be anyone's
             what = f'{self.name} fails on logits and the labels of their pixels: {one_line(error)}'
             raise self.refusal(what + self._cure()) from error
 
     def refusal(self, what: str) -> ConfigError:
         """Return what is wrong as an error that names the key."""
-        return ConfigError(f'{".".join(self.key)}: {what}', self.key)
+        return ConfigError(self.key, what)
 
     def _cure(self) -> str:
         return f'; {_ONE_CHANNEL}' if self.head.out_channels == 1 else ''
 
     def _check_factor(self) -> None:
         factor = getattr(self.loss, 'loss_weight', 1.0)
-        key = (*self.key, 'loss_weight')
+        key = f'{self.key}.loss_weight'
         if not isinstance(factor, (int, float)) or isinstance(factor, bool):
-            raise ConfigError(f'{".".join(key)} must be a number, got {factor!r}', key)
+            raise ConfigError(key, f'must be a number, got {factor!r}')
         if not 0 <= factor < math.inf:
-            raise ConfigError(f'{".".join(key)} must be 0 or more, got {factor}', key)
+            raise ConfigError(key, f'must be 0 or more, got {factor}')
 
     def _check_gradient(self) -> None:
         """Refuse a loss that is the same whatever is predicted; one that its weight of 0 switches off is meant so."""
@@ -155,8 +150,8 @@ class _Trial:
         if isinstance(self.loss, ClassPathLoss) or not _has_class_weight(self.loss):
             return
         if any(weight != 1 for weight in self.loss.class_weight) and self.compute(class_weight=None) == self.value:
-            key = (*self.key, 'class_weight')
-            raise ConfigError(f'{".".join(key)} has no effect: this {self.name} uses none; leave it out', key)
+            key = f'{self.key}.class_weight'
+            raise ConfigError(key, f'has no effect: this {self.name} uses none; leave it out')
 
     def _check_ignored(self) -> None:
         """Refuse a loss that a batch with no labelled pixel ends."""
@@ -180,7 +175,7 @@ def _check_sampler(path: str, head: BaseDecodeHead, trials: list[_Trial]) -> Non
     """
     if head.sampler is None or isinstance(head, PointHead):
         return
-    key = (*_key(path), 'sampler')
+    key = f'model.segmentor.{path}.sampler'
     name = type(head.sampler).__name__
     logits, labels = _sample(head)
     try:
@@ -188,12 +183,12 @@ def _check_sampler(path: str, head: BaseDecodeHead, trials: list[_Trial]) -> Non
             warnings.simplefilter('ignore')
             head.sampler.sample(logits.detach(), labels[:, None])
     except Exception as error:  # a sampler may be anyone's
-        message = f'{".".join(key)}: {name} fails on logits and the labels of their pixels: {one_line(error)}'
-        raise ConfigError(message, key) from error
+        message = f'{name} fails on logits and the labels of their pixels: {one_line(error)}'
+        raise ConfigError(key, message) from error
     half = (torch.arange(labels.numel()) % 2).view(labels.shape).float()
     if all(trial.compute(half) == trial.value for trial in trials):
         losses = ', '.join(trial.name for trial in trials)
-        raise ConfigError(f'{".".join(key)}: {name} has no effect: {losses} does not weight pixels; remove it', key)
+        raise ConfigError(key, f'{name} has no effect: {losses} does not weight pixels; remove it')
 
 
 def _sample(head: BaseDecodeHead) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from seglight.config.classes import import_class, name_and_arguments
-from seglight.config.settings import Key, dicts, nearest
-from seglight.errors import ConfigError, one_line
+from seglight.config.settings import dicts, nearest
+from seglight.errors import ConfigError, UsageError, one_line
 from seglight.models import mmseg_losses  # noqa: F401  (registers them)
 
 #: What `class_weight` says where the weights come from the data.
@@ -50,22 +50,22 @@ class ClassPathLoss(nn.Module):
         loss_name: str | None = None,
         class_weight: Sequence[float] | None = None,
         ignore_index: int = 255,
-        key: Key = ('model', 'segmentor'),
+        key: str = 'model.segmentor',
     ) -> None:
         super().__init__()
-        self.path, self._arguments = name_and_arguments(loss, '.'.join(key))
+        self.path, self._arguments = name_and_arguments(loss, key)
         self._key = key
         cls = _find_loss(self.path, key)
         valid = inspect.signature(cls).parameters
         for name in self._arguments:
             if name not in valid:
                 hint = nearest(name, [*valid, *_OWN_ARGUMENTS])
-                raise ConfigError(f"{'.'.join(key)}: {self.path} has no argument '{name}'{hint}", (*key, name))
+                raise ConfigError(f'{key}.{name}', f"{self.path} has no argument '{name}'{hint}")
         self._knows_ignore_index = 'ignore_index' in valid
         if self._knows_ignore_index:
             self._arguments.setdefault('ignore_index', ignore_index)
         if class_weight is not None and 'weight' not in valid:
-            raise ConfigError(f'{".".join(key)}: {self.path} takes no class_weight', (*key, 'class_weight'))
+            raise ConfigError(f'{key}.class_weight', f'{self.path} takes no class_weight')
         self.class_weight = class_weight
         self.loss_weight = loss_weight
         self.loss_name = loss_name or f'loss_{cls.__name__.removesuffix("Loss").lower()}'
@@ -96,7 +96,7 @@ class ClassPathLoss(nn.Module):
             ConfigError: if there is a sampler.
         """
         if weight is not None:
-            raise ConfigError('losses given by class path do not support pixel samplers (OHEM); use a loss of mmseg')
+            raise UsageError('losses given by class path do not support pixel samplers (OHEM); use a loss of mmseg')
         counted = seg_label != ignore_index
         any_counted = counted.any()
         if self._knows_ignore_index:
@@ -115,14 +115,14 @@ class ClassPathLoss(nn.Module):
         return value.mean() * self.loss_weight * any_counted
 
 
-def _with_weights(cls: type, arguments: dict[str, Any], weights: Sequence[float] | None, key: Key) -> nn.Module:
+def _with_weights(cls: type, arguments: dict[str, Any], weights: Sequence[float] | None, key: str) -> nn.Module:
     """Build a loss with weights of the classes, which no checkpoint holds: they are those of the config or the data."""
     given = {} if weights is None else {'weight': torch.tensor(weights, dtype=torch.float32)}
     try:
         loss: nn.Module = cls(**arguments, **given)
     except (TypeError, ValueError, AssertionError) as error:
-        message = f'{".".join(key)}: {cls.__module__}.{cls.__name__} cannot be built: {one_line(error)}'
-        raise ConfigError(message, key) from error
+        message = f'{cls.__module__}.{cls.__name__} cannot be built: {one_line(error)}'
+        raise ConfigError(key, message) from error
     for part in loss.modules():
         for name, buffer in list(part.named_buffers(recurse=False)):
             if buffer is given.get('weight'):
@@ -137,14 +137,12 @@ def _without_class_weight(loss: ClassPathLoss, state: dict[str, Any], prefix: st
         del state[name]
 
 
-def _find_loss(path: str, key: Key) -> type:
+def _find_loss(path: str, key: str) -> type:
     """Import a loss: a `_Loss` of torch's, or a module from a place for losses; a config may come from a checkpoint."""
-    cls = import_class(path, nn.Module, '.'.join(key))
+    cls = import_class(path, nn.Module, key)
     if not issubclass(cls, _Loss) and not any('loss' in part for part in cls.__module__.split('.')):
-        message = (
-            f"{'.'.join(key)}: {path} is not a loss: it must be a subclass of torch's _Loss or be in a module 'losses'"
-        )
-        raise ConfigError(message, key)
+        message = f"{path} is not a loss: it must be a subclass of torch's _Loss or be in a module 'losses'"
+        raise ConfigError(key, message)
     return cls
 
 
@@ -158,7 +156,7 @@ def with_class_paths(model: dict[str, Any]) -> dict[str, Any]:
             inner = {'class_path': path, 'init_args': {**(rest.pop('init_args', None) or {}), **rest}}
             own = {name: value for name, value in loss.items() if name in _OWN_ARGUMENTS}
             loss.clear()
-            loss.update({'type': 'ClassPathLoss', 'loss': inner, 'key': ('model', 'segmentor', *key), **own})
+            loss.update({'type': 'ClassPathLoss', 'loss': inner, 'key': f'model.segmentor.{key}', **own})
     return model
 
 
@@ -173,7 +171,7 @@ def without_balanced(model: dict[str, Any], num_classes: int) -> dict[str, Any]:
 
 def balanced_losses(segmentor: nn.Module, model: dict[str, Any]) -> list[Any]:
     """Return the losses of a segmentor whose weights its model dict wants from the data."""
-    paths = ['.'.join(key) for key, loss in _losses(model) if loss.get('class_weight') == BALANCED]
+    paths = [key for key, loss in _losses(model) if loss.get('class_weight') == BALANCED]
     return [segmentor.get_submodule(path) for path in paths]
 
 
@@ -191,14 +189,14 @@ def balanced_weights(counts: Tensor) -> list[float]:
     return [float(weight) for weight in weights * present]
 
 
-def _losses(model: dict[str, Any]) -> Iterator[tuple[Key, dict[str, Any]]]:
+def _losses(model: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the key and the dict of each `loss_decode`."""
     for path, part in list(dicts(model)):
         losses = part.get('loss_decode')
-        outer = tuple(path.split('.')) if path else ()
+        key = f'{path}.loss_decode' if path else 'loss_decode'
         if isinstance(losses, dict):
-            yield (*outer, 'loss_decode'), losses
+            yield key, losses
         elif isinstance(losses, (list, tuple)):
             for index, loss in enumerate(losses):
                 if isinstance(loss, dict):
-                    yield (*outer, 'loss_decode', str(index)), loss
+                    yield f'{key}.{index}', loss

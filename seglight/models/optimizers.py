@@ -20,7 +20,7 @@ from seglight.errors import ConfigError, one_line
 from seglight.models.checks import check_types
 from seglight.models.paramwise import check_paramwise
 
-_KEY = ('model', 'optimizer')
+_KEY = 'model.optimizer'
 
 
 def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimizer:
@@ -38,7 +38,7 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
         ConfigError: for an unknown type, constructor, argument or key of `paramwise_cfg`,
             with the nearest valid one, or a wrong value.
     """
-    name, arguments = name_and_arguments(optimizer, '.'.join(_KEY))
+    name, arguments = name_and_arguments(optimizer, _KEY)
     paramwise = arguments.pop('paramwise_cfg', None)
     constructor = arguments.pop('constructor', 'DefaultOptimizerConstructor')
     cls = find_optimizer(name)
@@ -55,10 +55,10 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
         built: Optimizer = build_optimizer_constructor(config)(segmentor)
     except NotImplementedError as error:
         backbone = type(segmentor.backbone).__name__
-        message = f'model.optimizer: {constructor} knows no layers in a {backbone}; it is for ConvNeXt, BEiT and MAE'
-        raise ConfigError(message, (*_KEY, 'constructor')) from error
+        message = f'{constructor} knows no layers in a {backbone}; it is for ConvNeXt, BEiT and MAE'
+        raise ConfigError(f'{_KEY}.constructor', message) from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ConfigError(f'model.optimizer: {one_line(error)}', _KEY) from error
+        raise ConfigError(_KEY, one_line(error)) from error
     built.param_groups[:] = merged_groups(built.param_groups)
     return built
 
@@ -73,9 +73,9 @@ def find_optimizer(name: str) -> type[Optimizer]:
     known = [each for each, value in vars(torch.optim).items() if _is_optimizer(value)]
     module, _, short = path.rpartition('.')
     if module == 'torch.optim' and short not in known:
-        message = f"model.optimizer: torch has no optimizer '{short}'{nearest(short, known)}"
-        raise ConfigError(message, (*_KEY, 'type'))
-    return import_class(path, Optimizer, '.'.join((*_KEY, 'type')))
+        message = f"torch has no optimizer '{short}'{nearest(short, known)}"
+        raise ConfigError(f'{_KEY}.type', message)
+    return import_class(path, Optimizer, '.'.join(f'{_KEY}.type'))
 
 
 def _is_optimizer(value: Any) -> bool:
@@ -89,12 +89,12 @@ def _check(name: str, cls: type[Optimizer], arguments: dict[str, Any], construct
     for argument in arguments:
         if not open_ended and (argument not in parameters or argument == 'params'):
             hint = nearest(argument, parameters) or '; _delete_: true beside type drops what a base config says'
-            raise ConfigError(f"model.optimizer: {name} has no argument '{argument}'{hint}", (*_KEY, argument))
+            raise ConfigError(f'{_KEY}.{argument}', f"{name} has no argument '{argument}'{hint}")
     constructors = {**MMCV_CONSTRUCTORS.module_dict, **MMSEG_CONSTRUCTORS.module_dict}
     if constructor not in constructors:
         hint = nearest(constructor, constructors)
-        message = f"model.optimizer.constructor: unknown constructor '{constructor}'{hint}"
-        raise ConfigError(message, (*_KEY, 'constructor'))
+        message = f"unknown constructor '{constructor}'{hint}"
+        raise ConfigError(f'{_KEY}.constructor', message)
 
 
 def merged_groups(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

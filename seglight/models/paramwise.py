@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from seglight.config.settings import Key, nearest
+from seglight.config.settings import nearest
 from seglight.errors import ConfigError
 
-_KEY = ('model', 'optimizer', 'paramwise_cfg')
+_KEY = 'model.optimizer.paramwise_cfg'
 
 #: The keys of each constructor; those of a constructor that is not here are its own affair.
 KEYS = {
@@ -54,11 +54,11 @@ def check_paramwise(paramwise: Any, constructor: str, optimizer: dict[str, Any],
     _check_names(given, valid, _KEY)
     for name in valid:
         if name in NEEDED and name not in given:
-            raise ConfigError(f'{".".join(_KEY)}: {constructor} needs {name}', _KEY)
+            raise ConfigError(_KEY, f'{constructor} needs {name}')
     custom = given.get('custom_keys', {})
-    _check_dict(custom, (*_KEY, 'custom_keys'))
+    _check_dict(custom, f'{_KEY}.custom_keys')
     for key, options in custom.items():
-        place = (*_KEY, 'custom_keys', str(key))
+        place = f'{_KEY}.custom_keys.{key}'
         _check_dict(options, place)
         _check_names(options, CUSTOM, place)
         _check_reached(str(key), segmentor, place)
@@ -67,28 +67,28 @@ def check_paramwise(paramwise: Any, constructor: str, optimizer: dict[str, Any],
         _check_base(given, name, optimizer)
 
 
-def _check_dict(value: Any, key: Key) -> None:
+def _check_dict(value: Any, key: str) -> None:
     if not isinstance(value, dict):
-        raise ConfigError(f'{".".join(key)} must be a dict, got {value!r}', key)
+        raise ConfigError(key, f'must be a dict, got {value!r}')
 
 
-def _check_names(given: dict[str, Any], valid: Iterable[str], key: Key) -> None:
+def _check_names(given: dict[str, Any], valid: Iterable[str], key: str) -> None:
     for name in given:
         if name not in valid:
             hint = nearest(str(name), valid) or f'; there are {", ".join(valid)}'
-            raise ConfigError(f"{'.'.join(key)} has no key '{name}'{hint}", (*key, str(name)))
+            raise ConfigError(f'{key}.{name}', f'unknown key{hint}')
 
 
-def _check_numbers(given: dict[str, Any], key: Key) -> None:
+def _check_numbers(given: dict[str, Any], key: str) -> None:
     """Refuse a factor that is no number, also one in `custom_keys`."""
     for name, value in given.items():
         if isinstance(value, dict):
-            _check_numbers(value, (*key, str(name)))
+            _check_numbers(value, f'{key}.{name}')
         elif name != 'decay_type' and not isinstance(value, (int, float)):
-            raise ConfigError(f'{".".join(key)}.{name} must be a number, got {value!r}', (*key, str(name)))
+            raise ConfigError(f'{key}.{name}', f'must be a number, got {value!r}')
 
 
-def _check_reached(key: str, segmentor: nn.Module, place: Key) -> None:
+def _check_reached(key: str, segmentor: nn.Module, place: str) -> None:
     """Refuse a custom key that is in no parameter's name but has the letters of a part of one, or nearly.
 
     Others may be meant for another model: mmseg's configs name `absolute_pos_embed` for a Swin that has none.
@@ -103,7 +103,7 @@ def _check_reached(key: str, segmentor: nn.Module, place: Key) -> None:
     swapped = [name for name in known if sorted(name) == sorted(key)]
     hint = nearest(key, swapped, cutoff=0) or nearest(key, known, cutoff=0.85)
     if hint:
-        raise ConfigError(f"{'.'.join(place)}: no parameter's name has '{key}' in it{hint}", place)
+        raise ConfigError(place, f"no parameter's name has '{key}' in it{hint}")
 
 
 def _check_base(paramwise: dict[str, Any], name: str, optimizer: dict[str, Any]) -> None:
@@ -116,5 +116,5 @@ def _check_base(paramwise: dict[str, Any], name: str, optimizer: dict[str, Any])
         if name == 'lr' or factor in options:  # mmcv multiplies the rate by 1 where no factor is given
             factors.append(f'custom_keys.{key}')
     if factors:
-        message = f'{".".join(_KEY)}.{factors[0]} multiplies model.optimizer.{name}, which is not given'
-        raise ConfigError(message, (*_KEY, *factors[0].split('.', 1)))
+        message = f'multiplies model.optimizer.{name}, which is not given'
+        raise ConfigError(f'{_KEY}.{factors[0]}', message)

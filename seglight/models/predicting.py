@@ -10,7 +10,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.models.inference import (
     Prediction,
     both_classes,
@@ -65,7 +65,7 @@ class PredictingModule(LightningModule):
             ConfigError: for a binary head with one channel, whose threshold belongs to the second class.
         """
         if self.segmentor.out_channels == 1:
-            raise ConfigError('a head with one channel predicts its classes in the order of its training only')
+            raise UsageError('a head with one channel predicts its classes in the order of its training only')
         self._class_order = list(order)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
@@ -162,5 +162,5 @@ def needs_segmentor(module: LightningModule) -> PredictingModule:
         ConfigError: if it is another one.
     """
     if not isinstance(module, PredictingModule):
-        raise ConfigError(f'this callback works with seglight.models.Segmentor, not with {type(module).__name__}')
+        raise UsageError(f'this callback works with seglight.models.Segmentor, not with {type(module).__name__}')
     return module

@@ -45,7 +45,7 @@ def check_reached(segmentor: BaseSegmentor, model: dict[str, Any]) -> None:
         if not any(own[name].shape == weights[name].shape and torch.equal(own[name], weights[name]) for name in same):
             backbone = type(segmentor.backbone).__name__
             message = (
-                f'{path}: nothing in {address} fits the {backbone}; name weights of that architecture '
+                f'nothing in {address} fits the {backbone}; name weights of that architecture '
                 '(`seglight convert` makes them from published ones), or null for none'
             )
-            raise ConfigError(message, tuple(path.split('.')))
+            raise ConfigError(path, message)

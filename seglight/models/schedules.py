@@ -20,7 +20,7 @@ _SUFFIX = 'LrUpdaterHook'
 #: What other libraries call a policy of mmcv's.
 _ALIASES = {'constant': 'fixed', 'cosine': 'cosineannealing'}
 
-_KEY = ('model', 'schedule')
+_KEY = 'model.schedule'
 
 
 class MmcvSchedule(LRScheduler):
@@ -52,7 +52,7 @@ class MmcvSchedule(LRScheduler):
             self.rates(max_steps - 1)
             super().__init__(optimizer)
         except (TypeError, ValueError, ZeroDivisionError, KeyError) as error:
-            raise ConfigError(f'model.schedule cannot run for {max_steps} steps: {one_line(error)}', _KEY) from error
+            raise ConfigError(_KEY, f'cannot run for {max_steps} steps: {one_line(error)}') from error
 
     def rates(self, step: int) -> list[float]:
         """Return the learning rate of each group at a step, from 0; the optimizer keeps its own."""
@@ -132,20 +132,20 @@ def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
     cls = policies().get(_standard(policy))
     if cls is None:
         names = [*policies(), *_ALIASES]
-        message = f"model.schedule.policy: unknown policy '{policy}'{nearest(_standard(policy), names)}"
-        raise ConfigError(f'{message} (mmcv has {", ".join(policies())})', (*_KEY, 'policy'))
+        hint = nearest(_standard(policy), names)
+        raise ConfigError(f'{_KEY}.policy', f"unknown policy '{policy}'{hint} (mmcv has {', '.join(policies())})")
     valid, _ = init_arguments(cls)
     for name in arguments:
         if name not in valid:
             hint = nearest(name, valid) or '; _delete_: true beside policy drops what a base config says'
-            raise ConfigError(f"model.schedule: the policy {policy} has no argument '{name}'{hint}", (*_KEY, name))
+            raise ConfigError(f'{_KEY}.{name}', f"the policy {policy} has no argument '{name}'{hint}")
     check_types(cls, arguments, _KEY)
     if 'min_lr' in valid and 'min_lr_ratio' in valid and not {'min_lr', 'min_lr_ratio'} & set(arguments):
         arguments['min_lr'] = 0.0
     try:
         updater: LrUpdaterHook = cls(**arguments)
     except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f'model.schedule: the policy {policy}: {reason(error)}', _KEY) from error
+        raise ConfigError(_KEY, f'the policy {policy}: {reason(error)}') from error
     return updater
 
 

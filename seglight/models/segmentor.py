@@ -18,7 +18,7 @@ from seglight.checkpoints.needed import LOSS
 from seglight.config.checkpoint import read_checkpoint, without_pretrained
 from seglight.config.classes import name_and_arguments
 from seglight.data.labels import check_count
-from seglight.errors import CheckpointError, ConfigError, TrainingError, warn
+from seglight.errors import CheckpointError, ConfigError, TrainingError, UsageError, warn
 from seglight.files import write_atomically
 from seglight.masking import masked
 from seglight.models import building
@@ -113,7 +113,7 @@ class Segmentor(PredictingModule):
         _check_normalisation(mean, std)
         super().__init__(mean, std, channels_last)
         if not classes:
-            raise ConfigError('model.classes is empty: name the classes in data.classes')
+            raise UsageError('model.classes is empty: name the classes in data.classes')
         check_count(classes)
         segmentor = with_read_weights(segmentor)  # so that a checkpoint holds the numbers and names no file
         # How it was trained is in the run's config; the hyperparameters say how to build it.
@@ -130,8 +130,8 @@ class Segmentor(PredictingModule):
         self.segmentor = building.build(segmentor, len(classes), self.ignore_index)
         self._frozen_parts = freeze(self.segmentor, self.frozen)
         if 'BoundaryIoU' in per_class and not boundary_iou:
-            message = 'model.per_class names BoundaryIoU: switch it on with model.boundary_iou: true'
-            raise ConfigError(message, ('model', 'per_class'))
+            message = 'names BoundaryIoU: switch it on with model.boundary_iou: true'
+            raise ConfigError('model.per_class', message)
         build_optimizer(self.segmentor, self.optimizer)  # what is wrong with these shows before the data is read
         find_updater(self.schedule)
         if channels_last:
@@ -194,7 +194,7 @@ class Segmentor(PredictingModule):
             self.segmentor = nn.SyncBatchNorm.convert_sync_batchnorm(self.segmentor)
             self._frozen_parts = freeze(self.segmentor, self.frozen)
         if self.non_finite == 'skip' and self.trainer.world_size > 1:
-            raise ConfigError('model.non_finite: skip needs a single process: the others would wait for it')
+            raise UsageError('model.non_finite: skip needs a single process: the others would wait for it')
         if self.compile_parts:
             compile_parts(self.segmentor, self.trainer.strategy.root_device)
 
@@ -415,6 +415,4 @@ def _check_normalisation(mean: list[float], std: list[float]) -> None:
     for name, values in (('mean', mean), ('std', std)):
         if len(values) != 3 or (name == 'std' and min(values) <= 0):
             above = ', each above 0' if name == 'std' else ''
-            raise ConfigError(
-                f'model.{name} must be three numbers, for red, green and blue{above}, got {values}', ('model', name)
-            )
+            raise ConfigError(f'model.{name}', f'must be three numbers, for red, green and blue{above}, got {values}')

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.models.inference import class_probabilities, predict_mask
 from seglight.models.resampling import Coarse, Size, resized_bands
 
@@ -63,11 +63,11 @@ def make_views(scales: Sequence[float], flips: Sequence[Flip], rotations: Sequen
             no multiple of 90.
     """
     if not scales or min(scales) <= 0:
-        raise ConfigError(f'scales of test-time augmentation must be above 0, got {list(scales)}')
+        raise UsageError(f'scales of test-time augmentation must be above 0, got {list(scales)}')
     if unknown := set(flips) - {'horizontal', 'vertical'}:
-        raise ConfigError(f"flips of test-time augmentation must be 'horizontal' or 'vertical', got {sorted(unknown)}")
+        raise UsageError(f"flips of test-time augmentation must be 'horizontal' or 'vertical', got {sorted(unknown)}")
     if not rotations or any(degrees % 90 for degrees in rotations):
-        raise ConfigError(f'rotations of test-time augmentation must be multiples of 90, got {list(rotations)}')
+        raise UsageError(f'rotations of test-time augmentation must be multiples of 90, got {list(rotations)}')
     views: dict[View, None] = {}  # turned around and mirrored is the same as upside down: once is enough
     for scale in scales:
         for turns in (degrees // 90 % 4 for degrees in rotations):

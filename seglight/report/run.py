@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from seglight.errors import ConfigError, UserError, one_line
+from seglight.errors import UsageError, UserError, one_line
 from seglight.plain_text import load_yaml
 from seglight.report.evaluation import EVALUATIONS, Evaluation, load_evaluation
 
@@ -55,7 +55,7 @@ def find_run(name: str, root: Path) -> Path:
             return folder
     known = ', '.join(sorted(path.parent.name for path in root.glob('*/config.yaml'))) or 'none'
     missing = f'{root / name}/config.yaml does not exist'
-    raise ConfigError(f"report: '{name}' is not a run: {missing} (runs in {root}: {known})")
+    raise UsageError(f"report: '{name}' is not a run: {missing} (runs in {root}: {known})")
 
 
 def read_run(folder: Path, evaluation: str = 'fit') -> Run:

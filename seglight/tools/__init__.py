@@ -11,7 +11,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import NoReturn
 
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.files import expand_home
 
 #: Each command and what it does, in the order of `seglight --help`.
@@ -38,7 +38,7 @@ class _Parser(ArgumentParser):
         Raises:
             ConfigError: always.
         """
-        raise ConfigError(f'{self.prog.removeprefix("seglight ")}: {message} (--help shows more)')
+        raise UsageError(f'{self.prog.removeprefix("seglight ")}: {message} (--help shows more)')
 
 
 def main(argv: Sequence[str]) -> None:

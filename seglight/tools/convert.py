@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from seglight.arrays import ERRORS, load_arrays
-from seglight.errors import CheckpointError, ConfigError, one_line
+from seglight.errors import CheckpointError, UsageError, one_line
 from seglight.files import cache_dir, write_new
 from seglight.weight_files import SAFETENSORS, read_file, state_dict
 from seglight.weights.cache import SCHEME, weights_folder
@@ -44,12 +44,12 @@ def run(arguments: Namespace) -> None:
     path = Path(source)
     target = Path(arguments.target or weights_folder() / f'{Path(urlparse(arguments.source).path).stem}.pth')
     if target.suffix not in ('.pth', SAFETENSORS):
-        raise ConfigError(f'convert: {target} ends with neither .pth nor {SAFETENSORS}; say which to write')
+        raise UsageError(f'convert: {target} ends with neither .pth nor {SAFETENSORS}; say which to write')
     converted = convert(arguments.family, read_weights(path), str(path))
     try:
         write_new({target: _file(converted.weights, target)})
     except OSError as error:
-        raise ConfigError(f'convert: {target} cannot be written: {error.strerror}') from error
+        raise UsageError(f'convert: {target} cannot be written: {error.strerror}') from error
     print('\n'.join(_lines(converted, target, cached=not arguments.target)))
 
 

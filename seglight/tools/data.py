@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglight.config.part import build_part
-from seglight.errors import ConfigError, DataError, collected_warnings
+from seglight.errors import DataError, UsageError, collected_warnings
 
 if TYPE_CHECKING:
     from seglight.data import SegmentationDataModule
@@ -56,7 +56,7 @@ def _picture(arguments: Namespace) -> tuple[Namespace, list[str]]:
     try:
         picture, settings = parser.parse_known_args(arguments.settings)
     except ArgumentError as error:
-        raise ConfigError(f'data show: {error}') from error
+        raise UsageError(f'data show: {error}') from error
     check_request(picture.output, picture.images)
     return picture, settings
 

@@ -15,7 +15,7 @@ import torch
 from seglight.config.checkpoint import find_checkpoint, read_checkpoint, read_stored
 from seglight.config.mmseg_checkpoint import SUFFIX
 from seglight.config.settings import Settings
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.files import WORK_DIRS, write_new
 
 #: What of a checkpoint's settings the config for mmseg holds.
@@ -49,7 +49,7 @@ def run(arguments: Namespace) -> None:
     path = find_checkpoint(arguments.checkpoint, WORK_DIRS)
     target = Path(arguments.target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
     if target.suffix != SUFFIX:
-        raise ConfigError(f'export: {target} does not end with {SUFFIX}, by which mmseg knows a checkpoint')
+        raise UsageError(f'export: {target} does not end with {SUFFIX}, by which mmseg knows a checkpoint')
     stored = read_stored(path, trust=arguments.trust_checkpoint)
     unused = [key for key in stored.refused if key not in NEEDED]
     stored.check(Settings(), unused)
@@ -63,5 +63,5 @@ def run(arguments: Namespace) -> None:
     try:
         write_new({target.with_suffix('.py'): config.pretty_text.encode(), target: buffer.getvalue()})
     except OSError as error:
-        raise ConfigError(f'export: {target} cannot be written: {error.strerror}') from error
+        raise UsageError(f'export: {target} cannot be written: {error.strerror}') from error
     print(f'{target}\n{target.with_suffix(".py")}')

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 from seglight.files import WORK_DIRS
 from seglight.report.run import find_run
 
@@ -27,5 +27,5 @@ def run(arguments: Namespace) -> None:
 
         page = write_report(folders[0]) if len(folders) == 1 else write_comparison(folders)
     except OSError as error:
-        raise ConfigError(f'report: the page cannot be written to {folders[-1]}: {error.strerror}') from error
+        raise UsageError(f'report: the page cannot be written to {folders[-1]}: {error.strerror}') from error
     print(f'Report     {page}')

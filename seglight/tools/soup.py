@@ -19,7 +19,7 @@ from torch.optim.swa_utils import update_bn
 from seglight.config.checkpoint import find_checkpoint, read_checkpoint, read_stored
 from seglight.config.settings import Settings
 from seglight.data import SegmentationDataModule
-from seglight.errors import CheckpointError, ConfigError
+from seglight.errors import CheckpointError, UsageError
 from seglight.files import WORK_DIRS, open_atomically
 from seglight.models.loading import build_segmentor, load_state
 from seglight.models.segmentor import Segmentor
@@ -49,9 +49,9 @@ def run(arguments: Namespace) -> None:
     paths, output = [find_checkpoint(name, WORK_DIRS) for name in arguments.checkpoints], Path(arguments.output)
     weights = arguments.weights or [1.0] * len(paths)
     if len(paths) < 2 or len(weights) != len(paths) or min(weights) <= 0:
-        raise ConfigError('soup: name two or more checkpoints, and as many --weights above zero or none')
+        raise UsageError('soup: name two or more checkpoints, and as many --weights above zero or none')
     if output.exists():
-        raise ConfigError(f'soup: {output} exists; name another --output or remove it')
+        raise UsageError(f'soup: {output} exists; name another --output or remove it')
     first = read_checkpoint(paths[0])
     module: Segmentor = build_segmentor(paths[0], first, arguments.trust_checkpoint)
     for path in paths[1:]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from seglight.data.masks import read_mask
-from seglight.errors import ConfigError, DataError
+from seglight.errors import DataError, UsageError
 from seglight.files import made_atomically, open_atomically, write_atomically
 from seglight.palette import encode_mask
 from seglight.submissions import HEADER, Submission, format_labels, row
@@ -38,14 +38,14 @@ def run(arguments: Namespace) -> None:
     inputs, output = [Path(each) for each in arguments.inputs], Path(arguments.output)
     weights = arguments.weights or [1.0] * len(inputs)
     if len(weights) != len(inputs) or min(weights) <= 0:
-        raise ConfigError(f'vote: --weights must give a number above 0 for each of the {len(inputs)} inputs')
+        raise UsageError(f'vote: --weights must give a number above 0 for each of the {len(inputs)} inputs')
     if output.exists():
-        raise ConfigError(f'vote: {output} exists; name another --output or remove it')
+        raise UsageError(f'vote: {output} exists; name another --output or remove it')
     for path in inputs:
         if not path.exists():
-            raise ConfigError(f'vote: {path} does not exist')
+            raise UsageError(f'vote: {path} does not exist')
         if path.is_dir() != inputs[0].is_dir():
-            raise ConfigError(f'vote: {inputs[0]} and {path} are not both CSV files or both folders')
+            raise UsageError(f'vote: {inputs[0]} and {path} are not both CSV files or both folders')
     count = _vote_folders(inputs, weights, output) if inputs[0].is_dir() else _vote_files(inputs, weights, output)
     print(f'{count} images voted on in {output}')
 

@@ -15,7 +15,7 @@ import yaml
 
 from seglight.config.settings import nearest
 from seglight.config.zoo import zoo_folder, zoo_names
-from seglight.errors import ConfigError
+from seglight.errors import UsageError
 
 
 class Entry(NamedTuple):
@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> None:
     found = [name for name in names if fnmatch(name, glob)]
     if not found:
         words = {part for name in names for part in (name.split('/')[0], name)}
-        raise ConfigError(f"zoo: mmseg has no model like '{pattern}'{nearest(pattern, words)}")
+        raise UsageError(f"zoo: mmseg has no model like '{pattern}'{nearest(pattern, words)}")
     print('\n'.join(_lines(entries(found))))
 
 

@@ -9,7 +9,7 @@ from seglight.config.mmseg_checkpoint import PREFIX
 from seglight.config.mmseg_file import parse_mmseg_config
 from seglight.config.mmseg_pipeline import RESIZE
 from seglight.config.settings import without_tuples
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, UsageError
 from seglight.models import building
 from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
 from seglight.palette import default_palette
@@ -63,7 +63,7 @@ def _check_text(config: mmcv.Config) -> None:
     except Exception:  # yapf's own errors too
         same = False
     if not same:
-        raise ConfigError('export: a name or a path in the config has quotes that mmcv cannot write', ('data',))
+        raise UsageError('export: a name or a path in the config has quotes that mmcv cannot write')
 
 
 def mmseg_checkpoint(entries: dict[str, Any], config: mmcv.Config) -> dict[str, Any]:
@@ -111,8 +111,8 @@ def test_pipeline(transforms: list[dict[str, Any]], normalize: dict[str, Any]) -
         elif len(transforms) == 1 and name == 'Resize' and arguments.get('interpolation', 1) == 1:  # bilinear
             sizes, keep_ratio = {'img_scale': (arguments['width'], arguments['height'])}, False
         else:
-            message = f"data.val_transforms has {name}, which mmseg's test pipelines cannot do; masks would differ"
-            raise ConfigError(message, ('data', 'val_transforms'))
+            message = f"has {name}, which mmseg's test pipelines cannot do; masks would differ"
+            raise ConfigError('data.val_transforms', message)
     return [
         {'type': 'LoadImageFromFile'},
         {

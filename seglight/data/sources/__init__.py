@@ -77,7 +77,7 @@ def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> li
     """
     if isinstance(spec, list):
         if not spec:
-            raise ConfigError(f'{key} is an empty list; name a source', tuple(key.split('.')))
+            raise ConfigError(key, 'is an empty list; name a source')
         return [
             built
             for index, each in enumerate(spec)
@@ -89,12 +89,12 @@ def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> li
     name, arguments = name_and_arguments(spec, key, 'a source')
     repeat = arguments.pop('repeat', 1)
     if isinstance(repeat, bool) or not isinstance(repeat, (int, float)) or not 0 < repeat <= MOST_REPEATS:
-        message = f'{key}.repeat must be above 0 and at most {MOST_REPEATS}, got {repeat!r}'
-        raise ConfigError(message, (*key.split('.'), 'repeat'))
+        message = f'must be above 0 and at most {MOST_REPEATS}, got {repeat!r}'
+        raise ConfigError(f'{key}.repeat', message)
     only_train = arguments.pop('only_train', False)
     if not isinstance(only_train, bool) or (only_train and not key.startswith('data.train')):
         reason = 'is for sources of data.train' if only_train is True else f'must be true or false, got {only_train!r}'
-        raise ConfigError(f'{key}.only_train {reason}', (*key.split('.'), 'only_train'))
+        raise ConfigError(f'{key}.only_train', reason)
     return [(_build(name, arguments, key), Use(key, float(repeat), only_train))]
 
 
@@ -106,11 +106,11 @@ def _build(name: str, arguments: dict[str, Any], key: str) -> Source:
 
         if not is_dataset(name):
             known = f'{", ".join(SOURCES)}, or a dataset of mmseg'
-            message = f"{key}: unknown source '{name}' ({known}){nearest(name, SOURCES)}"
-            raise ConfigError(message, tuple(key.split('.')))
+            message = f"unknown source '{name}' ({known}){nearest(name, SOURCES)}"
+            raise ConfigError(key, message)
         cls, arguments = MmsegSource, {'dataset': name, **arguments}
     if not issubclass(cls, Source):  # asked before it is built: a config may come from a checkpoint
-        raise ConfigError(f'{key}: {name} is not a source of data', tuple(key.split('.')))
+        raise ConfigError(key, f'{name} is not a source of data')
     source: Source = construct(cls, arguments, name, key)
     return source
 

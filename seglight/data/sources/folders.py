@@ -13,7 +13,7 @@ from seglight.data.labels import LabelMap
 from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.labelmap import labels_of_colours
 from seglight.data.sources.paths import files_below, read_list, with_slashes
-from seglight.errors import ConfigError, DataError
+from seglight.errors import DataError, UsageError
 
 
 class MaskFile(Annotation):
@@ -89,9 +89,9 @@ class FolderSource(Source):
         self.labelmap = labelmap
         self.category_map = category_map or {}
         if labelmap is None and self.category_map:
-            raise ConfigError('category_map is for names in a labelmap; label_map gives the classes of labels')
+            raise UsageError('category_map is for names in a labelmap; label_map gives the classes of labels')
         if labelmap is not None and (reduce_zero_label or label_map):
-            raise ConfigError('labelmap is for colours, reduce_zero_label and label_map are for labels; give one')
+            raise UsageError('labelmap is for colours, reduce_zero_label and label_map are for labels; give one')
 
     def samples(self, context: Context) -> list[Sample]:
         """Return every image with its mask, sorted by path, or in the order of the split file."""

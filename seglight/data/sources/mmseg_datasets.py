@@ -16,7 +16,7 @@ from seglight.data.labels import LabelMap
 from seglight.data.sources.base import Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.folders import MaskFile
 from seglight.data.sources.paths import is_hidden
-from seglight.errors import ConfigError, DataError, one_line
+from seglight.errors import DataError, UsageError, one_line
 
 
 class MmsegSource(Source):
@@ -196,7 +196,7 @@ def _known() -> dict[str, Any]:
 def _dataset_class(name: str) -> Any:
     known = _known()
     if name not in known:
-        raise ConfigError(f"mmseg has no dataset '{name}'{nearest(name, known)}")
+        raise UsageError(f"mmseg has no dataset '{name}'{nearest(name, known)}")
     return known[name]
 
 
