@@ -6,11 +6,9 @@ import colorsys
 import io
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-UInt8Array = npt.NDArray[np.uint8]
-
+from seglight.array_types import UInt8Array
 
 _BY_HUE = 60  #: colours that hues a golden angle apart keep well apart
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seglight.array_types import UInt8Array
+from seglight.batch import ImageMeta
 from seglight.config.checkpoint import find_checkpoint, read_stored
 from seglight.config.settings import Settings
 from seglight.data.images import read_image
@@ -21,8 +23,6 @@ from seglight.files import WORK_DIRS
 from seglight.models.inference import Prediction
 from seglight.models.loading import load_segmentor
 from seglight.models.views import Views, make_views
-
-UInt8Array = npt.NDArray[np.uint8]
 
 #: An image: its path, or uint8 `[H, W, 3]` in RGB, or uint8 `[H, W]` in grey.
 Image = str | Path | UInt8Array
@@ -104,7 +104,7 @@ class Predictor:
         seen, size = transform_for_evaluation(self._transforms, pixels, self._padding, stream, name)
         height, width = pixels.shape[:2]
         tensor: Tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None].to(self.module.device)
-        meta = {'size': size, 'original_size': (height, width)}
+        meta: ImageMeta = {'path': name, 'name': name, 'size': size, 'original_size': (height, width)}
         module = self.module
         module.keep_probabilities = probabilities
         module.views = VIEWS if tta is True else tta or None

@@ -9,12 +9,10 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from seglight.array_types import UInt8Array
 from seglight.errors import DataError
 from seglight.files import as_bytes
-
-UInt8Array = npt.NDArray[np.uint8]
 
 HEADER = b'image_id,PredictionString\n'
 

@@ -12,8 +12,8 @@ import torch
 import yaml
 
 from seglight import __main__ as seglight
+from seglight.batch import Item, collate
 from seglight.config.files import SHIPPED
-from seglight.data.batch import Item, collate
 from seglight.data.demo import generate
 
 CAMVID = Path(__file__).parents[2] / 'shared' / 'camvid'

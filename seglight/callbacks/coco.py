@@ -10,9 +10,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from pytorch_lightning import LightningModule
 
+from seglight.array_types import UInt8Array
 from seglight.callbacks.journal import JournalWriter
 from seglight.callbacks.submission import file_name
-from seglight.callbacks.writers import UInt8Array
 
 
 class CocoWriter(JournalWriter):

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 from pytorch_lightning import LightningModule, Trainer
 
-from seglight.callbacks.writers import OTHER_FOLDER, Float32Array, PredictionWriter, UInt8Array, all_names
+from seglight.array_types import UInt8Array
+from seglight.callbacks.writers import OTHER_FOLDER, Float32Array, PredictionWriter, all_names
 from seglight.errors import UsageError
 from seglight.files import open_atomically, writing_to
 

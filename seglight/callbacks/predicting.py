@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from seglight.array_types import UInt8Array
 from seglight.callbacks.processes import gathered
-from seglight.callbacks.writers import GO_ON, PredictionWriter, UInt8Array, predict_dataset
+from seglight.callbacks.writers import GO_ON, PredictionWriter, predict_dataset
 from seglight.data.images import read_image
 from seglight.data.value_range import range_of
 from seglight.files import write_atomically, writing_to

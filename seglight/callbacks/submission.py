@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 from pytorch_lightning import LightningModule
 
 from seglight import submissions
+from seglight.array_types import UInt8Array
 from seglight.callbacks.journal import JournalWriter
-from seglight.callbacks.writers import UInt8Array
 from seglight.errors import UsageError
 from seglight.names import name_fault
 

@@ -17,6 +17,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
+from seglight.array_types import UInt8Array
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of
 from seglight.errors import OutputError, UsageError
@@ -26,7 +27,6 @@ from seglight.models.predicting import needs_segmentor
 from seglight.names import clash, path_below
 from seglight.palette import default_palette, encode_mask, overlay
 
-UInt8Array = npt.NDArray[np.uint8]
 Float32Array = npt.NDArray[np.float32]
 
 #: Cures for a folder that cannot be written, before anything is predicted and after.
@@ -75,7 +75,7 @@ class PredictionWriter(BasePredictionWriter):
         Args:
             mask: uint8 `[H, W]` at the size of the file.
             probabilities: what `kept_probabilities` returned.
-            meta: what is known of the image; see `seglight.data.batch.ImageMeta`.
+            meta: what is known of the image; see `seglight.batch.ImageMeta`.
         """
 
     def kept_probabilities(self, predicted: Prediction) -> Tensor | None:

@@ -14,11 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import UInt8Array
 from seglight.config.settings import nearest
 from seglight.data.arguments import check_bounds, check_range, is_list, is_whole
 from seglight.data.photometric import PhotoMetricDistortion
-
-UInt8Array = npt.NDArray[np.uint8]
 
 __all__ = ['CatMaxRatioCrop', 'KeepRatioResize', 'PadTo', 'PhotoMetricDistortion', 'RareClassCrop']
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seglight.data.images import UInt8Array
+from seglight.array_types import UInt8Array
 from seglight.errors import warn
 from seglight.files import write_atomically
 

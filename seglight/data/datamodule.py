@@ -19,8 +19,8 @@ from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset
 
+from seglight.batch import Item, collate
 from seglight.config.classes import construct
-from seglight.data.batch import Item, collate
 from seglight.data.cache import SampleCache
 from seglight.data.checks import masks_without_image, quick_faults, shared_images
 from seglight.data.dataset import SegmentationDataset

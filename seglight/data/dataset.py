@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from seglight.data.batch import Item
+from seglight.array_types import UInt8Array
+from seglight.batch import Item
 from seglight.data.cache import SampleCache
 from seglight.data.facts import Ints, count_labels
-from seglight.data.images import UInt8Array, read_image
+from seglight.data.images import read_image
 from seglight.data.label_check import LabelCheck
 from seglight.data.labels import blending_hint
 from seglight.data.mixing import Mix

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import UInt8Array
 from seglight.files import cache_dir
 
 Floats = npt.NDArray[np.float32]
-UInt8Array = npt.NDArray[np.uint8]
 Rng = np.random.Generator
 
 VERSION = 1  #: part of the cache folder's name; a change of what is drawn needs a new one

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from seglight.data.images import UInt8Array
+from seglight.array_types import UInt8Array
 
 Ints = npt.NDArray[np.int64]
 

@@ -10,14 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import UInt8Array
 from seglight.data.formats import IncompleteError, UnreadableError, open_file, open_image, read_bytes, reading
 from seglight.data.jpeg import decode_jpeg
 from seglight.data.orientation import orientation, orientation_in, upright
 from seglight.data.png import SIGNATURE
 from seglight.data.tiff import first_directory, is_tiff, read_bands
 from seglight.data.value_range import ValueRange, to_8_bits
-
-UInt8Array = npt.NDArray[np.uint8]
 
 #: What files of a format begin and end with.
 _ENDS = {b'\xff\xd8\xff': b'\xff\xd9', SIGNATURE: b'IEND\xaeB`\x82'}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import simplejpeg
 
+from seglight.array_types import UInt8Array
 from seglight.data.formats import MAX_PIXELS, IncompleteError, UnreadableError
 from seglight.data.orientation import jpeg_may_be_turned, orientation_in, upright
-
-UInt8Array = npt.NDArray[np.uint8]
 
 #: What libjpeg says where it makes up pixels that a file does not hold. What else it says, such as of an unknown
 #: version or of bytes between two parts, costs none.

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Iterator
 import albumentations as A
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from seglight.array_types import UInt8Array
 from seglight.errors import DataError
-
-UInt8Array = npt.NDArray[np.uint8]
 
 _OWN = ('albumentations.', 'seglight.')  #: whose transforms move labels, and blend none
 _WHOLE = 1 << 16  #: pixels of a mask that is looked at whole; of a larger one every fourth row

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import UInt8Array
 from seglight.config.settings import nearest
-from seglight.data.images import UInt8Array
 from seglight.data.masks import Labels, read_colours, read_stored_mask
 from seglight.errors import ConfigError, DataError, UsageError
 

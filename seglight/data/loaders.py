@@ -12,7 +12,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from seglight.data.batch import Item
+from seglight.batch import Item
 from seglight.data.sending import SHARED_MEMORY, Sent, free_shared_memory
 from seglight.environment import cores
 from seglight.errors import warn

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from seglight.array_types import UInt8Array
 from seglight.data.formats import UnreadableError, open_image, read_bytes, reading
 from seglight.data.orientation import orientation, upright
 from seglight.data.png import SIGNATURE, decode_png, png_palette
 from seglight.data.tiff import is_tiff, read_bands
 from seglight.errors import DataError
 
-UInt8Array = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.uint8 | np.uint16]
 
 #: What Pillow multiplies grey values of fewer bits with, so that white is 255.

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import UInt8Array
 from seglight.data.arguments import check_bounds, check_range
-
-UInt8Array = npt.NDArray[np.uint8]
 
 
 class PhotoMetricDistortion(A.ImageOnlyTransform):

@@ -11,11 +11,10 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from zlib_ng import zlib_ng
 
-UInt8Array = npt.NDArray[np.uint8]
+from seglight.array_types import UInt8Array
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _LOOKED_AT = 32  #: rows whose filters are looked at before the others are inflated

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data.distributed import DistributedSampler
 
-from seglight.data.batch import Item
+from seglight.batch import Item
 from seglight.data.dataset import SegmentationDataset
 
 FloatArray = npt.NDArray[np.float64]

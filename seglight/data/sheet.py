@@ -15,7 +15,7 @@ from seglight.errors import UsageError
 from seglight.palette import default_palette, overlay
 
 if TYPE_CHECKING:
-    from seglight.data.batch import Item
+    from seglight.batch import Item
     from seglight.data.datamodule import SegmentationDataModule
 
 COLUMNS = 4  #: samples in a row at most, each an image beside its overlay

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils.data import Dataset
 
-from seglight.data.batch import Batch, Item, collate
+from seglight.batch import Batch, Item, collate
 from seglight.data.dataset import SegmentationDataset
 from seglight.errors import DataError
 

@@ -13,11 +13,11 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from seglight.array_types import UInt8Array
 from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.data import augmentations
 from seglight.data.arguments import check_bounds, is_whole
-from seglight.data.images import UInt8Array
 from seglight.data.label_check import transforms_of
 from seglight.data.transform_hints import hint_for
 from seglight.errors import ConfigError, DataError, one_line

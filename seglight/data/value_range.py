@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import UInt8Array
 from seglight.data.arguments import is_list, is_number
 from seglight.data.formats import UnreadableError
 from seglight.errors import ConfigError
-
-UInt8Array = npt.NDArray[np.uint8]
 
 #: What a config gives: the value that becomes white, or `[black, white]`, or `{percentiles: [low, high]}`.
 RangeSpec = float | list[float] | dict[str, list[float]] | None

@@ -10,6 +10,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
+from seglight.batch import Batch
 from seglight.errors import UsageError
 from seglight.models.inference import (
     Prediction,
@@ -27,9 +28,6 @@ from seglight.models.inference import (
 )
 from seglight.models.resampling import Size
 from seglight.models.views import Views
-
-#: A batch: `image` uint8 [B, 3, H, W], `mask` uint8 [B, H, W], `meta` a list of B; see `seglight.data.batch`.
-Batch = dict[str, Any]
 
 
 class PredictingModule(LightningModule):

@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
+from seglight.batch import Batch, ImageMeta
 from seglight.checkpoints.needed import LOSS
 from seglight.config.checkpoint import read_checkpoint, without_pretrained
 from seglight.config.classes import name_and_arguments
@@ -32,7 +33,7 @@ from seglight.models.loss_items import mean, total, without_untrue_accuracy
 from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
-from seglight.models.predicting import Batch, PredictingModule
+from seglight.models.predicting import PredictingModule
 from seglight.models.resampling import Size
 from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.validation_loss import labelled_images
@@ -391,7 +392,7 @@ class Segmentor(PredictingModule):
                 flush=True,
             )
 
-    def _mmseg_meta(self, item: dict[str, Any]) -> dict[str, Any]:
+    def _mmseg_meta(self, item: ImageMeta) -> dict[str, Any]:
         """Return the meta dict that mmseg's heads expect in training."""
         return {
             'filename': item['path'],

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from seglight.array_types import UInt8Array
 from seglight.arrays import ERRORS, load_arrays
 from seglight.errors import UserError
 from seglight.files import write_atomically
@@ -18,7 +19,6 @@ from seglight.palette import encode_mask
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-UInt8Array = npt.NDArray[np.uint8]
 
 EVALUATIONS = 'evaluation'  #: folder of the files in a run's folder
 MOST_BYTES = 2 << 30  #: of the arrays in a file; masks of one colour are compressed a thousandfold

@@ -8,11 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from seglight.array_types import UInt8Array
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange
 from seglight.errors import DataError
 from seglight.palette import overlay
-from seglight.report.evaluation import Evaluation, Example, UInt8Array
+from seglight.report.evaluation import Evaluation, Example
 
 PANEL_WIDTH = 300  #: pixels of each of the four panels
 WRONG = (230, 30, 30)

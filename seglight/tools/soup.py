@@ -10,12 +10,12 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from seglight.batch import Batch
 from seglight.config.checkpoint import find_checkpoint, read_checkpoint, read_stored
 from seglight.config.settings import Settings
 from seglight.data import SegmentationDataModule
@@ -114,7 +114,6 @@ class _Losses(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, batch: dict[str, Any]) -> None:
+    def forward(self, batch: Batch) -> None:
         """Compute the losses of a batch and forget them."""
-        moved = {name: value.to(self.module.device) for name, value in batch.items() if isinstance(value, Tensor)}
-        self.module.losses({**batch, **moved})
+        self.module.losses(self.module.transfer_batch_to_device(batch, self.module.device, 0))

@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from seglight.array_types import UInt8Array
 from seglight.data.masks import read_mask
 from seglight.errors import DataError, UsageError
 from seglight.files import made_atomically, open_atomically, write_atomically
 from seglight.palette import encode_mask
 from seglight.submissions import HEADER, Submission, format_labels, row
-
-UInt8Array = npt.NDArray[np.uint8]
 
 
 def add_arguments(parser: ArgumentParser) -> None:

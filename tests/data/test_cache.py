@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from seglight.data.batch import collate
+from seglight.batch import collate
 from seglight.data.cache import SampleCache
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.sources import Context, FolderSource

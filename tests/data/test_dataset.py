@@ -11,7 +11,7 @@ from PIL import Image
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
-from seglight.data.batch import collate
+from seglight.batch import collate
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.images import image_size, read_image
 from seglight.data.masks import read_mask

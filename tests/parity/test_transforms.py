@@ -116,7 +116,7 @@ def test_a_batch_is_padded_with_zeros_after_normalisation_as_in_mmseg(tmp_path: 
     """The standard pipeline ends in Normalize and Pad: what is padded is zero, also when padding comes before a flip."""
     import torch
 
-    from seglight.data.batch import collate
+    from seglight.batch import collate
     from seglight.data.dataset import SegmentationDataset
     from seglight.data.sources import Context, FolderSource
     from seglight.models.inference import normalize

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from seglight.data.images import UInt8Array
+from seglight.array_types import UInt8Array
 from seglight.errors import DataError
 
 

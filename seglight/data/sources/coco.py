@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from seglight.data.images import UInt8Array
+from seglight.array_types import UInt8Array
 from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source
 from seglight.data.sources.categories import (
     AUTO,

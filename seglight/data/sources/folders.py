@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from seglight.array_types import UInt8Array
 from seglight.data.formats import IMAGE_SUFFIXES
-from seglight.data.images import UInt8Array, image_size
+from seglight.data.images import image_size
 from seglight.data.labels import LabelMap
 from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.labelmap import labels_of_colours

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from seglight.data.images import UInt8Array, image_size
+from seglight.array_types import UInt8Array
+from seglight.data.images import image_size
 from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.categories import AUTO, background_label, category_labels, why_background_is_ignored
 from seglight.data.sources.coco_shapes import FARTHEST, LONGEST_SIDE, MOST_PIXELS

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import UInt8Array
 from seglight.config.files import parse_yaml
-from seglight.data.images import UInt8Array, image_size
+from seglight.data.images import image_size
 from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.categories import (
     AUTO,

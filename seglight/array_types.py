@@ -1,0 +1,9 @@
+"""Array types that several modules name."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+#: Images `[H, W, 3]` RGB, masks `[H, W]` and encoded files `[N]`.
+UInt8Array = npt.NDArray[np.uint8]
