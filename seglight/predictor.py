@@ -18,9 +18,9 @@ from seglight.data.transforms import build_pipeline, padding_label, transform_fo
 from seglight.data.value_range import parse_range
 from seglight.errors import DataError
 from seglight.files import WORK_DIRS
-from seglight.models.inference import Prediction
+from seglight.models.inference.logits import Prediction
+from seglight.models.inference.views import Views, make_views
 from seglight.models.loading import load_segmentor
-from seglight.models.views import Views, make_views
 
 UInt8Array = npt.NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from seglight.callbacks.writers import Float32Array, MaskWriter, PredictionWriter, UInt8Array
 from seglight.errors import UsageError
 from seglight.files import link, write_atomically
-from seglight.models.inference import Prediction
+from seglight.models.inference.logits import Prediction
 from seglight.names import path_below
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seglight.models.predicting import Batch
+from seglight.models.inference.module import Batch
 
 
 def labelled_images(batch: Batch, ignore_index: int) -> Iterator[Batch]:

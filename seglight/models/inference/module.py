@@ -11,7 +11,7 @@ from pytorch_lightning import LightningModule
 from torch import Tensor
 
 from seglight.errors import UsageError
-from seglight.models.inference import (
+from seglight.models.inference.logits import (
     Prediction,
     both_classes,
     class_probabilities,
@@ -25,8 +25,8 @@ from seglight.models.inference import (
     strided,
     threshold,
 )
-from seglight.models.resampling import Size
-from seglight.models.views import Views
+from seglight.models.inference.resampling import Size
+from seglight.models.inference.views import Views
 
 #: A batch: `image` uint8 [B, 3, H, W], `mask` uint8 [B, H, W], `meta` a list of B; see `seglight.data.batch`.
 Batch = dict[str, Any]
