@@ -20,9 +20,9 @@ from seglight.data.transforms import build_pipeline, padding_label, transform_fo
 from seglight.data.value_range import parse_range
 from seglight.errors import DataError
 from seglight.files import WORK_DIRS
-from seglight.models.inference import Prediction
+from seglight.models.inference.logits import Prediction
+from seglight.models.inference.views import Views, make_views
 from seglight.models.loading import load_segmentor
-from seglight.models.views import Views, make_views
 
 #: An image: its path, or uint8 `[H, W, 3]` in RGB, or uint8 `[H, W]` in grey.
 Image = str | Path | UInt8Array

@@ -15,7 +15,7 @@ from PIL import Image
 import seglight
 from seglight.config.checkpoint import CONFIG_ENTRY
 from seglight.errors import CheckpointError, DataError
-from seglight.models.views import Views, make_views
+from seglight.models.inference.views import Views, make_views
 
 Run = Callable[..., Result]
 

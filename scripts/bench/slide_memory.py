@@ -18,7 +18,7 @@ from seglight import compat  # noqa: F401  (first: mmcv imports torchvision)
 import torch
 
 from seglight.models import Segmentor
-from seglight.models.inference import Prediction, predict_mask
+from seglight.models.inference.logits import Prediction, predict_mask
 
 NORM = {'type': 'BN'}
 MODEL = {

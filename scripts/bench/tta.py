@@ -23,7 +23,7 @@ import torch
 from mmcv import Config
 
 from seglight.models import Segmentor
-from seglight.models.views import Views, make_views, resized, view_size
+from seglight.models.inference.views import Views, make_views, resized, view_size
 
 SCALES = [0.5, 1.0, 1.5, 2.0]
 ROUNDS = 3

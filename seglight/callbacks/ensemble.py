@@ -10,8 +10,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.config.class_names import order_of
 from seglight.errors import CheckpointError, UsageError
+from seglight.models.inference.module import needs_segmentor
 from seglight.models.loading import load_segmentor
-from seglight.models.predicting import needs_segmentor
 
 
 class SoftVoting(Callback):

@@ -15,7 +15,7 @@ from torch import Tensor
 from seglight.callbacks.find import find_callback
 from seglight.callbacks.run_folder import RunFolder
 from seglight.errors import UserError
-from seglight.models.inference import strided
+from seglight.models.inference.logits import strided
 from seglight.models.metrics import count_confusion
 from seglight.palette import default_palette
 from seglight.report.evaluation import (

@@ -18,7 +18,7 @@ from seglight.callbacks.writers import GO_ON, PredictionWriter, predict_dataset
 from seglight.data.images import read_image
 from seglight.data.value_range import range_of
 from seglight.files import write_atomically, writing_to
-from seglight.models.inference import Prediction
+from seglight.models.inference.logits import Prediction
 from seglight.palette import default_palette, overlay
 
 #: Images on a contact sheet, in rows of four, and the side in pixels that each is fitted to.

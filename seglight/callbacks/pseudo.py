@@ -13,7 +13,7 @@ from seglight.array_types import UInt8Array
 from seglight.callbacks.writers import Float32Array, MaskWriter, PredictionWriter
 from seglight.errors import UsageError
 from seglight.files import link, write_atomically
-from seglight.models.inference import Prediction
+from seglight.models.inference.logits import Prediction
 from seglight.names import path_below
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.models.predicting import needs_segmentor
-from seglight.models.views import Flip, Merge, Views, make_views
+from seglight.models.inference.module import needs_segmentor
+from seglight.models.inference.views import Flip, Merge, Views, make_views
 
 
 class TestTimeAugmentation(Callback):

@@ -22,8 +22,8 @@ from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of
 from seglight.errors import OutputError, UsageError
 from seglight.files import write_atomically, writing_to
-from seglight.models.inference import Prediction
-from seglight.models.predicting import needs_segmentor
+from seglight.models.inference.logits import Prediction
+from seglight.models.inference.module import needs_segmentor
 from seglight.names import clash, path_below
 from seglight.palette import default_palette, encode_mask, overlay
 

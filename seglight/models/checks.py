@@ -19,8 +19,8 @@ from torch import nn
 from seglight.config.classes import type_adapter, type_hints
 from seglight.config.settings import dicts, nearest
 from seglight.errors import ConfigError, UsageError, one_line
+from seglight.models.inference.sliding import BLENDS
 from seglight.models.losses import BALANCED
-from seglight.models.sliding import BLENDS
 
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from seglight.errors import ConfigError, UsageError
 from seglight.models.explain import reason
-from seglight.models.resampling import Size
+from seglight.models.inference.resampling import Size
 
 #: What a backbone raises for images of a size that it cannot take; by itself no sign of that.
 MISFITS = (AssertionError, RuntimeError, ValueError, IndexError, ZeroDivisionError)

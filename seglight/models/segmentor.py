@@ -27,14 +27,14 @@ from seglight.models.class_weights import with_read_weights
 from seglight.models.compilation import compile_parts
 from seglight.models.fitting import padded, scaled, training_size
 from seglight.models.freezing import freeze
-from seglight.models.inference import Prediction
+from seglight.models.inference.logits import Prediction
+from seglight.models.inference.module import PredictingModule
+from seglight.models.inference.resampling import Size
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_untrue_accuracy
 from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
-from seglight.models.predicting import PredictingModule
-from seglight.models.resampling import Size
 from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.validation_loss import labelled_images
 from seglight.palette import default_palette

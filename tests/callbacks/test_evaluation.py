@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from seglight.callbacks.evaluation import EXAMPLES, EvaluationRecorder, _calibration, _keep, _Pass
 from seglight.data import SegmentationDataModule
 from seglight.models import Segmentor
-from seglight.models.inference import STRIDE, confidence, strided
+from seglight.models.inference.logits import STRIDE, confidence, strided
 from seglight.report.evaluation import BINS, Evaluation, load_evaluation
 
 Run = Callable[..., Result]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from seglight.callbacks.pseudo import PseudoLabelWriter, confident
-from seglight.models.inference import Prediction
+from seglight.models.inference.logits import Prediction
 
 
 def test_only_the_probability_of_the_class_of_a_pixel_waits_to_be_written(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from seglight.callbacks.writers import MaskWriter, PredictionWriter, ProbabilityWriter
-from seglight.models.inference import Prediction
+from seglight.models.inference.logits import Prediction
 
 
 @pytest.mark.parametrize(('kind', 'most'), [(ProbabilityWriter, 2), (MaskWriter, 32)])

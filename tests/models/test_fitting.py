@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from seglight.errors import ConfigError
 from seglight.models import Segmentor, building
 from seglight.models.fitting import mmseg_meta, training_size
-from seglight.models.inference import coarse_logits, image_logits
-from seglight.models.views import Views, make_views
+from seglight.models.inference.logits import coarse_logits, image_logits
+from seglight.models.inference.views import Views, make_views
 
 SIZES = [(97, 131), (1, 500), (500, 1)]
 NORM = {'type': 'BN', 'requires_grad': True}

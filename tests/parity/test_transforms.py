@@ -119,7 +119,7 @@ def test_a_batch_is_padded_with_zeros_after_normalisation_as_in_mmseg(tmp_path: 
     from seglight.batch import collate
     from seglight.data.dataset import SegmentationDataset
     from seglight.data.sources import Context, FolderSource
-    from seglight.models.inference import normalize
+    from seglight.models.inference.logits import normalize
 
     for kind in ('img', 'ann'):
         (tmp_path / kind).mkdir()

@@ -12,8 +12,8 @@ from parity.architectures import ARCHITECTURES
 from PIL import Image
 
 from seglight.models import Segmentor
-from seglight.models.inference import image_logits
-from seglight.models.views import Views, make_views
+from seglight.models.inference.logits import image_logits
+from seglight.models.inference.views import Views, make_views
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 SLIDE = {'mode': 'slide', 'crop_size': (48, 48), 'stride': (32, 32)}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seglight.batch import Batch
 from seglight.errors import UsageError
-from seglight.models.inference import (
+from seglight.models.inference.logits import (
     Prediction,
     both_classes,
     class_probabilities,
@@ -26,8 +26,8 @@ from seglight.models.inference import (
     strided,
     threshold,
 )
-from seglight.models.resampling import Size
-from seglight.models.views import Views
+from seglight.models.inference.resampling import Size
+from seglight.models.inference.views import Views
 
 
 class PredictingModule(LightningModule):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seglight.models.sliding import BLENDS, blend_weight, sliding_bands, window_starts
+from seglight.models.inference.sliding import BLENDS, blend_weight, sliding_bands, window_starts
 
 
 def test_windows_cover_the_image_and_end_with_it() -> None:

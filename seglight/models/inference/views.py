@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seglight.errors import UsageError
-from seglight.models.inference import class_probabilities, predict_mask
-from seglight.models.resampling import Coarse, Size, resized_bands
+from seglight.models.inference.logits import class_probabilities, predict_mask
+from seglight.models.inference.resampling import Coarse, Size, resized_bands
 
 Flip = Literal['horizontal', 'vertical']
 Merge = Literal['probabilities', 'logits', 'vote']

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seglight.models import resampling
-from seglight.models.resampling import Coarse, resized_bands
+from seglight.models.inference import resampling
+from seglight.models.inference.resampling import Coarse, resized_bands
 
 
 @pytest.mark.parametrize('align_corners', [False, True])

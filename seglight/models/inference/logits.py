@@ -12,8 +12,8 @@ from mmseg.ops import resize
 from torch import Tensor, nn
 
 from seglight.models.fitting import call_padded, mmseg_meta, window_size
-from seglight.models.resampling import Size
-from seglight.models.sliding import sliding_bands
+from seglight.models.inference.resampling import Size
+from seglight.models.inference.sliding import sliding_bands
 
 #: Turns uint8 images `[B, 3, H, W]` into what the backbone takes.
 Prepare = Callable[[Tensor], Tensor]

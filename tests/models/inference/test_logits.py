@@ -12,7 +12,7 @@ from conftest import TINY_SEGMENTOR
 from mmseg.models.segmentors import BaseSegmentor
 
 from seglight.models import building
-from seglight.models.inference import each_size, image_logits, normalize, predict_mask, threshold
+from seglight.models.inference.logits import each_size, image_logits, normalize, predict_mask, threshold
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from seglight.errors import ConfigError
-from seglight.models.views import View, Views, make_views, resized, view_size
+from seglight.models.inference.views import View, Views, make_views, resized, view_size
 
 IMAGE = torch.randint(0, 256, (2, 3, 6, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 SQUARE = IMAGE[..., :6]
