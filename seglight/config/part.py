@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser
 
 from seglight.config.arguments import read_arguments
 from seglight.config.checkpoint import find_checkpoint, stored_settings
-from seglight.config.explain import explain, written
+from seglight.config.parser import explain, written
 from seglight.config.resolve import resolve
 from seglight.config.settings import Settings
 from seglight.errors import ConfigError, UsageError

@@ -414,8 +414,8 @@ def test_a_config_of_mmsegs_own_training_passes_the_same_gate(
 
 def test_every_model_of_the_zoo_passes() -> None:
     from seglight.checkpoints.gate import admit
-    from seglight.config.mmseg_file import read_mmseg_config
-    from seglight.config.zoo import find_zoo, zoo_names
+    from seglight.config.mmseg.file import read_mmseg_config
+    from seglight.config.mmseg.zoo import find_zoo, zoo_names
 
     seen = set()
     for name in zoo_names()[::7]:
