@@ -10,7 +10,7 @@ from unittest import mock
 
 import torch
 
-from seglight.config.checkpoint import without_pretrained
+from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.config.settings import dicts

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seglight.config.checkpoint import find_checkpoint, read_stored
+from seglight.checkpoints.checkpoint import find_checkpoint, read_stored
 from seglight.config.settings import Settings
 from seglight.data.images import read_image
 from seglight.data.transforms import build_pipeline, padding_label, transform_for_evaluation

@@ -13,7 +13,7 @@ from conftest import Result
 from PIL import Image
 
 import seglight
-from seglight.config.checkpoint import CONFIG_ENTRY
+from seglight.checkpoints.checkpoint import CONFIG_ENTRY
 from seglight.errors import CheckpointError, DataError
 from seglight.models.views import Views, make_views
 

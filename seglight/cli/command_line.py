@@ -36,9 +36,7 @@ from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.console import metrics_table
 from seglight.checkpoints.budget import within_budget
-from seglight.cli import fit, predict
-from seglight.config.arguments import Arguments, read_arguments
-from seglight.config.checkpoint import (
+from seglight.checkpoints.checkpoint import (
     PARTS,
     Purpose,
     Stored,
@@ -47,9 +45,12 @@ from seglight.config.checkpoint import (
     read_stored,
     without_pretrained,
 )
+from seglight.checkpoints.load import load_weights
+from seglight.checkpoints.mmseg import NOT_TAKEN_OVER, is_mmseg_checkpoint
+from seglight.cli import fit, predict
+from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.class_names import difference, order_of
 from seglight.config.mmseg.options import add_options
-from seglight.config.mmseg_checkpoint import NOT_TAKEN_OVER, is_mmseg_checkpoint
 from seglight.config.parser import argument_types, explain, prefer_int_to_float, written
 from seglight.config.resolve import resolve
 from seglight.config.settings import Key, Settings, nearest
@@ -67,7 +68,6 @@ from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.tools import COMMANDS
 from seglight.tools import describe as describe_tool
-from seglight.weights.load import load_weights
 
 #: What the model takes from the data, so that it is given only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')

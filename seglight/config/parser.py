@@ -7,12 +7,16 @@ import re
 import sys
 import types
 import typing
-from argparse import ArgumentParser
+from argparse import ArgumentError, ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import jsonargparse
 
 from seglight.config.arguments import Arguments
 from seglight.config.settings import Key, Settings, groups, nearest
-from seglight.errors import one_line
+from seglight.errors import ConfigError, UsageError, one_line
 
 #: What stands before a value that does not fit.
 _GOT = re.compile('Given value: |Got value: ')
@@ -49,6 +53,38 @@ def is_plain(hint: Any) -> bool:
     if typing.get_origin(hint) is list:
         return any(is_plain(part) for part in typing.get_args(hint))
     return hint is dict or typing.get_origin(hint) is dict
+
+
+def part_parser(cls: type, part: str, command: str) -> jsonargparse.ArgumentParser:
+    """Return a parser of one group of a config, beside the options `--config`, `--ckpt_path` and `--seed_everything`.
+
+    Args:
+        cls: the class that the group builds.
+        part: name of the group.
+        command: the command's name.
+    """
+    parser = jsonargparse.ArgumentParser(exit_on_error=False, prog=f'seglight {command}')
+    parser.add_argument('--config', action='config')
+    parser.add_argument('--ckpt_path', type=str | None)
+    parser.add_argument('--seed_everything', type=bool | int, default=42)
+    parser.add_class_arguments(cls, part)
+    return parser
+
+
+@contextmanager
+def with_origins(settings: Settings, arguments: Arguments) -> Iterator[None]:
+    """Put before each error the flag, or the file and line, that the key it names was written in.
+
+    Raises:
+        UsageError: in place of jsonargparse's errors and of errors that name a key.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise UsageError(explain(str(error), settings, arguments)) from error
+    except ConfigError as error:
+        origin = f'{written(error.key, settings, arguments)}: ' if error.key else ''
+        raise UsageError(f'{origin}{error}') from error
 
 
 def explain(message: str, settings: Settings, arguments: Arguments) -> str:

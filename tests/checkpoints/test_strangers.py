@@ -14,7 +14,7 @@ from checkpoints.attacks import changed, plant_canary, set_key
 from conftest import Result
 
 import seglight
-from seglight.config.checkpoint import without_pretrained
+from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.errors import CheckpointError
 from seglight.models import Segmentor
 

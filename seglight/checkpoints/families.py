@@ -1,4 +1,4 @@
-"""The conversion of each family of backbones; see `seglight.weights.convert`."""
+"""The conversion of each family of backbones; see `seglight.checkpoints.convert`."""
 
 from __future__ import annotations
 
