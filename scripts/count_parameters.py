@@ -10,10 +10,10 @@ from unittest import mock
 
 import torch
 
-from seglight.config.checkpoint import without_pretrained
-from seglight.config.mmseg_file import read_mmseg_config
+from seglight.checkpoints.checkpoint import without_pretrained
+from seglight.config.mmseg.file import read_mmseg_config
+from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.config.settings import dicts
-from seglight.config.zoo import find_zoo, zoo_names
 from seglight.files import write_atomically
 from seglight.models.building import construct
 

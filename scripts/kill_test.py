@@ -29,7 +29,7 @@ from compare_runs import differences
 from seglight.__main__ import run
 from seglight.callbacks.checkpoint import _SafeCheckpoint
 from seglight.callbacks.checkpoint_io import AtomicCheckpointIO
-from seglight.cli import CommandLine
+from seglight.cli.command_line import CommandLine
 from seglight.data.demo import generate
 from seglight.models import Segmentor
 

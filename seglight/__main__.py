@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
         if argv and argv[0] in tools.COMMANDS:
             tools.main(argv)
         else:
-            from seglight.cli import CommandLine
+            from seglight.cli.command_line import CommandLine
 
             CommandLine(argv)
     except BrokenPipeError:

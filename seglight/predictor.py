@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seglight.array_types import UInt8Array
 from seglight.batch import ImageMeta
-from seglight.config.checkpoint import find_checkpoint, read_stored
+from seglight.checkpoints.checkpoint import find_checkpoint, read_stored
 from seglight.config.settings import Settings
 from seglight.data.images import read_image
 from seglight.data.transforms import build_pipeline, padding_label, transform_for_evaluation

@@ -28,7 +28,7 @@ from mmseg.core import build_optimizer
 from mmseg.datasets import build_dataloader, build_dataset
 from mmseg.utils import build_dp
 
-from seglight.config.checkpoint import without_pretrained
+from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.config.files import SHIPPED, load_config
 from seglight.data import SegmentationDataModule
 from seglight.models import Segmentor, building

@@ -19,7 +19,7 @@ import yaml
 from pytorch_lightning.cli import LightningCLI
 
 from seglight.__main__ import main, run
-from seglight.cli import CommandLine
+from seglight.cli.command_line import CommandLine
 from seglight.config.files import SHIPPED
 from seglight.data.demo import generate
 

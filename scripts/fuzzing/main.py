@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from seglight.cli import CommandLine  # noqa: F401  (first: it patches what the others import)
+from seglight.cli.command_line import CommandLine  # noqa: F401  (first: it patches what the others import)
 
 # isort: split
 import torch

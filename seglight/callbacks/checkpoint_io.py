@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from seglight.config.checkpoint import read_checkpoint
+from seglight.checkpoints.checkpoint import read_checkpoint
 from seglight.errors import CheckpointError, one_line
 from seglight.plain_values import check_zip
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from seglight.config.mmseg.zoo import expand
 from seglight.config.settings import Key, Origin, Settings, nearest
-from seglight.config.zoo import expand
 from seglight.errors import UsageError
 from seglight.files import expand_home
 from seglight.plain_text import open_yaml

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import yaml
 
-from seglight.config.accumulation import count_steps
 from seglight.config.arguments import Arguments, Flag
 from seglight.config.files import find_config, load_config
-from seglight.config.keys import argument_types, is_plain
-from seglight.config.options import expand_options
+from seglight.config.mmseg.accumulation import count_steps
+from seglight.config.mmseg.options import expand_options
+from seglight.config.mmseg.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
+from seglight.config.parser import argument_types, is_plain
 from seglight.config.settings import Settings
-from seglight.config.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
 
 
 def resolve(

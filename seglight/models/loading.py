@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seglight.checkpoints.budget import within_budget
+from seglight.checkpoints.checkpoint import read_checkpoint, without_pretrained
 from seglight.checkpoints.gate import admit_hyperparameters
 from seglight.checkpoints.needed import TRAINING, without_losses
-from seglight.config.checkpoint import read_checkpoint, without_pretrained
 from seglight.errors import CheckpointError, UserError, one_line
 from seglight.models.segmentor import Segmentor
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from seglight.batch import Batch, ImageMeta
+from seglight.checkpoints.checkpoint import read_checkpoint, without_pretrained
 from seglight.checkpoints.needed import LOSS
-from seglight.config.checkpoint import read_checkpoint, without_pretrained
 from seglight.config.classes import name_and_arguments
 from seglight.data.labels import check_count
 from seglight.errors import CheckpointError, ConfigError, TrainingError, UsageError, warn

@@ -17,6 +17,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Have jsonargparse print what shtab makes of all options."""
     os.environ['JSONARGPARSE_ADD_PRINT_COMPLETION_ARGUMENT'] = 'true'
-    from seglight.cli import CommandLine  # late: it loads torch
+    from seglight.cli.command_line import CommandLine  # late: it loads torch
 
     CommandLine([f'--print_completion=shtab-{arguments.shell}'])

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from seglight.arrays import ERRORS, load_arrays
+from seglight.checkpoints.convert import FAMILIES, TIMM, Converted, convert
 from seglight.errors import CheckpointError, UsageError, one_line
 from seglight.files import cache_dir, write_new
 from seglight.weight_files import SAFETENSORS, read_file, state_dict
 from seglight.weights.cache import SCHEME, weights_folder
-from seglight.weights.convert import FAMILIES, TIMM, Converted, convert
 
 
 def add_arguments(parser: ArgumentParser) -> None:

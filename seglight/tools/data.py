@@ -7,8 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seglight.config.part import build_part
+from seglight.checkpoints.checkpoint import find_checkpoint, stored_settings
+from seglight.config.arguments import read_arguments
+from seglight.config.parser import part_parser, with_origins
+from seglight.config.resolve import resolve
+from seglight.config.settings import Settings
 from seglight.errors import DataError, UsageError, collected_warnings
+from seglight.files import WORK_DIRS, write_atomically
 
 if TYPE_CHECKING:
     from seglight.data import SegmentationDataModule
@@ -28,16 +33,42 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Print the report, or write the picture."""
-    from seglight.data import SegmentationDataModule  # late: it brings torch
-    from seglight.data.sources.mmseg_datasets import with_class_names
-
     picture, settings = _picture(arguments)
-    module = build_part(SegmentationDataModule, 'data', f'data {arguments.action}', settings, with_class_names)
+    module = data_module(f'data {arguments.action}', settings)
     module.prepare_data()
     if arguments.action == 'check':
         check(module)
     else:
         show(module, picture.output, picture.images)
+
+
+def data_module(command: str, words: Sequence[str]) -> SegmentationDataModule:
+    """Return the data that `fit` would train on.
+
+    Args:
+        command: the command's name, for errors.
+        words: what was typed: `--config`, `--ckpt`, and flags that override keys of `data` or the seed.
+
+    Raises:
+        ConfigError: if nothing was given to build it from, or a key or value is wrong.
+    """
+    from seglight.data import SegmentationDataModule  # late: it brings torch
+    from seglight.data.sources.mmseg_datasets import with_class_names
+
+    arguments = read_arguments([command, *words])
+    parser = part_parser(SegmentationDataModule, 'data', command)
+    checkpoint = arguments.value('--ckpt_path')
+    if checkpoint is None and not arguments.configs:
+        raise UsageError(f'{command} needs a config, such as --config demo.yaml, or a checkpoint, as --ckpt')
+    base = Settings() if checkpoint is None else stored_settings(find_checkpoint(checkpoint, WORK_DIRS))
+    kept = {'data', 'seed_everything'}
+    settings = resolve(arguments, parser, base, lambda name: name not in kept, with_class_names)
+    with with_origins(settings, arguments):
+        config = parser.parse_args(arguments.argv()[1:])  # without the command
+        if not isinstance(config.seed_everything, bool):
+            config.data.seed = config.seed_everything
+        built: SegmentationDataModule = parser.instantiate_classes(config).data
+    return built
 
 
 def _picture(arguments: Namespace) -> tuple[Namespace, list[str]]:
@@ -135,7 +166,6 @@ def show(module: SegmentationDataModule, path: Path, count: int) -> None:
         DataError: if it cannot be written.
     """
     from seglight.data.sheet import contact_sheet
-    from seglight.files import write_atomically
 
     module.setup('fit')
     sheet = contact_sheet(module, count, path.suffix)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from seglight.config.checkpoint import find_checkpoint, read_checkpoint, read_stored
-from seglight.config.mmseg_checkpoint import SUFFIX
+from seglight.checkpoints.checkpoint import find_checkpoint, read_checkpoint, read_stored
+from seglight.checkpoints.mmseg import SUFFIX
 from seglight.config.settings import Settings
 from seglight.errors import UsageError
 from seglight.files import WORK_DIRS, write_new
@@ -55,7 +55,7 @@ def run(arguments: Namespace) -> None:
     stored.check(Settings(), unused)
     settings = stored.settings
     entries = read_checkpoint(path)
-    from seglight.weights.export import mmseg_checkpoint, mmseg_config
+    from seglight.checkpoints.export import mmseg_checkpoint, mmseg_config
 
     config = mmseg_config(settings.values)
     buffer = io.BytesIO()

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from seglight.config.checkpoint import (
+from seglight.checkpoints.checkpoint import (
     CONFIG_ENTRY,
     ENVIRONMENT_ENTRY,
     METRICS_ENTRY,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from seglight.batch import Batch
-from seglight.config.checkpoint import find_checkpoint, read_checkpoint, read_stored
+from seglight.checkpoints.checkpoint import find_checkpoint, read_checkpoint, read_stored
 from seglight.config.settings import Settings
 from seglight.data import SegmentationDataModule
 from seglight.errors import CheckpointError, UsageError

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from seglight.config.mmseg.zoo import zoo_folder, zoo_names
 from seglight.config.settings import nearest
-from seglight.config.zoo import zoo_folder, zoo_names
 from seglight.errors import UsageError
 
 

@@ -14,7 +14,7 @@ from checkpoints.attacks import changed, plant_canary, set_key
 from conftest import Result
 
 import seglight
-from seglight.config.checkpoint import without_pretrained
+from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.errors import CheckpointError
 from seglight.models import Segmentor
 
@@ -414,8 +414,8 @@ def test_a_config_of_mmsegs_own_training_passes_the_same_gate(
 
 def test_every_model_of_the_zoo_passes() -> None:
     from seglight.checkpoints.gate import admit
-    from seglight.config.mmseg_file import read_mmseg_config
-    from seglight.config.zoo import find_zoo, zoo_names
+    from seglight.config.mmseg.file import read_mmseg_config
+    from seglight.config.mmseg.zoo import find_zoo, zoo_names
 
     seen = set()
     for name in zoo_names()[::7]:

@@ -11,7 +11,7 @@ from mmcv import Config, ConfigDict
 from mmseg.models import build_segmentor as mmseg_build_segmentor
 from torch import nn
 
-from seglight.config.checkpoint import without_pretrained
+from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.errors import ConfigError
 from seglight.models import building
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from seglight.config.checkpoint import without_pretrained
-from seglight.config.mmseg_file import read_mmseg_config
+from seglight.checkpoints.checkpoint import without_pretrained
+from seglight.config.mmseg.file import read_mmseg_config
+from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.config.settings import dicts
-from seglight.config.zoo import find_zoo, zoo_names
 from seglight.models import Segmentor
 from seglight.tools.zoo import parameter_counts
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from checkpoints import originals
 from conftest import TINY_SEGMENTOR, Result
-from weights import originals
 
+from seglight.checkpoints.convert import convert
 from seglight.errors import CheckpointError
 from seglight.files import cache_dir
 from seglight.models.building import build
 from seglight.weights.cache import weights_folder
-from seglight.weights.convert import convert
 
 Run = Callable[..., Result]
 PROBE = 'layer1.0.conv1.weight'

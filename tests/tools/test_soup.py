@@ -45,7 +45,7 @@ def test_batch_norm_has_the_statistics_of_the_averaged_weights(
     assert 'estimated on 1 batches' in done.out
     soup = load_segmentor(Path('soup.ckpt'))
     # The first layer of the stem, worked out by hand on the batch that the first epoch begins with.
-    from seglight.config.checkpoint import stored_settings
+    from seglight.checkpoints.checkpoint import stored_settings
     from seglight.data import SegmentationDataModule
 
     data = SegmentationDataModule(**stored_settings(Path('soup.ckpt'), ('data',)).values['data'])

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import Result
 
-from seglight.config.zoo import zoo_folder, zoo_names
+from seglight.config.mmseg.zoo import zoo_folder, zoo_names
 
 Run = Callable[..., Result]
 

@@ -1,4 +1,4 @@
-"""The conversion of each family of backbones; see `seglight.weights.convert`."""
+"""The conversion of each family of backbones; see `seglight.checkpoints.convert`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seglight import compat  # noqa: F401  (first: mmseg's converters import mmcv)
-from seglight.config.zoo import zoo_folder
+from seglight.config.mmseg.zoo import zoo_folder
 
 Weights = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from conftest import Result
 from mmcv import DictAction
 
 from seglight.config.arguments import read_arguments
-from seglight.config.options import expand_options, translate_key
+from seglight.config.mmseg.options import expand_options, translate_key
 from seglight.config.settings import without_tuples
 
 Run = Callable[..., Result]

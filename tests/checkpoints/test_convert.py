@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from weights import originals
-from weights.originals import Original, channel_norm
+from checkpoints import originals
+from checkpoints.originals import Original, channel_norm
 
+from seglight.checkpoints.convert import FAMILIES, convert
 from seglight.errors import CheckpointError
-from seglight.weights.convert import FAMILIES, convert
 
 # isort: split
 import mmcls.models  # noqa: F401  (registers ConvNeXt)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from seglight.config.mmseg_file import read_mmseg_config
-from seglight.config.mmseg_pipeline import REDUCED, RESIZE, data_settings, not_taken_over
-from seglight.config.zoo import find_zoo
+from seglight.config.mmseg.file import read_mmseg_config
+from seglight.config.mmseg.pipeline import REDUCED, RESIZE, data_settings, not_taken_over
+from seglight.config.mmseg.zoo import find_zoo
 
 LOAD = {'type': 'LoadAnnotations', 'reduce_zero_label': True}
 

@@ -24,7 +24,6 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
 import seglight
-from seglight import prediction, training
 from seglight.callbacks import (
     EvaluationRecorder,
     MonitoredFigures,
@@ -37,8 +36,7 @@ from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.console import metrics_table
 from seglight.checkpoints.budget import within_budget
-from seglight.config.arguments import Arguments, read_arguments
-from seglight.config.checkpoint import (
+from seglight.checkpoints.checkpoint import (
     PARTS,
     Purpose,
     Stored,
@@ -47,11 +45,13 @@ from seglight.config.checkpoint import (
     read_stored,
     without_pretrained,
 )
+from seglight.checkpoints.load import load_weights
+from seglight.checkpoints.mmseg import NOT_TAKEN_OVER, is_mmseg_checkpoint
+from seglight.cli import fit, predict
+from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.class_names import difference, order_of
-from seglight.config.explain import explain, written
-from seglight.config.keys import argument_types, prefer_int_to_float
-from seglight.config.mmseg_checkpoint import NOT_TAKEN_OVER, is_mmseg_checkpoint
-from seglight.config.options import add_options
+from seglight.config.mmseg.options import add_options
+from seglight.config.parser import argument_types, explain, prefer_int_to_float, written
 from seglight.config.resolve import resolve
 from seglight.config.settings import Key, Settings, nearest
 from seglight.config.types import register
@@ -68,7 +68,6 @@ from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.tools import COMMANDS
 from seglight.tools import describe as describe_tool
-from seglight.weights.load import load_weights
 
 #: What the model takes from the data, so that it is given only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
@@ -150,7 +149,7 @@ class CommandLine(LightningCLI):
         add_options(parser, subcommand)
         parser.add_argument('--trust_checkpoint', action='store_true', help=TRUST_HELP)
         if subcommand == 'fit':
-            training.add_arguments(parser)
+            fit.add_arguments(parser)
         else:
             parser.add_argument(
                 '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt in an ensemble.'
@@ -166,7 +165,7 @@ class CommandLine(LightningCLI):
         if subcommand in ('validate', 'test'):
             parser.set_defaults({'verbose': False})  # its table is printed below, with classes by name
         if subcommand == 'predict':
-            prediction.add_arguments(parser)
+            predict.add_arguments(parser)
             parser.set_defaults({'return_predictions': False})
         return parser
 
@@ -257,7 +256,7 @@ class CommandLine(LightningCLI):
                 raise ConfigError(f'model.{name}', f'must be left out, or be that of data.{name}, got another')
             config.model[name] = config.data[name]
         if config.get('input'):
-            config.data.test = prediction.input_source(Path(config.input), self.output_folder)
+            config.data.test = predict.input_source(Path(config.input), self.output_folder)
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
         self._with_origin(self._read_class_weights, config)
@@ -278,7 +277,7 @@ class CommandLine(LightningCLI):
             verify(self.checkpoint)
             self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == self.checkpoint.resolve().parent
         elif config.auto_resume:
-            found = find_continuation(self.run_config, WORK_DIRS, training.named_run(config.work_dir))
+            found = find_continuation(self.run_config, WORK_DIRS, fit.named_run(config.work_dir))
             self.checkpoint, self.resumed = found.checkpoint, found.folder is not None
             config.work_dir = str(found.folder) if found.folder else None
             config.ckpt_path = str(found.checkpoint) if found.checkpoint else None
@@ -326,7 +325,7 @@ class CommandLine(LightningCLI):
 
     def _build(self) -> None:
         if self.subcommand == 'fit':
-            training.check_trainer(self.config['fit'].trainer)
+            fit.check_trainer(self.config['fit'].trainer)
         try:
             with self._budget():
                 super().instantiate_classes()
@@ -370,7 +369,7 @@ class CommandLine(LightningCLI):
         try:
             trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
-            raise training.explain_trainer(error) from error
+            raise fit.explain_trainer(error) from error
         if self.subcommand == 'fit':
             trainer.callbacks.insert(0, MonitoredFigures())  # type: ignore[attr-defined]  # before those that it checks
         return trainer
@@ -383,14 +382,14 @@ class CommandLine(LightningCLI):
                 self.run_folder = self._run_folder(config)
                 self.recorder = EvaluationRecorder()
                 config.wandb.tags += config.tags
-            return training.training_callbacks(self.run_folder, self.recorder, config.trainer.logger is not False)
+            return fit.training_callbacks(self.run_folder, self.recorder, config.trainer.logger is not False)
         callbacks: list[Callback] = []
         if self.more_checkpoints or config.ckpt_weights:
             others = [str(path) for path in self.more_checkpoints]
             callbacks.append(SoftVoting(others, config.ckpt_weights, self.trusted))
         if self.subcommand == 'predict':
             plain = self.config[self.subcommand]
-            callbacks += prediction.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
+            callbacks += predict.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
         elif traces:
             self.recorder = EvaluationRecorder(self.evaluation_file)
             callbacks.append(self.recorder)
@@ -408,7 +407,7 @@ class CommandLine(LightningCLI):
     def before_fit(self) -> None:
         """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
         config = self.config[self.subcommand]
-        training.check_finder(self.trainer, self.model.schedule)
+        fit.check_finder(self.trainer, self.model.schedule)
         if not self.checkpoint:
             if config.load_from:
                 path = find_checkpoint(config.load_from, WORK_DIRS)
@@ -417,8 +416,8 @@ class CommandLine(LightningCLI):
                 if doubt := loaded.doubt(self.model.classes):
                     rank_zero_only(warn)(doubt)
             return
-        training.check_classes(self.checkpoint, self.model.classes)
-        reached = training.reached_end(self.checkpoint, self.trainer, self.model)
+        fit.check_classes(self.checkpoint, self.model.classes)
+        reached = fit.reached_end(self.checkpoint, self.trainer, self.model)
         if reached and not config.auto_resume:
             raise UsageError(reached)
         if reached:
@@ -447,14 +446,14 @@ class CommandLine(LightningCLI):
         except MisconfigurationException as error:
             raise UsageError(one_line(error)) from error
         except Exception as error:
-            if training.is_restoring(error) and not isinstance(error, UserError):
+            if fit.is_restoring(error) and not isinstance(error, UserError):
                 message = f'{self.checkpoint} cannot be resumed from: {one_line(error)}'
                 raise CheckpointError(message[:500]) from error
             if not isinstance(error, (RuntimeError, ValueError)):
                 raise
             if 'Error(s) in loading state_dict' not in str(error):
                 steps = self.trainer.global_step
-                explained = explain_first_batch(error, steps) or training.explain_refusal(error)
+                explained = explain_first_batch(error, steps) or fit.explain_refusal(error)
                 if explained is None:
                     raise
                 raise explained from error
@@ -476,17 +475,17 @@ class CommandLine(LightningCLI):
     def output_folder(self) -> Path:
         """The folder that predictions are written to."""
         config = self.config[self.subcommand]
-        return Path(config.output or prediction.default_folder(Path(config.ckpt_path), config.input))
+        return Path(config.output or predict.default_folder(Path(config.ckpt_path), config.input))
 
     def after_fit(self) -> None:
         """Say where the run lies, how good it is, and what to type next."""
         if not self.trainer.is_global_zero:
             return
         if not self.run_folder:
-            print(training.tried(self.trainer))
+            print(fit.tried(self.trainer))
             return
         kept = (self._get(self.config_init, name) for name in ('best_checkpoint', 'checkpoint'))
-        print('\n'.join(training.summary(self.trainer, self.run_folder, *kept)))
+        print('\n'.join(fit.summary(self.trainer, self.run_folder, *kept)))
         self._report()
 
     def after_validate(self) -> None:
@@ -524,8 +523,8 @@ class CommandLine(LightningCLI):
         """Say what came of it, and end like after an error if there were files that could not be predicted."""
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
         if self.trainer.is_global_zero:
-            print('\n'.join(prediction.summary(callbacks, self.model.classes, self.output_folder)))
-        prediction.check_failed(callbacks)
+            print('\n'.join(predict.summary(callbacks, self.model.classes, self.output_folder)))
+        predict.check_failed(callbacks)
 
 
 def _needless(arguments: Arguments, settings: Settings) -> set[Key]:

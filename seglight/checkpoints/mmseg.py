@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from seglight.config.mmseg_file import parse_mmseg_config
-from seglight.config.mmseg_pipeline import data_settings, not_taken_over
+from seglight.config.mmseg.file import parse_mmseg_config
+from seglight.config.mmseg.pipeline import data_settings, not_taken_over
+from seglight.config.mmseg.zoo import model_settings
 from seglight.config.settings import dicts
-from seglight.config.zoo import model_settings
 from seglight.errors import CheckpointError, ConfigError, one_line
 
 #: What the files of mmseg's training end with.

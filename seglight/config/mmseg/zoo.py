@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from seglight.config.accumulation import schedule_in_steps, steps
-from seglight.config.mmseg_file import read_mmseg_config
+from seglight.config.mmseg.accumulation import schedule_in_steps, steps
+from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.settings import Key, Origin, Settings, dicts, merge, nearest, paths
 from seglight.errors import ConfigError, UsageError
 from seglight.files import expand_home

@@ -33,7 +33,7 @@ from seglight.callbacks import (
 from seglight.callbacks.averaging import averaging_epochs
 from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
-from seglight.config.checkpoint import read_checkpoint
+from seglight.checkpoints.checkpoint import read_checkpoint
 from seglight.config.class_names import difference, order_of
 from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line, warn
 from seglight.files import WORK_DIRS

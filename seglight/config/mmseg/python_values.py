@@ -9,7 +9,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
-from seglight.config.python_limits import CONTAINERS, MAX_BITS, SCALARS, Limits, first_line
+from seglight.config.mmseg.python_limits import CONTAINERS, MAX_BITS, SCALARS, Limits, first_line
 
 #: What a config may call.
 FUNCTIONS: dict[str, Callable[..., Any]] = {

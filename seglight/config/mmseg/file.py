@@ -7,8 +7,8 @@ import tokenize
 from pathlib import Path
 from typing import Any
 
-from seglight.config.python_limits import MAX_SOURCE, parse
-from seglight.config.python_values import Evaluator
+from seglight.config.mmseg.python_limits import MAX_SOURCE, parse
+from seglight.config.mmseg.python_values import Evaluator
 from seglight.errors import UsageError, one_line
 
 #: How many files a config may be made of; mmseg's have five at most.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from seglight.config.checkpoint import without_pretrained
-from seglight.config.mmseg_checkpoint import PREFIX
-from seglight.config.mmseg_file import parse_mmseg_config
-from seglight.config.mmseg_pipeline import RESIZE
+from seglight.checkpoints.checkpoint import without_pretrained
+from seglight.checkpoints.mmseg import PREFIX
+from seglight.config.mmseg.file import parse_mmseg_config
+from seglight.config.mmseg.pipeline import RESIZE
 from seglight.config.settings import without_tuples
 from seglight.errors import ConfigError, UsageError
 from seglight.models import building

@@ -10,7 +10,7 @@ from mmcv import Config
 from mmcv.runner.hooks import HOOKS
 
 from seglight.config.files import load_config
-from seglight.config.zoo import find_zoo, zoo_folder, zoo_names
+from seglight.config.mmseg.zoo import find_zoo, zoo_folder, zoo_names
 from seglight.errors import ConfigError
 from seglight.models.schedules import find_updater
 

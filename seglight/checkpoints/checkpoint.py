@@ -11,9 +11,9 @@ from typing import Any, Literal
 import yaml
 
 from seglight.checkpoints.gate import TRAINER, admit
+from seglight.checkpoints.mmseg import is_mmseg_checkpoint, read_mmseg_checkpoint
 from seglight.checkpoints.needed import without_training
 from seglight.config.files import parse_yaml
-from seglight.config.mmseg_checkpoint import is_mmseg_checkpoint, read_mmseg_checkpoint
 from seglight.config.settings import Key, Settings
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.files import newest

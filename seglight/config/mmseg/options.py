@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from seglight.config.arguments import ALIASES, Arguments, Flag, as_word
-from seglight.config.mmseg_file import parse_mmseg_config
+from seglight.config.mmseg.file import parse_mmseg_config
 from seglight.config.settings import Key, without_tuples
 from seglight.errors import ConfigError, UsageError
 from seglight.files import expand_home

@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from seglight.config.checkpoint import stored_settings
+from seglight.checkpoints.checkpoint import stored_settings
 
 
 def stored(folder: Path, **config: Any) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from mmseg.models import build_backbone
 from scipy.interpolate import interp2d
 from torch import Tensor, nn
 
+from seglight.checkpoints.load import load_weights
 from seglight.errors import CheckpointError
 from seglight.models.building import build
 from seglight.weight_files import save_safetensors
-from seglight.weights.load import load_weights
 
 
 @pytest.fixture(scope='module')

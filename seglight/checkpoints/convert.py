@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from seglight.checkpoints import families
 from seglight.errors import CheckpointError
-from seglight.weights import families
 
 Weights = dict[str, Tensor]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from mmcv import Config
 
-from seglight.config.mmseg_file import parse_mmseg_config, read_mmseg_config
+from seglight.config.mmseg.file import parse_mmseg_config, read_mmseg_config
+from seglight.config.mmseg.zoo import zoo_folder, zoo_names
 from seglight.config.settings import without_tuples
-from seglight.config.zoo import zoo_folder, zoo_names
 from seglight.errors import ConfigError
 
 

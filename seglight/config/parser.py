@@ -1,17 +1,90 @@
-"""jsonargparse's messages, in one sentence that says where the key was written."""
+"""The only door to the inside of jsonargparse: the keys that a parser takes, their types, and its messages."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import sys
+import types
+import typing
+from argparse import ArgumentError, ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jsonargparse
 
 from seglight.config.arguments import Arguments
-from seglight.config.settings import Settings, nearest
-from seglight.errors import one_line
+from seglight.config.settings import Key, Settings, groups, nearest
+from seglight.errors import ConfigError, UsageError, one_line
 
 #: What stands before a value that does not fit.
 _GOT = re.compile('Given value: |Got value: ')
+
+
+def argument_types(parser: ArgumentParser) -> dict[Key, Any]:
+    """Return the type hint of every key that a parser takes, None where it has none; groups are no keys."""
+    hints = {
+        tuple(action.dest.split('.')): getattr(action, '_typehint', None)
+        for action in parser._actions
+        if not action.dest.endswith('.help')
+    }
+    inner = groups(hints)
+    return {key: hint for key, hint in hints.items() if key not in inner}
+
+
+def prefer_int_to_float(parser: ArgumentParser) -> None:
+    """Let `--trainer.limit_train_batches=1` mean one batch, not 1.0, which is all of them.
+
+    Lightning declares `Optional[Union[int, float]]`, but Python's typing hands out one object for
+    all unions of equal members, whatever their order, and jsonargparse takes the first that fits. So
+    the meaning depends on which library was imported first.
+    """
+    for action in parser._actions:
+        members = typing.get_args(getattr(action, '_typehint', None))
+        if len(members) == 3 and all(kind in members for kind in (int, float, type(None))):
+            action._typehint = typing.Union[int, float, None]  # type: ignore[attr-defined]  # noqa: UP007
+
+
+def is_plain(hint: Any) -> bool:
+    """Tell whether a type hint is a dict or a list of dicts, or optionally one."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(is_plain(part) for part in typing.get_args(hint))
+    if typing.get_origin(hint) is list:
+        return any(is_plain(part) for part in typing.get_args(hint))
+    return hint is dict or typing.get_origin(hint) is dict
+
+
+def part_parser(cls: type, part: str, command: str) -> jsonargparse.ArgumentParser:
+    """Return a parser of one group of a config, beside the options `--config`, `--ckpt_path` and `--seed_everything`.
+
+    Args:
+        cls: the class that the group builds.
+        part: name of the group.
+        command: the command's name.
+    """
+    parser = jsonargparse.ArgumentParser(exit_on_error=False, prog=f'seglight {command}')
+    parser.add_argument('--config', action='config')
+    parser.add_argument('--ckpt_path', type=str | None)
+    parser.add_argument('--seed_everything', type=bool | int, default=42)
+    parser.add_class_arguments(cls, part)
+    return parser
+
+
+@contextmanager
+def with_origins(settings: Settings, arguments: Arguments) -> Iterator[None]:
+    """Put before each error the flag, or the file and line, that the key it names was written in.
+
+    Raises:
+        UsageError: in place of jsonargparse's errors and of errors that name a key.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise UsageError(explain(str(error), settings, arguments)) from error
+    except ConfigError as error:
+        origin = f'{written(error.key, settings, arguments)}: ' if error.key else ''
+        raise UsageError(f'{origin}{error}') from error
 
 
 def explain(message: str, settings: Settings, arguments: Arguments) -> str:

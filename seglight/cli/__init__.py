@@ -1,0 +1,1 @@
+"""The command line: parsing what was typed, assembling a run, and running it."""
