@@ -93,7 +93,7 @@ def test_a_value_of_another_type_is_refused_in_one_line(argument: str, value: ob
         construct(Typed, {argument: value}, 'Typed', 'data.train.0')
     assert str(error.value).startswith(f'data.train.0.{argument}: ')
     assert said in str(error.value)
-    assert error.value.key == ('data', 'train', '0', argument)
+    assert error.value.key == f'data.train.0.{argument}'
 
 
 def test_a_default_needs_no_type() -> None:

@@ -34,7 +34,7 @@ CLASSES = ['a', 'b', 'c']
 def test_blending_masks_is_refused_where_it_is_written(spec: dict[str, Any], evaluation: bool) -> None:
     with pytest.raises(ConfigError, match=r'^data\.t\.0.* has mask_interpolation \d, which blends labels') as raised:
         build_pipeline([spec], 'data.t', evaluation=evaluation)
-    assert raised.value.key[:3] == ('data', 't', '0')
+    assert raised.value.key.startswith('data.t.0')
 
 
 @pytest.mark.parametrize('interpolation', [cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT])

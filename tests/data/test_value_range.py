@@ -59,7 +59,7 @@ def test_a_range_is_given_in_three_ways(spec: Any, expected: ValueRange | None) 
 def test_what_is_no_range_is_refused(spec: Any) -> None:
     with pytest.raises(ConfigError, match=r'data\.image_range') as raised:
         parse_range(spec)
-    assert raised.value.key == ('data', 'image_range')
+    assert raised.value.key == 'data.image_range'
 
 
 @pytest.mark.parametrize('kind', ['png', 'png rgb', 'tif', 'tif rgb', 'float', 'jp2', 'pgm'])

@@ -160,38 +160,38 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
         (
             'decode_head',
             {'type': 'FCNHaed'},
-            "model.segmentor.decode_head: mmseg has no 'FCNHaed'; did you mean 'FCNHead'",
+            "model.segmentor.decode_head.type: mmseg has no 'FCNHaed'; did you mean 'FCNHead'",
         ),
         (
             'neck',
             {'type': 'FPN', 'out_chanels': 3},
-            "model.segmentor.neck: FPN has no argument 'out_chanels'; did you mean",
+            "model.segmentor.neck.out_chanels: FPN has no argument 'out_chanels'; did you mean",
         ),
-        ('type', 'EncoderDecodr', "model.segmentor: mmseg has no 'EncoderDecodr'; did you mean 'EncoderDecoder'"),
+        ('type', 'EncoderDecodr', "model.segmentor.type: mmseg has no 'EncoderDecodr'; did you mean 'EncoderDecoder'"),
         (
             'backbone',
             {'type': 'ResNetV1c', 'depht': 18},
-            "model.segmentor.backbone: ResNetV1c has no argument 'depht'; did you mean 'depth'",
+            "model.segmentor.backbone.depht: ResNetV1c has no argument 'depht'; did you mean 'depth'",
         ),
         (
             'backbone',
             {'type': 'ResNetV1c', 'depth': 18, 'norm_cfg': {'type': 'BNN'}},
-            "model.segmentor.backbone.norm_cfg: mmseg has no 'BNN'; did you mean 'BN'?",
+            "model.segmentor.backbone.norm_cfg.type: mmseg has no 'BNN'; did you mean 'BN'?",
         ),
         (
             'backbone',
             {'type': 'ResNetV1c', 'depth': 18, 'init_cfg': {'type': 'Pretraned', 'checkpoint': 'x'}},
-            "model.segmentor.backbone.init_cfg: mmseg has no 'Pretraned'; did you mean 'Pretrained'?",
+            "model.segmentor.backbone.init_cfg.type: mmseg has no 'Pretraned'; did you mean 'Pretrained'?",
         ),
         (
             'auxiliary_head',
             {**HEAD, 'act_cfg': {'type': 'ReLUU'}},
-            "model.segmentor.auxiliary_head.act_cfg: mmseg has no 'ReLUU'; did you mean 'ReLU'?",
+            "model.segmentor.auxiliary_head.act_cfg.type: mmseg has no 'ReLUU'; did you mean 'ReLU'?",
         ),
         (
             'auxiliary_head',
             {**HEAD, 'sampler': {'type': 'OHEMPixelSamplr'}},
-            "model.segmentor.auxiliary_head.sampler: mmseg has no 'OHEMPixelSamplr'; did you mean 'OHEMPixelSampler'?",
+            "model.segmentor.auxiliary_head.sampler.type: mmseg has no 'OHEMPixelSamplr'; did you mean 'OHEMPixelSampler'?",
         ),
         (
             'auxiliary_head',
@@ -211,9 +211,9 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
         (
             'train_cfg',
             {'num_pionts': 3},
-            "model.segmentor.train_cfg has no key 'num_pionts'; did you mean 'num_points'?",
+            "model.segmentor.train_cfg.num_pionts: unknown key; did you mean 'num_points'?",
         ),
-        ('test_cfg', {'moed': 'slide'}, "model.segmentor.test_cfg has no key 'moed'; did you mean 'mode'?"),
+        ('test_cfg', {'moed': 'slide'}, "model.segmentor.test_cfg.moed: unknown key; did you mean 'mode'?"),
         (
             'test_cfg',
             {'mode': 'slide', 'crop_size': 32, 'stride': 16},

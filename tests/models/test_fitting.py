@@ -163,9 +163,9 @@ def test_a_training_step_with_an_odd_crop_is_that_of_padded_and_ignored_pixels(
 
 def test_a_crop_larger_than_the_one_size_of_a_backbone_is_refused_in_the_first_step() -> None:
     module = Segmentor(copy.deepcopy(BEIT), list('abcde')).train()
-    with pytest.raises(ConfigError, match=r'BEiT takes images of 96x64 pixels only, and data.train_transforms give 128x128; crop to height 64, width 96') as error:  # fmt: skip
+    with pytest.raises(ConfigError, match=r'data.train_transforms must give images of 96x64 pixels, the only size that BEiT takes, got 128x128; crop to height 64, width 96') as error:  # fmt: skip
         module.losses(random_batch(2, 128))
-    assert error.value.key == ('data', 'train_transforms')
+    assert error.value.key == 'data.train_transforms'
 
 
 def test_a_model_whose_parts_do_not_fit_is_told_at_any_size() -> None:

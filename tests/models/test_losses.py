@@ -231,7 +231,7 @@ def test_a_sampler_is_refused_before_the_data_are_read() -> None:
         ConfigError, match=r'decode_head\.loss_decode: losses given by class path do not support pixel samplers'
     ) as error:
         building.build(model, 5)
-    assert error.value.key == ('model', 'segmentor', 'decode_head', 'loss_decode')
+    assert error.value.key == 'model.segmentor.decode_head.loss_decode'
 
 
 def test_balanced_weights_by_hand() -> None:

@@ -197,7 +197,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, options: dict, said: str) -> Non
 @pytest.mark.parametrize(
     ('options', 'said'),
     [
-        ({'sufix': 'x'}, "data.train: CityscapesDataset has no argument 'sufix'; did you mean 'img_suffix'"),
+        ({'sufix': 'x'}, "data.train.sufix: CityscapesDataset has no argument 'sufix'; did you mean 'img_suffix'"),
         ({'classes': ['road']}, "CityscapesDataset has no argument 'classes'"),
     ],
 )
@@ -233,5 +233,5 @@ def test_labels_of_the_files_may_be_mapped_before_the_datasets_classes(tmp_path:
 @pytest.mark.parametrize('name', ['sufix', 'file_client_args', 'gt_seg_map_loader_cfg', 'pipeline', 'test_mode'])
 def test_no_other_argument_of_mmsegs_classes_is_passed_on(name: str) -> None:
     spec = {'type': 'CityscapesDataset', 'img_dir': 'img', name: {'backend': 'memcached', 'sys_path': '.'}}
-    with pytest.raises(ConfigError, match=f"data.train: CityscapesDataset has no argument '{name}'"):
+    with pytest.raises(ConfigError, match=f"data.train.{name}: CityscapesDataset has no argument '{name}'"):
         build_sources(spec, 'data.train', '', '')

@@ -136,7 +136,7 @@ CONFIG_ERRORS = {
     ),
     'a sliding window without a stride': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.test_cfg={mode: slide, crop_size: [32, 32]}'],
-        ['model.segmentor.test_cfg of mode slide needs stride'],
+        ['model.segmentor.test_cfg needs stride in the mode slide'],
     ),
     'pretrained weights that are not there': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.pretrained=gone/r18.pth'],

@@ -200,7 +200,7 @@ def test_an_accumulation_that_changes_is_counted_epoch_by_epoch(tiny_config: Pat
 
 def test_a_schedule_by_epochs_and_an_accumulation_that_changes_are_refused(tiny_config: Path, run: Run) -> None:
     flags = ['--trainer.callbacks+=GradientAccumulationScheduler', '--trainer.callbacks.scheduling={0: 1, 1: 2}']
-    assert 'model.schedule counts epochs' in refused(
+    assert 'model.schedule must count steps' in refused(
         run('fit', '-c', tiny_config, *flags, '--model.schedule.by_epoch=true')
     )
 

@@ -88,4 +88,4 @@ def test_weights_for_the_same_classes_in_another_order_are_told(
         resumed = run('fit', '--config', tiny_config, '--trainer.max_epochs=3', '--ckpt', weights)
         assert resumed.status == 2
         assert 'has the same classes in another order: ' in resumed.err
-        assert 'give data.classes in its order' in resumed.err
+        assert 'data.classes must be in the order of' in resumed.err

@@ -319,7 +319,7 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
         ),
         (
             {'type': 'CocoSource', 'anfile': 'a'},
-            "data.train: CocoSource has no argument 'anfile'; did you mean 'ann_file'",
+            "data.train.anfile: CocoSource has no argument 'anfile'; did you mean 'ann_file'",
         ),
         ({'type': 'CocoSource'}, 'data.train: CocoSource cannot be built'),
         ({'class_path': 'pathlib.Path'}, 'data.train: pathlib.Path is not a source'),
