@@ -16,10 +16,8 @@ import cv2
 import numpy as np
 import torch
 import yaml
-from pytorch_lightning.cli import LightningCLI
 
 from seglight.__main__ import main, run
-from seglight.cli.command_line import CommandLine
 from seglight.config.files import SHIPPED
 from seglight.data.demo import generate
 
@@ -173,14 +171,9 @@ def _write_weights(root: Path) -> None:
 
 
 def command(*argv: str) -> Callable[[], int]:
-    """Return what runs a command in this process, as a user's shell does; it may raise SystemExit instead.
-
-    The parsers of other subcommands are not built, which takes most of the time of a command.
-    """
+    """Return what runs a command in this process, as a user's shell does; it may raise SystemExit instead."""
 
     def call() -> int:
-        needed = {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in ('fit', argv[0])}
-        CommandLine.subcommands = staticmethod(lambda: needed)  # type: ignore[method-assign]  # in a process of its own
         sys.argv = ['seglight', *argv]
         main()
         return 0

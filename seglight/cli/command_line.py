@@ -100,17 +100,18 @@ class CommandLine(LightningCLI):
         _quieten()
         register()
         self.argv = list(argv)
+        self.arguments = read_arguments(self.argv)
         self.checkpoint: Path | None = None
         self.settings = Settings()
         self.stored = Stored(Settings())
         self.trusted = False  # whether the user says that the checkpoint is their own
         self.trained_on: dict[str, Any] = {}  # the `data` of the config in the checkpoint
         self.class_order: list[int] | None = None  # of the checkpoint's classes, where the data have another
-        self.arguments = Arguments()
         self.run_folder: RunFolder | None = None
         self.resumed = False  # whether the run goes on in its own folder
         self.run_config = ''
         self.more_checkpoints: list[Path] = []
+        self.other_keys: dict[str, set[str]] = {}  # top-level keys of subcommands that were not typed
         self.recorder: EvaluationRecorder | None = None
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
         super().__init__(
@@ -144,6 +145,13 @@ class CommandLine(LightningCLI):
             action.help = TRAINER_COMMANDS.get(action.dest, action.help)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """Return the parser of a subcommand; if it was not typed, an empty one, which is enough for a list."""
+        if subcommand == self.arguments.subcommand or self.arguments.has('--print_completion'):
+            return self._whole_parser(klass, subcommand, **kwargs)
+        return self.init_parser(**kwargs)
+
+    def _whole_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        """Return the parser of a subcommand with all its arguments, which takes a tenth of a second."""
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         prefer_int_to_float(parser)
         add_options(parser, subcommand)
@@ -171,18 +179,15 @@ class CommandLine(LightningCLI):
 
     # From the command line to one resolved config
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ARG002  (read before)
         """Resolve configs, checkpoint and overrides, and give jsonargparse the result to check."""
-        arguments = self.arguments = read_arguments(args)
+        arguments = self.arguments
         subcommand = arguments.subcommand
         if subcommand in self._subcommand_parsers:
             if not arguments.has('--help', '-h'):
                 self._use_checkpoint(arguments)
-            names = {name: _top_keys(each) for name, each in self._subcommand_parsers.items()}
-            # A run's config says things that only `fit` takes; other commands may be given the same file.
-            ignored = set().union(*names.values()) - names[subcommand]
             subparser = self._subcommand_parsers[subcommand]
-            self.settings = resolve(arguments, subparser, self.settings, ignored.__contains__, with_class_names)
+            self.settings = resolve(arguments, subparser, self.settings, self._is_of_others, with_class_names)
             self.stored.check(self.settings, _needless(arguments, self.settings))
             if arguments.has('--print_config'):  # which builds nothing that would tell
                 self._with_origin(building.check_keys, (self.settings.values.get('model') or {}).get('segmentor') or {})
@@ -196,6 +201,19 @@ class CommandLine(LightningCLI):
             self.config = parser.parse_args(arguments.argv())
         except ArgumentError as error:
             raise UsageError(explain(str(error), self.settings, arguments)) from error
+
+    def _is_of_others(self, key: str) -> bool:
+        """Tell whether only other subcommands take a key: a run's config may be given to commands other than `fit`."""
+        own = self.arguments.subcommand
+        if key in _top_keys(self._subcommand_parsers[str(own)]):
+            return False
+        return any(key in self._keys_of(name) for name in self.subcommands() if name != own)
+
+    def _keys_of(self, subcommand: str) -> set[str]:
+        """Return the top-level keys of another subcommand, whose parser is built for them, once."""
+        if subcommand not in self.other_keys:
+            self.other_keys[subcommand] = _top_keys(self._whole_parser(Trainer, subcommand))
+        return self.other_keys[subcommand]
 
     def _use_checkpoint(self, arguments: Arguments) -> None:
         """Find the checkpoint; everything else overrides the config in it."""
@@ -356,8 +374,8 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that each subcommand always has."""
         config = self.config_init[self.subcommand]
-        if config.trainer.enable_checkpointing is False:
-            self._parser('fit').callback_keys[:] = ['wandb'] * (self.subcommand == 'fit')
+        if config.trainer.enable_checkpointing is False and self.subcommand == 'fit':
+            self._parser('fit').callback_keys[:] = ['wandb']
         callbacks = self._own_callbacks(config)
         self.trainer_defaults = {'callbacks': callbacks}
         if config.trainer.logger in (None, True):

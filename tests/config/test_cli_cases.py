@@ -8,6 +8,8 @@ import pytest
 import yaml
 from conftest import TINY_SEGMENTOR, Result
 
+from seglight.cli import CommandLine
+
 Run = Callable[..., Result]
 LOSSES = [{'type': 'CrossEntropyLoss', 'loss_weight': 1.0}, {'type': 'DiceLoss', 'loss_weight': 3.0}]
 
@@ -120,3 +122,48 @@ def test_the_printed_config_gives_itself_again(printed: Callable[..., dict[str, 
     config = printed('--model.segmentor.decode_head.channels=9')
     Path('again.yaml').write_text(yaml.safe_dump(config))
     assert yaml.safe_load(run('fit', '-c', 'again.yaml', '--print_config').out) == config
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The subcommands whose parsers are built from now on, in turn."""
+    names: list[str] = []
+    whole = CommandLine._whole_parser
+
+    def record(self: CommandLine, klass: type, subcommand: str, **kwargs: Any) -> Any:
+        names.append(subcommand)
+        return whole(self, klass, subcommand, **kwargs)
+
+    monkeypatch.setattr(CommandLine, '_whole_parser', record)
+    return names
+
+
+@pytest.mark.parametrize(
+    ('words', 'expected'),
+    [
+        (['--help'], []),
+        (['fit', '--help'], ['fit']),
+        (['predict', '--ckpt=no.ckpt'], ['predict']),
+        (['nonsense'], []),
+        (['--print_completion=shtab-bash'], ['fit', 'validate', 'test', 'predict']),
+    ],
+)
+def test_the_parser_of_the_typed_subcommand_alone_is_built(
+    run: Run, built: list[str], monkeypatch: pytest.MonkeyPatch, words: list[str], expected: list[str]
+) -> None:
+    monkeypatch.setenv('JSONARGPARSE_ADD_PRINT_COMPLETION_ARGUMENT', 'true')
+    run(*words)
+    assert built == expected
+
+
+@pytest.mark.parametrize(('key', 'parsers'), [('work_dir', ['predict', 'fit']), ('model', ['predict'])])
+def test_keys_of_other_subcommands_are_ignored(
+    trained: Path, tmp_path: Path, run: Run, built: list[str], key: str, parsers: list[str]
+) -> None:
+    more = tmp_path / 'more.yaml'
+    more.write_text(f'{key}: {{}}\n' if key == 'model' else f'{key}: x\n')
+    result = run('predict', f'--ckpt={trained}', f'--config={more}', '--print_config')
+    assert result.status == 0, result.err
+    assert built == parsers
+    more.write_text('work_dirs: x\n')
+    assert run('predict', f'--ckpt={trained}', f'--config={more}').status == 2
