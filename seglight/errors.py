@@ -68,9 +68,11 @@ class ConfigError(UserError):
         text: what is wrong with its value, such as `must be at least 1, got 0`.
     """
 
-    def __init__(self, key: str, text: str) -> None:
+    def __init__(self, key: str, text: str | None = None) -> None:
+        if text is None:  # mmcv's builders, data loaders and pickle make an error anew from its message alone
+            key, text = '', key
         joint = ' ' if text.startswith(tuple(f'{word} ' for word in _PREDICATES)) else ': '
-        super().__init__(f'{key}{joint}{text}')
+        super().__init__(f'{key}{joint}{text}' if key else text)
         self.key, self.text = key, text
 
 
@@ -78,8 +80,7 @@ class UsageError(ConfigError):
     """A command line, or a config file as a whole, is wrong: no key is to blame."""
 
     def __init__(self, text: str) -> None:
-        UserError.__init__(self, text)
-        self.key, self.text = '', text
+        super().__init__('', text)
 
 
 class DataError(UserError):

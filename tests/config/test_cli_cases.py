@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import TINY_SEGMENTOR, Result
 
-from seglight.cli import CommandLine
+from seglight.cli.command_line import CommandLine
 
 Run = Callable[..., Result]
 LOSSES = [{'type': 'CrossEntropyLoss', 'loss_weight': 1.0}, {'type': 'DiceLoss', 'loss_weight': 3.0}]
