@@ -33,21 +33,12 @@ from seglight.callbacks import (
     TestTimeAugmentation,
 )
 from seglight.callbacks.auto_resume import find_continuation
-from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.console import metrics_table
-from seglight.checkpoints.budget import within_budget
-from seglight.checkpoints.checkpoint import (
-    PARTS,
-    Purpose,
-    Stored,
-    find_checkpoint,
-    read_checkpoint,
-    read_stored,
-    without_pretrained,
-)
+from seglight.checkpoints.checkpoint import PARTS, Checkpoint
 from seglight.checkpoints.load import load_weights
-from seglight.checkpoints.mmseg import NOT_TAKEN_OVER, is_mmseg_checkpoint
+from seglight.checkpoints.stored import Stored
 from seglight.cli import fit, predict
+from seglight.cli.restore import restore_from
 from seglight.config.arguments import Arguments, read_arguments
 from seglight.config.class_names import difference, order_of
 from seglight.config.mmseg.options import add_options
@@ -64,6 +55,7 @@ from seglight.masking import masked_yaml
 from seglight.models import Segmentor, building
 from seglight.models.checks import explain_first_batch
 from seglight.models.class_weights import with_read_weights
+from seglight.models.pretrained import without_pretrained
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.tools import COMMANDS
@@ -101,16 +93,15 @@ class CommandLine(LightningCLI):
         register()
         self.argv = list(argv)
         self.arguments = read_arguments(self.argv)
-        self.checkpoint: Path | None = None
+        self.checkpoint: Checkpoint | None = None
         self.settings = Settings()
         self.stored = Stored(Settings())
-        self.trusted = False  # whether the user says that the checkpoint is their own
         self.trained_on: dict[str, Any] = {}  # the `data` of the config in the checkpoint
         self.class_order: list[int] | None = None  # of the checkpoint's classes, where the data have another
         self.run_folder: RunFolder | None = None
         self.resumed = False  # whether the run goes on in its own folder
         self.run_config = ''
-        self.more_checkpoints: list[Path] = []
+        self.more_checkpoints: list[Checkpoint] = []
         self.other_keys: dict[str, set[str]] = {}  # top-level keys of subcommands that were not typed
         self.recorder: EvaluationRecorder | None = None
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
@@ -217,39 +208,47 @@ class CommandLine(LightningCLI):
 
     def _use_checkpoint(self, arguments: Arguments) -> None:
         """Find the checkpoint; everything else overrides the config in it."""
-        name = arguments.value('--ckpt_path')
+        names = arguments.values('--ckpt_path')
         training = arguments.subcommand not in FROM_CHECKPOINT
-        if name is None:
+        if not names:
             if training:
                 return
             typed = next((flag.value for flag in arguments.flags[1:] if not flag.name), None) or 'exp1/epoch_2.ckpt'
             raise UsageError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
-        if not training:
-            name, *others = arguments.values('--ckpt_path')
-            self.more_checkpoints = [find_checkpoint(other, WORK_DIRS) for other in others]
-        self.checkpoint = find_checkpoint(name, WORK_DIRS, best=not training)
+        name, *others = names[-1:] if training else names
+        trust = arguments.has('--trust_checkpoint')
+        self.more_checkpoints = [Checkpoint.find(other, trust) for other in others]
+        self.checkpoint = Checkpoint.find(name, trust, best=not training)
         arguments.replace('--ckpt_path', str(self.checkpoint))
-        if training and is_mmseg_checkpoint(self.checkpoint):
+        if training:
+            self._resume_from(self.checkpoint, with_config=not arguments.configs)
+        else:
+            self._start_from(self.checkpoint, required=not arguments.configs)
+
+    def _resume_from(self, checkpoint: Checkpoint, with_config: bool) -> None:
+        """Take the config of a checkpoint that training goes on from, unless one was given."""
+        if checkpoint.from_mmseg:
             raise CheckpointError(
-                f'{self.checkpoint} is a checkpoint of mmseg: training cannot resume from it; '
+                f'{checkpoint} is a checkpoint of mmseg: training cannot resume from it; '
                 'use --load-from to load its weights'
             )
-        given = bool(arguments.configs)
-        if training and given:
-            read_checkpoint(self.checkpoint)  # only to refuse a bad one; the config that was given counts
-        else:
-            self.trusted = arguments.has('--trust_checkpoint')
-            purpose: Purpose = 'training' if training else 'prediction'
-            self.stored = read_stored(self.checkpoint, None if training else PARTS, not given, self.trusted, purpose)
-            self.settings = self.stored.settings
-            if training and self.stored.left_out:
-                names, config = ', '.join(self.stored.left_out), self.checkpoint.parent / 'config.yaml'
-                reason = 'a checkpoint names no class of the trainer and no account'
-                rank_zero_only(print)(f'Left out   {names}: {reason}; --config {config} brings it', flush=True)
-            self.trained_on = {} if training else dict(self.settings.values.get('data') or {})
-            stored = read_checkpoint(self.checkpoint) if is_mmseg_checkpoint(self.checkpoint) else {}
-            for what in stored.get(NOT_TAKEN_OVER) or ():
-                rank_zero_only(warn)(f"{self.checkpoint}: not taken over: {what}; metrics may differ from mmseg's")
+        checkpoint.verify()
+        if not with_config:
+            return
+        self.stored = checkpoint.stored(None)
+        self.settings = self.stored.settings
+        if self.stored.left_out:
+            names, config = ', '.join(self.stored.left_out), checkpoint.path.parent / 'config.yaml'
+            reason = 'a checkpoint names no class of the trainer and no account'
+            rank_zero_only(print)(f'Left out   {names}: {reason}; --config {config} brings it', flush=True)
+
+    def _start_from(self, checkpoint: Checkpoint, required: bool) -> None:
+        """Take what of the config of a checkpoint predictions need."""
+        self.stored = checkpoint.stored(PARTS, required, 'prediction')
+        self.settings = self.stored.settings
+        self.trained_on = dict(self.settings.values.get('data') or {})
+        for what in checkpoint.not_taken_over:
+            rank_zero_only(warn)(f"{checkpoint}: not taken over: {what}; metrics may differ from mmseg's")
 
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
@@ -291,14 +290,16 @@ class CommandLine(LightningCLI):
     def _continue(self, config: Namespace) -> None:
         """Find out where the run goes on, and whether in its own folder."""
         if config.ckpt_path:
-            self.checkpoint = Path(config.ckpt_path)
-            verify(self.checkpoint)
-            self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == self.checkpoint.resolve().parent
+            path = Path(config.ckpt_path)
+            if self.checkpoint is None:  # a config file names it
+                self.checkpoint = Checkpoint(path)
+                self.checkpoint.verify()
+            self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == path.resolve().parent
         elif config.auto_resume:
             found = find_continuation(self.run_config, WORK_DIRS, fit.named_run(config.work_dir))
             self.checkpoint, self.resumed = found.checkpoint, found.folder is not None
             config.work_dir = str(found.folder) if found.folder else None
-            config.ckpt_path = str(found.checkpoint) if found.checkpoint else None
+            config.ckpt_path = None if found.checkpoint is None else str(found.checkpoint)
             rank_zero_only(print)('\n'.join(found.notices), flush=True)
 
     def _keep_classes(self, data: Any) -> None:
@@ -308,7 +309,7 @@ class CommandLine(LightningCLI):
             ConfigError: if it is to be measured on masks of another number of classes.
         """
         trained, given = self.trained_on.get('classes'), data.classes
-        from_mmseg = self.checkpoint is not None and is_mmseg_checkpoint(self.checkpoint)
+        from_mmseg = self.checkpoint is not None and self.checkpoint.from_mmseg
         if from_mmseg and self.subcommand in ('validate', 'test') and data.reduce_zero_label:
             rank_zero_only(print)(
                 f'Labels     label 0 of the masks is ignored and the others move down by one, as {self.checkpoint} was '
@@ -359,9 +360,8 @@ class CommandLine(LightningCLI):
 
     def _budget(self) -> AbstractContextManager[None]:
         """Return what bounds the model that a checkpoint describes by the weights in it."""
-        if self.checkpoint is None or self.trusted or not self.stored.settings.values:
-            return nullcontext()
-        return within_budget(self.checkpoint, read_checkpoint(self.checkpoint)['state_dict'])
+        described = self.checkpoint if self.stored.settings.values else None
+        return described.budget() if described else nullcontext()
 
     def _with_origin(self, call: Callable[..., None], *arguments: Any) -> None:
         """Call something whose errors name a key, and say where that was written."""
@@ -403,11 +403,12 @@ class CommandLine(LightningCLI):
             return fit.training_callbacks(self.run_folder, self.recorder, config.trainer.logger is not False)
         callbacks: list[Callback] = []
         if self.more_checkpoints or config.ckpt_weights:
-            others = [str(path) for path in self.more_checkpoints]
-            callbacks.append(SoftVoting(others, config.ckpt_weights, self.trusted))
+            others = [str(each) for each in self.more_checkpoints]
+            callbacks.append(SoftVoting(others, config.ckpt_weights, config.trust_checkpoint))
         if self.subcommand == 'predict':
             plain = self.config[self.subcommand]
-            callbacks += predict.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
+            assert self.checkpoint
+            callbacks += predict.prediction_callbacks(plain, self.checkpoint, self.output_folder)
         elif traces:
             self.recorder = EvaluationRecorder(self.evaluation_file)
             callbacks.append(self.recorder)
@@ -428,8 +429,9 @@ class CommandLine(LightningCLI):
         fit.check_finder(self.trainer, self.model.schedule)
         if not self.checkpoint:
             if config.load_from:
-                path = find_checkpoint(config.load_from, WORK_DIRS)
-                loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
+                loaded = load_weights(
+                    self.model.segmentor, Checkpoint.find(config.load_from).path, config.trust_checkpoint
+                )
                 rank_zero_only(print)(loaded.table(), flush=True)
                 if doubt := loaded.doubt(self.model.classes):
                     rank_zero_only(warn)(doubt)
@@ -442,12 +444,10 @@ class CommandLine(LightningCLI):
             rank_zero_only(print)(reached, flush=True)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Load the weights of a checkpoint of mmseg here; Lightning reads none but its own."""
-        kwargs = super()._prepare_subcommand_kwargs(subcommand)
-        if self.checkpoint and is_mmseg_checkpoint(self.checkpoint):
-            self.model.load_state_dict(read_checkpoint(self.checkpoint)['state_dict'])
-            kwargs['ckpt_path'] = None
-        return kwargs
+        """Hand over the checkpoint that was read, before Lightning restores it."""
+        if self.checkpoint:
+            restore_from(self.trainer, self.checkpoint, subcommand == 'fit')
+        return super()._prepare_subcommand_kwargs(subcommand)
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; weights that do not fit the model are an error of the user's.

@@ -7,13 +7,16 @@ import pytest
 import torch
 import yaml
 
-from seglight.checkpoints.checkpoint import stored_settings
+from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.config.settings import Settings
 
 
 def stored(folder: Path, **config: Any) -> dict[str, Any]:
     """What a command takes from a checkpoint with this config."""
     torch.save({'state_dict': {}, 'config': yaml.safe_dump(config)}, folder / 'a.ckpt')
-    return stored_settings(folder / 'a.ckpt', None).without_plus().values
+    found = Checkpoint(folder / 'a.ckpt').stored(None)
+    found.check(Settings())
+    return found.settings.without_plus().values
 
 
 @pytest.mark.parametrize('value', ['own.Class', {'class_path': 'own.Class'}, [{'class_path': 'own.Class'}]], ids=str)

@@ -35,7 +35,10 @@ def test_new_pixels_of_masks_get_the_ignore_label_unless_told_otherwise() -> Non
     ('spec', 'said'),
     [
         ({'type': 'RandomCorp'}, "key.0: albumentations has no transform 'RandomCorp'; did you mean 'RandomCrop'?"),
-        ({'type': 'RandomCrop', 'hieght': 4}, "key.0.hieght: RandomCrop has no argument 'hieght'; did you mean 'height'?"),
+        (
+            {'type': 'RandomCrop', 'hieght': 4},
+            "key.0.hieght: RandomCrop has no argument 'hieght'; did you mean 'height'?",
+        ),
         ({'type': 'RandomCrop', 'height': -4, 'width': 4}, 'key.0: RandomCrop cannot be built'),
         ({'type': 'RandomCrop'}, 'key.0: RandomCrop cannot be built'),
         ({'class_path': 'nowhere.Flip'}, "key.0: unknown class 'nowhere.Flip'"),
