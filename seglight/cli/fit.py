@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,7 @@ from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import difference, order_of
-from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line, warn
+from seglight.errors import CheckpointError, ConfigError, warn
 from seglight.files import WORK_DIRS, in_work_dirs
 from seglight.models.schedules import find_updater
 
@@ -100,43 +98,6 @@ def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:
             'LearningRateFinder finds optimizer.lr, but in the policy OneCycle max_lr alone decides; '
             'search with another policy, such as fixed, and give what it finds as max_lr',
         )
-
-
-def explain_trainer(error: Exception) -> UserError:
-    """Return why Lightning builds no trainer, with a cure where Lightning has none."""
-    text = one_line(error)
-    if 'SLURM' in text:
-        return UsageError(f'trainer: {text} For a run of one process, unset SLURM_NTASKS')
-    if found := re.search(r'more than one stateful callback of type `(\w+)`', text):
-        return ConfigError(
-            'trainer.callbacks',
-            f'two callbacks {found[1]} have the same settings, so that their states in a checkpoint '
-            'are one; remove one of them, or let them differ',
-        )
-    return UsageError(f'trainer: {text}')
-
-
-def explain_refusal(error: Exception) -> UserError | None:
-    """Return what Lightning itself refused as an error of the user's, None if it was not that.
-
-    Args:
-        error: ended the run, at its start or in any of its epochs.
-    """
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    package = str(frame.f_globals.get('__name__')).split('.')[0]
-    refused = package in ('pytorch_lightning', 'lightning_fabric')
-    return UsageError(f'trainer: {one_line(error)}; --debug shows where') if refused else None
-
-
-#: Modules that bring states back.
-RESTORING = ('pytorch_lightning.trainer.connectors.checkpoint_connector', 'seglight.callbacks.resume')
-
-
-def is_restoring(error: Exception) -> bool:
-    """Tell whether an error comes from bringing the states of a checkpoint back, other than weights that do not fit."""
-    frames = [str(frame.f_globals.get('__name__')) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    own = any(name in RESTORING for name in frames)
-    return own and 'Error(s) in loading state_dict' not in str(error)
 
 
 def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorder | None, log: bool) -> list[Callback]:
