@@ -37,9 +37,9 @@ from seglight.cli.classes import keep_classes
 from seglight.cli.quiet import quieten
 from seglight.cli.request import Request
 from seglight.cli.restore import restore_from
+from seglight.cli.types import register
 from seglight.config.parser import argument_types
 from seglight.config.settings import nearest
-from seglight.config.types import register
 from seglight.data import SegmentationDataModule
 from seglight.environment import describe
 from seglight.errors import ConfigError, UsageError, one_line, warn

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcv.runner.hooks.lr_updater import OneCycleLrUpdaterHook
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateFinder
 
@@ -35,7 +34,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import difference, order_of
 from seglight.errors import CheckpointError, ConfigError, warn
 from seglight.files import WORK_DIRS, in_work_dirs
-from seglight.models.schedules import find_updater
+from seglight.models.schedules import heeds_rate
 
 _UNLIMITED = 'give 1 or more, or -1 for no limit'
 
@@ -92,7 +91,7 @@ def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:
     Raises:
         ConfigError: names both.
     """
-    if find_callback(trainer, LearningRateFinder) and isinstance(find_updater(schedule), OneCycleLrUpdaterHook):
+    if find_callback(trainer, LearningRateFinder) and not heeds_rate(schedule):
         raise ConfigError(
             'trainer.callbacks',
             'LearningRateFinder finds optimizer.lr, but in the policy OneCycle max_lr alone decides; '

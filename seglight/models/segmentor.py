@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from seglight.batch import Batch, ImageMeta
+from seglight.config.class_names import check_count
 from seglight.config.classes import name_and_arguments
-from seglight.data.labels import check_count
 from seglight.errors import CheckpointError, ConfigError, TrainingError, UsageError, warn
 from seglight.files import write_atomically
 from seglight.masking import masked
