@@ -10,12 +10,12 @@ from unittest import mock
 
 import torch
 
-from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.config.settings import dicts
 from seglight.files import write_atomically
 from seglight.models.building import construct
+from seglight.models.pretrained import without_pretrained
 
 TABLE = Path(__file__).parents[1] / 'seglight' / 'tools' / 'zoo_parameters.csv'
 

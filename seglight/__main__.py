@@ -27,16 +27,21 @@ def run(argv: Sequence[str]) -> int:
         if list(argv[:1]) != ['setup']:
             requirements.require()
         if argv and argv[0] in tools.COMMANDS:
-            tools.main(argv)
+            tools.main(argv, _command_line)
         else:
-            from seglight.cli.command_line import CommandLine
-
-            CommandLine(argv)
+            _command_line(argv)
     except BrokenPipeError:
         raise
     except Exception as error:
         return border.report(error, argv)
     return 0
+
+
+def _command_line(argv: Sequence[str]) -> None:
+    """Run a command of the trainer."""
+    from seglight.cli.command_line import CommandLine  # late: it loads torch
+
+    CommandLine(argv)
 
 
 def main() -> None:

@@ -47,6 +47,11 @@ RUNTIME_CURES = (
 )  # fmt: skip
 
 
+def debugs(argv: Sequence[str]) -> bool:
+    """Tell whether a command line asks for tracebacks."""
+    return any(word.split('=')[0] == '--debug' for word in argv)
+
+
 def report(error: Exception, argv: Sequence[str]) -> int:
     """Print on stderr what ended a command, and return the exit status.
 
@@ -56,7 +61,7 @@ def report(error: Exception, argv: Sequence[str]) -> int:
         error: ended the command.
         argv: the command line.
     """
-    debug = any(word.split('=')[0] == '--debug' for word in argv)
+    debug = debugs(argv)
     if debug:
         traceback.print_exception(error)
     line, status = explain(error)

@@ -23,6 +23,11 @@ WORK_DIRS = Path('work_dirs')
 _HOME = re.compile(r'~[\w.-]*/')
 
 
+def in_work_dirs(name: str) -> tuple[Path, Path]:
+    """Return the two places that the name of a run or a checkpoint may mean: a path, and one below `WORK_DIRS`."""
+    return Path(name), WORK_DIRS / name
+
+
 def cache_dir() -> Path:
     """Return the folder for what can be made again: `$XDG_CACHE_HOME/seglight`, or `~/.cache/seglight`."""
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'seglight'

@@ -11,7 +11,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -43,15 +43,19 @@ _LISTS = (list, tuple, set, frozenset)
 _DICTS = (dict, OrderedDict)
 
 
-def check_zip(path: Path) -> None:
+def check_zip(file: BinaryIO, path: Path) -> None:
     """Refuse a zip that `torch.save` did not write: one that holds more bytes than it has, or a pickle too large.
+
+    Args:
+        file: the open file.
+        path: of the file.
 
     Raises:
         CheckpointError: names the file.
     """
     try:
-        with zipfile.ZipFile(path) as file:
-            records = file.infolist()
+        with zipfile.ZipFile(file) as archive:
+            records = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
         return  # torch reports it
     size, held = path.stat().st_size, sum(record.file_size for record in records)

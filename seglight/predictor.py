@@ -13,16 +13,14 @@ from torch import Tensor
 
 from seglight.array_types import UInt8Array
 from seglight.batch import ImageMeta
-from seglight.checkpoints.checkpoint import find_checkpoint, read_stored
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.settings import Settings
 from seglight.data.images import read_image
 from seglight.data.transforms import build_pipeline, padding_label, transform_for_evaluation
 from seglight.data.value_range import parse_range
 from seglight.errors import DataError
-from seglight.files import WORK_DIRS
 from seglight.models.inference.logits import Prediction
 from seglight.models.inference.views import Views, make_views
-from seglight.models.loading import load_segmentor
 
 #: An image: its path, or uint8 `[H, W, 3]` in RGB, or uint8 `[H, W]` in grey.
 Image = str | Path | UInt8Array
@@ -56,11 +54,11 @@ class Predictor:
     """
 
     def __init__(self, checkpoint: str | Path, device: str | None = None, trust_checkpoint: bool = False) -> None:
-        path = find_checkpoint(str(checkpoint), WORK_DIRS)
-        self.module = load_segmentor(path, trust_checkpoint)
+        found = Checkpoint.find(checkpoint, trust_checkpoint, mapped=True)
+        self.module = found.module()
         self.module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.classes, self.palette = self.module.classes, self.module.palette
-        stored = read_stored(path, ('data', 'seed_everything'), False, trust_checkpoint, 'prediction')
+        stored = found.stored(('data', 'seed_everything'), False, 'prediction')
         stored.check(Settings(), [('data', name) for name in ('train', 'val', 'test', 'split')])
         settings = stored.settings.values
         data = settings.get('data') or {}

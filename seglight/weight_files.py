@@ -9,9 +9,11 @@ from __future__ import annotations
 import pickle
 import re
 import stat
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -37,35 +39,87 @@ def read_file(path: Path, trust: bool = False) -> Any:
     Raises:
         CheckpointError: if the file is damaged, or would need code to be loaded.
     """
-    try:
-        if path.suffix == SAFETENSORS:
+    if path.suffix == SAFETENSORS:
+        with _readable(path):
             return load_file(path)
-        return _read_saved(path, trust)
+    with opened(path) as file:
+        return read_saved(file, path, trust, mapped=True)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file of weights.
+
+    Raises:
+        CheckpointError: if it is empty, not a regular file, or cannot be opened.
+    """
+    with _readable(path):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CheckpointError(f'{path} is not a checkpoint: it is not a regular file')
+        if status.st_size == 0:
+            raise CheckpointError(f'{path} is not a checkpoint: it is empty')
+        file = path.open('rb')
+    with file:
+        yield file
+
+
+def read_saved(file: BinaryIO, path: Path, trust: bool = False, mapped: bool = False) -> Any:
+    """Load what `torch.save` wrote; unless it is trusted, of a size that the file accounts for.
+
+    Args:
+        file: the open file.
+        path: of the file.
+        trust: as for `read_file`.
+        mapped: leave the tensors of a zip on disk until they are used; torch opens the file again for this.
+
+    Raises:
+        CheckpointError: if the file is damaged, or would need code to be loaded.
+    """
+    with _readable(path):
+        zipped = _is_zip(file)
+        if zipped and not trust:
+            check_zip(file, path)
+        file.seek(0)
+        mapped = mapped and zipped
+        with torch.serialization.safe_globals(numpy_values.safe_globals()):
+            values = torch.load(path if mapped else file, map_location='cpu', weights_only=not trust, mmap=mapped)
+        if not trust:
+            check_values(values, path)
+        return values
+
+
+def check_records(file: BinaryIO, path: Path) -> None:
+    """Compare the checksum of each record of a zip, as `torch.save` writes it, with the record's contents.
+
+    Raises:
+        CheckpointError: if the file is truncated or changed.
+    """
+    check_zip(file, path)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
+        raise CheckpointError(f'{path} is damaged or truncated') from error
+    if damaged:
+        raise CheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong')
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever torch and safetensors raise for a file into a `CheckpointError`."""
+    try:
+        yield
     except CheckpointError:
         raise
+    except FileNotFoundError as error:
+        raise CheckpointError(f'{path} was not found') from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(_refusal(path, str(error))) from error
     except (AttributeError, ImportError) as error:  # with trust: a class that is not installed
         raise CheckpointError(f'{path} cannot be read: {one_line(error)}') from error
-    except Exception as error:  # torch's and safetensors' readers raise anything on bytes that nobody wrote
+    except Exception as error:  # they raise anything on bytes that nobody wrote
         raise CheckpointError(f'{path} is not a checkpoint that can be read: it is truncated or damaged') from error
-
-
-def _read_saved(path: Path, trust: bool) -> Any:
-    """Load what `torch.save` wrote; unless it is trusted, of a size that the file accounts for."""
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise CheckpointError(f'{path} is not a checkpoint: it is not a regular file')
-    if status.st_size == 0:
-        raise CheckpointError(f'{path} is not a checkpoint: it is empty')
-    zipped = _is_zip(path)
-    if zipped and not trust:
-        check_zip(path)
-    with torch.serialization.safe_globals(numpy_values.safe_globals()):
-        values = torch.load(path, map_location='cpu', weights_only=not trust, mmap=zipped)
-    if not trust:
-        check_values(values, path)
-    return values
 
 
 def read_address(address: str, folder: str | None = None) -> Any:
@@ -108,10 +162,10 @@ def save_safetensors(weights: Mapping[str, Tensor], path: Path) -> None:
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}, path)
 
 
-def _is_zip(path: Path) -> bool:
+def _is_zip(file: BinaryIO) -> bool:
     """Tell whether a file begins like a zip, so that a truncated one is read as a zip too."""
-    with path.open('rb') as file:
-        return file.read(4) == b'PK\x03\x04'
+    file.seek(0)
+    return file.read(4) == b'PK\x03\x04'
 
 
 def _refusal(path: Path | str, reason: str) -> str:

@@ -25,7 +25,7 @@ def test_it_predicts_what_the_command_line_predicts(trained: Path, data_root: Pa
     assert run('predict', '--ckpt', trained / 'epoch_2.ckpt', *flags).status == 0
     predictor = seglight.load(trained / 'epoch_2.ckpt', 'cpu')
     paths = sorted((data_root / 'img_dir' / 'test').iterdir())
-    from seglight.cli.command_line import AUG_TEST_SCALES
+    from seglight.cli.arguments import AUG_TEST_SCALES
 
     views = Views(make_views(AUG_TEST_SCALES, ['horizontal'], [0]))
     for path, found in zip(paths, predictor.predict(paths, tta=views, probabilities=True), strict=True):

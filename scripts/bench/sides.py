@@ -28,10 +28,10 @@ from mmseg.core import build_optimizer
 from mmseg.datasets import build_dataloader, build_dataset
 from mmseg.utils import build_dp
 
-from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.config.files import SHIPPED, load_config
 from seglight.data import SegmentationDataModule
 from seglight.models import Segmentor, building
+from seglight.models.pretrained import without_pretrained
 from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
 
 MMSEG_CONFIGS = Path(mmseg.__file__).parent / '.mim' / 'configs'

@@ -1,25 +1,22 @@
-"""Writing checkpoints so that a file is there whole or not at all, and telling whether one is whole."""
+"""Writing checkpoints so that a file is there whole or not at all."""
 
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 
-from seglight.checkpoints.checkpoint import read_checkpoint
 from seglight.errors import CheckpointError, one_line
-from seglight.plain_values import check_zip
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint under a temporary name beside it, flushes it to the disk, then renames it.
 
     Unlike Lightning's own, which builds the whole file in memory first and does not flush. The zip that
-    `torch.save` writes holds a CRC-32 of each record, which `verify` compares.
+    `torch.save` writes holds a CRC-32 of each record, which `Checkpoint.verify` compares.
     """
 
     def save_checkpoint(
@@ -55,25 +52,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def temporary_name(target: Path) -> Path:
     """Return the name that a checkpoint has while it is written; one that was left over is written again."""
     return target.with_name(f'.{target.name}.part')
-
-
-def verify(path: Path) -> None:
-    """Compare the checksum of each record of a checkpoint with its contents, and see that torch can read it.
-
-    Raises:
-        CheckpointError: if the file is empty, truncated or changed, or would need code to be loaded.
-    """
-    if path.is_file():
-        check_zip(path)
-    try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError) as error:
-        size = path.stat().st_size if path.exists() else 0
-        raise CheckpointError(f'{path} is {"damaged or truncated" if size else "empty"}') from error
-    if damaged:
-        raise CheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong')
-    read_checkpoint(path)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import order_of
 from seglight.errors import CheckpointError, UsageError
 from seglight.models.inference.module import needs_segmentor
-from seglight.models.loading import load_segmentor
 
 
 class SoftVoting(Callback):
@@ -51,7 +51,7 @@ class SoftVoting(Callback):
             module = needs_segmentor(pl_module)
             module.weight = self.weights[0]
             classes: Any = module.classes
-            others = [load_segmentor(path, self.trust_checkpoint) for path in self.checkpoints]
+            others = [Checkpoint(path, self.trust_checkpoint).module() for path in self.checkpoints]
             for path, other in zip(self.checkpoints, others, strict=True):
                 if order := order_of(other.classes, classes):
                     other.reorder(order)

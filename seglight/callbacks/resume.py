@@ -11,7 +11,6 @@ from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.callbacks.checkpoint import RESUMABLE
-from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.processes import gathered
 from seglight.callbacks.restoring import (
     Patience,
@@ -25,6 +24,7 @@ from seglight.callbacks.restoring import (
     recounted,
     without_finders,
 )
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError
 from seglight.steps import epoch_is_cut, resumes, steps_before
 
@@ -140,15 +140,22 @@ def newest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
 
     In any Lightning project: `trainer.fit(module, ckpt_path=newest_checkpoint(folder)[0])`.
     """
+    found, faults = newest_whole(folder)
+    return found.path if found else None, faults
+
+
+def newest_whole(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return what `newest_checkpoint` does, the checkpoint as it was read to verify it."""
     found = {path for pattern in RESUMABLE for path in folder.glob(pattern) if path.is_file()}
     faults: list[str] = []
     for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        checkpoint = Checkpoint(path)
         try:
-            verify(path)
+            checkpoint.verify()
         except CheckpointError as error:
             faults.append(str(error))
         else:
-            return path, faults
+            return checkpoint, faults
     return None, faults
 
 

@@ -1,22 +1,27 @@
-"""The config that a checkpoint stores, which makes it complete in itself."""
+"""A checkpoint: a file of weights and of what they were trained with, found, read once, and used safely."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
-import yaml
+from torch import Tensor
 
-from seglight.checkpoints.gate import TRAINER, admit
-from seglight.checkpoints.mmseg import is_mmseg_checkpoint, read_mmseg_checkpoint
-from seglight.checkpoints.needed import without_training
-from seglight.config.files import parse_yaml
-from seglight.config.settings import Key, Settings
-from seglight.errors import CheckpointError, ConfigError, one_line
-from seglight.files import newest
+from seglight.checkpoints.entries import check_entries
+from seglight.checkpoints.mmseg import NOT_TAKEN_OVER, SUFFIX, mmseg_entries
+from seglight.checkpoints.stored import Purpose, Stored, parse_stored, read_stored
+from seglight.config.settings import Settings
+from seglight.errors import CheckpointError, UserError, one_line
+from seglight.files import WORK_DIRS, in_work_dirs, newest
+from seglight.weight_files import SAFETENSORS, check_records, opened, read_file, read_saved
+
+if TYPE_CHECKING:
+    from seglight.models.segmentor import Segmentor
 
 #: The entry of a checkpoint that holds the resolved config of its run, as YAML text.
 CONFIG_ENTRY = 'config'
@@ -27,228 +32,285 @@ ENVIRONMENT_ENTRY = 'environment'
 #: The entry that holds the figures that were known when it was written, a dict of floats.
 METRICS_ENTRY = 'metrics'
 
-#: Arguments of the backbones that would fetch weights by default, whatever their `type` is prefixed with.
-_FETCHING = {'TIMMBackbone': {'pretrained': False, 'checkpoint_path': ''}}
-
-#: Values of these keys that build nothing.
-_NOTHING: tuple[Any, ...] = (None, False, True, 'auto', [])
-
 #: The parts of that config that another command starts from.
 PARTS = ('model', 'data', 'seed_everything')
 
+#: Entries that say what the model is, and how long it was trained.
+OF_THE_MODEL = ('state_dict', 'hyper_parameters', 'epoch', 'global_step', 'pytorch-lightning_version')
 
-def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the model dict without the addresses of pretrained weights, wherever they stand.
+#: Bytes at the end of a file, where a zip keeps the checksums of all its records.
+_TAIL = 65536
 
-    A checkpoint holds all weights, so nothing may be fetched to build the model that takes them.
+AnySegmentor = TypeVar('AnySegmentor', bound='Segmentor')
+
+
+class Checkpoint:
+    """A checkpoint of this project or of mmseg, read when something of it is first asked for, and then kept.
+
+    No code in the file runs: only tensors and plain values are read, and what the file describes passes the gate
+    before anything is imported or built.
+
+    Args:
+        path: the file; `Checkpoint.find` takes the names that people type.
+        trust: whether it is a file of one's own, so that it may name classes of any package.
+        mapped: leave the tensors on disk until they are used; for those who look at few of them. The file is then
+            opened twice, because torch opens it itself.
     """
-    cleaned: dict[str, Any] = _without_pretrained(model)
-    return cleaned
+
+    def __init__(self, path: str | Path, trust: bool = False, mapped: bool = False) -> None:
+        self.path = Path(path)
+        self.trust = trust
+        self.mapped = mapped
+        self._contents: Any = None
+        self._fingerprint = 0
+
+    @classmethod
+    def find(cls, name: str | Path, trust: bool = False, best: bool = True, mapped: bool = False) -> Checkpoint:
+        """Return the checkpoint that a name means: a path, or a path below `work_dirs`.
+
+        The folder of a run means its best checkpoint, or its newest where there is none or `best` is false.
+
+        Raises:
+            CheckpointError: if there is none.
+        """
+        return cls(_find(str(name), best), trust, mapped)
+
+    def __str__(self) -> str:
+        """Return the path, as messages show it."""
+        return str(self.path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs, which reads the file itself."""
+        kept = {name: value for name, value in self.__dict__.items() if name != 'entries'}
+        return {**kept, '_contents': None}
+
+    # What the file holds
+
+    @property
+    def from_mmseg(self) -> bool:
+        """Whether mmseg's training wrote it, by the file's suffix."""
+        return self.path.suffix == SUFFIX
+
+    def contents(self, unpickle: bool = False) -> Any:
+        """Return all that the file holds, of any layout; for weights that need not be a checkpoint.
+
+        Args:
+            unpickle: also what is neither a tensor nor a plain value, which runs the code that the file names.
+
+        Raises:
+            CheckpointError: if the file is damaged, or would need code to be loaded.
+        """
+        if self._contents is None:
+            self._read(unpickle)
+        return self._contents
+
+    def verify(self) -> None:
+        """Read the file, and compare the checksum of each of its records with the contents.
+
+        Raises:
+            CheckpointError: if it is empty, truncated or changed, or would need code to be loaded.
+        """
+        self.forget()
+        self._read(verify=True)
+        _ = self.entries
+
+    def forget(self) -> None:
+        """Free the memory; what is asked for from now on is read again."""
+        self._contents = None
+        self.__dict__.pop('entries', None)
+
+    @cached_property
+    def entries(self) -> dict[str, Any]:
+        """The entries, checked, by the names of this project, also those of a checkpoint of mmseg.
+
+        Raises:
+            CheckpointError: if the file is no checkpoint, is damaged, or would need code to be loaded.
+        """
+        contents = self.contents()
+        if self.from_mmseg:
+            return mmseg_entries(contents, self.path)
+        check_entries(contents, self.path)
+        return cast(dict[str, Any], contents)
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells the file from others of its name: its size, and a checksum of the checksums in it."""
+        if not self._fingerprint:
+            with opened(self.path) as file:
+                self._fingerprint = _checksum(file)
+        return f'{self.path.name}, {self.path.stat().st_size} bytes, checksum {self._fingerprint}'
+
+    def _read(self, unpickle: bool = False, verify: bool = False) -> None:
+        if self.path.suffix == SAFETENSORS:
+            self._contents = read_file(self.path)
+            return
+        with opened(self.path) as file:
+            if verify:
+                check_records(file, self.path)
+            self._fingerprint = _checksum(file)
+            self._contents = read_saved(file, self.path, unpickle, self.mapped)
+
+    # What it says
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors of the model by their names."""
+        return cast(dict[str, Tensor], self.entries['state_dict'])
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The figures that were known when it was written."""
+        return self.entries.get(METRICS_ENTRY) or {}
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that it was trained with; none where it does not name them."""
+        return list((self.entries.get('hyper_parameters') or {}).get('classes') or [])
+
+    @property
+    def config(self) -> str | None:
+        """The resolved config of its run, as YAML; None where it stores none."""
+        return self.entries.get(CONFIG_ENTRY)
+
+    @property
+    def not_taken_over(self) -> list[str]:
+        """What mmseg's config says of testing and this project does not do."""
+        return list(self.entries.get(NOT_TAKEN_OVER) or [])
+
+    def mapping(self, entry: str) -> dict[str, Any]:
+        """Return the YAML mapping in an entry, an empty one where it has none.
+
+        Raises:
+            CheckpointError: if the text is not YAML.
+        """
+        return parse_stored(self.entries.get(entry) or '', f'{self.path}: {entry}').values
+
+    def stored(
+        self, parts: tuple[str, ...] | None = PARTS, required: bool = True, purpose: Purpose = 'training'
+    ) -> Stored:
+        """Return the settings that it was trained with, as far as they pass the gate.
+
+        Args:
+            parts: the groups to return, None for all.
+            required: whether a checkpoint without settings is an error.
+            purpose: what they are for; a prediction does without what says how to train.
+
+        Raises:
+            CheckpointError: if the checkpoint stores none and they are required.
+        """
+        text = self.config
+        if text is None and not required:
+            return Stored(Settings())
+        if not isinstance(text, str):
+            raise CheckpointError(f'{self.path} stores no config; give the one it was trained with as --config')
+        return read_stored(text, self.path, parts, self.trust, purpose)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that it was trained with.
+
+        Raises:
+            CheckpointError: if it stores none, or one does not pass the gate.
+        """
+        stored = self.stored()
+        stored.check(Settings())
+        return stored.settings
+
+    # What is built from it
+
+    def budget(self) -> AbstractContextManager[None]:
+        """Return what bounds the model that is built meanwhile by the weights in the file, unless it is trusted."""
+        from seglight.checkpoints.budget import within_budget  # late: it brings a part of torch that few need
+
+        return nullcontext() if self.trust else within_budget(self.path, self.weights)
+
+    def module(self) -> Segmentor:
+        """Return its segmentor on the CPU, in eval mode.
+
+        Raises:
+            CheckpointError: if it cannot be built or loaded.
+        """
+        from seglight.models.segmentor import Segmentor  # late: `seglight info` needs no model
+
+        module = self.build(Segmentor)
+        self.load_into(module)
+        return module.eval()
+
+    def build(self, cls: type[AnySegmentor], given: Mapping[str, Any] | None = None) -> AnySegmentor:
+        """Return the segmentor that its hyperparameters describe, with random weights; none are fetched.
+
+        Its heads have mmseg's plainest loss, whatever they were trained with.
+
+        Args:
+            cls: the class that is built.
+            given: arguments that win over those of the checkpoint.
+
+        Raises:
+            CheckpointError: if there are none, or they do not pass the gate.
+        """
+        from seglight.checkpoints.gate import admit_hyperparameters
+        from seglight.checkpoints.needed import without_training
+        from seglight.models.pretrained import without_pretrained
+
+        stored = self.entries.get('hyper_parameters')
+        if not isinstance(stored, dict) or not isinstance(stored.get('segmentor'), dict):
+            raise CheckpointError(
+                f'{self.path} holds no hyperparameters to build its model with: seglight did not write it'
+            )
+        named = {str(name): value for name, value in stored.items() if not str(name).startswith('_')}
+        named['segmentor'] = without_pretrained(named['segmentor'])
+        parameters = without_training({'model': named})['model']
+        if not self.trust:
+            parameters = admit_hyperparameters(parameters, self.path)
+        try:
+            with self.budget():
+                return cls(**{**parameters, **(given or {})})
+        except UserError as error:
+            raise CheckpointError(f'{self.path}: {error}') from error
+        except (TypeError, ValueError, AttributeError, LookupError) as error:  # values of types that nobody checks
+            raise CheckpointError(f'{self.path} describes no model that can be built: {one_line(error)}') from error
+
+    def load_into(self, module: Segmentor, weights: dict[str, Tensor] | None = None, strict: bool = True) -> None:
+        """Give a segmentor its weights, or others of the same names.
+
+        Raises:
+            CheckpointError: if they do not fit.
+        """
+        try:
+            module.load_state_dict(self.weights if weights is None else weights, strict)
+        except RuntimeError as error:
+            reason = one_line(str(error).partition('\n')[2].partition('\n')[0] or error)
+            raise CheckpointError(f'{self.path} does not fit the model that it describes: {reason}') from error
+
+    def hand_over(self, training: bool) -> dict[str, Any]:
+        """Return the entries for Lightning's trainer, which changes them, and keep none of them in memory.
+
+        Args:
+            training: whether the trainer goes on with the run; one that does not train restores nothing of training:
+                no loops, optimizers, callbacks, precision or place in the data.
+        """
+        entries = {'pytorch-lightning_version': version('pytorch-lightning'), **self.entries}
+        self.forget()
+        return entries if training else {name: value for name, value in entries.items() if name in OF_THE_MODEL}
 
 
-def _without_pretrained(value: Any) -> Any:
-    if isinstance(value, dict):
-        kept = {
-            name: None if _plain(name) == 'pretrained' or _is_pretrained(inner) else _without_pretrained(inner)
-            for name, inner in value.items()
-        }
-        return {**kept, **_FETCHING.get(str(value.get('type')).rpartition('.')[2], {})}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_without_pretrained(item) for item in value if not _is_pretrained(item))
-    return copy.deepcopy(value)
+def _checksum(file: BinaryIO) -> int:
+    """Return a checksum of the end of a file, which depends on all that a zip holds."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _TAIL))
+    return zlib.crc32(file.read())
 
 
-def _is_pretrained(value: Any) -> bool:
-    """Tell whether a value is an `init_cfg` with an address; Swin, for one, reads `checkpoint` whatever the type."""
-    if not isinstance(value, dict):
-        return False
-    keys = {_plain(name): inner for name, inner in value.items()}
-    return keys.get('type') == 'Pretrained' or 'checkpoint' in keys
-
-
-def _plain(name: Any) -> str:
-    """Return a key without the `+` that a config may add to it."""
-    return str(name).rstrip('+')
-
-
-def find_checkpoint(name: str, work_dirs: Path, best: bool = True) -> Path:
-    """Return the file that `name` means: a path, or else a file below `work_dirs`.
-
-    The folder of a run means its best checkpoint, or its newest where there is none or `best` is false.
-
-    Raises:
-        CheckpointError: if there is none.
-    """
-    for path in (Path(name), work_dirs / name):
+def _find(name: str, best: bool) -> Path:
+    for path in in_work_dirs(name):
         if path.is_file():
             return path
         for patterns in (['best_*.ckpt'], ['*.ckpt']) if best else (['epoch_*.ckpt', 'iter_*.ckpt'],):
             if found := newest(path, *patterns):
                 return found
-    folder = next((folder for folder in (Path(name), work_dirs / name) if folder.is_dir()), None)
+    folder = next((folder for folder in in_work_dirs(name) if folder.is_dir()), None)
     if folder:
         raise CheckpointError(f'{folder} holds no checkpoint')
-    near = sorted(path.name for path in (work_dirs / name).parent.glob('*.ckpt'))
-    there = f'; that folder holds {", ".join(near)}' if near else ''
-    raise CheckpointError(f"Checkpoint '{name}' was not found, either as a path or in {work_dirs}{there}")
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint's entries without running any code from it; tensors stay on disk until used.
-
-    A checkpoint of mmseg gets the entries of one of this project.
-
-    Raises:
-        CheckpointError: if the file is no checkpoint, is damaged, or would need code to be loaded.
-    """
-    from seglight.checkpoints.entries import check_entries  # late: these load torch
-    from seglight.weight_files import read_file
-
-    if is_mmseg_checkpoint(path):
-        return read_mmseg_checkpoint(path)
-    checkpoint: dict[str, Any] = read_file(path)
-    check_entries(checkpoint, path)
-    return checkpoint
-
-
-#: What the settings of a checkpoint are read for.
-Purpose = Literal['training', 'prediction']
-
-
-@dataclass
-class Stored:
-    """The settings in a checkpoint that may be used.
-
-    Attributes:
-        settings: those that passed the gate, without addresses of pretrained weights.
-        refused: a message for each key that did not pass.
-        left_out: keys that are never taken from a checkpoint, where they say something.
-    """
-
-    settings: Settings
-    refused: dict[Key, str] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-
-    def check(self, given: Settings, needless: Iterable[Key] = ()) -> None:
-        """Refuse the checkpoint where a key that did not pass is needed.
-
-        Args:
-            given: all settings, with those that were typed or stand in a config: they need not pass.
-            needless: keys that do not matter.
-
-        Raises:
-            CheckpointError: for the first.
-        """
-        for key, message in self.refused.items():
-            inner: Any = given.values
-            for name in key:
-                inner = inner.get(name) if isinstance(inner, dict) else None
-            if inner is None and key not in needless:
-                raise CheckpointError(message)
-
-
-def parse_stored(text: str, source: str) -> Settings:
-    """Return the YAML mapping in a text of a checkpoint; `source` is what errors call it.
-
-    Raises:
-        CheckpointError: if it is none.
-    """
-    try:
-        return parse_yaml(text, source)
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from error
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-        raise CheckpointError(f'{source} stores a text that is not YAML: {one_line(error)[:200]}') from error
-
-
-def read_stored(
-    path: Path,
-    parts: tuple[str, ...] | None = PARTS,
-    required: bool = True,
-    trust: bool = False,
-    purpose: Purpose = 'training',
-) -> Stored:
-    """Return the settings that a checkpoint was trained with, as far as they pass the gate.
-
-    Args:
-        path: the checkpoint.
-        parts: the groups to return, None for all.
-        required: whether a checkpoint without settings is an error.
-        trust: let everything pass, for a file of one's own.
-        purpose: what they are for; a prediction does without what says how to train.
-
-    Raises:
-        CheckpointError: if the checkpoint stores none and they are required.
-    """
-    text = read_checkpoint(path).get(CONFIG_ENTRY)
-    if text is None and not required:
-        return Stored(Settings())
-    if not isinstance(text, str):
-        raise CheckpointError(f'{path} stores no config; give the one it was trained with as --config')
-    stored = parse_stored(text, str(path))
-    values = {
-        name: value
-        for name, value in stored.values.items()
-        if (str(name).isidentifier() if parts is None else name in parts)  # no `trainer+`, which would be merged
-    }
-    try:
-        values['model'] = without_pretrained(values.get('model') or {})
-        left_out = _left_out(values)
-        if 'trainer' in values:
-            values['trainer'] = _without_classes(values['trainer'])
-        if purpose == 'prediction':
-            values = without_training(values)
-        values = {name: value for name, value in values.items() if name not in _COMMAND}
-        values, refused = (values, {}) if trust else admit(values, path)
-    except RecursionError:
-        raise CheckpointError(f'{path} stores a config of too many levels') from None
-    origins = {key: origin for key, origin in stored.origins.items() if key[0] in values}
-    return Stored(Settings(values, origins), refused, left_out)
-
-
-def stored_settings(path: Path, parts: tuple[str, ...] | None = PARTS, required: bool = True) -> Settings:
-    """Return the settings of `read_stored`.
-
-    Raises:
-        CheckpointError: also if one does not pass the gate.
-    """
-    stored = read_stored(path, parts, required)
-    stored.check(Settings())
-    return stored.settings
-
-
-#: Keys that a command line says of itself or of the user's accounts; a checkpoint says none of them.
-_COMMAND = (
-    *('weights_only', 'trust_checkpoint', 'load_from', 'ckpt_path', 'work_dir', 'auto_resume'),
-    *('wandb', 'tags', 'output', 'input', 'remark'),
-)
-
-
-def _left_out(values: dict[str, Any]) -> list[str]:
-    """Return the keys of a config that say something and are never taken from a checkpoint."""
-    trainer, wandb = (_mapping(values.get(name)) for name in ('trainer', 'wandb'))
-    kept = _without_classes(trainer)
-    said = [name for name, value in trainer.items() if str(name).isidentifier() and _says(value)]
-    names = [f'trainer.{name}' for name in said if name not in kept]
-    return names + ['wandb.project'] * bool(wandb.get('project'))
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _says(value: Any) -> bool:
-    """Tell whether a value asks for anything."""
-    return value not in _NOTHING
-
-
-def _without_classes(trainer: Any) -> dict[str, Any]:
-    """Return what of a stored trainer names no class: plain values under plain names, of keys that build nothing."""
-    return {name: value for name, value in _mapping(trainer).items() if name in TRAINER and _is_plain(value)}
-
-
-def _is_plain(value: Any) -> bool:
-    """Tell whether a value is a number, a list of them, a word that is no path of a class, or null."""
-    if isinstance(value, list):  # devices
-        return all(isinstance(item, int) for item in value)
-    return value is None or isinstance(value, (int, float)) or (isinstance(value, str) and not set(value) & set('./'))
+    near = sorted(path.name for path in (WORK_DIRS / name).parent.glob('*.ckpt'))
+    nearby = f'; that folder holds {", ".join(near)}' if near else ''
+    raise CheckpointError(f"Checkpoint '{name}' was not found, either as a path or in {WORK_DIRS}{nearby}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.checkpoints.mmseg import PREFIX
 from seglight.config.mmseg.file import parse_mmseg_config
 from seglight.config.mmseg.pipeline import RESIZE
 from seglight.config.settings import without_tuples
 from seglight.errors import ConfigError, UsageError
 from seglight.models import building
+from seglight.models.pretrained import without_pretrained
 from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
 from seglight.palette import default_palette
 

@@ -12,10 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seglight.checkpoints.needed import LOSS  # older checkpoints have weights of classes, which are the config's
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import difference
 from seglight.errors import CheckpointError
-from seglight.weight_files import read_file, state_dict
+from seglight.models.without_losses import LOSS  # older checkpoints have weights of classes, which are the config's
+from seglight.weight_files import state_dict
 
 Weights = dict[str, Tensor]
 
@@ -91,7 +92,7 @@ def load_weights(segmentor: nn.Module, path: Path, trust: bool = False) -> Loade
     Raises:
         CheckpointError: if the file cannot be read, or nothing in it belongs to the segmentor.
     """
-    entries = read_file(path, trust)
+    entries = Checkpoint(path, mapped=True).contents(unpickle=trust)
     source = state_dict(entries, path)
     own = segmentor.state_dict()
     names = _match(source, own)

@@ -13,6 +13,7 @@ from seglight.config.mmseg.pipeline import data_settings, not_taken_over
 from seglight.config.mmseg.zoo import model_settings
 from seglight.config.settings import dicts
 from seglight.errors import CheckpointError, ConfigError, one_line
+from seglight.weight_files import state_dict
 
 #: What the files of mmseg's training end with.
 SUFFIX = '.pth'
@@ -24,27 +25,22 @@ NOT_TAKEN_OVER = 'not_taken_over'
 PREFIX = 'segmentor.'
 
 
-def is_mmseg_checkpoint(path: Path) -> bool:
-    """Tell whether a file is read as a checkpoint of mmseg."""
-    return path.suffix == SUFFIX
+def mmseg_entries(contents: Any, path: Path) -> dict[str, Any]:
+    """Return the weights of a segmentor, and the config, the classes and the palette in their `meta`.
 
-
-def read_mmseg_checkpoint(path: Path) -> dict[str, Any]:
-    """Load the weights of a segmentor, and the config, the classes and the palette in their `meta`.
+    Args:
+        contents: what the file holds.
+        path: of the file, for errors.
 
     Returns:
         `state_dict`, and where they are known `config` (YAML text), `epoch` and `global_step`.
 
     Raises:
-        CheckpointError: if the file is damaged, would need code to be loaded, or holds no weights, or
-            a config that is more than values.
+        CheckpointError: if it holds no weights, or a config that is more than values.
     """
-    from seglight.weight_files import read_file, state_dict  # late: it loads torch
-
-    entries = read_file(path)
-    weights = {name.removeprefix('module.'): value for name, value in state_dict(entries, path).items()}
+    weights = {name.removeprefix('module.'): value for name, value in state_dict(contents, path).items()}
     found: dict[str, Any] = {'state_dict': {f'{PREFIX}{name}': value for name, value in weights.items()}}
-    meta = entries.get('meta') if isinstance(entries, Mapping) else None
+    meta = contents.get('meta') if isinstance(contents, Mapping) else None
     if not isinstance(meta, Mapping):
         return found
     if isinstance(meta.get('config'), str):

@@ -1,15 +1,10 @@
-"""The command line: the only module that knows every other."""
+"""The command line: parsing what was typed, assembling a run, and running it."""
 
 from __future__ import annotations
 
-import logging
-import re
 import sys
 import traceback
-import warnings
-from argparse import ArgumentError
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +19,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_only
 
 import seglight
+from seglight import border
 from seglight.callbacks import (
     EvaluationRecorder,
     MonitoredFigures,
@@ -33,37 +29,25 @@ from seglight.callbacks import (
     TestTimeAugmentation,
 )
 from seglight.callbacks.auto_resume import find_continuation
-from seglight.callbacks.checkpoint_io import verify
 from seglight.callbacks.console import metrics_table
-from seglight.checkpoints.budget import within_budget
-from seglight.checkpoints.checkpoint import (
-    PARTS,
-    Purpose,
-    Stored,
-    find_checkpoint,
-    read_checkpoint,
-    read_stored,
-    without_pretrained,
-)
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.load import load_weights
-from seglight.checkpoints.mmseg import NOT_TAKEN_OVER, is_mmseg_checkpoint
-from seglight.cli import fit, predict
-from seglight.config.arguments import Arguments, read_arguments
-from seglight.config.class_names import difference, order_of
-from seglight.config.mmseg.options import add_options
-from seglight.config.parser import argument_types, explain, prefer_int_to_float, written
-from seglight.config.resolve import resolve
-from seglight.config.settings import Key, Settings, nearest
-from seglight.config.types import register
+from seglight.cli import arguments, failures, fit, predict
+from seglight.cli.classes import keep_classes
+from seglight.cli.quiet import quieten
+from seglight.cli.request import Request
+from seglight.cli.restore import restore_from
+from seglight.cli.types import register
+from seglight.config.parser import argument_types
+from seglight.config.settings import nearest
 from seglight.data import SegmentationDataModule
-from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.environment import describe
-from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line, warn
+from seglight.errors import ConfigError, UsageError, one_line, warn
 from seglight.files import WORK_DIRS
 from seglight.masking import masked_yaml
 from seglight.models import Segmentor, building
-from seglight.models.checks import explain_first_batch
 from seglight.models.class_weights import with_read_weights
+from seglight.models.pretrained import without_pretrained
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.tools import COMMANDS
@@ -72,45 +56,18 @@ from seglight.tools import describe as describe_tool
 #: What the model takes from the data, so that it is given only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
 
-#: What Lightning's subcommands do here.
-TRAINER_COMMANDS = {
-    'fit': 'Train and validate a model, and keep its checkpoints in a run folder.',
-    'validate': 'Evaluate a checkpoint on the validation data.',
-    'test': 'Evaluate a checkpoint likewise, and log its metrics as test/.',
-    'predict': 'Write the masks that a checkpoint predicts.',
-}
-
-#: Scales of the views of mmseg's `test.py --aug-test`.
-AUG_TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-
-#: What `--trust-checkpoint` opens.
-TRUST_HELP = (
-    'Let your own checkpoint name classes of any package, and unpickle everything in the file of --load-from: '
-    'both execute code.'
-)
-
-#: Subcommands that start from a checkpoint and the config in it.
-FROM_CHECKPOINT = ('validate', 'test', 'predict')
-
 
 class CommandLine(LightningCLI):
     """LightningCLI with inherited configs, run folders, and checkpoints that bring their config."""
 
     def __init__(self, argv: Sequence[str]) -> None:
-        _quieten()
+        quieten()
         register()
-        self.argv = list(argv)
-        self.arguments = read_arguments(self.argv)
-        self.checkpoint: Path | None = None
-        self.settings = Settings()
-        self.stored = Stored(Settings())
-        self.trusted = False  # whether the user says that the checkpoint is their own
-        self.trained_on: dict[str, Any] = {}  # the `data` of the config in the checkpoint
+        self.request = Request(argv)
         self.class_order: list[int] | None = None  # of the checkpoint's classes, where the data have another
         self.run_folder: RunFolder | None = None
         self.resumed = False  # whether the run goes on in its own folder
         self.run_config = ''
-        self.more_checkpoints: list[Path] = []
         self.other_keys: dict[str, set[str]] = {}  # top-level keys of subcommands that were not typed
         self.recorder: EvaluationRecorder | None = None
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
@@ -127,10 +84,10 @@ class CommandLine(LightningCLI):
                 'version': seglight.__version__,
                 **subparsers,
             },
-            args=self.argv,
+            args=self.request.argv,
         )
 
-    # What each subcommand takes
+    # Parsing
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         """Add Lightning's subcommands, and for help and completion those that need no trainer."""
@@ -142,70 +99,45 @@ class CommandLine(LightningCLI):
             describe_tool(name, tool)
             commands.add_subcommand(name, tool, help=text)
         for action in commands._choices_actions:
-            action.help = TRAINER_COMMANDS.get(action.dest, action.help)
+            action.help = arguments.TRAINER_COMMANDS.get(action.dest, action.help)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         """Return the parser of a subcommand; if it was not typed, an empty one, which is enough for a list."""
-        if subcommand == self.arguments.subcommand or self.arguments.has('--print_completion'):
+        if subcommand == self.request.subcommand or self.request.arguments.has('--print_completion'):
             return self._whole_parser(klass, subcommand, **kwargs)
         return self.init_parser(**kwargs)
 
     def _whole_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         """Return the parser of a subcommand with all its arguments, which takes a tenth of a second."""
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        prefer_int_to_float(parser)
-        add_options(parser, subcommand)
-        parser.add_argument('--trust_checkpoint', action='store_true', help=TRUST_HELP)
-        if subcommand == 'fit':
-            fit.add_arguments(parser)
-        else:
-            parser.add_argument(
-                '--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt in an ensemble.'
-            )
-            text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and average.'
-            parser.add_argument('--aug_test', action='store_true', help=text)
-        # A checkpoint is data from outside: never unpickle it.
-        parser.set_defaults({'weights_only': True})
-        if subcommand != 'predict':
-            parser.add_argument(
-                '--report', type=bool, default=True, help='Write a page of figures and images at the end.'
-            )
-        if subcommand in ('validate', 'test'):
-            parser.set_defaults({'verbose': False})  # its table is printed below, with classes by name
-        if subcommand == 'predict':
-            predict.add_arguments(parser)
-            parser.set_defaults({'return_predictions': False})
+        arguments.add_arguments(parser, subcommand)
         return parser
-
-    # From the command line to one resolved config
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ARG002  (read before)
         """Resolve configs, checkpoint and overrides, and give jsonargparse the result to check."""
-        arguments = self.arguments
-        subcommand = arguments.subcommand
-        if subcommand in self._subcommand_parsers:
-            if not arguments.has('--help', '-h'):
-                self._use_checkpoint(arguments)
-            subparser = self._subcommand_parsers[subcommand]
-            self.settings = resolve(arguments, subparser, self.settings, self._is_of_others, with_class_names)
-            self.stored.check(self.settings, _needless(arguments, self.settings))
-            if arguments.has('--print_config'):  # which builds nothing that would tell
-                self._with_origin(building.check_keys, (self.settings.values.get('model') or {}).get('segmentor') or {})
-        elif not arguments.has('--help', '-h', '--version', '--print_completion'):
-            commands = [*self.subcommands(), *COMMANDS]
-            choice = f'choose one of {", ".join(commands)} (--help shows more)'
-            if not subcommand:
-                raise UsageError(f'no command given; {choice}')
-            raise UsageError(f"unknown command '{subcommand}'{nearest(subcommand, commands) or ';'} {choice}")
-        try:
-            self.config = parser.parse_args(arguments.argv())
-        except ArgumentError as error:
-            raise UsageError(explain(str(error), self.settings, arguments)) from error
+        request = self.request
+        if request.subcommand in self._subcommand_parsers:
+            request.resolve(self._subcommand_parsers[request.subcommand], self._is_of_others)
+            if request.arguments.has('--print_config'):  # which builds nothing that would tell
+                with request.with_origins():
+                    building.check_keys((request.settings.values.get('model') or {}).get('segmentor') or {})
+        elif not request.arguments.has('--help', '-h', '--version', '--print_completion'):
+            self._refuse(request.subcommand)
+        with request.with_origins():
+            self.config = parser.parse_args(request.arguments.argv())
+
+    def _refuse(self, command: str | None) -> None:
+        """End with the commands that exist."""
+        commands = [*self.subcommands(), *COMMANDS]
+        choice = f'choose one of {", ".join(commands)} (--help shows more)'
+        if not command:
+            raise UsageError(f'no command given; {choice}')
+        raise UsageError(f"unknown command '{command}'{nearest(command, commands) or ';'} {choice}")
 
     def _is_of_others(self, key: str) -> bool:
         """Tell whether only other subcommands take a key: a run's config may be given to commands other than `fit`."""
-        own = self.arguments.subcommand
-        if key in _top_keys(self._subcommand_parsers[str(own)]):
+        own = str(self.request.subcommand)
+        if key in _top_keys(self._subcommand_parsers[own]):
             return False
         return any(key in self._keys_of(name) for name in self.subcommands() if name != own)
 
@@ -215,44 +147,10 @@ class CommandLine(LightningCLI):
             self.other_keys[subcommand] = _top_keys(self._whole_parser(Trainer, subcommand))
         return self.other_keys[subcommand]
 
-    def _use_checkpoint(self, arguments: Arguments) -> None:
-        """Find the checkpoint; everything else overrides the config in it."""
-        name = arguments.value('--ckpt_path')
-        training = arguments.subcommand not in FROM_CHECKPOINT
-        if name is None:
-            if training:
-                return
-            typed = next((flag.value for flag in arguments.flags[1:] if not flag.name), None) or 'exp1/epoch_2.ckpt'
-            raise UsageError(f'{arguments.subcommand} needs a checkpoint, such as --ckpt {typed}')
-        if not training:
-            name, *others = arguments.values('--ckpt_path')
-            self.more_checkpoints = [find_checkpoint(other, WORK_DIRS) for other in others]
-        self.checkpoint = find_checkpoint(name, WORK_DIRS, best=not training)
-        arguments.replace('--ckpt_path', str(self.checkpoint))
-        if training and is_mmseg_checkpoint(self.checkpoint):
-            raise CheckpointError(
-                f'{self.checkpoint} is a checkpoint of mmseg: training cannot resume from it; '
-                'use --load-from to load its weights'
-            )
-        given = bool(arguments.configs)
-        if training and given:
-            read_checkpoint(self.checkpoint)  # only to refuse a bad one; the config that was given counts
-        else:
-            self.trusted = arguments.has('--trust_checkpoint')
-            purpose: Purpose = 'training' if training else 'prediction'
-            self.stored = read_stored(self.checkpoint, None if training else PARTS, not given, self.trusted, purpose)
-            self.settings = self.stored.settings
-            if training and self.stored.left_out:
-                names, config = ', '.join(self.stored.left_out), self.checkpoint.parent / 'config.yaml'
-                reason = 'a checkpoint names no class of the trainer and no account'
-                rank_zero_only(print)(f'Left out   {names}: {reason}; --config {config} brings it', flush=True)
-            self.trained_on = {} if training else dict(self.settings.values.get('data') or {})
-            stored = read_checkpoint(self.checkpoint) if is_mmseg_checkpoint(self.checkpoint) else {}
-            for what in stored.get(NOT_TAKEN_OVER) or ():
-                rank_zero_only(warn)(f"{self.checkpoint}: not taken over: {what}; metrics may differ from mmseg's")
-
     def _parse_ckpt_path(self) -> None:
         """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
+
+    # Assembling
 
     def _set_seed(self) -> None:
         """Seed all random numbers.
@@ -266,9 +164,9 @@ class CommandLine(LightningCLI):
             raise ConfigError('seed_everything', one_line(error)) from error
 
     def before_instantiate_classes(self) -> None:
-        """Copy the classes to the model and the seed to the data."""
+        """Copy the classes to the model and the seed to the data, and find where a run goes on."""
         config = self.config[self.config.subcommand]
-        self._keep_classes(config.data)
+        self.class_order = keep_classes(self.request, config.data)
         for name in FROM_DATA:
             if config.model[name] not in (None, config.data[name]):
                 raise ConfigError(f'model.{name}', f'must be left out, or be that of data.{name}, got another')
@@ -277,99 +175,39 @@ class CommandLine(LightningCLI):
             config.data.test = predict.input_source(Path(config.input), self.output_folder)
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
-        self._with_origin(self._read_class_weights, config)
+        with self.request.with_origins():
+            config.model.segmentor = with_read_weights(config.model.segmentor)  # the config then needs no file of them
         if self.subcommand == 'fit':
             self.run_config = self.resolved_config()
             self._continue(config)
             if config.ckpt_path or config.load_from:  # which have the weights, so that none are fetched
                 config.model.segmentor = without_pretrained(config.model.segmentor)
 
-    def _read_class_weights(self, config: Namespace) -> None:
-        """Put the numbers of each file of class weights into the config, which then needs no file."""
-        config.model.segmentor = with_read_weights(config.model.segmentor)
-
     def _continue(self, config: Namespace) -> None:
         """Find out where the run goes on, and whether in its own folder."""
+        request = self.request
         if config.ckpt_path:
-            self.checkpoint = Path(config.ckpt_path)
-            verify(self.checkpoint)
-            self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == self.checkpoint.resolve().parent
+            path = Path(config.ckpt_path)
+            if request.checkpoint is None:  # a config file names it
+                request.checkpoint = Checkpoint(path)
+                request.checkpoint.verify()
+            self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == path.resolve().parent
         elif config.auto_resume:
             found = find_continuation(self.run_config, WORK_DIRS, fit.named_run(config.work_dir))
-            self.checkpoint, self.resumed = found.checkpoint, found.folder is not None
+            request.checkpoint, self.resumed = found.checkpoint, found.folder is not None
             config.work_dir = str(found.folder) if found.folder else None
-            config.ckpt_path = str(found.checkpoint) if found.checkpoint else None
+            config.ckpt_path = None if found.checkpoint is None else str(found.checkpoint)
             rank_zero_only(print)('\n'.join(found.notices), flush=True)
 
-    def _keep_classes(self, data: Any) -> None:
-        """Let a checkpoint have the classes it was trained with, whatever the data that it is used on.
-
-        Raises:
-            ConfigError: if it is to be measured on masks of another number of classes.
-        """
-        trained, given = self.trained_on.get('classes'), data.classes
-        from_mmseg = self.checkpoint is not None and is_mmseg_checkpoint(self.checkpoint)
-        if from_mmseg and self.subcommand in ('validate', 'test') and data.reduce_zero_label:
-            rank_zero_only(print)(
-                f'Labels     label 0 of the masks is ignored and the others move down by one, as {self.checkpoint} was '
-                'trained; --data.reduce_zero_label=false takes them as they are',
-                flush=True,
-            )
-        if trained is None or trained == given:
-            return
-        if len(trained) == len(given):
-            self.class_order = order_of(trained, given)
-            text = f'{self.checkpoint} {difference(trained, given)}'
-            if self.class_order:
-                rank_zero_only(print)(f'Classes    {text}; what it predicts is mapped by name', flush=True)
-            else:
-                rank_zero_only(warn)(f'{text}; label i of a mask is taken for its class i')
-            return
-        if self.config.subcommand != 'predict':
-            message = f'{self.checkpoint} was trained on {len(trained)} classes, data.classes names {len(given)}'
-            raise UsageError(f'{message}; give data whose masks have the classes of the checkpoint')
-        data.classes, data.palette = trained, self.trained_on.get('palette')
-
-    # Running
-
     def instantiate_classes(self) -> None:
-        """Build data, model and trainer; what is wrong in a config is told with its file and line."""
-        self._with_origin(self._instantiate)
-
-    def _instantiate(self) -> None:
-        self._build()
-        if self.class_order:
-            self.model.reorder(self.class_order)
-
-    def _build(self) -> None:
-        if self.subcommand == 'fit':
-            fit.check_trainer(self.config['fit'].trainer)
-        try:
-            with self._budget():
+        """Build data, model and trainer."""
+        with self.request.with_origins():
+            if self.subcommand == 'fit':
+                fit.check_trainer(self.config['fit'].trainer)
+            with failures.building_explained(), self.request.budget():
                 super().instantiate_classes()
-        except ValueError as error:
-            cause = error.__cause__  # jsonargparse tries each member of a union: it is what the class itself said
-            if isinstance(cause, ConfigError):
-                raise cause from None
-            if not isinstance(cause, (ValueError, TypeError, MisconfigurationException)):
-                raise
-            found = re.search(r'\b(trainer\.\w+)', str(error))
-            key = found[1] if found else 'trainer.callbacks'
-            raise ConfigError(key, one_line(cause)) from error
-
-    def _budget(self) -> AbstractContextManager[None]:
-        """Return what bounds the model that a checkpoint describes by the weights in it."""
-        if self.checkpoint is None or self.trusted or not self.stored.settings.values:
-            return nullcontext()
-        return within_budget(self.checkpoint, read_checkpoint(self.checkpoint)['state_dict'])
-
-    def _with_origin(self, call: Callable[..., None], *arguments: Any) -> None:
-        """Call something whose errors name a key, and say where that was written."""
-        try:
-            call(*arguments)
-        except ConfigError as error:
-            origin = f'{written(error.key, self.settings, self.arguments)}: ' if error.key else ''
-            raise UsageError(f'{origin}{error}') from error
+            if self.class_order:
+                self.model.reorder(self.class_order)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the callbacks that each subcommand always has."""
@@ -387,7 +225,7 @@ class CommandLine(LightningCLI):
         try:
             trainer = super().instantiate_trainer(**kwargs)
         except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
-            raise fit.explain_trainer(error) from error
+            raise failures.explain_trainer(error) from error
         if self.subcommand == 'fit':
             trainer.callbacks.insert(0, MonitoredFigures())  # type: ignore[attr-defined]  # before those that it checks
         return trainer
@@ -401,83 +239,28 @@ class CommandLine(LightningCLI):
                 self.recorder = EvaluationRecorder()
                 config.wandb.tags += config.tags
             return fit.training_callbacks(self.run_folder, self.recorder, config.trainer.logger is not False)
+        request = self.request
         callbacks: list[Callback] = []
-        if self.more_checkpoints or config.ckpt_weights:
-            others = [str(path) for path in self.more_checkpoints]
-            callbacks.append(SoftVoting(others, config.ckpt_weights, self.trusted))
+        if request.more_checkpoints or config.ckpt_weights:
+            others = [str(each) for each in request.more_checkpoints]
+            callbacks.append(SoftVoting(others, config.ckpt_weights, config.trust_checkpoint))
         if self.subcommand == 'predict':
+            assert request.checkpoint
             plain = self.config[self.subcommand]
-            callbacks += predict.prediction_callbacks(plain, Path(plain.ckpt_path), self.output_folder)
+            callbacks += predict.prediction_callbacks(plain, request.checkpoint, self.output_folder)
         elif traces:
             self.recorder = EvaluationRecorder(self.evaluation_file)
             callbacks.append(self.recorder)
         if config.aug_test:
-            callbacks.append(TestTimeAugmentation(AUG_TEST_SCALES))
+            callbacks.append(TestTimeAugmentation(arguments.AUG_TEST_SCALES))
         return callbacks
 
     def _run_folder(self, config: Namespace) -> RunFolder:
         """Return what makes the folder of this run."""
-        log, command = config.trainer.logger is not False, ['seglight', *self.argv]
+        log, command = config.trainer.logger is not False, ['seglight', *self.request.argv]
         return RunFolder(
             self.run_config, config.work_dir, str(WORK_DIRS), describe(command), log=log, resumed=self.resumed
         )
-
-    def before_fit(self) -> None:
-        """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
-        config = self.config[self.subcommand]
-        fit.check_finder(self.trainer, self.model.schedule)
-        if not self.checkpoint:
-            if config.load_from:
-                path = find_checkpoint(config.load_from, WORK_DIRS)
-                loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
-                rank_zero_only(print)(loaded.table(), flush=True)
-                if doubt := loaded.doubt(self.model.classes):
-                    rank_zero_only(warn)(doubt)
-            return
-        fit.check_classes(self.checkpoint, self.model.classes)
-        reached = fit.reached_end(self.checkpoint, self.trainer, self.model)
-        if reached and not config.auto_resume:
-            raise UsageError(reached)
-        if reached:
-            rank_zero_only(print)(reached, flush=True)
-
-    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Load the weights of a checkpoint of mmseg here; Lightning reads none but its own."""
-        kwargs = super()._prepare_subcommand_kwargs(subcommand)
-        if self.checkpoint and is_mmseg_checkpoint(self.checkpoint):
-            self.model.load_state_dict(read_checkpoint(self.checkpoint)['state_dict'])
-            kwargs['ckpt_path'] = None
-        return kwargs
-
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; weights that do not fit the model are an error of the user's.
-
-        Raises:
-            KeyboardInterrupt: where Lightning, after Ctrl-C, would exit like after a failure.
-        """
-        try:
-            self._with_origin(super()._run_subcommand, subcommand)
-        except SystemExit:
-            if not self.trainer.interrupted:
-                raise
-            raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
-        except MisconfigurationException as error:
-            raise UsageError(one_line(error)) from error
-        except Exception as error:
-            if fit.is_restoring(error) and not isinstance(error, UserError):
-                message = f'{self.checkpoint} cannot be resumed from: {one_line(error)}'
-                raise CheckpointError(message[:500]) from error
-            if not isinstance(error, (RuntimeError, ValueError)):
-                raise
-            if 'Error(s) in loading state_dict' not in str(error):
-                steps = self.trainer.global_step
-                explained = explain_first_batch(error, steps) or fit.explain_refusal(error)
-                if explained is None:
-                    raise
-                raise explained from error
-            reasons = [line.strip() for line in str(error).splitlines()[1:]]
-            more = f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''
-            raise CheckpointError(f'{self.checkpoint} does not fit the model: {reasons[0]}{more}') from error
 
     def resolved_config(self) -> str:
         """Return the whole config without secrets, as YAML that `--config` takes again, in a run folder of its own."""
@@ -495,8 +278,55 @@ class CommandLine(LightningCLI):
         config = self.config[self.subcommand]
         return Path(config.output or predict.default_folder(Path(config.ckpt_path), config.input))
 
+    @property
+    def evaluation_file(self) -> Path:
+        """The file, beside the checkpoint, of what `validate` or `test` measures."""
+        checkpoint = Path(self._get(self.config, 'ckpt_path'))
+        return checkpoint.parent / EVALUATIONS / f'{self.subcommand}_{checkpoint.stem}.npz'
+
+    # Running
+
+    def before_fit(self) -> None:
+        """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
+        config, checkpoint = self.config[self.subcommand], self.request.checkpoint
+        fit.check_finder(self.trainer, self.model.schedule)
+        if checkpoint is None:
+            if config.load_from:
+                path = Checkpoint.find(config.load_from).path
+                loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
+                rank_zero_only(print)(loaded.table(), flush=True)
+                if doubt := loaded.doubt(self.model.classes):
+                    rank_zero_only(warn)(doubt)
+            return
+        fit.check_classes(checkpoint, self.model.classes)
+        reached = fit.reached_end(checkpoint, self.trainer, self.model)
+        if reached and not config.auto_resume:
+            raise UsageError(reached)
+        if reached:
+            rank_zero_only(print)(reached, flush=True)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Hand over the checkpoint that was read, before Lightning restores it."""
+        if self.request.checkpoint:
+            restore_from(self.trainer, self.request.checkpoint, subcommand == 'fit')
+        return super()._prepare_subcommand_kwargs(subcommand)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it.
+
+        Raises:
+            KeyboardInterrupt: where Lightning, after Ctrl-C, would exit like after a failure.
+        """
+        try:
+            with failures.running_explained(self.trainer, self.request.checkpoint), self.request.with_origins():
+                super()._run_subcommand(subcommand)
+        except SystemExit:
+            if not self.trainer.interrupted:
+                raise
+            raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
+
     def after_fit(self) -> None:
-        """Say where the run lies, how good it is, and what to type next."""
+        """Print where the run lies, how good it is, and what to type next."""
         if not self.trainer.is_global_zero:
             return
         if not self.run_folder:
@@ -514,74 +344,31 @@ class CommandLine(LightningCLI):
         """Show the figures."""
         self._show('test')
 
+    def after_predict(self) -> None:
+        """Print what was written, and end like after an error if there were files that could not be predicted."""
+        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        if self.trainer.is_global_zero:
+            print('\n'.join(predict.summary(callbacks, self.model.classes, self.output_folder)))
+        predict.check_failed(callbacks)
+
     def _show(self, stage: str) -> None:
         if self.trainer.is_global_zero:
             print(metrics_table(self.trainer.callback_metrics, stage, self.model.unseen))
             self._report()
 
-    @property
-    def evaluation_file(self) -> Path:
-        """The file, beside the checkpoint, of what `validate` or `test` measures."""
-        checkpoint = Path(self._get(self.config, 'ckpt_path'))
-        return checkpoint.parent / EVALUATIONS / f'{self.subcommand}_{checkpoint.stem}.npz'
-
     def _report(self) -> None:
-        """Write the page of what was measured, and say where it lies."""
+        """Write the page of what was measured, and print where it lies."""
         file = self.recorder.file if self.recorder and self._get(self.config, 'report') else None
         if file is None:
             return
         try:
             print(f'Report     {write_report(file.parents[1], file.stem)}')
         except Exception as error:  # whatever it is, the run is done and its figures are printed
-            if any(word.split('=')[0] == '--debug' for word in self.argv):
+            if border.debugs(self.request.argv):
                 traceback.print_exc()
             warn(f'the report cannot be written: {one_line(error) or type(error).__name__}; --debug shows why')
-
-    def after_predict(self) -> None:
-        """Say what came of it, and end like after an error if there were files that could not be predicted."""
-        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-        if self.trainer.is_global_zero:
-            print('\n'.join(predict.summary(callbacks, self.model.classes, self.output_folder)))
-        predict.check_failed(callbacks)
-
-
-def _needless(arguments: Arguments, settings: Settings) -> set[Key]:
-    """Return the sources of data that a command does not read."""
-    split = (settings.values.get('data') or {}).get('split')
-    read = {'predict': ['test'], 'fit': ['train', 'split', 'val']}.get(
-        str(arguments.subcommand), ['train', 'split'] if split else ['val', 'split']
-    )
-    if arguments.subcommand == 'predict' and arguments.has('--input'):
-        read = []
-    if arguments.has('--pseudo_labels'):
-        read.append('train')
-    return {('data', name) for name in ('train', 'val', 'test', 'split') if name not in read}
 
 
 def _top_keys(parser: LightningArgumentParser) -> set[str]:
     """Return the groups and keys at the top of what a subcommand takes."""
     return {key[0] for key in argument_types(parser)}
-
-
-def _quieten() -> None:
-    """Silence what Lightning tells every user of every run and nobody can act upon."""
-    for name in (
-        'pytorch_lightning.utilities.rank_zero',
-        'pytorch_lightning.trainer.connectors.checkpoint_connector',  # its finders go back to files of their own
-        'lightning_fabric.utilities.seed',
-    ):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        '.*does not have many workers',
-        'Checkpoint directory .* exists and is not empty',  # config.yaml is in it
-        'Experiment logs directory .* exists and is not empty',
-        'Total length of `list` across ranks is zero',  # full data has no validation
-        'Be aware that when using `ckpt_path`',  # predicting needs no checkpoint callbacks
-        'Found .* module.s. in eval mode at the start of training',  # frozen ones, and what `norm_eval` says
-        'torch.utils.checkpoint: the use_reentrant parameter should be passed',  # mmseg's `with_cp`
-        'The number of training batches .* is smaller than the logging interval',
-        'Total length of `list` across ranks is zero',  # no validation was asked for
-        r'It is recommended to use .self\.log\(.(val|test)/',  # whose figures come from counts of all processes
-        '.*isinstance.treespec, LeafSpec.. is deprecated',  # Lightning 2.6 on torch 2.13
-    ):
-        warnings.filterwarnings('ignore', message=message)

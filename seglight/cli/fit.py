@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmcv.runner.hooks.lr_updater import OneCycleLrUpdaterHook
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateFinder
 
@@ -33,11 +30,11 @@ from seglight.callbacks import (
 from seglight.callbacks.averaging import averaging_epochs
 from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
-from seglight.checkpoints.checkpoint import read_checkpoint
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import difference, order_of
-from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line, warn
-from seglight.files import WORK_DIRS
-from seglight.models.schedules import find_updater
+from seglight.errors import CheckpointError, ConfigError, warn
+from seglight.files import WORK_DIRS, in_work_dirs
+from seglight.models.schedules import heeds_rate
 
 _UNLIMITED = 'give 1 or more, or -1 for no limit'
 
@@ -94,49 +91,12 @@ def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:
     Raises:
         ConfigError: names both.
     """
-    if find_callback(trainer, LearningRateFinder) and isinstance(find_updater(schedule), OneCycleLrUpdaterHook):
+    if find_callback(trainer, LearningRateFinder) and not heeds_rate(schedule):
         raise ConfigError(
             'trainer.callbacks',
             'LearningRateFinder finds optimizer.lr, but in the policy OneCycle max_lr alone decides; '
             'search with another policy, such as fixed, and give what it finds as max_lr',
         )
-
-
-def explain_trainer(error: Exception) -> UserError:
-    """Return why Lightning builds no trainer, with a cure where Lightning has none."""
-    text = one_line(error)
-    if 'SLURM' in text:
-        return UsageError(f'trainer: {text} For a run of one process, unset SLURM_NTASKS')
-    if found := re.search(r'more than one stateful callback of type `(\w+)`', text):
-        return ConfigError(
-            'trainer.callbacks',
-            f'two callbacks {found[1]} have the same settings, so that their states in a checkpoint '
-            'are one; remove one of them, or let them differ',
-        )
-    return UsageError(f'trainer: {text}')
-
-
-def explain_refusal(error: Exception) -> UserError | None:
-    """Return what Lightning itself refused as an error of the user's, None if it was not that.
-
-    Args:
-        error: ended the run, at its start or in any of its epochs.
-    """
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    package = str(frame.f_globals.get('__name__')).split('.')[0]
-    refused = package in ('pytorch_lightning', 'lightning_fabric')
-    return UsageError(f'trainer: {one_line(error)}; --debug shows where') if refused else None
-
-
-#: Modules that bring states back.
-RESTORING = ('pytorch_lightning.trainer.connectors.checkpoint_connector', 'seglight.callbacks.resume')
-
-
-def is_restoring(error: Exception) -> bool:
-    """Tell whether an error comes from bringing the states of a checkpoint back, other than weights that do not fit."""
-    frames = [str(frame.f_globals.get('__name__')) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    own = any(name in RESTORING for name in frames)
-    return own and 'Error(s) in loading state_dict' not in str(error)
 
 
 def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorder | None, log: bool) -> list[Callback]:
@@ -153,29 +113,29 @@ def named_run(name: str | None) -> Path | None:
     """Return the folder of a run: a path, or else one in `work_dirs`, as for `--ckpt`."""
     if name is None:
         return None
-    return next((path for path in (Path(name), WORK_DIRS / name) if path.is_dir()), Path(name))
+    return next((path for path in in_work_dirs(name) if path.is_dir()), Path(name))
 
 
-def reached_end(file: Path, trainer: Trainer, module: LightningModule) -> str | None:
+def reached_end(checkpoint: Checkpoint, trainer: Trainer, module: LightningModule) -> str | None:
     """Return what to tell of a checkpoint that has nothing left to train, None if it has.
 
     Raises:
         CheckpointError: if no run can go on from it.
     """
-    checkpoint = read_checkpoint(file)
-    if 'loops' not in checkpoint:
-        raise CheckpointError(f'{file} holds weights alone and no run; --load-from takes them')
+    entries = checkpoint.entries
+    if 'loops' not in entries:
+        raise CheckpointError(f'{checkpoint} holds weights alone and no run; --load-from takes them')
     try:
-        epochs = int(checkpoint['loops']['fit_loop']['epoch_progress']['current']['processed'])
+        epochs = int(entries['loops']['fit_loop']['epoch_progress']['current']['processed'])
     except (TypeError, ValueError, LookupError) as error:
-        raise CheckpointError(f'{file} cannot be resumed from: its loops have no count of epochs') from error
+        raise CheckpointError(f'{checkpoint} cannot be resumed from: its loops have no count of epochs') from error
     end = trainer.max_epochs
     if end is not None and end > 0:
         end += averaging_epochs(trainer, module)
-    done = {'step': (checkpoint['global_step'], trainer.max_steps), 'epoch': (epochs, end)}
+    done = {'step': (entries['global_step'], trainer.max_steps), 'epoch': (epochs, end)}
     for unit, (at, end) in done.items():
         if end is not None and 0 <= end <= at:
-            return f'{file} is at {unit} {at} of {end} already; raise --trainer.max_{unit}s to go on'
+            return f'{checkpoint} is at {unit} {at} of {end} already; raise --trainer.max_{unit}s to go on'
     return None
 
 
@@ -186,18 +146,18 @@ def tried(trainer: Trainer) -> str:
     return f'Tried      {batches} of train and of val without a fault; nothing was written (trainer.fast_dev_run)'
 
 
-def check_classes(file: Path, classes: Sequence[str]) -> None:
+def check_classes(checkpoint: Checkpoint, classes: Sequence[str]) -> None:
     """Refuse to go on with the classes of a checkpoint in another order; say so where their names are others.
 
     Raises:
         ConfigError: names the first that differ.
     """
-    stored: list[str] = (read_checkpoint(file).get('hyper_parameters') or {}).get('classes') or []
+    stored = checkpoint.classes
     text = difference(stored, classes) if len(stored) == len(classes) else ''
     if text and order_of(stored, classes):
-        raise ConfigError('data.classes', f'must be in the order of {file}, which {text}')
+        raise ConfigError('data.classes', f'must be in the order of {checkpoint}, which {text}')
     if text:
-        warn(f'{file} {text}')
+        warn(f'{checkpoint} {text}')
 
 
 def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: IntervalCheckpoint) -> list[str]:

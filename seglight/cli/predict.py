@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from seglight.callbacks import (
     SubmissionWriter,
 )
 from seglight.callbacks.submission import submission_path
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
 
@@ -85,7 +85,7 @@ def default_folder(checkpoint: Path, given: str | None) -> Path:
     return checkpoint.parent / 'predictions' / name
 
 
-def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Callback]:
+def prediction_callbacks(config: Any, checkpoint: Checkpoint, folder: Path) -> list[Callback]:
     """Return the callbacks that the arguments of `predict` ask for.
 
     Args:
@@ -112,7 +112,7 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
         size = config.submission_size
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise UsageError(f'--submission-size must be height and width, such as [256, 256], got {size}')
-        path = submission_path(checkpoint, config.remark, folder if config.output else None)
+        path = submission_path(checkpoint.path, config.remark, folder if config.output else None)
         found.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
     if config.pseudo_labels is not None:
         pseudo = folder / 'pseudo_labels'
@@ -123,13 +123,10 @@ def prediction_callbacks(config: Any, checkpoint: Path, folder: Path) -> list[Ca
     return found
 
 
-def _facts(config: Any, checkpoint: Path) -> dict[str, Any]:
+def _facts(config: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     """Return what tells one prediction run from another."""
-    with checkpoint.open('rb') as file:  # whose end holds the checksums of all that is in it
-        file.seek(max(0, checkpoint.stat().st_size - 65536))
-        checksum = zlib.crc32(file.read())
     return {
-        'checkpoint': f'{checkpoint.name}, {checkpoint.stat().st_size} bytes, checksum {checksum}',
+        'checkpoint': checkpoint.fingerprint,
         'aug_test': bool(config.aug_test),
         'ckpt_weights': config.ckpt_weights,
         'input': config.input,

@@ -363,7 +363,7 @@ class SegmentationDataModule(LightningDataModule):
         return Position(epochs.processed - cut, samples, batches, of, self.batch_size)._asdict()
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Begin training there, counted in batches of this run; validation and prediction have no such place.
+        """Begin training there, counted in batches of this run; without training data there is no such place.
 
         The batch size that Lightning's `BatchSizeFinder` found is kept where it is still among the callbacks.
         """

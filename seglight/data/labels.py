@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import UInt8Array
+from seglight.config.class_names import check_count
 from seglight.config.settings import nearest
 from seglight.data.masks import Labels, read_colours, read_stored_mask
 from seglight.errors import ConfigError, DataError, UsageError
@@ -274,25 +275,6 @@ def _packed(colour: Sequence[int] | UInt8Array) -> int:
     """Return an RGB colour as one number."""
     red, green, blue = (int(channel) for channel in colour)
     return red << 16 | green << 8 | blue
-
-
-def check_count(classes: Sequence[str]) -> None:
-    """Check that there are at least two classes, and no more than masks of 8 bits tell apart.
-
-    Raises:
-        ConfigError: for too few or too many.
-    """
-    key = 'data.classes'
-    if len(classes) == 1:
-        name = classes[0]
-        both = f'[background, {name}]' if name.lower() != 'background' else f'[{name}, object]'
-        raise ConfigError(
-            key,
-            f"must name what is not '{name}' too: give {both}; a head with one sigmoid channel "
-            '(out_channels: 1) also takes two classes',
-        )
-    if not 2 <= len(classes) <= 255:
-        raise ConfigError(key, f'names {len(classes)} classes; 2 to 255 are possible')
 
 
 def blending_hint(path: Path, counts: IntArray, size: int) -> str:

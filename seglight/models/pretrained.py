@@ -1,7 +1,8 @@
-"""Whether pretrained weights reached the model that a config asks them for."""
+"""The pretrained weights that a model dict names: whether they reached the model, and the dict without them."""
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from seglight.weight_files import read_file, state_dict
 
 #: What stands before the names of a backbone's weights in files and in a segmentor.
 _PREFIX = re.compile(r'^((module|model|segmentor|encoder|backbone|neck|decode_head)\.)+')
+
+#: Arguments of the backbones that would fetch weights by default, whatever their `type` is prefixed with.
+_FETCHING = {'TIMMBackbone': {'pretrained': False, 'checkpoint_path': ''}}
 
 
 def pretrained_address(part: dict[str, Any]) -> str | None:
@@ -49,3 +53,37 @@ def check_reached(segmentor: BaseSegmentor, model: dict[str, Any]) -> None:
                 '(`seglight convert` makes them from published ones), or null for none'
             )
             raise ConfigError(path, message)
+
+
+def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the model dict without the addresses of pretrained weights, wherever they stand.
+
+    A checkpoint holds all weights, so nothing may be fetched to build the model that takes them.
+    """
+    cleaned: dict[str, Any] = _without_pretrained(model)
+    return cleaned
+
+
+def _without_pretrained(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {
+            name: None if _plain(name) == 'pretrained' or _is_pretrained(inner) else _without_pretrained(inner)
+            for name, inner in value.items()
+        }
+        return {**kept, **_FETCHING.get(str(value.get('type')).rpartition('.')[2], {})}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_pretrained(item) for item in value if not _is_pretrained(item))
+    return copy.deepcopy(value)
+
+
+def _is_pretrained(value: Any) -> bool:
+    """Tell whether a value is an `init_cfg` with an address; Swin, for one, reads `checkpoint` whatever the type."""
+    if not isinstance(value, dict):
+        return False
+    keys = {_plain(name): inner for name, inner in value.items()}
+    return keys.get('type') == 'Pretrained' or 'checkpoint' in keys
+
+
+def _plain(name: Any) -> str:
+    """Return a key without the `+` that a config may add to it."""
+    return str(name).rstrip('+')

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mmcv.runner.hooks import HOOKS
-from mmcv.runner.hooks.lr_updater import LrUpdaterHook
+from mmcv.runner.hooks.lr_updater import LrUpdaterHook, OneCycleLrUpdaterHook
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -115,6 +115,11 @@ class MmcvSchedule(LRScheduler):
         self._last_lr = [*rates]
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group['lr'] = rate
+
+
+def heeds_rate(schedule: dict[str, Any]) -> bool:
+    """Tell whether the rates of a schedule depend on the optimizer's; those of the policy OneCycle do not."""
+    return not isinstance(find_updater(schedule), OneCycleLrUpdaterHook)
 
 
 def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:

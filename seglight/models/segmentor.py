@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from seglight.batch import Batch, ImageMeta
-from seglight.checkpoints.checkpoint import read_checkpoint, without_pretrained
-from seglight.checkpoints.needed import LOSS
+from seglight.config.class_names import check_count
 from seglight.config.classes import name_and_arguments
-from seglight.data.labels import check_count
 from seglight.errors import CheckpointError, ConfigError, TrainingError, UsageError, warn
 from seglight.files import write_atomically
 from seglight.masking import masked
@@ -35,8 +33,10 @@ from seglight.models.loss_items import mean, total, without_untrue_accuracy
 from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
+from seglight.models.pretrained import without_pretrained
 from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.validation_loss import labelled_images
+from seglight.models.without_losses import LOSS
 from seglight.palette import default_palette
 from seglight.steps import planned_steps, resumes, steps_of_an_epoch
 
@@ -175,16 +175,15 @@ class Segmentor(PredictingModule):
         Raises:
             CheckpointError: if the file cannot be read, does not pass, or does not fit.
         """
-        from seglight.models import loading  # late: it builds segmentors
+        from seglight.checkpoints.checkpoint import Checkpoint  # late: it knows this module
 
         del weights_only
         if hparams_file is not None:
             raise CheckpointError('hparams_file is not supported; give its values as keyword arguments')
-        path = Path(checkpoint_path)
-        checkpoint = read_checkpoint(path)
-        module = loading.build_segmentor(path, checkpoint, trust_checkpoint, cls, kwargs)
-        loading.load_state(module, checkpoint['state_dict'], path, strict is not False)
-        module.on_load_checkpoint(checkpoint)
+        checkpoint = Checkpoint(checkpoint_path, trust_checkpoint)
+        module = checkpoint.build(cls, kwargs)
+        checkpoint.load_into(module, strict=strict is not False)
+        module.on_load_checkpoint(checkpoint.entries)
         return module.to(map_location or 'cpu')
 
     def setup(self, stage: str) -> None:
@@ -353,12 +352,7 @@ class Segmentor(PredictingModule):
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Count skipped batches on from where the checkpoint was saved; go on with the rate that a finder found.
-
-        Where nothing is trained, the counts of its loops mean nothing, and are left out.
-        """
-        if self._trainer is not None and not self.trainer.training:
-            checkpoint.pop('loops', None)
+        """Count skipped batches on from where the checkpoint was saved; go on with the rate that a finder found."""
         self.skipped = checkpoint.get('skipped', 0)
         found = checkpoint.get('found_lr')
         if found is not None and self._trainer is not None and resumes(self.trainer):

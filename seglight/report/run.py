@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from seglight.errors import UsageError, UserError, one_line
+from seglight.files import WORK_DIRS, in_work_dirs
 from seglight.plain_text import load_yaml
 from seglight.report.evaluation import EVALUATIONS, Evaluation, load_evaluation
 
@@ -44,18 +45,18 @@ class Run:
         return self.folder.resolve().name
 
 
-def find_run(name: str, root: Path) -> Path:
-    """Return the folder of a run: a path, or the name of a folder below `root`.
+def find_run(name: str) -> Path:
+    """Return the folder of a run: a path, or the name of a folder below `work_dirs`.
 
     Raises:
         ConfigError: if there is no such folder, or it holds no run.
     """
-    for folder in (Path(name), root / name):
+    for folder in in_work_dirs(name):
         if (folder / 'config.yaml').is_file() or (folder / EVALUATIONS).is_dir():
             return folder
-    known = ', '.join(sorted(path.parent.name for path in root.glob('*/config.yaml'))) or 'none'
-    missing = f'{root / name}/config.yaml does not exist'
-    raise UsageError(f"report: '{name}' is not a run: {missing} (runs in {root}: {known})")
+    known = ', '.join(sorted(path.parent.name for path in WORK_DIRS.glob('*/config.yaml'))) or 'none'
+    missing = f'{WORK_DIRS / name}/config.yaml does not exist'
+    raise UsageError(f"report: '{name}' is not a run: {missing} (runs in {WORK_DIRS}: {known})")
 
 
 def read_run(folder: Path, evaluation: str = 'fit') -> Run:

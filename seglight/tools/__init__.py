@@ -7,8 +7,8 @@ A module has a docstring, whose first line is the command's help, `add_arguments
 from __future__ import annotations
 
 import importlib
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from seglight.errors import UsageError
@@ -41,16 +41,18 @@ class _Parser(ArgumentParser):
         raise UsageError(f'{self.prog.removeprefix("seglight ")}: {message} (--help shows more)')
 
 
-def main(argv: Sequence[str]) -> None:
+def main(argv: Sequence[str], command_line: Callable[[Sequence[str]], object]) -> None:
     """Run one of `COMMANDS` with its arguments.
 
     Args:
         argv: the command's name and what follows it.
+        command_line: runs the command line of the trainer, whose options `completion` lists.
     """
     name, *words = argv
     parser = _Parser(prog=f'seglight {name}', allow_abbrev=False)
     describe(name, parser)
-    importlib.import_module(f'seglight.tools.{name}').run(parser.parse_args([expand_home(word) for word in words]))
+    parsed = parser.parse_args([expand_home(word) for word in words], Namespace(command_line=command_line))
+    importlib.import_module(f'seglight.tools.{name}').run(parsed)
 
 
 def describe(name: str, parser: ArgumentParser) -> None:

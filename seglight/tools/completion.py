@@ -17,6 +17,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Have jsonargparse print what shtab makes of all options."""
     os.environ['JSONARGPARSE_ADD_PRINT_COMPLETION_ARGUMENT'] = 'true'
-    from seglight.cli.command_line import CommandLine  # late: it loads torch
-
-    CommandLine([f'--print_completion=shtab-{arguments.shell}'])
+    arguments.command_line([f'--print_completion=shtab-{arguments.shell}'])

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from seglight.arrays import ERRORS, load_arrays
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.convert import FAMILIES, TIMM, Converted, convert
 from seglight.errors import CheckpointError, UsageError, one_line
 from seglight.files import cache_dir, write_new
-from seglight.weight_files import SAFETENSORS, read_file, state_dict
+from seglight.weight_files import SAFETENSORS, state_dict
 from seglight.weights.cache import SCHEME, weights_folder
 
 
@@ -62,7 +63,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f'{path} was not found')
     if path.suffix != '.npz':
-        return state_dict(read_file(path), path)
+        return state_dict(Checkpoint(path, mapped=True).contents(), path)
     try:
         arrays = load_arrays(path, 20 * path.stat().st_size + (64 << 20))  # weights are hardly compressed
         return {name: torch.from_numpy(array) for name, array in arrays.items()}

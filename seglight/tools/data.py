@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seglight.checkpoints.checkpoint import find_checkpoint, stored_settings
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.arguments import read_arguments
 from seglight.config.parser import part_parser, with_origins
 from seglight.config.resolve import resolve
 from seglight.config.settings import Settings
 from seglight.errors import DataError, UsageError, collected_warnings
-from seglight.files import WORK_DIRS, write_atomically
+from seglight.files import write_atomically
 
 if TYPE_CHECKING:
     from seglight.data import SegmentationDataModule
@@ -60,7 +60,7 @@ def data_module(command: str, words: Sequence[str]) -> SegmentationDataModule:
     checkpoint = arguments.value('--ckpt_path')
     if checkpoint is None and not arguments.configs:
         raise UsageError(f'{command} needs a config, such as --config demo.yaml, or a checkpoint, as --ckpt')
-    base = Settings() if checkpoint is None else stored_settings(find_checkpoint(checkpoint, WORK_DIRS))
+    base = Settings() if checkpoint is None else Checkpoint.find(checkpoint, mapped=True).settings
     kept = {'data', 'seed_everything'}
     settings = resolve(arguments, parser, base, lambda name: name not in kept, with_class_names)
     with with_origins(settings, arguments):

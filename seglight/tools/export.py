@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from seglight.checkpoints.checkpoint import find_checkpoint, read_checkpoint, read_stored
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.mmseg import SUFFIX
 from seglight.config.settings import Settings
 from seglight.errors import UsageError
-from seglight.files import WORK_DIRS, write_new
+from seglight.files import write_new
 
 #: What of a checkpoint's settings the config for mmseg holds.
 NEEDED = (
@@ -46,20 +46,20 @@ def run(arguments: Namespace) -> None:
         CheckpointError: if there is no such checkpoint, or it stores no config.
         ConfigError: if mmseg cannot do what the config says, or the files cannot be written.
     """
-    path = find_checkpoint(arguments.checkpoint, WORK_DIRS)
+    checkpoint = Checkpoint.find(arguments.checkpoint, arguments.trust_checkpoint)
+    path = checkpoint.path
     target = Path(arguments.target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
     if target.suffix != SUFFIX:
         raise UsageError(f'export: {target} does not end with {SUFFIX}, by which mmseg knows a checkpoint')
-    stored = read_stored(path, trust=arguments.trust_checkpoint)
+    stored = checkpoint.stored()
     unused = [key for key in stored.refused if key not in NEEDED]
     stored.check(Settings(), unused)
     settings = stored.settings
-    entries = read_checkpoint(path)
     from seglight.checkpoints.export import mmseg_checkpoint, mmseg_config
 
     config = mmseg_config(settings.values)
     buffer = io.BytesIO()
-    torch.save(mmseg_checkpoint(entries, config), buffer)
+    torch.save(mmseg_checkpoint(checkpoint.entries, config), buffer)
     try:
         write_new({target.with_suffix('.py'): config.pretty_text.encode(), target: buffer.getvalue()})
     except OSError as error:

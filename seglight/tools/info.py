@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from seglight.checkpoints.checkpoint import (
-    CONFIG_ENTRY,
-    ENVIRONMENT_ENTRY,
-    METRICS_ENTRY,
-    find_checkpoint,
-    parse_stored,
-    read_checkpoint,
-)
-from seglight.files import WORK_DIRS
+from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, Checkpoint
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,30 +19,29 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Print the config, or all that is known."""
-    path = find_checkpoint(arguments.checkpoint, WORK_DIRS)
-    checkpoint = read_checkpoint(path)
-    config = _printable(checkpoint.get(CONFIG_ENTRY) or '# this checkpoint stores no config\n')
+    checkpoint = Checkpoint.find(arguments.checkpoint, mapped=True)
+    config = _printable(checkpoint.config or '# this checkpoint stores no config\n')
     if arguments.config:
         print(config, end='')
         return
-    rows = describe(path, checkpoint)
+    rows = describe(checkpoint)
     width = max(len(name) for name, _ in rows)
     print(_printable('\n'.join(f'{name:<{width}}  {value}' for name, value in rows)))
     print('config')
     print(textwrap.indent(config, '  '), end='')
 
 
-def describe(path: Path, checkpoint: dict[str, Any]) -> list[tuple[str, str]]:
+def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     """Return a name and a value for each thing that is known of a checkpoint, but for its config.
 
     Raises:
         CheckpointError: if a text in it is not YAML.
     """
-    config = _mapping(checkpoint, CONFIG_ENTRY, path)
-    weights = checkpoint['state_dict']
+    config, environment = checkpoint.mapping(CONFIG_ENTRY), checkpoint.mapping(ENVIRONMENT_ENTRY)
+    path, entries, weights = checkpoint.path, checkpoint.entries, checkpoint.weights
     rows = [
         ('file', f'{path} ({_megabytes(path.stat().st_size)})'),
-        ('trained', f'{checkpoint.get("epoch", -1) + 1} epochs, {checkpoint.get("global_step", 0)} steps'),
+        ('trained', f'{entries.get("epoch", -1) + 1} epochs, {entries.get("global_step", 0)} steps'),
     ]
     for part in ('backbone', 'neck', 'decode_head', 'auxiliary_head'):
         count = sum(_parameters(name, value) for name, value in weights.items() if name.split('.')[1:2] == [part])
@@ -61,27 +51,17 @@ def describe(path: Path, checkpoint: dict[str, Any]) -> list[tuple[str, str]]:
             rows.append((part, f'{", ".join(types) or "?"}, {count / 1e6:.2f} M parameters'))
     rows.append(('parameters', f'{sum(_parameters(*item) for item in weights.items()) / 1e6:.2f} M in all'))
     rows.append(('weights', _megabytes(sum(value.nbytes for value in weights.values()))))
-    rows.append(('optimizer', _megabytes(_bytes(checkpoint.get('optimizer_states')))))
+    rows.append(('optimizer', _megabytes(_bytes(entries.get('optimizer_states')))))
     classes = _inner(config, 'data', 'classes')
     names = [str(name) for name in classes] if isinstance(classes, list) else []
     rows.append(('classes', f'{len(names)}: {", ".join(names)}'))
-    metrics = checkpoint.get(METRICS_ENTRY) or {}
+    metrics = checkpoint.metrics
     rows += [(name, f'{100 * value:.2f} %') for name, value in metrics.items() if name.startswith('val/')]
     rows += [(name, f'{value:.4g}') for name, value in metrics.items() if not name.startswith('val/')]
-    environment = _mapping(checkpoint, ENVIRONMENT_ENTRY, path)
     packages = environment.pop('packages', None)
     environment.update(packages if isinstance(packages, dict) else {})
     rows += [(str(name), str(value)) for name, value in environment.items() if value]
     return rows
-
-
-def _mapping(checkpoint: dict[str, Any], entry: str, path: Path) -> dict[str, Any]:
-    """Return the YAML mapping in an entry, an empty one where it has none.
-
-    Raises:
-        CheckpointError: if the text is not YAML.
-    """
-    return parse_stored(checkpoint.get(entry) or '', f'{path}: {entry}').values
 
 
 def _inner(value: Any, *keys: str) -> Any:

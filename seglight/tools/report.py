@@ -10,7 +10,6 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from seglight.errors import UsageError
-from seglight.files import WORK_DIRS
 from seglight.report.run import find_run
 
 
@@ -21,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Write the page and say where it lies."""
-    folders = [find_run(name, WORK_DIRS) for name in arguments.runs]
+    folders = [find_run(name) for name in arguments.runs]
     try:
         from seglight.report.page import write_comparison, write_report  # late: matplotlib takes a second
 

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from seglight.batch import Batch
-from seglight.checkpoints.checkpoint import find_checkpoint, read_checkpoint, read_stored
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.settings import Settings
 from seglight.data import SegmentationDataModule
 from seglight.errors import CheckpointError, UsageError
-from seglight.files import WORK_DIRS, open_atomically
-from seglight.models.loading import build_segmentor, load_state
+from seglight.files import open_atomically
 from seglight.models.segmentor import Segmentor
 
 #: What a soup takes over from the first checkpoint; it cannot be trained on where one of them was.
@@ -46,55 +45,57 @@ def run(arguments: Namespace) -> None:
     Raises:
         ConfigError: for wrong weights or an output that exists.
     """
-    paths, output = [find_checkpoint(name, WORK_DIRS) for name in arguments.checkpoints], Path(arguments.output)
-    weights = arguments.weights or [1.0] * len(paths)
-    if len(paths) < 2 or len(weights) != len(paths) or min(weights) <= 0:
+    trust, output = arguments.trust_checkpoint, Path(arguments.output)
+    checkpoints = [Checkpoint.find(name, trust, mapped=True) for name in arguments.checkpoints]
+    weights = arguments.weights or [1.0] * len(checkpoints)
+    if len(checkpoints) < 2 or len(weights) != len(checkpoints) or min(weights) <= 0:
         raise UsageError('soup: name two or more checkpoints, and as many --weights above zero or none')
     if output.exists():
         raise UsageError(f'soup: {output} exists; name another --output or remove it')
-    first = read_checkpoint(paths[0])
-    module: Segmentor = build_segmentor(paths[0], first, arguments.trust_checkpoint)
-    for path in paths[1:]:
-        classes = (read_checkpoint(path).get('hyper_parameters') or {}).get('classes')
-        if classes is not None and list(classes) != module.classes:
-            raise CheckpointError(f'soup: {path} has other classes than {paths[0]}, or the same in another order')
-    load_state(module, averaged(paths, weights), paths[0])
+    first = checkpoints[0]
+    module = first.build(Segmentor)
+    for each in checkpoints[1:]:
+        if each.classes and each.classes != module.classes:
+            raise CheckpointError(f'soup: {each} has other classes than {first}, or the same in another order')
+    first.load_into(module, averaged(checkpoints, weights))
     batches = 0
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        batches = estimate_statistics(module, paths[0], arguments.root, arguments.batches, arguments.trust_checkpoint)
-    made = {name: first[name] for name in KEPT if name in first}
+        batches = estimate_statistics(module, first, arguments.root, arguments.batches)
+    made = {name: first.entries[name] for name in KEPT if name in first.entries}
     made['state_dict'] = module.state_dict()
     with open_atomically(output) as file:
         torch.save(made, file)
-    print(f'{output} averages {len(paths)} checkpoints; BatchNorm was estimated on {batches} batches')
+    print(f'{output} averages {len(checkpoints)} checkpoints; BatchNorm was estimated on {batches} batches')
 
 
-def averaged(paths: Sequence[Path], weights: Sequence[float]) -> dict[str, Tensor]:
+def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dict[str, Tensor]:
     """Return the weighted mean of each weight; what is no fraction, such as a counter, is that of the first.
 
     Raises:
         CheckpointError: if they are not of one architecture.
     """
     total: dict[str, Tensor] = {}
-    for path, weight in zip(paths, weights, strict=True):
-        state = read_checkpoint(path)['state_dict']
+    for checkpoint, weight in zip(checkpoints, weights, strict=True):
+        state = checkpoint.weights
         wrong = state.keys() ^ total.keys() if total else set()
         wrong |= {name for name in total.keys() & state.keys() if total[name].shape != state[name].shape}
         if wrong:
-            raise CheckpointError(f'{path} is of another architecture than {paths[0]}: {min(wrong)} differs')
+            raise CheckpointError(
+                f'{checkpoint} is of another architecture than {checkpoints[0]}: {min(wrong)} differs'
+            )
         for name, value in state.items():
             if value.is_floating_point():
                 part = value.double() * (weight / sum(weights))
                 total[name] = total[name] + part if name in total else part
             else:
                 total.setdefault(name, value)
-    types = read_checkpoint(paths[0])['state_dict']
+    types = checkpoints[0].weights
     return {name: value.to(types[name].dtype) for name, value in total.items()}
 
 
-def estimate_statistics(module: Segmentor, path: Path, root: str | None, most: int, trust: bool = False) -> int:
+def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | None, most: int) -> int:
     """Estimate the statistics of BatchNorm on the training data of a checkpoint; return the number of batches."""
-    read = read_stored(path, ('data',), trust=trust)
+    read = checkpoint.stored(('data',))
     read.check(Settings({'data': {'root': root}}), [('data', 'val'), ('data', 'test')])
     stored = read.settings.values['data']
     data = SegmentationDataModule(**{**stored, **({'root': root} if root else {})})

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from seglight.callbacks.checkpoint_io import AtomicCheckpointIO, verify
+from seglight.callbacks.checkpoint_io import AtomicCheckpointIO
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError
 
 
@@ -28,7 +29,7 @@ def test_a_flipped_bit_is_found_or_changes_nothing(checkpoint: Path) -> None:
         data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
         checkpoint.write_bytes(data)
         try:
-            verify(checkpoint)
+            Checkpoint(checkpoint).verify()
         except CheckpointError:
             found += 1
         else:  # in the padding between records, or in a part of the zip that says nothing
@@ -45,7 +46,7 @@ def test_a_flipped_bit_in_the_weights_is_found(checkpoint: Path) -> None:
     checkpoint.write_bytes(data)
     torch.load(checkpoint, weights_only=True)  # torch itself does not look
     with pytest.raises(CheckpointError, match=r'a\.ckpt is damaged: the checksum of .* is wrong'):
-        verify(checkpoint)
+        Checkpoint(checkpoint).verify()
 
 
 @pytest.mark.parametrize('share', [0.0, 0.1, 0.5, 0.999])
@@ -53,7 +54,7 @@ def test_a_truncated_file_is_found(checkpoint: Path, share: float) -> None:
     data = checkpoint.read_bytes()
     checkpoint.write_bytes(data[: int(share * len(data))])
     with pytest.raises(CheckpointError, match='is empty' if share == 0 else 'is damaged or truncated'):
-        verify(checkpoint)
+        Checkpoint(checkpoint).verify()
 
 
 def test_a_file_that_cannot_be_written_leaves_the_one_before(checkpoint: Path) -> None:

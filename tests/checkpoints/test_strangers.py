@@ -14,9 +14,9 @@ from checkpoints.attacks import changed, plant_canary, set_key
 from conftest import Result
 
 import seglight
-from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.errors import CheckpointError
 from seglight.models import Segmentor
+from seglight.models.pretrained import without_pretrained
 
 Run = Callable[..., Result]
 Change = Callable[[dict[str, Any], dict[str, Any]], None]

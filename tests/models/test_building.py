@@ -11,9 +11,9 @@ from mmcv import Config, ConfigDict
 from mmseg.models import build_segmentor as mmseg_build_segmentor
 from torch import nn
 
-from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.errors import ConfigError
 from seglight.models import building
+from seglight.models.pretrained import without_pretrained
 
 MMSEG_CONFIGS = Path(mmseg.__file__).parent / '.mim' / 'configs'
 

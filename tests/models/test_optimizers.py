@@ -12,12 +12,12 @@ from mmseg.core import build_optimizer as mmseg_build_optimizer
 from mmseg.models import build_backbone
 from torch import nn
 
-from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.errors import ConfigError
 from seglight.models import Segmentor, building
 from seglight.models.optimizers import build_optimizer, groups_table
+from seglight.models.pretrained import without_pretrained
 
 CONVNEXT = {
     'type': 'EncoderDecoder',

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from seglight.checkpoints.checkpoint import without_pretrained
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.config.settings import dicts
 from seglight.models import Segmentor
+from seglight.models.pretrained import without_pretrained
 from seglight.tools.zoo import parameter_counts
 
 #: The model with the fewest parameters of each family, by the counts that the list of models shows.

@@ -10,7 +10,7 @@ from conftest import Result, write_tiny_config
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight import __main__ as seglight
-from seglight.callbacks.checkpoint_io import verify
+from seglight.checkpoints.checkpoint import Checkpoint
 
 Run = Callable[..., Result]
 
@@ -151,6 +151,6 @@ def test_a_full_disk_leaves_the_checkpoints_that_are_there(config: Path, run: Ru
     assert 'epoch_2.ckpt cannot be written: File too large; the checkpoints before it are as they were' in done.err
     assert done.status == (2 if choice == 'stop' else 0)
     assert ('training goes on' in done.err) == (choice == 'continue')
-    verify(Path('a/epoch_1.ckpt'))
+    Checkpoint('a/epoch_1.ckpt').verify()
     assert [path.name for path in Path('a').glob('*epoch_2*')] == []
     assert Path('a/last.ckpt').resolve().name == 'epoch_1.ckpt'

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import Result
 
-from seglight.models.loading import load_segmentor
+from seglight.checkpoints.checkpoint import Checkpoint
 
 Run = Callable[..., Result]
 
@@ -43,12 +43,11 @@ def test_batch_norm_has_the_statistics_of_the_averaged_weights(
     done = run('soup', *checkpoints, '--output', 'soup.ckpt', '--batches', '1')
     assert done.status == 0, done.err
     assert 'estimated on 1 batches' in done.out
-    soup = load_segmentor(Path('soup.ckpt'))
+    soup = Checkpoint('soup.ckpt').module()
     # The first layer of the stem, worked out by hand on the batch that the first epoch begins with.
-    from seglight.checkpoints.checkpoint import stored_settings
     from seglight.data import SegmentationDataModule
 
-    data = SegmentationDataModule(**stored_settings(Path('soup.ckpt'), ('data',)).values['data'])
+    data = SegmentationDataModule(**Checkpoint('soup.ckpt').settings.values['data'])
     data.setup('fit')
     batch = next(iter(data.train_dataloader()))
     convolution, norm = soup.segmentor.backbone.stem[0], soup.segmentor.backbone.stem[1]

@@ -14,8 +14,8 @@ import yaml
 from mmcv.runner import load_checkpoint
 from torch import nn
 
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError
-from seglight.models.loading import load_segmentor
 from seglight.weights import cache
 
 assert cache  # it teaches mmcv
@@ -85,5 +85,5 @@ def test_nothing_is_fetched_for_a_checkpoint(server: str, tmp_path: Path, traine
     segmentor['backbone']['init_cfg'] = [{'type': 'Pretrained', 'checkpoint': f'{server}/a.pth'}]
     checkpoint['config'] = yaml.safe_dump({'model': {'segmentor': segmentor}})
     torch.save(checkpoint, tmp_path / 'c.ckpt')
-    load_segmentor(tmp_path / 'c.ckpt')
+    Checkpoint(tmp_path / 'c.ckpt').module()
     assert Handler.served == []

@@ -1,0 +1,47 @@
+"""What the subcommands of the trainer take beside Lightning's own arguments."""
+
+from __future__ import annotations
+
+from pytorch_lightning.cli import LightningArgumentParser
+
+from seglight.cli import fit, predict
+from seglight.config.mmseg.options import add_options
+from seglight.config.parser import prefer_int_to_float
+
+#: What Lightning's subcommands do here.
+TRAINER_COMMANDS = {
+    'fit': 'Train and validate a model, and keep its checkpoints in a run folder.',
+    'validate': 'Evaluate a checkpoint on the validation data.',
+    'test': 'Evaluate a checkpoint likewise, and log its metrics as test/.',
+    'predict': 'Write the masks that a checkpoint predicts.',
+}
+
+#: Scales of the views of mmseg's `test.py --aug-test`.
+AUG_TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+
+#: What `--trust-checkpoint` opens.
+TRUST_HELP = (
+    'Let your own checkpoint name classes of any package, and unpickle everything in the file of --load-from: '
+    'both execute code.'
+)
+
+
+def add_arguments(parser: LightningArgumentParser, subcommand: str) -> None:
+    """Add the arguments of a subcommand to Lightning's."""
+    prefer_int_to_float(parser)
+    add_options(parser, subcommand)
+    parser.add_argument('--trust_checkpoint', action='store_true', help=TRUST_HELP)
+    if subcommand == 'fit':
+        fit.add_arguments(parser)
+    else:
+        parser.add_argument('--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt in an ensemble.')
+        text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and average.'
+        parser.add_argument('--aug_test', action='store_true', help=text)
+    parser.set_defaults({'weights_only': True})  # a checkpoint is data from outside: never unpickle it
+    if subcommand != 'predict':
+        parser.add_argument('--report', type=bool, default=True, help='Write a page of figures and images at the end.')
+    if subcommand in ('validate', 'test'):
+        parser.set_defaults({'verbose': False})  # its table is printed by the command line, with classes by name
+    if subcommand == 'predict':
+        predict.add_arguments(parser)
+        parser.set_defaults({'return_predictions': False})
