@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,33 @@ os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from seglight.data.datamodule import SegmentationDataModule
+    from seglight.models.segmentor import Segmentor
     from seglight.predictor import Predictor
 
 __version__ = '0.1.0'
+__all__ = ['Predictor', 'SegmentationDataModule', 'Segmentor', '__version__', 'load']
+
+#: Where the classes are that load torch; they are imported when first used.
+_MODULES = {
+    'Predictor': 'seglight.predictor',
+    'SegmentationDataModule': 'seglight.data.datamodule',
+    'Segmentor': 'seglight.models.segmentor',
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
 
 
 def load(checkpoint: str | Path, device: str | None = None, trust_checkpoint: bool = False) -> Predictor:
-    """Return what predicts images with a checkpoint; see `seglight.predictor.Predictor`.
+    """Return a predictor for the model in a checkpoint; see `seglight.predictor.Predictor`.
 
     Args:
         checkpoint: a path, or relative to `work_dirs`; the folder of a run means its best.

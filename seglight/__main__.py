@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from seglight import __version__, border, tools
+from seglight import __version__, border
+from seglight.cli import tools
 from seglight.installation import requirements
 
 

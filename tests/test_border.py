@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import Result
 
-from seglight import __main__ as seglight
 from seglight import border
+from seglight.cli import tools
 from seglight.errors import ConfigError, Interrupted
 
 Run = Callable[..., Result]
@@ -78,7 +78,7 @@ def test_a_fault_is_one_line_and_its_traceback_is_kept(
         raise ZeroDivisionError('division\nby zero')
 
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
-    monkeypatch.setattr(seglight.tools, 'main', fail)
+    monkeypatch.setattr(tools, 'main', fail)
     result = run('zoo')
     assert result.status == 1
     [line] = result.err.splitlines()
@@ -101,7 +101,7 @@ def test_debug_prints_the_traceback_in_place_of_keeping_it(
         raise RecursionError('maximum recursion depth exceeded')
 
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
-    monkeypatch.setattr(seglight.tools, 'main', fail)
+    monkeypatch.setattr(tools, 'main', fail)
     result = run('zoo', '--debug')
     assert result.status == 1
     assert result.err.startswith('Traceback (most recent call last)')
@@ -117,7 +117,7 @@ def test_a_folder_for_the_traceback_that_is_not_there_is_no_fault(run: Run, monk
         raise OSError(errno.ENOSPC, 'No space left on device')
 
     monkeypatch.setattr('tempfile.mkstemp', refuse)
-    monkeypatch.setattr(seglight.tools, 'main', fail)
+    monkeypatch.setattr(tools, 'main', fail)
     assert '--debug shows the traceback' in run('zoo').err
 
 

@@ -37,6 +37,8 @@ from seglight.cli.classes import keep_classes
 from seglight.cli.quiet import quieten
 from seglight.cli.request import Request
 from seglight.cli.restore import restore_from
+from seglight.cli.tools import COMMANDS
+from seglight.cli.tools import describe as describe_tool
 from seglight.cli.types import register
 from seglight.config.parser import argument_types
 from seglight.config.settings import nearest
@@ -50,8 +52,6 @@ from seglight.models.class_weights import with_read_weights
 from seglight.models.pretrained import without_pretrained
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
-from seglight.tools import COMMANDS
-from seglight.tools import describe as describe_tool
 
 #: What the model takes from the data, so that it is given only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
@@ -94,10 +94,10 @@ class CommandLine(LightningCLI):
         super()._add_subcommands(parser, **kwargs)
         commands = parser._subcommands_action
         assert commands
-        for name, text in COMMANDS.items():
+        for name, command in COMMANDS.items():
             tool = LightningArgumentParser(prog=f'seglight {name}')
             describe_tool(name, tool)
-            commands.add_subcommand(name, tool, help=text)
+            commands.add_subcommand(name, tool, help=command.help)
         for action in commands._choices_actions:
             action.help = arguments.TRAINER_COMMANDS.get(action.dest, action.help)
 

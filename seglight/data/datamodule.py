@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
+
+# isort: split
 import numpy as np
 import numpy.typing as npt
 from pytorch_lightning import LightningDataModule

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import shlex
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -26,32 +25,31 @@ from seglight.weight_files import SAFETENSORS, state_dict
 from seglight.weights.cache import SCHEME, weights_folder
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the command's arguments."""
-    names = [*FAMILIES, TIMM]
-    parser.add_argument('family', choices=names, metavar='FAMILY', help=f'{", ".join(names)} (whichever it is).')
-    parser.add_argument('source', metavar='SRC', help='A path or an address: .pth, .safetensors or, of JAX, .npz.')
-    parser.add_argument('target', metavar='DST', nargs='?', help=f'A path, .pth or .safetensors; else {SCHEME}NAME.')
+def convert_file(family: str, source: str | Path, target: str | Path | None = None) -> tuple[Converted, Path]:
+    """Write the weights of a file as mmseg's, and return what became of them and the path of the new file.
 
-
-def run(arguments: Namespace) -> None:
-    """Convert a file, and say what became of it.
+    Args:
+        family: a name in `FAMILIES`, or `timm` for whichever the file looks like.
+        source: a path or an address.
+        target: a path, .pth or .safetensors; by default in the cache that `weights://` names.
 
     Raises:
         CheckpointError: if the source cannot be had, or is not what it was said to be.
         ConfigError: if the target is none that can be written.
     """
-    source = download(arguments.source) if urlparse(arguments.source).scheme in ('http', 'https') else arguments.source
-    path = Path(source)
-    target = Path(arguments.target or weights_folder() / f'{Path(urlparse(arguments.source).path).stem}.pth')
+    if family not in (*FAMILIES, TIMM):
+        raise UsageError(f"convert: unknown family '{family}'; choose one of {', '.join((*FAMILIES, TIMM))}")
+    address = urlparse(str(source))
+    path = Path(download(str(source)) if address.scheme in ('http', 'https') else source)
+    target = Path(target or weights_folder() / f'{Path(address.path).stem}.pth')
     if target.suffix not in ('.pth', SAFETENSORS):
         raise UsageError(f'convert: {target} ends with neither .pth nor {SAFETENSORS}; say which to write')
-    converted = convert(arguments.family, read_weights(path), str(path))
+    converted = convert(family, read_weights(path), str(path))
     try:
         write_new({target: _file(converted.weights, target)})
     except OSError as error:
         raise UsageError(f'convert: {target} cannot be written: {error.strerror}') from error
-    print('\n'.join(_lines(converted, target, cached=not arguments.target)))
+    return converted, target
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -98,7 +96,7 @@ def _file(weights: dict[str, Tensor], target: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _lines(converted: Converted, target: Path, cached: bool) -> list[str]:
+def summary(converted: Converted, target: Path, cached: bool) -> list[str]:
     """Return what there is to say of a conversion."""
     count = sum(value.numel() for value in converted.weights.values() if value.is_floating_point())
     plan = FAMILIES[converted.family]

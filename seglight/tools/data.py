@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-from argparse import REMAINDER, ArgumentError, ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.arguments import read_arguments
 from seglight.config.parser import part_parser, with_origins
 from seglight.config.resolve import resolve
 from seglight.config.settings import Settings
+from seglight.data import SegmentationDataModule
+from seglight.data.checks import shared_images
+from seglight.data.reading_notes import reading_notes
+from seglight.data.report import describe, examine
+from seglight.data.sheet import contact_sheet
+from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.errors import DataError, UsageError, collected_warnings
 from seglight.files import write_atomically
-
-if TYPE_CHECKING:
-    from seglight.data import SegmentationDataModule
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument('action', choices=['check', 'show'], metavar='check|show', help='What to do.')
-    settings = parser.add_argument(
-        'settings',
-        nargs=REMAINDER,
-        help='--config or --ckpt, and --data. flags, as for fit; for show also --output, the picture (data.png), '
-        'and --images, how many samples it has (12).',
-    )
-    settings.required = False  # some releases of Python name it among what is missing
-
-
-def run(arguments: Namespace) -> None:
-    """Print the report, or write the picture."""
-    picture, settings = _picture(arguments)
-    module = data_module(f'data {arguments.action}', settings)
-    module.prepare_data()
-    if arguments.action == 'check':
-        check(module)
-    else:
-        show(module, picture.output, picture.images)
 
 
 def data_module(command: str, words: Sequence[str]) -> SegmentationDataModule:
@@ -52,9 +30,6 @@ def data_module(command: str, words: Sequence[str]) -> SegmentationDataModule:
     Raises:
         ConfigError: if nothing was given to build it from, or a key or value is wrong.
     """
-    from seglight.data import SegmentationDataModule  # late: it brings torch
-    from seglight.data.sources.mmseg_datasets import with_class_names
-
     arguments = read_arguments([command, *words])
     parser = part_parser(SegmentationDataModule, 'data', command)
     checkpoint = arguments.value('--ckpt_path')
@@ -71,37 +46,12 @@ def data_module(command: str, words: Sequence[str]) -> SegmentationDataModule:
     return built
 
 
-def _picture(arguments: Namespace) -> tuple[Namespace, list[str]]:
-    """Return what is asked of the picture, and the settings of the data.
-
-    Raises:
-        ConfigError: if there can be no such picture.
-    """
-    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    if arguments.action == 'check':
-        return parser.parse_known_args(arguments.settings)
-    from seglight.data.sheet import check_request  # late: it brings matplotlib
-
-    parser.add_argument('--output', type=Path, default=Path('data.png'))
-    parser.add_argument('--images', type=int, default=12)
-    try:
-        picture, settings = parser.parse_known_args(arguments.settings)
-    except ArgumentError as error:
-        raise UsageError(f'data show: {error}') from error
-    check_request(picture.output, picture.images)
-    return picture, settings
-
-
 def check(module: SegmentationDataModule) -> None:
     """Print what each split holds and every fault.
 
     Raises:
         DataError: if there is a fault that would stop a run.
     """
-    from seglight.data.checks import shared_images
-    from seglight.data.reading_notes import reading_notes
-    from seglight.data.report import describe, examine
-
     fatal: list[str] = []  # whatever data.on_bad_sample says
     faults = []
     facts = {}
@@ -165,12 +115,9 @@ def show(module: SegmentationDataModule, path: Path, count: int) -> None:
     Raises:
         DataError: if it cannot be written.
     """
-    from seglight.data.sheet import contact_sheet
-
     module.setup('fit')
     sheet = contact_sheet(module, count, path.suffix)
     try:
         write_atomically(path, sheet)
     except OSError as error:
         raise DataError(f'{path} cannot be written: {error.strerror}; name another file in --output') from error
-    print(path)

@@ -7,7 +7,6 @@ tools/test.py finds the images of the validation.
 from __future__ import annotations
 
 import io
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import torch
@@ -29,26 +28,23 @@ NEEDED = (
 )
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument('checkpoint', help='A path, or relative to work_dirs; the folder of a run means its best.')
-    parser.add_argument('target', nargs='?', help='The .pth file, by default {checkpoint}_mmseg.pth beside it.')
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='Let the checkpoint, your own, name classes of any package.'
-    )
-    parser.add_argument('--format', choices=['mmseg'], default='mmseg', help='Whose form; mmseg is the only one.')
+def export_checkpoint(
+    name: str | Path, target: str | Path | None = None, trust_checkpoint: bool = False
+) -> tuple[Path, Path]:
+    """Write a checkpoint for mmseg and its config, and return their paths.
 
-
-def run(arguments: Namespace) -> None:
-    """Write the two files.
+    Args:
+        name: the path of a checkpoint, or relative to `work_dirs`; the folder of a run means its best.
+        target: the .pth file; by default `{checkpoint}_mmseg.pth` beside it.
+        trust_checkpoint: whether the file is one's own, so that it may name classes of any package.
 
     Raises:
         CheckpointError: if there is no such checkpoint, or it stores no config.
         ConfigError: if mmseg cannot do what the config says, or the files cannot be written.
     """
-    checkpoint = Checkpoint.find(arguments.checkpoint, arguments.trust_checkpoint)
+    checkpoint = Checkpoint.find(str(name), trust_checkpoint)
     path = checkpoint.path
-    target = Path(arguments.target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
+    target = Path(target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
     if target.suffix != SUFFIX:
         raise UsageError(f'export: {target} does not end with {SUFFIX}, by which mmseg knows a checkpoint')
     stored = checkpoint.stored()
@@ -64,4 +60,4 @@ def run(arguments: Namespace) -> None:
         write_new({target.with_suffix('.py'): config.pretty_text.encode(), target: buffer.getvalue()})
     except OSError as error:
         raise UsageError(f'export: {target} cannot be written: {error.strerror}') from error
-    print(f'{target}\n{target.with_suffix(".py")}')
+    return target, target.with_suffix('.py')

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-import textwrap
-from argparse import ArgumentParser, Namespace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, Checkpoint
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument('checkpoint', help='A path, or relative to work_dirs; the folder of a run means its best.')
-    parser.add_argument('--config', action='store_true', help='Print the config alone, as YAML that --config takes.')
+class Contents(NamedTuple):
+    """What a checkpoint holds, in characters that a terminal can show."""
+
+    checkpoint: Checkpoint
+
+    @property
+    def config(self) -> str:
+        """The config of its run, YAML that `--config` takes."""
+        return _printable(self.checkpoint.config or '# this checkpoint stores no config\n')
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return a name and a value for each thing that is known of it, but for its config.
+
+        Raises:
+            CheckpointError: if a text in it is not YAML.
+        """
+        return [(_printable(name), _printable(value)) for name, value in describe(self.checkpoint)]
 
 
-def run(arguments: Namespace) -> None:
-    """Print the config, or all that is known."""
-    checkpoint = Checkpoint.find(arguments.checkpoint, mapped=True)
-    config = _printable(checkpoint.config or '# this checkpoint stores no config\n')
-    if arguments.config:
-        print(config, end='')
-        return
-    rows = describe(checkpoint)
-    width = max(len(name) for name, _ in rows)
-    print(_printable('\n'.join(f'{name:<{width}}  {value}' for name, value in rows)))
-    print('config')
-    print(textwrap.indent(config, '  '), end='')
+def inspect(name: str | Path) -> Contents:
+    """Read a checkpoint without building its model.
+
+    Args:
+        name: the path of a checkpoint, or relative to `work_dirs`; the folder of a run means its best.
+
+    Raises:
+        CheckpointError: if it is missing or cannot be read.
+    """
+    return Contents(Checkpoint.find(str(name), mapped=True))
 
 
 def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:

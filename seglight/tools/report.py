@@ -7,24 +7,26 @@ the configs differ.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
 
 from seglight.errors import UsageError
 from seglight.report.run import find_run
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument('runs', nargs='+', help='Folders of runs: paths, or relative to work_dirs.')
+def write_page(runs: Sequence[str | Path]) -> Path:
+    """Write the page and return its path.
 
+    Args:
+        runs: their folders: paths, or relative to `work_dirs`.
 
-def run(arguments: Namespace) -> None:
-    """Write the page and say where it lies."""
-    folders = [find_run(name) for name in arguments.runs]
+    Raises:
+        UsageError: if there is no such run, or the page cannot be written.
+    """
+    folders = [find_run(str(name)) for name in runs]
     try:
         from seglight.report.page import write_comparison, write_report  # late: matplotlib takes a second
 
-        page = write_report(folders[0]) if len(folders) == 1 else write_comparison(folders)
+        return write_report(folders[0]) if len(folders) == 1 else write_comparison(folders)
     except OSError as error:
         raise UsageError(f'report: the page cannot be written to {folders[-1]}: {error.strerror}') from error
-    print(f'Report     {page}')

@@ -10,7 +10,6 @@ mmcv-full 1.7 that is installed already is used as it is and never touched.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import platform
 from pathlib import Path
@@ -18,36 +17,27 @@ from pathlib import Path
 from seglight.errors import SetupError, one_line
 from seglight.installation import requirements
 from seglight.installation.mmcv import install_mmcv
-from seglight.installation.mmcv_wheel import download, offline
+from seglight.installation.mmcv_wheel import offline
 from seglight.installation.pip import run_pip
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add where packages come from and go to."""
-    parser.add_argument(
-        '--find-links', metavar='FOLDER', help='take every package from this folder; the network is not used'
-    )
-    parser.add_argument(
-        '--download', type=Path, metavar='FOLDER', help='only save the source of mmcv in this folder, for --find-links'
-    )
+def set_up(find_links: str | None = None) -> dict[str, str]:
+    """Install what is missing, and return what the environment holds then.
 
+    Args:
+        find_links: a folder or a page to take every package from; nothing else is asked then.
 
-def run(arguments: argparse.Namespace) -> None:
-    """Install what is missing and print what is there."""
-    if arguments.download:
-        print(download(arguments.download, arguments.find_links))
-        return
-    if arguments.find_links and '://' not in arguments.find_links and not Path(arguments.find_links).is_dir():
-        raise SetupError(f'--find-links must be a folder, got {arguments.find_links}')
+    Raises:
+        SetupError: if something cannot be installed, or is of a release that does not work.
+    """
+    if find_links and '://' not in find_links and not Path(find_links).is_dir():
+        raise SetupError(f'--find-links must be a folder, got {find_links}')
     if requirements.torch_version() is None:
         first, end = requirements.TORCH
-        run_pip(
-            'installing torch', ['install', f'torch>={first},<{end}', 'torchvision', *offline(arguments.find_links)]
-        )
+        run_pip('installing torch', ['install', f'torch>={first},<{end}', 'torchvision', *offline(find_links)])
     requirements.check_torch()
-    install_mmcv(arguments.find_links)
-    for label, value in found().items():
-        print(f'{label:10}{value}')
+    install_mmcv(find_links)
+    return found()
 
 
 def found() -> dict[str, str]:

@@ -6,7 +6,6 @@ data that the first checkpoint names.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -27,45 +26,48 @@ from seglight.models.segmentor import Segmentor
 KEPT = ('hyper_parameters', 'config', 'environment', 'epoch', 'global_step', 'pytorch-lightning_version')
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument('checkpoints', nargs='+', help='Two or more; a path, or relative to work_dirs.')
-    parser.add_argument('--weights', nargs='+', type=float, help='A number above zero for each; equal by default.')
-    parser.add_argument('--output', required=True, help='Checkpoint to write; it must not exist.')
-    parser.add_argument('--root', help='Folder of the training data, where it has moved.')
-    parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='Let the checkpoints, your own, name classes of any package.'
-    )
-    parser.add_argument('--batches', type=int, default=200, help='Training batches to estimate BatchNorm on, at most.')
+def make_soup(
+    checkpoints: Sequence[str | Path],
+    output: str | Path,
+    weights: Sequence[float] | None = None,
+    *,
+    root: str | Path | None = None,
+    batches: int = 200,
+    trust_checkpoint: bool = False,
+) -> int:
+    """Write a checkpoint with averaged weights, and return on how many batches BatchNorm was estimated.
 
-
-def run(arguments: Namespace) -> None:
-    """Write the averaged checkpoint.
+    Args:
+        checkpoints: two or more; paths, or relative to `work_dirs`.
+        output: checkpoint to write; it must not exist.
+        weights: a number above 0 for each checkpoint; equal by default.
+        root: folder of the training data, where it has moved.
+        batches: training batches to estimate BatchNorm on, at most.
+        trust_checkpoint: whether the files are one's own, so that they may name classes of any package.
 
     Raises:
         ConfigError: for wrong weights or an output that exists.
     """
-    trust, output = arguments.trust_checkpoint, Path(arguments.output)
-    checkpoints = [Checkpoint.find(name, trust, mapped=True) for name in arguments.checkpoints]
-    weights = arguments.weights or [1.0] * len(checkpoints)
-    if len(checkpoints) < 2 or len(weights) != len(checkpoints) or min(weights) <= 0:
+    found, output = [Checkpoint.find(str(name), trust_checkpoint, mapped=True) for name in checkpoints], Path(output)
+    weights = weights or [1.0] * len(found)
+    if len(found) < 2 or len(weights) != len(found) or min(weights) <= 0:
         raise UsageError('soup: name two or more checkpoints, and as many --weights above zero or none')
     if output.exists():
         raise UsageError(f'soup: {output} exists; name another --output or remove it')
-    first = checkpoints[0]
+    first = found[0]
     module = first.build(Segmentor)
-    for each in checkpoints[1:]:
+    for each in found[1:]:
         if each.classes and each.classes != module.classes:
             raise CheckpointError(f'soup: {each} has other classes than {first}, or the same in another order')
-    first.load_into(module, averaged(checkpoints, weights))
-    batches = 0
+    first.load_into(module, averaged(found, weights))
+    used = 0
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        batches = estimate_statistics(module, first, arguments.root, arguments.batches)
+        used = estimate_statistics(module, first, None if root is None else str(root), batches)
     made = {name: first.entries[name] for name in KEPT if name in first.entries}
     made['state_dict'] = module.state_dict()
     with open_atomically(output) as file:
         torch.save(made, file)
-    print(f'{output} averages {len(checkpoints)} checkpoints; BatchNorm was estimated on {batches} batches')
+    return used
 
 
 def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dict[str, Tensor]:

@@ -5,7 +5,6 @@ A pixel gets the class with the most weight; a tie goes to the tied class that t
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,32 +19,29 @@ from seglight.palette import encode_mask
 from seglight.submissions import HEADER, Submission, format_labels, row
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument('inputs', nargs='+', help='CSV files of one competition, or folders of masks.')
-    parser.add_argument('--weights', nargs='+', type=float, help='A number above zero for each; equal by default.')
-    parser.add_argument('--output', required=True, help='CSV file or folder to write; it must not exist.')
+def take_vote(inputs: Sequence[str | Path], output: str | Path, weights: Sequence[float] | None = None) -> int:
+    """Write what submissions, or folders of masks, vote for, and return the number of images.
 
-
-def run(arguments: Namespace) -> None:
-    """Write what the inputs vote for.
+    Args:
+        inputs: CSV files of one competition, or folders of masks.
+        output: CSV file or folder to write; it must not exist.
+        weights: a number above 0 for each input; equal by default.
 
     Raises:
         ConfigError: for inputs that are not alike, wrong weights, or an output that exists.
     """
-    inputs, output = [Path(each) for each in arguments.inputs], Path(arguments.output)
-    weights = arguments.weights or [1.0] * len(inputs)
-    if len(weights) != len(inputs) or min(weights) <= 0:
-        raise UsageError(f'vote: --weights must give a number above 0 for each of the {len(inputs)} inputs')
+    paths, output = [Path(each) for each in inputs], Path(output)
+    weights = weights or [1.0] * len(paths)
+    if len(weights) != len(paths) or min(weights) <= 0:
+        raise UsageError(f'vote: --weights must give a number above 0 for each of the {len(paths)} inputs')
     if output.exists():
         raise UsageError(f'vote: {output} exists; name another --output or remove it')
-    for path in inputs:
+    for path in paths:
         if not path.exists():
             raise UsageError(f'vote: {path} does not exist')
-        if path.is_dir() != inputs[0].is_dir():
-            raise UsageError(f'vote: {inputs[0]} and {path} are not both CSV files or both folders')
-    count = _vote_folders(inputs, weights, output) if inputs[0].is_dir() else _vote_files(inputs, weights, output)
-    print(f'{count} images voted on in {output}')
+        if path.is_dir() != paths[0].is_dir():
+            raise UsageError(f'vote: {paths[0]} and {path} are not both CSV files or both folders')
+    return _vote_folders(paths, weights, output) if paths[0].is_dir() else _vote_files(paths, weights, output)
 
 
 def vote(masks: Sequence[UInt8Array], weights: Sequence[float]) -> UInt8Array:

@@ -6,7 +6,6 @@ percent, and the address of its checkpoint.
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
 from fnmatch import fnmatch
 from importlib import resources
 from typing import Any, NamedTuple
@@ -34,25 +33,22 @@ class Entry(NamedTuple):
     weights: str | None
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument('pattern', nargs='?', default='', help='Part of a name, or a pattern such as "*r50*ade20k".')
+def find_models(pattern: str = '') -> list[Entry]:
+    """Return the models whose names match.
 
-
-def run(arguments: Namespace) -> None:
-    """Print the models whose names match.
+    Args:
+        pattern: part of a name, or a pattern such as `*r50*ade20k`; all match an empty one.
 
     Raises:
         ConfigError: if none does.
     """
-    pattern = arguments.pattern
     glob = pattern if any(sign in pattern for sign in '*?[') else f'*{pattern}*'
     names = zoo_names()
     found = [name for name in names if fnmatch(name, glob)]
     if not found:
         words = {part for name in names for part in (name.split('/')[0], name)}
         raise UsageError(f"zoo: mmseg has no model like '{pattern}'{nearest(pattern, words)}")
-    print('\n'.join(_lines(entries(found))))
+    return entries(found)
 
 
 def entries(names: list[str]) -> list[Entry]:
@@ -89,7 +85,7 @@ def _miou(model: dict[str, Any]) -> float | None:
     return next((float(figure) for figure in figures if figure is not None), None)
 
 
-def _lines(found: list[Entry]) -> list[str]:
+def table(found: list[Entry]) -> list[str]:
     """Return the list as a table with a head."""
     width = max(len(entry.name) for entry in found)
     lines = [f'{"name":<{width}}  params     mIoU   checkpoint']

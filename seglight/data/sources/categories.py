@@ -6,6 +6,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
+
+# isort: split
 from pytorch_lightning.utilities import rank_zero_only
 
 from seglight.config.settings import nearest
