@@ -50,6 +50,7 @@ from seglight.models.class_weights import with_read_weights
 from seglight.models.pretrained import without_pretrained
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
+from seglight.run_lock import RunLock
 from seglight.tools import COMMANDS
 from seglight.tools import describe as describe_tool
 
@@ -197,6 +198,8 @@ class CommandLine(LightningCLI):
             request.checkpoint, self.resumed = found.checkpoint, found.folder is not None
             config.work_dir = str(found.folder) if found.folder else None
             config.ckpt_path = None if found.checkpoint is None else str(found.checkpoint)
+            if found.folder:
+                rank_zero_only(RunLock(found.folder).check)()
             rank_zero_only(print)('\n'.join(found.notices), flush=True)
 
     def instantiate_classes(self) -> None:
@@ -319,7 +322,8 @@ class CommandLine(LightningCLI):
         """
         try:
             with failures.running_explained(self.trainer, self.request.checkpoint), self.request.with_origins():
-                super()._run_subcommand(subcommand)
+                with failures.reported(self.trainer):
+                    super()._run_subcommand(subcommand)
         except SystemExit:
             if not self.trainer.interrupted:
                 raise

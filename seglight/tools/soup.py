@@ -18,6 +18,7 @@ from torch.optim.swa_utils import update_bn
 from seglight.batch import Batch
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.settings import Settings
+from seglight.counting import counted
 from seglight.data import SegmentationDataModule
 from seglight.errors import CheckpointError, UsageError
 from seglight.files import open_atomically
@@ -65,7 +66,7 @@ def run(arguments: Namespace) -> None:
     made['state_dict'] = module.state_dict()
     with open_atomically(output) as file:
         torch.save(made, file)
-    print(f'{output} averages {len(checkpoints)} checkpoints; BatchNorm was estimated on {batches} batches')
+    print(f'{output} averages {len(checkpoints)} checkpoints; BatchNorm was estimated on {counted(batches, "batch")}')
 
 
 def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dict[str, Tensor]:

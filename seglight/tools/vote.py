@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from seglight.array_types import UInt8Array
+from seglight.counting import counted
 from seglight.data.masks import read_mask
 from seglight.errors import DataError, UsageError
 from seglight.files import made_atomically, open_atomically, write_atomically
@@ -45,7 +46,7 @@ def run(arguments: Namespace) -> None:
         if path.is_dir() != inputs[0].is_dir():
             raise UsageError(f'vote: {inputs[0]} and {path} are not both CSV files or both folders')
     count = _vote_folders(inputs, weights, output) if inputs[0].is_dir() else _vote_files(inputs, weights, output)
-    print(f'{count} images voted on in {output}')
+    print(f'{counted(count, "image")} voted on in {output}')
 
 
 def vote(masks: Sequence[UInt8Array], weights: Sequence[float]) -> UInt8Array:
