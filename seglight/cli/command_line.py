@@ -321,9 +321,12 @@ class CommandLine(LightningCLI):
             KeyboardInterrupt: where Lightning, after Ctrl-C, would exit like after a failure.
         """
         try:
-            with failures.running_explained(self.trainer, self.request.checkpoint), self.request.with_origins():
-                with failures.reported(self.trainer):
-                    super()._run_subcommand(subcommand)
+            with (
+                failures.running_explained(self.trainer, self.request.checkpoint),
+                self.request.with_origins(),
+                failures.reported(self.trainer),
+            ):
+                super()._run_subcommand(subcommand)
         except SystemExit:
             if not self.trainer.interrupted:
                 raise
