@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -37,20 +37,27 @@ class Item(_Padded):
     meta: ImageMeta
 
 
+class Failure(NamedTuple):
+    """The path of an image that cannot be loaded, and the sentence that says why."""
+
+    path: str
+    message: str
+
+
 class Batch(TypedDict, total=False):
     """`image` uint8 `[B, 3, H, W]` RGB, `mask` uint8 `[B, H, W]` (absent in predict), `meta` of length B.
 
     The image is in torch's channels-last memory format, as it was decoded. In training the mask has the image's
     size; in evaluation it has the size of its file. `padding` bool `[B, H, W]` is there where transforms made
-    pixels that are no content; they become zeros after normalisation, as in mmseg. In predict, `failed` says
-    what is wrong with each image that had to be left out.
+    pixels that are no content; they become zeros after normalisation, as in mmseg. In predict, `failed` has each
+    image that had to be left out.
     """
 
     image: Tensor
     mask: Tensor
     padding: Tensor
     meta: list[ImageMeta]
-    failed: list[str]
+    failed: list[Failure]
 
 
 def collate(items: Sequence[Item], ignore_index: int = 255) -> Batch:

@@ -31,6 +31,16 @@ class RunLock:
         self.folder = folder
         self._lock = FileLock(folder / LOCK, thread_local=False)
 
+    def check(self) -> None:
+        """Refuse a folder in which another process trains, and leave it as it is.
+
+        Raises:
+            ConfigError: with who trains there.
+        """
+        if (self.folder / HOLDER).is_file():
+            self.acquire()
+            self.release()
+
     def acquire(self) -> None:
         """Take the lock.
 

@@ -33,10 +33,13 @@ def test_a_second_run_is_told_who_holds_the_folder_and_a_killed_one_holds_nothin
         ConfigError, match=f'in use: process {held.pid} on {socket.gethostname()}, since 20.*trains there'
     ):
         RunLock(tmp_path).acquire()
+    with pytest.raises(ConfigError, match=f'process {held.pid}'):
+        RunLock(tmp_path).check()
     held.send_signal(signal.SIGKILL)  # its loader process lives on for some seconds
     held.wait()
     lock = RunLock(tmp_path)
     lock.acquire()
     assert str(os.getpid()) in (tmp_path / '.lock_holder').read_text()
     lock.release()
+    RunLock(tmp_path).check()
     assert not used(tmp_path)

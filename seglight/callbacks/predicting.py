@@ -13,8 +13,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.array_types import UInt8Array
+from seglight.batch import Failure
 from seglight.callbacks.processes import gathered
 from seglight.callbacks.writers import GO_ON, PredictionWriter, predict_dataset
+from seglight.counting import counted
 from seglight.data.images import read_image
 from seglight.data.value_range import range_of
 from seglight.files import write_atomically, writing_to
@@ -52,8 +54,8 @@ class PredictionSummary(Callback):
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        #: what is wrong with each image that was left out; at the end the main process has those of all
-        self.failed: list[str] = []
+        #: images that were left out; at the end the main process has those of all
+        self.failed: list[Failure] = []
         self.count = 0  #: images that were predicted; at the end by all processes
         self._pixels = torch.zeros(256, dtype=torch.int64)
         self._seconds = 0.0
@@ -74,9 +76,9 @@ class PredictionSummary(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Count what is in a batch; a bad file is told at once, too."""
-        for message in batch.get('failed', []):
-            self.failed.append(message)
-            print(f'seglight: {message}', file=sys.stderr, flush=True)
+        for failure in batch.get('failed', []):
+            self.failed.append(failure)
+            print(f'seglight: {failure.message}', file=sys.stderr, flush=True)
         for predicted, meta in zip(outputs, batch['meta'], strict=True):
             self._pixels += torch.bincount(predicted.mask.flatten(), minlength=256).cpu()
             if len(self._tiles) < SHEET and trainer.is_global_zero:
@@ -93,7 +95,7 @@ class PredictionSummary(Callback):
         """Put together what the processes have counted; the main process alone tells what failed, so once."""
         parts = gathered((self.failed, self.count, self._pixels.tolist(), self._seconds))
         failed, counts, pixels, seconds = zip(*parts, strict=True)
-        self.failed = [message for each in failed for message in each] if trainer.is_global_zero else []
+        self.failed = [failure for each in failed for failure in each] if trainer.is_global_zero else []
         self.count = sum(counts)
         self._pixels = torch.tensor(pixels).sum(0)
         self._seconds = max(seconds)
@@ -115,7 +117,7 @@ class PredictionSummary(Callback):
         counts = self._pixels[: len(classes)].tolist()
         shares = [f'  {name:<{width}}  {100 * n / total:6.2f} %' for name, n in zip(classes, counts, strict=True) if n]
         speed = f', {self.count / self._seconds:.1f} images/s' if self._seconds else ''
-        return [*shares, f'{self.count} image{"s" * (self.count != 1)} predicted{speed}']
+        return [*shares, f'{counted(self.count, "image")} predicted{speed}']
 
 
 def _tile(image: UInt8Array, mask: UInt8Array, palette: list[list[int]]) -> UInt8Array:

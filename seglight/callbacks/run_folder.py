@@ -81,7 +81,6 @@ class RunFolder(Callback):
         data: Any = getattr(trainer, 'datamodule', None)
         if trainer.is_global_zero:
             self._write(self.folder, getattr(data, 'records', dict)())
-            print(f'Run        {self.folder}', flush=True)
         if hasattr(data, 'record_left_out'):
             data.record_left_out(self.folder / 'left_out.txt')
 
@@ -106,6 +105,11 @@ class RunFolder(Callback):
             self._metrics.cut(0)
             if self.resumed:
                 self._purge(trainer, 0)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where the run lies, once nothing refuses it."""
+        if trainer.is_global_zero:
+            print(f'Run        {self.folder}', flush=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if wrong input, or a model that runs on none, ended the run before its first step."""

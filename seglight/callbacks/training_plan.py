@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
+from seglight.callbacks.finder_result import unfound_rate
+from seglight.counting import counted
 from seglight.errors import warn
 from seglight.files import write_atomically
 from seglight.models import Segmentor
@@ -36,14 +40,16 @@ class TrainingPlan(Callback):
                 limit = trainer.limit_train_batches  # 1 is a batch, 1.0 is all of them
                 for doubt in config.scheduler.doubts(whole=isinstance(limit, float) and limit == 1):
                     warn(doubt)
+        if unfound := unfound_rate(trainer):
+            warn(unfound)
         # Said here, because Lightning's finders may have changed what the config says.
-        batch_size = getattr(trainer.train_dataloader, 'batch_size', None)
+        batch_size: Any = getattr(trainer.train_dataloader, 'batch_size', None)
         steps = planned_steps(trainer)
         optimizer = trainer.optimizers[0]
         rate = float(optimizer.defaults['lr'])
         name = type(optimizer).__name__
-        images = f'{batch_size} image{"s" * (batch_size != 1)} in a batch'
-        print(f'Training   {name}, learning rate {rate:.4g}, {steps} step{"s" * (steps != 1)}, {images}', flush=True)
+        images = f'{counted(batch_size, "image")} in a batch'
+        print(f'Training   {name}, learning rate {rate:.4g}, {counted(steps, "step")}, {images}', flush=True)
 
 
 def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 2000) -> bytes:

@@ -52,6 +52,7 @@ from seglight.models.class_weights import with_read_weights
 from seglight.models.pretrained import without_pretrained
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
+from seglight.run_lock import RunLock
 
 #: What the model takes from the data, so that it is given only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
@@ -197,6 +198,8 @@ class CommandLine(LightningCLI):
             request.checkpoint, self.resumed = found.checkpoint, found.folder is not None
             config.work_dir = str(found.folder) if found.folder else None
             config.ckpt_path = None if found.checkpoint is None else str(found.checkpoint)
+            if found.folder:
+                rank_zero_only(RunLock(found.folder).check)()
             rank_zero_only(print)('\n'.join(found.notices), flush=True)
 
     def instantiate_classes(self) -> None:
@@ -318,7 +321,11 @@ class CommandLine(LightningCLI):
             KeyboardInterrupt: where Lightning, after Ctrl-C, would exit like after a failure.
         """
         try:
-            with failures.running_explained(self.trainer, self.request.checkpoint), self.request.with_origins():
+            with (
+                failures.running_explained(self.trainer, self.request.checkpoint),
+                self.request.with_origins(),
+                failures.reported(self.trainer),
+            ):
                 super()._run_subcommand(subcommand)
         except SystemExit:
             if not self.trainer.interrupted:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line
@@ -35,6 +35,19 @@ def building_explained() -> Iterator[None]:
             raise
         found = re.search(r'\b(trainer\.\w+)', str(error))
         raise ConfigError(found[1] if found else 'trainer.callbacks', one_line(cause)) from error
+
+
+@contextmanager
+def reported(trainer: Trainer) -> Iterator[None]:
+    """Let callbacks know what ends a run while one of Lightning's finders, which puts them aside, tries some steps."""
+    callbacks: list[Callback] = list(trainer.callbacks)  # type: ignore[attr-defined]  # which it sets without a type
+    try:
+        yield
+    except BaseException as error:
+        for callback in callbacks:
+            if callback not in trainer.callbacks:  # type: ignore[attr-defined]
+                callback.on_exception(trainer, trainer.lightning_module, error)
+        raise
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import difference, order_of
+from seglight.counting import counted
 from seglight.errors import CheckpointError, ConfigError, warn
 from seglight.files import WORK_DIRS, in_work_dirs
 from seglight.models.schedules import heeds_rate
@@ -141,8 +142,7 @@ def reached_end(checkpoint: Checkpoint, trainer: Trainer, module: LightningModul
 
 def tried(trainer: Trainer) -> str:
     """Return the line that `trainer.fast_dev_run` ends with."""
-    count = trainer.fast_dev_run  # type: ignore[attr-defined]
-    batches = f'{count:d} batch{"es" * (count > 1)}'
+    batches = counted(trainer.fast_dev_run, 'batch')  # type: ignore[attr-defined]
     return f'Tried      {batches} of train and of val without a fault; nothing was written (trainer.fast_dev_run)'
 
 

@@ -21,8 +21,12 @@ from seglight.callbacks import (
 )
 from seglight.callbacks.submission import submission_path
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
+
+#: Images whose names the last line of a run holds; a log may have thousands.
+NAMED = 20
 
 
 def add_arguments(parser: Any) -> None:
@@ -141,19 +145,21 @@ def summary(callbacks: list[Callback], classes: list[str], folder: Path) -> list
     count = sum(each.count for each in summaries)
     for callback in callbacks:
         if isinstance(callback, MaskWriter):
-            lines.append(f'{count} mask{"s" * (count != 1)} in {callback.folder}')
+            lines.append(f'{counted(count, "mask")} in {callback.folder}')
         elif isinstance(callback, SubmissionWriter):
             lines.append(f'Submission {callback.path}')
     return [*lines, f'All of it is in {folder}']
 
 
 def check_failed(callbacks: list[Callback]) -> None:
-    """End with a list of the images that were left out.
+    """End with the names of the images that were left out; what is wrong with each was printed when it was found.
 
     Raises:
         DataError: if there are any.
     """
-    failed = [message for each in callbacks if isinstance(each, PredictionSummary) for message in each.failed]
+    summaries = [each for each in callbacks if isinstance(each, PredictionSummary)]
+    failed = [failure.path for each in summaries for failure in each.failed]
     if failed:
-        count = f'{len(failed)} image{"s" * (len(failed) > 1)} could not be predicted, the others are done'
-        raise DataError('; '.join([count, *failed]))
+        more = f' and {len(failed) - NAMED} more' if len(failed) > NAMED else ''
+        names = f'{", ".join(failed[:NAMED])}{more}'
+        raise DataError(f'{counted(len(failed), "image")} could not be predicted, the others are done: {names}')

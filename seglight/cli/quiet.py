@@ -14,6 +14,7 @@ def quieten() -> None:
         'lightning_fabric.utilities.seed',
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger('pytorch_lightning.tuner.lr_finder').setLevel(logging.CRITICAL)  # `TrainingPlan` says more
     for message in (
         '.*does not have many workers',
         'Checkpoint directory .* exists and is not empty',  # config.yaml is in it

@@ -14,6 +14,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from seglight.counting import counted
 from seglight.errors import UsageError
 from seglight.files import expand_home
 
@@ -158,7 +159,7 @@ def vote(arguments: Namespace) -> None:
     from seglight.tools.vote import take_vote
 
     count = take_vote(arguments.inputs, arguments.output, arguments.weights)
-    print(f'{count} images voted on in {arguments.output}')
+    print(f'{counted(count, "image")} voted on in {arguments.output}')
 
 
 def _vote_arguments(parser: ArgumentParser) -> None:
@@ -184,7 +185,7 @@ def soup(arguments: Namespace) -> None:
         trust_checkpoint=arguments.trust_checkpoint,
     )
     count = len(arguments.checkpoints)
-    print(f'{arguments.output} averages {count} checkpoints; BatchNorm was estimated on {batches} batches')
+    print(f'{arguments.output} averages {count} checkpoints; BatchNorm was estimated on {counted(batches, "batch")}')
 
 
 def _soup_arguments(parser: ArgumentParser) -> None:

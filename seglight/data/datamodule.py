@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seglight.batch import Item, collate
 from seglight.config.classes import construct
+from seglight.counting import counted
 from seglight.data.cache import SampleCache
 from seglight.data.checks import masks_without_image, quick_faults, shared_images
 from seglight.data.dataset import SegmentationDataset
@@ -270,7 +271,9 @@ class SegmentationDataModule(LightningDataModule):
         """
         faults = quick_faults(dataset, facts)
         if faults and self.on_bad_sample == 'error':
-            more = f' ({len(faults) - 1} more files are wrong; `data check` lists them)' if len(faults) > 1 else ''
+            others = len(faults) - 1
+            verb = 'is' if others == 1 else 'are'
+            more = f' ({counted(others, "more file")} {verb} wrong; `data check` lists them)' if others else ''
             meaning = explain_labels(facts, self._sources, self._context())
             raise DataError('; '.join([next(iter(faults.values())) + more, *meaning[:1]]))
         if len(faults) == len(dataset):
@@ -433,7 +436,7 @@ class SegmentationDataModule(LightningDataModule):
         """
         count, replicas = len(self.datasets[name]), self._replicas()[0]
         if 0 < count < replicas:
-            images = f'data.{name} has {count} image{"s" * (count > 1)} to go through'
+            images = f'data.{name} has {counted(count, "image")} to go through'
             message = f'{images}, fewer than the {replicas} processes, each of which needs one'
             raise ConfigError('trainer.devices', f'{message}; give --trainer.devices={count}, on one machine')
 

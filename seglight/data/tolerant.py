@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch.utils.data import Dataset
 
-from seglight.batch import Batch, Item, collate
+from seglight.batch import Batch, Failure, Item, collate
 from seglight.data.dataset import SegmentationDataset
 from seglight.errors import DataError
 
 
-class Tolerant(Dataset['Item | str']):
-    """Returns what is wrong with a sample in place of one that cannot be loaded.
+class Tolerant(Dataset['Item | Failure']):
+    """Returns a `Failure` in place of a sample that cannot be loaded.
 
     Args:
         dataset: where the samples come from.
@@ -26,17 +26,17 @@ class Tolerant(Dataset['Item | str']):
         """Return the number of samples."""
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> Item | str:
-        """Return a sample, or the message of its error."""
+    def __getitem__(self, index: int) -> Item | Failure:
+        """Return a sample, or why it cannot be loaded."""
         try:
             return self.dataset[index]
         except DataError as error:
-            return str(error)
+            return Failure(str(self.dataset.samples[index].image), str(error))
 
 
-def collate_good(items: Sequence[Item | str]) -> Batch:
+def collate_good(items: Sequence[Item | Failure]) -> Batch:
     """Stack the samples that were loaded, which may be none, and list what is wrong with the others."""
-    good = [item for item in items if not isinstance(item, str)]
+    good = [item for item in items if not isinstance(item, Failure)]
     batch: Batch = collate(good) if good else {'image': torch.empty(0, 3, 1, 1, dtype=torch.uint8), 'meta': []}
-    batch['failed'] = [item for item in items if isinstance(item, str)]
+    batch['failed'] = [item for item in items if isinstance(item, Failure)]
     return batch

@@ -18,6 +18,7 @@ from torch import nn
 
 from seglight.config.classes import type_adapter, type_hints
 from seglight.config.settings import dicts, nearest
+from seglight.counting import counted
 from seglight.errors import ConfigError, UsageError, one_line
 from seglight.models.inference.sliding import BLENDS
 from seglight.models.losses import BALANCED
@@ -104,8 +105,8 @@ def _wrong_weights(weights: Any, expected: int, num_classes: int) -> str:
     if not isinstance(weights, (list, tuple)) or not all(isinstance(each, (int, float)) for each in weights):
         return f"must be a list of numbers, '{BALANCED}' or null, got {weights!r}"
     if len(weights) != expected:
-        plural = 'es' * (expected != 1)
-        return f'has {len(weights)} weights for {expected} class{plural}; give one for each, or null for none'
+        given, wanted = counted(len(weights), 'weight'), counted(expected, 'class')
+        return f'has {given} for {wanted}; give one for each, or null for none'
     if not all(0 <= each < math.inf for each in weights):
         return f'must be numbers of 0 or more, got {list(weights)}'
     return ''

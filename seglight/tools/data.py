@@ -10,6 +10,7 @@ from seglight.config.arguments import read_arguments
 from seglight.config.parser import part_parser, with_origins
 from seglight.config.resolve import resolve
 from seglight.config.settings import Settings
+from seglight.counting import counted
 from seglight.data import SegmentationDataModule
 from seglight.data.checks import shared_images
 from seglight.data.reading_notes import reading_notes
@@ -94,19 +95,15 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
         DataError: if they would stop it.
     """
     if fatal:
-        raise DataError(f'{_counted(len([*fatal, *faults]), "fault")}; fix this first: {fatal[0]}')
+        raise DataError(f'{counted(len([*fatal, *faults]), "fault")}; fix this first: {fatal[0]}')
     if not faults:
-        print(f'every file can be used, {_counted(warnings, "warning")} above' if warnings else 'nothing is wrong')
+        print(f'every file can be used, {counted(warnings, "warning")} above' if warnings else 'nothing is wrong')
     elif skip:
         verb = 'is' if len(faults) == 1 else 'are'
-        print(f'{_counted(len(faults), "sample")} {verb} left out, as data.on_bad_sample says')
+        print(f'{counted(len(faults), "sample")} {verb} left out, as data.on_bad_sample says')
     else:
-        count = _counted(len(faults), 'sample')
+        count = counted(len(faults), 'sample')
         raise DataError(f'{count} cannot be used; fix them, or set data.on_bad_sample to skip')
-
-
-def _counted(number: int, noun: str) -> str:
-    return f'{number} {noun}{"s" * (number != 1)}'
 
 
 def show(module: SegmentationDataModule, path: Path, count: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, Checkpoint
+from seglight.counting import counted
 
 
 class Contents(NamedTuple):
@@ -51,7 +52,10 @@ def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     path, entries, weights = checkpoint.path, checkpoint.entries, checkpoint.weights
     rows = [
         ('file', f'{path} ({_megabytes(path.stat().st_size)})'),
-        ('trained', f'{entries.get("epoch", -1) + 1} epochs, {entries.get("global_step", 0)} steps'),
+        (
+            'trained',
+            f'{counted(entries.get("epoch", -1) + 1, "epoch")}, {counted(entries.get("global_step", 0), "step")}',
+        ),
     ]
     for part in ('backbone', 'neck', 'decode_head', 'auxiliary_head'):
         count = sum(_parameters(name, value) for name, value in weights.items() if name.split('.')[1:2] == [part])

@@ -100,6 +100,7 @@ def test_a_figure_that_is_not_logged_is_refused_before_training(
     assert done.status == 2
     assert said in done.err
     assert f'--best_checkpoint.metric={metric}: ' in done.err
+    assert done.out == ''
     assert not list(Path().glob('work_dirs/*'))
 
 

@@ -410,7 +410,7 @@ def test_files_that_are_cut_off_are_faults_and_odd_ones_are_none(own_data: Path,
     assert done.status == 2
     assert done.err == (
         f'seglight: The image {folder}/0001.jpg cannot be read: it is cut off or damaged; replace or remove it '
-        '(1 more files are wrong; `data check` lists them)\n'
+        '(1 more file is wrong; `data check` lists them)\n'
     )
     assert not Path('work_dirs').exists()
     done = run('fit', '--config', 'own.yaml', '--data.on_bad_sample=skip', '--trainer.max_epochs=1')

@@ -110,6 +110,72 @@ def test_a_second_ctrl_c_ends_at_once(
     assert not list(Path().rglob('iter_*.ckpt'))
 
 
+def signal_in(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> None:
+    """Let the next run in this process get SIGTERM in a call of a method of its module."""
+    method, calls = getattr(Segmentor, name), iter(range(1, 1000))
+
+    def called(self: Segmentor, *args: Any) -> Any:
+        if next(calls) == call:
+            signal.raise_signal(signal.SIGTERM)
+        return method(self, *args)
+
+    monkeypatch.setattr(Segmentor, name, called)
+
+
+LATE = ['--trainer.max_epochs=1', '--trainer.callbacks+=LearningRateFinder', '--trainer.callbacks.num_training_steps=4']
+BATCH = [
+    *('--trainer.max_epochs=1', '--trainer.callbacks+=BatchSizeFinder'),
+    *('--trainer.callbacks.max_trials=1', '--trainer.callbacks.init_val=2'),
+]
+
+
+@pytest.mark.parametrize(
+    ('flags', 'name', 'call'),
+    [
+        (['--trainer.max_epochs=1'], 'validation_step', 1),  # of Lightning's trial before training
+        (LATE, 'training_step', 2),
+        (BATCH, 'training_step', 2),
+    ],
+    ids=['trial', 'learning rate', 'batch size'],
+)
+def test_a_signal_before_the_first_step_ends_the_run_in_one_line(
+    tiny_config: Path,
+    run: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    name: str,
+    call: int,
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    command = ['fit', '--config', tiny_config, *flags, '--work-dir']
+    with monkeypatch.context() as patch:
+        signal_in(patch, name, call)
+        stopped = run(*command, 'stopped')
+    assert stopped.status == 75
+    assert stopped.err.endswith('seglight: stopped by SIGTERM before its first step; start again with --auto-resume\n')
+    assert not list(Path().rglob('*.ckpt'))
+    assert not list(Path().glob('.*.ckpt'))  # the finders' own
+    resumed = run(*command, 'stopped', '--auto-resume')
+    assert resumed.status == 0, resumed.err
+    assert 'No checkpoint in stopped yet: starting from the beginning' in resumed.out
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_the_epoch_that_averages_batch_norm_is_one_step(
+    tiny_config: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ['--trainer.callbacks+=StochasticWeightAveraging', '--trainer.callbacks.swa_lrs=0.1']
+    flags += ['--trainer.callbacks.swa_epoch_start=1', '--trainer.max_epochs=1']
+    command = ['fit', '--config', tiny_config, *flags, '--work-dir']
+    assert run(*command, 'whole').status == 0
+    whole = torch.load('whole/last.ckpt', weights_only=True)
+    signal_in(monkeypatch, 'training_step', int(whole['global_step']) + 1)
+    stopped = run(*command, 'stopped')
+    assert 'seglight: SIGTERM: finishing the epoch, then saving\n' in stopped.err
+    assert stopped.status == 0, stopped.err  # the run is at its end with it
+    assert differences(Path('whole'), Path('stopped')) == []
+
+
 def test_ctrl_c_at_start_up_ends_with_one_line(start: Start) -> None:
     process = start('--trainer.max_epochs=10000')
     wait_for(process, 'Run')

@@ -148,6 +148,10 @@ def test_a_bad_file_does_not_end_the_run(checkpoint: Path, run: Run, data_root: 
     assert done.status == 2
     last = done.err.splitlines()[-1]
     assert '4 images could not be predicted, the others are done' in last
+    assert all(
+        done.err.count(f'{name} cannot be read') == 1 for name in ('broken.jpg', 'float.tif', 'cut.jpg', 'half.png')
+    )
+    assert all(f'photos/{name}' in last for name in ('broken.jpg', 'float.tif', 'cut.jpg', 'half.png'))
     assert 'broken.jpg cannot be read' in done.err
     assert 'float.tif cannot be read: it has float32 values' in done.err
     for name in ('cut.jpg', 'half.png'):

@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight import __main__ as seglight
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.run_lock import RunLock
 
 Run = Callable[..., Result]
 
@@ -118,6 +119,18 @@ def test_a_named_folder_goes_on_with_another_length(config: Path, run: Run) -> N
     assert 'The config differs from a/config.yaml' in done.out
     assert 'epoch 2/2' in done.out
     assert Path('a/epoch_2.ckpt').exists()
+
+
+def test_a_run_in_use_is_not_resumed_and_nothing_else_is_said(tiny_config: Path, run: Callable[..., Result]) -> None:
+    command = ['fit', '--config', tiny_config, '--trainer.max_epochs=1', '--work-dir', 'run', '--auto-resume']
+    assert run(*command).status == 0
+    lock = RunLock(Path('run'))
+    lock.acquire()
+    second = run(*command, '--trainer.max_epochs=2')
+    lock.release()
+    assert second.status == 2
+    assert second.out == ''
+    assert 'run is in use: process' in second.err
 
 
 def test_resuming_from_a_checkpoint_makes_a_run_of_its_own(

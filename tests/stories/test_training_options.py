@@ -1,6 +1,7 @@
 """What a run can be asked for beside a plain training."""
 
 import csv
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,25 @@ def test_finders_of_lightning_work_from_the_command_line(tiny_config: Path, run:
     done = run('fit', '--config', 'tiny.yaml', *batch)
     assert done.status == 0, done.err
     assert '4 steps, 4 images in a batch' not in done.out
+
+
+@pytest.mark.parametrize(
+    ('flags', 'cure'),
+    [
+        (['num_training_steps=3'], 'in 3 steps, .*: give it more num_training_steps'),
+        (['num_training_steps=100'], 'in 4 steps, .*: the run ends after 4 steps; give a longer one'),
+        (['num_training_steps=4', 'early_stop_threshold=0.5'], 'in 2 steps, .*: the loss grew too fast; give it a smaller max_lr'),
+    ],
+    ids=['few steps', 'short run', 'growing loss'],
+)  # fmt: skip
+def test_a_rate_that_is_not_found_is_told_with_the_cure(
+    tiny_config: Path, run: Run, flags: list[str], cure: str
+) -> None:
+    finder = ['--trainer.callbacks+=LearningRateFinder', *(f'--trainer.callbacks.{flag}' for flag in flags)]
+    done = run('fit', '--config', tiny_config, '--trainer.max_epochs=1', '--data.batch_size=2', *finder)
+    assert done.status == 0, done.err
+    assert re.search(f'seglight: warning: LearningRateFinder has found no rate {cure}', done.err)
+    assert 'Failed to compute suggestion' not in done.err
 
 
 def test_class_weights_can_come_from_the_data(tiny_config: Path, data_root: Path, run: Run) -> None:

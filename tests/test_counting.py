@@ -1,0 +1,21 @@
+"""Numbers with their nouns."""
+
+import pytest
+
+from seglight.counting import counted
+
+
+@pytest.mark.parametrize(
+    ('number', 'noun', 'text'),
+    [
+        (0, 'image', '0 images'),
+        (1, 'image', '1 image'),
+        (2, 'image', '2 images'),
+        (1, 'batch', '1 batch'),
+        (3, 'batch', '3 batches'),
+        (11, 'class', '11 classes'),
+        (True, 'batch', '1 batch'),  # as `trainer.fast_dev_run` is
+    ],
+)
+def test_a_noun_is_in_the_plural_unless_there_is_one(number: int, noun: str, text: str) -> None:
+    assert counted(number, noun) == text
