@@ -12,20 +12,19 @@ import torch
 
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo, zoo_names
-from seglight.config.settings import dicts
 from seglight.files import write_atomically
-from seglight.models.building import construct
-from seglight.models.pretrained import without_pretrained
+from seglight.models.recipe import Recipe
 
 TABLE = Path(__file__).parents[1] / 'seglight' / 'tools' / 'zoo_parameters.csv'
 
 
 def count(model: dict[str, Any]) -> int:
     """Return the number of parameters of an mmseg model dict with its own classes; nothing is allocated."""
-    num_classes = next(part['num_classes'] for _, part in dicts(model) if 'num_classes' in part)
+    recipe = Recipe(model).without_pretrained()
+    num_classes = next(part.values['num_classes'] for part in recipe.parts if 'num_classes' in part.values)
     # Stochastic depth reads its rates from a linspace, which the meta device cannot tell.
     with torch.device('meta'), mock.patch('torch.linspace', partial(torch.linspace, device='cpu')):
-        segmentor = construct(without_pretrained(model), num_classes)
+        segmentor = recipe.for_data(num_classes).construct()
     return sum(parameter.numel() for parameter in segmentor.parameters())
 
 

@@ -19,6 +19,9 @@ from seglight.errors import OutputError
 #: Where the folders of runs go, below the working folder; mmseg's name.
 WORK_DIRS = Path('work_dirs')
 
+#: What an address of pretrained weights in a config begins with, where it means a file of `weights_folder`.
+WEIGHTS_SCHEME = 'weights://'
+
 #: What begins with a home folder.
 _HOME = re.compile(r'~[\w.-]*/')
 
@@ -31,6 +34,11 @@ def in_work_dirs(name: str) -> tuple[Path, Path]:
 def cache_dir() -> Path:
     """Return the folder for what can be made again: `$XDG_CACHE_HOME/seglight`, or `~/.cache/seglight`."""
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'seglight'
+
+
+def weights_folder() -> Path:
+    """Return the folder that `seglight convert` writes to by default, and `weights://` means."""
+    return cache_dir() / 'weights'
 
 
 def expand_home(text: str) -> str:

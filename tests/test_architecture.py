@@ -17,13 +17,12 @@ FLOORS = [
     {'tools'},
     {'callbacks', 'predictor'},
     {'checkpoints'},
-    {'data', 'models', 'weights'},
+    {'data', 'models'},
     {'config', 'report'},
 ]
 
 #: Arrows that point up, each with the reason.
 UP = {
-    ('models.building', 'weights.cache'): 'teaches mmcv the addresses of weights',
     ('models.segmentor', 'checkpoints.checkpoint'): "Lightning's `load_from_checkpoint` is a method of the module",
     ('report.page', 'data.value_range'): 'a page shows images, read as the data reads them',
     ('report.pictures', 'data.images'): 'a page shows images, read as the data reads them',
@@ -40,9 +39,7 @@ KNOWN_TO = {
 }
 
 #: Modules that know a library all the same, each with the reason.
-ALSO = {
-    ('mmcv', 'weights.cache'): 'teaches mmcv the addresses of weights',
-}
+ALSO = {}
 
 
 def name_of(path: Path) -> str:

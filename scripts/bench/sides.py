@@ -30,8 +30,9 @@ from mmseg.utils import build_dp
 
 from seglight.config.files import SHIPPED, load_config
 from seglight.data import SegmentationDataModule
-from seglight.models import Segmentor, building
+from seglight.models import Segmentor
 from seglight.models.pretrained import without_pretrained
+from seglight.models.recipe import Recipe
 from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
 
 MMSEG_CONFIGS = Path(mmseg.__file__).parent / '.mim' / 'configs'
@@ -71,7 +72,7 @@ class Task:
     def build(self) -> Any:
         """Build the segmentor as both sides have it."""
         torch.manual_seed(0)
-        return building.build(self.model_dict(), len(DATA['classes']))
+        return Recipe(self.model_dict()).for_data(len(DATA['classes'])).build()
 
     def scales(self) -> tuple[float, float]:
         """Return the least and the greatest factor of the images, which are 480x360, so that a crop fits."""

@@ -10,7 +10,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.data.splits import pixels_of
 from seglight.errors import UsageError
 from seglight.models import Segmentor
-from seglight.models.losses import balanced_losses, balanced_weights
+from seglight.models.losses import balanced_weights
+from seglight.models.recipe import Recipe
 
 
 class BalancedClassWeights(Callback):
@@ -28,7 +29,7 @@ class BalancedClassWeights(Callback):
         """
         if stage != 'fit' or not isinstance(pl_module, Segmentor):
             return
-        losses = balanced_losses(pl_module.segmentor, pl_module.hparams['segmentor'])
+        losses = Recipe(pl_module.hparams['segmentor']).balanced_losses(pl_module.segmentor)
         if not losses:
             return
         datamodule: Any = getattr(trainer, 'datamodule', None)

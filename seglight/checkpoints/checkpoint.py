@@ -236,20 +236,24 @@ class Checkpoint:
         self.load_into(module)
         return module.eval()
 
-    def build(self, cls: type[AnySegmentor], given: Mapping[str, Any] | None = None) -> AnySegmentor:
-        """Return the segmentor that its hyperparameters describe, with random weights; none are fetched.
+    def build(
+        self, cls: type[AnySegmentor], given: Mapping[str, Any] | None = None, strict: bool = True
+    ) -> AnySegmentor:
+        """Return the segmentor that its hyperparameters describe, to be given its weights.
 
         Its heads have mmseg's plainest loss, whatever they were trained with.
 
         Args:
             cls: the class that is built.
             given: arguments that win over those of the checkpoint.
+            strict: whether all weights follow, so that none need be initialised.
 
         Raises:
             CheckpointError: if there are none, or they do not pass the gate.
         """
         from seglight.checkpoints.gate import admit_hyperparameters
         from seglight.checkpoints.needed import without_training
+        from seglight.models.initialising import only_loading
         from seglight.models.pretrained import without_pretrained
 
         stored = self.entries.get('hyper_parameters')
@@ -263,7 +267,7 @@ class Checkpoint:
         if not self.trust:
             parameters = admit_hyperparameters(parameters, self.path)
         try:
-            with self.budget():
+            with self.budget(), only_loading() if strict else nullcontext():
                 return cls(**{**parameters, **(given or {})})
         except UserError as error:
             raise CheckpointError(f'{self.path}: {error}') from error

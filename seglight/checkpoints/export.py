@@ -9,8 +9,7 @@ from seglight.config.mmseg.file import parse_mmseg_config
 from seglight.config.mmseg.pipeline import RESIZE
 from seglight.config.settings import without_tuples
 from seglight.errors import ConfigError, UsageError
-from seglight.models import building
-from seglight.models.pretrained import without_pretrained
+from seglight.models.recipe import Recipe
 from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
 from seglight.palette import default_palette
 
@@ -30,9 +29,7 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
     """
     model, data = settings['model'], settings['data']
     classes = list(data['classes'])
-    segmentor = building.with_classes(model['segmentor'], len(classes), _ignored(data))
-    segmentor = building.with_tuples(building.without_sync_bn(without_pretrained(segmentor)))
-    segmentor['test_cfg'] = segmentor.get('test_cfg') or {'mode': 'whole'}
+    segmentor = Recipe(model['segmentor']).without_pretrained().for_data(len(classes), _ignored(data)).model
     normalize = {'mean': model.get('mean') or IMAGENET_MEAN, 'std': model.get('std') or IMAGENET_STD, 'to_rgb': True}
     pipeline = test_pipeline(data.get('val_transforms') or [], normalize)
     val = data['val'] if isinstance(data.get('val'), str) else 'val'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ from seglight.environment import describe
 from seglight.errors import ConfigError, UsageError, one_line, warn
 from seglight.files import WORK_DIRS
 from seglight.masking import masked_yaml
-from seglight.models import Segmentor, building
-from seglight.models.class_weights import with_read_weights
-from seglight.models.pretrained import without_pretrained
+from seglight.models import Segmentor
+from seglight.models.initialising import only_loading
+from seglight.models.recipe import Recipe
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.run_lock import RunLock
@@ -120,8 +121,9 @@ class CommandLine(LightningCLI):
         if request.subcommand in self._subcommand_parsers:
             request.resolve(self._subcommand_parsers[request.subcommand], self._is_of_others)
             if request.arguments.has('--print_config'):  # which builds nothing that would tell
+                model = request.settings.values.get('model') or {}
                 with request.with_origins():
-                    building.check_keys((request.settings.values.get('model') or {}).get('segmentor') or {})
+                    Recipe(model.get('segmentor') or {}).check_keys()
         elif not request.arguments.has('--help', '-h', '--version', '--print_completion'):
             self._refuse(request.subcommand)
         with request.with_origins():
@@ -177,12 +179,13 @@ class CommandLine(LightningCLI):
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
         with self.request.with_origins():
-            config.model.segmentor = with_read_weights(config.model.segmentor)  # the config then needs no file of them
+            recipe = Recipe(config.model.segmentor).with_read_weights()  # the config then needs no file of them
+        config.model.segmentor = recipe.model
         if self.subcommand == 'fit':
             self.run_config = self.resolved_config()
             self._continue(config)
             if config.ckpt_path or config.load_from:  # which have the weights, so that none are fetched
-                config.model.segmentor = without_pretrained(config.model.segmentor)
+                config.model.segmentor = recipe.without_pretrained().model
 
     def _continue(self, config: Namespace) -> None:
         """Find out where the run goes on, and whether in its own folder."""
@@ -207,7 +210,8 @@ class CommandLine(LightningCLI):
         with self.request.with_origins():
             if self.subcommand == 'fit':
                 fit.check_trainer(self.config['fit'].trainer)
-            with failures.building_explained(), self.request.budget():
+            weights = nullcontext() if self.subcommand == 'fit' else only_loading()
+            with failures.building_explained(), self.request.budget(), weights:
                 super().instantiate_classes()
             if self.class_order:
                 self.model.reorder(self.class_order)

@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, Trainer
 
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line
-from seglight.models.checks import explain_first_batch
+from seglight.models.explain import explain_first_batch
 
 #: What begins torch's message about weights of other names or shapes.
 _NOT_FITTING = 'Error(s) in loading state_dict'

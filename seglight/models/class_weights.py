@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from seglight.config.settings import dicts
 from seglight.errors import ConfigError, one_line
+from seglight.models.parts import Part
 
 #: How a file of weights may end.
 SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
@@ -20,26 +19,23 @@ SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
 _MOST_BYTES = 100_000
 
 
-def with_read_weights(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the model dict with the numbers in each file that a `class_weight` names.
+def names_file(part: Part) -> bool:
+    """Tell whether the `class_weight` of a part is the path of something; a missing file is an error of the checks."""
+    weights = part.values.get('class_weight')
+    return isinstance(weights, str) and Path(weights).expanduser().exists()
+
+
+def read_weights(part: Part) -> None:
+    """Replace the file that a `class_weight` names by its numbers.
 
     mmseg would read these files by `mmcv.load`, which fetches addresses and unpickles.
 
     Raises:
         ConfigError: for a file that is none of `SUFFIXES`, or holds anything but a list of numbers.
     """
-    if not any(_is_file(part.get('class_weight')) for _, part in dicts(model)):
-        return model
-    model = copy.deepcopy(model)
-    for path, part in dicts(model, 'model.segmentor'):
-        if _is_file(part.get('class_weight')):
-            part['class_weight'] = _read(Path(part['class_weight']).expanduser(), f'{path}.class_weight')
-    return model
-
-
-def _is_file(value: Any) -> bool:
-    """Tell whether a value is the path of something; what is not there is an error of the checks."""
-    return isinstance(value, str) and Path(value).expanduser().exists()
+    if names_file(part):
+        file = Path(part.values['class_weight']).expanduser()
+        part.values['class_weight'] = _read(file, f'{part.key}.class_weight')
 
 
 def _read(file: Path, key: str) -> list[float]:

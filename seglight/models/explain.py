@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from typing import Any
+from collections.abc import Sequence
 
 from mmcv import ConfigDict
 from mmcv.cnn import (
@@ -19,10 +19,10 @@ from mmcv.cnn import (
 from mmseg.core.seg.builder import PIXEL_SAMPLERS
 from mmseg.models.builder import MODELS
 
-from seglight.config.settings import dicts, nearest
-from seglight.errors import ConfigError, one_line
-from seglight.models.checks import HEAD_KEYS
-from seglight.models.pretrained import pretrained_address
+from seglight.config.settings import nearest
+from seglight.errors import ConfigError, UsageError, one_line
+from seglight.models.parts import HEAD_KEYS, KEY, Part
+from seglight.models.pretrained import address_of
 
 #: What mmcv and mmseg say of a `type` that they do not know; both forms name its registry.
 _UNKNOWN = re.compile(r'(\w+) is not in the ([\w ]+) registry|Unrecognized (\w+) type (\w+)')
@@ -39,57 +39,54 @@ _REGISTRIES = (
     UPSAMPLE_LAYERS,
 )
 
-_KEY = 'model.segmentor'
 
-
-def explain(error: Exception, model: dict[str, Any]) -> ConfigError:
+def explain(error: Exception, parts: Sequence[Part]) -> ConfigError:
     """Say why mmseg could not build a model; for an unknown type, where it stands and what is like it."""
-    path, cause = _failing_part(model, error)
-    return _explain_unknown(cause, model) or ConfigError(path, f'cannot be built by mmseg: {reason(cause)}')
+    path, cause = _failing_part(parts, error)
+    return _explain_unknown(cause, parts) or ConfigError(path, f'cannot be built by mmseg: {reason(cause)}')
 
 
-def explain_weights(error: Exception, model: dict[str, Any]) -> ConfigError:
+def explain_weights(error: Exception, parts: Sequence[Part]) -> ConfigError:
     """Say why weights could not be initialised; most often pretrained ones are out of reach."""
-    unknown = _explain_unknown(error, model)
+    unknown = _explain_unknown(error, parts)
     if unknown:
         return unknown
-    for path, part in dicts(model, 'model.segmentor'):
-        address = pretrained_address(part)
+    for part in parts:
+        address = address_of(part)
         if address is not None:
-            key = path if part.get('type') == 'Pretrained' else f'{path}.pretrained'
+            key = part.key if part.type_name == 'Pretrained' else f'{part.key}.pretrained'
             message = (
                 f"cannot load the pretrained weights '{address}': {one_line(error)}; "
                 f'name a file that you have, or give --{key}=null to start from random weights'
             )
             return ConfigError(key, message)
-    return ConfigError(_KEY, f'cannot be initialised by mmseg: {reason(error)}')
+    return ConfigError(KEY, f'cannot be initialised by mmseg: {reason(error)}')
 
 
-def _explain_unknown(error: Exception, model: dict[str, Any]) -> ConfigError | None:
+def _explain_unknown(error: Exception, parts: Sequence[Part]) -> ConfigError | None:
     """Return what to say of a `type` that no registry has, None if that is not what is wrong."""
     found = _UNKNOWN.search(str(error))
     if not found:
         return None
     name, kind = found[1] or found[4], found[2] or found[3]
-    where = [path for path, part in dicts(model, 'model.segmentor') if part.get('type') == name]
-    if not where:
+    unknown = next((part for part in parts if part.type_name == name), None)
+    if unknown is None:
         return None
     known = [each for registry in _REGISTRIES if kind in registry.name for each in registry.module_dict]
-    return ConfigError(f'{where[0]}.type', f"mmseg has no '{name}'{nearest(name, known)}")
+    return ConfigError(f'{unknown.key}.type', f"mmseg has no '{name}'{nearest(name, known)}")
 
 
-def _failing_part(model: dict[str, Any], error: Exception) -> tuple[str, Exception]:
-    """Return the path of the first part that cannot be built by itself, and why; else the whole model and its error."""
+def _failing_part(parts: Sequence[Part], error: Exception) -> tuple[str, Exception]:
+    """Return the key of the first part that cannot be built by itself, and why; else the whole model and its error."""
+    whole, *inner = parts
     for key in ('backbone', 'neck', *HEAD_KEYS):
-        parts: Any = model.get(key)
-        several = isinstance(parts, (list, tuple))
-        for index, part in enumerate(parts if several else [parts]):
-            try:
-                if isinstance(part, dict):
-                    MODELS.build(ConfigDict(part))
-            except Exception as cause:  # whatever it was that ended the model's own building
-                return f'model.segmentor.{key}{f".{index}" if several else ""}', cause
-    return 'model.segmentor', error
+        for part in inner:
+            if part.parent is whole and part.path[0] == key:
+                try:
+                    MODELS.build(ConfigDict(part.values))
+                except Exception as cause:  # whatever it was that ended the model's own building
+                    return part.key, cause
+    return KEY, error
 
 
 def reason(error: BaseException) -> str:
@@ -100,3 +97,31 @@ def reason(error: BaseException) -> str:
         line = traceback.extract_tb(error.__traceback__)[-1].line or ''
         return f'it needs {one_line(line).removeprefix("assert ")}'
     return one_line(str(error.args[0]) if isinstance(error, KeyError) and error.args else error)
+
+
+#: What torch says of features that do not fit the layer they come to.
+_MISFIT = re.compile(
+    'Given groups=|size of tensor|Sizes of tensors|shapes cannot be multiplied|is invalid for input of size|'
+    'Given input size|Given normalized_shape|Expected more than 1 value per channel'
+)
+
+
+def explain_first_batch(error: RuntimeError | ValueError, steps_done: int) -> ConfigError | None:
+    """Return the error of the user's that ended a run in its first batch, None if it was none.
+
+    Args:
+        error: torch's.
+        steps_done: optimizer steps before it; what happens later is no matter of how the model is built.
+    """
+    message = one_line(error)
+    if steps_done or not _MISFIT.search(message):
+        return None
+    if 'more than 1 value per channel' in message:
+        return UsageError(
+            'BatchNorm cannot train on one value per channel, which a pooled batch of one image has; '
+            'give data.batch_size of 2 or more'
+        )
+    return UsageError(
+        f'model.segmentor cannot take these images: {message[:200]}; the channels or sizes of two parts differ '
+        '(--debug shows where)'
+    )

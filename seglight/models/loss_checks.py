@@ -16,8 +16,8 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
 from seglight.errors import ConfigError, UserError, one_line
-from seglight.models.checks import OWN_LABELS
 from seglight.models.losses import ClassPathLoss
+from seglight.models.parts import OWN_LABELS
 
 #: What torch's regression losses warn of before they broadcast labels over the logits.
 _BROADCAST = 'Using a target size'

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from seglight.config.classes import import_class, name_and_arguments
-from seglight.config.settings import dicts, nearest
+from seglight.config.settings import nearest
 from seglight.errors import ConfigError, UsageError, one_line
 from seglight.models import mmseg_losses  # noqa: F401  (registers them)
 
@@ -146,33 +145,16 @@ def _find_loss(path: str, key: str) -> type:
     return cls
 
 
-def with_class_paths(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the model dict with a `ClassPathLoss` for each `loss_decode` named by the path of its class."""
-    model = copy.deepcopy(model)
-    for key, loss in _losses(model):
-        path = str(loss.get('class_path', loss.get('type')))
-        if '.' in path:
-            rest = {name: value for name, value in loss.items() if name not in (*_OWN_ARGUMENTS, 'type', 'class_path')}
-            inner = {'class_path': path, 'init_args': {**(rest.pop('init_args', None) or {}), **rest}}
-            own = {name: value for name, value in loss.items() if name in _OWN_ARGUMENTS}
-            loss.clear()
-            loss.update({'type': 'ClassPathLoss', 'loss': inner, 'key': f'model.segmentor.{key}', **own})
-    return model
-
-
-def without_balanced(model: dict[str, Any], num_classes: int) -> dict[str, Any]:
-    """Return the model dict with ones for `class_weight: balanced`, until the weights are known."""
-    model = copy.deepcopy(model)
-    for _, loss in _losses(model):
-        if loss.get('class_weight') == BALANCED:
-            loss['class_weight'] = [1.0] * num_classes
-    return model
-
-
-def balanced_losses(segmentor: nn.Module, model: dict[str, Any]) -> list[Any]:
-    """Return the losses of a segmentor whose weights its model dict wants from the data."""
-    paths = [key for key, loss in _losses(model) if loss.get('class_weight') == BALANCED]
-    return [segmentor.get_submodule(path) for path in paths]
+def wrap(loss: dict[str, Any], key: str) -> None:
+    """Make the dict of a loss that is named by the path of its class that of a `ClassPathLoss`; `key` is its own."""
+    path = str(loss.get('class_path', loss.get('type')))
+    if '.' not in path:
+        return
+    arguments = loss.pop('init_args', None) or {}
+    own = {name: loss.pop(name) for name in _OWN_ARGUMENTS if name in loss}
+    arguments.update({name: value for name, value in loss.items() if name not in ('type', 'class_path')})
+    loss.clear()
+    loss.update(type='ClassPathLoss', loss={'class_path': path, 'init_args': arguments}, key=key, **own)
 
 
 def balanced_weights(counts: Tensor) -> list[float]:
@@ -187,16 +169,3 @@ def balanced_weights(counts: Tensor) -> list[float]:
     present = counts > 0
     weights = counts.sum() / (present.sum() * counts.clamp(min=1).double())
     return [float(weight) for weight in weights * present]
-
-
-def _losses(model: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the key and the dict of each `loss_decode`."""
-    for path, part in list(dicts(model)):
-        losses = part.get('loss_decode')
-        key = f'{path}.loss_decode' if path else 'loss_decode'
-        if isinstance(losses, dict):
-            yield key, losses
-        elif isinstance(losses, (list, tuple)):
-            for index, loss in enumerate(losses):
-                if isinstance(loss, dict):
-                    yield f'{key}.{index}', loss

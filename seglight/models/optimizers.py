@@ -17,8 +17,8 @@ from torch.optim import Optimizer
 from seglight.config.classes import import_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
-from seglight.models.checks import check_types
 from seglight.models.paramwise import check_paramwise
+from seglight.models.signatures import check_types
 
 _KEY = 'model.optimizer'
 

@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
-from seglight.models.checks import check_types, init_arguments
 from seglight.models.explain import reason
+from seglight.models.signatures import check_types, init_arguments
 
 _SUFFIX = 'LrUpdaterHook'
 

@@ -20,20 +20,19 @@ from seglight.config.classes import name_and_arguments
 from seglight.errors import CheckpointError, ConfigError, TrainingError, UsageError, warn
 from seglight.files import write_atomically
 from seglight.masking import masked
-from seglight.models import building
-from seglight.models.class_weights import with_read_weights
 from seglight.models.compilation import compile_parts
 from seglight.models.fitting import padded, scaled, training_size
 from seglight.models.freezing import freeze
 from seglight.models.inference.logits import Prediction
 from seglight.models.inference.module import PredictingModule
 from seglight.models.inference.resampling import Size
+from seglight.models.initialising import is_only_loading
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_untrue_accuracy
 from seglight.models.metrics import PerClass, SegmentationMetrics
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
-from seglight.models.pretrained import without_pretrained
+from seglight.models.recipe import Recipe
 from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.validation_loss import labelled_images
 from seglight.models.without_losses import LOSS
@@ -116,7 +115,8 @@ class Segmentor(PredictingModule):
         if not classes:
             raise UsageError('model.classes is empty: name the classes in data.classes')
         check_count(classes)
-        segmentor = with_read_weights(segmentor)  # so that a checkpoint holds the numbers and names no file
+        recipe = Recipe(segmentor).with_read_weights()
+        segmentor = recipe.model  # so that a checkpoint holds the numbers and names no file
         # How it was trained is in the run's config; the hyperparameters say how to build it.
         self.save_hyperparameters(
             ignore=['optimizer', 'schedule', 'frozen', 'compile', 'non_finite', 'val_loss'], logger=False
@@ -128,13 +128,14 @@ class Segmentor(PredictingModule):
         self.optimizer = {'type': name, **arguments}
         self.schedule = schedule or DEFAULT_SCHEDULE
         self.frozen = frozen or []
-        self.segmentor = building.build(segmentor, len(classes), self.ignore_index)
+        self.segmentor = recipe.for_data(len(classes), self.ignore_index).build()
         self._frozen_parts = freeze(self.segmentor, self.frozen)
         if 'BoundaryIoU' in per_class and not boundary_iou:
             message = 'names BoundaryIoU: switch it on with model.boundary_iou: true'
             raise ConfigError('model.per_class', message)
-        build_optimizer(self.segmentor, self.optimizer)  # what is wrong with these shows before the data is read
-        find_updater(self.schedule)
+        if not is_only_loading():  # what is wrong with these shows before the data is read
+            build_optimizer(self.segmentor, self.optimizer)
+            find_updater(self.schedule)
         if channels_last:
             self.segmentor.to(memory_format=torch.channels_last)
         self.compile_parts = compile
@@ -142,7 +143,7 @@ class Segmentor(PredictingModule):
         self.skipped = 0
         self._told_of_padding = False
         self._found_lr: float | None = None  #: by Lightning's `LearningRateFinder`
-        self.wants_sync_bn = building.wants_sync_bn(segmentor)
+        self.wants_sync_bn = recipe.wants_sync_bn
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
         self.mean_loss = MeanMetric() if val_loss else None
@@ -181,7 +182,7 @@ class Segmentor(PredictingModule):
         if hparams_file is not None:
             raise CheckpointError('hparams_file is not supported; give its values as keyword arguments')
         checkpoint = Checkpoint(checkpoint_path, trust_checkpoint)
-        module = checkpoint.build(cls, kwargs)
+        module = checkpoint.build(cls, kwargs, strict is not False)
         checkpoint.load_into(module, strict=strict is not False)
         module.on_load_checkpoint(checkpoint.entries)
         return module.to(map_location or 'cpu')
@@ -348,7 +349,7 @@ class Segmentor(PredictingModule):
         checkpoint['found_lr'] = self._found_lr
         parameters = checkpoint.get('hyper_parameters', {})
         if 'segmentor' in parameters:
-            segmentor = masked(without_pretrained(parameters['segmentor']))
+            segmentor = masked(Recipe(parameters['segmentor']).without_pretrained().model)
             checkpoint['hyper_parameters'] = {**parameters, 'segmentor': segmentor}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

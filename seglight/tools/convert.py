@@ -20,9 +20,8 @@ from seglight.arrays import ERRORS, load_arrays
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.convert import FAMILIES, TIMM, Converted, convert
 from seglight.errors import CheckpointError, UsageError, one_line
-from seglight.files import cache_dir, write_new
+from seglight.files import WEIGHTS_SCHEME, cache_dir, weights_folder, write_new
 from seglight.weight_files import SAFETENSORS, state_dict
-from seglight.weights.cache import SCHEME, weights_folder
 
 
 def convert_file(family: str, source: str | Path, target: str | Path | None = None) -> tuple[Converted, Path]:
@@ -107,5 +106,5 @@ def summary(converted: Converted, target: Path, cached: bool) -> list[str]:
             lines.append(f'{title}: {len(keys)} keys ({shown})')
     lines.append(str(target))
     if cached:
-        lines.append(f'in a config: --model.segmentor.pretrained={shlex.quote(SCHEME + target.name)}')
+        lines.append(f'in a config: --model.segmentor.pretrained={shlex.quote(WEIGHTS_SCHEME + target.name)}')
     return lines

@@ -13,20 +13,20 @@ from torch import Tensor, nn
 
 from seglight.checkpoints.load import load_weights
 from seglight.errors import CheckpointError
-from seglight.models.building import build
+from seglight.models.recipe import Recipe
 from seglight.weight_files import save_safetensors
 
 
 @pytest.fixture(scope='module')
 def source() -> nn.Module:
     torch.manual_seed(1)
-    return build(TINY_SEGMENTOR, 11)
+    return Recipe(TINY_SEGMENTOR).for_data(11).build()
 
 
 @pytest.fixture
 def segmentor() -> nn.Module:
     torch.manual_seed(2)
-    return build(TINY_SEGMENTOR, 11)
+    return Recipe(TINY_SEGMENTOR).for_data(11).build()
 
 
 def equal(first: dict[str, Tensor], second: dict[str, Tensor], prefix: str = '') -> bool:
@@ -66,7 +66,7 @@ def test_weights_of_a_backbone_alone(source: nn.Module, segmentor: nn.Module, tm
 
 def test_heads_for_other_classes_are_reported(source: nn.Module, tmp_path: Path) -> None:
     torch.save({'state_dict': source.state_dict()}, tmp_path / 'a.pth')
-    segmentor = build(TINY_SEGMENTOR, 5)
+    segmentor = Recipe(TINY_SEGMENTOR).for_data(5).build()
     before = copy.deepcopy(segmentor.state_dict())
     result = load_weights(segmentor, tmp_path / 'a.pth')
     heads = ['decode_head', 'auxiliary_head']

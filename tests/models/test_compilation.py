@@ -13,8 +13,8 @@ from conftest import TINY_SEGMENTOR, Result, random_batch
 from mmseg.models import build_backbone
 from torch import nn
 
-from seglight.models import building
 from seglight.models.compilation import compile_parts
+from seglight.models.recipe import Recipe
 
 BACKBONES = {
     'ResNet': {'type': 'ResNetV1c', 'depth': 18, 'base_channels': 8, 'stem_channels': 8},
@@ -72,7 +72,7 @@ def test_without_a_compiler_nothing_is_compiled_and_one_line_says_so(
 def test_on_a_gpu_triton_is_the_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('torch.utils._triton.has_triton', lambda: False)
     with pytest.warns(UserWarning, match='needs triton'):
-        compile_parts(building.build(TINY_SEGMENTOR, 5), torch.device('cuda'))
+        compile_parts(Recipe(TINY_SEGMENTOR).for_data(5).build(), torch.device('cuda'))
 
 
 def test_what_cannot_be_compiled_runs_as_it_is_and_a_line_says_why(
@@ -83,7 +83,7 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_a_line_says_why(
 
     monkeypatch.setattr('torch._inductor.compile_fx.compile_fx', fail)
     torch._dynamo.reset()
-    plain = building.build(TINY_SEGMENTOR, 5).eval()
+    plain = Recipe(TINY_SEGMENTOR).for_data(5).build().eval()
     compiled = copy.deepcopy(plain)
     compile_parts(compiled, torch.device('cpu'))
     assert list(compiled.state_dict()) == list(plain.state_dict())
@@ -99,7 +99,7 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_a_line_says_why(
 
 @pytest.mark.slow
 def test_a_compiled_segmentor_gives_the_same_logits() -> None:
-    plain = building.build(TINY_SEGMENTOR, 5).eval()
+    plain = Recipe(TINY_SEGMENTOR).for_data(5).build().eval()
     compiled = copy.deepcopy(plain)
     compile_parts(compiled, torch.device('cpu'))
     image = random_batch(1)['image'].float()

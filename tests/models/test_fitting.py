@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seglight.errors import ConfigError
-from seglight.models import Segmentor, building
+from seglight.models import Segmentor
 from seglight.models.fitting import mmseg_meta, training_size
 from seglight.models.inference.logits import coarse_logits, image_logits
 from seglight.models.inference.views import Views, make_views
+from seglight.models.recipe import Recipe
 
 SIZES = [(97, 131), (1, 500), (500, 1)]
 NORM = {'type': 'BN', 'requires_grad': True}
@@ -45,7 +46,7 @@ LRASPP: dict[str, Any] = {
 def built(model: dict[str, Any], **test_cfg: Any) -> BaseSegmentor:
     torch.manual_seed(0)
     test_cfg = test_cfg or {'mode': 'whole'}
-    return building.construct({**copy.deepcopy(model), 'test_cfg': test_cfg}, 5).eval()
+    return Recipe({**copy.deepcopy(model), 'test_cfg': test_cfg}).for_data(5).construct().eval()
 
 
 def by_hand(segmentor: BaseSegmentor, image: Tensor, height: int, width: int) -> Tensor:
@@ -195,7 +196,7 @@ def test_a_full_memory_is_no_matter_of_size(monkeypatch: pytest.MonkeyPatch) -> 
 def family(request: pytest.FixtureRequest) -> Iterator[tuple[str, BaseSegmentor]]:
     """The smallest model of each family of mmseg's zoo."""
     torch.manual_seed(0)
-    yield request.param, building.construct(model_dict(SMALLEST[request.param]), 5).eval()
+    yield request.param, Recipe(model_dict(SMALLEST[request.param])).for_data(5).construct().eval()
 
 
 #: What each family pads images of `SIZES` to; the others pad nothing.

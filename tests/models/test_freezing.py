@@ -10,8 +10,9 @@ from conftest import TINY_SEGMENTOR, random_batch
 from torch.utils.data import DataLoader
 
 from seglight.errors import ConfigError
-from seglight.models import Segmentor, building
+from seglight.models import Segmentor
 from seglight.models.freezing import freeze
+from seglight.models.recipe import Recipe
 
 
 def trained(folder: Path, frozen: list[str], **backbone: object) -> tuple[Segmentor, dict[str, torch.Tensor]]:
@@ -60,4 +61,4 @@ def test_a_pattern_without_a_part_names_the_nearest() -> None:
 @pytest.mark.parametrize('patterns', [['*'], ['backbone', '*_head']])
 def test_a_model_of_which_nothing_trains_is_refused(patterns: list[str]) -> None:
     with pytest.raises(ConfigError, match=r'model\.frozen names every part: nothing is left to train'):
-        freeze(building.build(TINY_SEGMENTOR, 5), patterns)
+        freeze(Recipe(TINY_SEGMENTOR).for_data(5).build(), patterns)

@@ -9,8 +9,8 @@ from conftest import TINY_SEGMENTOR
 from torch import nn
 
 from seglight.errors import ConfigError
-from seglight.models import building
 from seglight.models.loss_checks import check_losses, losses_of_ignored_pixels
+from seglight.models.recipe import Recipe
 
 
 def segmentor(loss: Any, channels: int = 5, **head: Any) -> nn.Module:
@@ -20,7 +20,7 @@ def segmentor(loss: Any, channels: int = 5, **head: Any) -> nn.Module:
     model['decode_head'].update(loss_decode=loss, **head)
     if channels == 1:
         model['decode_head'] |= {'out_channels': 1, 'threshold': 0.5}
-    return building.construct(model, max(2, channels))
+    return Recipe(model).for_data(max(2, channels)).construct()
 
 
 SOFTMAX = {'type': 'CrossEntropyLoss'}
@@ -92,10 +92,10 @@ def test_points_are_sampled_for_a_point_head() -> None:
         'num_stages': 2,
         'decode_head': [TINY_SEGMENTOR['decode_head'], {**head, 'loss_decode': {'type': 'DiceLoss'}}],
     }
-    check_losses(building.construct(model, 5))
+    check_losses(Recipe(model).for_data(5).construct())
     model['decode_head'][1]['loss_decode'] = SIGMOID
     with pytest.raises(ConfigError, match=r'decode_head\.1\.loss_decode: CrossEntropyLoss fails'):
-        check_losses(building.construct(model, 5))
+        check_losses(Recipe(model).for_data(5).construct())
 
 
 def test_a_loss_that_counts_ignored_pixels_is_named() -> None:

@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from seglight.errors import ConfigError
-from seglight.models import Segmentor, building
-from seglight.models.losses import balanced_losses, balanced_weights
+from seglight.models import Segmentor
+from seglight.models.losses import balanced_weights
+from seglight.models.recipe import Recipe
 
 
 class SoftDiceLoss(nn.Module):
@@ -57,7 +58,7 @@ def _library(monkeypatch: pytest.MonkeyPatch) -> None:
 def segmentor(loss: Any) -> Any:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['loss_decode'] = loss
-    return building.build(model, 5)
+    return Recipe(model).for_data(5).build()
 
 
 def logits_and_labels() -> tuple[torch.Tensor, torch.Tensor]:
@@ -158,7 +159,7 @@ def test_weights_may_be_in_a_file_of_numpy(tmp_path: Path) -> None:
     for kind, extra in (('CrossEntropyLoss', {'use_sigmoid': False}), ('torch.nn.CrossEntropyLoss', {})):
         model = copy.deepcopy(TINY_SEGMENTOR)
         model['decode_head']['loss_decode'] = {'type': kind, 'class_weight': str(tmp_path / 'weights.npy'), **extra}
-        loss = building.build(model, 5).decode_head.loss_decode
+        loss = Recipe(model).for_data(5).build().decode_head.loss_decode
         logits, labels = torch.randn(2, 5, 4, 4), torch.randint(0, 5, (2, 4, 4))
         sums = F.cross_entropy(logits, labels, torch.arange(1.0, 6), reduction='sum')
         divisor = labels.numel() if kind == 'CrossEntropyLoss' else float((labels + 1).sum())  # mmseg's mean is plain
@@ -193,7 +194,7 @@ def test_files_of_weights_are_not_unpickled(tmp_path: Path, monkeypatch: pytest.
         model = copy.deepcopy(TINY_SEGMENTOR)
         model['decode_head']['loss_decode'] = {'type': 'CrossEntropyLoss', 'class_weight': str(tmp_path / name)}
         with pytest.raises(ConfigError, match=r'decode_head\.loss_decode\.class_weight') as error:
-            building.build(model, 5)
+            Recipe(model).for_data(5).build()
         assert said in str(error.value)
 
 
@@ -202,23 +203,23 @@ def test_of_two_classes_told_apart_by_a_threshold_the_second_is_weighed() -> Non
     loss = {'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'class_weight': [3.0]}
     for name in ('decode_head', 'auxiliary_head'):
         model[name] |= {'out_channels': 1, 'num_classes': 2, 'loss_decode': {**loss}}
-    built = building.build(model, 2).decode_head.loss_decode
+    built = Recipe(model).for_data(2).build().decode_head.loss_decode
     logits, labels = torch.randn(2, 1, 4, 4), torch.randint(0, 2, (2, 4, 4))
     expected = F.binary_cross_entropy_with_logits(logits[:, 0], labels.float(), pos_weight=torch.tensor(3.0))
     assert float(built(logits, labels)) == pytest.approx(float(expected), rel=1e-5)
     for weights, said in (([1.0, 3.0], 'has 2 weights for 1 class;'), ('balanced', 'one channel')):
         model['decode_head']['loss_decode'] = {**loss, 'class_weight': weights}
         with pytest.raises(ConfigError, match=said):
-            building.build(model, 2)
+            Recipe(model).for_data(2).build()
 
 
 def test_losses_that_mmseg_would_not_sum_are_named() -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['loss_decode']['loss_name'] = 'ce'
-    building.build(model, 5)  # the auxiliary head's counts
+    Recipe(model).for_data(5).build()  # the auxiliary head's counts
     model['auxiliary_head']['loss_decode']['loss_name'] = 'other'
     with pytest.raises(ConfigError, match=r"no loss counts: .*'loss' in their loss_name, and these are ce, other"):
-        building.build(model, 5)
+        Recipe(model).for_data(5).build()
 
 
 def test_a_sampler_is_refused_before_the_data_are_read() -> None:
@@ -230,7 +231,7 @@ def test_a_sampler_is_refused_before_the_data_are_read() -> None:
     with pytest.raises(
         ConfigError, match=r'decode_head\.loss_decode: losses given by class path do not support pixel samplers'
     ) as error:
-        building.build(model, 5)
+        Recipe(model).for_data(5).build()
     assert error.value.key == 'model.segmentor.decode_head.loss_decode'
 
 
@@ -244,8 +245,8 @@ def test_balanced_weights_by_hand() -> None:
 def test_weights_that_come_later_are_used(kind: str) -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['loss_decode'] = {'type': kind, 'class_weight': 'balanced', 'loss_name': 'loss_ce'}
-    built = building.build(model, 5)
-    (loss,) = balanced_losses(built, model)
+    built = Recipe(model).for_data(5).build()
+    (loss,) = Recipe(model).balanced_losses(built)
     logits, labels = logits_and_labels()
     plain = built.decode_head.losses(logits, labels)['loss_ce']
     loss.class_weight = [1.0, 2.0, 3.0, 4.0, 5.0]
@@ -261,4 +262,4 @@ def test_a_head_with_another_number_of_channels_is_named() -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['auxiliary_head']['out_channels'] = 19
     with pytest.raises(ConfigError, match=r'auxiliary_head\.out_channels is 19, but data\.classes names 5 classes'):
-        building.build(model, 5)
+        Recipe(model).for_data(5).build()

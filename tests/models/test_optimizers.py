@@ -15,9 +15,10 @@ from torch import nn
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.errors import ConfigError
-from seglight.models import Segmentor, building
+from seglight.models import Segmentor
 from seglight.models.optimizers import build_optimizer, groups_table
 from seglight.models.pretrained import without_pretrained
+from seglight.models.recipe import Recipe
 
 CONVNEXT = {
     'type': 'EncoderDecoder',
@@ -84,7 +85,7 @@ def options_of_each(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, dict
 @pytest.mark.parametrize('case', CASES)
 def test_every_parameter_has_the_options_that_mmseg_gives_it(case: str) -> None:
     model, config = CASES[case]
-    segmentor = building.build(model, 5)
+    segmentor = Recipe(model).for_data(5).build()
     ours = build_optimizer(segmentor, copy.deepcopy(config))
     theirs = mmseg_build_optimizer(segmentor, copy.deepcopy(config))
     assert type(ours) is type(theirs)
@@ -95,7 +96,7 @@ def test_every_parameter_has_the_options_that_mmseg_gives_it(case: str) -> None:
 
 
 def test_the_table_says_what_each_group_holds() -> None:
-    segmentor = building.build(TINY_SEGMENTOR, 5)
+    segmentor = Recipe(TINY_SEGMENTOR).for_data(5).build()
     segmentor.backbone.stem.requires_grad_(False)
     optimizer = build_optimizer(segmentor, {**ADAMW, 'paramwise_cfg': {'custom_keys': {'head': {'lr_mult': 10.0}}}})
     table = [line.split(maxsplit=5) for line in groups_table(segmentor, optimizer).splitlines()]
@@ -114,7 +115,7 @@ def test_the_table_says_what_each_group_holds() -> None:
     'config', [{'type': 'AdamW', 'fused': True}, {'class_path': 'torch.optim.NAdam', 'init_args': {'foreach': True}}]
 )
 def test_any_optimizer_and_variant_of_torch_steps(config: dict[str, Any]) -> None:
-    segmentor = building.build(TINY_SEGMENTOR, 5)
+    segmentor = Recipe(TINY_SEGMENTOR).for_data(5).build()
     optimizer = build_optimizer(segmentor, config)
     before = segmentor.decode_head.conv_seg.bias.clone()
     sum(parameter.sum() for parameter in segmentor.parameters()).backward()
@@ -157,7 +158,7 @@ def test_what_is_wrong_is_named(config: dict[str, Any], said: str) -> None:
 
 
 def test_a_custom_key_for_another_model_is_no_error() -> None:
-    segmentor = building.build(TINY_SEGMENTOR, 5)
+    segmentor = Recipe(TINY_SEGMENTOR).for_data(5).build()
     keys = {'absolute_pos_embed': {'decay_mult': 0.0}, 'norm': {'decay_mult': 0.0}, 'pos_block': {'decay_mult': 0.0}}
     assert len(build_optimizer(segmentor, paramwise(custom_keys=keys)).param_groups) == 1
 
@@ -188,5 +189,5 @@ def test_no_paramwise_cfg_of_mmsegs_zoo_is_refused() -> None:
     assert len(names) > 10
     for name in names.values():
         config = read_mmseg_config(find_zoo(name))
-        segmentor = building.construct(without_pretrained(config['model']), 19)
+        segmentor = Recipe(without_pretrained(config['model'])).for_data(19).construct()
         build_optimizer(segmentor, config['optimizer'])

@@ -1,26 +1,37 @@
-"""Weights that a config names must reach the model."""
+"""Weights that a config names must reach the model, and run no code on their way."""
 
 import copy
+import functools
+import http.server
+import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import TINY_SEGMENTOR
+from mmcv.runner import load_checkpoint
+from torch import nn
 
-from seglight.errors import ConfigError
-from seglight.models import building
+from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.errors import CheckpointError, ConfigError
+from seglight.models.pretrained import teach_mmcv
+from seglight.models.recipe import Recipe
 
 
 @pytest.fixture
 def backbone(tmp_path: Path) -> Path:
     """A file of the weights of the tiny segmentor's backbone, as a converter writes them."""
-    weights = building.build(TINY_SEGMENTOR, 3).backbone.state_dict()
+    weights = Recipe(TINY_SEGMENTOR).for_data(3).build().backbone.state_dict()
     torch.save({'state_dict': weights}, tmp_path / 'r18.pth')
     return tmp_path / 'r18.pth'
 
 
 def test_weights_of_the_same_architecture_are_loaded(backbone: Path) -> None:
-    built = building.build({**TINY_SEGMENTOR, 'pretrained': str(backbone)}, 3)
+    built = Recipe({**TINY_SEGMENTOR, 'pretrained': str(backbone)}).for_data(3).build()
     expected = torch.load(backbone, weights_only=True)['state_dict']
     assert all(torch.equal(value, expected[name]) for name, value in built.backbone.state_dict().items())
 
@@ -35,4 +46,73 @@ def test_weights_of_which_nothing_fits_are_refused(backbone: Path, where: str) -
     else:
         other['backbone']['init_cfg'] = {'type': 'Pretrained', 'checkpoint': str(backbone)}  # type: ignore[index]
     with pytest.raises(ConfigError, match=r'nothing in .*r18\.pth fits the ResNetV1c'):
-        building.build(other, 3)
+        Recipe(other).for_data(3).build()
+
+
+class Malicious:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves files and counts them."""
+
+    served: list[str]
+
+    def do_GET(self) -> None:
+        self.served.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server of the files in `tmp_path`; downloads go to a folder of the test."""
+    teach_mmcv()
+    for name in ('TORCH_HOME', 'MMCV_HOME'):
+        monkeypatch.setenv(name, str(tmp_path / 'home'))
+    monkeypatch.setattr(Handler, 'served', [], raising=False)
+    handler = functools.partial(Handler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{running.server_port}'
+        running.shutdown()
+
+
+@pytest.mark.parametrize('scheme', ['http', 'open-mmlab'])
+def test_what_an_address_leads_to_runs_no_code(server: str, tmp_path: Path, scheme: str) -> None:
+    torch.save({'state_dict': {}, 'meta': Malicious(tmp_path / 'ran')}, tmp_path / 'a.pth')
+    address = f'{server}/a.pth'
+    if scheme == 'open-mmlab':  # a name that mmcv looks up in a table
+        (tmp_path / 'home').mkdir()
+        (tmp_path / 'home' / 'open_mmlab.json').write_text(f'{{"mine": "{address}"}}')
+        address = 'open-mmlab://mine'
+    with pytest.raises(CheckpointError, match=r'a\.pth is refused: loading its posix\.mkdir would execute code'):
+        load_checkpoint(nn.Linear(1, 1), address)
+    assert Handler.served == ['/a.pth']
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_honest_weights_are_fetched_with_the_numpy_values_of_mmcvs_meta(server: str, tmp_path: Path) -> None:
+    weights = nn.Linear(1, 1).state_dict()
+    torch.save({'state_dict': weights, 'meta': {'lr': np.float64(0.5)}}, tmp_path / 'b.pth')
+    layer = nn.Linear(1, 1)
+    assert load_checkpoint(layer, f'{server}/b.pth')['meta']['lr'] == 0.5
+    assert torch.equal(layer.weight, weights['weight'])
+
+
+def test_nothing_is_fetched_for_a_checkpoint(server: str, tmp_path: Path, trained: Path) -> None:
+    checkpoint = torch.load(trained / 'last.ckpt', weights_only=True)
+    segmentor = checkpoint['hyper_parameters']['segmentor']
+    segmentor['backbone']['init_cfg'] = [{'type': 'Pretrained', 'checkpoint': f'{server}/a.pth'}]
+    checkpoint['config'] = yaml.safe_dump({'model': {'segmentor': segmentor}})
+    torch.save(checkpoint, tmp_path / 'c.ckpt')
+    Checkpoint(tmp_path / 'c.ckpt').module()
+    assert Handler.served == []

@@ -18,7 +18,7 @@ from PIL import Image
 
 from seglight.__main__ import run as main
 from seglight.config.files import SHIPPED
-from seglight.models.building import with_classes, without_sync_bn
+from seglight.models.recipe import Recipe
 
 Run = Callable[..., Result]
 
@@ -225,7 +225,7 @@ def test_validating_a_checkpoint_gives_the_figures_of_its_epoch(trained: Path, r
 def test_masks_equal_those_that_mmseg_itself_predicts(trained: Path, data_root: Path, run: Run, tmp_path: Path) -> None:
     done = run('predict', '--ckpt', trained / 'epoch_2.ckpt', '--output', tmp_path / 'out')
     assert done.status == 0, done.err
-    model = build_segmentor(mmcv.ConfigDict(without_sync_bn(with_classes(TINY_SEGMENTOR, 11)))).eval()
+    model = build_segmentor(mmcv.ConfigDict(Recipe(TINY_SEGMENTOR).for_data(11).model)).eval()
     state = weights(trained / 'epoch_2.ckpt')
     model.load_state_dict({name.removeprefix('segmentor.'): value for name, value in state.items()})
     palette = yaml.safe_load((trained / 'config.yaml').read_text())['data']['palette']

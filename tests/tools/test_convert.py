@@ -15,9 +15,8 @@ from conftest import TINY_SEGMENTOR, Result
 
 from seglight.checkpoints.convert import convert
 from seglight.errors import CheckpointError
-from seglight.files import cache_dir
-from seglight.models.building import build
-from seglight.weights.cache import weights_folder
+from seglight.files import cache_dir, weights_folder
+from seglight.models.recipe import Recipe
 
 Run = Callable[..., Result]
 PROBE = 'layer1.0.conv1.weight'
@@ -48,7 +47,7 @@ def test_a_config_names_what_was_converted(run: Run, workspace: Path, weights: d
     assert lines[-2] == str(weights_folder() / 'r18.pth')
     address = lines[-1].removeprefix('in a config: --model.segmentor.pretrained=')
     backbone = {**TINY_SEGMENTOR['backbone'], 'type': 'ResNet', 'stem_channels': 64}
-    segmentor = build({**TINY_SEGMENTOR, 'backbone': backbone, 'pretrained': address}, 11)
+    segmentor = Recipe({**TINY_SEGMENTOR, 'backbone': backbone, 'pretrained': address}).for_data(11).build()
     loaded = segmentor.backbone.state_dict()
     assert [name for name, value in loaded.items() if not torch.equal(value, weights[name])] == []
 
@@ -57,7 +56,7 @@ def test_weights_that_are_not_in_the_cache_are_asked_for_by_name(run: Run, works
     torch.save(weights, 'r18.pth')
     run('convert', 'resnet', 'r18.pth')
     with pytest.raises(CheckpointError, match=r"weights://r81.pth was not found: .*; did you mean 'r18.pth'\?"):
-        build({**TINY_SEGMENTOR, 'pretrained': 'weights://r81.pth'}, 11)
+        Recipe({**TINY_SEGMENTOR, 'pretrained': 'weights://r81.pth'}).for_data(11).build()
 
 
 def test_every_format_goes_in_and_out(run: Run, workspace: Path, weights: dict[str, torch.Tensor]) -> None:

@@ -11,8 +11,8 @@ import torch
 from conftest import TINY_SEGMENTOR
 from mmseg.models.segmentors import BaseSegmentor
 
-from seglight.models import building
 from seglight.models.inference.logits import each_size, image_logits, normalize, predict_mask, threshold
+from seglight.models.recipe import Recipe
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -20,7 +20,7 @@ MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 def segmentor(**test_cfg: Any) -> BaseSegmentor:
     torch.manual_seed(0)
     model = {**copy.deepcopy(TINY_SEGMENTOR), 'test_cfg': {'mode': 'whole', **test_cfg}}
-    return building.build(model, 5).eval()
+    return Recipe(model).for_data(5).build().eval()
 
 
 def test_normalising_equals_mmcvs_with_padding_of_zeros() -> None:

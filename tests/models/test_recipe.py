@@ -12,8 +12,8 @@ from mmseg.models import build_segmentor as mmseg_build_segmentor
 from torch import nn
 
 from seglight.errors import ConfigError
-from seglight.models import building
 from seglight.models.pretrained import without_pretrained
+from seglight.models.recipe import Recipe
 
 MMSEG_CONFIGS = Path(mmseg.__file__).parent / '.mim' / 'configs'
 
@@ -43,7 +43,7 @@ def mmseg_model(name: str) -> dict:
 def test_every_head_predicts_the_classes_of_the_data(name: str) -> None:
     model = mmseg_model(name)
     before = copy.deepcopy(model)
-    segmentor = building.build(model, 7)
+    segmentor = Recipe(model).for_data(7).build()
     assert model == before
     counts = {path: module.num_classes for path, module in segmentor.named_modules() if hasattr(module, 'num_classes')}
     assert len(counts) > 1 or name == 'pspnet'
@@ -68,7 +68,7 @@ def test_heads_that_leave_num_classes_to_its_default_get_it_too() -> None:
         },
         'auxiliary_head': [{'type': 'FCNHead'}],
     }
-    done = building.with_classes(model, 7, ignore_index=9)
+    done = Recipe(model).for_data(7, ignore_index=9).model
     update = done['decode_head']['kernel_update_head']
     assert [head['num_classes'] for head in update] == [7, 7]
     assert done['decode_head']['kernel_generate_head']['num_classes'] == 7
@@ -93,7 +93,7 @@ def small_stdc(num_classes: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize('num_classes', [3, 11])
 def test_the_boundaries_of_stdc_have_mmsegs_losses_for_any_number_of_classes(num_classes: int) -> None:
-    ours = building.build(small_stdc(19), num_classes).train()
+    ours = Recipe(small_stdc(19)).for_data(num_classes).build().train()
     theirs = mmseg_build_segmentor(ConfigDict(small_stdc(num_classes))).train()
     theirs.load_state_dict(ours.state_dict())
     labels = torch.randint(0, num_classes, (2, 1, 4, 4)).float()
@@ -116,7 +116,7 @@ def test_what_is_said_of_stdcs_boundaries_counts_boundaries(key: str) -> None:
         head['out_channels'] = 2
     else:
         head['loss_decode'][0] = {'type': 'CrossEntropyLoss', 'class_weight': [1.0, 2.0]}
-    assert building.construct(model, 3).auxiliary_head[2].num_classes == 2
+    assert Recipe(model).for_data(3).construct().auxiliary_head[2].num_classes == 2
 
 
 def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
@@ -151,7 +151,7 @@ def test_no_address_of_weights_hides_in_an_init_cfg(init: Any, left: Any) -> Non
 
 @pytest.mark.parametrize('name', sorted(path.stem for path in (MMSEG_CONFIGS / '_base_' / 'models').glob('*.py')))
 def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
-    building.check_arguments(Config.fromfile(str(MMSEG_CONFIGS / '_base_' / 'models' / f'{name}.py')).model.to_dict())
+    Recipe(Config.fromfile(str(MMSEG_CONFIGS / '_base_' / 'models' / f'{name}.py')).model.to_dict()).check_keys()
 
 
 @pytest.mark.parametrize(
@@ -229,6 +229,6 @@ def test_what_mmseg_cannot_build_is_named(key: str, part: object, said: str) -> 
         'decode_head': HEAD,
     }
     with pytest.raises(ConfigError) as error:
-        building.build({**model, key: part}, 3)
+        Recipe({**model, key: part}).for_data(3).build()
     assert said in str(error.value)
     assert '\n' not in str(error.value)

@@ -1,0 +1,106 @@
+"""The parts of an mmseg model dict: every dict in it, found in one walk."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mmseg.models.builder import MODELS
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.models.decode_heads.stdc_head import STDCHead
+
+from seglight.models.signatures import init_arguments
+
+#: The config's key of the model dict.
+KEY = 'model.segmentor'
+
+#: Keys of the model dict that hold heads, each one dict or a list of dicts.
+HEAD_KEYS = ('decode_head', 'auxiliary_head')
+
+#: Packages that a `type` may name before a dot, as in `mmcls.ConvNeXt`.
+PACKAGES = ('mmseg', 'mmcls')
+
+#: Heads that make labels of their own from those of the data, and how many.
+OWN_LABELS: dict[type[BaseDecodeHead], int] = {STDCHead: 2}  # boundary, and none
+
+Role = Literal['segmentor', 'head', 'loss', 'other']
+
+
+@dataclass(eq=False)
+class Part:
+    """One dict of a model dict.
+
+    Attributes:
+        path: its keys within the model dict; the index of an item of a list is one of them.
+        values: the dict itself.
+        parent: the nearest dict that holds it.
+    """
+
+    path: tuple[str, ...]
+    values: dict[str, Any]
+    parent: Part | None = None
+
+    @property
+    def key(self) -> str:
+        """Its dotted key in the config."""
+        return '.'.join((KEY, *self.path))
+
+    @property
+    def type_name(self) -> str:
+        """The name of its class, empty if it has none."""
+        return str(self.values.get('type', ''))
+
+    @property
+    def cls(self) -> type | None:
+        """Its class, None if mmseg has none of that name. Imports OpenMMLab's own packages only."""
+        scope = self.type_name.rpartition('.')[0]
+        if scope in PACKAGES:
+            importlib.import_module(f'{scope}.models')  # so that mmcv's registry knows its classes
+        elif scope:
+            return None
+        found = MODELS.get(self.type_name)
+        return found if inspect.isclass(found) else None
+
+    @property
+    def role(self) -> Role:
+        """What it is: a head is recognised by its class, which may leave `num_classes` to a default."""
+        if not self.path:
+            return 'segmentor'
+        if next(key for key in reversed(self.path) if not key.isdigit()) == 'loss_decode':
+            return 'loss'
+        if self.path[0] not in HEAD_KEYS or 'loss_decode' in self.path:
+            return 'other'
+        return 'head' if 'num_classes' in self.values or self.takes('num_classes') else 'other'
+
+    @property
+    def own_labels(self) -> int | None:
+        """How many labels of its own a head predicts, None for one that predicts the data's classes."""
+        cls = self.cls
+        return next((count for base, count in OWN_LABELS.items() if cls and issubclass(cls, base)), None)
+
+    def takes(self, argument: str) -> bool:
+        """Tell whether its class is known to have an argument."""
+        cls = self.cls
+        return cls is not None and argument in init_arguments(cls)[0]
+
+    def above(self) -> Iterator[Part]:
+        """Yield the parts that hold it, nearest first."""
+        part = self.parent
+        while part is not None:
+            yield part
+            part = part.parent
+
+
+def walk(value: Any, path: tuple[str, ...] = (), parent: Part | None = None) -> Iterator[Part]:
+    """Yield every dict in a nested value, outermost first."""
+    if isinstance(value, dict):
+        part = Part(path, value, parent)
+        yield part
+        for name, inner in value.items():
+            yield from walk(inner, (*path, str(name)), part)
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            yield from walk(inner, (*path, str(index)), parent)

@@ -1,0 +1,188 @@
+"""From an mmseg model dict to a segmentor with the right number of classes."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from mmcv import ConfigDict
+from mmseg.models import build_segmentor
+from mmseg.models.segmentors import BaseSegmentor
+
+from seglight.errors import UserError
+from seglight.models import losses  # registers this project's losses
+from seglight.models.class_weights import names_file, read_weights
+from seglight.models.explain import explain, explain_weights
+from seglight.models.initialising import is_only_loading
+from seglight.models.loss_checks import check_losses
+from seglight.models.parts import Part, walk
+from seglight.models.pretrained import check_reached, teach_mmcv, without_pretrained
+from seglight.models.recipe_checks import check, check_in_index, check_part
+
+
+class Recipe:
+    """A model dict as its parts. What makes another recipe of it copies it; the dict is never changed.
+
+    Args:
+        model: an mmseg model dict (`type`, `backbone`, `decode_head`, ...).
+
+    Attributes:
+        model: the dict.
+        parts: every dict in it, outermost first.
+    """
+
+    def __init__(self, model: dict[str, Any]) -> None:
+        self.model = model
+        self.parts = tuple(walk(model))
+
+    @property
+    def wants_sync_bn(self) -> bool:
+        """Whether it asks for SyncBN anywhere."""
+        return any(part.type_name == 'SyncBN' for part in self.parts)
+
+    def check_keys(self) -> None:
+        """Refuse a key that no class takes, without building anything.
+
+        Raises:
+            ConfigError: names the key and the nearest valid one.
+        """
+        for part in self.parts:
+            check_part(part)
+
+    def with_read_weights(self) -> Recipe:
+        """Return the recipe with the numbers in each file that a `class_weight` names.
+
+        Raises:
+            ConfigError: for a file that holds anything but a list of numbers.
+        """
+        if not any(names_file(part) for part in self.parts):
+            return self
+        recipe = Recipe(copy.deepcopy(self.model))
+        for part in recipe.parts:
+            read_weights(part)
+        return recipe
+
+    def without_pretrained(self) -> Recipe:
+        """Return the recipe without addresses of pretrained weights, for a model that a checkpoint fills."""
+        return Recipe(without_pretrained(self.model))
+
+    def for_data(self, num_classes: int, ignore_index: int = 255) -> Recipe:
+        """Return the recipe as mmseg builds it for the classes of the data.
+
+        Args:
+            num_classes: set in every head that predicts the data's classes, whatever the dict says.
+            ignore_index: label without a loss, set in every head and loss that knows of it.
+
+        Returns:
+            A recipe with BatchNorm in place of SyncBN, which needs an initialised process group on GPUs.
+
+        Raises:
+            ConfigError: for what does not fit the classes, or no class takes; names the key.
+        """
+        model = copy.deepcopy(self.model)
+        model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
+        recipe = Recipe(model)
+        for part in recipe.parts:
+            read_weights(part)
+        check(recipe.parts, num_classes)
+        for part in recipe.parts:
+            _adapt(part, num_classes)
+        for head in recipe.heads():
+            _set_classes(head, recipe.parts, num_classes, ignore_index)
+        return recipe
+
+    def heads(self) -> list[Part]:
+        """Return the heads that predict classes, nested and cascaded ones too."""
+        return [part for part in self.parts if part.role == 'head']
+
+    def construct(self) -> BaseSegmentor:
+        """Build what `for_data` made, and leave the weights as torch's layers make them; none are fetched.
+
+        Raises:
+            ConfigError: if mmseg cannot build it; names the part and the nearest known type.
+        """
+        teach_mmcv()
+        try:
+            segmentor: BaseSegmentor = build_segmentor(ConfigDict(self.model))
+        except UserError as error:  # of the project's own classes, which mmcv repeats with a prefix and without its key
+            raise _own(error) from error
+        except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+            raise explain(error, self.parts) from error
+        check_in_index(segmentor)
+        return segmentor
+
+    def build(self) -> BaseSegmentor:
+        """Build what `for_data` made, try its losses and initialise its weights as it says.
+
+        Within `only_loading` it is `construct`.
+
+        Raises:
+            ConfigError: also for a loss that cannot train, and for pretrained weights that cannot be had.
+        """
+        segmentor = self.construct()
+        if is_only_loading():
+            return segmentor
+        check_losses(segmentor)
+        logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
+        try:
+            segmentor.init_weights()
+        except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+            raise explain_weights(error, self.parts) from error
+        check_reached(segmentor, self.parts)
+        return segmentor
+
+    def balanced_losses(self, segmentor: BaseSegmentor) -> list[Any]:
+        """Return the losses of its segmentor whose weights come from the data."""
+        balanced = [part for part in self.parts if part.role == 'loss' and _is_balanced(part)]
+        return [segmentor.get_submodule('.'.join(part.path)) for part in balanced]
+
+
+def _is_balanced(part: Part) -> bool:
+    return bool(part.values.get('class_weight') == losses.BALANCED)
+
+
+def _adapt(part: Part, num_classes: int) -> None:
+    """Write a part as mmseg builds it.
+
+    YAML has no tuples, and some classes of mmseg insist on them (JPU, CGNet, MobileNetV3).
+    """
+    values = part.values
+    if part.role == 'loss':
+        if _is_balanced(part):
+            values['class_weight'] = [1.0] * num_classes  # until the weights are known
+        losses.wrap(values, part.key)
+    if part.type_name == 'SyncBN':
+        values['type'] = 'BN'
+    cls = part.cls
+    if cls is not None:
+        for name, parameter in inspect.signature(cls).parameters.items():
+            if isinstance(parameter.default, tuple) and isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
+
+
+def _set_classes(head: Part, parts: Sequence[Part], num_classes: int, ignore_index: int) -> None:
+    """Set `num_classes` in a head, and `ignore_index` in all of it that takes one.
+
+    A head that is made of heads, as K-Net's, has no number of its own, and one that predicts labels of its
+    own, as STDC's boundaries, is left as it is.
+    """
+    own = head.own_labels
+    inner = [part for part in parts if head in part.above()]
+    if own is not None:
+        head.values.setdefault('num_classes', own)
+    elif 'num_classes' in head.values or not any(part.role == 'head' for part in inner):
+        for part in [head, *inner]:
+            if part is head or ('loss_decode' in part.path and 'num_classes' in part.values):
+                part.values['num_classes'] = num_classes
+            if part.takes('ignore_index'):
+                part.values['ignore_index'] = ignore_index
+
+
+def _own(error: UserError) -> UserError:
+    """Return the first of a chain of errors of the user's: mmcv raises anew, without a key, what a class raises."""
+    while isinstance(error.__context__, UserError):
+        error = error.__context__
+    return error

@@ -1,1 +1,0 @@
-"""Files of weights: reading them safely, and loading them into a segmentor."""
