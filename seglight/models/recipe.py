@@ -107,10 +107,8 @@ class Recipe:
         teach_mmcv()
         try:
             segmentor: BaseSegmentor = build_segmentor(ConfigDict(self.model))
-        except UserError as error:  # of the project's own classes, which mmcv repeats with a prefix and without its key
-            raise _own(error) from error
-        except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
-            raise explain(error, self.parts) from error
+        except (UserError, KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+            raise _own(error) or explain(error, self.parts) from error
         check_in_index(segmentor)
         return segmentor
 
@@ -181,8 +179,8 @@ def _set_classes(head: Part, parts: Sequence[Part], num_classes: int, ignore_ind
                 part.values['ignore_index'] = ignore_index
 
 
-def _own(error: UserError) -> UserError:
-    """Return the first of a chain of errors of the user's: mmcv raises anew, without a key, what a class raises."""
-    while isinstance(error.__context__, UserError):
-        error = error.__context__
-    return error
+def _own(error: BaseException | None) -> UserError | None:
+    """Return the first error of this project in a chain, if any: mmcv raises anew what a class raises."""
+    if error is None:
+        return None
+    return _own(error.__context__) or (error if isinstance(error, UserError) else None)
