@@ -7,11 +7,14 @@ from typing import Any
 import mmseg
 import pytest
 import torch
+from conftest import TINY_SEGMENTOR
 from mmcv import Config, ConfigDict
 from mmseg.models import build_segmentor as mmseg_build_segmentor
 from torch import nn
 
 from seglight.errors import ConfigError
+from seglight.models import Segmentor
+from seglight.models import recipe as recipe_module
 from seglight.models.pretrained import without_pretrained
 from seglight.models.recipe import Recipe
 
@@ -232,3 +235,49 @@ def test_what_mmseg_cannot_build_is_named(key: str, part: object, said: str) -> 
         Recipe({**model, key: part}).for_data(3).build()
     assert said in str(error.value)
     assert '\n' not in str(error.value)
+
+
+def test_a_recipe_finds_each_part_once_with_its_key_and_role() -> None:
+    model = {
+        'type': 'EncoderDecoder',
+        'backbone': {'type': 'ResNetV1c', 'init_cfg': [{'type': 'Kaiming'}]},
+        'decode_head': {
+            'type': 'IterativeDecodeHead',
+            'kernel_generate_head': {'type': 'FCNHead', 'loss_decode': {'type': 'CrossEntropyLoss'}},
+        },
+        'auxiliary_head': [{'type': 'FCNHead', 'loss_decode': [{'type': 'DiceLoss'}]}],
+    }
+    assert [(part.key, part.role) for part in Recipe(model).parts] == [
+        ('model.segmentor', 'segmentor'),
+        ('model.segmentor.backbone', 'other'),
+        ('model.segmentor.backbone.init_cfg.0', 'other'),
+        ('model.segmentor.decode_head', 'head'),
+        ('model.segmentor.decode_head.kernel_generate_head', 'head'),
+        ('model.segmentor.decode_head.kernel_generate_head.loss_decode', 'loss'),
+        ('model.segmentor.auxiliary_head.0', 'head'),
+        ('model.segmentor.auxiliary_head.0.loss_decode.0', 'loss'),
+    ]
+
+
+def test_a_segmentor_walks_its_model_dict_twice_and_copies_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once as it is written, once as mmseg builds it."""
+    walks, copies = [], []
+    walk, deepcopy = recipe_module.walk, copy.deepcopy
+    monkeypatch.setattr(recipe_module, 'walk', lambda model: walks.append(model) or walk(model))
+    monkeypatch.setattr(
+        recipe_module.copy, 'deepcopy', lambda value, *memo: copies.append(value) or deepcopy(value, *memo)
+    )
+    model = deepcopy(TINY_SEGMENTOR)
+    Segmentor(model, ['a', 'b'])
+    assert model == TINY_SEGMENTOR
+    assert len(walks) == 2
+    assert [value for value in copies if value is model] == [model]
+
+
+def test_the_classes_reach_the_losses_of_other_libraries_and_the_head_around_them() -> None:
+    loss = {'class_path': 'some.losses.Loss', 'init_args': {'num_classes': 19}}
+    model = {'decode_head': {'type': 'FCNHead', 'loss_decode': loss}}
+    head = Recipe(model).for_data(7).model['decode_head']
+    assert head['num_classes'] == 7
+    assert head['loss_decode']['type'] == 'ClassPathLoss'
+    assert head['loss_decode']['loss']['init_args'] == {'num_classes': 7}
