@@ -16,7 +16,8 @@ from typing import Any
 
 from seglight.checkpoints import allowed
 from seglight.config.settings import Key
-from seglight.errors import CheckpointError
+from seglight.data.value_range import parse_range
+from seglight.errors import CheckpointError, ConfigError
 
 #: Values in the model dict of a checkpoint, and levels of dicts in it; the largest of mmseg's has 169 and 6.
 MOST_PARTS, MOST_LEVELS = 10_000, 20
@@ -119,7 +120,7 @@ def admit(values: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[Key,
     admitted: dict[str, Any] = {}
     refused: dict[Key, str] = {}
     for group, inner in values.items():
-        if group in PLAIN and _passes(check_value, inner, (group,), path, refused):
+        if group in PLAIN and _passes(_CHECKS.get((group,), check_value), inner, (group,), path, refused):
             admitted[group] = inner
         if group not in GROUPS:
             continue
@@ -351,6 +352,29 @@ def check_names(names: Any, key: Key) -> None:
         _check_text(name, (*key, str(index)), 200)
 
 
+def check_label(value: Any, key: Key) -> None:
+    """Refuse what is not a label of a mask."""
+    if type(value) is not int or not 0 <= value <= 255:
+        raise Refused(f'must be a label from 0 to 255, got {_shown(value)}', key)
+
+
+def check_seed(value: Any, key: Key) -> None:
+    """Refuse what is not a seed; Lightning takes true and false, too."""
+    if value is not None and not isinstance(value, (bool, int)):
+        raise Refused(f'must be a whole number, got {_shown(value)}', key)
+    if value is not None and not 0 <= value < 2**32:
+        raise Refused(f'must be from 0 to {2**32 - 1}, got {_shown(value)}', key)
+
+
+def check_range(value: Any, key: Key) -> None:
+    """Refuse what is not a range of an image's values."""
+    check_value(value, key)
+    try:
+        parse_range(value)
+    except ConfigError as error:
+        raise Refused(error.text, key) from error
+
+
 def check_palette(palette: Any, key: Key) -> None:
     """Refuse colours that are not three whole numbers each."""
     colours = _listed(palette, key)
@@ -455,6 +479,10 @@ _CHECKS: dict[Key, Callable[[Any, Key], None]] = {
     ('trainer', 'devices'): check_devices,
     ('data', 'classes'): check_names,
     ('data', 'palette'): check_palette,
+    ('data', 'ignore_index'): check_label,
+    ('data', 'image_range'): check_range,
+    ('data', 'seed'): check_seed,
+    ('seed_everything',): check_seed,
     ('data', 'train'): check_sources,
     ('data', 'val'): check_sources,
     ('data', 'test'): check_sources,
