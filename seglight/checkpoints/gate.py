@@ -14,16 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from seglight.checkpoints import allowed
+from seglight.checkpoints import allowed, cost
 from seglight.config.settings import Key
 from seglight.data.value_range import parse_range
 from seglight.errors import CheckpointError, ConfigError
 
 #: Values in the model dict of a checkpoint, and levels of dicts in it; the largest of mmseg's has 169 and 6.
 MOST_PARTS, MOST_LEVELS = 10_000, 20
-
-#: Pixels of a side, for what a transform or a model is asked for.
-MOST_SIDE = 16_384
 
 #: Whole numbers and sizes of a model, and what the largest of mmseg's configs has.
 MOST_NUMBER = 100_000
@@ -43,10 +40,8 @@ MOST_REPEATED = {
     'scales': 16,
     'subdivision_steps': 8,
     'up_scale': 64,
+    'window_batch': 64,
 }
-
-#: Windows along a side that overlap each other at a pixel.
-MOST_OVERLAP = 16
 
 #: Repetitions in a regular expression; each multiplies the time by the length of a name.
 MOST_QUANTIFIERS = 4
@@ -77,9 +72,6 @@ TRAINER_WORDS = {
     ),
     'precision': (*('16', '32', '64', 'bf16', '16-true', '16-mixed', 'bf16-true', 'bf16-mixed', '32-true', '64-true'),),
 }
-
-#: Transforms that run for an image.
-MOST_RUNS = 1000
 
 #: Processes of a run.
 MOST_DEVICES = 64
@@ -235,8 +227,8 @@ class _ModelCheck:
                 self.check(inner, (*key, argument))
         if str(name).endswith('TIMMBackbone') and (wrong := sorted(set(part) - allowed.TIMM_ARGUMENTS)):
             raise Refused(f'a checkpoint may not give {name} the argument {wrong[0]}', key)
-        if key[-1] == 'test_cfg':
-            _check_windows(part, key)
+        if key[-1] == 'test_cfg' and (fault := cost.window_fault(part)):
+            raise Refused(fault, key)
 
     def _check_type(self, name: Any, key: Key) -> None:
         in_loss = 'loss_decode' in key
@@ -246,16 +238,6 @@ class _ModelCheck:
     def _check_class_path(self, path: Any, key: Key) -> None:
         if not isinstance(path, str) or 'loss_decode' not in key or not allowed.is_loss(path):
             raise Refused(f"a checkpoint may not name '{_shown(path)}'", key)
-
-
-def _check_windows(test_cfg: dict[str, Any], key: Key) -> None:
-    """Refuse windows that overlap so often that a prediction would not end."""
-    crop, stride = test_cfg.get('crop_size'), test_cfg.get('stride')
-    crops, strides = (value if isinstance(value, (list, tuple)) else [value] for value in (crop, stride))
-    for size, step in zip(crops, strides, strict=False):
-        numbers = isinstance(size, (int, float)) and isinstance(step, (int, float))
-        if numbers and not 0 < size <= MOST_OVERLAP * step:
-            raise Refused(f'crop_size {size} is not within {MOST_OVERLAP} times the stride {step}', key)
 
 
 def check_optimizer(optimizer: Any, key: Key) -> None:
@@ -275,16 +257,10 @@ def check_transforms(specs: Any, key: Key) -> None:
     """Refuse transforms that are not of albumentations or this project, and arguments that open files."""
     for index, spec in enumerate(_listed(specs, key)):
         _check_object(spec, (*key, str(index)), allowed.find_transform, _check_transform_argument)
-    if len(key) == 2 and (runs := sum(map(_runs, _listed(specs, key)))) > MOST_RUNS:
-        raise Refused(f'may run {MOST_RUNS} transforms for an image, got {runs:,}', key)
-
-
-def _runs(spec: dict[str, Any]) -> int:
-    """Return how many transforms one runs at most, which others may repeat within each other."""
-    arguments = {**spec, **(spec.get('init_args') or {})}
-    times = [arguments.get(name, 1) for name in ('n', 'repeat', 'iterations')]
-    inner = sum(map(_runs, _listed(arguments.get('transforms'), ())))
-    return math.prod(max(1, int(value)) for value in times if isinstance(value, (int, float))) * max(1, inner)
+    if len(key) == 2 and (runs := sum(map(cost.runs, _listed(specs, key)))) > cost.MOST_RUNS:
+        raise Refused(
+            f'may run {cost.MOST_RUNS} transforms for an image, a slow one counts {cost.SLOW}; got {runs:,}', key
+        )
 
 
 def check_mixes(specs: Any, key: Key) -> None:
@@ -404,6 +380,8 @@ def _check_object(
         if not isinstance(argument, str) or not (argument in valid or argument == 'repeat' or open_ended):
             raise Refused(f"{_shown(name)} has no argument '{_shown(argument)}'", key)
         check_argument(argument, value, where)
+    if fault := cost.transform_fault({**rest, **inner}):
+        raise Refused(fault[1], (*key, fault[0]))
 
 
 def _check_transform_argument(name: str, value: Any, key: Key) -> None:
@@ -427,7 +405,7 @@ def _check_sizes(value: Any, key: Key) -> None:
                 raise Refused(f"a checkpoint may not have the key '{_shown(name)}' here", key)
             _check_sizes(inner, (*key, str(name)))
     elif isinstance(value, (int, float)):
-        _check_number(value, key, MOST_SIDE)
+        _check_number(value, key, cost.highest(next(part for part in reversed(key) if not part.isdigit())))
     elif isinstance(value, str):
         _check_text(value, key, 200)
         if re.search(r'[/\\:]', value):

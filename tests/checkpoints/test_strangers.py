@@ -142,6 +142,14 @@ REFUSED: dict[str, tuple[Change, str]] = {
     'a range of other keys': (set_key('data', 'image_range', value={1: 2, 'a': 3}), 'data.image_range'),
     'a seed that is a dict': (set_key('data', 'seed', value={'a': 1}), 'data.seed'),
     'a seed without end': (set_key('seed_everything', value=-1), 'seed_everything'),
+    'very small windows': (
+        set_key('model', 'segmentor', 'test_cfg', value={'mode': 'slide', 'crop_size': [4, 4], 'stride': [4, 4]}),
+        'model.segmentor.test_cfg',
+    ),
+    'a batch of windows without end': (
+        set_key('model', 'segmentor', 'test_cfg', value={'mode': 'slide', 'window_batch': 10**5}),
+        'model.segmentor.test_cfg.window_batch',
+    ),
     'a model that is a path': (set_key('model', 'segmentor', value='w.pkl'), 'model.segmentor'),
     'classes that are a path': (set_key('data', 'classes', value='w.pkl'), 'data.classes'),
 }
