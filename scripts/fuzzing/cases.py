@@ -230,7 +230,7 @@ def weights(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
         _save(_filled(mutate_tensors(torch.load(corpus.root / 'weights.pth')['state_dict'], rng), folder), path)
     else:
         path.write_bytes(mutate_bytes(corpus.read(f'weights{suffix}'), rng))
-    family = rng.choice(['auto', 'auto', 'swin', 'swin', 'convnext', 'mit', 'vit'])
+    family = rng.choice(['swin', 'swin', 'swin', 'convnext', 'mit', 'vit'])
     return Case(['convert', family, path.name, 'out.pth'])
 
 
