@@ -6,8 +6,11 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
+
+from seglight import own_modules
+
+if __name__ == '__main__':
+    own_modules.leave_working_folder()  # before anything else is imported
 
 from seglight import __version__, border
 from seglight.cli import tools
@@ -47,7 +50,6 @@ def _command_line(argv: Sequence[str]) -> None:
 
 def main() -> None:
     """Run the command line of this process and exit with its status, 130 after Ctrl-C."""
-    _find_modules_here()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors='surrogateescape')  # for names of files that are no UTF-8
     try:
@@ -65,19 +67,6 @@ def main() -> None:
     except KeyboardInterrupt as stop:
         print(f'seglight: stopped by Ctrl-C{"; " * bool(stop.args)}{stop}', file=sys.stderr)
         sys.exit(130)
-
-
-def _find_modules_here() -> None:
-    """Let a console script find a user's own classes in the working folder, as `python -m seglight` does.
-
-    The folder comes last, so that nothing in it takes the place of an installed package.
-    """
-    if getattr(sys.flags, 'safe_path', False):
-        return
-    with suppress(OSError):  # the working folder was deleted
-        folder = str(Path.cwd())
-        if not {folder, ''} & set(sys.path):
-            sys.path.append(folder)
 
 
 def _silence_stdout() -> None:

@@ -24,6 +24,11 @@ def harmless(text: str) -> str:
     return text.translate(_CONTROL)
 
 
+def say(text: object, end: str = '\n') -> None:
+    """Print to stdout, where a stranger's file may have put its words into the text."""
+    print(harmless(str(text)), end=end, flush=True)
+
+
 def warn(message: str) -> None:
     """Print a warning to stderr, unless it is collected."""
     if _collections:

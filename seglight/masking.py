@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
 
 MASK = '***'
 
-_NAMES = (
-    r'(?:[\w.\-]*[_.\-])?(?:token|secret|password|passwd|api_?key|access_?key|private_?key|secret_?key|key(?=\s*=))'
-)
+#: How names of secrets end, in any spelling: `accessToken`, `access_token`, `hf-token`.
+_ENDS = r'token|secret|password|passwd|passphrase|credential|authorization|(?:api|access|private|secret)[_\-]?key'
+
+#: Several: `api_keys` and `tokens`, but not `keys`, which mmseg's transforms have.
+_PLURALS = rf'[\w.\-]*(?:{_ENDS})s'
+_KEYS = re.compile(_PLURALS, re.IGNORECASE)
+
+_NAMES = rf'(?:[\w.\-]*(?:{_ENDS})|(?:[\w.\-]*[_.\-])?key(?=\s*=))'
 
 #: Keys whose values are masked: `key`, or one of the names at the end, as in `wandb_api_key`.
 _KEY = re.compile(rf'{_NAMES}|key', re.IGNORECASE)
 
-#: `scheme://user:password@host`.
-_USERINFO = re.compile(r'(\b[a-z][a-z0-9+.\-]*://)[^\s/?#\'"]+@', re.IGNORECASE)
+#: `scheme://user:password@host`; a password may have the letters that end a host.
+_USERINFO = re.compile(r'(\b[a-z][a-z0-9+.\-]*://)(?:[^\s/?#\'":]*:[^\s\'"]*|[^\s/?#\'"]+)@', re.IGNORECASE)
 
-#: `token=abc` and `token: abc` within a text, also behind `?` or `&` of an address, with or without quotes.
+#: `token=abc`, `token: abc` and `tokens: [a, b]` within a text, also behind `?` or `&` of an address, with or without
+#: quotes.
 _ASSIGNED = re.compile(
-    rf'(?<![\w.\-])({_NAMES}["\']?\s*[=:]\s*)(?!//)("[^"]*"|\'[^\']*\'|[^\s&,}}\]\'"#]+)', re.IGNORECASE
+    rf'(?<![\w.\-])((?:{_NAMES}|{_PLURALS}(?!["\']?\s*[=:]\s*\d+\b))["\']?\s*[=:]\s*)'
+    r'(?!//)(\[[^\]]*\]|"[^"]*"|\'[^\']*\'|(?:bearer |basic )?[^\s&,}\]\'"#]+)',
+    re.IGNORECASE,
 )
 
 #: Tokens of services that are known by how they begin.
@@ -32,7 +42,7 @@ _TOKEN = re.compile(r'\b(?:gh[opsu]|github_pat|glpat|hf|sk|xox[bp])[_\-][\w\-]{1
 def masked(value: Any) -> Any:
     """Return nested values without secrets; true, false and null are none."""
     if isinstance(value, dict):
-        return {name: MASK if _is_secret(name, inner) else masked(inner) for name, inner in value.items()}
+        return {name: _masked_value(name, inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(masked(inner) for inner in value)
     return masked_text(value) if isinstance(value, str) else value
@@ -50,13 +60,25 @@ def masked_command(words: Sequence[str]) -> list[str]:
     secret = False  # whether the flag before wants one
     for word in words:
         flag, equals, value = word.partition('=')
-        is_secret = word.startswith('-') and bool(_KEY.fullmatch(flag.lstrip('-').rpartition('.')[2]))
+        name = flag.lstrip('-').rpartition('.')[2]
+        is_secret = word.startswith('-') and bool(_KEY.fullmatch(name))
         if secret and not word.startswith('-'):
             found.append(MASK)
         else:
             found.append(f'{flag}={MASK}' if is_secret and value else masked_text(word))
-        secret = is_secret and not equals
+        secret = not equals and (is_secret or (word.startswith('-') and bool(_KEYS.fullmatch(name))))
     return found
+
+
+@contextmanager
+def masked_arguments() -> Iterator[None]:
+    """Hide secrets in `sys.argv` from a library that stores it."""
+    before = sys.argv
+    sys.argv = masked_command(before)
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def masked_yaml(text: str) -> str:
@@ -66,6 +88,20 @@ def masked_yaml(text: str) -> str:
     return text if clean == values else yaml.safe_dump(clean, sort_keys=False)
 
 
-def _is_secret(name: Any, value: Any) -> bool:
-    """Tell whether the value of a key is one."""
-    return isinstance(value, (str, int, float)) and not isinstance(value, bool) and bool(_KEY.fullmatch(str(name)))
+def _masked_value(name: Any, value: Any) -> Any:
+    """Return the value of a key without secrets."""
+    if _KEYS.fullmatch(str(name)):  # whose numbers are counts, such as of the tokens of a transformer
+        return _masked_texts(value)
+    if not _KEY.fullmatch(str(name)):
+        return masked(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return MASK if is_number else _masked_texts(value)
+
+
+def _masked_texts(value: Any) -> Any:
+    """Return nested values with all texts masked."""
+    if isinstance(value, dict):
+        return {name: _masked_texts(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_masked_texts(inner) for inner in value)
+    return MASK if isinstance(value, str) else value

@@ -40,6 +40,8 @@ def read_file(path: Path, trust: bool = False) -> Any:
         CheckpointError: if the file is damaged, or would need code to be loaded.
     """
     if path.suffix == SAFETENSORS:
+        with opened(path):  # a regular file
+            pass
         with _readable(path):
             return load_file(path)
     with opened(path) as file:

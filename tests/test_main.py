@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import seglight
-from seglight.__main__ import _find_modules_here
+from seglight.own_modules import find_named, leave_working_folder
 
 CONSOLE_SCRIPT = Path(sys.executable).with_name('seglight')
 
@@ -27,16 +27,33 @@ def test_help_lists_the_commands() -> None:
     assert done.stderr == ''
 
 
-def test_the_console_script_looks_for_modules_in_the_working_folder_last(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize('first', ['', None])
+def test_the_working_folder_is_searched_last_and_only_for_modules_that_the_user_names(
+    first: str | None, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, 'path', ['/usr/bin', '/lib'])
-    _find_modules_here()
-    assert sys.path == ['/usr/bin', '/lib', str(workspace)]
-    _find_modules_here()
-    monkeypatch.setattr(sys, 'path', ['', '/lib'])  # of `python -m`, in some versions of Python
-    _find_modules_here()
-    assert sys.path == ['', '/lib']
+    here = str(workspace)
+    (workspace / 'own_loss.py').touch()
+    (workspace / 'torch_xla.py').touch()
+    (workspace / 'json.py').touch()
+    monkeypatch.setattr(sys, 'path', [here if first is None else first, '/lib'])
+    leave_working_folder()
+    leave_working_folder()
+    assert sys.path == ['/lib']
+    find_named({'class_path': 'torch.nn.Linear', 'a': ['json.JSONDecoder', 'own_loss', 'x.own_loss.X', 5, None]})
+    assert sys.path == ['/lib']
+    find_named({'losses': [{'class_path': 'own_loss.Focal'}]})
+    find_named('--trainer.callbacks+=own_loss.X')
+    assert sys.path == ['/lib', here]
+
+
+@pytest.mark.slow
+def test_no_module_of_the_working_folder_runs_that_the_user_does_not_name(tiny_config: Path) -> None:
+    for name in ('torch_xla', 'comet_ml', 'neptune', 'monai', 'deepspeed', 'bitsandbytes', 'transformer_engine'):
+        Path(f'{name}.py').write_text(f'open("ran_{name}", "w")\n')
+    words = [sys.executable, '-m', 'seglight', 'fit', '-c', str(tiny_config), '--trainer.fast_dev_run=1']
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not list(Path().glob('ran_*'))
 
 
 def test_a_working_folder_that_was_deleted_is_no_fault(workspace: Path) -> None:

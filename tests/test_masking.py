@@ -22,6 +22,13 @@ from seglight.masking import masked, masked_command, masked_text, masked_yaml
         ('hf_abcdefghijklmnopqrstuv', '***'),
         ('mail me@host, key figures: none, tokens 5', 'mail me@host, key figures: none, tokens 5'),
         ('https://host/a@b', 'https://host/a@b'),
+        ('https://user:p/w@host/x', 'https://***@host/x'),
+        ('see https://user:p?w#1@host/x now', 'see https://***@host/x now'),
+        ('git+ssh://u:p@w@host/x', 'git+ssh://***@host/x'),
+        ('accessToken=abc clientSecret: "d e"', 'accessToken=*** clientSecret: ***'),
+        ('{api_keys: [a, b], a: 1}', '{api_keys: ***, a: 1}'),
+        ('authorization: Bearer abc', 'authorization: ***'),
+        ('--num_tokens=4 tokens=4a', '--num_tokens=4 tokens=***'),
     ],
 )
 def test_a_text(text: str, expected: str) -> None:
@@ -31,6 +38,15 @@ def test_a_text(text: str, expected: str) -> None:
 def test_values_by_their_keys() -> None:
     values = {'api_key': 'a', 'key': 1, 'my-token': 'b', 'PASSWORD': 'c', 'inner': [{'client_secret': 'd'}]}
     assert masked(values) == {**dict.fromkeys(values, '***'), 'inner': [{'client_secret': '***'}]}
+    assert masked({'accessToken': 'a', 'apikey': 'b', 'clientSecret': 'c'}) == {
+        'accessToken': '***',
+        'apikey': '***',
+        'clientSecret': '***',
+    }
+    several = {'api_keys': ['a', {'b': 'c'}], 'tokens': {'x': 'a'}, 'token': ['a', 'b']}
+    assert masked(several) == {'api_keys': ['***', {'b': '***'}], 'tokens': {'x': '***'}, 'token': ['***', '***']}
+    kept = {'keys': ['img', 'mask'], 'patch_tokens': [4, 5]}
+    assert masked(kept) == kept
     kept = {'num_tokens': 4, 'cls_token': True, 'custom_keys': {'a': 1}, 'metadata_key': 'm', 'token': None}
     assert masked(kept) == kept
 
@@ -45,8 +61,12 @@ def test_a_command() -> None:
         '--tags',
         'https://u:p@h',
         '--keys=3',
+        '--d.apiKey=5',
+        '--d.api_keys=[x, y]',
+        '--d.accessTokens',
+        'z',
     ]
-    hidden = ['fit', '--a.token', '***', '--b.api-key=***', '--c={token: ***, a: 1}', '--tags', 'https://***@h', '--keys=3']  # fmt: skip
+    hidden = ['fit', '--a.token', '***', '--b.api-key=***', '--c={token: ***, a: 1}', '--tags', 'https://***@h', '--keys=3', '--d.apiKey=***', '--d.api_keys=***', '--d.accessTokens', '***']  # fmt: skip
     assert masked_command(words) == hidden
 
 

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import struct
 from collections import OrderedDict
 from pathlib import Path
 
@@ -82,6 +83,48 @@ def test_safetensors_are_written_and_read(tmp_path: Path) -> None:
     (tmp_path / 'a.safetensors').write_bytes((tmp_path / 'a.safetensors').read_bytes()[:-1])
     with pytest.raises(CheckpointError, match='truncated or damaged'):
         read_file(tmp_path / 'a.safetensors')
+
+
+def _safetensors(header: bytes, length: int | None = None) -> bytes:
+    return struct.pack('<Q', len(header) if length is None else length) + header + bytes(64)
+
+
+_ENTRY = '"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}'
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        _safetensors(b'{}', 2**63),
+        _safetensors(b'{}', 2**27),
+        _safetensors(b'{"a":' * 50_000),
+        _safetensors(b'[' * 100_000),
+        _safetensors(b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,16]}}'),
+        _safetensors(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,1600]}}'),
+        _safetensors(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[-16,0]}}'),
+        _safetensors(b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[18446744073709551600,0]}}'),
+        _safetensors(b'{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}'),
+        _safetensors(f'{{{_ENTRY},{_ENTRY.replace("a", "b", 1)}}}'.encode()),  # two share their bytes
+        _safetensors(b'{"a":{"dtype":"X9","shape":[4],"data_offsets":[0,16]}}'),
+        _safetensors(b'\xff' * 20),
+    ],
+)  # fmt: skip
+def test_a_damaged_header_of_safetensors_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / 'a.safetensors'
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r'a\.safetensors is not a checkpoint that can be read'):
+        read_file(path)
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    for suffix in ('.safetensors', '.pth'):
+        pipe = tmp_path / f'pipe{suffix}'
+        os.mkfifo(pipe)
+        endless = tmp_path / f'zero{suffix}'
+        endless.symlink_to('/dev/zero')
+        for path in (pipe, endless, tmp_path):
+            with pytest.raises(CheckpointError, match='is not a regular file'):
+                read_file(path)
 
 
 def test_a_file_without_weights_is_an_error(tmp_path: Path) -> None:

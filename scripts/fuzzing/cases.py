@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -182,6 +183,7 @@ def coco(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     else:
         data = mutate_bytes(corpus.read('coco.json'), rng)
     (folder / 'a.json').write_bytes(data)
+    shutil.copytree(corpus.root / 'data/img_dir', folder / 'img_dir')  # which the file names
     config = yaml.safe_load(corpus.read('own.yaml'))
     config['data']['train'] = {'type': 'CocoSource', 'ann_file': str(folder / 'a.json')}
     (folder / 'a.yaml').write_bytes(_yaml(config))
@@ -228,7 +230,8 @@ def weights(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
         _save(_filled(mutate_tensors(torch.load(corpus.root / 'weights.pth')['state_dict'], rng), folder), path)
     else:
         path.write_bytes(mutate_bytes(corpus.read(f'weights{suffix}'), rng))
-    return Case(['convert', rng.choice(['auto', 'swin', 'convnext', 'mit', 'vit']), path.name, 'out.pth'])
+    family = rng.choice(['swin', 'swin', 'swin', 'convnext', 'mit', 'vit'])
+    return Case(['convert', family, path.name, 'out.pth'])
 
 
 def image_list(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
@@ -243,12 +246,15 @@ def image_list(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
         '\x1b[1m',
     ]
     lines += ['', '.', '..', '0000.jpg', 'x' * 300, '0000 0001', '-', '~', '{canary}/photo', 'nöthing']
-    text = '\n'.join(rng.sample(lines, rng.choice([1, 2, 4])))
+    is_split = rng.random() < 0.5
+    sound = ['0000', '0001'] if is_split else [f'img_dir/test/{number:04}.jpg' for number in range(2)]
+    text = '\n'.join([*sound, *rng.sample(lines, rng.choice([0, 0, 1, 2]))])
+    shutil.copytree(corpus.root / 'data/img_dir', folder / 'img_dir')  # which a list names
     (folder / 'a.txt').write_bytes(mutate_bytes(text.encode(), rng) if rng.random() < 0.3 else text.encode())
     words = ['predict', f'--ckpt={corpus.root / "run/epoch_1.ckpt"}', '--output=out']
     source = {'img_dir': 'img_dir/test', 'split': str(folder / 'a.txt')}
     test = rng.choice([{'type': 'FolderSource', **source}, {'type': 'PascalVOCDataset', **source}])
-    return Case([*words, rng.choice(['--input=a.txt', f'--data.test={json.dumps(test)}'])])
+    return Case([*words, f'--data.test={json.dumps(test)}' if is_split else '--input=a.txt'])
 
 
 #: What makes an input of each kind, and its share.

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import torch
 import yaml
+from pycocotools import mask as mask_utils
 
 from seglight.__main__ import main, run
 from seglight.config.files import SHIPPED
@@ -137,7 +138,9 @@ def _coco() -> dict[str, Any]:
     images = [{'id': n, 'file_name': f'img_dir/train/{n:04}.jpg', 'height': 32, 'width': 32} for n in range(2)]
     polygon = [[4.0, 4.0, 20.5, 4.0, 20.0, 20.0]]
     runs = {'size': [32, 32], 'counts': [100, 50, 874]}
-    text = {'size': [32, 32], 'counts': 'S3P1b\\\\1'}
+    mask = np.zeros((32, 32), np.uint8, order='F')
+    mask[10:20, 4:9] = 1
+    text = {'size': [32, 32], 'counts': mask_utils.encode(mask)['counts'].decode()}
     return {
         'images': images,
         'categories': [{'id': 1, 'name': 'box'}, {'id': 2, 'name': 'disc'}],
@@ -160,10 +163,22 @@ def _write_images(folder: Path) -> None:
 
 
 def _write_weights(root: Path) -> None:
-    """Write a backbone's weights in the forms that `convert` takes."""
+    """Write the weights of a small Swin, of one block, in the forms that `convert` takes."""
     from safetensors.torch import save_file
 
-    weights = {'conv1.weight': torch.ones(4, 3, 3, 3), 'fc.bias': torch.zeros(2)}
+    block = 'layers.0.blocks.0'
+    weights = {
+        'patch_embed.proj.weight': torch.ones(4, 3, 4, 4),
+        'patch_embed.norm.weight': torch.ones(4),
+        f'{block}.attn.relative_position_bias_table': torch.ones(9, 1),
+        f'{block}.attn.relative_position_index': torch.zeros(4, 4, dtype=torch.int64),
+        f'{block}.attn.qkv.weight': torch.ones(12, 4),
+        f'{block}.mlp.fc1.weight': torch.ones(16, 4),
+        'layers.0.downsample.reduction.weight': torch.ones(8, 16),
+        'layers.0.downsample.norm.weight': torch.ones(16),
+        'layers.1.blocks.0.norm1.weight': torch.ones(8),
+        'head.bias': torch.zeros(2),
+    }
     torch.save({'state_dict': weights}, root / 'weights.pth')
     save_file(weights, root / 'weights.safetensors')
     arrays: dict[str, Any] = {name: value.numpy() for name, value in weights.items()}

@@ -37,6 +37,7 @@ def main() -> int:
     """Run the inputs and return 1 if there was a failure."""
     parser = argparse.ArgumentParser(description='Damage inputs of every kind and run the commands that take them.')
     parser.add_argument('--count', type=int, default=2000)
+    parser.add_argument('--first', type=int, default=0, help='The number of the first input.')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--only', type=int, help='The number of one input.')
     parser.add_argument('--keep', type=Path, help='Folder for the inputs that fail.')
@@ -44,7 +45,9 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        numbers = range(arguments.count) if arguments.only is None else [arguments.only]
+        numbers = range(arguments.first, arguments.first + arguments.count)
+        if arguments.only is not None:
+            numbers = range(arguments.only, arguments.only + 1)
         table = Table()
         lab = Lab(Path(folder), arguments.seed, arguments.keep and arguments.keep.absolute())
         for trial in run_all(lab, numbers, arguments.jobs):

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.data.splits import pixels_of
-from seglight.errors import UsageError
+from seglight.errors import UsageError, say
 from seglight.models import Segmentor
 from seglight.models.losses import balanced_weights
 from seglight.models.recipe import Recipe
@@ -41,4 +41,4 @@ class BalancedClassWeights(Callback):
             loss.class_weight = weights
         if trainer.is_global_zero:
             named = ', '.join(f'{name} {weight:.2f}' for name, weight in zip(pl_module.classes, weights, strict=True))
-            print(f'Weights    {named}', flush=True)
+            say(f'Weights    {named}')

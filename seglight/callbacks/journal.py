@@ -14,6 +14,7 @@ from seglight.array_types import UInt8Array
 from seglight.callbacks.writers import OTHER_FOLDER, Float32Array, PredictionWriter, all_names
 from seglight.errors import UsageError
 from seglight.files import open_atomically, writing_to
+from seglight.plain_text import load_json
 
 
 class JournalWriter(PredictionWriter):
@@ -107,15 +108,29 @@ class JournalWriter(PredictionWriter):
 def _read(journal: Path) -> dict[str, tuple[Path, int]]:
     """Return the file and the place of each image's line; a last line that is not whole is cut off."""
     lines: dict[str, tuple[Path, int]] = {}
-    with journal.open('rb+') as file:
+    with _opened(journal) as file:
         start = 0
         for line in file:
             if not line.endswith(b'\n'):
                 file.truncate(start)
                 break
-            lines[json.loads(line.partition(b'\t')[0])] = (journal, start)
+            name = load_json(line.partition(b'\t')[0], str(journal))
+            if not isinstance(name, str):
+                raise UsageError(f'{journal} names an image {name!r:.80}: it is damaged; remove it')
+            lines[name] = (journal, start)
             start += len(line)
     return lines
+
+
+def _opened(journal: Path) -> BinaryIO:
+    """Open a journal to read and to cut it off; the folder may be a stranger's, and a link in it lead anywhere.
+
+    Raises:
+        UsageError: if it is not a regular file.
+    """
+    if journal.is_symlink() or not journal.is_file():
+        raise UsageError(f'{journal} is not a regular file; remove it')
+    return journal.open('rb+')
 
 
 def _in_order(lines: dict[str, tuple[Path, int]], names: list[str]) -> Iterator[bytes]:

@@ -25,7 +25,7 @@ from seglight.callbacks.restoring import (
     without_finders,
 )
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.errors import CheckpointError
+from seglight.errors import CheckpointError, say
 from seglight.steps import epoch_is_cut, resumes, steps_before
 
 #: The entry of a checkpoint that holds what this callback restores.
@@ -88,7 +88,7 @@ class ExactResume(Callback):
             return
         said = [*recounted(trainer, checkpoint, self._restored), *without_finders(trainer, pl_module)]
         if trainer.is_global_zero and said:
-            print('\n'.join(said), flush=True)
+            say('\n'.join(said))
         self._patience = patience(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -22,6 +22,7 @@ from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of
 from seglight.errors import UsageError, one_line, warn
 from seglight.files import write_atomically
+from seglight.masking import masked, masked_arguments
 from seglight.report.evaluation import Evaluation, Example
 
 STATE = 'wandb.json'  #: in the run's folder: id of the W&B run, and the last step of each figure in it
@@ -96,10 +97,10 @@ class WandbRun(Callback):
         folder = (run_folder.folder if run_folder else None) or Path(trainer.default_root_dir)
         reason = offline_reason(wandb.setup().settings.base_url)
         options = {
-            **self.arguments,
+            **masked(self.arguments),
             'project': self.project,
             'name': self.name or folder.resolve().name,
-            'tags': self.tags,
+            'tags': masked(self.tags),
             'dir': str(folder),
             'config': _config(run_folder),
         }
@@ -193,13 +194,16 @@ class SteppedLogger(WandbLogger):
     def __init__(self, state: Path, earlier: Mapping[str, Any], online: bool, **options: Any) -> None:
         import wandb
 
-        run = wandb.init(
-            id=earlier.get('id'),
-            resume='allow' if online else None,  # offline there is nothing to resume from; the id joins the parts
-            mode='online' if online else 'offline',
-            settings=wandb.Settings(silent=True, init_timeout=START_TIMEOUT),
-            **options,
-        )
+        # The commit is in the config, as `environment`; W&B would store the address of the remote with a token in it.
+        settings = wandb.Settings(silent=True, init_timeout=START_TIMEOUT, disable_git=True)
+        with masked_arguments():
+            run = wandb.init(
+                id=earlier.get('id'),
+                resume='allow' if online else None,  # offline there is nothing to resume from; the id joins the parts
+                mode='online' if online else 'offline',
+                settings=settings,
+                **options,
+            )
         run.define_metric('trainer/global_step')
         run.define_metric('*', step_metric='trainer/global_step', step_sync=True)  # as WandbLogger does
         super().__init__(experiment=run, save_dir=options['dir'], project=options['project'])

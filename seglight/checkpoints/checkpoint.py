@@ -18,6 +18,7 @@ from seglight.checkpoints.stored import Purpose, Stored, parse_stored, read_stor
 from seglight.config.settings import Settings
 from seglight.errors import CheckpointError, UserError, one_line
 from seglight.files import WORK_DIRS, in_work_dirs, newest
+from seglight.own_modules import find_named
 from seglight.weight_files import SAFETENSORS, check_records, opened, read_file, read_saved
 
 if TYPE_CHECKING:
@@ -264,7 +265,9 @@ class Checkpoint:
         named = {str(name): value for name, value in stored.items() if not str(name).startswith('_')}
         named['segmentor'] = without_pretrained(named['segmentor'])
         parameters = without_training({'model': named})['model']
-        if not self.trust:
+        if self.trust:
+            find_named(parameters)
+        else:
             parameters = admit_hyperparameters(parameters, self.path)
         try:
             with self.budget(), only_loading() if strict else nullcontext():

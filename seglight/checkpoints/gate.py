@@ -14,15 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from seglight.checkpoints import allowed
+from seglight.checkpoints import allowed, cost
 from seglight.config.settings import Key
-from seglight.errors import CheckpointError
+from seglight.data.value_range import parse_range
+from seglight.errors import CheckpointError, ConfigError
 
 #: Values in the model dict of a checkpoint, and levels of dicts in it; the largest of mmseg's has 169 and 6.
 MOST_PARTS, MOST_LEVELS = 10_000, 20
-
-#: Pixels of a side, for what a transform or a model is asked for.
-MOST_SIDE = 16_384
 
 #: Whole numbers and sizes of a model, and what the largest of mmseg's configs has.
 MOST_NUMBER = 100_000
@@ -42,10 +40,8 @@ MOST_REPEATED = {
     'scales': 16,
     'subdivision_steps': 8,
     'up_scale': 64,
+    'window_batch': 64,
 }
-
-#: Windows along a side that overlap each other at a pixel.
-MOST_OVERLAP = 16
 
 #: Repetitions in a regular expression; each multiplies the time by the length of a name.
 MOST_QUANTIFIERS = 4
@@ -76,9 +72,6 @@ TRAINER_WORDS = {
     ),
     'precision': (*('16', '32', '64', 'bf16', '16-true', '16-mixed', 'bf16-true', 'bf16-mixed', '32-true', '64-true'),),
 }
-
-#: Transforms that run for an image.
-MOST_RUNS = 1000
 
 #: Processes of a run.
 MOST_DEVICES = 64
@@ -119,7 +112,7 @@ def admit(values: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[Key,
     admitted: dict[str, Any] = {}
     refused: dict[Key, str] = {}
     for group, inner in values.items():
-        if group in PLAIN and _passes(check_value, inner, (group,), path, refused):
+        if group in PLAIN and _passes(_CHECKS.get((group,), check_value), inner, (group,), path, refused):
             admitted[group] = inner
         if group not in GROUPS:
             continue
@@ -234,8 +227,8 @@ class _ModelCheck:
                 self.check(inner, (*key, argument))
         if str(name).endswith('TIMMBackbone') and (wrong := sorted(set(part) - allowed.TIMM_ARGUMENTS)):
             raise Refused(f'a checkpoint may not give {name} the argument {wrong[0]}', key)
-        if key[-1] == 'test_cfg':
-            _check_windows(part, key)
+        if key[-1] == 'test_cfg' and (fault := cost.window_fault(part)):
+            raise Refused(fault, key)
 
     def _check_type(self, name: Any, key: Key) -> None:
         in_loss = 'loss_decode' in key
@@ -245,16 +238,6 @@ class _ModelCheck:
     def _check_class_path(self, path: Any, key: Key) -> None:
         if not isinstance(path, str) or 'loss_decode' not in key or not allowed.is_loss(path):
             raise Refused(f"a checkpoint may not name '{_shown(path)}'", key)
-
-
-def _check_windows(test_cfg: dict[str, Any], key: Key) -> None:
-    """Refuse windows that overlap so often that a prediction would not end."""
-    crop, stride = test_cfg.get('crop_size'), test_cfg.get('stride')
-    crops, strides = (value if isinstance(value, (list, tuple)) else [value] for value in (crop, stride))
-    for size, step in zip(crops, strides, strict=False):
-        numbers = isinstance(size, (int, float)) and isinstance(step, (int, float))
-        if numbers and not 0 < size <= MOST_OVERLAP * step:
-            raise Refused(f'crop_size {size} is not within {MOST_OVERLAP} times the stride {step}', key)
 
 
 def check_optimizer(optimizer: Any, key: Key) -> None:
@@ -274,16 +257,10 @@ def check_transforms(specs: Any, key: Key) -> None:
     """Refuse transforms that are not of albumentations or this project, and arguments that open files."""
     for index, spec in enumerate(_listed(specs, key)):
         _check_object(spec, (*key, str(index)), allowed.find_transform, _check_transform_argument)
-    if len(key) == 2 and (runs := sum(map(_runs, _listed(specs, key)))) > MOST_RUNS:
-        raise Refused(f'may run {MOST_RUNS} transforms for an image, got {runs:,}', key)
-
-
-def _runs(spec: dict[str, Any]) -> int:
-    """Return how many transforms one runs at most, which others may repeat within each other."""
-    arguments = {**spec, **(spec.get('init_args') or {})}
-    times = [arguments.get(name, 1) for name in ('n', 'repeat', 'iterations')]
-    inner = sum(map(_runs, _listed(arguments.get('transforms'), ())))
-    return math.prod(max(1, int(value)) for value in times if isinstance(value, (int, float))) * max(1, inner)
+    if len(key) == 2 and (runs := sum(map(cost.runs, _listed(specs, key)))) > cost.MOST_RUNS:
+        raise Refused(
+            f'may run {cost.MOST_RUNS} transforms for an image, a slow one counts {cost.SLOW}; got {runs:,}', key
+        )
 
 
 def check_mixes(specs: Any, key: Key) -> None:
@@ -351,6 +328,29 @@ def check_names(names: Any, key: Key) -> None:
         _check_text(name, (*key, str(index)), 200)
 
 
+def check_label(value: Any, key: Key) -> None:
+    """Refuse what is not a label of a mask."""
+    if type(value) is not int or not 0 <= value <= 255:
+        raise Refused(f'must be a label from 0 to 255, got {_shown(value)}', key)
+
+
+def check_seed(value: Any, key: Key) -> None:
+    """Refuse what is not a seed; Lightning takes true and false, too."""
+    if value is not None and not isinstance(value, (bool, int)):
+        raise Refused(f'must be a whole number, got {_shown(value)}', key)
+    if value is not None and not 0 <= value < 2**32:
+        raise Refused(f'must be from 0 to {2**32 - 1}, got {_shown(value)}', key)
+
+
+def check_range(value: Any, key: Key) -> None:
+    """Refuse what is not a range of an image's values."""
+    check_value(value, key)
+    try:
+        parse_range(value)
+    except ConfigError as error:
+        raise Refused(error.text, key) from error
+
+
 def check_palette(palette: Any, key: Key) -> None:
     """Refuse colours that are not three whole numbers each."""
     colours = _listed(palette, key)
@@ -380,6 +380,8 @@ def _check_object(
         if not isinstance(argument, str) or not (argument in valid or argument == 'repeat' or open_ended):
             raise Refused(f"{_shown(name)} has no argument '{_shown(argument)}'", key)
         check_argument(argument, value, where)
+    if fault := cost.transform_fault({**rest, **inner}):
+        raise Refused(fault[1], (*key, fault[0]))
 
 
 def _check_transform_argument(name: str, value: Any, key: Key) -> None:
@@ -403,7 +405,7 @@ def _check_sizes(value: Any, key: Key) -> None:
                 raise Refused(f"a checkpoint may not have the key '{_shown(name)}' here", key)
             _check_sizes(inner, (*key, str(name)))
     elif isinstance(value, (int, float)):
-        _check_number(value, key, MOST_SIDE)
+        _check_number(value, key, cost.highest(next(part for part in reversed(key) if not part.isdigit())))
     elif isinstance(value, str):
         _check_text(value, key, 200)
         if re.search(r'[/\\:]', value):
@@ -455,6 +457,10 @@ _CHECKS: dict[Key, Callable[[Any, Key], None]] = {
     ('trainer', 'devices'): check_devices,
     ('data', 'classes'): check_names,
     ('data', 'palette'): check_palette,
+    ('data', 'ignore_index'): check_label,
+    ('data', 'image_range'): check_range,
+    ('data', 'seed'): check_seed,
+    ('seed_everything',): check_seed,
     ('data', 'train'): check_sources,
     ('data', 'val'): check_sources,
     ('data', 'test'): check_sources,

@@ -13,6 +13,7 @@ from seglight.checkpoints.gate import TRAINER, admit
 from seglight.config.files import parse_yaml
 from seglight.config.settings import Key, Settings
 from seglight.errors import CheckpointError, ConfigError, one_line
+from seglight.own_modules import find_named
 
 #: Values of these keys that build nothing.
 _NOTHING: tuple[Any, ...] = (None, False, True, 'auto', [])
@@ -97,6 +98,8 @@ def read_stored(text: str, path: Path, parts: tuple[str, ...] | None, trust: boo
         if purpose == 'prediction':
             values = without_training(values)
         values = {name: value for name, value in values.items() if name not in _COMMAND}
+        if trust:
+            find_named(values)
         values, refused = (values, {}) if trust else admit(values, path)
     except RecursionError:
         raise CheckpointError(f'{path} stores a config of too many levels') from None

@@ -8,7 +8,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from seglight.cli.request import Request
 from seglight.config.class_names import difference, order_of
-from seglight.errors import UsageError, warn
+from seglight.errors import UsageError, say, warn
 
 
 def keep_classes(request: Request, data: Any) -> list[int] | None:
@@ -27,7 +27,7 @@ def keep_classes(request: Request, data: Any) -> list[int] | None:
     checkpoint, trained, given = request.checkpoint, request.trained_on.get('classes'), data.classes
     evaluates = request.subcommand in ('validate', 'test')
     if checkpoint and checkpoint.from_mmseg and evaluates and data.reduce_zero_label:
-        rank_zero_only(print)(
+        rank_zero_only(say)(
             f'Labels     label 0 of the masks is ignored and the others move down by one, as {checkpoint} was '
             'trained; --data.reduce_zero_label=false takes them as they are',
             flush=True,
@@ -46,7 +46,7 @@ def keep_classes(request: Request, data: Any) -> list[int] | None:
 def _order(text: str, order: list[int] | None) -> list[int] | None:
     """Report classes of other names or another order, and return the order."""
     if order:
-        rank_zero_only(print)(f'Classes    {text}; what it predicts is mapped by name', flush=True)
+        rank_zero_only(say)(f'Classes    {text}; what it predicts is mapped by name')
     else:
         rank_zero_only(warn)(f'{text}; label i of a mask is taken for its class i')
     return order

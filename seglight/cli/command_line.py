@@ -45,7 +45,7 @@ from seglight.config.parser import argument_types
 from seglight.config.settings import nearest
 from seglight.data import SegmentationDataModule
 from seglight.environment import describe
-from seglight.errors import ConfigError, UsageError, one_line, warn
+from seglight.errors import ConfigError, UsageError, one_line, say, warn
 from seglight.files import WORK_DIRS
 from seglight.masking import masked_yaml
 from seglight.models import Segmentor
@@ -203,7 +203,7 @@ class CommandLine(LightningCLI):
             config.ckpt_path = None if found.checkpoint is None else str(found.checkpoint)
             if found.folder:
                 rank_zero_only(RunLock(found.folder).check)()
-            rank_zero_only(print)('\n'.join(found.notices), flush=True)
+            rank_zero_only(say)('\n'.join(found.notices))
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer."""
@@ -301,7 +301,7 @@ class CommandLine(LightningCLI):
             if config.load_from:
                 path = Checkpoint.find(config.load_from).path
                 loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
-                rank_zero_only(print)(loaded.table(), flush=True)
+                rank_zero_only(say)(loaded.table())
                 if doubt := loaded.doubt(self.model.classes):
                     rank_zero_only(warn)(doubt)
             return
@@ -310,7 +310,7 @@ class CommandLine(LightningCLI):
         if reached and not config.auto_resume:
             raise UsageError(reached)
         if reached:
-            rank_zero_only(print)(reached, flush=True)
+            rank_zero_only(say)(reached)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Hand over the checkpoint that was read, before Lightning restores it."""
@@ -341,10 +341,10 @@ class CommandLine(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         if not self.run_folder:
-            print(fit.tried(self.trainer))
+            say(fit.tried(self.trainer))
             return
         kept = (self._get(self.config_init, name) for name in ('best_checkpoint', 'checkpoint'))
-        print('\n'.join(fit.summary(self.trainer, self.run_folder, *kept)))
+        say('\n'.join(fit.summary(self.trainer, self.run_folder, *kept)))
         self._report()
 
     def after_validate(self) -> None:
@@ -359,12 +359,12 @@ class CommandLine(LightningCLI):
         """Print what was written, and end like after an error if there were files that could not be predicted."""
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
         if self.trainer.is_global_zero:
-            print('\n'.join(predict.summary(callbacks, self.model.classes, self.output_folder)))
+            say('\n'.join(predict.summary(callbacks, self.model.classes, self.output_folder)))
         predict.check_failed(callbacks)
 
     def _show(self, stage: str) -> None:
         if self.trainer.is_global_zero:
-            print(metrics_table(self.trainer.callback_metrics, stage, self.model.unseen))
+            say(metrics_table(self.trainer.callback_metrics, stage, self.model.unseen))
             self._report()
 
     def _report(self) -> None:
@@ -373,7 +373,7 @@ class CommandLine(LightningCLI):
         if file is None:
             return
         try:
-            print(f'Report     {write_report(file.parents[1], file.stem)}')
+            say(f'Report     {write_report(file.parents[1], file.stem)}')
         except Exception as error:  # whatever it is, the run is done and its figures are printed
             if border.debugs(self.request.argv):
                 traceback.print_exc()

@@ -16,7 +16,7 @@ from seglight.config.parser import with_origins
 from seglight.config.resolve import resolve
 from seglight.config.settings import Key, Settings
 from seglight.data.sources.mmseg_datasets import with_class_names
-from seglight.errors import CheckpointError, UsageError, warn
+from seglight.errors import CheckpointError, UsageError, say, warn
 
 #: Subcommands that start from a checkpoint and the config in it.
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
@@ -114,7 +114,8 @@ class Request:
         if self.stored.left_out:
             names, config = ', '.join(self.stored.left_out), checkpoint.path.parent / 'config.yaml'
             reason = 'a checkpoint names no class of the trainer and no account'
-            rank_zero_only(print)(f'Left out   {names}: {reason}; --config {config} brings it', flush=True)
+            cure = f'--config {config} brings it, and is trusted like your own: read that file first'
+            rank_zero_only(say)(f'Left out   {names}: {reason}; {cure}')
 
     def _start_from(self, checkpoint: Checkpoint, required: bool) -> None:
         """Take what predictions need of the config of a checkpoint."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from seglight.counting import counted
-from seglight.errors import UsageError
+from seglight.errors import UsageError, say
 from seglight.files import expand_home
 
 #: The families of backbones that `convert` knows.
@@ -40,10 +40,10 @@ def setup(arguments: Namespace) -> None:
     from seglight.tools.setup import set_up
 
     if arguments.download:
-        print(download(arguments.download, arguments.find_links))
+        say(download(arguments.download, arguments.find_links))
         return
     for label, value in set_up(arguments.find_links).items():
-        print(f'{label:10}{value}')
+        say(f'{label:10}{value}')
 
 
 def _setup_arguments(parser: ArgumentParser) -> None:
@@ -64,7 +64,7 @@ def data(arguments: Namespace) -> None:
         check(module)
     else:
         show(module, picture.output, picture.images)
-        print(picture.output)
+        say(picture.output)
 
 
 def _data_arguments(parser: ArgumentParser) -> None:
@@ -107,7 +107,7 @@ def zoo(arguments: Namespace) -> None:
     """
     from seglight.tools.zoo import find_models, table
 
-    print('\n'.join(table(find_models(arguments.pattern))))
+    say('\n'.join(table(find_models(arguments.pattern))))
 
 
 def _zoo_arguments(parser: ArgumentParser) -> None:
@@ -120,14 +120,14 @@ def info(arguments: Namespace) -> None:
 
     found = inspect(arguments.checkpoint)
     if arguments.config:
-        print(found.config, end='')
+        say(found.config, end='')
         return
     rows = found.rows()
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        print(f'{name:<{width}}  {value}')
-    print('config')
-    print(textwrap.indent(found.config, '  '), end='')
+        say(f'{name:<{width}}  {value}')
+    say('config')
+    say(textwrap.indent(found.config, '  '), end='')
 
 
 def _info_arguments(parser: ArgumentParser) -> None:
@@ -144,11 +144,13 @@ def report(arguments: Namespace) -> None:
     """
     from seglight.tools.report import write_page
 
-    print(f'Report     {write_page(arguments.runs)}')
+    say(f'Report     {write_page(arguments.runs, arguments.images)}')
 
 
 def _report_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('runs', nargs='+', help='Folders of runs: paths, or relative to work_dirs.')
+    text = 'Show images below this folder, too; the working folder and the embedded data set are always shown.'
+    parser.add_argument('--images', action='append', default=[], type=Path, metavar='FOLDER', help=text)
 
 
 def vote(arguments: Namespace) -> None:
@@ -159,7 +161,7 @@ def vote(arguments: Namespace) -> None:
     from seglight.tools.vote import take_vote
 
     count = take_vote(arguments.inputs, arguments.output, arguments.weights)
-    print(f'{counted(count, "image")} voted on in {arguments.output}')
+    say(f'{counted(count, "image")} voted on in {arguments.output}')
 
 
 def _vote_arguments(parser: ArgumentParser) -> None:
@@ -185,7 +187,7 @@ def soup(arguments: Namespace) -> None:
         trust_checkpoint=arguments.trust_checkpoint,
     )
     count = len(arguments.checkpoints)
-    print(f'{arguments.output} averages {count} checkpoints; BatchNorm was estimated on {counted(batches, "batch")}')
+    say(f'{arguments.output} averages {count} checkpoints; BatchNorm was estimated on {counted(batches, "batch")}')
 
 
 def _soup_arguments(parser: ArgumentParser) -> None:
@@ -208,7 +210,7 @@ def convert(arguments: Namespace) -> None:
     from seglight.tools.convert import convert_file, summary
 
     converted, path = convert_file(arguments.family, arguments.source, arguments.target)
-    print('\n'.join(summary(converted, path, cached=arguments.target is None)))
+    say('\n'.join(summary(converted, path, cached=arguments.target is None)))
 
 
 def _convert_arguments(parser: ArgumentParser) -> None:
@@ -228,7 +230,7 @@ def export(arguments: Namespace) -> None:
     from seglight.tools.export import export_checkpoint
 
     for path in export_checkpoint(arguments.checkpoint, arguments.target, arguments.trust_checkpoint):
-        print(path)
+        say(path)
 
 
 def _export_arguments(parser: ArgumentParser) -> None:

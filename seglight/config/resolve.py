@@ -15,6 +15,7 @@ from seglight.config.mmseg.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
 from seglight.config.parser import argument_types, is_plain
 from seglight.config.settings import Settings
+from seglight.own_modules import find_named
 
 
 def resolve(
@@ -39,8 +40,11 @@ def resolve(
     types = argument_types(parser)
     expand_options(arguments, types)
     settings = base
+    find_named([f'{flag.name} {flag.value}' for flag in arguments.flags])
     for name in arguments.configs:
-        settings = settings.merged_with(load_config(find_config(name)))
+        config = load_config(find_config(name))
+        find_named(config.values)
+        settings = settings.merged_with(config)
     settings = prepare(settings)
     zoo = take_overrides(arguments, frozenset({ZOO, ZOO_SCHEDULE}))
     settings = settings.merged_with(expand(apply_overrides(Settings(), zoo), settings))

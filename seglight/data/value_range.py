@@ -56,7 +56,7 @@ def parse_range(spec: RangeSpec) -> ValueRange | None:
         return None
     percentiles = isinstance(spec, Mapping)
     if isinstance(spec, Mapping) and set(spec) != {'percentiles'}:
-        raise ConfigError(KEY, f'has the keys {sorted(spec)}, expected percentiles alone')
+        raise ConfigError(KEY, f'has the keys {sorted(map(str, spec))}, expected percentiles alone')
     pair: Any = spec['percentiles'] if isinstance(spec, Mapping) else spec if is_list(spec) else [0, spec]
     good = is_list(pair) and len(pair) == 2 and all(is_number(each) for each in pair) and pair[0] < pair[1]
     if not good or (percentiles and not 0 <= pair[0] < pair[1] <= 100):

@@ -16,8 +16,19 @@ from seglight.models.optimizers import parameter_names
 
 _TYPE = 'type'  #: entry of the stored state that names the optimizer's class
 
+#: What optimizers of torch keep in the shape of each parameter.
+_SHAPED = frozenset(
+    {
+        *('momentum_buffer', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'exp_inf', 'square_avg', 'grad_avg'),
+        *('acc_delta', 'sum', 'prev', 'step_size', 'ax'),
+    }
+)
+
 #: What torch's optimizers keep only where a setting asks for it, and do not miss in silence.
 KEPT_FOR = {'amsgrad': 'max_exp_avg_sq', 'centered': 'grad_avg'}
+
+_DAMAGED = "the optimizer's state in the checkpoint is damaged"
+_CURE = 'use --load-from to load the weights alone'
 
 State = dict[str, Any]
 
@@ -50,8 +61,9 @@ def _adapted(optimizer: Optimizer, own: Sequence[State], stored: State) -> State
     """Return a stored state in the groups of an optimizer, with its own settings.
 
     Raises:
-        CheckpointError: if the checkpoint has no names of parameters, and other groups.
+        CheckpointError: if the state is damaged, or the checkpoint has no names of parameters, and other groups.
     """
+    _check_groups(stored['param_groups'])
     state = stored['state']
     if stored.get(_TYPE, type(optimizer).__name__) != type(optimizer).__name__:
         rank_zero_only(warn)(
@@ -61,15 +73,58 @@ def _adapted(optimizer: Optimizer, own: Sequence[State], stored: State) -> State
         state = {}
     ids = _stored_ids(stored['param_groups'], optimizer.param_groups)
     groups_before = _stored_groups(stored['param_groups'])
+    parameters = [parameter for group in optimizer.param_groups for parameter in group['params']]
     groups, moved = [], {}
     for group in own:
         before = [ids[number] for number in group['params']]
         known = {number: state[old] for number, old in zip(group['params'], before, strict=True) if old in state}
-        moved.update({number: _completed(kept, group) for number, kept in known.items()})
+        for number, kept in known.items():
+            _check_state(kept, parameters[number], group['param_names'][group['params'].index(number)])
+            moved[number] = _completed(kept, group)
         # What a callback added (StochasticWeightAveraging) stays, and the rate, until the schedule sets it.
         extra = groups_before.get(before[0], {})
         groups.append({**extra, **group, 'lr': extra.get('lr', group['lr'])})
     return {'state': moved, 'param_groups': groups}
+
+
+def _check_groups(stored: Sequence[State]) -> None:
+    """Refuse groups that do not list parameters by number, each with its name if there are names.
+
+    Raises:
+        CheckpointError: names what is wrong.
+    """
+    for group in stored:
+        numbers = group.get('params') if isinstance(group, dict) else None
+        if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
+            raise CheckpointError(f'{_DAMAGED}: its groups must list parameters by number; {_CURE}')
+        names = group.get('param_names', numbers)
+        if not isinstance(names, list) or len(names) != len(numbers) or not all(map(_is_word, names)):
+            raise CheckpointError(f'{_DAMAGED}: a group must have as many names as parameters; {_CURE}')
+        if not isinstance(group.get('lr', 0.0), (int, float, Tensor)):
+            raise CheckpointError(f'{_DAMAGED}: a learning rate must be a number; {_CURE}')
+
+
+def _is_word(name: Any) -> bool:
+    return isinstance(name, (str, int))
+
+
+def _check_state(kept: Any, parameter: Tensor, name: str) -> None:
+    """Refuse the state of a parameter that is of another shape: torch finds that out in the first step, or never.
+
+    Raises:
+        CheckpointError: names the parameter.
+    """
+    if not isinstance(kept, dict):
+        raise CheckpointError(f"{_DAMAGED}: the state of '{name}' must be a dict; {_CURE}")
+    for entry, value in kept.items():
+        if entry == 'step' and not (isinstance(value, (int, float)) or (isinstance(value, Tensor) and not value.ndim)):
+            raise CheckpointError(f"{_DAMAGED}: step of '{name}' must be a number; {_CURE}")
+        if entry not in _SHAPED or value is None:
+            continue
+        shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if shape not in (list(parameter.shape), []):  # ASGD has some single numbers
+            wanted = list(parameter.shape)
+            raise CheckpointError(f"{_DAMAGED}: {entry} of '{name}' must have the shape {wanted}, got {shape}; {_CURE}")
 
 
 def _completed(kept: State, settings: State) -> State:

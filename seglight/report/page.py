@@ -11,6 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from seglight.data.value_range import parse_range
+from seglight.errors import warn
 from seglight.files import write_atomically
 from seglight.report import plots
 from seglight.report.evaluation import Evaluation, Example, mean_known
@@ -40,19 +41,26 @@ class Plot(NamedTuple):
     wide: bool = False
 
 
-def write_report(folder: Path, evaluation: str = 'fit') -> Path:
+def write_report(folder: Path, evaluation: str = 'fit', images: Sequence[Path] | None = None) -> Path:
     """Write the page of a run into its folder and return its path.
 
     Args:
         folder: the run's folder.
         evaluation: what to show beside the curves: `fit` for the best validation in training, or the
             name of another file in the folder `evaluation`.
+        images: the folders that images may be shown from, for a run that may be a stranger's and name any file; None
+            for all.
 
     Raises:
         UserError: if a file of the run is damaged.
     """
     path = folder / ('report.html' if evaluation == 'fit' else f'report_{evaluation}.html')
-    return _write(path, report_values(read_run(folder, evaluation)))
+    run = read_run(folder, evaluation)
+    if hidden := outside(run, images):
+        warn(
+            f'{hidden} images of {folder} are outside the working folder and not shown; --images FOLDER allows another'
+        )
+    return _write(path, report_values(run, images))
 
 
 def write_comparison(folders: Sequence[Path]) -> Path:
@@ -65,7 +73,7 @@ def write_comparison(folders: Sequence[Path]) -> Path:
     return _write(folders[-1] / f'compare_{"_".join(run.name for run in runs)}.html', comparison_values(runs))
 
 
-def report_values(run: Run) -> dict[str, Any]:
+def report_values(run: Run, images: Sequence[Path] | None = None) -> dict[str, Any]:
     """Return what the page of a run shows."""
     values = {
         **EMPTY,
@@ -86,13 +94,32 @@ def report_values(run: Run) -> dict[str, Any]:
     values['notes'] = [f'Figures, classes and images are of {run.title}.']
     values['sections'].append(('Classes', _class_plots(run, found)))
     values['classes'] = list(zip(found.classes, found.palette, strict=True))
-    values['examples'] = [(f'The {len(found.best)} best', _pictures(found.best, run, found))]
-    values['examples'] += [(f'The {len(found.worst)} worst', _pictures(found.worst, run, found))]
+    values['examples'] = []
+    for title, examples in (('best', found.best), ('worst', found.worst)):
+        shown = [example for example in examples if images is None or _is_below(Path(example.path), images)]
+        values['examples'].append((f'The {len(examples)} {title}', _pictures(shown, run, found)))
     values['confusion_width'] = 17 * len(found.classes)
     if not any(pictures for _, pictures in values['examples']):
         values['examples'] = []
-        values['notes'].append('The image files are not there any more, so no images are shown.')
+        if not outside(run, images):
+            values['notes'].append('The image files are not there any more, so no images are shown.')
+    if hidden := outside(run, images):
+        values['notes'].append(f'{hidden} images are outside the folders that were allowed (--images) and not shown.')
     return values
+
+
+def outside(run: Run, images: Sequence[Path] | None) -> int:
+    """Return how many images of a run lie outside the folders that images may be shown from."""
+    examples = [*run.evaluation.best, *run.evaluation.worst] if run.evaluation and images is not None else []
+    return sum(not _is_below(Path(example.path), images or ()) for example in examples)
+
+
+def _is_below(path: Path, folders: Sequence[Path]) -> bool:
+    """Tell whether a file, wherever links lead, lies in one of some folders."""
+    try:
+        return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
+    except (OSError, ValueError, RuntimeError):  # NUL in a name, a circle of links
+        return False
 
 
 def comparison_values(runs: Sequence[Run]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from seglight.data.reading_notes import reading_notes
 from seglight.data.report import describe, examine
 from seglight.data.sheet import contact_sheet
 from seglight.data.sources.mmseg_datasets import with_class_names
-from seglight.errors import DataError, UsageError, collected_warnings
+from seglight.errors import DataError, UsageError, collected_warnings, say
 from seglight.files import write_atomically
 
 
@@ -68,17 +68,17 @@ def check(module: SegmentationDataModule) -> None:
         if not report.count:
             fatal.append(f'{name}: no sample can be used')
             continue
-        print(describe(name, report, module.classes))
+        say(describe(name, report, module.classes))
         notes = reading_notes(samples, module.value_range, module.classes)
         for line in notes.lines:
-            print(f'  {line}')
+            say(f'  {line}')
         found += [f'{name}: {warning}' for warning in notes.warnings]
     unused = (f'the mask {mask} has no image' for mask in module.unused_masks(splits))
     warnings = [*module.judgement(facts), *found, *of_sources, *unused, *shared_images(splits)]
     for line in warnings:
-        print(f'warning: {line}')
+        say(f'warning: {line}')
     for fault in fatal + faults:
-        print(f'fault: {fault}')
+        say(f'fault: {fault}')
     conclude(fatal, faults, len(warnings), module.on_bad_sample == 'skip')
 
 
@@ -97,10 +97,10 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
     if fatal:
         raise DataError(f'{counted(len([*fatal, *faults]), "fault")}; fix this first: {fatal[0]}')
     if not faults:
-        print(f'every file can be used, {counted(warnings, "warning")} above' if warnings else 'nothing is wrong')
+        say(f'every file can be used, {counted(warnings, "warning")} above' if warnings else 'nothing is wrong')
     elif skip:
         verb = 'is' if len(faults) == 1 else 'are'
-        print(f'{counted(len(faults), "sample")} {verb} left out, as data.on_bad_sample says')
+        say(f'{counted(len(faults), "sample")} {verb} left out, as data.on_bad_sample says')
     else:
         count = counted(len(faults), 'sample')
         raise DataError(f'{count} cannot be used; fix them, or set data.on_bad_sample to skip')

@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seglight.errors import UsageError
+from seglight.files import cache_dir
 from seglight.report.run import find_run
 
 
-def write_page(runs: Sequence[str | Path]) -> Path:
+def write_page(runs: Sequence[str | Path], images: Sequence[Path] = ()) -> Path:
     """Write the page and return its path.
 
     Args:
         runs: their folders: paths, or relative to `work_dirs`.
+        images: folders that images may be shown from, besides the working folder and the embedded data set: a run may
+            be a stranger's, and name any image.
 
     Raises:
         UsageError: if there is no such run, or the page cannot be written.
@@ -27,6 +30,8 @@ def write_page(runs: Sequence[str | Path]) -> Path:
     try:
         from seglight.report.page import write_comparison, write_report  # late: matplotlib takes a second
 
-        return write_report(folders[0]) if len(folders) == 1 else write_comparison(folders)
+        if len(folders) > 1:
+            return write_comparison(folders)
+        return write_report(folders[0], images=[Path(), cache_dir(), *images])
     except OSError as error:
         raise UsageError(f'report: the page cannot be written to {folders[-1]}: {error.strerror}') from error

@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -119,6 +121,18 @@ def test_a_run_is_in_wandb_with_all_that_it_logs(tiny_config: Path, run: Run) ->
     config = yaml.safe_load(Path('work_dirs/exp1/config.yaml').read_text())
     assert {key: written.config[key] for key in config} == config
     assert written.config['environment'] == yaml.safe_load(Path('work_dirs/exp1/environment.yaml').read_text())
+
+
+def test_secrets_are_in_no_file_of_wandb(tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(['git', 'init', '-q'], check=True)
+    subprocess.run(['git', 'remote', 'add', 'origin', 'https://hunter2:x-oauth-basic@host/a.git'], check=True)
+    flags = ['--wandb.notes=https://user:hunter2@host/', '--tags', 'api_key=hunter2']
+    monkeypatch.setattr(sys, 'argv', ['seglight', 'fit', *flags])  # which W&B reads
+    assert run('fit', '--config', tiny_config, *FLAGS, *flags).status == 0
+    (written,) = read()
+    files = [path for path in written.folder.rglob('*') if path.is_file()]
+    assert not [path for path in files if b'hunter2' in path.read_bytes()]
+    assert sys.argv[-1] == 'api_key=hunter2'
 
 
 def test_its_history_is_that_of_the_csv_file(tiny_config: Path, run: Run) -> None:

@@ -136,6 +136,20 @@ REFUSED: dict[str, tuple[Change, str]] = {
         set_key('model', 'segmentor', 'test_cfg', value={'mode': 'slide', 'crop_size': [64, 64], 'stride': [1, 1]}),
         'model.segmentor.test_cfg',
     ),
+    'an ignored label that is a list': (set_key('data', 'ignore_index', value=[255]), 'data.ignore_index'),
+    'an ignored label that is none': (set_key('data', 'ignore_index', value=2**40), 'data.ignore_index'),
+    'a range that is a text': (set_key('data', 'image_range', value='white'), 'data.image_range'),
+    'a range of other keys': (set_key('data', 'image_range', value={1: 2, 'a': 3}), 'data.image_range'),
+    'a seed that is a dict': (set_key('data', 'seed', value={'a': 1}), 'data.seed'),
+    'a seed without end': (set_key('seed_everything', value=-1), 'seed_everything'),
+    'very small windows': (
+        set_key('model', 'segmentor', 'test_cfg', value={'mode': 'slide', 'crop_size': [4, 4], 'stride': [4, 4]}),
+        'model.segmentor.test_cfg',
+    ),
+    'a batch of windows without end': (
+        set_key('model', 'segmentor', 'test_cfg', value={'mode': 'slide', 'window_batch': 10**5}),
+        'model.segmentor.test_cfg.window_batch',
+    ),
     'a model that is a path': (set_key('model', 'segmentor', value='w.pkl'), 'model.segmentor'),
     'classes that are a path': (set_key('data', 'classes', value='w.pkl'), 'data.classes'),
 }

@@ -1,5 +1,7 @@
 """An optimizer takes its state from a checkpoint, and its settings from the config in force."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -61,6 +63,53 @@ def test_another_kind_of_optimizer_starts_anew_and_says_so(capsys: pytest.Captur
     built.load_state_dict(trained([NAMES]))
     assert not built.state
     assert 'the checkpoint has the state of AdamW, model.optimizer is SGD' in capsys.readouterr().err
+
+
+DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    'a moment of another shape': (
+        lambda stored: stored['state'][1].update(exp_avg=torch.zeros(7)),
+        "exp_avg of '0.bias' must have the shape [3], got [7]",
+    ),
+    'a moment that is none': (
+        lambda stored: stored['state'][0].update(exp_avg_sq='x'),
+        "exp_avg_sq of '0.weight' must have the shape [3, 3], got str",
+    ),
+    'a step that is a vector': (
+        lambda stored: stored['state'][0].update(step=torch.zeros(3)),
+        "step of '0.weight' must be a number",
+    ),
+    'a state that is a list': (lambda stored: stored['state'].update({0: []}), "the state of '0.weight' must be a dict"),
+    'more names than parameters': (
+        lambda stored: stored['param_groups'][0]['param_names'].append('x'),
+        'a group must have as many names as parameters',
+    ),
+    'names that are lists': (
+        lambda stored: stored['param_groups'][0].update(param_names=[[], [], [], []]),
+        'a group must have as many names as parameters',
+    ),
+    'a group without parameters': (lambda stored: stored['param_groups'].append({}), 'its groups must list parameters'),
+    'a group that is a list': (lambda stored: stored['param_groups'].append([]), 'its groups must list parameters'),
+    'a rate that is a text': (lambda stored: stored['param_groups'][0].update(lr='x'), 'a learning rate must be a number'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', DAMAGE)
+def test_a_damaged_state_is_refused_before_the_first_step(name: str) -> None:
+    damage, text = DAMAGE[name]
+    stored = trained([NAMES])
+    damage(stored)
+    with pytest.raises(CheckpointError, match=re.escape(text)) as caught:
+        optimizer(model(), [NAMES]).load_state_dict(stored)
+    assert '--load-from' in str(caught.value)
+
+
+@pytest.mark.parametrize('kind', ['Adagrad', 'Adadelta', 'ASGD', 'Adamax', 'NAdam', 'RAdam', 'RMSprop', 'Rprop', 'SGD'])
+def test_the_state_of_every_optimizer_is_taken(kind: str) -> None:
+    options = {'momentum': 0.9} if kind in ('SGD', 'RMSprop') else {}
+    stored = trained([NAMES], kind=getattr(torch.optim, kind), **options)
+    built = optimizer(model(), [NAMES], getattr(torch.optim, kind))
+    built.load_state_dict(stored)
+    assert len(built.state) == len(NAMES)
 
 
 def test_an_old_checkpoint_without_names_is_taken_by_position_or_refused() -> None:

@@ -87,12 +87,12 @@ def work_dirs(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def report(work_dirs: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+def report(work_dirs: Path, data_root: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Run `seglight report` with some names and return the page it names."""
 
     def call(*names: str) -> Path:
         monkeypatch.chdir(work_dirs.parent)
-        done = run('report', *names)
+        done = run('report', *names, '--images', data_root)
         assert done.status == 0, done.err
         return Path(done.out.split()[1])
 
@@ -149,6 +149,21 @@ def test_a_run_whose_images_are_gone_has_a_report_without_them(report: Callable[
     shutil.copytree(work_dirs / 'exp1', work_dirs / 'moved', ignore=shutil.ignore_patterns('*.html'))
     save_evaluation(make_evaluation(), work_dirs / 'moved' / 'evaluation' / 'fit.npz')
     assert 'The image files are not there any more, so no images are shown.' in Page(report('moved')).words
+
+
+def test_images_that_a_run_names_outside_the_allowed_folders_are_not_shown(
+    report: Callable[..., Path], work_dirs: Path, data_root: Path, run: Run
+) -> None:
+    examples = evaluated(work_dirs, 'exp2')
+    shown = len(Page(report('exp2')).images)
+    done = run('report', 'exp2')  # the data set is not below the working folder
+    count = len(examples.best) + len(examples.worst)
+    assert f'{count} images of work_dirs/exp2 are outside the working folder and not shown; --images' in done.err
+    assert len(Page(Path('work_dirs/exp2/report.html')).images) == shown - count
+    (work_dirs.parent / 'link').symlink_to(data_root)  # leads out of the working folder
+    linked = [replace(each, path=each.path.replace(str(data_root), 'link')) for each in examples.best]
+    save_evaluation(replace(examples, best=linked), work_dirs / 'exp2' / 'evaluation' / 'fit.npz')
+    assert f'{count} images' in run('report', 'exp2').err
 
 
 def test_names_from_outside_are_shown_and_not_run(report: Callable[..., Path], work_dirs: Path) -> None:

@@ -1,0 +1,49 @@
+"""The journal that a stopped prediction goes on from is data: the folder may be a stranger's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from seglight.callbacks.journal import _read
+from seglight.errors import UsageError
+
+GOOD = b'"a"\t1 2\n"b"\t3 4\n'
+
+
+def test_whole_lines_are_read_and_the_last_one_is_cut_off(tmp_path: Path) -> None:
+    journal = tmp_path / '.a.csv.0.partial'
+    journal.write_bytes(GOOD + b'"c"\t5')
+    assert _read(journal) == {'a': (journal, 0), 'b': (journal, 8)}
+    assert journal.read_bytes() == GOOD
+
+
+@pytest.mark.parametrize(
+    ('content', 'text'),
+    [
+        (b'[1]\tx\n', 'names an image [1]'),
+        (b'{"a": 1}\tx\n', 'names an image'),
+        (b'no json\tx\n', 'is not valid JSON'),
+        (b'\xff\xfe\tx\n', 'is not valid JSON'),
+        (b'[' * 100_000 + b'\n', 'is not valid JSON'),
+    ],
+)
+def test_other_lines_are_an_error_of_one_line(tmp_path: Path, content: bytes, text: str) -> None:
+    journal = tmp_path / '.a.csv.0.partial'
+    journal.write_bytes(content)
+    with pytest.raises(UsageError, match='partial') as caught:
+        _read(journal)
+    assert text in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_link_is_not_followed_and_a_pipe_not_waited_for(tmp_path: Path) -> None:
+    victim = tmp_path / 'victim'
+    victim.write_text('no line break')
+    link, pipe = tmp_path / '.a.csv.0.partial', tmp_path / '.a.csv.1.partial'
+    link.symlink_to(victim)
+    os.mkfifo(pipe)
+    for journal in (link, pipe):
+        with pytest.raises(UsageError, match='is not a regular file; remove it'):
+            _read(journal)
+    assert victim.read_text() == 'no line break'
