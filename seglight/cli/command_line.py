@@ -17,7 +17,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities import rank_zero_only
 
 import seglight
 from seglight import border
@@ -29,10 +28,8 @@ from seglight.callbacks import (
     SoftVoting,
     TestTimeAugmentation,
 )
-from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.console import metrics_table
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.checkpoints.load import load_weights
 from seglight.cli import arguments, failures, fit, predict
 from seglight.cli.classes import keep_classes
 from seglight.cli.quiet import quieten
@@ -53,7 +50,6 @@ from seglight.models.initialising import only_loading
 from seglight.models.recipe import Recipe
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
-from seglight.run_lock import RunLock
 
 #: What the model takes from the data, so that it is given only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
@@ -183,27 +179,9 @@ class CommandLine(LightningCLI):
         config.model.segmentor = recipe.model
         if self.subcommand == 'fit':
             self.run_config = self.resolved_config()
-            self._continue(config)
+            self.resumed = fit.find_start(self.request, config, self.run_config)
             if config.ckpt_path or config.load_from:  # which have the weights, so that none are fetched
                 config.model.segmentor = recipe.without_pretrained().model
-
-    def _continue(self, config: Namespace) -> None:
-        """Find out where the run goes on, and whether in its own folder."""
-        request = self.request
-        if config.ckpt_path:
-            path = Path(config.ckpt_path)
-            if request.checkpoint is None:  # a config file names it
-                request.checkpoint = Checkpoint(path)
-                request.checkpoint.verify()
-            self.resumed = bool(config.work_dir) and Path(config.work_dir).resolve() == path.resolve().parent
-        elif config.auto_resume:
-            found = find_continuation(self.run_config, WORK_DIRS, fit.named_run(config.work_dir))
-            request.checkpoint, self.resumed = found.checkpoint, found.folder is not None
-            config.work_dir = str(found.folder) if found.folder else None
-            config.ckpt_path = None if found.checkpoint is None else str(found.checkpoint)
-            if found.folder:
-                rank_zero_only(RunLock(found.folder).check)()
-            rank_zero_only(say)('\n'.join(found.notices))
 
     def instantiate_classes(self) -> None:
         """Build data, model and trainer."""
@@ -297,20 +275,10 @@ class CommandLine(LightningCLI):
         """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
         config, checkpoint = self.config[self.subcommand], self.request.checkpoint
         fit.check_finder(self.trainer, self.model.schedule)
-        if checkpoint is None:
-            if config.load_from:
-                path = Checkpoint.find(config.load_from).path
-                loaded = load_weights(self.model.segmentor, path, config.trust_checkpoint)
-                rank_zero_only(say)(loaded.table())
-                if doubt := loaded.doubt(self.model.classes):
-                    rank_zero_only(warn)(doubt)
-            return
-        fit.check_classes(checkpoint, self.model.classes)
-        reached = fit.reached_end(checkpoint, self.trainer, self.model)
-        if reached and not config.auto_resume:
-            raise UsageError(reached)
-        if reached:
-            rank_zero_only(say)(reached)
+        if checkpoint:
+            fit.check_continuation(checkpoint, self.trainer, self.model, config.auto_resume)
+        elif config.load_from:
+            fit.take_weights(self.model, Checkpoint.find(config.load_from), config.trust_checkpoint)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Hand over the checkpoint that was read, before Lightning restores it."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateFinder
+from pytorch_lightning.utilities import rank_zero_only
 
 from seglight.callbacks import (
     AveragedAtEnd,
@@ -27,15 +28,20 @@ from seglight.callbacks import (
     TrainingPlan,
     WandbRun,
 )
+from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.averaging import averaging_epochs
 from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.checkpoints.load import load_weights
+from seglight.cli.request import Request
 from seglight.config.class_names import difference, order_of
 from seglight.counting import counted
-from seglight.errors import CheckpointError, ConfigError, warn
+from seglight.errors import CheckpointError, ConfigError, UsageError, say, warn
 from seglight.files import WORK_DIRS, in_work_dirs
+from seglight.models import Segmentor
 from seglight.models.schedules import heeds_rate
+from seglight.run_lock import RunLock
 
 _UNLIMITED = 'give 1 or more, or -1 for no limit'
 
@@ -108,6 +114,57 @@ def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorde
         callbacks += [KeepTime(), TrainedUntilAveraged(), AveragedAtEnd(), TrainingPlan()]
         callbacks += [LearningRates()] * log
     return [*callbacks, BalancedClassWeights()]
+
+
+def find_start(request: Request, config: Any, run_config: str) -> bool:
+    """Find out where a run goes on, and put that into its request and its config.
+
+    Args:
+        request: gets the checkpoint.
+        config: the values of the arguments of `fit`; gets the checkpoint and the folder of the run.
+        run_config: the resolved config, by which `--auto-resume` finds the run.
+
+    Returns:
+        Whether the run goes on in its own folder.
+    """
+    if config.ckpt_path:
+        path = Path(config.ckpt_path)
+        if request.checkpoint is None:  # a config file names it
+            request.checkpoint = Checkpoint(path)
+            request.checkpoint.verify()
+        return bool(config.work_dir) and Path(config.work_dir).resolve() == path.resolve().parent
+    if not config.auto_resume:
+        return False
+    found = find_continuation(run_config, WORK_DIRS, named_run(config.work_dir))
+    request.checkpoint = found.checkpoint
+    config.work_dir = str(found.folder) if found.folder else None
+    config.ckpt_path = None if found.checkpoint is None else str(found.checkpoint)
+    if found.folder:
+        rank_zero_only(RunLock(found.folder).check)()
+    rank_zero_only(say)('\n'.join(found.notices))
+    return found.folder is not None
+
+
+def take_weights(module: Segmentor, checkpoint: Checkpoint, trust: bool) -> None:
+    """Load the weights of another model, and print what was taken."""
+    loaded = load_weights(module.segmentor, checkpoint.path, trust)
+    rank_zero_only(say)(loaded.table())
+    if doubt := loaded.doubt(module.classes):
+        rank_zero_only(warn)(doubt)
+
+
+def check_continuation(checkpoint: Checkpoint, trainer: Trainer, module: Segmentor, auto: bool) -> None:
+    """Refuse a checkpoint of other classes, and one at the end of its run, unless `--auto-resume` found it.
+
+    Raises:
+        UserError: names the checkpoint.
+    """
+    check_classes(checkpoint, module.classes)
+    reached = reached_end(checkpoint, trainer, module)
+    if reached and not auto:
+        raise UsageError(reached)
+    if reached:
+        rank_zero_only(say)(reached)
 
 
 def named_run(name: str | None) -> Path | None:
