@@ -1,4 +1,4 @@
-"""Tell whether two runs ended alike: the same files, logged steps, and checkpoints, bit by bit.
+"""Return whether two runs ended alike: the same files, logged steps, and checkpoints, bit by bit.
 
 python scripts/compare_runs.py work_dirs/exp1 work_dirs/exp2
 """

@@ -38,12 +38,12 @@ def __dir__() -> list[str]:
 
 
 def load(checkpoint: str | Path, device: str | None = None, trust_checkpoint: bool = False) -> Predictor:
-    """Return a predictor for the model in a checkpoint; see `seglight.predictor.Predictor`.
+    """Return a predictor for a checkpoint; see `seglight.predictor.Predictor`.
 
     Args:
-        checkpoint: a path, or relative to `work_dirs`; the folder of a run means its best.
-        device: such as `cuda:1`; by default a GPU where there is one.
-        trust_checkpoint: whether the file is one's own, so that it may name classes of any package, which runs code.
+        checkpoint: a path, or relative to `work_dirs`; the folder of a run means its best checkpoint.
+        device: for example `cuda:1`; by default a GPU if there is one.
+        trust_checkpoint: let the file name classes of any package, which runs code; only for your own files.
     """
     from seglight.predictor import Predictor  # late: it loads torch
 

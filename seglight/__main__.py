@@ -20,9 +20,9 @@ from seglight.installation import requirements
 def run(argv: Sequence[str]) -> int:
     """Run a command line and return its exit status.
 
-    2 for an error of the user's, 75 for a run to resume, 1 for an error that nobody foresaw.
+    2 for a user error, 75 for an interrupted run to resume, 1 for an unexpected error.
 
-    What a command does not need is not imported: torch comes with the commands that train or predict.
+    Imports only what the command needs: torch is loaded by the commands that train or predict.
     """
     try:
         if list(argv) == ['--version']:
@@ -51,18 +51,18 @@ def _command_line(argv: Sequence[str]) -> None:
 def main() -> None:
     """Run the command line of this process and exit with its status, 130 after Ctrl-C."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors='surrogateescape')  # for names of files that are no UTF-8
+        sys.stdout.reconfigure(errors='surrogateescape')  # for file names that are not UTF-8
     try:
         status = run(sys.argv[1:])
         try:
             sys.stdout.flush()
         except BrokenPipeError:
             raise
-        except OSError as error:  # a full disk that the output goes to
+        except OSError as error:  # stdout is redirected to a full disk
             _silence_stdout()
             status = status or border.report(error, sys.argv[1:])
         sys.exit(status)
-    except BrokenPipeError:  # the reader, such as `head`, has enough
+    except BrokenPipeError:  # the reader, for example `head`, closed the pipe
         _silence_stdout()
     except KeyboardInterrupt as stop:
         print(f'seglight: stopped by Ctrl-C{"; " * bool(stop.args)}{stop}', file=sys.stderr)
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _silence_stdout() -> None:
-    """Let what is still to be written go nowhere, so that Python's end does not try again."""
+    """Discard the remaining output, so that Python does not try to write it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""Array types that several modules name."""
+"""Array types that several modules share."""
 
 from __future__ import annotations
 

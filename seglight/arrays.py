@@ -1,4 +1,4 @@
-"""Reading numpy's zips of arrays, with the sizes they claim checked before memory is taken."""
+"""Read `.npz` files; the sizes that they claim are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-#: What reading a damaged or malicious file raises.
+#: Exceptions raised by reading a damaged or malicious file.
 ERRORS = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, SyntaxError, MemoryError, OverflowError),
     *(NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error),
@@ -20,22 +20,22 @@ ERRORS = (
 _SUFFIX = '.npy'
 
 
-def load_arrays(path: Path, most_bytes: int) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of an `.npz`; nothing is unpickled.
+def load_arrays(path: Path, max_bytes: int) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays in an `.npz` file; nothing is unpickled.
 
     Args:
         path: the file.
-        most_bytes: of all arrays together, uncompressed.
+        max_bytes: limit for all arrays together, uncompressed.
 
     Raises:
-        ValueError: if the file claims more, or an array claims another size than its record has.
+        ValueError: if the file claims more, or the size of an array differs from that of its record.
         ERRORS: for a damaged file.
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
     with zipfile.ZipFile(path) as file:
         records = file.infolist()
-        if sum(record.file_size for record in records) > most_bytes:
-            raise ValueError(f'it claims to hold more than {most_bytes:,} bytes')
+        if sum(record.file_size for record in records) > max_bytes:
+            raise ValueError(f'it claims to hold more than {max_bytes:,} bytes')
         for record in records:
             if not record.filename.endswith(_SUFFIX):
                 continue
@@ -48,9 +48,9 @@ def load_arrays(path: Path, most_bytes: int) -> dict[str, npt.NDArray[Any]]:
 
 
 def _check_header(stream: IO[bytes], size: int) -> None:
-    """Refuse an array that claims another size than the rest of its record has."""
+    """Reject an array whose size differs from the rest of its record."""
     version = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
     if dtype.hasobject or math.prod(shape) * dtype.itemsize != size - stream.tell():
-        raise ValueError(f'an array claims the shape {shape}, which its {size:,} bytes are not')
+        raise ValueError(f'an array claims the shape {shape}, which does not match its {size:,} bytes')

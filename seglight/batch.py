@@ -1,4 +1,4 @@
-"""The batch: the one shape in which data and models meet."""
+"""The batch: the only structure that data and models share."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class ImageMeta(TypedDict):
-    """What is known of one image of a batch.
+    """Metadata of one image in a batch.
 
     `path`: the image file. `name`: its path below the image folder, without suffix.
-    `original_size`: height and width of the file. `size`: height and width in the batch, without the padding at the
-    right and at the bottom.
+    `original_size`: height and width of the file. `size`: height and width in the batch, excluding the padding at
+    the right and at the bottom.
     """
 
     path: str
@@ -24,7 +24,7 @@ class ImageMeta(TypedDict):
 
 
 class _Padded(TypedDict, total=False):
-    """`padding` bool `[H, W]`: which pixels of the image are no content; absent where all are."""
+    """`padding` bool `[H, W]`: the pixels that are padding; absent if there are none."""
 
     padding: Tensor
 
@@ -48,9 +48,9 @@ class Batch(TypedDict, total=False):
     """`image` uint8 `[B, 3, H, W]` RGB, `mask` uint8 `[B, H, W]` (absent in predict), `meta` of length B.
 
     The image is in torch's channels-last memory format, as it was decoded. In training the mask has the image's
-    size; in evaluation it has the size of its file. `padding` bool `[B, H, W]` is there where transforms made
-    pixels that are no content; they become zeros after normalisation, as in mmseg. In predict, `failed` has each
-    image that had to be left out.
+    size; in evaluation it has the size of its file. `padding` bool `[B, H, W]` is present if transforms padded an
+    image; these pixels become zero after normalisation, as in mmseg. In predict, `failed` holds the images that
+    could not be used.
     """
 
     image: Tensor
@@ -61,8 +61,8 @@ class Batch(TypedDict, total=False):
 
 
 def collate(items: Sequence[Item], ignore_index: int = 255) -> Batch:
-    """Stack samples, padded at the right and at the bottom to the largest: images with 0, masks with ignore."""
-    # Stacked as [B, H, W, 3], so that whole images are copied as they lie in memory.
+    """Stack samples, padded at the right and at the bottom to the largest: images with 0, masks with `ignore_index`."""
+    # Stacked as [B, H, W, 3], so that images are copied in their own memory layout.
     image = _stack([item['image'].permute(1, 2, 0) for item in items], 0).permute(0, 3, 1, 2)
     batch: Batch = {'image': image, 'meta': [item['meta'] for item in items]}
     masks = [item['mask'] for item in items if item['mask'] is not None]
@@ -74,7 +74,7 @@ def collate(items: Sequence[Item], ignore_index: int = 255) -> Batch:
 
 
 def _padding(item: Item) -> Tensor:
-    """Return which pixels of a sample are no content, bool `[H, W]`."""
+    """Return which pixels of a sample are padding, bool `[H, W]`."""
     return item['padding'] if 'padding' in item else torch.zeros(item['image'].shape[1:], dtype=torch.bool)
 
 

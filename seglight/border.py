@@ -1,4 +1,4 @@
-"""The border of the command line: whatever ends a command becomes one line and an exit status."""
+"""The border of the command line: turn every error into one line and an exit status."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from types import FrameType
 from seglight.errors import UserError, harmless, one_line
 from seglight.masking import masked_text
 
-#: Exit status of what nobody foresaw: a fault of this project, of a library, or of a user's own class.
+#: Exit status of an unexpected error: a bug in seglight, in a library, or in a user's class.
 UNEXPECTED = 1
 
 _ELSEWHERE = 'or write elsewhere (--work-dir, --output)'
 _SMALLER = 'give a smaller data.batch_size, smaller crops or images, or fewer data.num_workers'
 
-#: What the system refuses, and what to do about it.
+#: Errors of the operating system, and their cures.
 SYSTEM_CURES = {
     errno.ENOSPC: f'free some space, {_ELSEWHERE}',
     errno.EDQUOT: f'free some space, {_ELSEWHERE}',
@@ -34,31 +34,31 @@ SYSTEM_CURES = {
     errno.EAGAIN: 'raise the number of processes (ulimit -u), or give fewer data.num_workers',
     errno.ENOMEM: _SMALLER,
     errno.ENAMETOOLONG: 'give a shorter name',
-    errno.ENOTDIR: 'name a folder that is one',
-    errno.EISDIR: 'name a file',
+    errno.ENOTDIR: 'give the path of a folder',
+    errno.EISDIR: 'give the path of a file',
 }
 
-#: What libraries say where the machine has too little of something, and what to do about it.
+#: Messages of libraries that run out of a resource, and their cures.
 RUNTIME_CURES = (
     (r'out of memory|can.t allocate memory|Insufficient memory|Cannot allocate memory', _SMALLER),
     (r'PytorchStreamWriter failed writing|No space left on device', SYSTEM_CURES[errno.ENOSPC]),
-    (r'DataLoader worker .*(killed by signal|exited unexpectedly)', f'the system ended it; {_SMALLER}'),
+    (r'DataLoader worker .*(killed by signal|exited unexpectedly)', f'the system killed it; {_SMALLER}'),
     (r'received 0 items of ancdata|Too many open files', SYSTEM_CURES[errno.EMFILE]),
 )  # fmt: skip
 
 
 def debugs(argv: Sequence[str]) -> bool:
-    """Tell whether a command line asks for tracebacks."""
+    """Return whether a command line contains `--debug`."""
     return any(word.split('=')[0] == '--debug' for word in argv)
 
 
 def report(error: Exception, argv: Sequence[str]) -> int:
-    """Print on stderr what ended a command, and return the exit status.
+    """Print the error that ended a command to stderr, and return the exit status.
 
-    With `--debug` the traceback comes first; without it, that of an error nobody foresaw is kept in a file.
+    With `--debug` the traceback comes first; otherwise that of an unexpected error goes to a file.
 
     Args:
-        error: ended the command.
+        error: the error.
         argv: the command line.
     """
     debug = debugs(argv)
@@ -72,24 +72,24 @@ def report(error: Exception, argv: Sequence[str]) -> int:
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """Return what happened, in one line, and the exit status."""
+    """Return an error as one line, and the exit status."""
     if isinstance(error, UserError):
         return str(error), error.status
     if isinstance(error, MemoryError):
-        return f'out of memory{_behind(error)}; {_SMALLER}', UserError.status
+        return f'out of memory{_detail(error)}; {_SMALLER}', UserError.status
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.split('.')[0]
         return f"the package '{name}' is not installed in {sys.prefix}: {error}; install it there", UserError.status
     if isinstance(error, OSError) and error.errno is not None:
-        return _of_the_system(error), UserError.status
+        return _system_error(error), UserError.status
     for pattern, cure in RUNTIME_CURES:
         if re.search(pattern, str(error)):
             return f'{essence(error)}; {cure}', UserError.status
-    return f'unexpected {type(error).__name__} {_place(error)}{_behind(error)}', UNEXPECTED
+    return f'unexpected {type(error).__name__} {_place(error)}{_detail(error)}', UNEXPECTED
 
 
 def essence(error: BaseException) -> str:
-    """Return a message in one line; where a loader's worker wrapped it in its traceback, the last line of that."""
+    """Return a message in one line; of a traceback that a loader's worker wrapped it in, the last line."""
     lines = str(error).strip().splitlines()
     if any('Traceback (most recent call last)' in line for line in lines):
         lines = lines[-1:]
@@ -97,34 +97,35 @@ def essence(error: BaseException) -> str:
     return text if len(text) <= 300 else f'{text[:300]} ...'
 
 
-def _of_the_system(error: OSError) -> str:
-    """Return what the system refused, on which file, and what to do about it."""
+def _system_error(error: OSError) -> str:
+    """Return an error of the operating system with its file and cure."""
     names = ' -> '.join(repr(str(name)) for name in (error.filename, error.filename2) if name is not None)
     cure = SYSTEM_CURES.get(error.errno or 0, '--debug shows where')
     return f'{f"{names}: " if names else ""}{error.strerror or one_line(error)}; {cure}'
 
 
-def _behind(error: Exception) -> str:
+def _detail(error: Exception) -> str:
+    """Return a colon and the message of an error, or an empty string."""
     text = essence(error)
     return f': {text}' if text else ''
 
 
 def _place(error: Exception) -> str:
-    """Return where an error was raised: the package, or the file of code that is in none."""
+    """Return where an error was raised: the package, or the file if it is not in a package."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     package = _package(frame)
     return f'in {package}' if package else f'in {frame.f_code.co_filename}, line {line}'
 
 
 def _package(frame: FrameType) -> str | None:
-    """Return the installed package that a frame's code belongs to, or this project."""
+    """Return the installed package that a frame's code belongs to, or `seglight`; None for other files."""
     name = str(frame.f_globals.get('__name__')).split('.')[0]
     path = Path(frame.f_code.co_filename)
     return name if name == 'seglight' or 'site-packages' in path.parts or not path.is_absolute() else None
 
 
 def _kept(error: Exception) -> str:
-    """Write the traceback to a file, and say where it is."""
+    """Write the traceback to a file, and return where it is."""
     try:
         handle, name = tempfile.mkstemp(prefix='seglight_', suffix='.txt')
         with os.fdopen(handle, 'w', encoding='utf-8', errors='backslashreplace') as file:

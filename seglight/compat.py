@@ -1,7 +1,7 @@
-"""Every patch that lets mmcv-full 1.7 and mmsegmentation 0.30 run on today's packages.
+"""All patches that let mmcv-full 1.7 and mmsegmentation 0.30 run on current packages.
 
-Import this module before torchvision, mmcv, mmseg, torchmetrics or pytorch_lightning; nothing else
-in the project patches them. Each patch names the version it is for and the symptom without it,
+Import this module before torchvision, mmcv, mmseg, torchmetrics or pytorch_lightning; no other
+module patches them. Each patch names the version it is for and the symptom without it,
 and has a test that fails without it.
 """
 
@@ -25,12 +25,12 @@ from seglight.installation import requirements
 
 
 def import_torchvision() -> None:
-    """Import torchvision, also where its compiled operators do not match the installed torch.
+    """Import torchvision, even if its compiled operators do not match the installed torch.
 
     For: torchvision 0.28 built for CUDA beside a CPU torch 2.13 (PyPI has no other torchvision).
     Symptom: `RuntimeError: operator torchvision::nms does not exist` from any import of mmcv or
     torchmetrics. Registering the schemas of `nms` and `qnms` lets torchvision's Python parts load,
-    which is all that mmcv and torchmetrics need. A torchvision that imports is left alone.
+    which is all that mmcv and torchmetrics need. A torchvision that can be imported is left unchanged.
     """
     try:
         importlib.import_module('torchvision')
@@ -44,7 +44,7 @@ def import_torchvision() -> None:
 
     for name in [name for name in sys.modules if name.split('.')[0] == 'torchvision']:
         del sys.modules[name]
-    global _TORCHVISION_SCHEMAS  # a Library takes its schemas with it when it is collected
+    global _TORCHVISION_SCHEMAS  # a Library unregisters its schemas when it is garbage-collected
     _TORCHVISION_SCHEMAS = torch.library.Library('torchvision', 'DEF')
     for name in ('nms', 'qnms'):
         _TORCHVISION_SCHEMAS.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
@@ -55,13 +55,13 @@ _TORCHVISION_SCHEMAS = None
 
 
 def silence_notices() -> None:
-    """Silence notices that every run of mmcv and mmseg prints and that nobody here can act upon.
+    """Silence notices of mmcv and mmseg that users of seglight cannot act on.
 
-    For: mmcv-full 1.7 and mmsegmentation 0.30. Symptom: five lines on MMCV 2.0 of the year 2023 at
-    import, one on `avg_non_ignore` for each cross-entropy loss, one or two for each head of two classes or one
-    channel, on a number of channels and a threshold that the config says or that have their default, and from
-    Python 3.12 on one for each invalid escape in their sources, when these are first compiled. mmcv also
-    imports torch's builder of extensions, which warns on a machine that has nvcc but no GPU.
+    For: mmcv-full 1.7 and mmsegmentation 0.30. Symptom: five lines about MMCV 2.0 at import; one about
+    `avg_non_ignore` for each cross-entropy loss; one or two about the number of channels and the threshold of
+    each head with two classes or one channel, even if the config sets them; and from Python 3.12 on one for
+    each invalid escape in their sources, when these are first compiled. mmcv also imports
+    `torch.utils.cpp_extension`, which warns on a machine that has nvcc but no GPU.
     """
     logging.getLogger('torch.utils.cpp_extension').setLevel(logging.ERROR)
     warnings.filterwarnings('ignore', category=SyntaxWarning, module=r'.*[/\\](mmcv|mmseg|mmcls)[/\\]')
@@ -72,11 +72,11 @@ def silence_notices() -> None:
 
 
 def give_scipy_interp2d() -> None:
-    """Give SciPy the function back with which mmseg resizes relative position tables.
+    """Restore the SciPy function with which mmseg resizes relative position tables.
 
     For: SciPy 1.14 and later, which removed `interpolate.interp2d`. Symptom: `NotImplementedError` when
-    BEiT or MAE load weights of another image size. What takes its place is what SciPy's own guide to
-    this removal names for values on a grid; both call FITPACK's `regrid`, so the numbers are the same.
+    BEiT or MAE load weights of another image size. The replacement is the one that SciPy's guide to
+    this removal recommends for values on a grid; both call FITPACK's `regrid`, so the results are the same.
     """
     from scipy import interpolate
 
@@ -98,18 +98,18 @@ def _interp2d(x: Any, y: Any, z: Any, kind: str = 'linear') -> Callable[[Any, An
 
 
 def stand_in_for_compiled_ops() -> None:
-    """Let mmcv's operators run in torch where mmcv was installed without the compiled ones.
+    """Run mmcv's operators in PyTorch if mmcv was installed without the compiled ones.
 
-    For: mmcv-full 1.7 as a pure wheel. Symptom: `No module named 'mmcv._ext'` from any import of
-    mmseg's models. Compiled operators that are installed are found first and are used.
+    For: mmcv 1.7 as a pure Python wheel. Symptom: `No module named 'mmcv._ext'` from any import of
+    mmseg's models. Compiled operators, if installed, are found first and used.
     """
     sys.meta_path.append(_OpsInTorch())
 
 
 class _OpsInTorch(MetaPathFinder, Loader):
-    """Find and load `mmcv._ext`, the last to be asked for it, when mmcv first imports an operator."""
+    """Provide `mmcv._ext` if no other finder does, when mmcv first imports an operator."""
 
-    #: The modules of mmcv.ops and their functions that `seglight.ops` has, each beside its autograd Function.
+    #: The functions that `seglight.ops` provides: module in mmcv.ops, name, and autograd Function.
     functions = (
         ('psa_mask', 'psa_mask', 'PSAMaskFunction'),
         ('focal_loss', 'sigmoid_focal_loss', 'SigmoidFocalLossFunction'),
@@ -121,18 +121,18 @@ class _OpsInTorch(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Answer for `mmcv._ext` alone."""
+        """Find only `mmcv._ext`."""
         del path, target
         return ModuleSpec(fullname, self) if fullname == 'mmcv._ext' else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Replace the functions in the modules that call them; all others raise when they are called."""
+        """Replace the functions in the modules that call them; all other operators raise when called."""
         vars(module).update(
             __getattr__=_missing_op, get_compiler_version=_not_compiled, get_compiling_cuda_version=_not_compiled
         )
         ops = importlib.import_module('seglight.ops')
         for name, function, autograd in self.functions:
-            # mmcv.ops may be half imported here: these modules are, before others copy the functions from them.
+            # mmcv.ops may be only half imported here; these modules must be patched before others copy from them.
             home = importlib.import_module(f'mmcv.ops.{name}')
             old, new = getattr(home, function), getattr(ops, function)
             getattr(home, autograd).apply = staticmethod(new)
@@ -142,17 +142,17 @@ class _OpsInTorch(MetaPathFinder, Loader):
 
 
 def _not_compiled() -> str:
-    return 'n/a'  # what mmcv's description of the environment says without operators
+    return 'n/a'  # as in mmcv's description of the environment without operators
 
 
 def _missing_op(name: str) -> Callable[..., NoReturn]:
-    """Return what stands for an operator that is not in `seglight.ops`; mmcv asks for all of them on import."""
+    """Return a function that raises, for an operator not in `seglight.ops`; mmcv gets all of them at import."""
     if name.startswith('_'):
         raise AttributeError(name)
 
     def missing(*_: object, **__: object) -> NoReturn:
         raise UsageError(
-            f"the model needs mmcv's operator {name}, which is not compiled here: build mmcv-full 1.7.2 with its "
+            f"the model needs mmcv's operator {name}, which is not compiled: build mmcv-full 1.7.2 with its "
             'operators for the installed torch (https://mmcv.readthedocs.io/en/v1.7.0/get_started/build.html)'
         )
 
@@ -160,11 +160,11 @@ def _missing_op(name: str) -> Callable[..., NoReturn]:
 
 
 def reach_spawned_processes() -> None:
-    """Let every process that multiprocessing spawns import this module before anything else.
+    """Make every process that multiprocessing spawns import this module before anything else.
 
     For: Python 3.10 to 3.14, where a spawned process (the default on macOS and Windows) first loads its
     target and arguments. Symptom with `ddp_spawn`: `operator torchvision::nms does not exist` from the
-    import of pytorch_lightning in the child. `_process` is here, so loading it imports this module.
+    import of pytorch_lightning in the child. `_process` is in this module, so unpickling it imports the module.
     """
     for name in ('Process', 'SpawnProcess', 'ForkServerProcess'):
         if kind := getattr(multiprocessing.context, name, None):
@@ -172,7 +172,7 @@ def reach_spawned_processes() -> None:
 
 
 def _process(kind: type[multiprocessing.process.BaseProcess]) -> multiprocessing.process.BaseProcess:
-    """Return an empty process, whose state follows."""
+    """Return an empty process; pickle restores its state afterwards."""
     return kind.__new__(kind)
 
 

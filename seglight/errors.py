@@ -6,21 +6,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: What commands a terminal, which a stranger's file may have in its names.
+#: Characters that control a terminal, which names in untrusted files may contain.
 _CONTROL = dict.fromkeys({*range(32), *range(127, 160)} - {9, 10}, '?')
 
 
 def one_line(error: BaseException | str) -> str:
-    """Return a message with its line breaks and runs of blanks as single blanks."""
+    """Return a message in one line, with single spaces."""
     return ' '.join(str(error).split())
 
 
-#: Where warnings go while they are collected.
+#: The lists that collect warnings, innermost last.
 _collections: list[list[str]] = []
 
 
 def harmless(text: str) -> str:
-    """Return a text without the characters that command a terminal."""
+    """Return a text without characters that control a terminal."""
     return text.translate(_CONTROL)
 
 
@@ -39,29 +39,29 @@ def warn(message: str) -> None:
 
 @contextmanager
 def collected_warnings() -> Iterator[list[str]]:
-    """Return the list of the warnings that would be printed meanwhile, to count or order them."""
-    found: list[str] = []
-    _collections.append(found)
+    """Collect warnings in a list instead of printing them."""
+    warnings: list[str] = []
+    _collections.append(warnings)
     try:
-        yield found
+        yield warnings
     finally:
         _collections.pop()
 
 
 class UserError(Exception):
-    """Base of all errors that the command line prints as one line before it exits with `status`."""
+    """Base class of errors that the command line prints as one line; it then exits with `status`."""
 
     status = 2
 
     def __init__(self, message: str = '') -> None:
-        """Keep the message as one line, also where a data loader's worker wrapped it in its traceback."""
+        """Keep the message as one line, even if a data loader's worker wrapped it in a traceback."""
         lines = str(message).strip().splitlines()
         if any('Traceback (most recent call last)' in line for line in lines):
             lines = [lines[-1].removeprefix(f'{type(self).__module__}.{type(self).__qualname__}: ')]
         super().__init__(harmless(' '.join(lines)) or type(self).__name__)
 
 
-#: Words that continue a sentence which a key begins.
+#: Words that continue a sentence that starts with a key.
 _PREDICATES = ('cannot', 'has', 'is', 'multiplies', 'must', 'names', 'needs')
 
 
@@ -69,12 +69,12 @@ class ConfigError(UserError):
     """The value of a key of the config is wrong.
 
     Args:
-        key: the dotted key, for whoever knows where it was written, such as `data.batch_size`.
-        text: what is wrong with its value, such as `must be at least 1, got 0`.
+        key: the dotted key, for example `data.batch_size`; callers can look up where it was written.
+        text: what is wrong with its value, for example `must be at least 1, got 0`.
     """
 
     def __init__(self, key: str, text: str | None = None) -> None:
-        if text is None:  # mmcv's builders, data loaders and pickle make an error anew from its message alone
+        if text is None:  # mmcv's builders, data loaders and pickle recreate an error from its message alone
             key, text = '', key
         joint = ' ' if text.startswith(tuple(f'{word} ' for word in _PREDICATES)) else ': '
         super().__init__(f'{key}{joint}{text}' if key else text)
@@ -82,14 +82,14 @@ class ConfigError(UserError):
 
 
 class UsageError(ConfigError):
-    """A command line, or a config file as a whole, is wrong: no key is to blame."""
+    """A command line, or a config file as a whole, is wrong, rather than the value of a key."""
 
     def __init__(self, text: str) -> None:
         super().__init__('', text)
 
 
 class DataError(UserError):
-    """An image, a mask or a folder of the data set is wrong."""
+    """An image, a mask, an annotation file or a folder of the data set is wrong."""
 
 
 class CheckpointError(UserError):
@@ -101,14 +101,14 @@ class OutputError(UserError):
 
 
 class TrainingError(UserError):
-    """Training cannot go on with these data and settings."""
+    """Training cannot continue with these data and settings."""
 
 
 class SetupError(UserError):
-    """A package that seglight needs is missing, is of another version or cannot be installed."""
+    """A required package is missing, has an unsupported version, or cannot be installed."""
 
 
 class Interrupted(UserError):
-    """A signal ended the run, which can go on from its checkpoint: nothing is wrong, but it is not at its end."""
+    """A signal stopped the run, which can be resumed from its checkpoint: not a fault, but the run is unfinished."""
 
     status = 75  # EX_TEMPFAIL of sysexits.h: try again later

@@ -1,4 +1,4 @@
-"""Where files go, and writing them so that no half-written file is ever seen."""
+"""Where files go, and writing them atomically, so that no half-written file is ever visible."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from filelock import FileLock
 
 from seglight.errors import OutputError
 
-#: Where the folders of runs go, below the working folder; mmseg's name.
+#: The parent of the run folders, below the working folder; mmseg's name for it.
 WORK_DIRS = Path('work_dirs')
 
 #: What an address of pretrained weights in a config begins with, where it means a file of `weights_folder`.
 WEIGHTS_SCHEME = 'weights://'
 
-#: What begins with a home folder.
+#: The start of a path below a home folder.
 _HOME = re.compile(r'~[\w.-]*/')
 
 
 def in_work_dirs(name: str) -> tuple[Path, Path]:
-    """Return the two places that the name of a run or a checkpoint may mean: a path, and one below `WORK_DIRS`."""
+    """Return the two paths that the name of a run or a checkpoint can mean: itself, and one below `WORK_DIRS`."""
     return Path(name), WORK_DIRS / name
 
 
 def cache_dir() -> Path:
-    """Return the folder for what can be made again: `$XDG_CACHE_HOME/seglight`, or `~/.cache/seglight`."""
+    """Return the folder for files that can be recreated: `$XDG_CACHE_HOME/seglight`, or `~/.cache/seglight`."""
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'seglight'
 
 
@@ -42,7 +42,7 @@ def weights_folder() -> Path:
 
 
 def expand_home(text: str) -> str:
-    """Return a path, or a flag with one behind its equals sign, with the home folder for `~`, as shells write it."""
+    """Return a path, or a flag with a path after its equals sign, with `~` expanded."""
     name, equals, value = text.partition('=') if text.startswith('-') else ('', '', text)
     if not _HOME.match(value):
         return text
@@ -50,24 +50,24 @@ def expand_home(text: str) -> str:
 
 
 def as_bytes(text: str) -> bytes:
-    """Return a text in UTF-8; names of files in it that are not keep their bytes."""
+    """Return a text in UTF-8; file names in it that are not valid UTF-8 keep their bytes."""
     return text.encode(errors='surrogateescape')
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it; makes the folder if needed."""
+    """Write a file under a temporary name next to it, then rename it; creates the folder if needed."""
     with open_atomically(path) as file:
         file.write(data)
 
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write under a temporary name beside it, and rename it at the end; makes the folder if needed.
+    """Open a file for writing under a temporary name next to it, and rename it at the end; creates its folder.
 
-    After an exception there is no file, or the one that was there before.
+    After an exception there is no new file; an existing file stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own, since a long one with anything added would be too long; the kernel applies the umask.
+    # A random name, since a suffix could make a long name too long; the kernel applies the umask.
     temporary = path.with_name(f'.{secrets.token_hex(8)}.tmp')
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, 'O_BINARY', 0), 0o666)
     try:
@@ -81,9 +81,9 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def made_atomically(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder under a temporary name, and rename it at the end to one that must not exist yet.
+    """Yield an empty folder under a temporary name, and rename it at the end to `folder`, which must not exist yet.
 
-    After an exception neither of them is left.
+    After an exception neither of them exists.
     """
     temporary = folder.with_name(f'.{secrets.token_hex(8)}.tmp')
     temporary.mkdir(parents=True)
@@ -97,7 +97,7 @@ def made_atomically(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing_to(folder: Path, cure: str) -> Iterator[None]:
-    """Turn an error of the file system into one that names its file, or else the folder, and the cure.
+    """Turn an error of the file system into one that names the file (or else the folder) and the cure.
 
     Raises:
         OutputError: for any `OSError`.
@@ -110,10 +110,10 @@ def writing_to(folder: Path, cure: str) -> Iterator[None]:
 
 
 def write_new(files: dict[Path, bytes]) -> None:
-    """Write files that are not there yet; one that has the same content already is no fault.
+    """Write files that must not exist yet, except with the same content.
 
     Raises:
-        FileExistsError: if one is there with other content; none is written then.
+        FileExistsError: if one exists with other content; then none is written.
     """
     for path, data in files.items():
         if path.exists() and path.read_bytes() != data:
@@ -123,16 +123,16 @@ def write_new(files: dict[Path, bytes]) -> None:
 
 
 def append_once(path: Path, *lines: str) -> bool:
-    """Append to a text file those of some lines that it does not hold already, also while other processes do.
+    """Append those lines to a text file that it does not contain yet; safe with several processes.
 
     Returns:
-        whether the file lacked any of them; a file that cannot be written lacks all.
+        whether any line was missing; true if the file cannot be written.
     """
     try:
         with _locked(path), path.open('a+b') as file:
             file.seek(0)
-            held = set(file.read().splitlines())
-            new = [line for line in map(as_bytes, dict.fromkeys(lines)) if line not in held]
+            existing = set(file.read().splitlines())
+            new = [line for line in map(as_bytes, dict.fromkeys(lines)) if line not in existing]
             file.write(b''.join(line + b'\n' for line in new))
     except OSError:
         return True
@@ -141,8 +141,8 @@ def append_once(path: Path, *lines: str) -> bool:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from what they, too, lock by this path; without locks where the file system has none."""
-    if not path.parent.is_dir():  # FileLock would make it
+    """Hold a lock between processes on a path; without effect if the file system has no locks."""
+    if not path.parent.is_dir():  # FileLock would create it
         raise FileNotFoundError(errno.ENOENT, 'no such folder', str(path.parent))
     lock = FileLock(path.with_name(f'.{path.name}.lock'))
     with suppress(NotImplementedError):  # at worst, two processes write the same line
@@ -154,16 +154,16 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def link(path: Path, target: Path) -> None:
-    """Make `path` name the file `target`, in place of what was there: by a link, or a copy where none is possible.
+    """Make `path` a link to `target`, replacing an existing file; a copy if links are not possible.
 
     Args:
-        path: the name to make.
+        path: the link to create.
         target: an existing file, absolute or relative to the folder of `path`, as a symbolic link holds it.
     """
     temporary = path.with_name(f'.{secrets.token_hex(8)}.tmp')
     try:
         temporary.symlink_to(target)
-    except (OSError, NotImplementedError):  # Windows without the right to, file systems without links
+    except (OSError, NotImplementedError):  # Windows without the privilege, file systems without links
         try:
             temporary.hardlink_to(path.parent / target)
         except (OSError, NotImplementedError):
@@ -172,10 +172,10 @@ def link(path: Path, target: Path) -> None:
 
 
 def claim_run_folder(root: Path, name: str = 'exp') -> Path:
-    """Make and return the next free folder `{root}/{name}{N}`, N from 1; safe when several start at once."""
+    """Create and return the next free folder `{root}/{name}{N}`, N from 1; safe if several processes start at once."""
     root.mkdir(parents=True, exist_ok=True)
-    used = (path.name.removeprefix(name) for path in root.glob(f'{name}*'))
-    number = max((int(rest) for rest in used if rest.isdigit()), default=0) + 1
+    suffixes = (path.name.removeprefix(name) for path in root.glob(f'{name}*'))
+    number = max((int(suffix) for suffix in suffixes if suffix.isdigit()), default=0) + 1
     while True:
         folder = root / f'{name}{number}'
         try:
@@ -187,6 +187,6 @@ def claim_run_folder(root: Path, name: str = 'exp') -> Path:
 
 
 def newest(folder: Path, *patterns: str) -> Path | None:
-    """Return the file of a folder that matches a pattern and was written last, None where there is none; no links."""
+    """Return the most recently written file in a folder that matches a pattern, None if none does; ignores links."""
     found = (path for pattern in patterns for path in folder.glob(pattern) if not path.is_symlink())
     return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)

@@ -1,4 +1,4 @@
-"""Secrets in what is stored: the userinfo of addresses, and the values of keys that are named like secrets."""
+"""Mask secrets before anything is stored: the userinfo of URLs, and the values of keys named like secrets."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ _KEYS = re.compile(_PLURALS, re.IGNORECASE)
 
 _NAMES = rf'(?:[\w.\-]*(?:{_ENDS})|(?:[\w.\-]*[_.\-])?key(?=\s*=))'
 
-#: Keys whose values are masked: `key`, or one of the names at the end, as in `wandb_api_key`.
+#: Keys whose values are masked: `key`, or any that end in one of the names, for example `wandb_api_key`.
 _KEY = re.compile(rf'{_NAMES}|key', re.IGNORECASE)
 
 #: `scheme://user:password@host`; a password may have the letters that end a host.
 _USERINFO = re.compile(r'(\b[a-z][a-z0-9+.\-]*://)(?:[^\s/?#\'":]*:[^\s\'"]*|[^\s/?#\'"]+)@', re.IGNORECASE)
 
-#: `token=abc`, `token: abc` and `tokens: [a, b]` within a text, also behind `?` or `&` of an address, with or without
-#: quotes.
+#: `token=abc`, `token: abc` and `tokens: [a, b]` within a text, also after `?` or `&` in a URL, with or without quotes.
 _ASSIGNED = re.compile(
     rf'(?<![\w.\-])((?:{_NAMES}|{_PLURALS}(?!["\']?\s*[=:]\s*\d+\b))["\']?\s*[=:]\s*)'
     r'(?!//)(\[[^\]]*\]|"[^"]*"|\'[^\']*\'|(?:bearer |basic )?[^\s&,}\]\'"#]+)',
     re.IGNORECASE,
 )
 
-#: Tokens of services that are known by how they begin.
+#: Tokens of services, recognised by their prefixes.
 _TOKEN = re.compile(r'\b(?:gh[opsu]|github_pat|glpat|hf|sk|xox[bp])[_\-][\w\-]{16,}')
 
 
 def masked(value: Any) -> Any:
-    """Return nested values without secrets; true, false and null are none."""
+    """Return nested values with secrets masked; true, false and null are not secrets."""
     if isinstance(value, dict):
         return {name: _masked_value(name, inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -49,25 +48,25 @@ def masked(value: Any) -> Any:
 
 
 def masked_text(text: str) -> str:
-    """Return a text without secrets in addresses, in what is assigned, and tokens of well-known services."""
+    """Return a text with masked secrets: in URLs, in assignments, and tokens of well-known services."""
     text = _USERINFO.sub(rf'\1{MASK}@', text)
     return _TOKEN.sub(MASK, _ASSIGNED.sub(rf'\1{MASK}', text))
 
 
 def masked_command(words: Sequence[str]) -> list[str]:
-    """Return the words of a command line without secrets, also in the word behind a flag."""
-    found: list[str] = []
-    secret = False  # whether the flag before wants one
+    """Return the words of a command line with secrets masked, also in the word after a flag."""
+    result: list[str] = []
+    secret_follows = False
     for word in words:
         flag, equals, value = word.partition('=')
         name = flag.lstrip('-').rpartition('.')[2]
         is_secret = word.startswith('-') and bool(_KEY.fullmatch(name))
-        if secret and not word.startswith('-'):
-            found.append(MASK)
+        if secret_follows and not word.startswith('-'):
+            result.append(MASK)
         else:
-            found.append(f'{flag}={MASK}' if is_secret and value else masked_text(word))
-        secret = not equals and (is_secret or (word.startswith('-') and bool(_KEYS.fullmatch(name))))
-    return found
+            result.append(f'{flag}={MASK}' if is_secret and value else masked_text(word))
+        secret_follows = not equals and (is_secret or (word.startswith('-') and bool(_KEYS.fullmatch(name))))
+    return result
 
 
 @contextmanager
@@ -82,7 +81,7 @@ def masked_arguments() -> Iterator[None]:
 
 
 def masked_yaml(text: str) -> str:
-    """Return the text of a YAML mapping without secrets; where it has none, the text itself."""
+    """Return the text of a YAML mapping with secrets masked; unchanged if it has none."""
     values = yaml.safe_load(text)
     clean = masked(values)
     return text if clean == values else yaml.safe_dump(clean, sort_keys=False)

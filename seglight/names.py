@@ -1,4 +1,4 @@
-"""Names of images: what may become part of a path, and the files that predictions go to."""
+"""Names of images: which may become part of a path, and the files that predictions are written to."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def name_fault(name: str) -> str | None:
     """Return why a name must not become part of a path, None if it may.
 
     Args:
-        name: the path of an image below its folder, without suffix, as data sets give it.
+        name: the path of an image relative to its folder, without suffix, as the data set gives it.
     """
     path = Path(name)
     if path.anchor or '..' in path.parts:
@@ -29,7 +29,7 @@ def name_fault(name: str) -> str | None:
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
-        return 'has a character that no file name can hold'
+        return 'has a character that file names cannot contain'
     return None
 
 
@@ -37,7 +37,7 @@ def path_below(folder: Path, name: str, suffix: str = '') -> Path:
     """Return `{folder}/{name}{suffix}`, the file that belongs to an image.
 
     Raises:
-        OutputError: if it would lie outside the folder, whatever the data set says.
+        OutputError: if the name is not allowed in a path; for example, it would leave the folder.
     """
     fault = name_fault(name)
     if fault:
@@ -46,11 +46,11 @@ def path_below(folder: Path, name: str, suffix: str = '') -> Path:
 
 
 def clash(names: Iterable[str], suffix: str) -> tuple[str, str] | None:
-    """Return two of some names where the file of the first would be a folder of the second's, None if there are none.
+    """Return two names where the first one's file would have to be a folder of the second's, None if there are none.
 
     Args:
-        names: of images, such as `a` and `a.png/b`.
-        suffix: what the files of a writer end with, such as `.png`.
+        names: of images, for example `a` and `a.png/b`.
+        suffix: of the files to write, for example `.png`.
     """
     files = {f'{name}{suffix}': name for name in names}
     for name in files.values():

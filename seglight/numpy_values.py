@@ -1,7 +1,7 @@
-"""What stands for numpy's types in a pickle that anybody may have written.
+"""Replacements for numpy's types when reading an untrusted pickle.
 
-numpy's own `__setstate__` takes sizes and fields that are untrue, also for the type of an array that is there: whoever
-reads that array then reads memory that is not its own. These take numbers and texts of the size that their name says.
+numpy's own `__setstate__` accepts false sizes and fields, even for the dtype of an existing array: reading such an
+array then reads foreign memory. These classes accept only numbers and strings whose size matches their type code.
 """
 
 from __future__ import annotations
@@ -13,72 +13,72 @@ from typing import Any
 
 import numpy as np
 
-#: Numbers and texts, as numpy names their types in a pickle: `f8`, `b1`, `U12`.
+#: Numbers and strings, as numpy names their types in a pickle: `f8`, `b1`, `U12`.
 _CODE = re.compile(r'[biufSU]\d{1,6}')
 
 
 class Type:
-    """Stands for a `numpy.dtype`; it is not one, so that no array depends on what is made of it later."""
+    """Replaces `numpy.dtype`; not a subclass, so that changing it later cannot affect an array."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or not _CODE.fullmatch(code):
-            raise ValueError('an array of other than numbers and texts')
+            raise ValueError('an array must contain numbers or strings')
         self.code = code
         self.order = '='
 
     def __setstate__(self, state: Any) -> None:
-        """Take the order of the bytes; the size is that of the code."""
+        """Set the byte order; the size is that of the type code."""
         _, order, *parts = state
         if order not in ('<', '>', '=', '|') or any(part is not None for part in parts[:3]):
-            raise ValueError('an array of other than numbers and texts')
+            raise ValueError('an array must contain numbers or strings')
         self.order = '=' if order == '|' else order
 
-    def made(self) -> np.dtype[Any]:
-        """Return the type itself, a new one every time."""
+    def dtype(self) -> np.dtype[Any]:
+        """Return the dtype, a new one every time."""
         return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
 
 
 class Array(np.ndarray[Any, Any]):
-    """Stands for a `numpy.ndarray`: empty, until it gets bytes and a shape that agree."""
+    """Replaces `numpy.ndarray`: empty, until it gets a shape and bytes that match."""
 
     def __new__(cls, *_: Any) -> Array:
-        """Return an empty array, whatever it is to become."""
+        """Return an empty array, whatever the arguments."""
         return super().__new__(cls, (0,), np.uint8)
 
     def __setstate__(self, state: Any) -> None:
-        """Take shape, type and bytes.
+        """Set shape, type and bytes.
 
         Raises:
-            ValueError: if they do not agree.
+            ValueError: if they do not match.
         """
         _, shape, kind, by_columns, data = state
         if type(kind) is not Type or type(data) is not bytes:
-            raise ValueError('an array of other than numbers and texts')
-        made = kind.made()
-        if any(size < 0 for size in shape) or math.prod(shape) * made.itemsize != len(data):
-            raise ValueError('an array of another size than its bytes')
-        super().__setstate__((1, shape, made, bool(by_columns), data))  # type: ignore[arg-type]
+            raise ValueError('an array must contain numbers or strings')
+        dtype = kind.dtype()
+        if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(data):
+            raise ValueError('the size of an array does not match its bytes')
+        super().__setstate__((1, shape, dtype, bool(by_columns), data))  # type: ignore[arg-type]
 
     def __reduce__(self) -> Any:
-        """Return what numpy's own array is pickled as."""
+        """Pickle as a numpy array."""
         return self.view(np.ndarray).__reduce__()
 
 
 def scalar(kind: Any, data: Any) -> np.generic:
-    """Return the number or the text in some bytes.
+    """Return the number or string that the bytes encode.
 
     Raises:
-        ValueError: if these are not as many as it has.
+        ValueError: if their number does not match its size.
     """
-    if type(kind) is not Type or type(data) is not bytes or len(data) != kind.made().itemsize:
-        raise ValueError('a number of another size than its bytes')
-    made = kind.made()
-    return np.frombuffer(data, made)[0] if data else made.type()  # type: ignore[no-any-return]
+    if type(kind) is not Type or type(data) is not bytes or len(data) != kind.dtype().itemsize:
+        raise ValueError('the size of a number does not match its bytes')
+    dtype = kind.dtype()
+    return np.frombuffer(data, dtype)[0] if data else dtype.type()  # type: ignore[no-any-return]
 
 
 def safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
-    """Return what stands for what in a pickle, for `torch.serialization.safe_globals`; the names of numpy 1 and 2."""
-    found: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(Type, 'numpy.dtype'), (Array, 'numpy.ndarray')]
+    """Return the replacements by pickled name, for `torch.serialization.safe_globals`; for numpy 1 and 2."""
+    pairs: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(Type, 'numpy.dtype'), (Array, 'numpy.ndarray')]
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        found += [(Array, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
-    return found
+        pairs += [(Array, f'{module}._reconstruct'), (scalar, f'{module}.scalar')]
+    return pairs

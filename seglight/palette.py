@@ -1,4 +1,4 @@
-"""Colours of classes: a default palette, indexed PNG files and overlays."""
+"""Class colours: a default palette, indexed PNG files and overlays."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from PIL import Image
 
 from seglight.array_types import UInt8Array
 
-_BY_HUE = 60  #: colours that hues a golden angle apart keep well apart
+_BY_HUE = 60  #: number of colours that hues a golden angle apart still distinguish
 
 
 def default_palette(num_classes: int) -> list[list[int]]:
     """Return an RGB colour for each class: black for the first, then hues a golden angle apart.
 
-    From the 60th on each is the one of a grid of colours that is farthest from all before it.
+    From the 60th on, each is the colour of a grid that is farthest from all previous ones.
     """
     palette = [[0, 0, 0]]
     for index in range(1, min(num_classes, _BY_HUE)):
@@ -45,7 +45,7 @@ def encode_mask(mask: UInt8Array, palette: list[list[int]]) -> bytes:
 
     Args:
         mask: uint8 `[H, W]`.
-        palette: an RGB colour in 0 to 255 for each class; the rest of the 256 entries is white.
+        palette: an RGB colour in 0 to 255 for each class; the remaining entries are white.
     """
     image = Image.fromarray(mask)
     image.putpalette([channel for colour in palette for channel in colour] + [255] * 3 * (256 - len(palette)))
@@ -59,9 +59,9 @@ def overlay(image: UInt8Array, mask: UInt8Array, palette: list[list[int]], opaci
 
     Args:
         image: uint8 `[H, W, 3]`, RGB.
-        mask: uint8 `[H, W]`; a label outside the palette leaves the image as it is.
+        mask: uint8 `[H, W]`; labels outside the palette leave the image unchanged.
         palette: an RGB colour in 0 to 255 for each class.
-        opacity: share of the colour, 0 to 1.
+        opacity: weight of the colour, 0 to 1.
 
     Returns:
         uint8 `[H, W, 3]`, RGB.

@@ -1,4 +1,4 @@
-"""Reading YAML and JSON that anybody may have written: within limits, and with one sentence for whatever is wrong."""
+"""Read untrusted YAML and JSON: within limits, with one sentence per error."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import yaml
 
 from seglight.errors import UsageError, UserError, one_line
 
-#: What a YAML text may have: characters, levels, and values, where what an alias repeats counts again.
+#: Limits of a YAML text: characters, levels, and values, counting what an alias repeats.
 MAX_CHARACTERS = 4_000_000
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
 
-#: Digits of a number; Python's own limit is higher, and YAML's numbers to the base 60 take quadratic time.
+#: Digits of a number; Python's own limit is higher, and YAML's base-60 numbers take quadratic time.
 MAX_DIGITS = 400
 
-#: What the values of a config are; YAML's dates, sets and binaries are none, and `2020-12-13` is a text.
+#: Types of the values in a config; without YAML's dates, sets and binaries, so `2020-12-13` is a string.
 _TAGS = ('null', 'bool', 'int', 'float', 'str', 'seq', 'map', 'merge')
 _PREFIX = 'tag:yaml.org,2002:'
 
 
 class Loader(yaml.SafeLoader):
-    """PyYAML's safe loader within limits, for which `1e-3` is a number and a date is a text, as in YAML 1.2."""
+    """PyYAML's safe loader within limits; `1e-3` is a number and a date is a string, as in YAML 1.2."""
 
     yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag.removeprefix(_PREFIX) in _TAGS]
@@ -42,13 +42,13 @@ class Loader(yaml.SafeLoader):
         super().__init__(text)
         self.depth = 0
         self.values = 0
-        self.sizes: dict[yaml.Node, int] = {}  # values of each node that is complete
+        self.sizes: dict[yaml.Node, int] = {}  # number of values in each completed node
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose a node, unless the text becomes too large with it.
+        """Compose a node, within the limits.
 
         Raises:
-            yaml.MarkedYAMLError: for an alias within its own anchor, and beyond a limit.
+            yaml.MarkedYAMLError: for an alias within its own anchor, or if a limit is exceeded.
         """
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         alias = self.check_event(yaml.AliasEvent)
@@ -61,10 +61,10 @@ class Loader(yaml.SafeLoader):
         self.depth -= 1
         if node is not None and alias:
             if node not in self.sizes:
-                raise yaml.MarkedYAMLError(problem='a value that holds itself', problem_mark=mark)
+                raise yaml.MarkedYAMLError(problem='a value that contains itself', problem_mark=mark)
             self.values += self.sizes[node]
         if self.values > MAX_VALUES:
-            raise yaml.MarkedYAMLError(problem=f'more than {MAX_VALUES} values, with its aliases', problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem=f'more than {MAX_VALUES} values, including aliases', problem_mark=mark)
         if node is not None and not alias:
             self.sizes[node] = self.values - before
         return node
@@ -73,7 +73,7 @@ class Loader(yaml.SafeLoader):
         """Return the value of a node.
 
         Raises:
-            yaml.MarkedYAMLError: for one that does not fit its tag, or is of a tag that a config does not have.
+            yaml.MarkedYAMLError: if it does not match its tag, or the tag is not allowed in a config.
         """
         number = node.tag in (f'{_PREFIX}int', f'{_PREFIX}float')
         if number and len(str(node.value)) > MAX_DIGITS:
@@ -83,8 +83,8 @@ class Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, KeyError, ArithmeticError, AttributeError) as error:
-            what = f'{str(node.value)!r:.60} is not of the type {node.tag.removeprefix(_PREFIX)}'
-            raise yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark) from error
+            problem = f'{str(node.value)!r:.60} is not of the type {node.tag.removeprefix(_PREFIX)}'
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
 
 
 Loader.add_implicit_resolver(
@@ -97,11 +97,11 @@ def load_yaml(text: str, source: str, error: type[UserError] = UsageError) -> An
 
     Args:
         text: the text.
-        source: what the error calls it.
-        error: what is raised.
+        source: its name in errors.
+        error: the type of exception to raise.
 
     Raises:
-        error: names the line of what is not valid, or beyond a limit.
+        error: if the text is not valid YAML or exceeds a limit; the message names the line.
     """
     with open_yaml(text, source, error) as loader:
         return loader.get_single_data()
@@ -109,13 +109,13 @@ def load_yaml(text: str, source: str, error: type[UserError] = UsageError) -> An
 
 @contextmanager
 def open_yaml(text: str, source: str, error: type[UserError] = UsageError) -> Iterator[Loader]:
-    """Give the loader of a YAML text, for those who need its nodes too.
+    """Yield the loader of a YAML text, for callers that also need its nodes.
 
     Raises:
-        error: names the line of what is not valid, or beyond a limit.
+        error: if the text is not valid YAML or exceeds a limit; the message names the line.
     """
     if len(text) > MAX_CHARACTERS:
-        raise error(f'{source} has {len(text)} characters, {MAX_CHARACTERS} are possible')
+        raise error(f'{source} has {len(text)} characters; at most {MAX_CHARACTERS} are allowed')
     try:
         loader = Loader(text)
         try:
@@ -133,11 +133,11 @@ def load_json(data: bytes | str, source: str, error: type[UserError] = UsageErro
     """Return the value of a JSON text.
 
     Raises:
-        error: if it is not valid, nested too deeply, or has a number of thousands of digits.
+        error: if it is not valid, is nested too deeply, or contains a number with thousands of digits.
     """
     try:
         return json.loads(data)
     except RecursionError as fault:
         raise error(f'{source} is not valid JSON: nested too deeply') from fault
-    except ValueError as fault:  # also for bytes that are no text, and for numbers that Python refuses
+    except ValueError as fault:  # also for bytes that are not text, and for numbers that Python rejects
         raise error(f'{source} is not valid JSON: {one_line(fault)}') from fault

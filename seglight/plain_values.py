@@ -1,8 +1,8 @@
-"""What a file of weights may hold: plain values and tensors, of sizes that the file itself accounts for.
+"""What a file of weights may contain: plain values and tensors, no larger than the file justifies.
 
-`torch.load(weights_only=True)` runs no code, but what it returns may still be endless: a list that holds itself, lists
-that share others forty levels deep, one number that claims to be 10^12 by its strides, a few kilobytes of zip that
-hold gigabytes. This module knows no other of the project but its errors.
+`torch.load(weights_only=True)` runs no code, but its result can still be unbounded: a list that contains itself, lists
+that share others forty levels deep, one number that claims to be 10^12 by its strides, a zip of a few kilobytes that
+expands to gigabytes. Of this project, the module imports only the errors.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from torch import Tensor
 
 from seglight.errors import CheckpointError
 
-#: Values in a file, each counted as often as it is reached; a checkpoint of a large model has some ten thousand.
+#: Limit of the values in a file, each counted as often as it is reached; a large model's checkpoint has about 10,000.
 MOST_VALUES = 2_000_000
 
-#: Levels of lists and dicts within each other.
+#: Limit of nested lists and dicts.
 MOST_LEVELS = 100
 
-#: Bytes of the pickle in a zip, which holds everything but the tensors' numbers; 0.1 MB is usual.
+#: Limit of the pickle in a zip, in bytes; it holds everything but the tensors' data; 0.1 MB is usual.
 MOST_PICKLED = 16 << 20
 
-#: How often the bytes of a file may be used: by names that share a tensor.
+#: How often the bytes of a file may be used by names that share a tensor.
 MOST_SHARED = 8
 
-#: Bytes that tensors may claim beyond what a file holds.
+#: Bytes that tensors may claim in addition.
 _SLACK = 64 << 20
 
-#: Bits of a whole number; states of random numbers have 128.
-_MOST_BITS = 256
+#: Limit of an integer, in bits; states of random generators have 128.
+_MAX_BITS = 256
 
 _TENSORS = (Tensor, torch.nn.Parameter)
 _SCALARS = (bool, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
@@ -44,37 +44,37 @@ _DICTS = (dict, OrderedDict)
 
 
 def check_zip(file: BinaryIO, path: Path) -> None:
-    """Refuse a zip that `torch.save` did not write: one that holds more bytes than it has, or a pickle too large.
+    """Reject a zip that `torch.save` cannot have written: it expands beyond its size, or its pickle is too large.
 
     Args:
         file: the open file.
-        path: of the file.
+        path: its path, for the message.
 
     Raises:
-        CheckpointError: names the file.
+        CheckpointError: if the zip is rejected.
     """
     try:
         with zipfile.ZipFile(file) as archive:
             records = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
         return  # torch reports it
-    size, held = path.stat().st_size, sum(record.file_size for record in records)
-    if held > size:
-        raise CheckpointError(f'{path} is refused: it has {size:,} bytes, and its records claim to have {held:,}')
+    size, claimed = path.stat().st_size, sum(record.file_size for record in records)
+    if claimed > size:
+        raise CheckpointError(f'{path} is refused: it has {size:,} bytes, but its records claim {claimed:,}')
     pickled = max((record.file_size for record in records if record.filename.endswith('.pkl')), default=0)
     if pickled > MOST_PICKLED:
-        raise CheckpointError(f'{path} is refused: {pickled:,} bytes of it are no tensors, more than {MOST_PICKLED:,}')
+        raise CheckpointError(f'{path} is refused: {pickled:,} bytes of it are not tensors, more than {MOST_PICKLED:,}')
 
 
 def check_values(values: Any, path: Path) -> None:
-    """Refuse what is more than plain values and tensors, or larger than the file can be.
+    """Reject anything but plain values and tensors, or more than the file can contain.
 
     Args:
-        values: what was read.
-        path: of the file.
+        values: the contents of the file.
+        path: its path, for the message.
 
     Raises:
-        CheckpointError: names the file and the entry.
+        CheckpointError: for the first wrong entry.
     """
     check = _Check(path.stat().st_size)
     try:
@@ -84,24 +84,24 @@ def check_values(values: Any, path: Path) -> None:
 
 
 class _Refused(Exception):
-    """Says what is wrong with a value."""
+    """What is wrong with a value."""
 
 
 class _Check:
-    """Weighs nested values; shared ones are looked at once and counted as often as they are reached."""
+    """Counts nested values; shared ones are visited once and counted as often as they are reached."""
 
     def __init__(self, size: int) -> None:
-        self.most_bytes = MOST_SHARED * size + _SLACK
+        self.max_bytes = MOST_SHARED * size + _SLACK
         self.claimed = 0
-        self.weights: dict[int, int] = {}  # of each container, 0 while it is looked into
+        self.weights: dict[int, int] = {}  # number of values in each container, 0 while it is being visited
 
     def weigh(self, value: Any, path: tuple[str, ...]) -> int:
-        """Return how many values there are in one."""
+        """Return the number of values in a value, itself included."""
         kind = type(value)
         if kind in _SCALARS or isinstance(value, np.generic):
             return 1
         if kind is int:
-            if value.bit_length() > _MOST_BITS:
+            if value.bit_length() > _MAX_BITS:
                 raise _Refused(f'{_name(path)} is a number of {value.bit_length()} bits')
             return 1
         if kind in _TENSORS:
@@ -117,7 +117,7 @@ class _Check:
     def _weigh_container(self, value: Any, path: tuple[str, ...]) -> int:
         known = self.weights.get(id(value))
         if known == 0:
-            raise _Refused(f'{_name(path)} holds itself')
+            raise _Refused(f'{_name(path)} contains itself')
         if len(path) > MOST_LEVELS:
             raise _Refused(f'{_name(path[:5])} has more than {MOST_LEVELS} levels')
         if known is None:
@@ -125,26 +125,26 @@ class _Check:
             known = 1 + sum(self.weigh(inner, (*path, name)) for name, inner in _members(value))
             self.weights[id(value)] = known
         if known > MOST_VALUES:
-            raise _Refused(f'{_name(path)} holds more than {MOST_VALUES:,} values')
+            raise _Refused(f'{_name(path)} contains more than {MOST_VALUES:,} values')
         return known
 
     def _check_tensor(self, value: Tensor, path: tuple[str, ...]) -> None:
-        """Refuse a tensor without memory of its own, or one that claims more numbers than its memory holds."""
+        """Reject a tensor that is not dense on the CPU, or that claims more numbers than its memory holds."""
         if value.layout != torch.strided or value.device.type != 'cpu' or value.is_quantized:
-            raise _Refused(f'{_name(path)} is a {value.layout} tensor on {value.device}, not a plain one on the CPU')
+            raise _Refused(f'{_name(path)} is a {value.layout} tensor on {value.device}, not a dense one on the CPU')
         claimed = value.numel() * value.element_size()
         if claimed > max(value.untyped_storage().nbytes(), 1 << 20):
-            raise _Refused(f'{_name(path)} claims {value.numel():,} numbers, more than the file holds')
+            raise _Refused(f'{_name(path)} claims {value.numel():,} numbers, more than the file contains')
         self._claim(claimed, path)
 
     def _claim(self, size: int, path: tuple[str, ...]) -> None:
         self.claimed += size
-        if self.claimed > self.most_bytes:
-            raise _Refused(f'with {_name(path)} its tensors claim {self.claimed:,} bytes, more than the file holds')
+        if self.claimed > self.max_bytes:
+            raise _Refused(f'up to {_name(path)} its tensors claim {self.claimed:,} bytes, more than the file contains')
 
 
 def _members(value: Any) -> Iterable[tuple[str, Any]]:
-    """Yield the members of a list or a dict, keys too, with their names."""
+    """Yield the members of a list or a dict, including keys, with their names."""
     if not isinstance(value, Mapping):
         yield from ((str(index), inner) for index, inner in enumerate(value))
         return
@@ -155,11 +155,11 @@ def _members(value: Any) -> Iterable[tuple[str, Any]]:
         yield name, inner
     for name, inner in getattr(value, '__dict__', {}).items():  # of an OrderedDict: torch's `_metadata`
         if name != '_metadata' or not _is_metadata(inner):
-            raise _Refused(f'its dicts have {name}, which torch does not write')
+            raise _Refused(f'its dicts have the attribute {name}, which torch does not write')
 
 
 def _is_metadata(value: Any) -> bool:
-    """Tell whether a value is what torch keeps beside the weights: the version of each module."""
+    """Return whether a value is what torch stores with the weights: the version of each module."""
     return isinstance(value, dict) and all(
         isinstance(name, str) and isinstance(inner, dict) and all(type(each) in (int, bool) for each in inner.values())
         for name, inner in value.items()
@@ -167,6 +167,6 @@ def _is_metadata(value: Any) -> bool:
 
 
 def _name(path: tuple[str, ...]) -> str:
-    """Return the name of an entry, in one line of a terminal."""
-    text = '.'.join(path)[:100] or 'the whole'
+    """Return the printable name of an entry."""
+    text = '.'.join(path)[:100] or 'the file'
     return ''.join(letter if letter.isprintable() else '?' for letter in text)

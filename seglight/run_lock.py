@@ -1,4 +1,4 @@
-"""The lock on the folder of a run: one process at a time trains there."""
+"""The lock on a run's folder: only one process at a time trains in it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from filelock import FileLock, Timeout
 from seglight.errors import UsageError, warn
 from seglight.files import as_bytes, write_atomically
 
-#: Files that say nothing of a run: the lock, and who holds it.
+#: Files that are not part of the run: the lock, and the description of its holder.
 LOCK, HOLDER = '.lock', '.lock_holder'
 
-#: Seconds after which no loader process lives on without its run.
-ORPHANS = 15
+#: Seconds that loader processes may outlive a killed run.
+ORPHAN_SECONDS = 15
 
 
 class RunLock:
-    """A lock of the operating system's, which ends with the process that holds it, whatever ends that.
+    """A lock of the operating system, which it releases when the process ends for any reason.
 
     Args:
-        folder: of the run; it exists.
+        folder: the run's folder, which must exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +45,7 @@ class RunLock:
         """Take the lock.
 
         Raises:
-            ConfigError: if another process has it, with who that is.
+            UsageError: if another process holds it; the message names that process.
         """
         try:
             self._take()
@@ -62,16 +62,16 @@ class RunLock:
         write_atomically(self.folder / HOLDER, as_bytes(holder))
 
     def _take(self) -> None:
-        """Take the lock; loader processes of a run that was killed may hold it for some seconds after that."""
+        """Take the lock; the loader processes of a killed run may hold it for a few more seconds."""
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             if not self._is_orphaned():
                 raise
-            self._lock.acquire(timeout=ORPHANS)
+            self._lock.acquire(timeout=ORPHAN_SECONDS)
 
     def _is_orphaned(self) -> bool:
-        """Tell whether the process that took the lock is no more, where that can be known."""
+        """Return whether the process that took the lock has ended; false if that is unknown."""
         words = self._holder().replace(',', '').split()
         if len(words) < 4 or words[3] != socket.gethostname():
             return False
@@ -84,18 +84,18 @@ class RunLock:
         return False
 
     def release(self) -> None:
-        """Give the lock back, if it is held; the folder may be gone."""
+        """Release the lock, if it is held; the folder may have been deleted."""
         if self._lock.is_locked:
             (self.folder / HOLDER).unlink(missing_ok=True)
             self._lock.release()
 
     def _holder(self) -> str:
-        """Return who holds the lock."""
+        """Return a description of the process that holds the lock."""
         with suppress(OSError, UnicodeError):
             return (self.folder / HOLDER).read_text().strip()
         return 'another process'
 
 
 def used(folder: Path) -> bool:
-    """Tell whether a folder holds anything but a lock."""
+    """Return whether a folder contains anything but a lock."""
     return any(path.name not in (LOCK, HOLDER) for path in folder.iterdir())

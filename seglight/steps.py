@@ -1,4 +1,4 @@
-"""The optimizer steps of a run, where it is in its epoch, and whether it goes on from a checkpoint."""
+"""Optimizer steps of a run, its position in the epoch, and whether it resumes from a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from seglight.errors import ConfigError, UsageError
 
 
 def accumulated_batches(trainer: Trainer, epoch: int) -> int:
-    """Return how many batches give one optimizer step in an epoch, from 0, by the trainer or by its callback."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # which it sets without a type
+    """Return how many batches the trainer or its callback accumulates for a step in an epoch, counted from 0."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
     for callback in callbacks:
         if isinstance(callback, GradientAccumulationScheduler):
             return int(callback.get_accumulate_grad_batches(epoch))
@@ -22,16 +22,18 @@ def accumulated_batches(trainer: Trainer, epoch: int) -> int:
 
 
 def planned_steps(trainer: Trainer) -> int:
-    """Return the optimizer steps of a whole run, also where epochs accumulate different numbers of batches.
+    """Return the optimizer steps of the whole run, even if epochs accumulate different numbers of batches.
 
-    Lightning's own `estimated_stepping_batches` takes the number of the first epoch for that of all.
+    Lightning's own `estimated_stepping_batches` assumes the number of the first epoch for all epochs.
 
     Raises:
-        ConfigError: for a run without an end.
+        UsageError: if the length of the run is unlimited.
     """
     steps = trainer.estimated_stepping_batches
     if steps == float('inf'):
-        raise UsageError('the schedule decays over the run: give --trainer.max_epochs or --trainer.max_steps')
+        raise UsageError(
+            'the schedule depends on the length of the run; set --trainer.max_epochs or --trainer.max_steps'
+        )
     epochs, batches = trainer.max_epochs, trainer.num_training_batches
     if epochs in (None, -1) or batches == float('inf'):
         return int(steps)
@@ -40,14 +42,14 @@ def planned_steps(trainer: Trainer) -> int:
 
 
 def steps_of_an_epoch(trainer: Trainer, by_epoch: bool) -> int:
-    """Return the optimizer steps of an epoch, of the first where they differ.
+    """Return the optimizer steps of an epoch; of the first, if they differ.
 
     Args:
-        trainer: whose batches are known.
+        trainer: must know its number of batches.
         by_epoch: whether the schedule counts epochs.
 
     Raises:
-        ConfigError: for a schedule that counts epochs where these have different numbers of steps.
+        ConfigError: if the schedule counts epochs, and these have different numbers of steps.
     """
     epochs = range(max(1, trainer.max_epochs or 1))
     if by_epoch and len({accumulated_batches(trainer, epoch) for epoch in epochs}) > 1:
@@ -61,17 +63,17 @@ def steps_of_an_epoch(trainer: Trainer, by_epoch: bool) -> int:
 
 
 def steps_before(trainer: Trainer, epoch: int, batches: int = 0) -> int:
-    """Return the optimizer steps of the epochs before one, from 0, and of its first batches.
+    """Return the optimizer steps before an epoch (counted from 0), plus those of its first `batches` batches.
 
-    The last batch of an epoch always ends a step, as Lightning has it.
+    The last batch of an epoch always completes a step, as in Lightning.
     """
-    of: Any = trainer.num_training_batches
-    whole: int = sum(math.ceil(of / accumulated_batches(trainer, each)) for each in range(epoch))
-    return whole + batches // accumulated_batches(trainer, epoch)
+    per_epoch: Any = trainer.num_training_batches
+    steps: int = sum(math.ceil(per_epoch / accumulated_batches(trainer, each)) for each in range(epoch))
+    return steps + batches // accumulated_batches(trainer, epoch)
 
 
 def epoch_is_cut(trainer: Trainer) -> bool:
-    """Tell, at the end of an epoch, whether batches of it are left: `max_steps` or a callback ended the run."""
+    """Return, at the end of an epoch, whether `max_steps` or a callback ended the run before its last batch."""
     batches: Any = trainer.fit_loop.epoch_loop.batch_progress
     epochs: Any = trainer.fit_loop.epoch_progress.current
     ended = epochs.processed == epochs.started
@@ -79,6 +81,6 @@ def epoch_is_cut(trainer: Trainer) -> bool:
 
 
 def resumes(trainer: Trainer | None) -> bool:
-    """Tell whether a run goes on from a checkpoint; Lightning's finders restore from hidden ones of their own."""
+    """Return whether a run resumes from a checkpoint, other than the hidden ones of Lightning's finders."""
     path = trainer.ckpt_path if trainer else None
     return bool(path) and not Path(str(path)).name.startswith('.')

@@ -1,4 +1,4 @@
-"""The CSV files that competitions take: an image's name, and its labels from left to right and top to bottom."""
+"""CSV files for competitions: each image's name, and its labels from left to right and top to bottom."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from seglight.files import as_bytes
 
 HEADER = b'image_id,PredictionString\n'
 
-#: Bytes of a row, so that no file can take all memory: the labels of 2^26 pixels, four bytes each, and the name.
+#: Limit of a row in bytes, so that no file can exhaust memory: the labels of 2^26 pixels, four bytes each.
 LONGEST_ROW = 1 << 28
 
 
 def _digits() -> UInt8Array:
-    """Return the digits of each number below 256 and a blank, `[256, 4]`, with zeros where there is nothing."""
+    """Return the digits of each number below 256 and a space, `[256, 4]`, left-padded with zero bytes."""
     texts = (f'{number} '.encode().rjust(4, b'\0') for number in range(256))
     return np.stack([np.frombuffer(text, np.uint8) for text in texts])
 
 
 _DIGITS = _digits()
-#: The same for numbers below 10, each with its blank as one number of 16 bits.
+#: The same for numbers below 10, each with its space as one 16-bit number.
 _PAIRS = np.ascontiguousarray(_DIGITS[:10, 2:]).view(np.uint16).ravel()
 
 
 def format_labels(mask: UInt8Array) -> bytes:
-    """Return the labels of a mask in decimal, with blanks between them: `b'0 0 10 3'`.
+    """Return the labels of a mask in decimal, separated by spaces: `b'0 0 10 3'`.
 
     Args:
         mask: uint8 of any shape.
@@ -49,14 +49,14 @@ def parse_labels(text: bytes) -> UInt8Array:
     """Return the labels that `format_labels` wrote, uint8 `[N]`.
 
     Raises:
-        ValueError: if the text is not made of numbers from 0 to 255.
+        ValueError: if the text contains anything but numbers from 0 to 255.
     """
     try:
         labels = np.array(np.fromstring(text.decode(), dtype=np.int64, sep=' '))
     except UnicodeDecodeError as error:
         raise ValueError('it is not text') from error
     if len(labels) != len(text.split()):
-        raise ValueError('it holds more than numbers')
+        raise ValueError('it must contain only numbers')
     if labels.size and not 0 <= labels.min() <= labels.max() <= 255:
         raise ValueError('labels must be 0 to 255')
     return labels.astype(np.uint8)
@@ -71,7 +71,7 @@ def shrink(mask: UInt8Array, size: tuple[int, int] | None) -> UInt8Array:
 
 
 def row(image_id: str, text: bytes) -> bytes:
-    """Return a line of the file, quoted as pandas and Python's csv do."""
+    """Return a row of the file, quoted as by pandas and Python's csv module."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator='').writerow([image_id, ''])
     return as_bytes(buffer.getvalue()) + text + b'\n'
@@ -84,7 +84,7 @@ class Submission:
         path: the file, as `row` or pandas writes it.
 
     Raises:
-        DataError: if it is not a submission, or names an image twice.
+        DataError: if it is not a submission, or contains an image twice.
     """
 
     def __init__(self, path: Path) -> None:
@@ -118,7 +118,7 @@ class Submission:
             raise DataError(f"{self.path}: the PredictionString of '{name}' is wrong: {error}") from error
 
     def _find_rows(self, file: BinaryIO) -> None:
-        """Keep where each row begins."""
+        """Store the offset of each row."""
         place, number = file.tell(), 1
         while line := file.readline(LONGEST_ROW):
             number += 1

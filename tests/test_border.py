@@ -52,7 +52,7 @@ FORESEEN = {
         'free some space',
         2,
     ),
-    'a worker that was killed': (RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. '), 'the system ended it; give a smaller', 2),
+    'a worker that was killed': (RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. '), 'the system killed it; give a smaller', 2),
     'a package that is not there': (ModuleNotFoundError("No module named 'timm'", name='timm'), "the package 'timm' is not installed", 2),
 }  # fmt: skip
 

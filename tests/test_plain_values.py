@@ -43,13 +43,13 @@ def metadata() -> Any:
 
 
 ATTACKS: dict[str, tuple[Any, str]] = {
-    'lists that share others': (shared, f'holds more than {MOST_VALUES:,} values'),
-    'a list that holds itself': (circle, 'holds itself'),
+    'lists that share lists': (shared, f'contains more than {MOST_VALUES:,} values'),
+    'a list that contains itself': (circle, 'contains itself'),
     'levels': (deep, 'more than 100 levels'),
-    'one number that claims to be many': (lambda: torch.ones(1).expand(10**12), 'more than the file holds'),
-    'many of them': (lambda: [torch.ones(1).expand(2**17) for _ in range(400)], 'more than the file holds'),
-    'a tensor of sizes alone': (lambda: torch.empty(3, device='meta'), 'not a plain one on the CPU'),
-    'a sparse tensor': (lambda: torch.ones(2, 2).to_sparse(), 'not a plain one on the CPU'),
+    'one number that claims to be many': (lambda: torch.ones(1).expand(10**12), 'more than the file contains'),
+    'many of them': (lambda: [torch.ones(1).expand(2**17) for _ in range(400)], 'more than the file contains'),
+    'a tensor of sizes alone': (lambda: torch.empty(3, device='meta'), 'not a dense one on the CPU'),
+    'a sparse tensor': (lambda: torch.ones(2, 2).to_sparse(), 'not a dense one on the CPU'),
     'a large number': (lambda: 10**300, 'bits'),
     'versions that are lists': (metadata, 'torch does not write'),
 }
@@ -73,7 +73,7 @@ def test_a_file_that_claims_more_than_it_holds_is_refused(name: str, zipped: boo
 def test_a_zip_that_unpacks_to_more_is_not_unpacked(read: Any, tmp_path: Path) -> None:
     zip_bomb(tmp_path / 'a.ckpt', 64 << 20)
     assert (tmp_path / 'a.ckpt').stat().st_size < 1 << 20
-    with pytest.raises(CheckpointError, match='its records claim to have'):
+    with pytest.raises(CheckpointError, match='but its records claim'):
         read(tmp_path / 'a.ckpt')
 
 

@@ -82,7 +82,7 @@ def mutate_value(value: Any, rng: random.Random) -> Any:
 
 
 def _holds(node: Any, key: Any) -> bool:
-    """Tell whether a place still exists after others were changed."""
+    """Return whether a place still exists after others were changed."""
     return key in node if isinstance(node, dict) else isinstance(key, int) and key < len(node)
 
 

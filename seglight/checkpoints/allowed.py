@@ -45,7 +45,7 @@ TIMM_ARGUMENTS = frozenset(
 
 
 def is_model_part(name: str) -> bool:
-    """Tell whether a `type` in a model dict is a class that mmseg, mmcls or mmcv registers, or one of this project."""
+    """Return whether a `type` in a model dict is a class that mmseg, mmcls or mmcv registers, or one of seglight."""
     scope, _, plain = name.rpartition('.')
     if plain in _WRAPPERS or (scope and scope not in MODEL_PACKAGES):
         return False
@@ -55,19 +55,19 @@ def is_model_part(name: str) -> bool:
 
 
 def is_loss(path: str) -> bool:
-    """Tell whether a path may name a loss."""
+    """Return whether a path may name a loss."""
     return is_below(path, LOSSES)
 
 
 def is_below(path: str, places: Iterable[str]) -> bool:
-    """Tell whether the path of a class leads into one of some places, in an installed package."""
+    """Return whether the path of a class leads into one of some places, in an installed package."""
     words = path.split('.')
     plain = all(word.isidentifier() for word in words) and not any(word.startswith('__') for word in words)
     return plain and any(path.startswith(place) for place in places) and is_installed(words[0])
 
 
 def is_optimizer(name: str) -> bool:
-    """Tell whether a name or a path is an optimizer of torch's."""
+    """Return whether a name or a path is an optimizer of torch's."""
     if '.' not in name:
         optimizers = importlib.import_module('torch.optim')  # late: it loads torch, which `seglight zoo` needs not
         return inspect.isclass(getattr(optimizers, name, None))
@@ -105,7 +105,7 @@ def find_source(name: str) -> type | None:
 
 
 def is_installed(package: str) -> bool:
-    """Tell whether a package is found elsewhere than in the working folder, or was imported already."""
+    """Return whether a package is found elsewhere than in the working folder, or was imported already."""
     if package in sys.modules:
         return True
     here = Path.cwd().resolve()

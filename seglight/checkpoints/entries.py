@@ -74,7 +74,7 @@ def _check_loops(loops: Mapping[str, Any], path: Path) -> None:
 
 
 def _are_counts(value: Any) -> bool:
-    """Tell whether all values within nested dicts are whole numbers that a count can reach."""
+    """Return whether all values within nested dicts are whole numbers that a count can reach."""
     if isinstance(value, Mapping):
         return all(_are_counts(inner) for inner in value.values())
     return isinstance(value, int) and 0 <= value < _MOST_STEPS
@@ -113,7 +113,7 @@ def _check_states(entries: Mapping[str, Any], path: Path) -> None:
 
 
 def _is_below(name: str, folder: str) -> bool:
-    """Tell whether a path leads to below a folder."""
+    """Return whether a path leads to below a folder."""
     file, parent = (PurePath(os.path.normpath(each)) for each in (name, folder))
     return file != parent and file.is_relative_to(parent)
 

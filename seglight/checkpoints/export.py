@@ -133,7 +133,7 @@ def _ignored(data: dict[str, Any]) -> int:
 
 
 def _reduces(data: dict[str, Any]) -> bool:
-    """Tell whether label 0 of the masks of the validation is ignored and the others move down by one."""
+    """Return whether label 0 of the masks of the validation is ignored and the others move down by one."""
     val = data.get('val')
     own = val.get('init_args', val).get('reduce_zero_label') if isinstance(val, dict) else None
     return bool(data.get('reduce_zero_label') if own is None else own)

@@ -290,7 +290,7 @@ def check_split(split: Any, key: Key) -> None:
 
 
 def _is_quick(pattern: str) -> bool:
-    """Tell whether a regular expression surely comes to its end: no repeated brackets and few repetitions."""
+    """Return whether a regular expression surely comes to its end: no repeated brackets and few repetitions."""
     if re.search(
         r'\(\?(?!:|P<)', pattern
     ):  # a comment could hide what follows it, and a flag changes what letters mean

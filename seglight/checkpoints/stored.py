@@ -128,7 +128,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _says(value: Any) -> bool:
-    """Tell whether a value asks for anything."""
+    """Return whether a value asks for anything."""
     return value not in _NOTHING
 
 
@@ -138,7 +138,7 @@ def _without_classes(trainer: Any) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell whether a value is a number, a list of them, a word that is no path of a class, or null."""
+    """Return whether a value is a number, a list of them, a word that is no path of a class, or null."""
     if isinstance(value, list):  # devices
         return all(isinstance(item, int) for item in value)
     return value is None or isinstance(value, (int, float)) or (isinstance(value, str) and not set(value) & set('./'))

@@ -29,8 +29,7 @@ def keep_classes(request: Request, data: Any) -> list[int] | None:
     if checkpoint and checkpoint.from_mmseg and evaluates and data.reduce_zero_label:
         rank_zero_only(say)(
             f'Labels     label 0 of the masks is ignored and the others move down by one, as {checkpoint} was '
-            'trained; --data.reduce_zero_label=false takes them as they are',
-            flush=True,
+            'trained; --data.reduce_zero_label=false takes them as they are'
         )
     if trained is None or trained == given:
         return None

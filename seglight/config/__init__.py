@@ -1,5 +1,5 @@
-"""From files and command-line arguments to one resolved dict.
+"""Resolve config files and command-line arguments to one dict.
 
-Knows nothing of models or data: it reads YAML, inherits, merges, and remembers where each key was
-written so that an error can name the file and the line.
+Independent of models and data: it reads YAML, inherits, merges, and records where each key was
+written, so that an error can name the file and the line.
 """

@@ -1,4 +1,4 @@
-"""What was typed, taken apart: the subcommand, the configs, and the flags that override them."""
+"""The parsed command line: the subcommand, the configs, and the flags that override them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from seglight.errors import UsageError
 from seglight.files import expand_home
 
-#: Names of options as people know them from mmseg's tools, and those of Lightning.
+#: Aliases, including the names in mmseg's tools, of this project's and Lightning's options.
 ALIASES = {
     '--ckpt': '--ckpt_path',
     '--resume_from': '--ckpt_path',
@@ -26,11 +26,11 @@ class Flag(NamedTuple):
     """One word of the command line.
 
     Attributes:
-        name: the option in its standard form, with underscores; '' for a word that is no flag.
-        value: what stands behind its equals sign, or the word; None where the flag stands alone or
-            its value is the next word.
-        typed: the flag as it was typed.
-        mmseg: the key of mmseg's configs that it stands for, if it was given as one.
+        name: the option in its standard form, with underscores; '' for a word that is not a flag.
+        value: the text after its equals sign, or the word itself; None for a flag without an equals sign,
+            whose value may be the next word.
+        typed: the flag as typed.
+        mmseg: the key of mmseg's configs, if it was given as one.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Flag(NamedTuple):
 
 @dataclass
 class Arguments:
-    """The command line, taken apart.
+    """The parsed command line.
 
     Attributes:
-        flags: all words but `--config` and its values, in order.
+        flags: all words except `--config` and its values, in order.
         configs: the values of `--config`, in order.
     """
 
@@ -58,7 +58,7 @@ class Arguments:
         return first.value if first and not first.name else None
 
     def value(self, name: str) -> str | None:
-        """Return the value of the last `name` flag, None where it was not given or has none."""
+        """Return the value of the last `name` flag, None if there is none."""
         found = None
         for index, flag in enumerate(self.flags):
             if flag.name == name:
@@ -71,52 +71,52 @@ class Arguments:
         return [word for word in words if word is not None]
 
     def typed(self, index: int) -> str:
-        """Return a flag as it was typed, with its value."""
+        """Return a flag as typed, with its value."""
         flag = self.flags[index]
         word = self._word_after(index) if flag.name and flag.value is None else None
         return flag.typed if word is None else f'{flag.typed} {word}'
 
     def has(self, *names: str) -> bool:
-        """Tell whether one of these flags was given."""
+        """Return whether one of these flags was given."""
         return any(flag.name in names for flag in self.flags)
 
     def replace(self, name: str, value: str) -> None:
-        """Give a flag another value, wherever it stands."""
+        """Replace the value of every `name` flag."""
         flags: list[Flag] = []
-        skip = False
+        skip_word = False
         for flag in self.flags:
             if flag.name == name:
                 flags.append(Flag(name, value, flag.typed))
-            elif not skip or flag.name:
+            elif not skip_word or flag.name:
                 flags.append(flag)
-            skip = flag.name == name and flag.value is None
+            skip_word = flag.name == name and flag.value is None
         self.flags = flags
 
     def argv(self) -> list[str]:
-        """Return the flags as a list of words again."""
+        """Return the flags as a list of words."""
         return [join_flag(flag.name, flag.value) for flag in self.flags]
 
     def _word_after(self, index: int) -> str | None:
-        """Return the word behind a flag, None where a flag follows."""
+        """Return the word after a flag, None if another flag or nothing follows."""
         following = self.flags[index + 1 : index + 2]
         return following[0].value if following and not following[0].name else None
 
 
 def join_flag(name: str, value: str | None) -> str:
-    """Return `name=value`, or the one that is there."""
+    """Return `name=value`, or only the one that is given."""
     return f'{name}={value}' if name and value is not None else name or str(value)
 
 
 def as_word(value: Any) -> str:
-    """Return the YAML of a value that a flag is given, in one line."""
+    """Return a value as one line of YAML, for a flag."""
     return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix('...\n').strip()
 
 
 def read_arguments(argv: Sequence[str]) -> Arguments:
-    """Take a command line apart; option names may have hyphens or underscores.
+    """Parse a command line; option names may have hyphens or underscores.
 
     Raises:
-        ConfigError: if `--config` has no value.
+        UsageError: if `--config` has no value.
     """
     arguments = Arguments()
     words = [expand_home(word) for word in argv]
@@ -132,7 +132,7 @@ def read_arguments(argv: Sequence[str]) -> Arguments:
 
 
 def read_flag(word: str) -> Flag:
-    """Split `--name=value` and bring the name into its standard form; a plain word has the name ''."""
+    """Split `--name=value`, with the name in its standard form; a plain word has the name ''."""
     if not word.startswith('-') or word == '-' or word[1:2].isdigit():
         return Flag('', word, word)
     name, equals, value = word.partition('=')

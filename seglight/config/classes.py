@@ -1,4 +1,4 @@
-"""Objects from the dicts of a config: `{type: Name, ...}` or `{class_path: package.Name, init_args: {...}}`."""
+"""Build objects from dicts in a config: `{type: Name, ...}` or `{class_path: package.Name, init_args: {...}}`."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from seglight.config.settings import nearest
 from seglight.errors import ConfigError, UserError, one_line
 
 
-def name_and_arguments(spec: Any, key: str, what: str = '') -> tuple[str, dict[str, Any]]:
-    """Take either form of an object's dict apart; arguments may stand beside `class_path`, too.
+def name_and_arguments(spec: Any, key: str, kind: str = '') -> tuple[str, dict[str, Any]]:
+    """Return the class name and the arguments of either form; arguments may also be next to `class_path`.
 
     Args:
         spec: the dict.
-        key: the config's key of the dict, named in errors.
-        what: what the object is, with its article.
+        key: the config key of the dict, for errors.
+        kind: the kind of object with its article, for errors.
 
     Raises:
-        ConfigError: if it has neither of the two forms, or both.
+        ConfigError: unless it has exactly one of the two forms.
     """
     if not isinstance(spec, dict) or ('type' in spec) == ('class_path' in spec):
         message = f"must be a dict with 'type' or with 'class_path', got {spec!r}"
-        raise ConfigError(key, f'{what} {message}' if what else message)
+        raise ConfigError(key, f'{kind} {message}' if kind else message)
     rest = {name: value for name, value in spec.items() if name not in ('type', 'class_path', 'init_args')}
     if 'type' in spec:
         return str(spec['type']), rest | {name: spec[name] for name in ('init_args',) if name in spec}
     inner = spec.get('init_args') or {}
     if not isinstance(inner, dict):
-        message = f'expected the arguments by their names, got {inner!r}'
+        message = f'must be a dict of arguments, got {inner!r}'
         raise ConfigError(f'{key}.init_args', message)
     return str(spec['class_path']), {**rest, **inner}
 
 
 def find_class(name: str, known: Mapping[str, Any], key: str) -> type | None:
-    """Return the class of a name among the known ones, or of a path; None for a name that is unknown.
+    """Return the class with a name among the known ones, or with a path; None for an unknown name.
 
     Raises:
-        ConfigError: if the path leads to nothing.
+        ConfigError: if nothing can be imported from the path.
     """
     module, _, attribute = name.rpartition('.')
     try:
@@ -55,10 +55,10 @@ def find_class(name: str, known: Mapping[str, Any], key: str) -> type | None:
 
 
 def import_class(path: str, base: type, key: str) -> type:
-    """Import the class `package.module.Class`, which must be a `base`: a config may come from a checkpoint.
+    """Import the class `package.module.Class`, which must be a subclass of `base`.
 
     Raises:
-        ConfigError: if there is no such class, or it is of another kind.
+        ConfigError: if there is no such class, or it is not a subclass of `base`.
     """
     found = find_class(path, {}, key)
     if found is None or not issubclass(found, base):
@@ -67,15 +67,15 @@ def import_class(path: str, base: type, key: str) -> type:
 
 
 def construct(cls: type, arguments: dict[str, Any], name: str, key: str) -> Any:
-    """Build an object; an argument that its class does not have, or of another type than it says, is an error.
+    """Build an object, after checking the names and types of its arguments.
 
     Raises:
-        ConfigError: for an unknown argument, with the nearest valid one, or a wrong value.
+        ConfigError: for an unknown argument (with the nearest valid one) or a wrong value.
     """
     valid = inspect.signature(cls).parameters
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in valid.values())
     for argument in arguments:
-        # albumentations itself only warns of an argument it does not know, and goes on without it.
+        # albumentations itself only warns about an unknown argument and ignores it.
         if argument not in valid and not open_ended:
             message = f"{name} has no argument '{argument}'{nearest(argument, valid)}"
             raise ConfigError(f'{key}.{argument}', message)
@@ -89,19 +89,19 @@ def construct(cls: type, arguments: dict[str, Any], name: str, key: str) -> Any:
 
 
 def _typed(cls: type, arguments: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return arguments as the types that a class says for them, such as a tuple for a list.
+    """Convert arguments to the annotated types, for example a list to a tuple.
 
-    Arguments without a type are left as they are, and so is all that albumentations checks itself.
+    Arguments without an annotation stay unchanged, as do those of albumentations, which checks them itself.
 
     Raises:
-        ConfigError: for a value of another type.
+        ConfigError: for a value of the wrong type.
     """
     if cls.__module__.partition('.')[0] == 'albumentations':
         return arguments
     types = type_hints(cls.__init__)  # type: ignore[misc]  # of the class itself, not of an instance
     parameters = inspect.signature(cls).parameters
 
-    def default(name: str) -> Any:  # which needs no type: `limit: int = None` is usual
+    def default(name: str) -> Any:  # may have another type: `limit: int = None` is common
         return parameters[name].default if name in parameters else inspect.Parameter.empty
 
     return {
@@ -111,15 +111,15 @@ def _typed(cls: type, arguments: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def type_hints(function: Any) -> dict[str, Any]:
-    """Return the types that a function says for its arguments; none where they name what is not there."""
+    """Return the annotated types of a function's arguments; none if they cannot be evaluated."""
     try:
         return get_type_hints(function)
-    except (NameError, AttributeError, TypeError):  # also names that are imported for type checkers alone
+    except (NameError, AttributeError, TypeError):  # for example names imported only for type checking
         return {}
 
 
 def type_adapter(wanted: Any) -> TypeAdapter[Any] | None:
-    """Return what checks values of a type; None for one that pydantic cannot take, or that has a config of its own."""
+    """Return pydantic's validator of a type; None if pydantic does not support it, or it has its own config."""
     try:
         return TypeAdapter(wanted, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:
@@ -127,10 +127,10 @@ def type_adapter(wanted: Any) -> TypeAdapter[Any] | None:
 
 
 def _converted(value: Any, wanted: Any, key: str) -> Any:
-    """Return a value as a type: itself, or what JSON can say of the type, which has neither tuples nor numbers as keys.
+    """Convert a value to a type, strictly, except for JSON's substitutes: lists for tuples, strings for keys.
 
     Raises:
-        ConfigError: if it is of another type.
+        ConfigError: if it has another type.
     """
     adapter = type_adapter(wanted)
     if adapter is None:
@@ -145,8 +145,8 @@ def _converted(value: Any, wanted: Any, key: str) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Return what is wrong with an argument, in one line; albumentations checks with pydantic."""
-    cause = error.__cause__ or error  # albumentations repeats it as a ValueError
+    """Return an error message in one line; albumentations validates with pydantic."""
+    cause = error.__cause__ or error  # albumentations wraps it in a ValueError
     if isinstance(cause, ValidationError):
         return '; '.join(f'{".".join(map(str, each["loc"]))}: {each["msg"]}' for each in cause.errors())
     return one_line(error)

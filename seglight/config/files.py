@@ -1,4 +1,4 @@
-"""Reading YAML configs: where they are found, what `_base_` means, and where each key stands."""
+"""Read YAML configs: find them, resolve `_base_`, and record the line of each key."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from seglight.errors import UsageError
 from seglight.files import expand_home
 from seglight.plain_text import open_yaml
 
-#: The configs that come with the project: inside an installed package, beside it in a checkout.
+#: The shipped configs: inside an installed package, next to it in a checkout.
 _PACKAGE = Path(__file__).resolve().parents[1]
 SHIPPED = next((path for path in (_PACKAGE / 'configs', _PACKAGE.parent / 'configs') if path.is_dir()), _PACKAGE)
 
 BASE = '_base_'
 
-#: How many files may lead from one to the next.
+#: Maximum length of a chain of base configs.
 MAX_BASES = 50
 
 
 def find_config(name: str) -> Path:
-    """Return the file that `name` means: a path, or else a file of the shipped `configs/`.
+    """Return the file for `name`: a path, or else a file in the shipped `configs/`.
 
     Raises:
-        ConfigError: if there is neither, with the nearest shipped name.
+        UsageError: if neither exists, with the nearest shipped name.
     """
     for path in (Path(expand_home(name)), SHIPPED / name):
         if path.is_file():
@@ -37,16 +37,16 @@ def find_config(name: str) -> Path:
 
 
 def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Settings] | None = None) -> Settings:
-    """Read a config with all that its `_base_` names: bases from left to right, then its own keys.
+    """Read a config and its bases: bases from left to right, then its own keys.
 
     Args:
-        path: the file; `_base_` in it is a path or a list of paths, relative to its folder or else to
+        path: the file; its `_base_` is a path or a list of paths, relative to its folder or else to
             the shipped `configs/`, so that a copy of a shipped config works anywhere.
-        inside: the files that are being read and led here, to detect a cycle.
-        known: the files that were read on the way, each of which is read once.
+        inside: the chain of files that led here, to detect a cycle.
+        known: the files that were already read, so that each is read once.
 
     Raises:
-        ConfigError: for a file that is missing, is not a YAML mapping, repeats a key or inherits from itself.
+        UsageError: for a file that is missing, is not a YAML mapping, repeats a key or inherits from itself.
     """
     here = path.resolve()
     known = {} if known is None else known
@@ -56,7 +56,7 @@ def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Set
         chain = ' -> '.join(file.name for file in (*inside, here))
         raise UsageError(f'{path}: {BASE} leads back to the same file: {chain}')
     if len(inside) >= MAX_BASES:
-        raise UsageError(f'{inside[0]}: {BASE} leads through more than {MAX_BASES} files')
+        raise UsageError(f'{inside[0]}: the chain of {BASE} must have at most {MAX_BASES} files')
     own = read_yaml(path)
     if 'config' in own.values:
         raise UsageError(f"{own.origins[('config',)]}: unknown key 'config'; name the base configs in {BASE}")
@@ -79,7 +79,7 @@ def read_yaml(path: Path) -> Settings:
     """Read one YAML mapping with the line of every key.
 
     Raises:
-        ConfigError: if the file cannot be read, is not a YAML mapping, or has the same key twice.
+        UsageError: if the file cannot be read, is not a YAML mapping, or repeats a key.
     """
     try:
         text = path.read_text(encoding='utf-8')
@@ -89,19 +89,19 @@ def read_yaml(path: Path) -> Settings:
 
 
 def parse_yaml(text: str, source: str) -> Settings:
-    """Parse the text of a YAML mapping; `source` is what its errors and origins name as the file."""
+    """Parse the text of a YAML mapping; `source` is the file name in errors and origins."""
     with open_yaml(text, source) as loader:
         node = loader.get_single_node()
         if node is None:
             return Settings()
         if not isinstance(node, yaml.MappingNode):
-            raise UsageError(f'{source}: a config is a mapping of keys to values, not a single value or a list')
+            raise UsageError(f'{source}: a config must be a mapping of keys to values, not a single value or a list')
         origins = dict(_origins(node, (), source))
         return Settings(loader.construct_document(node), origins)
 
 
 def _origins(node: yaml.Node, path: Key, source: str) -> Iterator[tuple[Key, Origin]]:
-    """Yield the origin of every key below `node`; items of a list have their index as the key."""
+    """Yield the origin of every key below `node`; the key of a list item is its index."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for name, value in node.value:
@@ -109,7 +109,7 @@ def _origins(node: yaml.Node, path: Key, source: str) -> Iterator[tuple[Key, Ori
             if not isinstance(name, yaml.ScalarNode):
                 raise UsageError(f'{origin}: a key must be a word or a number, not a list or a dict')
             if name.value in seen and name.value != '<<':
-                raise UsageError(f"{origin}: the key '{name.value}' stands here a second time; keep one")
+                raise UsageError(f"{origin}: duplicate key '{name.value}'; keep one")
             seen.add(name.value)
             yield (*path, name.value), origin
             yield from _origins(value, (*path, name.value), source)

@@ -1,4 +1,4 @@
-"""Command-line overrides below the first level of a plain dict, and the check for unknown keys."""
+"""Command-line overrides inside plain dicts, and the check for unknown keys."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Override(NamedTuple):
 
 
 def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override]:
-    """Remove the flags that set a plain dict or list, or reach inside one, from `arguments` and return them.
+    """Remove and return the flags that set a plain dict or list, or a value inside one.
 
     jsonargparse merges only the first level of a `dict[str, Any]`: `--model.segmentor.a.b=1` would
     drop everything else in `a`. Such flags are therefore applied to the configs before it sees them.
 
     Args:
-        arguments: changed in place.
+        arguments: modified in place.
         plain: the keys whose values are plain dicts or lists, for example `('model', 'segmentor')`.
 
     Raises:
-        ConfigError: if such a flag has no value, or one that is not YAML.
+        UsageError: if such a flag has no value, or one that is not YAML.
     """
     overrides: list[Override] = []
     kept: list[Flag] = []
@@ -57,10 +57,10 @@ def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override
 
 
 def parse_value(text: str, typed: str) -> Any:
-    """Return the value that YAML text means; a tuple, as in `[(512, 512), (769, 769)]`, is a list.
+    """Return the value of a YAML text; tuples, as in `[(512, 512), (769, 769)]`, become lists.
 
     Raises:
-        ConfigError: if it is not valid YAML.
+        UsageError: if it is not valid YAML.
     """
     if re.fullmatch(r'\s*[(\[][^"\']*[)\]]\s*', text):
         text = text.translate(str.maketrans('()', '[]'))
@@ -68,12 +68,12 @@ def parse_value(text: str, typed: str) -> Any:
 
 
 def apply_overrides(settings: Settings, overrides: list[Override]) -> Settings:
-    """Return `settings` with each override laid on, in order, by the rule of `merge`.
+    """Return `settings` with the overrides merged in, in order, by the rules of `merge`.
 
-    A number in a key is a list's index.
+    A number in a key is the index of a list item.
 
     Raises:
-        ConfigError: if a key leads through something that is no dict, or past the end of a list.
+        UsageError: if a key leads through something other than a dict or list, or past the end of a list.
     """
     result = settings.merged_with(Settings())
     for override in _deletions_first(overrides):
@@ -85,33 +85,33 @@ def apply_overrides(settings: Settings, overrides: list[Override]) -> Settings:
 
 
 def _deletions_first(overrides: list[Override]) -> list[Override]:
-    """Return the overrides with `a._delete_=true` as a dict that replaces `a`, before what else is set in it.
+    """Return the overrides with each `a._delete_=true` moved before the other overrides inside `a`.
 
-    As in mmcv, it drops what the configs say of `a`, and nothing that was typed.
+    As in mmcv, it drops only what the configs set in `a`, not what was typed.
     """
     deletions = [each for each in overrides if each.key[-1] == '_delete_' and len(each.key) > 1]
-    others = [each for each in overrides if each not in deletions]
+    result = [each for each in overrides if each not in deletions]
     for each in deletions:
-        inside = (index for index, other in enumerate(others) if other.key[: len(each.key) - 1] == each.key[:-1])
+        inside = (index for index, other in enumerate(result) if other.key[: len(each.key) - 1] == each.key[:-1])
         if each.value is True:
-            others.insert(next(inside, len(others)), Override(each.key[:-1], {'_delete_': True}, each.typed))
-    return others
+            result.insert(next(inside, len(result)), Override(each.key[:-1], {'_delete_': True}, each.typed))
+    return result
 
 
 def _set(node: Any, override: Override) -> None:
-    """Set one nested key in place, making the dicts that are missing on the way."""
+    """Set one nested key in place, creating missing dicts on the way."""
     for depth, name in enumerate(override.key):
         where = '.'.join(override.key[:depth]) or 'the config'
         last = depth + 1 == len(override.key)
         place: Any = name
         if isinstance(node, list):
             if not name.isdigit() or int(name) >= len(node):
-                raise UsageError(f"{override.typed}: {where} is a list of {len(node)}, it has no item '{name}'")
+                raise UsageError(f"{override.typed}: {where} is a list of {len(node)} and has no item '{name}'")
             place = int(name)
         elif isinstance(node, dict) and node and name.isdigit() and name not in node:
-            raise UsageError(f"{override.typed}: {where} is a dict, not a list; leave out the '{name}'")
+            raise UsageError(f"{override.typed}: {where} is a dict, not a list; remove the '{name}'")
         elif not isinstance(node, dict):
-            raise UsageError(f"{override.typed}: {where} is {node!r}, it has no '{name}'")
+            raise UsageError(f"{override.typed}: {where} is {node!r} and has no '{name}'")
         elif not last and node.get(name) is None:
             node[name] = {}
         if last:
@@ -120,15 +120,15 @@ def _set(node: Any, override: Override) -> None:
 
 
 def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[Key]) -> None:
-    """Refuse the first flag that nothing takes; abbreviations are none.
+    """Reject the first unknown flag, including abbreviations.
 
     Args:
-        arguments: the flags that are left for jsonargparse.
-        options: the flags that the command has.
-        known: the keys that it takes; jsonargparse itself checks what is said below one of them.
+        arguments: the flags that remain for jsonargparse.
+        options: the flags of the command.
+        known: the keys of the command; jsonargparse itself checks anything below them.
 
     Raises:
-        ConfigError: names the flag as typed and the nearest valid one.
+        UsageError: names the flag as typed and the nearest valid one.
     """
     keys = {tuple(option.removeprefix('--').split('.')) for option in options}
     for index, (name, *_) in enumerate(arguments.flags):
@@ -140,28 +140,28 @@ def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[
 
 
 def check_keys(settings: Settings, known: frozenset[Key]) -> None:
-    """Refuse the first key that nothing takes.
+    """Reject the first unknown key.
 
     Args:
         settings: the resolved configs.
-        known: the keys that the command takes.
+        known: the keys of the command.
 
     Raises:
-        ConfigError: names the file, the line, the key and the nearest valid one.
+        UsageError: names the file, the line, the key and the nearest valid one.
     """
     valid = known | groups(known)
     for key in settings.keys(known):
         if key in known:
             continue
-        if key in valid:  # a group that was given a single value
-            raise UsageError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' is a group of keys")
+        if key in valid:  # a group with a single value
+            raise UsageError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' must be a mapping of keys")
         wrong = next(key[:end] for end in range(1, len(key) + 1) if key[:end] not in valid)
         origin = settings.origin(wrong) or 'the config'
         raise UsageError(f"{origin}: unknown key '{'.'.join(wrong)}'{_nearest_part(wrong, known)}")
 
 
 def _nearest_part(key: Key, known: Iterable[Key]) -> str:
-    """Return the hint for the first part of a key that is unknown: its sibling that is most alike."""
+    """Return a hint for the first unknown part of a key: its most similar sibling."""
     valid = {*known, *groups(known)}
     wrong = next((key[:end] for end in range(1, len(key) + 1) if key[:end] not in valid), key)
     return nearest(wrong[-1], {other[-1] for other in valid if other[:-1] == wrong[:-1]})

@@ -1,4 +1,4 @@
-"""The only door to the inside of jsonargparse: the keys that a parser takes, their types, and its messages."""
+"""The only access to jsonargparse's internals: a parser's keys, their types, and its error messages."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from seglight.config.arguments import Arguments
 from seglight.config.settings import Key, Settings, groups, nearest
 from seglight.errors import ConfigError, UsageError, one_line
 
-#: What stands before a value that does not fit.
+#: The text before a wrong value in jsonargparse's messages.
 _GOT = re.compile('Given value: |Got value: ')
 
 
 def argument_types(parser: ArgumentParser) -> dict[Key, Any]:
-    """Return the type hint of every key that a parser takes, None where it has none; groups are no keys."""
+    """Return the type hint of every key of a parser, None if it has none; without groups."""
     hints = {
         tuple(action.dest.split('.')): getattr(action, '_typehint', None)
         for action in parser._actions
@@ -36,8 +36,8 @@ def argument_types(parser: ArgumentParser) -> dict[Key, Any]:
 def prefer_int_to_float(parser: ArgumentParser) -> None:
     """Let `--trainer.limit_train_batches=1` mean one batch, not 1.0, which is all of them.
 
-    Lightning declares `Optional[Union[int, float]]`, but Python's typing hands out one object for
-    all unions of equal members, whatever their order, and jsonargparse takes the first that fits. So
+    Lightning declares `Optional[Union[int, float]]`, but Python's typing caches one object for all
+    unions of the same members in any order, and jsonargparse uses the first member that matches. So
     the meaning depends on which library was imported first.
     """
     for action in parser._actions:
@@ -47,7 +47,7 @@ def prefer_int_to_float(parser: ArgumentParser) -> None:
 
 
 def is_plain(hint: Any) -> bool:
-    """Tell whether a type hint is a dict or a list of dicts, or optionally one."""
+    """Return whether a type hint is a dict or a list of dicts, or optionally one."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return any(is_plain(part) for part in typing.get_args(hint))
     if typing.get_origin(hint) is list:
@@ -56,11 +56,11 @@ def is_plain(hint: Any) -> bool:
 
 
 def part_parser(cls: type, part: str, command: str) -> jsonargparse.ArgumentParser:
-    """Return a parser of one group of a config, beside the options `--config`, `--ckpt_path` and `--seed_everything`.
+    """Return a parser for one group of a config and for `--config`, `--ckpt_path` and `--seed_everything`.
 
     Args:
-        cls: the class that the group builds.
-        part: name of the group.
+        cls: the class that the group configures.
+        part: the name of the group.
         command: the command's name.
     """
     parser = jsonargparse.ArgumentParser(exit_on_error=False, prog=f'seglight {command}')
@@ -73,10 +73,10 @@ def part_parser(cls: type, part: str, command: str) -> jsonargparse.ArgumentPars
 
 @contextmanager
 def with_origins(settings: Settings, arguments: Arguments) -> Iterator[None]:
-    """Put before each error the flag, or the file and line, that the key it names was written in.
+    """Prefix each error with the flag, or the file and line, where its key was written.
 
     Raises:
-        UsageError: in place of jsonargparse's errors and of errors that name a key.
+        UsageError: instead of jsonargparse's errors and of errors with a key.
     """
     try:
         yield
@@ -88,7 +88,7 @@ def with_origins(settings: Settings, arguments: Arguments) -> Iterator[None]:
 
 
 def explain(message: str, settings: Settings, arguments: Arguments) -> str:
-    """Return the essence of a message of jsonargparse behind the flag, or the file and line, that it is about."""
+    """Return the essence of jsonargparse's message after the flag, or the file and line, that it is about."""
     text = one_line(message)
     named = re.search(r'[Kk]ey "([\w.]+)"', text)
     missing = re.search(r'the following arguments are required: (.*)', text)
@@ -102,7 +102,7 @@ def explain(message: str, settings: Settings, arguments: Arguments) -> str:
 
 
 def written(key: str, settings: Settings, arguments: Arguments) -> str:
-    """Return the last flag that is about a dotted key, else the file and line where it stands."""
+    """Return the last flag that sets a dotted key, else the file and line where it was written."""
     for index in range(len(arguments.flags) - 1, -1, -1):
         name = arguments.flags[index].name
         flag = name.removeprefix('--').removesuffix('+')
@@ -110,13 +110,13 @@ def written(key: str, settings: Settings, arguments: Arguments) -> str:
             return arguments.typed(index)
     below = [origin for place, origin in settings.origins.items() if '.'.join(place).startswith(f'{key}.')]
     changed = [origin for origin in below if origin.line is None and origin.source.startswith('--')]
-    if changed:  # the last flag that reached inside
+    if changed:  # the last flag that changed a value inside
         return str(changed[-1])
     return str(settings.origin(tuple(key.split('.'))) or 'the config')
 
 
 def _essence(message: str) -> str:
-    """Return the part of a message that says what is wrong, with the nearest valid name."""
+    """Return the essential part of a message, with the nearest valid name."""
     text = one_line(message)
     cls = next(iter(re.findall(r"class_path[ =]'([\w.]+)'", text)), None)
     lines = message.splitlines()
@@ -124,16 +124,17 @@ def _essence(message: str) -> str:
         return mismatch
     module = re.search(r"No module named '([\w.]+)'", text)
     if module:
-        return f"there is no module '{module[1]}', neither installed nor in the working folder"
-    refused = re.search(r"Option '(\w+)' is not accepted", text)
-    if refused:
-        return f"{cls or 'it'} has no argument '{refused[1]}'{_nearest_argument(refused[1], cls)}"
-    lacking = re.search(r'the following arguments are required: ([\w, .]+?)(?: - |$)', text)
-    if lacking:
-        return f'{cls or "it"} needs {lacking[1]}'
-    absent = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", text)
-    if absent:
-        return f"there is no '{absent[2]}' in {absent[1]}{nearest(absent[2], dir(sys.modules.get(absent[1])))}"
+        return f"unknown module '{module[1]}', neither installed nor in the working folder"
+    unknown = re.search(r"Option '(\w+)' is not accepted", text)
+    if unknown:
+        return f"{cls or 'it'} has no argument '{unknown[1]}'{_nearest_argument(unknown[1], cls)}"
+    missing = re.search(r'the following arguments are required: ([\w, .]+?)(?: - |$)', text)
+    if missing:
+        return f'{cls or "it"} needs {missing[1]}'
+    attribute = re.search(r"module '([\w.]+)' has no attribute '(\w+)'", text)
+    if attribute:
+        hint = nearest(attribute[2], dir(sys.modules.get(attribute[1])))
+        return f"{attribute[1]} has no '{attribute[2]}'{hint}"
     path = re.search(r'Expected a dot import path string: (\S+)', text)
     if path:
         return f"'{path[1]}' is not a class path like package.module.Class"
@@ -141,7 +142,7 @@ def _essence(message: str) -> str:
 
 
 def _mismatch(lines: list[str]) -> str | None:
-    """Return what type was expected and what was given, of the innermost value that a message is about."""
+    """Return the expected type and the given value, for the innermost value in a message."""
     start, inner = _inner_keys(lines)
     end = next((index for index, line in enumerate(lines) if index >= start and _GOT.search(line)), None)
     if end is None:
@@ -154,7 +155,7 @@ def _mismatch(lines: list[str]) -> str | None:
 
 
 def _inner_keys(lines: list[str]) -> tuple[int, list[str]]:
-    """Return the line of the last key before the first value that does not fit, and the keys that lead to it."""
+    """Return the line of the last key before the first wrong value, and the keys that lead to it."""
     start, keys = 0, []
     for index, line in enumerate(lines):
         if found := re.search(r'Parser key "([\w.]+)"', line):
@@ -166,14 +167,14 @@ def _inner_keys(lines: list[str]) -> tuple[int, list[str]]:
 
 
 def _readable(types: str) -> str:
-    """Return a list of Python types as a person would write it."""
+    """Return a list of Python types in a readable form."""
     short = re.sub(r"<class '([\w.]+)'>", r'\1', types.replace('Expected a ', ''))
     short = re.sub(r'\b(?:\w+\.)+(\w+)', r'\1', short).strip(' .')
     return re.sub(r'Literal\[([^]]*)\]', r'one of \1', short).replace('NoneType', 'null')
 
 
 def _nearest_argument(name: str, class_path: str | None) -> str:
-    """Return the argument of a class that is most like `name`."""
+    """Return a hint with the argument of a class most similar to `name`."""
     module, _, attribute = (class_path or '').rpartition('.')
     cls = getattr(sys.modules.get(module), attribute, None)
     return nearest(name, inspect.signature(cls).parameters) if cls else ''

@@ -1,4 +1,4 @@
-"""From configs and flags to one resolved dict, checked key by key before jsonargparse checks its types."""
+"""Resolve configs and flags to one dict, and check its keys before jsonargparse checks its types."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def resolve(
     ignored: Callable[[str], bool],
     prepare: Callable[[Settings], Settings],
 ) -> Settings:
-    """Return what a base, the configs and the flags say together, and give it to jsonargparse as its one config.
+    """Merge a base, the configs and the flags, and pass the result to jsonargparse as its only config.
 
     Args:
-        arguments: changed in place: configs and nested overrides are replaced by the result.
-        parser: takes the result.
-        base: what everything else overrides, such as the config of a checkpoint.
-        ignored: tells which keys at the top are left out, because only other commands take them.
-        prepare: what is done to the configs before flags are laid on them.
+        arguments: modified in place: the result replaces configs and nested overrides.
+        parser: the parser for the result.
+        base: the lowest layer, for example the config of a checkpoint.
+        ignored: returns whether to drop a top-level key that only other commands accept.
+        prepare: changes the merged configs before the flags are applied.
 
     Raises:
-        ConfigError: names the file and line, or the flag, of what is wrong.
+        UsageError: names the file and line, or the flag, of the fault.
     """
     types = argument_types(parser)
     expand_options(arguments, types)

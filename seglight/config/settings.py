@@ -1,4 +1,4 @@
-"""Nested settings that remember the file and line of every key."""
+"""Nested settings that record the file and line of every key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a key was written: a config file and its line (from 1), or a flag as typed."""
+    """Where a key was written: a config file and its line, counted from 1, or a flag as typed."""
 
     source: str
     line: int | None = None
@@ -33,34 +33,34 @@ class Settings:
     origins: dict[Key, Origin] = field(default_factory=dict)
 
     def merged_with(self, over: Settings) -> Settings:
-        """Return these settings with `over` on top, by the rule of `merge`."""
+        """Return these settings with `over` merged in, by the rules of `merge`."""
         return Settings(merge(self.values, over.values), {**self.origins_beside(over.values), **over.origins})
 
     def origins_beside(self, over: Any, path: Key = ()) -> dict[Key, Origin]:
-        """Return the origins without those of keys that are gone when `over` is laid upon what is at `path`."""
-        gone = set(_replaced(over, path))
+        """Return the origins of the keys that remain when `over` is merged into the value at `path`."""
+        replaced = set(_replaced(over, path))
         return {
             key: origin
             for key, origin in self.origins.items()
-            if not any(key[:end] in gone for end in range(len(path), len(key)))
+            if not any(key[:end] in replaced for end in range(len(path), len(key)))
         }
 
     def without(self, names: set[str]) -> Settings:
-        """Return these settings without some of the keys at the top."""
+        """Return these settings without some top-level keys."""
         values = {name: value for name, value in self.values.items() if name not in names}
         return Settings(values, {key: origin for key, origin in self.origins.items() if key[0] in values})
 
     def without_plus(self) -> Settings:
-        """Return these settings with `name` for each `name+` that found no list to add to."""
+        """Return these settings with each remaining `name+`, which found no list to extend, renamed to `name`."""
         origins = {tuple(part.removesuffix('+') for part in key): origin for key, origin in self.origins.items()}
         return Settings(_without_plus(self.values), origins)
 
     def with_home(self) -> Settings:
-        """Return these settings with the home folder for `~` in their paths."""
+        """Return these settings with `~` in their paths expanded."""
         return Settings(_with_home(self.values), self.origins)
 
     def origin(self, key: Key) -> Origin | None:
-        """Return where `key`, or else the nearest key that holds it, was written."""
+        """Return where `key`, or else the nearest key above it, was written."""
         for end in range(len(key), 0, -1):
             if key[:end] in self.origins:
                 return self.origins[key[:end]]
@@ -82,16 +82,16 @@ class Settings:
 
 
 def groups(keys: Iterable[Key]) -> set[Key]:
-    """Return the path of every group that holds one of the keys."""
+    """Return the path of every group that contains one of the keys."""
     return {key[:end] for key in keys for end in range(1, len(key))}
 
 
 def merge(base: Any, over: Any, marks: bool = False) -> Any:
-    """Lay `over` on `base` and return the result; neither is changed.
+    """Merge `over` into `base` and return the result; neither is changed.
 
-    Dicts merge deeply, everything else (lists too) replaces. `_delete_: true` in a dict of `over`
-    makes it replace instead of merge, as in mmcv's `Config`; a key such as `callbacks+` adds to a list.
-    With `marks`, `_delete_` stays for what the result itself will be laid on.
+    Dicts merge recursively; everything else, including lists, is replaced. `_delete_: true` in a dict of
+    `over` makes it replace instead of merge, as in mmcv's `Config`; a key such as `callbacks+` extends a list.
+    With `marks`, the result keeps `_delete_`, for a later merge into another base.
     """
     if not isinstance(over, dict):
         return copy.deepcopy(over)
@@ -111,16 +111,16 @@ def merge(base: Any, over: Any, marks: bool = False) -> Any:
 
 
 def _append(merged: dict[str, Any], name: str, items: list[Any]) -> None:
-    """Add items to the list that `name+` means, or keep them under that name for whoever has the list."""
+    """Extend the list `name` with the items of `name+`, or keep them as `name+` if there is no list yet."""
     plain = name.removesuffix('+')
     key = plain if isinstance(merged.get(plain), list) else name
     if key == name and merged.get(plain, name) is None:
-        del merged[plain]  # null says no more than that there are no others
+        del merged[plain]  # null means an empty list
     merged[key] = [*(merged.get(key) or []), *copy.deepcopy(items)]
 
 
 def _replaced(value: Any, path: Key) -> Iterator[Key]:
-    """Yield the paths whose values `merge` replaces, so that nothing below them is left."""
+    """Yield the paths whose values `merge` replaces entirely."""
     if not isinstance(value, dict) or value.get('_delete_'):
         yield path
     else:
@@ -161,13 +161,16 @@ def dicts(value: Any, path: str = '') -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def without_tuples(value: Any) -> Any:
-    """Return a nested value with lists for tuples, which YAML does not have."""
+    """Return a nested value with tuples converted to lists, since YAML has no tuples."""
     if isinstance(value, dict):
         return {name: without_tuples(inner) for name, inner in value.items()}
     return [without_tuples(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return `; did you mean 'x'?` with the candidate most like `word`, or an empty string; 1 is alike, 0 is not."""
+    """Return `; did you mean 'x'?` with the candidate most similar to `word`, or an empty string.
+
+    `cutoff` is the required similarity, from 0 to 1.
+    """
     found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=cutoff)
     return f"; did you mean '{found[0]}'?" if found else ''

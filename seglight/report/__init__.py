@@ -1,1 +1,1 @@
-"""Pages that show a run: what was measured, drawn with matplotlib, in one HTML file."""
+"""Pages that report a run: its metrics and plots in one HTML file."""

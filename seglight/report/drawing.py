@@ -1,4 +1,4 @@
-"""Figures of matplotlib as files, in which every text stands as it is."""
+"""Render matplotlib figures to files, with every text verbatim."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 def drawn(figure: Figure, kind: str = 'png', dpi: float | None = None) -> bytes:
-    """Return a figure as the content of a file.
+    """Return a figure as the contents of a file.
 
-    A class may be called `$x^2$`, or have letters that the font lacks: no text is read as a formula.
+    No text is parsed as a formula, since a class may be called `$x^2$`. Glyphs that the font lacks cause no warning.
 
     Args:
-        figure: its texts are changed so that they are drawn as they are.
-        kind: format of the file, by its suffix.
-        dpi: pixels of an inch; by default the figure's own.
+        figure: modified: formulas are disabled in its texts.
+        kind: the format, by its suffix.
+        dpi: pixels per inch; by default the figure's own.
     """
-    import matplotlib  # late: only who draws needs it
+    import matplotlib  # late: needed only for drawing
     from matplotlib.text import Text
 
     buffer = io.BytesIO()

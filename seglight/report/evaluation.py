@@ -1,4 +1,4 @@
-"""What one pass over the validation images measured, in one small file."""
+"""The results of one pass over the validation images, stored in one small file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from seglight.palette import encode_mask
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-EVALUATIONS = 'evaluation'  #: folder of the files in a run's folder
-MOST_BYTES = 2 << 30  #: of the arrays in a file; masks of one colour are compressed a thousandfold
-BINS = 15  #: of the calibration curve, as in Guo et al. (arXiv:1706.04599)
+EVALUATIONS = 'evaluation'  #: folder of these files in a run's folder
+MOST_BYTES = 2 << 30  #: limit for the arrays in a file, uncompressed; masks of one colour shrink a thousandfold
+BINS = 15  #: number of bins of the calibration curve, as in Guo et al. (arXiv:1706.04599)
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Example:
 
     Attributes:
         path: the image file.
-        name: its path below the image folder, without suffix.
+        name: its path relative to the image folder, without suffix.
         iou: mean IoU of the classes in it, 0 to 1.
         mask: uint8 `[H, W]`, at the size of the file.
         prediction: uint8 `[H, W]`.
@@ -46,21 +46,21 @@ class Example:
 
 @dataclass
 class Evaluation:
-    """Counts of pixels over all images, and the images that were segmented best and worst.
+    """Pixel counts over all images, and the images that were segmented best and worst.
 
     Attributes:
         classes: names of the C classes.
         palette: an RGB colour in 0 to 255 for each class.
-        ignore_index: label in the masks that does not count.
-        epoch: epochs done when a validation in training was, 0 for one of its own.
-        step: optimizer steps done then.
+        ignore_index: label in the masks that is ignored.
+        epoch: number of completed epochs at a validation during training, 0 for a separate one.
+        step: number of completed optimizer steps.
         confusion: int64 `[C, C]`, a row for each label, a column for each prediction.
         names: of all N images.
-        image_iou: float64 `[N]`, mean IoU of the classes in each image; NaN without a labelled pixel.
-        bin_counts: int64 `[BINS]`, pixels by the confidence of their prediction, in equal bins of 0 to 1.
+        image_iou: float64 `[N]`, mean IoU of the classes in each image; NaN without labelled pixels.
+        bin_counts: int64 `[BINS]`, pixels by the confidence of their prediction, in equal bins from 0 to 1.
         bin_confidence: float64 `[BINS]`, sum of the confidences in each bin.
-        bin_hits: int64 `[BINS]`, pixels in each bin that were predicted rightly.
-        train_pixels: int64 `[C]`, labels in an epoch of training after augmentation, all 0 where there was none.
+        bin_hits: int64 `[BINS]`, correctly predicted pixels in each bin.
+        train_pixels: int64 `[C]`, labels in an epoch of training after augmentation, all 0 without training.
         best: at most ten images, the best first.
         worst: at most ten other images, the worst first.
     """
@@ -82,40 +82,40 @@ class Evaluation:
 
     @property
     def iou(self) -> Floats:
-        """IoU of each class, float64 `[C]`, NaN for a class that occurs nowhere."""
+        """IoU of each class, float64 `[C]`, NaN for a class that never occurs."""
         return class_iou(self.confusion)
 
     @property
     def accuracy(self) -> Floats:
-        """Share of the pixels of each class that were predicted rightly, float64 `[C]`, NaN for an absent class."""
+        """Fraction of correctly predicted pixels of each class, float64 `[C]`, NaN for an absent class."""
         return _divide(self.confusion.diagonal(), self.confusion.sum(1))
 
     @property
     def miou(self) -> float:
-        """Mean of `iou`, NaN where nothing is labelled."""
+        """Mean of `iou`, NaN if no pixel is labelled."""
         return mean_known(self.iou)
 
     @property
     def calibration_error(self) -> float:
-        """Expected calibration error: mean distance of confidence and accuracy over the pixels (arXiv:1706.04599)."""
+        """Expected calibration error: mean difference of confidence and accuracy, by pixels (arXiv:1706.04599)."""
         total = self.bin_counts.sum()
         return float(np.abs(self.bin_confidence - self.bin_hits).sum() / total) if total else float('nan')
 
 
 def class_iou(confusion: Counts) -> Floats:
-    """Return the IoU of each class, float64 `[C]`, of a confusion matrix `[C, C]`; NaN for one that occurs nowhere."""
+    """Return the IoU of each class, float64 `[C]`, from a confusion matrix `[C, C]`; NaN for absent classes."""
     hits = confusion.diagonal()
     return _divide(hits, confusion.sum(0) + confusion.sum(1) - hits)
 
 
 def mean_known(values: Floats) -> float:
-    """Return the mean of what is not NaN, and NaN where all is."""
+    """Return the mean of the values that are not NaN, or NaN if all are."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float('nan')
 
 
 def save_evaluation(evaluation: Evaluation, path: Path) -> None:
-    """Write an evaluation as an `.npz` file; masks are PNG files inside it."""
+    """Write an evaluation as an `.npz` file, with masks as PNG files in it."""
     values = vars(evaluation)
     arrays: dict[str, Any] = {name: value for name, value in values.items() if name not in ('best', 'worst')}
     for group in ('best', 'worst'):
@@ -132,10 +132,10 @@ def save_evaluation(evaluation: Evaluation, path: Path) -> None:
 
 
 def load_evaluation(path: Path) -> Evaluation:
-    """Read what `save_evaluation` wrote; nothing is unpickled.
+    """Read a file of `save_evaluation`; nothing is unpickled.
 
     Raises:
-        UserError: if the file is damaged.
+        UserError: if the file is damaged or has another format.
     """
     try:
         stored: dict[str, Any] = load_arrays(path, MOST_BYTES)
@@ -147,16 +147,16 @@ def load_evaluation(path: Path) -> Evaluation:
         evaluation = Evaluation(**plain, best=_examples(stored, 'best'), worst=_examples(stored, 'worst'))
         _check_shapes(evaluation)
     except (*ERRORS, Image.DecompressionBombError) as error:
-        message = f'{path} cannot be read: it is damaged or of another version; remove it and run validate again'
+        message = f'{path} cannot be read: it is damaged or from another version; remove it and run validate again'
         raise UserError(message) from error
     return evaluation
 
 
 def _check_shapes(evaluation: Evaluation) -> None:
-    """Refuse figures that do not belong together.
+    """Check that the arrays have matching sizes.
 
     Raises:
-        ValueError: names nothing; the file is not this project's.
+        ValueError: if they do not match.
     """
     classes, images = len(evaluation.classes), len(evaluation.names)
     shapes = {
@@ -166,7 +166,7 @@ def _check_shapes(evaluation: Evaluation) -> None:
         evaluation.image_iou.shape: (images,),
     }
     if any(found != wanted for found, wanted in shapes.items()):
-        raise ValueError('its figures do not belong together')
+        raise ValueError('its arrays do not match')
 
 
 def _examples(stored: dict[str, Any], group: str) -> list[Example]:
@@ -185,7 +185,7 @@ def _examples(stored: dict[str, Any], group: str) -> list[Example]:
 
 
 def _divide(above: Counts, below: Counts) -> Floats:
-    """Return a quotient, NaN where it is divided by zero."""
+    """Return a quotient, NaN where the divisor is zero."""
     result = np.full(above.shape, np.nan)
     np.divide(above, below, out=result, where=below > 0)
     return result

@@ -1,4 +1,4 @@
-"""The pages: one of a run, and one that compares runs."""
+"""The HTML pages: one reports a run, one compares runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seglight.report.evaluation import Evaluation, Example, mean_known
 from seglight.report.pictures import example_picture
 from seglight.report.run import Curve, Run, differences, previous_best, read_run
 
-#: What a page has; one that has it not leaves it out.
+#: The values of the template; a page omits those that stay empty.
 EMPTY: dict[str, Any] = {
     'subtitle': '',
     'figures': [],
@@ -33,7 +33,7 @@ EMPTY: dict[str, Any] = {
 
 
 class Plot(NamedTuple):
-    """A picture of the page: its title, its data URL, a line below the title, and whether it may scroll sideways."""
+    """An image of the page: its title, its data URL, a line below the title, and whether it may scroll sideways."""
 
     title: str
     source: str
@@ -42,14 +42,12 @@ class Plot(NamedTuple):
 
 
 def write_report(folder: Path, evaluation: str = 'fit', images: Sequence[Path] | None = None) -> Path:
-    """Write the page of a run into its folder and return its path.
+    """Write the report of a run to its folder and return the path.
 
     Args:
         folder: the run's folder.
-        evaluation: what to show beside the curves: `fit` for the best validation in training, or the
-            name of another file in the folder `evaluation`.
-        images: the folders that images may be shown from, for a run that may be a stranger's and name any file; None
-            for all.
+        evaluation: the file to show from the folder `evaluation`; `fit` is the best validation in training.
+        images: the folders that images may be shown from, since a stranger's run may name any file; None for all.
 
     Raises:
         UserError: if a file of the run is damaged.
@@ -64,7 +62,7 @@ def write_report(folder: Path, evaluation: str = 'fit', images: Sequence[Path] |
 
 
 def write_comparison(folders: Sequence[Path]) -> Path:
-    """Write the page that compares runs into the folder of the last one and return its path.
+    """Write a page that compares runs to the folder of the last one and return the path.
 
     Raises:
         UserError: if a file of a run is damaged.
@@ -74,7 +72,7 @@ def write_comparison(folders: Sequence[Path]) -> Path:
 
 
 def report_values(run: Run, images: Sequence[Path] | None = None) -> dict[str, Any]:
-    """Return what the page of a run shows."""
+    """Return the template's values for the report of a run."""
     values = {
         **EMPTY,
         'title': f'Report of {run.name}',
@@ -87,11 +85,11 @@ def report_values(run: Run, images: Sequence[Path] | None = None) -> dict[str, A
         ],
     }
     if run.evaluation is None:
-        values['notes'] = ['Nothing was validated in this run, so there are no figures of classes and images.']
+        values['notes'] = ['This run was not validated, so there are no metrics, classes and images.']
         return values
     found = run.evaluation
     values['figures'] = _figures(found)
-    values['notes'] = [f'Figures, classes and images are of {run.title}.']
+    values['notes'] = [f'Metrics, classes and images are from {run.title}.']
     values['sections'].append(('Classes', _class_plots(run, found)))
     values['classes'] = list(zip(found.classes, found.palette, strict=True))
     values['examples'] = []
@@ -102,9 +100,9 @@ def report_values(run: Run, images: Sequence[Path] | None = None) -> dict[str, A
     if not any(pictures for _, pictures in values['examples']):
         values['examples'] = []
         if not outside(run, images):
-            values['notes'].append('The image files are not there any more, so no images are shown.')
+            values['notes'].append('The image files no longer exist, so no images are shown.')
     if hidden := outside(run, images):
-        values['notes'].append(f'{hidden} images are outside the folders that were allowed (--images) and not shown.')
+        values['notes'].append(f'{hidden} images are outside the allowed folders (--images) and not shown.')
     return values
 
 
@@ -123,33 +121,33 @@ def _is_below(path: Path, folders: Sequence[Path]) -> bool:
 
 
 def comparison_values(runs: Sequence[Run]) -> dict[str, Any]:
-    """Return what a page that compares runs shows."""
+    """Return the template's values for a comparison of runs."""
     evaluated = [(_label(run, runs), run.evaluation) for run in runs if run.evaluation]
     curves = {
         'Validation mIoU': ('val/mIoU', 'mIoU, %', True),
         'Training loss': ('train/loss', 'loss', False),
     }
-    together = []
+    shared_plots = []
     for title, (name, axis, percent) in curves.items():
         found = {_label(run, runs): run.curves[name] for run in runs if name in run.curves}
         if found:
-            together.append(Plot(title, plots.curves_plot(found, axis, percent)))
+            shared_plots.append(Plot(title, plots.curves_plot(found, axis, percent)))
     rates = {f'{_label(run, runs)} {name}': curve for run in runs for name, curve in run.curves.items() if _is_lr(name)}
     if rates:
-        together.append(Plot('Learning rate', plots.curves_plot(rates, 'learning rate')))
+        shared_plots.append(Plot('Learning rate', plots.curves_plot(rates, 'learning rate')))
     names = [_label(run, runs) for run in runs]
     rows = [[label, *(value for _, value in _figures(found))] for label, found in evaluated]
     return {
         **EMPTY,
         'title': ' and '.join(names),
         'heading': ' and '.join(names),
-        'subtitle': 'Figures of classes are those of the best validation of each run.',
+        'subtitle': 'The classes show the best validation of each run.',
         'notes': [f'{_label(run, runs)} has no validation to compare.' for run in runs if run.evaluation is None],
-        'sections': [('Curves', together), ('Classes', _difference_plots(evaluated))],
+        'sections': [('Curves', shared_plots), ('Classes', _difference_plots(evaluated))],
         'tables': [
-            ('Figures', ['run', *(name for name, _ in _figures(evaluated[0][1]))] if evaluated else [], rows),
+            ('Metrics', ['run', *(name for name, _ in _figures(evaluated[0][1]))] if evaluated else [], rows),
             (
-                'Differences of the configs',
+                'Config differences',
                 ['key', *names],
                 [[key, *values] for key, values in differences(list(runs))],
             ),
@@ -163,7 +161,7 @@ def comparison_values(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _training_plots(curves: dict[str, Curve]) -> list[Plot]:
-    """Return the curves of the losses, the validation and the learning rates."""
+    """Return the curves of losses, validation metrics and learning rates."""
     losses = {name.removeprefix('train/'): curve for name, curve in curves.items() if re.search('^train/.*loss', name)}
     losses |= {'validation': curves['val/loss']} if 'val/loss' in curves else {}
     figures = {name: curves[f'val/{name}'] for name in ('mIoU', 'mAcc', 'aAcc') if f'val/{name}' in curves}
@@ -173,63 +171,65 @@ def _training_plots(curves: dict[str, Curve]) -> list[Plot]:
 
 
 def _is_lr(name: str) -> bool:
-    """Tell whether a logged figure is a learning rate, by the name that Lightning's monitor gives it."""
+    """Return whether a logged value is a learning rate, by the name that Lightning's monitor gives it."""
     return name.startswith('lr-')
 
 
 def _class_plots(run: Run, found: Evaluation) -> list[Plot]:
-    """Return the plots by class, and the calibration."""
+    """Return the plots per class, and the calibration."""
     columns = {run.name: found.iou}
-    before = previous_best(run)
-    text = 'No earlier run beside this one has the same classes.'
-    if before and before.evaluation:
-        columns[before.name] = before.evaluation.iou
-        text = f'Against the best of the earlier runs, {before.name} with mIoU {_percent(before.evaluation.miou)}.'
-    error = f'Expected calibration error {_percent(found.calibration_error)}, from every fourth pixel both ways.'
+    earlier = previous_best(run)
+    text = 'No earlier run next to this one has the same classes.'
+    if earlier and earlier.evaluation:
+        columns[earlier.name] = earlier.evaluation.iou
+        text = f'Compared with the best earlier run, {earlier.name}, with mIoU {_percent(earlier.evaluation.miou)}.'
+    error = (
+        f'Expected calibration error {_percent(found.calibration_error)}, from every fourth pixel in both directions.'
+    )
     return [
         Plot('IoU', plots.iou_plot(found.classes, columns), text),
-        Plot('Confusion', plots.confusion_plot(found), '% of the pixels of each labelled class.', True),
+        Plot('Confusion', plots.confusion_plot(found), '% of the pixels labelled as each class.', True),
         Plot('Frequency', plots.frequency_plot(found), 'Training: the first epoch, after augmentation.'),
         Plot('Calibration', plots.calibration_plot(found), error),
     ]
 
 
 def _difference_plots(evaluated: Sequence[tuple[str, Evaluation]]) -> list[Plot]:
-    """Return the IoU of each class of runs with the same classes, and what changed from the first to each other."""
+    """Return the IoU per class of the runs with the first run's classes, and each run's difference from the first."""
     if len(evaluated) < 2:
         return []
     first_name, first = evaluated[0]
-    same = [(name, found) for name, found in evaluated if found.classes == first.classes]
-    if len(same) < 2:
+    comparable = [(name, found) for name, found in evaluated if found.classes == first.classes]
+    if len(comparable) < 2:
         return []
-    shown = [Plot('IoU', plots.iou_plot(first.classes, {name: found.iou for name, found in same}))]
-    for name, found in same[1:]:
-        picture = plots.difference_plot(first.classes, found.iou - first.iou, 'difference of IoU, percentage points')
-        shown.append(Plot(f'{name} against {first_name}', picture))
+    shown = [Plot('IoU', plots.iou_plot(first.classes, {name: found.iou for name, found in comparable}))]
+    for name, found in comparable[1:]:
+        picture = plots.difference_plot(first.classes, found.iou - first.iou, 'difference in IoU, percentage points')
+        shown.append(Plot(f'{name} compared with {first_name}', picture))
     return shown
 
 
 def _figures(found: Evaluation) -> list[tuple[str, str]]:
-    """Return the figures that sum an evaluation up."""
-    right = found.confusion.diagonal().sum() / max(1, found.confusion.sum())
+    """Return the metrics that summarise an evaluation."""
+    accuracy = found.confusion.diagonal().sum() / max(1, found.confusion.sum())
     return [
         ('mIoU', _percent(found.miou)),
         ('mAcc', _percent(mean_known(found.accuracy))),
-        ('aAcc', _percent(float(right))),
+        ('aAcc', _percent(float(accuracy))),
         ('calibration error', _percent(found.calibration_error)),
         ('images', str(len(found.names))),
     ]
 
 
 def _pictures(examples: Iterable[Example], run: Run, found: Evaluation) -> list[Plot]:
-    """Return the pictures of the examples whose images are still there."""
+    """Return the pictures of the examples whose images still exist."""
     value_range = parse_range((run.config.get('data') or {}).get('image_range'))
     drawn = ((example, example_picture(example, found, value_range)) for example in examples)
     return [Plot(f'{example.name}   mIoU {_percent(example.iou)}', source) for example, source in drawn if source]
 
 
 def _label(run: Run, runs: Sequence[Run]) -> str:
-    """Return a run's name, with its folder's where another has the same."""
+    """Return a run's name, or its folder if another run has the same name."""
     return run.name if sum(other.name == run.name for other in runs) == 1 else str(run.folder)
 
 

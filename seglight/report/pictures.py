@@ -1,4 +1,4 @@
-"""An image beside its mask, its prediction and where they differ."""
+"""Pictures of an image with its mask, its prediction and their differences."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from seglight.errors import DataError
 from seglight.palette import overlay
 from seglight.report.evaluation import Evaluation, Example
 
-PANEL_WIDTH = 300  #: pixels of each of the four panels
+PANEL_WIDTH = 300  #: width of each of the four panels in pixels
 WRONG = (230, 30, 30)
 IGNORED = (70, 110, 200)
 
 
 def example_picture(example: Example, evaluation: Evaluation, value_range: ValueRange | None = None) -> str | None:
-    """Return image, labels, prediction and error map side by side, as the data URL of a JPEG.
+    """Return image, labels, prediction and error map, two by two, as the data URL of a JPEG.
 
     Args:
         example: the image with its masks.
-        evaluation: what it belongs to.
-        value_range: what images of more than 8 bits are read with.
+        evaluation: the evaluation that it belongs to.
+        value_range: the values of black and white in images of more than 8 bits.
 
     Returns:
-        None where the image file cannot be read any more, or is another.
+        None if the image file can no longer be read, or has another size.
     """
     try:
         image = read_image(Path(example.path), value_range)
@@ -51,13 +51,13 @@ def example_picture(example: Example, evaluation: Evaluation, value_range: Value
 
 
 def error_map(image: UInt8Array, mask: UInt8Array, prediction: UInt8Array, ignore_index: int) -> UInt8Array:
-    """Draw wrong pixels in red and ignored ones in blue over a pale grey image.
+    """Draw wrong pixels in red and ignored pixels in blue over a pale grey image.
 
     Args:
         image: uint8 `[H, W, 3]`, RGB.
         mask: uint8 `[H, W]`.
         prediction: uint8 `[H, W]`.
-        ignore_index: label that does not count.
+        ignore_index: label that is ignored.
 
     Returns:
         uint8 `[H, W, 3]`, RGB.

@@ -1,4 +1,4 @@
-"""The plots of a report, drawn by matplotlib as PNG files in memory."""
+"""The plots of a report, drawn by matplotlib as PNG data URLs."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from seglight.report.drawing import drawn
 from seglight.report.evaluation import BINS, Evaluation, Floats
 from seglight.report.run import Curve
 
-#: Inches; with text of 10 points a page's width of 390 pixels still shows it in 10 pixels.
+#: Inches; on a page 390 pixels wide, a text of 10 points is still 10 pixels high.
 WIDTH = 5.2
-MAX_POINTS = 1500  #: of a curve; more do not fit on a screen
-NUMBERED_CLASSES = 12  #: up to which the cells of a confusion matrix have their figure in them
+MAX_POINTS = 1500  #: points of a curve; more do not fit on a screen
+NUMBERED_CLASSES = 12  #: up to this many classes, the cells of a confusion matrix show their values
 
 
 def curves_plot(curves: dict[str, Curve], label: str, percent: bool = False) -> str:
-    """Plot figures over the optimizer steps.
+    """Plot values over optimizer steps.
 
     Args:
-        curves: each with its name in the legend.
+        curves: by their names in the legend.
         label: of the y axis.
-        percent: whether the figures are shares.
+        percent: whether the values are fractions to show in percent.
 
     Returns:
-        A data URL, as from every function here.
+        A data URL, as from every plot function in this module.
     """
     figure, axes = _figure(3.0)
     for name, curve in curves.items():
@@ -48,7 +48,7 @@ def curves_plot(curves: dict[str, Curve], label: str, percent: bool = False) -> 
 
 
 def iou_plot(classes: Sequence[str], columns: dict[str, Floats]) -> str:
-    """Plot the IoU of each class as bars, one colour for each entry of `columns`, float `[C]` in 0 to 1."""
+    """Plot the IoU of each class as bars, in one colour for each entry of `columns`, float `[C]` in 0 to 1."""
     figure, axes = _figure(0.9 + len(classes) * (0.14 + 0.13 * len(columns)))
     thickness = 0.8 / len(columns)
     for index, (name, iou) in enumerate(columns.items()):
@@ -65,7 +65,7 @@ def iou_plot(classes: Sequence[str], columns: dict[str, Floats]) -> str:
 
 
 def difference_plot(classes: Sequence[str], difference: Floats, label: str) -> str:
-    """Plot a difference of IoU for each class, float `[C]` in -1 to 1: green bars rose, red ones fell."""
+    """Plot the difference in IoU of each class, float `[C]` in -1 to 1: green for gains, red for losses."""
     figure, axes = _figure(0.9 + len(classes) * 0.27)
     values = np.nan_to_num(100 * difference)
     bars = axes.barh(np.arange(len(classes)), values, 0.7, color=np.where(values < 0, 'tab:red', 'tab:green').tolist())
@@ -100,7 +100,7 @@ def confusion_plot(evaluation: Evaluation) -> str:
 
 
 def calibration_plot(evaluation: Evaluation) -> str:
-    """Plot the accuracy of the pixels over the confidence of their prediction, and how many there are in each bin."""
+    """Plot pixel accuracy over the confidence of predictions, and the fraction of pixels in each bin."""
     figure, axes = _figure(3.4)
     filled = evaluation.bin_counts > 0
     confidence = evaluation.bin_confidence[filled] / evaluation.bin_counts[filled]
@@ -119,7 +119,7 @@ def calibration_plot(evaluation: Evaluation) -> str:
 
 
 def frequency_plot(evaluation: Evaluation) -> str:
-    """Plot the share of each class in the pixels: in training, in the validation masks, and in the predictions."""
+    """Plot the fraction of pixels of each class: in training masks, validation masks and predictions."""
     counts = {
         'labelled, training': evaluation.train_pixels,
         'labelled, validation': evaluation.confusion.sum(1),
@@ -147,7 +147,7 @@ def _class_rows(axes: Axes, classes: Sequence[str], label: str) -> None:
 
 
 def _figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
-    """Return an empty figure; made without pyplot, which would keep it and would want a display."""
+    """Return an empty figure; created without pyplot, which would keep a reference and need a display."""
     figure = Figure(figsize=(width, height), layout='constrained')
     axes = figure.add_subplot()
     axes.grid(alpha=0.3)
@@ -157,7 +157,7 @@ def _figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
 
 
 def _thinned(curve: Curve) -> Curve:
-    """Return at most `MAX_POINTS` points: means of neighbours, so that nothing is left out."""
+    """Return at most `MAX_POINTS` points: means of neighbouring points, so that no point is lost."""
     if len(curve) <= MAX_POINTS:
         return curve
     parts = np.array_split(np.asarray(curve), MAX_POINTS)
@@ -165,5 +165,5 @@ def _thinned(curve: Curve) -> Curve:
 
 
 def _data_url(figure: Figure) -> str:
-    """Return a figure as the address of a PNG that holds it."""
+    """Return a figure as the data URL of a PNG."""
     return 'data:image/png;base64,' + base64.b64encode(drawn(figure, dpi=160)).decode()

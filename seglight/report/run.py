@@ -1,4 +1,4 @@
-"""Reading what a run left in its folder."""
+"""Read a run's folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seglight.files import WORK_DIRS, in_work_dirs
 from seglight.plain_text import load_yaml
 from seglight.report.evaluation import EVALUATIONS, Evaluation, load_evaluation
 
-#: Figures by step, oldest first.
+#: Values by step, oldest first.
 Curve = list[tuple[int, float]]
 
 
@@ -24,12 +24,12 @@ class Run:
     """What a run's folder records.
 
     Attributes:
-        folder: its folder.
-        curves: every logged figure, such as `train/loss` and `lr-SGD`, by optimizer step; empty where none was logged.
+        folder: the folder.
+        curves: every logged metric, for example `train/loss` and `lr-SGD`, by optimizer step.
         config: the resolved config.
         environment: command line, packages, git commit.
-        evaluation: the best validation in training, or the one that was asked for; None where there is none.
-        title: what the evaluation belongs to.
+        evaluation: the best validation in training, or the requested one; None if there is none.
+        title: a description of the evaluation.
     """
 
     folder: Path
@@ -46,10 +46,10 @@ class Run:
 
 
 def find_run(name: str) -> Path:
-    """Return the folder of a run: a path, or the name of a folder below `work_dirs`.
+    """Return the folder of a run, given as a path or as the name of a folder in `work_dirs`.
 
     Raises:
-        ConfigError: if there is no such folder, or it holds no run.
+        UsageError: if there is no such folder, or it does not contain a run.
     """
     for folder in in_work_dirs(name):
         if (folder / 'config.yaml').is_file() or (folder / EVALUATIONS).is_dir():
@@ -60,14 +60,14 @@ def find_run(name: str) -> Path:
 
 
 def read_run(folder: Path, evaluation: str = 'fit') -> Run:
-    """Read a run's folder; what is not there is left empty.
+    """Read a run's folder; missing files leave their attributes empty.
 
     Args:
         folder: the folder.
-        evaluation: name of the file in its `evaluation` folder, without suffix.
+        evaluation: the name of a file in its folder `evaluation`, without suffix.
 
     Raises:
-        UserError: if a file is there but damaged.
+        UserError: if a file is damaged.
     """
     file = folder / EVALUATIONS / f'{evaluation}.npz'
     found = load_evaluation(file) if file.is_file() else None
@@ -79,10 +79,10 @@ def read_run(folder: Path, evaluation: str = 'fit') -> Run:
 
 
 def read_curves(path: Path) -> dict[str, Curve]:
-    """Read Lightning's `metrics.csv`; a figure that is not finite is left out.
+    """Read Lightning's `metrics.csv`, without values that are not finite.
 
     Raises:
-        UserError: if the file is no such table.
+        UserError: if the file is not such a table.
     """
     curves: dict[str, Curve] = {}
     if not path.is_file():
@@ -99,23 +99,23 @@ def read_curves(path: Path) -> dict[str, Curve]:
 
 
 def previous_best(run: Run) -> Run | None:
-    """Return the earlier run beside this one with the highest mIoU for the same classes, None where there is none."""
+    """Return the earlier run next to this one with the highest mIoU for the same classes, None if there is none."""
     if run.evaluation is None:
         return None
-    own = run.folder.resolve()
-    started = _started(own)
-    others = []
-    for file in own.parent.glob(f'*/{EVALUATIONS}/fit.npz'):
+    run_folder = run.folder.resolve()
+    started = _started(run_folder)
+    candidates = []
+    for file in run_folder.parent.glob(f'*/{EVALUATIONS}/fit.npz'):
         folder = file.parents[1]
-        if folder == own or _started(folder) >= started:
+        if folder == run_folder or _started(folder) >= started:
             continue
         try:
             other = read_run(folder)
-        except UserError:  # a damaged file of another run is no reason to go without this report
+        except UserError:  # a damaged file of another run must not prevent this report
             continue
         if other.evaluation and other.evaluation.classes == run.evaluation.classes:
-            others.append(other)
-    return max(others, key=lambda other: other.evaluation.miou if other.evaluation else 0.0, default=None)
+            candidates.append(other)
+    return max(candidates, key=lambda other: other.evaluation.miou if other.evaluation else 0.0, default=None)
 
 
 def flat(values: Any, path: str = '') -> dict[str, str]:
@@ -127,7 +127,7 @@ def flat(values: Any, path: str = '') -> dict[str, str]:
 
 
 def differences(runs: list[Run]) -> list[tuple[str, list[str]]]:
-    """Return the keys of the configs that are not the same in all runs, each with the value of each run."""
+    """Return the config keys whose values differ between runs, each with the value of every run."""
     configs = [flat(run.config) for run in runs]
     keys = dict.fromkeys(key for config in configs for key in config)
     rows = [(key, [config.get(key, '-') for config in configs]) for key in keys]
@@ -135,16 +135,16 @@ def differences(runs: list[Run]) -> list[tuple[str, list[str]]]:
 
 
 def _started(folder: Path) -> float:
-    """Return when a run began: its config is written first and then left alone."""
+    """Return when a run started: its config is written first and never changed."""
     config = folder / 'config.yaml'
     return config.stat().st_mtime if config.is_file() else math.inf
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
+    """Read a YAML file that contains a mapping.
 
     Raises:
-        UserError: if it is none.
+        UserError: if it does not.
     """
     if not path.is_file():
         return {}

@@ -1,6 +1,6 @@
-"""Turn the weights of a backbone, as its authors or timm publish them, into mmseg's.
+"""Convert the weights of a backbone, as published by its authors or timm, to mmseg's keys.
 
-Beside a file's own folder, weights go to a cache that a config names as weights://NAME, for example
+Without DST, the weights go to a cache, which configs refer to as weights://NAME, for example
 model.segmentor.pretrained: weights://swin_tiny_patch4_window7_224.pth.
 """
 
@@ -33,8 +33,8 @@ def convert_file(family: str, source: str | Path, target: str | Path | None = No
         target: a path, .pth or .safetensors; by default in the cache that `weights://` names.
 
     Raises:
-        CheckpointError: if the source cannot be had, or is not what it was said to be.
-        ConfigError: if the target is none that can be written.
+        CheckpointError: if the source cannot be read, or is not of the given family.
+        UsageError: if the target cannot be written.
     """
     if family not in (*FAMILIES, TIMM):
         raise UsageError(f"convert: unknown family '{family}'; choose one of {', '.join((*FAMILIES, TIMM))}")
@@ -52,41 +52,41 @@ def convert_file(family: str, source: str | Path, target: str | Path | None = No
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a file of any format.
+    """Return the weights in a file of any supported format.
 
     Raises:
-        CheckpointError: if there is no such file, or it holds none.
+        CheckpointError: if there is no such file, or it contains no weights.
     """
     if not path.is_file():
         raise CheckpointError(f'{path} was not found')
     if path.suffix != '.npz':
         return state_dict(Checkpoint(path, mapped=True).contents(), path)
     try:
-        arrays = load_arrays(path, 20 * path.stat().st_size + (64 << 20))  # weights are hardly compressed
+        arrays = load_arrays(path, 20 * path.stat().st_size + (64 << 20))  # weights hardly compress
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
     except ERRORS as error:
-        raise CheckpointError(f'{path} cannot be read as a file of numpy: {one_line(error)[:100]}') from error
+        raise CheckpointError(f'{path} cannot be read as a NumPy file: {one_line(error)[:100]}') from error
 
 
 def download(address: str) -> str:
-    """Return the path of a file of the web, fetched once and kept.
+    """Download a file, unless it is in the cache, and return its path.
 
     Raises:
-        CheckpointError: if it cannot be had.
+        CheckpointError: if the download fails.
     """
     digest = hashlib.sha256(address.encode()).hexdigest()[:8]
     path = cache_dir() / 'downloads' / digest / Path(urlparse(address).path).name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(address, str(path), progress=False)  # renames it when it is whole
+            torch.hub.download_url_to_file(address, str(path), progress=False)  # renames the complete file
         except (OSError, ValueError) as error:
-            raise CheckpointError(f'{address} cannot be fetched: {one_line(error)}') from error
+            raise CheckpointError(f'{address} cannot be downloaded: {one_line(error)}') from error
     return str(path)
 
 
 def _file(weights: dict[str, Tensor], target: Path) -> bytes:
-    """Return the content of a file of weights."""
+    """Return the contents of a weights file in the format of the target's suffix."""
     weights = {name: value.detach().contiguous().clone() for name, value in weights.items()}
     if target.suffix == SAFETENSORS:
         return safetensors.torch.save(weights)
@@ -100,7 +100,7 @@ def summary(converted: Converted, target: Path, cached: bool) -> list[str]:
     count = sum(value.numel() for value in converted.weights.values() if value.is_floating_point())
     plan = FAMILIES[converted.family]
     lines = [f'{converted.family}: {len(converted.weights)} keys, {count / 1e6:.2f} M values for {plan.backbone}']
-    for title, keys in (('left out', converted.left_out), ('initial values', converted.initial)):
+    for title, keys in (('dropped', converted.left_out), ('initial values', converted.initial)):
         if keys:
             shown = ', '.join(sorted(keys)[:3]) + ', ...' * (len(keys) > 3)
             lines.append(f'{title}: {len(keys)} keys ({shown})')

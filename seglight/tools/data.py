@@ -1,4 +1,4 @@
-"""Check the images and masks of a config (data check), or draw what the model sees of them (data show)."""
+"""Check the images and masks of a config (data check), or draw augmented samples (data show)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from seglight.files import write_atomically
 
 
 def data_module(command: str, words: Sequence[str]) -> SegmentationDataModule:
-    """Return the data that `fit` would train on.
+    """Return the data module that `fit` would use.
 
     Args:
         command: the command's name, for errors.
-        words: what was typed: `--config`, `--ckpt`, and flags that override keys of `data` or the seed.
+        words: the arguments: `--config`, `--ckpt`, and flags that override keys of `data` or the seed.
 
     Raises:
-        ConfigError: if nothing was given to build it from, or a key or value is wrong.
+        UsageError: if there is neither a config nor a checkpoint, or a key or value is wrong.
     """
     arguments = read_arguments([command, *words])
     parser = part_parser(SegmentationDataModule, 'data', command)
     checkpoint = arguments.value('--ckpt_path')
     if checkpoint is None and not arguments.configs:
-        raise UsageError(f'{command} needs a config, such as --config demo.yaml, or a checkpoint, as --ckpt')
+        raise UsageError(f'{command} needs a config, such as --config demo.yaml, or a checkpoint (--ckpt)')
     base = Settings() if checkpoint is None else Checkpoint.find(checkpoint, mapped=True).settings
     kept = {'data', 'seed_everything'}
     settings = resolve(arguments, parser, base, lambda name: name not in kept, with_class_names)
@@ -48,16 +48,16 @@ def data_module(command: str, words: Sequence[str]) -> SegmentationDataModule:
 
 
 def check(module: SegmentationDataModule) -> None:
-    """Print what each split holds and every fault.
+    """Print the contents of each split and every fault.
 
     Raises:
-        DataError: if there is a fault that would stop a run.
+        DataError: if a fault would stop a run.
     """
     fatal: list[str] = []  # whatever data.on_bad_sample says
     faults = []
     facts = {}
-    found: list[str] = []
-    with collected_warnings() as of_sources:
+    note_warnings: list[str] = []
+    with collected_warnings() as source_warnings:
         splits = module.samples('fit', fatal)
     for name, samples in splits.items():
         if not samples:
@@ -72,9 +72,9 @@ def check(module: SegmentationDataModule) -> None:
         notes = reading_notes(samples, module.value_range, module.classes)
         for line in notes.lines:
             say(f'  {line}')
-        found += [f'{name}: {warning}' for warning in notes.warnings]
+        note_warnings += [f'{name}: {warning}' for warning in notes.warnings]
     unused = (f'the mask {mask} has no image' for mask in module.unused_masks(splits))
-    warnings = [*module.judgement(facts), *found, *of_sources, *unused, *shared_images(splits)]
+    warnings = [*module.judgement(facts), *note_warnings, *source_warnings, *unused, *shared_images(splits)]
     for line in warnings:
         say(f'warning: {line}')
     for fault in fatal + faults:
@@ -83,16 +83,16 @@ def check(module: SegmentationDataModule) -> None:
 
 
 def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: bool) -> None:
-    """Print what the faults mean for a run.
+    """Print whether a run can use the data.
 
     Args:
-        fatal: what is wrong with whole splits.
-        faults: what is wrong with single samples.
-        warnings: how many were printed.
-        skip: whether samples that cannot be used are left out.
+        fatal: faults of whole splits.
+        faults: faults of single samples.
+        warnings: the number of printed warnings.
+        skip: whether unusable samples are skipped.
 
     Raises:
-        DataError: if they would stop it.
+        DataError: if the faults would stop a run.
     """
     if fatal:
         raise DataError(f'{counted(len([*fatal, *faults]), "fault")}; fix this first: {fatal[0]}')
@@ -107,7 +107,7 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
 
 
 def show(module: SegmentationDataModule, path: Path, count: int) -> None:
-    """Write a contact sheet of augmented training samples and the frequencies of the classes.
+    """Write a contact sheet of augmented training samples and the class frequencies.
 
     Raises:
         DataError: if it cannot be written.

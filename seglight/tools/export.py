@@ -1,7 +1,7 @@
-"""Write a checkpoint as mmseg's own training does, and its config beside it.
+"""Write a checkpoint in mmseg's format, with its config next to it.
 
-mmseg's init_segmentor takes both files, its inference_segmentor predicts the same masks, and its
-tools/test.py finds the images of the validation.
+mmseg's init_segmentor loads both files, its inference_segmentor predicts the same masks, and its
+tools/test.py finds the validation images.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from seglight.config.settings import Settings
 from seglight.errors import UsageError
 from seglight.files import write_new
 
-#: What of a checkpoint's settings the config for mmseg holds.
+#: The settings of a checkpoint that go into mmseg's config.
 NEEDED = (
     *(('model', name) for name in ('segmentor', 'mean', 'std')),
     *(
@@ -40,13 +40,13 @@ def export_checkpoint(
 
     Raises:
         CheckpointError: if there is no such checkpoint, or it stores no config.
-        ConfigError: if mmseg cannot do what the config says, or the files cannot be written.
+        ConfigError: if mmseg does not support a setting, or the files cannot be written.
     """
     checkpoint = Checkpoint.find(str(name), trust_checkpoint)
     path = checkpoint.path
     target = Path(target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
     if target.suffix != SUFFIX:
-        raise UsageError(f'export: {target} does not end with {SUFFIX}, by which mmseg knows a checkpoint')
+        raise UsageError(f'export: {target} must end with {SUFFIX}, as mmseg expects of checkpoints')
     stored = checkpoint.stored()
     unused = [key for key in stored.refused if key not in NEEDED]
     stored.check(Settings(), unused)

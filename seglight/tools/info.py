@@ -1,4 +1,4 @@
-"""Show what a checkpoint holds, without building its model."""
+"""Show the contents of a checkpoint without building its model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def inspect(name: str | Path) -> Contents:
 
 
 def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:
-    """Return a name and a value for each thing that is known of a checkpoint, but for its config.
+    """Return names and values of all details of a checkpoint, except its config.
 
     Raises:
         CheckpointError: if a text in it is not YAML.
@@ -79,19 +79,19 @@ def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:
 
 
 def _inner(value: Any, *keys: str) -> Any:
-    """Return what is below some keys, None where that is not there."""
+    """Return a nested value by its keys, None if it is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
 def _printable(text: str) -> str:
-    """Return a text without what a terminal would obey."""
+    """Return a text without characters that control a terminal."""
     return ''.join(letter if letter.isprintable() or letter == '\n' else '?' for letter in text)
 
 
 def _parameters(name: str, value: Tensor) -> int:
-    """Return the number of parameters in one entry of a state_dict: none in BatchNorm's statistics or in an index."""
+    """Return the number of parameters in an entry of a state_dict; BatchNorm's statistics and indices have none."""
     statistics = name.endswith(('running_mean', 'running_var'))
     return value.numel() if value.is_floating_point() and not statistics else 0
 

@@ -1,8 +1,8 @@
-"""Write a page that shows a run, or one that compares several.
+"""Write an HTML page that reports a run, or one that compares several.
 
-Of one run, `report.html` in its folder: curves, classes, calibration, best and worst images, config.
-Of several, `compare_{names}.html` in the folder of the last: curves and classes side by side, and where
-the configs differ.
+For one run, `report.html` in its folder: curves, classes, calibration, best and worst images, config.
+For several, `compare_{names}.html` in the folder of the last: curves and classes side by side, and the
+differences between the configs.
 """
 
 from __future__ import annotations

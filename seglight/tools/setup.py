@@ -1,10 +1,10 @@
-"""Install what pip cannot: mmcv, as a pure Python wheel; say what the environment holds.
+"""Install mmcv, which pip cannot build, as a pure Python wheel, and print the installed versions.
 
-mmcv is made from its pinned source, whose hash is checked, without compiler or nvcc. A compiled
-mmcv-full 1.7 that is installed already is used as it is and never touched.
+The wheel is made from mmcv's pinned source, whose hash is checked, without a compiler or nvcc. A compiled
+mmcv-full 1.7 that is already installed is used and never changed.
 
     seglight setup                          on a machine with a network
-    seglight setup --download wheels        there, to keep what another machine needs
+    seglight setup --download wheels        there, to save the files for another machine
     seglight setup --find-links wheels      on a machine without a network
 """
 
@@ -37,14 +37,14 @@ def set_up(find_links: str | None = None) -> dict[str, str]:
         run_pip('installing torch', ['install', f'torch>={first},<{end}', 'torchvision', *offline(find_links)])
     requirements.check_torch()
     install_mmcv(find_links)
-    return found()
+    return installed()
 
 
-def found() -> dict[str, str]:
-    """Return what the environment holds, each part imported to see that it works.
+def installed() -> dict[str, str]:
+    """Return the versions of the main packages, each imported to check that it works.
 
     Raises:
-        SetupError: if a part cannot be imported.
+        SetupError: if a package cannot be imported.
     """
     importlib.invalidate_caches()
     try:
@@ -64,19 +64,19 @@ def found() -> dict[str, str]:
 
 
 def _device() -> str:
-    """Return what trains here by default."""
+    """Return the device that training uses by default."""
     import torch
 
     if torch.cuda.is_available():
-        return f'{torch.cuda.get_device_name()} ({torch.cuda.device_count()} of CUDA)'
+        return f'{torch.cuda.get_device_name()} ({torch.cuda.device_count()} CUDA devices)'
     return 'mps' if torch.backends.mps.is_available() else 'cpu'
 
 
 def _operators() -> str:
-    """Return where the operators come from.
+    """Return which implementation of the operators is used.
 
     Raises:
-        SetupError: if compiled ones are there that do not fit the installed torch.
+        SetupError: if compiled operators do not match the installed torch.
     """
     folder = requirements.mmcv_folder()
     if not (folder and [*folder.glob('_ext*.so'), *folder.glob('_ext*.pyd')]):
@@ -84,8 +84,8 @@ def _operators() -> str:
     try:
         importlib.import_module('mmcv._ext')
     except ImportError as error:
-        cure = 'compile it again, or run: pip uninstall mmcv-full, then: seglight setup'
+        cure = 'recompile it, or run: pip uninstall mmcv-full, then: seglight setup'
         raise SetupError(
-            f'the compiled operators of mmcv-full do not fit the installed torch; {cure} ({one_line(error)})'
+            f'the compiled operators of mmcv-full do not match the installed torch; {cure} ({one_line(error)})'
         ) from error
     return 'compiled'

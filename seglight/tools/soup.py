@@ -1,7 +1,7 @@
 """Average the weights of checkpoints of one architecture (a model soup, arXiv:2203.05482).
 
-The statistics of BatchNorm belong to other weights than the averaged ones; they are estimated anew on the training
-data that the first checkpoint names.
+BatchNorm's running statistics do not match averaged weights, so they are re-estimated on the training data in the
+first checkpoint's config.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from seglight.errors import CheckpointError, UsageError
 from seglight.files import open_atomically
 from seglight.models.segmentor import Segmentor
 
-#: What a soup takes over from the first checkpoint; it cannot be trained on where one of them was.
+#: Entries that a soup copies from the first checkpoint; without optimizer states, so training cannot resume from it.
 KEPT = ('hyper_parameters', 'config', 'environment', 'epoch', 'global_step', 'pytorch-lightning_version')
 
 
@@ -46,7 +46,7 @@ def make_soup(
         trust_checkpoint: whether the files are one's own, so that they may name classes of any package.
 
     Raises:
-        ConfigError: for wrong weights or an output that exists.
+        UsageError: for wrong weights or an output that exists.
     """
     found, output = [Checkpoint.find(str(name), trust_checkpoint, mapped=True) for name in checkpoints], Path(output)
     weights = weights or [1.0] * len(found)
@@ -71,10 +71,10 @@ def make_soup(
 
 
 def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dict[str, Tensor]:
-    """Return the weighted mean of each weight; what is no fraction, such as a counter, is that of the first.
+    """Return the weighted mean of each weight; integers, such as counters, are those of the first.
 
     Raises:
-        CheckpointError: if they are not of one architecture.
+        CheckpointError: if they have different architectures.
     """
     total: dict[str, Tensor] = {}
     for checkpoint, weight in zip(checkpoints, weights, strict=True):
@@ -83,7 +83,7 @@ def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dic
         wrong |= {name for name in total.keys() & state.keys() if total[name].shape != state[name].shape}
         if wrong:
             raise CheckpointError(
-                f'{checkpoint} is of another architecture than {checkpoints[0]}: {min(wrong)} differs'
+                f'{checkpoint} and {checkpoints[0]} have different architectures: {min(wrong)} differs'
             )
         for name, value in state.items():
             if value.is_floating_point():
@@ -95,8 +95,8 @@ def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dic
     return {name: value.to(types[name].dtype) for name, value in total.items()}
 
 
-def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | None, most: int) -> int:
-    """Estimate the statistics of BatchNorm on the training data of a checkpoint; return the number of batches."""
+def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | None, max_batches: int) -> int:
+    """Estimate BatchNorm's statistics on a checkpoint's training data, and return the number of batches used."""
     read = checkpoint.stored(('data',))
     read.check(Settings({'data': {'root': root}}), [('data', 'val'), ('data', 'test')])
     stored = read.settings.values['data']
@@ -105,18 +105,18 @@ def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | N
     data.setup('fit')
     loader = data.train_dataloader()
     module.to('cuda' if torch.cuda.is_available() else 'cpu')
-    update_bn(((batch,) for batch in islice(loader, most)), _Losses(module))
+    update_bn(((batch,) for batch in islice(loader, max_batches)), _Losses(module))
     module.cpu()
-    return min(most, len(loader))
+    return min(max_batches, len(loader))
 
 
 class _Losses(nn.Module):
-    """Sends a batch through all of a segmentor's parts, those of the auxiliary heads too."""
+    """Runs a batch through all parts of a segmentor, including auxiliary heads."""
 
     def __init__(self, module: Segmentor) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, batch: Batch) -> None:
-        """Compute the losses of a batch and forget them."""
+        """Compute the losses of a batch and discard them."""
         self.module.losses(self.module.transfer_batch_to_device(batch, self.module.device, 0))

@@ -1,6 +1,6 @@
-"""Let submissions or folders of masks vote on every pixel.
+"""Combine submissions or folders of masks by majority vote for each pixel.
 
-A pixel gets the class with the most weight; a tie goes to the tied class that the first of the inputs names.
+Each pixel gets the class with the largest total weight; among tied classes, the one of the earliest input wins.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def take_vote(inputs: Sequence[str | Path], output: str | Path, weights: Sequenc
         weights: a number above 0 for each input; equal by default.
 
     Raises:
-        ConfigError: for inputs that are not alike, wrong weights, or an output that exists.
+        UsageError: for inputs of different kinds, wrong weights, or an output that exists.
     """
     paths, output = [Path(each) for each in inputs], Path(output)
     weights = weights or [1.0] * len(paths)
@@ -45,11 +45,11 @@ def take_vote(inputs: Sequence[str | Path], output: str | Path, weights: Sequenc
 
 
 def vote(masks: Sequence[UInt8Array], weights: Sequence[float]) -> UInt8Array:
-    """Return the class of each pixel that has the most weight.
+    """Return the class with the largest total weight for each pixel.
 
     Args:
-        masks: uint8 of one shape; the order decides ties.
-        weights: of each mask.
+        masks: uint8, all of the same shape; the order decides ties.
+        weights: one for each mask.
 
     Returns:
         uint8 of the same shape.
@@ -58,7 +58,7 @@ def vote(masks: Sequence[UInt8Array], weights: Sequence[float]) -> UInt8Array:
     support = np.zeros(stack.shape)
     for mask, weight in zip(stack, weights, strict=True):
         support += weight * (stack == mask)
-    # Sums of the same weights in another order may differ in their last digits; that is a tie, too.
+    # Sums of the same weights in a different order can differ in their last digits; these are ties, too.
     first = (support >= support.max(0) * (1 - 1e-12)).argmax(0)
     chosen: UInt8Array = np.take_along_axis(stack, first[None], 0)[0]
     return chosen
@@ -69,7 +69,7 @@ def _vote_files(inputs: list[Path], weights: Sequence[float], output: Path) -> i
     files = [Submission(path) for path in inputs]
     for file in files:
         if different := set(file.names) ^ set(files[0].names):
-            raise DataError(f"'{min(different)}' is not both in {files[0].path} and in {file.path}")
+            raise DataError(f"'{min(different)}' must be in both {files[0].path} and {file.path}")
     with open_atomically(output) as target:
         target.write(HEADER)
         for name in files[0].names:
@@ -84,7 +84,7 @@ def _vote_folders(inputs: list[Path], weights: Sequence[float], output: Path) ->
     found = [{path.relative_to(folder) for path in folder.rglob('*.png')} for folder in inputs]
     for folder, names in zip(inputs, found, strict=True):
         if different := names ^ found[0]:
-            raise DataError(f'{min(different)} is not both in {inputs[0]} and in {folder}')
+            raise DataError(f'{min(different)} must be in both {inputs[0]} and {folder}')
     if not found[0]:
         raise DataError(f'{inputs[0]} holds no masks (.png)')
     with made_atomically(output) as folder:
@@ -101,4 +101,4 @@ def _vote_folders(inputs: list[Path], weights: Sequence[float], output: Path) ->
 def _check_alike(inputs: list[Path], masks: Sequence[UInt8Array], name: str) -> None:
     for path, mask in zip(inputs, masks, strict=True):
         if mask.shape != masks[0].shape:
-            raise DataError(f"'{name}' has another size in {path} than in {inputs[0]}")
+            raise DataError(f"'{name}' has different sizes in {inputs[0]} and {path}")

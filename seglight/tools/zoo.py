@@ -1,7 +1,7 @@
-"""List the models of mmsegmentation that --model.zoo takes.
+"""List the mmsegmentation models that --model.zoo accepts.
 
-One line for each: its name, millions of parameters, the mIoU that mmsegmentation publishes for it in
-percent, and the address of its checkpoint.
+Each line shows the name, the parameters in millions, the published mIoU in percent, and the URL of the
+checkpoint.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Entry(NamedTuple):
     """A line of the list.
 
     Attributes:
-        name: what `--model.zoo` takes.
-        parameters: the number of parameters with the config's own classes, None where it was not counted.
-        miou: the published mIoU in percent, None where the index has none.
-        weights: the address of the checkpoint, None where there is none.
+        name: the value for `--model.zoo`.
+        parameters: the number of parameters with the config's own classes, None if not counted.
+        miou: the published mIoU in percent, None if the index has none.
+        weights: the URL of the checkpoint, None if there is none.
     """
 
     name: str
@@ -40,7 +40,7 @@ def find_models(pattern: str = '') -> list[Entry]:
         pattern: part of a name, or a pattern such as `*r50*ade20k`; all match an empty one.
 
     Raises:
-        ConfigError: if none does.
+        UsageError: if none matches.
     """
     glob = pattern if any(sign in pattern for sign in '*?[') else f'*{pattern}*'
     names = zoo_names()
@@ -52,21 +52,21 @@ def find_models(pattern: str = '') -> list[Entry]:
 
 
 def entries(names: list[str]) -> list[Entry]:
-    """Return what is known of some models, from mmseg's model index and the counted parameters."""
+    """Return the entries of models, from mmseg's model index and the table of parameter counts."""
     index = _index({name.split('/')[0] for name in names})
     counts = parameter_counts()
     return [Entry(name, counts.get(name), *index.get(name, (None, None))) for name in names]
 
 
 def parameter_counts() -> dict[str, int]:
-    """Return the number of parameters of each model, which `scripts/count_parameters.py` counted."""
+    """Return the number of parameters of each model, as counted by `scripts/count_parameters.py`."""
     text = resources.files('seglight').joinpath('tools/zoo_parameters.csv').read_text()
     rows = (line.split(',') for line in text.splitlines()[1:])
     return {name: int(count) for name, count in rows}
 
 
 def _index(families: set[str]) -> dict[str, tuple[float | None, str | None]]:
-    """Return the published mIoU and the checkpoint of each config in some folders of mmseg's model index."""
+    """Return the published mIoU and the checkpoint URL of each config of some families in mmseg's model index."""
     found: dict[str, tuple[float | None, str | None]] = {}
     loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
     for family in sorted(families):

@@ -15,4 +15,4 @@ def test_the_difference_in_words() -> None:
     other = difference(['a', 'b', 'c'], ['b', 'a', 'c'])
     assert other == "has the same classes in another order: 0 is 'a' there and 'b' here, 1 is 'b' there and 'a' here"
     names = difference(list('abcde'), list('vwxyz'))
-    assert names.startswith("has other names of classes: 0 is 'a' there and 'v' here") and names.endswith(' and 2 more')
+    assert names.startswith("has other class names: 0 is 'a' there and 'v' here") and names.endswith(' and 2 more')

@@ -115,5 +115,5 @@ def test_what_says_no_type_takes_anything_and_albumentations_checks_its_own() ->
 
 
 def test_arguments_stand_by_their_names() -> None:
-    with pytest.raises(ConfigError, match=r"data.train.init_args: expected the arguments by their names, got \['a'\]"):
+    with pytest.raises(ConfigError, match=r"data.train.init_args must be a dict of arguments, got \['a'\]"):
         name_and_arguments({'class_path': 'a.B', 'init_args': ['a']}, 'data.train')

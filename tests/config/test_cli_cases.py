@@ -100,7 +100,7 @@ def test_callbacks_of_two_configs(tiny_config: Path, run: Run) -> None:
     [
         (
             'model:\n  segmentor: {type: A}\n  segmentor: {type: B}\n',
-            "over.yaml:3: the key 'segmentor' stands here a second time",
+            "over.yaml:3: duplicate key 'segmentor'",
         ),
         ('model:\n  segmentr: {type: A}\n', "over.yaml:2: unknown key 'model.segmentr'; did you mean 'segmentor'?"),
         ('model:\n  segmentor: {decode_head: {chanels: 1}}\n', 'over.yaml:2'),

@@ -51,9 +51,9 @@ def test_numbers_in_scientific_form_are_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('a: 1\nb: {c: 2, c: 3}\n', "run.yaml:2: the key 'c' stands here a second time"),
+        ('a: 1\nb: {c: 2, c: 3}\n', "run.yaml:2: duplicate key 'c'"),
         ('a: [1, 2\nb: 3\n', 'run.yaml:2: not valid YAML'),
-        ('- 1\n- 2\n', 'a config is a mapping'),
+        ('- 1\n- 2\n', 'a config must be a mapping'),
         ('_base_: gone.yaml\n', 'run.yaml:1: _base_ names gone.yaml, which does not exist'),
         ('_base_: {a: 1}\n', 'run.yaml:1: _base_ must be a path or a list of paths'),
         ('_base_: [1]\n', 'run.yaml:1: _base_ must be a path or a list of paths'),

@@ -57,8 +57,8 @@ def test_values_are_yaml() -> None:
 @pytest.mark.parametrize(
     ('flag', 'said'),
     [
-        ('--model.segmentor.decode_head.loss_decode.9.x=1', "is a list of 2, it has no item '9'"),
-        ('--model.segmentor.type.x=1', "model.segmentor.type is 'A', it has no 'x'"),
+        ('--model.segmentor.decode_head.loss_decode.9.x=1', "is a list of 2 and has no item '9'"),
+        ('--model.segmentor.type.x=1', "model.segmentor.type is 'A' and has no 'x'"),
         ('--model.segmentor.x', '--model.segmentor.x needs a value'),
     ],
 )

@@ -94,8 +94,8 @@ def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], s
 @pytest.mark.parametrize(
     ('values', 'said'),
     [
-        ({'classes': []}, 'data.classes names 0 classes; 2 to 255 are possible'),
-        ({'classes': ['object']}, r"must name what is not 'object' too: give \[background, object\]"),
+        ({'classes': []}, 'data.classes must name 2 to 255 classes, got 0'),
+        ({'classes': ['object']}, r"must also name what is not 'object': use \[background, object\]"),
         ({'classes': ['Background']}, r'give \[Background, object\]'),
         ({'classes': [str(index) for index in range(256)]}, 'data.classes names 256 classes'),
         ({'classes': ['a', 'b', 'a']}, "data.classes names 'a' twice"),

@@ -115,7 +115,7 @@ def test_a_report_shows_all_that_a_run_measured(report: Callable[..., Path], wor
     assert examples == expected
     assert f'{100 * found.miou:.2f} %' in page.words
     before = evaluated(work_dirs, 'exp1')
-    assert f'Against the best of the earlier runs, exp1 with mIoU {100 * before.miou:.2f} %.' in page.words
+    assert f'Compared with the best earlier run, exp1, with mIoU {100 * before.miou:.2f} %.' in page.words
     assert (work_dirs / 'exp2' / 'environment.yaml').read_text().splitlines()[1] in ''.join(page.words)
     assert 'batch_size: 3' in ''.join(page.words)
 
@@ -130,14 +130,14 @@ def test_a_page_needs_nothing_but_itself(report: Callable[..., Path]) -> None:
 
 
 def test_the_first_run_has_no_run_before_it(report: Callable[..., Path]) -> None:
-    assert 'No earlier run beside this one has the same classes.' in Page(report('exp1')).words
+    assert 'No earlier run next to this one has the same classes.' in Page(report('exp1')).words
 
 
 def test_runs_are_compared(report: Callable[..., Path], work_dirs: Path) -> None:
     path = report('exp1', 'exp2')
     assert path == Path('work_dirs/exp2/compare_exp1_exp2.html')
     page = Page(path)
-    assert list(page.images) == ['Validation mIoU', 'Training loss', 'Learning rate', 'IoU', 'exp2 against exp1']
+    assert list(page.images) == ['Validation mIoU', 'Training loss', 'Learning rate', 'IoU', 'exp2 compared with exp1']
     place = page.words.index('data.batch_size')
     assert page.words[place + 1 : place + 3] == ['4', '3']
     assert 'data.num_workers' not in page.words
@@ -148,7 +148,7 @@ def test_runs_are_compared(report: Callable[..., Path], work_dirs: Path) -> None
 def test_a_run_whose_images_are_gone_has_a_report_without_them(report: Callable[..., Path], work_dirs: Path) -> None:
     shutil.copytree(work_dirs / 'exp1', work_dirs / 'moved', ignore=shutil.ignore_patterns('*.html'))
     save_evaluation(make_evaluation(), work_dirs / 'moved' / 'evaluation' / 'fit.npz')
-    assert 'The image files are not there any more, so no images are shown.' in Page(report('moved')).words
+    assert 'The image files no longer exist, so no images are shown.' in Page(report('moved')).words
 
 
 def test_images_that_a_run_names_outside_the_allowed_folders_are_not_shown(

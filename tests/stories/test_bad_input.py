@@ -212,7 +212,7 @@ YAML_ERRORS = {
     'a group with a single value': ('trainer: 3', ['bad.yaml:2', "'trainer'"]),
     'a class that does not exist': (
         'trainer: {callbacks: [{class_path: seglight.callbacks.EpochLine}]}',
-        ['bad.yaml:2: trainer.callbacks', "there is no 'EpochLine'", "did you mean 'EpochLines'"],
+        ['bad.yaml:2: trainer.callbacks', "has no 'EpochLine'", "did you mean 'EpochLines'"],
     ),
     'a nested value that is no choice': (
         'model: {schedule: {warmup: lin}}',

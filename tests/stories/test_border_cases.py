@@ -99,9 +99,9 @@ def test_a_dotted_delete_reaches_items_of_lists_and_deep_dicts(tiny_config: Path
 REFUSED = {
     'a module that is not there': (
         ['--trainer.callbacks+=no_mod.C'],
-        "--trainer.callbacks+=no_mod.C: trainer.callbacks: there is no module 'no_mod', neither installed nor in the working folder",
+        "--trainer.callbacks+=no_mod.C: trainer.callbacks: unknown module 'no_mod', neither installed nor in the working folder",
     ),
-    'a logger of a module that is not there': (['--trainer.logger=no_mod.C'], "there is no module 'no_mod'"),
+    'a logger of an unknown module': (['--trainer.logger=no_mod.C'], "unknown module 'no_mod'"),
     'an argument of the wrong type': (
         ['--trainer.callbacks+=EarlyStopping', '--trainer.callbacks.monitor=val/mIoU', '--trainer.callbacks.patience=three'],
         "--trainer.callbacks.patience=three: trainer.callbacks: patience: expected int, got 'three'",

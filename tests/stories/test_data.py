@@ -187,7 +187,7 @@ def test_check_reports_what_the_data_hold(own_data: Path, workspace: Path, run: 
     paper = next(line.split() for line in lines if line.split()[0] == 'Paper')
     assert float(paper[1].strip('%')) == pytest.approx(100 * np.mean([mask == 2 for mask in masks]), abs=1e-3)
     assert int(paper[2]) == sum((mask == 2).any() for mask in masks)
-    assert 'nothing is wrong' in lines
+    assert 'no faults found' in lines
     assert not Path('work_dirs').exists()
 
 
@@ -202,7 +202,7 @@ def test_check_names_every_fault_and_fails(own_data: Path, workspace: Path, run:
     assert 'train/0004.jpg in train and' in done.out
     done = run('data', 'check', '--config', 'own.yaml', '--data.on_bad_sample=skip')
     assert done.status == 0
-    assert '3 samples are left out' in done.out
+    assert '3 samples are skipped' in done.out
 
 
 @pytest.mark.parametrize(('name', 'kind'), [('seen.png', 'PNG'), ('seen.jpg', 'JPEG')])
@@ -271,10 +271,10 @@ def test_masks_of_0_and_255_are_told_by_fit_and_check_and_mended_as_they_say(
     assert '(no mask shows object)' in done.out
     done = run('data', 'check', '--config', config)
     assert f'warning: {line}' in done.out.splitlines()
-    assert 'nothing is wrong' not in done.out
+    assert 'no faults found' not in done.out
     both = [word for split in ('train', 'val') for word in (f'--data.{split}', f'{{{source.format(split)}}}')]
     done = run('data', 'check', '--config', config, *both)
-    assert 'nothing is wrong' in done.out.splitlines(), done.out
+    assert 'no faults found' in done.out.splitlines(), done.out
     done = run('fit', '--config', config, *both, '--trainer.max_epochs=1')
     assert 'warning' not in done.err
     assert 'no mask shows' not in done.out
@@ -439,7 +439,7 @@ WRONG = {
     'no such source': ({'train': {'type': 'Cocosource'}}, ["own.yaml", "unknown source 'Cocosource'", "'CocoSource'"]),
     'a source without its file': ({'train': {'type': 'CocoSource', 'ann_file': 'no.json'}}, ['no.json cannot be read']),
     'a source that only trains, of val': ({'val': {'type': 'FolderSource', 'img_dir': 'a', 'only_train': True}}, ['data.val.only_train is for']),
-    'one class': ({'classes': ['object'], 'palette': None}, ['own.yaml', "what is not 'object' too: give [background, object]"]),
+    'one class': ({'classes': ['object'], 'palette': None}, ['own.yaml', "what is not 'object': use [background, object]"]),
     'a source that is no dict': ({'train': {'ann_file': 'a'}}, ["data.train: a source must be a dict with 'type'"]),
     'a source without masks to train on': (
         {'train': {'type': 'ImageSource', 'path': 'img_dir/train'}}, ['0000.jpg has no mask', 'ann_dir']),

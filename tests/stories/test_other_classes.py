@@ -64,7 +64,7 @@ def test_other_names_are_told(trained: Path, data_root: Path, workspace: Path, r
     flags = ['--ckpt', trained / 'epoch_2.ckpt', '--data.root', data_root, '--report=false']
     found = run('validate', *flags, f'--data.classes={["renamed", *classes[1:]]}')
     assert found.status == 0
-    assert f"has other names of classes: 0 is '{classes[0]}' there and 'renamed' here; label i" in found.err
+    assert f"has other class names: 0 is '{classes[0]}' there and 'renamed' here; label i" in found.err
 
 
 @pytest.mark.parametrize('suffix', ['ckpt', 'pth'])

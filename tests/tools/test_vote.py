@@ -71,12 +71,12 @@ def test_folders_of_masks_vote_and_keep_the_palette(workspace: Path, run: Run) -
     'words, said',
     [
         (['a.csv', 'none.csv'], 'none.csv does not exist'),
-        (['a.csv', 'other.csv'], "'u.jpg' is not both in a.csv and in other.csv"),
-        (['a.csv', 'longer.csv'], "'v.jpg' is not both in a.csv and in longer.csv"),
-        (['a.csv', 'larger.csv'], "'u.jpg' has another size in larger.csv"),
+        (['a.csv', 'other.csv'], "'u.jpg' must be in both a.csv and other.csv"),
+        (['a.csv', 'longer.csv'], "'v.jpg' must be in both a.csv and longer.csv"),
+        (['a.csv', 'larger.csv'], "'u.jpg' has different sizes in a.csv and larger.csv"),
         (['a.csv', 'wrong.csv'], "wrong.csv: the PredictionString of 'u.jpg' is wrong"),
-        (['a.csv', 'folder'], 'not both CSV files or both folders'),
-        (['a.csv', 'a.csv', '--weights', '1'], '--weights must give a number above 0 for each of the 2 inputs'),
+        (['a.csv', 'folder'], 'must both be CSV files or both be folders'),
+        (['a.csv', 'a.csv', '--weights', '1'], '--weights must be a positive number for each of the 2 inputs'),
     ],
 )
 def test_inputs_that_are_not_alike_are_refused(workspace: Path, run: Run, words: list[str], said: str) -> None:

@@ -120,7 +120,7 @@ def _file_variables(path: Path) -> dict[str, str]:
 
 
 def _is_base_assignment(node: ast.stmt) -> bool:
-    """Tell whether a statement is `_base_ = ...`."""
+    """Return whether a statement is `_base_ = ...`."""
     targets = node.targets if isinstance(node, ast.Assign) else []
     return len(targets) == 1 and isinstance(targets[0], ast.Name) and targets[0].id == '_base_'
 

@@ -67,7 +67,7 @@ def not_taken_over(config: Mapping[str, Any]) -> list[str]:
 
 
 def _reduces_zero_label(config: Mapping[str, Any]) -> bool:
-    """Tell whether masks were read with label 0 ignored and the others moved down by one."""
+    """Return whether masks were read with label 0 ignored and the others moved down by one."""
     training = [config.get('train_pipeline'), (config.get('data') or {}).get('train')]
     loaders = [part for _, part in dicts(training) if part.get('type') == 'LoadAnnotations']
     if loaders:
