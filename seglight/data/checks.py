@@ -157,8 +157,8 @@ def _without_mask(image: Path, mask: Path) -> str:
     other = next((path for path in names if path != image and path.is_file()), None)
     if other is None and (twin := _unicode_twin(mask)):
         return (
-            f'{image} has no mask: {mask} does not exist, but {twin} does, with the same letters in another Unicode form, '
-            'as macOS writes them; rename it'
+            f'{image} has no mask: {mask} does not exist, but {twin} does, with the same letters in another '
+            'Unicode form, as macOS writes them; rename it'
         )
     if other is None:
         return f'{image} has no mask: {mask} does not exist; add the mask or remove the image'
@@ -167,7 +167,7 @@ def _without_mask(image: Path, mask: Path) -> str:
 
 
 def _unicode_twin(path: Path) -> Path | None:
-    """Return the file whose name looks alike, with accents apart from their letters or joined to them, if there is one."""
+    """Return a file whose name looks alike, its accents apart from their letters or joined to them."""
     names = (unicodedata.normalize(form, path.name) for form in ('NFC', 'NFD'))
     return next((path.with_name(name) for name in names if name != path.name and path.with_name(name).is_file()), None)
 
