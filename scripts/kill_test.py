@@ -43,7 +43,7 @@ MOMENTS: dict[str, tuple[type, str]] = {
 }
 
 #: With dropout, so that the random state matters, and a checkpoint in the middle of epochs.
-CONFIG = {
+CONFIG: dict[str, Any] = {
     '_base_': ['models/fpn_r18.yaml', 'datasets/trash.yaml', 'schedules/adamw_poly.yaml', 'runtime.yaml'],
     'model': {
         'segmentor': {
@@ -127,7 +127,7 @@ def prepare(folder: Path) -> None:
     """Write the data and the configs for 0 and 2 workers."""
     generate(folder / 'data', seed=1, counts={'train': 8, 'val': 4, 'test': 1}, size=64)
     for workers in (0, 2):
-        data = {**CONFIG['data'], 'root': str(folder / 'data'), 'num_workers': workers}  # type: ignore[dict-item]
+        data = {**CONFIG['data'], 'root': str(folder / 'data'), 'num_workers': workers}
         (folder / f'{workers}.yaml').write_text(yaml.safe_dump({**CONFIG, 'data': data}))
 
 

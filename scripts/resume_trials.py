@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 from compare_runs import differences
+from kill_test import CONFIG as SMALL
 from kill_test import trial
 
 from seglight.callbacks.checkpoint import _SafeCheckpoint
@@ -111,21 +112,10 @@ IMPOSSIBLE = (
     {'averaging': 'SWA', 'accumulation': 'scheduler'},
 )
 
-CONFIG = {
-    '_base_': ['models/fpn_r18.yaml', 'datasets/trash.yaml', 'schedules/sgd_poly.yaml', 'runtime.yaml'],
-    'model': {
-        'segmentor': {
-            'backbone': {'base_channels': 8, 'stem_channels': 8},
-            'neck': {'in_channels': [8, 16, 32, 64]},
-        },
-    },
-    'data': {
-        'train_transforms': [
-            {'type': 'HorizontalFlip', 'p': 0.5},
-            {'type': 'RandomCrop', 'height': 32, 'width': 32},
-        ],
-        'batch_size': 2,
-    },
+#: The small run of `kill_test`, with another optimizer, and saved by the epoch.
+CONFIG: dict[str, Any] = {
+    **SMALL,
+    '_base_': [name.replace('adamw', 'sgd') for name in SMALL['_base_']],
     'report': False,
     'trainer': {'accelerator': 'cpu', 'log_every_n_steps': 1, 'max_time': '00:10:00:00'},
     'checkpoint': {'max_keep_ckpts': 2},
@@ -214,7 +204,7 @@ def prepare(folder: Path) -> Path:
     """Write data of 8 images, four batches, and the config that all have."""
     generate(folder / 'data', seed=1, counts={'train': 8, 'val': 4, 'test': 1}, size=64)
     path = folder / 'config.yaml'
-    path.write_text(yaml.safe_dump({**CONFIG, 'data': {**CONFIG['data'], 'root': str(folder / 'data')}}))  # type: ignore[dict-item]
+    path.write_text(yaml.safe_dump({**CONFIG, 'data': {**CONFIG['data'], 'root': str(folder / 'data')}}))
     return path
 
 

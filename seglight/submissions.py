@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from pathlib import Path
@@ -92,7 +93,8 @@ class Submission:
         self._places: dict[str, int] = {}
         try:
             with path.open('rb') as file:
-                if file.readline(LONGEST_ROW).replace(b'\r', b'') != HEADER:
+                first = file.readline(LONGEST_ROW).removeprefix(codecs.BOM_UTF8)  # which spreadsheets write
+                if first.replace(b'\r', b'') != HEADER:
                     raise DataError(f'{path} is not a submission: its first line must be {HEADER.decode().strip()}')
                 self._find_rows(file)
         except OSError as error:

@@ -35,6 +35,13 @@ def test_masks_shrink_as_albumentations_shrinks_them() -> None:
     assert shrink(mask, None) is mask
 
 
+def test_a_file_that_a_spreadsheet_saved_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / 'a.csv').write_text('image_id,PredictionString\r\nb/ä.jpg,0 2\r\n', encoding='utf-8-sig', newline='')
+    found = Submission(tmp_path / 'a.csv')
+    assert found.names == ['b/ä.jpg']
+    assert found.labels('b/ä.jpg').tolist() == [0, 2]
+
+
 @pytest.mark.parametrize('content', [b'', b'id,mask\n', HEADER + b'nothing\n'])
 def test_another_file_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / 'a.csv').write_bytes(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,19 @@ CHECKED = 1000  #: masks of a split that are decoded before training, and files 
 LOOKED_AT = 16  #: images of a split that are decoded before training whatever their files look like
 
 #: Ends of the names of masks that a source may have been meant to look for.
-OTHER_SUFFIXES = ('.png', '.jpg', '.jpeg', '.tif', '.tiff', '.bmp', '_mask.png', '_gt.png', '_label.png')
+OTHER_SUFFIXES = (
+    '.png',
+    '.jpg',
+    '.jpeg',
+    '.tif',
+    '.tiff',
+    '.bmp',
+    '_mask.png',
+    '_gt.png',
+    '_label.png',
+    '.PNG',
+    '.TIF',
+)
 
 
 def quick_faults(dataset: SegmentationDataset, facts: SplitFacts) -> dict[int, str]:
@@ -142,10 +155,21 @@ def _without_mask(image: Path, mask: Path) -> str:
     """Return what is wrong with an image whose mask does not exist; there may be one with another suffix."""
     names = (mask.with_name(f'{image.stem}{suffix}') for suffix in OTHER_SUFFIXES)
     other = next((path for path in names if path != image and path.is_file()), None)
+    if other is None and (twin := _unicode_twin(mask)):
+        return (
+            f'{image} has no mask: {mask} does not exist, but {twin} does, with the same letters in another '
+            'Unicode form, as macOS writes them; rename it'
+        )
     if other is None:
         return f'{image} has no mask: {mask} does not exist; add the mask or remove the image'
     suffix = other.name.removeprefix(image.stem)
     return f'{image} has no mask: {mask} does not exist, but {other} does; set mask_suffix: {suffix} in its source'
+
+
+def _unicode_twin(path: Path) -> Path | None:
+    """Return a file whose name looks alike, its accents apart from their letters or joined to them."""
+    names = (unicodedata.normalize(form, path.name) for form in ('NFC', 'NFD'))
+    return next((path.with_name(name) for name in names if name != path.name and path.with_name(name).is_file()), None)
 
 
 def _suspicion(sample: Sample) -> str | None:

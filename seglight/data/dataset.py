@@ -22,6 +22,7 @@ from seglight.data.images import read_image
 from seglight.data.label_check import LabelCheck
 from seglight.data.labels import blending_hint
 from seglight.data.mixing import Mix
+from seglight.data.orientation import orientation_in
 from seglight.data.sources.base import Sample, stamp
 from seglight.data.transforms import apply, padding_label, pads, transform_for_evaluation
 from seglight.data.value_range import ValueRange
@@ -278,5 +279,15 @@ def size_mismatch(sample: Sample, image: tuple[int, int], mask: tuple[int, int])
     """Return the message for an image and a mask of different `(height, width)`."""
     return (
         f'The mask {sample.mask} is {mask[1]}x{mask[0]} pixels, its image {sample.image} is {image[1]}x{image[0]}; '
-        'both must have the same size'
+        f'both must have the same size{_turning(sample, image, mask)}'
     )
+
+
+def _turning(sample: Sample, image: tuple[int, int], mask: tuple[int, int]) -> str:
+    """Return what to do where an image lies on its side next to its mask, empty if it does not."""
+    try:
+        turned = image == mask[::-1] and orientation_in(sample.image.read_bytes()) >= 5
+    except OSError:
+        return ''
+    cure = 'turn the mask likewise, or remove the EXIF orientation from the image'
+    return f', and the EXIF orientation of the image turns it on its side: {cure}' if turned else ''

@@ -1,6 +1,7 @@
 """Checks of files before training: what is equal, what has one colour, and what masks show."""
 
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_setup_prints_what_is_judged_once(root: Path, capfd: pytest.CaptureFixtu
     assert len(lines) == 2
 
 
-@pytest.mark.parametrize('suffix', ['.jpg', '_mask.png'])
+@pytest.mark.parametrize('suffix', ['.jpg', '_mask.png', '.PNG'])
 def test_masks_with_another_suffix_are_found_and_named(suffix: str, root: Path) -> None:
     for path in list((root / 'ann_dir/train').iterdir()):
         path.rename(path.with_name(f'{path.stem}{suffix}'))
@@ -91,4 +92,34 @@ def test_masks_with_another_suffix_are_found_and_named(suffix: str, root: Path) 
     assert read_header(sample).fault == (
         f'{root}/img_dir/train/03.jpg has no mask: {root}/ann_dir/train/03.png does not exist, '
         f'but {root}/ann_dir/train/03{suffix} does; set mask_suffix: {suffix} in its source'
+    )
+
+
+def test_a_mask_whose_name_has_another_unicode_form_is_named(root: Path) -> None:
+    """As in a zip file from macOS: `a` and a combining diaeresis instead of `ä`."""
+    joined, apart = (unicodedata.normalize(form, 'ä') for form in ('NFC', 'NFD'))
+    (root / 'img_dir/train/03.jpg').rename(root / f'img_dir/train/03{joined}.jpg')
+    (root / 'ann_dir/train/03.png').rename(root / f'ann_dir/train/03{apart}.png')
+    samples = module(root, ['a', 'b']).samples('fit', [])['train']
+    (sample,) = (each for each in samples if each.name.startswith('03'))
+    fault = read_header(sample).fault
+    assert fault is not None
+    assert fault.endswith(
+        f'03{joined}.png does not exist, but {root}/ann_dir/train/03{apart}.png does, with the same letters in another '
+        'Unicode form, as macOS writes them; rename it'
+    )
+
+
+def test_the_mask_of_an_image_on_its_side_is_told_why_it_does_not_fit(root: Path) -> None:
+    """Where a tool has labelled the pixels as they lie in the file."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (40, 24), 'red').save(root / 'img_dir/train/03.jpg', exif=exif)
+    Image.new('L', (40, 24)).save(root / 'ann_dir/train/03.png')
+    sample = module(root, ['a', 'b']).samples('fit', [])['train'][3]
+    fault = read_header(sample).fault
+    assert fault is not None
+    assert fault.endswith(
+        'is 24x40; both must have the same size, and the EXIF orientation of the image turns it on its side: turn the '
+        'mask likewise, or remove the EXIF orientation from the image'
     )

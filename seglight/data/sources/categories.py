@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -44,9 +45,11 @@ def category_labels(
             raise DataError(f"category_map: {path} has no category '{key}'{nearest(key, known)}")
         if value is not None and value not in classes:
             raise DataError(f"category_map: '{value}' is not in data.classes{nearest(value, classes)}")
+    joined = {_joined(name): name for name in classes}
     labels = {}
     for name in known:
         wanted = category_map.get(name, name)
+        wanted = None if wanted is None else joined.get(_joined(wanted), wanted)
         if wanted is not None and wanted not in classes:
             unused = drawn is not None and name not in drawn
             cure = (
@@ -59,6 +62,11 @@ def category_labels(
             )
         labels[name] = context.ignore_index if wanted is None else classes.index(wanted)
     return labels
+
+
+def _joined(name: str) -> str:
+    """Return a name with accents joined to their letters; macOS writes them apart."""
+    return unicodedata.normalize('NFC', name)
 
 
 def background_label(background: str | None, drawn: Container[int], context: Context, path: Path) -> int:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,16 @@ def test_categories_are_told_by_name_and_small_objects_lie_on_large_ones(tmp_pat
     expected[2:12, 2:12] = 1
     expected[4:7, 4:7] = 3
     assert (mask == expected).all()
+
+
+def test_accents_apart_from_their_letters_are_those_joined_to_them(tmp_path: Path) -> None:
+    """MacOS writes `a` and a combining diaeresis where others write `ä`."""
+    joined, apart = (unicodedata.normalize(form, 'Kätzchen') for form in ('NFC', 'NFD'))
+    for name, category in ((joined, apart), (apart, joined)):
+        source = write(tmp_path, [{'category_id': 3, 'segmentation': box(2, 2, 10, 10)}], [{'id': 3, 'name': category}])
+        mask = source.samples(Context(['Background', name], root=tmp_path))[0].mask.read()
+        assert (mask[2:12, 2:12] == 1).all()
+        assert mask.sum() == 100
 
 
 def test_run_lengths_of_every_kind_mean_the_same(tmp_path: Path) -> None:
