@@ -2,7 +2,8 @@
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 from seglight.callbacks.averaging import AveragedAtEnd, TrainedUntilAveraged
-from seglight.callbacks.checkpoint import BestCheckpoint, IntervalCheckpoint
+from seglight.callbacks.checkpoints.best import BestCheckpoint
+from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
 from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.coco import CocoWriter
 from seglight.callbacks.console import EpochLines, ProgressBars

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.checkpoint import RESUMABLE
+from seglight.callbacks.checkpoints.pruning import RESUMABLE
 from seglight.callbacks.processes import gathered
 from seglight.callbacks.restoring import (
     Patience,

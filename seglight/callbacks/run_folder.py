@@ -8,10 +8,9 @@ from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from seglight.callbacks.checkpoint import RESUMABLE
+from seglight.callbacks.checkpoints.pruning import RESUMABLE
 from seglight.callbacks.metrics_file import MetricsFile
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
 from seglight.errors import Interrupted, TrainingError, UsageError, UserError
@@ -73,8 +72,8 @@ class RunFolder(Callback):
             self._claim()
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
         for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-                callback.dirpath = str(self.folder)
+            if getattr(callback, 'dirpath', '') is None:  # a `ModelCheckpoint` or a `SafeCheckpoint`
+                callback.dirpath = str(self.folder)  # type: ignore[attr-defined]
         if self.keeps_log and not trainer.loggers:
             self._metrics = MetricsFile(self.folder)
             trainer.loggers = [self._metrics, _tensorboard(self.folder)]

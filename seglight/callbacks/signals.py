@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.checkpoint import IntervalCheckpoint
+from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
 from seglight.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -78,7 +78,6 @@ def interrupt(trainer: Trainer, cause: str, advice: str) -> NoReturn:
     """
     message = f'stopped by {cause} after step {trainer.global_step}'
     for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, IntervalCheckpoint):
-            callback.save(trainer, interrupted=True)
+        if isinstance(callback, IntervalCheckpoint) and callback.save(trainer, interrupted=True):
             message += f'; saved {callback.best_model_path}, {advice}'
     raise Interrupted(message)

@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Timer
 
-from seglight.callbacks.checkpoint import IntervalCheckpoint
+from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
 from seglight.callbacks.signals import interrupt
 from seglight.errors import ConfigError
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
 
 from seglight.callbacks.evaluation import EvaluationRecorder
@@ -341,7 +340,7 @@ def _read_state(file: Path) -> dict[str, Any]:
 
 def _best_path(callback: Any) -> str:
     """Return the best checkpoint by a figure of the validation, '' where there is none."""
-    is_best = isinstance(callback, ModelCheckpoint) and (callback.monitor or '').startswith('val/')
+    is_best = str(getattr(callback, 'monitor', None)).startswith('val/')
     if not is_best or not callback.best_model_path:
         return ''
     # A state that came from a checkpoint may name any file.
