@@ -14,7 +14,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.array_types import UInt8Array
 from seglight.callbacks.processes import gathered
-from seglight.callbacks.writers import GO_ON, PredictionWriter, predict_dataset
+from seglight.callbacks.writers.files import GO_ON, PredictionWriter, predict_dataset
 from seglight.data.images import read_image
 from seglight.data.value_range import range_of
 from seglight.files import write_atomically, writing_to

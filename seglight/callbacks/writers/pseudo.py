@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers import Float32Array, MaskWriter, PredictionWriter
+from seglight.callbacks.writers.files import Float32Array, MaskWriter, PredictionWriter
 from seglight.errors import UsageError
 from seglight.files import link, write_atomically
 from seglight.models.inference.logits import Prediction
