@@ -27,7 +27,7 @@ import yaml
 from compare_runs import differences
 
 from seglight.__main__ import run
-from seglight.callbacks.checkpoint_io import AtomicCheckpointIO
+from seglight.callbacks.checkpoints.atomic import AtomicCheckpointIO
 from seglight.callbacks.checkpoints.base import SafeCheckpoint
 from seglight.cli.command_line import CommandLine
 from seglight.data.demo import generate

@@ -26,7 +26,7 @@ import yaml
 from compare_runs import differences
 from kill_test import trial
 
-from seglight.callbacks.checkpoint_io import AtomicCheckpointIO
+from seglight.callbacks.checkpoints.atomic import AtomicCheckpointIO
 from seglight.callbacks.checkpoints.base import SafeCheckpoint
 from seglight.callbacks.time_limit import TimeLimit
 from seglight.data.demo import generate

@@ -14,7 +14,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
-from seglight.callbacks.checkpoint_io import AtomicCheckpointIO
+from seglight.callbacks.checkpoints.atomic import AtomicCheckpointIO
 from seglight.callbacks.checkpoints.pruning import prune
 from seglight.errors import CheckpointError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 from pathlib import Path
 
-from seglight.callbacks.checkpoint_io import temporary_name
 from seglight.files import link, newest
+from seglight.weight_files import temporary_name
 
 #: The checkpoints that a run can resume from without loss, each written between two steps.
 RESUMABLE = ('epoch_*.ckpt', 'iter_*.ckpt')
