@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.models.inference.module import needs_segmentor
+from seglight.models.inference.options import Options
 from seglight.models.inference.views import Flip, Merge, Views, make_views
 
 
@@ -41,11 +43,10 @@ class TestTimeAugmentation(Callback):
         self.views = Views(make_views(scales, flips, rotations), merge, batch_size)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the views to the module."""
+        """Reject a module that cannot merge views."""
         if stage != 'fit':
-            needs_segmentor(pl_module).views = self.views
+            needs_segmentor(pl_module)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the views from the module again."""
-        if stage != 'fit':
-            needs_segmentor(pl_module).views = None
+    def adapt(self, options: Options, stage: str) -> Options:
+        """Add the views."""
+        return options if stage == 'fit' else replace(options, views=self.views)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, get_args
 
 import torch
 from pytorch_lightning import Callback
@@ -30,7 +30,7 @@ from seglight.models.inference.module import PredictingModule
 from seglight.models.inference.resampling import Size
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_untrue_accuracy
-from seglight.models.metrics import PerClass, SegmentationMetrics
+from seglight.models.metrics import PerClass, SegmentationMetrics, count_confusion
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
 from seglight.models.pretrained import without_pretrained
@@ -61,6 +61,13 @@ class Step(NamedTuple):
         """Return the items that are not finite, and the names of the images."""
         wrong = (f'{name} {float(value)}' for name, value in self.items.items() if not torch.isfinite(value))
         return f'({", ".join(wrong)}; images {", ".join(item["name"] for item in self.batch["meta"])})'
+
+
+class Evaluated(TypedDict):
+    """What a step of validation or test returns: for each image its prediction and its `count_confusion`."""
+
+    predictions: list[Prediction]
+    confusions: list[Tensor]
 
 
 class Segmentor(PredictingModule):
@@ -276,16 +283,19 @@ class Segmentor(PredictingModule):
         )
         return without_untrue_accuracy(losses, self.segmentor)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Prediction]]:
-        """Add the predictions of a batch, at the masks' own size, to the confusion matrix, and return them."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+        """Count the predictions of a batch, at the masks' own size, and return them with the counts of each image."""
         predictions = self.predict_step(batch, batch_idx)
+        confusions = []
         for prediction, mask in zip(predictions, batch['mask'], strict=True):
             height, width = prediction.mask.shape
-            self.metrics.update(prediction.mask, mask[:height, :width])
+            label = mask[:height, :width]
+            confusions.append(count_confusion(prediction.mask, label, len(self.classes), self.ignore_index))
+            self.metrics.update(prediction.mask, label, confusions[-1])
         if self.mean_loss is not None:
             for one in labelled_images(batch, self.ignore_index):
                 self.mean_loss.update(self._loss_of(one))
-        return {'predictions': predictions}
+        return {'predictions': predictions, 'confusions': confusions}
 
     def _loss_of(self, batch: Batch) -> Tensor:
         """Return the loss of a batch, of which nothing is learnt."""
@@ -297,7 +307,7 @@ class Segmentor(PredictingModule):
         classes = [f'{figure}.{name}' for figure in self.per_class for name in self.classes]
         return [*(f'm{name}' for name in counted), 'aAcc', *['loss'] * (self.mean_loss is not None), *classes]
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Prediction]]:
+    def test_step(self, batch: Batch, batch_idx: int) -> Evaluated:
         """Do what `validation_step` does."""
         return self.validation_step(batch, batch_idx)
 

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from seglight.errors import OutputError, UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.models.inference.logits import Prediction
 from seglight.models.inference.module import needs_segmentor
+from seglight.models.inference.options import Options
 from seglight.names import clash, path_below
 from seglight.palette import default_palette, encode_mask, overlay
 
@@ -99,11 +101,15 @@ class PredictionWriter(BasePredictionWriter):
         if stage != 'predict':
             return
         if self.needs_probabilities:
-            needs_segmentor(pl_module).keep_probabilities = True
+            needs_segmentor(pl_module)
         self.palette = self.palette or getattr(pl_module, 'palette', None) or default_palette(256)
         with writing_to(self.folder, OTHER_FOLDER):
             self.folder.mkdir(parents=True, exist_ok=True)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
+
+    def adapt(self, options: Options, stage: str) -> Options:
+        """Let the module keep the probabilities where they are needed."""
+        return replace(options, probabilities=True) if self.needs_probabilities and stage == 'predict' else options
 
     def write_on_batch_end(
         self,
