@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from seglight.console import labelled
 from seglight.data.splits import pixels_of
 from seglight.errors import UsageError
 from seglight.models import Segmentor
@@ -40,4 +41,4 @@ class BalancedClassWeights(Callback):
             loss.class_weight = weights
         if trainer.is_global_zero:
             named = ', '.join(f'{name} {weight:.2f}' for name, weight in zip(pl_module.classes, weights, strict=True))
-            print(f'Weights    {named}', flush=True)
+            print(labelled('Weights', named), flush=True)

@@ -12,9 +12,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seglight.callbacks.find import find_callback
 from seglight.callbacks.processes import gathered
-from seglight.callbacks.run_folder import RunFolder
 from seglight.errors import UserError
 from seglight.models.inference.logits import strided
 from seglight.models.inference.options import Options
@@ -29,6 +27,7 @@ from seglight.report.evaluation import (
     mean_known,
     save_evaluation,
 )
+from seglight.run import run_folder
 
 EXAMPLES = 10  #: images that are kept of the best and of the worst
 
@@ -72,10 +71,9 @@ class EvaluationRecorder(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Find the folder of the run, and the highest mIoU so far where the run goes on in its own folder."""
-        run_folder = find_callback(trainer, RunFolder)
-        if self.file is None and run_folder and run_folder.folder:
-            self.file = run_folder.folder / EVALUATIONS / 'fit.npz'
-        if self.file and self.file.exists():
+        if self.file is None:
+            self.file = run_folder(trainer) / EVALUATIONS / 'fit.npz'
+        if self.file.exists():
             self._best = _highest(self.file, pl_module.classes)
 
     def on_train_batch_end(

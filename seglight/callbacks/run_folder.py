@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from seglight.callbacks.checkpoints.pruning import RESUMABLE
 from seglight.callbacks.metrics_file import MetricsFile
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
+from seglight.console import labelled
 from seglight.errors import Interrupted, TrainingError, UsageError, UserError
 from seglight.files import as_bytes, claim_run_folder, newest, write_atomically
 from seglight.masking import masked_yaml
@@ -60,6 +61,11 @@ class RunFolder(Callback):
         self._metrics: MetricsFile | None = None
         self._lock: RunLock | None = None
 
+    @property
+    def run_folder(self) -> Path | None:
+        """The folder, known on all processes when a fit is set up; see `seglight.run`."""
+        return self.folder
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder on rank 0 and tell it to all ranks, the logger and the checkpoint callbacks.
 
@@ -80,7 +86,7 @@ class RunFolder(Callback):
         data: Any = getattr(trainer, 'datamodule', None)
         if trainer.is_global_zero:
             self._write(self.folder, getattr(data, 'records', dict)())
-            print(f'Run        {self.folder}', flush=True)
+            print(labelled('Run', self.folder), flush=True)
         if hasattr(data, 'record_left_out'):
             data.record_left_out(self.folder / 'left_out.txt')
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
+from seglight.console import labelled
 from seglight.errors import warn
 from seglight.files import write_atomically
 from seglight.models import Segmentor
 from seglight.models.optimizers import first_names, groups_table, parameter_names
 from seglight.models.schedules import MmcvSchedule
 from seglight.report.drawing import drawn
+from seglight.run import run_folder
 from seglight.steps import planned_steps
 
 LEGEND = 16  #: curves that the legend of the schedule names
@@ -24,9 +26,9 @@ class TrainingPlan(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write both, when Lightning has built them."""
+        folder = run_folder(trainer)
         if not trainer.is_global_zero or not isinstance(pl_module, Segmentor):
             return
-        folder = pl_module.run_folder
         table = groups_table(pl_module.segmentor, trainer.optimizers[0])
         write_atomically(folder / 'optimizer.txt', table.encode())
         for config in trainer.lr_scheduler_configs:
@@ -43,7 +45,8 @@ class TrainingPlan(Callback):
         rate = float(optimizer.defaults['lr'])
         name = type(optimizer).__name__
         images = f'{batch_size} image{"s" * (batch_size != 1)} in a batch'
-        print(f'Training   {name}, learning rate {rate:.4g}, {steps} step{"s" * (steps != 1)}, {images}', flush=True)
+        text = f'{name}, learning rate {rate:.4g}, {steps} step{"s" * (steps != 1)}, {images}'
+        print(labelled('Training', text), flush=True)
 
 
 def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 2000) -> bytes:

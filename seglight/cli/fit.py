@@ -32,6 +32,7 @@ from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.callbacks.find import find_callback
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import difference, order_of
+from seglight.console import labelled
 from seglight.errors import CheckpointError, ConfigError, warn
 from seglight.files import WORK_DIRS, in_work_dirs
 from seglight.models.schedules import heeds_rate
@@ -143,7 +144,8 @@ def tried(trainer: Trainer) -> str:
     """Return the line that `trainer.fast_dev_run` ends with."""
     count = trainer.fast_dev_run  # type: ignore[attr-defined]
     batches = f'{count:d} batch{"es" * (count > 1)}'
-    return f'Tried      {batches} of train and of val without a fault; nothing was written (trainer.fast_dev_run)'
+    text = f'{batches} of train and of val without a fault; nothing was written (trainer.fast_dev_run)'
+    return labelled('Tried', text)
 
 
 def check_classes(checkpoint: Checkpoint, classes: Sequence[str]) -> None:
@@ -166,7 +168,7 @@ def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: Inte
     unseen = getattr(trainer.lightning_module, 'unseen', [])
     # What spawned processes trained (ddp_spawn) is known here by the checkpoint alone.
     folder = run.folder or (Path(checkpoint).parent if checkpoint else None)
-    lines = [metrics_table(trainer.callback_metrics, 'val', unseen), f'Run        {folder}']
+    lines = [metrics_table(trainer.callback_metrics, 'val', unseen), labelled('Run', folder)]
     if best.best_model_score is not None:
         note = f'  {unseen_note(unseen)}' if unseen else ''
         score = float(best.best_model_score)
@@ -175,5 +177,5 @@ def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: Inte
     if checkpoint:
         command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
         path = shlex.quote(os.path.relpath(checkpoint))
-        lines.append(f'Predict    {command} predict --ckpt {path} --overlays')
+        lines.append(labelled('Predict', f'{command} predict --ckpt {path} --overlays'))
     return [line for line in lines if line]

@@ -15,6 +15,7 @@ from seglight.config.arguments import read_arguments
 from seglight.config.parser import with_origins
 from seglight.config.resolve import resolve
 from seglight.config.settings import Key, Settings
+from seglight.console import labelled
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.errors import CheckpointError, UsageError, warn
 
@@ -114,7 +115,7 @@ class Request:
         if self.stored.left_out:
             names, config = ', '.join(self.stored.left_out), checkpoint.path.parent / 'config.yaml'
             reason = 'a checkpoint names no class of the trainer and no account'
-            rank_zero_only(print)(f'Left out   {names}: {reason}; --config {config} brings it', flush=True)
+            rank_zero_only(print)(labelled('Left out', f'{names}: {reason}; --config {config} brings it'), flush=True)
 
     def _start_from(self, checkpoint: Checkpoint, required: bool) -> None:
         """Take what predictions need of the config of a checkpoint."""

@@ -17,6 +17,7 @@ from torchmetrics import MeanMetric
 from seglight.batch import Batch, ImageMeta
 from seglight.config.class_names import check_count
 from seglight.config.classes import name_and_arguments
+from seglight.console import labelled
 from seglight.errors import CheckpointError, ConfigError, TrainingError, UsageError, warn
 from seglight.files import write_atomically
 from seglight.masking import masked
@@ -38,6 +39,7 @@ from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.validation_loss import labelled_images
 from seglight.models.without_losses import LOSS
 from seglight.palette import default_palette
+from seglight.run import run_folder
 from seglight.steps import planned_steps, resumes, steps_of_an_epoch
 
 if TYPE_CHECKING:
@@ -155,7 +157,7 @@ class Segmentor(PredictingModule):
         self.mean_loss = MeanMetric() if val_loss else None
         self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
         self.register_load_state_dict_pre_hook(_without_other_losses)  # type: ignore[no-untyped-call]
-        self.run_folder = Path()  #: that the trainer writes checkpoints to, else its log; known when a fit starts
+        self.run_folder = Path()  #: known when a fit starts
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's own lets the checkpoint name what is called
@@ -214,8 +216,7 @@ class Segmentor(PredictingModule):
 
     def on_fit_start(self) -> None:
         """Find the run's folder on all ranks: `log_dir` is a broadcast, for which one rank alone waits for ever."""
-        checkpoints = getattr(self.trainer.checkpoint_callback, 'dirpath', None)
-        self.run_folder = Path(checkpoints or self.trainer.log_dir or self.trainer.default_root_dir)
+        self.run_folder = run_folder(self.trainer)
         for doubt in losses_of_ignored_pixels(self.segmentor):
             rank_zero_only(warn)(doubt)
 
@@ -390,11 +391,11 @@ class Segmentor(PredictingModule):
             self._told_of_padding = True
             backbone = type(self.segmentor.backbone).__name__
             (height, width), (height_given, width_given) = size, given
-            rank_zero_only(print)(
-                f'Padding    {backbone} cannot take {width_given}x{height_given} pixels: batches are padded to '
-                f'{width}x{height}, and the loss ignores the padding; a crop of {width}x{height} needs none',
-                flush=True,
+            text = (
+                f'{backbone} cannot take {width_given}x{height_given} pixels: batches are padded to '
+                f'{width}x{height}, and the loss ignores the padding; a crop of {width}x{height} needs none'
             )
+            rank_zero_only(print)(labelled('Padding', text), flush=True)
 
     def _mmseg_meta(self, item: ImageMeta) -> dict[str, Any]:
         """Return the meta dict that mmseg's heads expect in training."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from seglight.console import labelled
 from seglight.errors import UsageError
 from seglight.report.run import find_run
 
@@ -27,4 +28,4 @@ def run(arguments: Namespace) -> None:
         page = write_report(folders[0]) if len(folders) == 1 else write_comparison(folders)
     except OSError as error:
         raise UsageError(f'report: the page cannot be written to {folders[-1]}: {error.strerror}') from error
-    print(f'Report     {page}')
+    print(labelled('Report', page))

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from pytorch_lightning import LightningModule, Trainer
@@ -28,6 +27,7 @@ from seglight.models.inference.module import needs_segmentor
 from seglight.models.inference.options import Options
 from seglight.names import clash, path_below
 from seglight.palette import default_palette, encode_mask, overlay
+from seglight.pictures import encode_jpeg
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -272,8 +272,7 @@ class OverlayWriter(FileWriter):
     def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
         """Return the JPEG."""
         drawn = overlay(read_image(Path(meta['path']), self._value_range), mask, self.palette or [], self.opacity)
-        _, data = cv2.imencode('.jpg', cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-        return data.tobytes()
+        return encode_jpeg(drawn)
 
 
 class ProbabilityWriter(FileWriter):

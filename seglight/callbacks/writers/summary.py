@@ -20,6 +20,7 @@ from seglight.data.value_range import range_of
 from seglight.files import write_atomically, writing_to
 from seglight.models.inference.logits import Prediction
 from seglight.palette import default_palette, overlay
+from seglight.pictures import contact_sheet, encode_jpeg
 
 #: Images on a contact sheet, in rows of four, and the side in pixels that each is fitted to.
 SHEET, COLUMNS, SIDE = 16, 4, 240
@@ -101,12 +102,9 @@ class PredictionSummary(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the contact sheet."""
         if self._tiles:
-            rows = [self._tiles[first : first + COLUMNS] for first in range(0, len(self._tiles), COLUMNS)]
-            blank = np.full_like(self._tiles[0], 255)
-            sheet = np.vstack([np.hstack(row + [blank] * (COLUMNS - len(row))) for row in rows])
-            _, data = cv2.imencode('.jpg', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
             with writing_to(self.folder, GO_ON):
-                write_atomically(self.folder / 'contact_sheet.jpg', data.tobytes())
+                sheet = contact_sheet(self._tiles, COLUMNS)
+                write_atomically(self.folder / 'contact_sheet.jpg', encode_jpeg(sheet))
 
     def lines(self, classes: list[str]) -> list[str]:
         """Return the share of each class, and the number of images and their speed."""
