@@ -1,4 +1,4 @@
-"""Lightning callbacks, each usable in any Lightning project."""
+"""Lightning callbacks for any Lightning project; one that needs more than Lightning's hooks says so."""
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 from seglight.callbacks.averaging import AveragedAtEnd, TrainedUntilAveraged

@@ -17,8 +17,8 @@ from seglight.models.losses import balanced_losses, balanced_weights
 class BalancedClassWeights(Callback):
     """Counts the pixels of each class in the training masks for losses that say `class_weight: balanced`.
 
-    The masks are counted as they are in their files, before augmentation. One that cannot be read counts
-    nothing: it is for the data to tell of it, or to skip it.
+    The masks are counted as they are in their files, before augmentation. One that cannot be read is skipped here:
+    the data reports it. Needs a `SegmentationDataModule`; does nothing for a module that is not a `Segmentor`.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

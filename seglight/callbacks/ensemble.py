@@ -21,6 +21,7 @@ class SoftVoting(Callback):
 
     For `validate`, `test` and `predict`. The checkpoints may hold any architectures; each normalises the
     image in its own way, and may have the classes in an order of its own. Test-time augmentation applies to all.
+    The module must be a `seglight.models.Segmentor`.
 
     Args:
         checkpoints: the others; their classes are those of the module.

@@ -42,7 +42,8 @@ class ExactResume(Callback):
     Lightning's do not (see `seglight.callbacks.restoring`). The position in the data is the data
     module's (its `state_dict`); the randomness of a sample depends on seed, epoch and index alone.
 
-    It comes after the callbacks that it restores.
+    Its place is after the callbacks that it restores. Data loaders must draw from a generator of their own: a new
+    iterator would otherwise draw from torch's state after that was restored, or before.
     """
 
     def __init__(self) -> None:

@@ -18,8 +18,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopBySignal(Callback):
     """Finishes the step, and the validation, when SIGINT or SIGTERM comes, saves, and ends the run.
 
-    A second SIGINT ends it at once. The signal by which SLURM asks to requeue a job is left to
-    Lightning's own environment for SLURM.
+    The checkpoint is written by an `IntervalCheckpoint`; without one, nothing is saved. A second SIGINT ends the run
+    at once. The signal by which SLURM asks to requeue a job is left to Lightning's own environment for SLURM.
 
     Raises:
         Interrupted: when the checkpoint is written.

@@ -16,7 +16,7 @@ from seglight.errors import ConfigError
 class TimeLimit(Timer):
     """Lightning's `Timer`, which saves and ends the run as a signal does (see `StopBySignal`).
 
-    Lightning's own ends the epoch early: a run that goes on from there would leave out the rest of its samples.
+    Lightning's own ends the epoch early: a run that resumes there would skip the rest of its samples.
     The time counts from the start of training, over all parts of a run that was stopped.
 
     Args:

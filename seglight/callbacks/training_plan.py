@@ -21,7 +21,8 @@ LEGEND = 16  #: curves that the legend of the schedule names
 class TrainingPlan(Callback):
     """Writes `optimizer.txt`, a table of the parameter groups, and `schedule.png` into the run's folder.
 
-    Also prints the plan in one line, and the likely mistakes in the schedule.
+    Also prints the plan in one line, and the likely mistakes in the schedule. Does nothing for a module that is not a
+    `Segmentor`.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -15,9 +15,9 @@ from seglight.models.inference.views import Flip, Merge, Views, make_views
 class TestTimeAugmentation(Callback):
     """Predicts an image at several scales, mirrored and turned, and merges what is predicted.
 
-    Works for `validate`, `test` and `predict`, with any segmentor, whole or sliding; the validation within
-    `fit` stays as it is. With the mean of the probabilities, the default, the masks are those of mmseg's
-    `aug_test` behind its `MultiScaleFlipAug`.
+    For `validate`, `test` and `predict`, whole or sliding; the validation within `fit` stays as it is. With the mean
+    of the probabilities, the default, the masks are those of mmseg's `aug_test` behind its `MultiScaleFlipAug`. The
+    module must be a `seglight.models.Segmentor`, with any of mmseg's models.
 
     Args:
         scales: of both sides of the image.

@@ -30,7 +30,7 @@ START_TIMEOUT = 20  #: seconds that W&B's server may take before the run goes on
 
 
 class WandbRun(Callback):
-    """Logs a training run to W&B: figures, tables, confusion matrix and images with masks.
+    """Logs a training run to W&B: all figures, and with an `EvaluationRecorder` tables, confusion matrix and images.
 
     Without a key or without a network the run is kept offline, in its own folder, to be synced later.
     Training never ends because of W&B. A run that goes on in its own folder goes on in W&B too, by the

@@ -51,10 +51,11 @@ def all_names(trainer: Trainer) -> list[str]:
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes what is predicted in a thread of its own, with a bounded queue.
+    """Writes predictions in a thread of its own, with a bounded queue.
 
-    The predictions are a list of `Prediction`, the batch has `meta` with the `path` and the `name` of each
-    image (its path below the image folder, without suffix). An error in writing ends the run.
+    `predict_step` must return a list of `seglight.models.inference.logits.Prediction`, and the batch must have `meta`,
+    a list with the `path` and the `name` of each image (its path below the image folder, without suffix). An error in
+    writing ends the run.
 
     Args:
         folder: where the files go.
@@ -277,6 +278,8 @@ class OverlayWriter(FileWriter):
 
 class ProbabilityWriter(FileWriter):
     """Writes the class probabilities of each image as `.npz` with one array, `probabilities` `[C, H, W]`.
+
+    The module must be a `seglight.models.Segmentor`.
 
     Args:
         folder: gets `{name}.npz`.

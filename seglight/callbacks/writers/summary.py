@@ -1,4 +1,4 @@
-"""What a prediction run does beside writing: going on after a stop, and saying what came of it."""
+"""What a prediction run does besides writing: resuming, and a summary at its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ SHEET, COLUMNS, SIDE = 16, 4, 240
 
 
 class SkipDone(Callback):
-    """Predicts only the images that one of the writers has not written yet; comes behind them."""
+    """Predicts only the images that one of the writers has not written yet.
+
+    Its place is after the `PredictionWriter`s. Needs a `SegmentationDataModule`; does nothing with other data.
+    """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the images that are done out of the data."""
@@ -47,15 +50,17 @@ class SkipDone(Callback):
 class PredictionSummary(Callback):
     """Counts classes, images and bad files, and makes a contact sheet of the first images.
 
+    Takes the same predictions and batches as a `PredictionWriter`; batches may list bad files under `failed`.
+
     Args:
         folder: gets `contact_sheet.jpg`.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        #: what is wrong with each image that was left out; at the end the main process has those of all
+        #: messages about the images that were skipped; at the end those of all processes, on the main one
         self.failed: list[str] = []
-        self.count = 0  #: images that were predicted; at the end by all processes
+        self.count = 0  #: predicted images; at the end those of all processes
         self._pixels = torch.zeros(256, dtype=torch.int64)
         self._seconds = 0.0
         self._start = 0.0
@@ -74,7 +79,7 @@ class PredictionSummary(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count what is in a batch; a bad file is told at once, too."""
+        """Count what is in a batch, and report bad files at once."""
         for message in batch.get('failed', []):
             self.failed.append(message)
             print(f'seglight: {message}', file=sys.stderr, flush=True)
@@ -91,7 +96,7 @@ class PredictionSummary(Callback):
             bar.predict_progress_bar.set_postfix_str(f'{self.count / self._seconds:.1f} images/s')
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put together what the processes have counted; the main process alone tells what failed, so once."""
+        """Sum the counts of all processes; the main process alone reports what failed."""
         parts = gathered((self.failed, self.count, self._pixels.tolist(), self._seconds))
         failed, counts, pixels, seconds = zip(*parts, strict=True)
         self.failed = [message for each in failed for message in each] if trainer.is_global_zero else []
