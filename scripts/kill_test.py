@@ -27,8 +27,8 @@ import yaml
 from compare_runs import differences
 
 from seglight.__main__ import run
-from seglight.callbacks.checkpoint import _SafeCheckpoint
-from seglight.callbacks.checkpoint_io import AtomicCheckpointIO
+from seglight.callbacks.checkpoints.atomic import AtomicCheckpointIO
+from seglight.callbacks.checkpoints.base import SafeCheckpoint
 from seglight.cli.command_line import CommandLine
 from seglight.data.demo import generate
 from seglight.models import Segmentor
@@ -39,7 +39,7 @@ MOMENTS: dict[str, tuple[type, str]] = {
     'in a training step': (Segmentor, 'training_step'),
     'while writing a checkpoint': (AtomicCheckpointIO, 'save_checkpoint'),
     'in validation': (Segmentor, 'validation_step'),
-    'while deleting old checkpoints': (_SafeCheckpoint, '_sweep'),
+    'while deleting old checkpoints': (SafeCheckpoint, 'prune'),
 }
 
 #: With dropout, so that the random state matters, and a checkpoint in the middle of epochs.

@@ -27,8 +27,8 @@ from compare_runs import differences
 from kill_test import CONFIG as SMALL
 from kill_test import trial
 
-from seglight.callbacks.checkpoint import _SafeCheckpoint
-from seglight.callbacks.checkpoint_io import AtomicCheckpointIO
+from seglight.callbacks.checkpoints.atomic import AtomicCheckpointIO
+from seglight.callbacks.checkpoints.base import SafeCheckpoint
 from seglight.callbacks.time_limit import TimeLimit
 from seglight.data.demo import generate
 from seglight.models import Segmentor
@@ -98,7 +98,7 @@ KILLS: dict[str, tuple[type, str, int]] = {
     'SIGKILL in a step': (Segmentor, 'training_step', 11),
     'SIGKILL in validation': (Segmentor, 'validation_step', 5),
     'SIGKILL while writing': (AtomicCheckpointIO, 'save_checkpoint', 5),
-    'SIGKILL while deleting': (_SafeCheckpoint, '_sweep', 5),
+    'SIGKILL while deleting': (SafeCheckpoint, 'prune', 5),
     'SIGTERM in a step': (Segmentor, 'training_step', 11),
     'SIGTERM in validation': (Segmentor, 'validation_step', 5),
 }

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from seglight.array_types import UInt8Array
-from seglight.batch import ImageMeta
+from seglight.batch import Batch, ImageMeta, Item, collate
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.settings import Settings
 from seglight.data.images import read_image
 from seglight.data.transforms import build_pipeline, padding_label, transform_for_evaluation
 from seglight.data.value_range import parse_range
-from seglight.errors import DataError
-from seglight.models.inference.logits import Prediction
+from seglight.errors import DataError, UsageError
+from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views
 
 #: An image: its path, or uint8 `[H, W, 3]` in RGB, or uint8 `[H, W]` in grey.
 Image = str | Path | UInt8Array
+
+#: Several images.
+Images = list[str] | list[Path] | list[UInt8Array] | list[Image] | tuple[Image, ...]
 
 #: The views of `tta=True`: three scales, each mirrored too.
 VIEWS = Views(make_views((0.75, 1.0, 1.25), ('horizontal',), (0,)))
@@ -72,42 +75,71 @@ class Predictor:
         seed = settings.get('seed_everything')
         self._seed = data.get('seed', 42) if seed is None or isinstance(seed, bool) else seed
 
-    def predict(self, image: Image | Sequence[Image], tta: Views | bool = False, probabilities: bool = False) -> Any:
+    @overload
+    def predict(
+        self, image: Image, tta: Views | bool = ..., probabilities: Literal[False] = ..., batch_size: int = ...
+    ) -> UInt8Array: ...
+    @overload
+    def predict(
+        self, image: Image, tta: Views | bool = ..., *, probabilities: Literal[True], batch_size: int = ...
+    ) -> Predicted: ...
+    @overload
+    def predict(
+        self, image: Images, tta: Views | bool = ..., probabilities: Literal[False] = ..., batch_size: int = ...
+    ) -> list[UInt8Array]: ...
+    @overload
+    def predict(
+        self, image: Images, tta: Views | bool = ..., *, probabilities: Literal[True], batch_size: int = ...
+    ) -> list[Predicted]: ...
+    def predict(
+        self, image: Image | Images, tta: Views | bool = False, probabilities: bool = False, batch_size: int = 4
+    ) -> Any:
         """Return the mask of an image, or of each of a list of images.
 
         Args:
             image: a path, or uint8 `[H, W, 3]` in RGB or `[H, W]` in grey; or a list or tuple of them.
             tta: test-time augmentation: true for three scales, each mirrored too, or views of one's own.
             probabilities: return `Predicted`, with the class probabilities, in place of the mask.
+            batch_size: images of a list that are read together; those of one size go through the model together.
 
         Returns:
             uint8 `[H, W]` at the size of the image, or `Predicted`; a list of them for a list.
 
         Raises:
             DataError: if an image cannot be read or has another shape or dtype.
+            UsageError: if the batch size is below 1.
         """
+        if batch_size < 1:
+            raise UsageError(f'batch_size must be at least 1, got {batch_size}')
+        options = Options(VIEWS if tta is True else tta or None, probabilities=probabilities)
         many = isinstance(image, (list, tuple))
+        items = (self._item(each, index) for index, each in enumerate(cast(list[Image], image if many else [image])))
         results: list[Any] = []
-        for index, each in enumerate(cast(list[Any], image if many else [image])):
-            predicted = self._predict(each, index, tta, probabilities)
-            mask, kept = predicted.mask.cpu().numpy(), predicted.probabilities
-            results.append(mask if kept is None else Predicted(mask, kept.cpu().numpy()))
+        while together := list(islice(items, batch_size)):
+            results += self._predict(collate(together), options)
         return results if many else results[0]
 
-    def _predict(self, image: Image, index: int, tta: Views | bool, probabilities: bool) -> Prediction:
-        """Predict one image; its place in the list is that in the data set, on which random transforms depend."""
+    def _item(self, image: Image, index: int) -> Item:
+        """Read an image; its place in the list is that in a data set, on which random transforms depend."""
         pixels = read_image(Path(image), self._value_range) if isinstance(image, (str, Path)) else _checked(image)
         name = str(image) if isinstance(image, (str, Path)) else f'{index} of those given'
         stream = (self._seed, 0, index)  # as in the first epoch of a data set
         seen, size = transform_for_evaluation(self._transforms, pixels, self._padding, stream, name)
-        height, width = pixels.shape[:2]
-        tensor: Tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))[None].to(self.module.device)
-        meta: ImageMeta = {'path': name, 'name': name, 'size': size, 'original_size': (height, width)}
-        module = self.module
-        module.keep_probabilities = probabilities
-        module.views = VIEWS if tta is True else tta or None
+        tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))
+        original_size = (pixels.shape[0], pixels.shape[1])
+        meta: ImageMeta = {'path': name, 'name': name, 'size': size, 'original_size': original_size}
+        return {'image': tensor, 'mask': None, 'meta': meta}
+
+    def _predict(self, batch: Batch, options: Options) -> Sequence[UInt8Array | Predicted]:
+        """Predict a batch, and bring what is predicted to the CPU."""
+        batch['image'] = batch['image'].to(self.module.device)
         with torch.inference_mode():
-            return module.predict_step({'image': tensor, 'meta': [meta]}, 0)[0]
+            predictions = self.module.predict(batch, options)
+        masks = [each.mask.cpu().numpy() for each in predictions]
+        if not options.probabilities:
+            return masks
+        kept = (each.probabilities for each in predictions)
+        return [Predicted(mask, each.cpu().numpy()) for mask, each in zip(masks, kept, strict=True) if each is not None]
 
 
 def _checked(image: UInt8Array) -> UInt8Array:

@@ -72,6 +72,23 @@ def steps_before(trainer: Trainer, epoch: int, batches: int = 0) -> int:
     return steps + batches // accumulated_batches(trainer, epoch)
 
 
+def counts_steps(trainer: Trainer) -> bool:
+    """Tell whether the length of a run is a number of steps."""
+    return trainer.max_steps != -1
+
+
+def epochs_done(trainer: Trainer) -> int:
+    """Return how many epochs have ended, including the one whose `on_train_epoch_end` runs."""
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    return int(progress.processed)
+
+
+def is_last_epoch(trainer: Trainer) -> bool:
+    """Tell, at the end of an epoch, whether the run ends with it."""
+    by_steps = 0 < trainer.max_steps <= trainer.global_step
+    return trainer.should_stop or by_steps or epochs_done(trainer) == trainer.max_epochs
+
+
 def epoch_is_cut(trainer: Trainer) -> bool:
     """Return, at the end of an epoch, whether `max_steps` or a callback ended the run before its last batch."""
     batches: Any = trainer.fit_loop.epoch_loop.batch_progress

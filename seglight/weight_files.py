@@ -1,4 +1,4 @@
-"""Reading checkpoints and files of weights without running code from them.
+"""Reading checkpoints and files of weights without running code from them, and writing them whole or not at all.
 
 This module knows no other of the project but its errors, `plain_values` and `numpy_values`, so that whoever reads a
 checkpoint can use it.
@@ -6,6 +6,7 @@ checkpoint can use it.
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import stat
@@ -162,6 +163,49 @@ def state_dict(entries: Any, path: Path) -> dict[str, Tensor]:
 def save_safetensors(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write weights alone, as safetensors; tensors that share memory are written apart."""
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}, path)
+
+
+def write_checkpoint(entries: Any, path: Path) -> None:
+    """Write with `torch.save` under a temporary name beside the file, flush it to the disk, then rename it.
+
+    The zip holds a CRC-32 of each record, which `check_records` compares.
+
+    Raises:
+        CheckpointError: if it cannot be written; an earlier file of that name is unchanged.
+    """
+    temporary = temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open('wb') as file:
+            torch.save(entries, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch's zip writer turns the former into the latter
+        temporary.unlink(missing_ok=True)
+        cause = error if isinstance(error, OSError) else error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) else one_line(error)
+        raise CheckpointError(
+            f'{path} cannot be written: {reason}; the checkpoints before it are as they were'
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def temporary_name(path: Path) -> Path:
+    """Return the name of a checkpoint while it is written; the next write replaces one that was left over."""
+    return path.with_name(f'.{path.name}.part')
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk, where the system can."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _is_zip(file: BinaryIO) -> bool:

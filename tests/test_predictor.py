@@ -14,7 +14,7 @@ from PIL import Image
 
 import seglight
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY
-from seglight.errors import CheckpointError, DataError
+from seglight.errors import CheckpointError, DataError, UsageError
 from seglight.models.inference.views import Views, make_views
 
 Run = Callable[..., Result]
@@ -83,3 +83,28 @@ def test_what_is_no_image_is_refused(trained: Path, tmp_path: Path) -> None:
 def test_importing_seglight_does_not_load_torch() -> None:
     script = "import seglight, sys; assert seglight.load; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, '-c', script], check=True)
+
+
+@pytest.mark.parametrize('tta', [False, True])
+def test_images_of_one_size_go_through_the_model_together(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, tta: bool
+) -> None:
+    predictor = seglight.load(trained, 'cpu')
+    generator = np.random.default_rng(0)
+    sizes = [(40, 30), (33, 48), (40, 30), (40, 30), (33, 48)]
+    images = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    alone = [predictor.predict(image, tta, probabilities=True) for image in images]
+    seen, backbone = [], predictor.module.segmentor.extract_feat
+    monkeypatch.setattr(
+        predictor.module.segmentor, 'extract_feat', lambda image: [seen.append(len(image)), backbone(image)][1]
+    )
+    together = predictor.predict(images, tta, probabilities=True, batch_size=5)
+    if not tta:
+        assert seen == [3, 2]
+    for one, other, size in zip(alone, together, sizes, strict=True):
+        assert one.mask.shape == other.mask.shape == size
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
+    assert len(predictor.predict(images, batch_size=2)) == 5
+    assert predictor.predict([]) == []
+    with pytest.raises(UsageError, match='batch_size must be at least 1, got 0'):
+        predictor.predict(images, batch_size=0)

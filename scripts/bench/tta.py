@@ -23,6 +23,7 @@ import torch
 from mmcv import Config
 
 from seglight.models import Segmentor
+from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views, resized, view_size
 
 SCALES = [0.5, 1.0, 1.5, 2.0]
@@ -35,7 +36,7 @@ def main(classes: int) -> None:
     config = Path(mmseg.__path__[0], '.mim', 'configs', '_base_', 'models', 'segformer_mit-b0.py')
     model = Config.fromfile(config).model.to_dict()
     module = Segmentor({**model, 'pretrained': None}, [str(label) for label in range(classes)]).eval()
-    module.views = Views(make_views(SCALES, ['horizontal'], [0]))
+    options = Options(Views(make_views(SCALES, ['horizontal'], [0])))
     image = torch.randint(0, 256, (1, 3, 512, 512), dtype=torch.uint8)
     views = []
     for scale in SCALES:
@@ -49,7 +50,7 @@ def main(classes: int) -> None:
     segmentor = module.segmentor
     ways: dict[str, Callable[[], Any]] = {
         'bare forward': lambda: [segmentor._decode_head_forward_test(segmentor.extract_feat(v), None) for v in views],
-        'seglight': lambda: module.predict_step(batch, 0)[0].mask.numpy(),
+        'seglight': lambda: module.predict(batch, options)[0].mask.numpy(),
         "mmseg's aug_test": lambda: segmentor.aug_test(views, metas)[0],
     }
     times: dict[str, list[float]] = {name: [] for name in ways}

@@ -1,27 +1,28 @@
-"""Lightning callbacks, each usable in any Lightning project."""
+"""Lightning callbacks for any Lightning project; one that needs more than Lightning's hooks says so."""
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 from seglight.callbacks.averaging import AveragedAtEnd, TrainedUntilAveraged
-from seglight.callbacks.checkpoint import BestCheckpoint, IntervalCheckpoint
+from seglight.callbacks.checkpoints.best import BestCheckpoint
+from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
 from seglight.callbacks.class_weights import BalancedClassWeights
-from seglight.callbacks.coco import CocoWriter
 from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.ensemble import SoftVoting
 from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.learning_rates import LearningRates
 from seglight.callbacks.monitored import MonitoredFigures
-from seglight.callbacks.predicted_by import PredictedBy
-from seglight.callbacks.predicting import PredictionSummary, SkipDone
-from seglight.callbacks.pseudo import PseudoLabelWriter
 from seglight.callbacks.resume import ExactResume
 from seglight.callbacks.run_folder import RunFolder
 from seglight.callbacks.signals import StopBySignal
-from seglight.callbacks.submission import SubmissionWriter
 from seglight.callbacks.time_limit import KeepTime, TimeLimit
 from seglight.callbacks.training_plan import TrainingPlan
 from seglight.callbacks.tta import TestTimeAugmentation
 from seglight.callbacks.wandb import WandbRun
-from seglight.callbacks.writers import MaskWriter, OverlayWriter, PredictionWriter, ProbabilityWriter
+from seglight.callbacks.writers.coco import CocoWriter
+from seglight.callbacks.writers.files import MaskWriter, OverlayWriter, PredictionWriter, ProbabilityWriter
+from seglight.callbacks.writers.predicted_by import PredictedBy
+from seglight.callbacks.writers.pseudo import PseudoLabelWriter
+from seglight.callbacks.writers.submission import SubmissionWriter
+from seglight.callbacks.writers.summary import PredictionSummary, SkipDone
 
 __all__ = [
     'AveragedAtEnd',

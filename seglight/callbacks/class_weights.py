@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from seglight.console import labelled
 from seglight.data.splits import pixels_of
 from seglight.errors import UsageError, say
 from seglight.models import Segmentor
@@ -17,8 +18,8 @@ from seglight.models.recipe import Recipe
 class BalancedClassWeights(Callback):
     """Counts the pixels of each class in the training masks for losses that say `class_weight: balanced`.
 
-    The masks are counted as they are in their files, before augmentation. One that cannot be read counts
-    nothing: it is for the data to tell of it, or to skip it.
+    The masks are counted as they are in their files, before augmentation. One that cannot be read is skipped here:
+    the data reports it. Needs a `SegmentationDataModule`; does nothing for a module that is not a `Segmentor`.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -41,4 +42,4 @@ class BalancedClassWeights(Callback):
             loss.class_weight = weights
         if trainer.is_global_zero:
             named = ', '.join(f'{name} {weight:.2f}' for name, weight in zip(pl_module.classes, weights, strict=True))
-            say(f'Weights    {named}')
+            say(labelled('Weights', named))

@@ -18,7 +18,10 @@ COLUMN_ROWS = 20  #: classes below each other in a table, before it gets another
 
 
 class EpochLines(Callback):
-    """Prints `epoch 3/12   loss 0.812   mIoU 31.20 %   aAcc 84.10 %   14 s` after each epoch."""
+    """Prints `epoch 3/12   loss 0.812   mIoU 31.20 %   aAcc 84.10 %   14 s` after each epoch.
+
+    Of `train/loss`, `val/loss`, `val/mIoU` and `val/aAcc`, the line has what the module logs.
+    """
 
     def __init__(self) -> None:
         self._start = 0.0
@@ -66,7 +69,8 @@ class EpochLines(Callback):
 class ProgressBars(RichProgressBar):
     """Lightning's rich bars with the loss, the learning rate, images per second, and the time that the run has left.
 
-    Images are counted on all processes, over the epoch so far and without its validation.
+    Images are counted on all processes, over the epoch so far and without its validation. Batches must be dicts with
+    the images under `image`.
     """
 
     def __init__(self, refresh_rate: int = 1) -> None:

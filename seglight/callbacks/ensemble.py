@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import order_of
 from seglight.errors import CheckpointError, UsageError
-from seglight.models.inference.module import needs_segmentor
+from seglight.models.inference.module import PredictingModule, needs_segmentor
+from seglight.models.inference.options import Options
 
 
 class SoftVoting(Callback):
@@ -19,6 +21,7 @@ class SoftVoting(Callback):
 
     For `validate`, `test` and `predict`. The checkpoints may hold any architectures; each normalises the
     image in its own way, and may have the classes in an order of its own. Test-time augmentation applies to all.
+    The module must be a `seglight.models.Segmentor`.
 
     Args:
         checkpoints: the others; their classes are those of the module.
@@ -40,6 +43,7 @@ class SoftVoting(Callback):
                 f'--ckpt-weights must give a number above 0 for each of the {len(checkpoints) + 1} checkpoints, '
                 f'not {self.weights}'
             )
+        self._others: list[PredictingModule] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Load the others.
@@ -47,21 +51,24 @@ class SoftVoting(Callback):
         Raises:
             CheckpointError: if one cannot be loaded or has other classes.
         """
-        if stage != 'fit':
-            module = needs_segmentor(pl_module)
-            module.weight = self.weights[0]
-            classes: Any = module.classes
-            others = [Checkpoint(path, self.trust_checkpoint).module() for path in self.checkpoints]
-            for path, other in zip(self.checkpoints, others, strict=True):
-                if order := order_of(other.classes, classes):
-                    other.reorder(order)
-                elif other.classes != classes:
-                    raise CheckpointError(f'{path} has other classes than the first checkpoint, so they cannot vote')
-                other.to(trainer.strategy.root_device).eval()
-            module.ensemble = list(zip(others, self.weights[1:], strict=True))
+        if stage == 'fit':
+            return
+        classes: Any = needs_segmentor(pl_module).classes
+        for path in self.checkpoints:
+            other = Checkpoint(path, self.trust_checkpoint).module()
+            if order := order_of(other.classes, classes):
+                other.reorder(order)
+            elif other.classes != classes:
+                raise CheckpointError(f'{path} has other classes than the first checkpoint, so they cannot vote')
+            self._others.append(other.to(trainer.strategy.root_device).eval())
+
+    def adapt(self, options: Options, stage: str) -> Options:
+        """Add the others and all weights."""
+        if stage == 'fit':
+            return options
+        own, *weights = self.weights
+        return replace(options, ensemble=list(zip(self._others, weights, strict=True)), weight=own)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let the module predict alone again."""
-        if stage != 'fit':
-            module = needs_segmentor(pl_module)
-            module.ensemble, module.weight = [], 1.0
+        """Free their memory."""
+        self._others = []

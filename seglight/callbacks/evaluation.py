@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seglight.callbacks.find import find_callback
-from seglight.callbacks.run_folder import RunFolder
+from seglight.callbacks.processes import gathered
 from seglight.errors import UserError
 from seglight.models.inference.logits import strided
-from seglight.models.metrics import count_confusion
+from seglight.models.inference.options import Options
 from seglight.palette import default_palette
 from seglight.report.evaluation import (
     BINS,
@@ -28,6 +27,7 @@ from seglight.report.evaluation import (
     mean_known,
     save_evaluation,
 )
+from seglight.run import run_folder
 
 EXAMPLES = 10  #: images that are kept of the best and of the worst
 
@@ -48,11 +48,11 @@ class _Pass:
 
 
 class EvaluationRecorder(Callback):
-    """Counts confusion and calibration, keeps the best and worst images, and writes them to a file.
+    """Sums confusion and calibration, keeps the best and worst images, and writes them to a file.
 
-    In training the file describes the epoch with the highest mIoU. The module has `classes`,
-    optionally `palette` and `ignore_index`, and its `validation_step` and `test_step` return
-    `predictions` as those of `Segmentor` do, with the confidence where `keep_confidence` is set.
+    In training the file describes the epoch with the highest mIoU. The module must have `classes`, and may have
+    `palette` and `ignore_index`; its `validation_step` and `test_step` must return what those of `Segmentor` do
+    (`Evaluated`), with the confidence of each prediction.
 
     Args:
         file: the `.npz` file to write; by default one in the run's folder in training, none else.
@@ -65,17 +65,15 @@ class EvaluationRecorder(Callback):
         self.file = file
         self.evaluation: Evaluation | None = None
         self._pass: _Pass | None = None
-        self._kept_before = False
         self._best = -1.0
         self._train_pixels: Tensor | None = None
         self._first_epoch: int | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Find the folder of the run, and the highest mIoU so far where the run goes on in its own folder."""
-        run_folder = find_callback(trainer, RunFolder)
-        if self.file is None and run_folder and run_folder.folder:
-            self.file = run_folder.folder / EVALUATIONS / 'fit.npz'
-        if self.file and self.file.exists():
+        if self.file is None:
+            self.file = run_folder(trainer) / EVALUATIONS / 'fit.npz'
+        if self.file.exists():
             self._best = _highest(self.file, pl_module.classes)
 
     def on_train_batch_end(
@@ -88,13 +86,15 @@ class EvaluationRecorder(Callback):
         if trainer.current_epoch == self._first_epoch and self._train_pixels is not None:
             self._train_pixels += torch.bincount(batch['mask'].flatten(), minlength=256)
 
+    def adapt(self, options: Options, stage: str) -> Options:
+        """Let the module keep the confidence, except in predict."""
+        return options if stage == 'predict' else replace(options, confidence=True)
+
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Start with empty counts."""
         classes = len(pl_module.classes)
         zeros = torch.zeros(classes, classes, dtype=torch.int64, device=pl_module.device)
         self._pass = _Pass(zeros, torch.zeros(3, BINS, dtype=torch.float64))
-        self._kept_before = pl_module.keep_confidence
-        pl_module.keep_confidence = True
 
     def on_validation_batch_end(
         self,
@@ -105,14 +105,14 @@ class EvaluationRecorder(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count the images of a batch."""
+        """Add the images of a batch."""
         if self._pass is None or trainer.sanity_checking:
             return
         ignore_index = getattr(pl_module, 'ignore_index', 255)
-        for output, padded, meta in zip(outputs['predictions'], batch['mask'], batch['meta'], strict=True):
+        images = zip(outputs['predictions'], outputs['confusions'], batch['mask'], batch['meta'], strict=True)
+        for output, confusion, padded, meta in images:
             prediction = output.mask
             mask = padded[: prediction.shape[0], : prediction.shape[1]]
-            confusion = count_confusion(prediction, mask, len(pl_module.classes), ignore_index)
             self._pass.confusion += confusion
             self._pass.calibration += _calibration(output.confidence, prediction, mask, ignore_index).cpu()
             _keep(self._pass, confusion, prediction, mask, meta)
@@ -121,10 +121,9 @@ class EvaluationRecorder(Callback):
         """Sum over all processes, and write the file if this pass is the best."""
         counted = self._pass
         self._pass = None
-        pl_module.keep_confidence = self._kept_before
         if counted is None or trainer.sanity_checking:
             return
-        parts = _gathered(counted)
+        parts = gathered(replace(counted, confusion=counted.confusion.cpu()))
         train_pixels = self._summed_train_pixels(trainer, len(pl_module.classes))
         if not trainer.is_global_zero:
             return
@@ -134,10 +133,8 @@ class EvaluationRecorder(Callback):
             self._save(self.evaluation)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Leave the module as it was, if a pass does not come to its end."""
-        if self._pass is not None:
-            self._pass = None
-            pl_module.keep_confidence = self._kept_before
+        """Drop an unfinished pass."""
+        self._pass = None
 
     def _save(self, evaluation: Evaluation) -> None:
         """Write the file; a folder that cannot be written costs the report and no more."""
@@ -210,16 +207,6 @@ def _keep(counted: _Pass, confusion: Tensor, prediction: Tensor, mask: Tensor, m
             example = Example(meta['path'], meta['name'], iou, mask.cpu().numpy().copy(), prediction.cpu().numpy())
             push = heapq.heappush if len(heap) < EXAMPLES else heapq.heappushpop
             push(heap, (key, meta['name'], len(counted.names), example))
-
-
-def _gathered(counted: _Pass) -> list[_Pass]:
-    """Return what each process has counted."""
-    counted.confusion = counted.confusion.cpu()
-    if not torch.distributed.is_initialized():
-        return [counted]
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, counted)
-    return parts
 
 
 def _evaluation(parts: list[_Pass], trainer: Trainer, pl_module: Any, train_pixels: Tensor) -> Evaluation:

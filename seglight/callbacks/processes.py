@@ -1,4 +1,4 @@
-"""What the processes of a run tell each other."""
+"""Communication between the processes of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar('T')
 
 
 def gathered(own: T) -> list[T]:
-    """Return what each process gives, by rank; all of them have to call this. Pickled, so better no GPU tensors."""
+    """Return the values of all processes, by rank; each must call this. They are pickled: pass no GPU tensors."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return [own]
     parts: list[Any] = [None] * distributed.get_world_size()

@@ -14,6 +14,8 @@ from pytorch_lightning.callbacks import (
 )
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
+from seglight.console import labelled
+
 FINDERS = (BatchSizeFinder, LearningRateFinder)
 
 #: The patience that the config gives to each callback that stops early.
@@ -68,7 +70,7 @@ def without_finders(trainer: Trainer, module: LightningModule) -> list[str]:
         result = (
             f'learning rate {rate:.4g}' if isinstance(finder, LearningRateFinder) and rate else f'batch size {size}'
         )
-        results.append(f'Left out   {type(finder).__name__}: the run goes on with the {result}')
+        results.append(labelled('Left out', f'{type(finder).__name__}: the run goes on with the {result}'))
     return results
 
 

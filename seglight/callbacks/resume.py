@@ -10,7 +10,7 @@ import torch
 from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.checkpoint import RESUMABLE
+from seglight.callbacks.checkpoints.pruning import RESUMABLE
 from seglight.callbacks.processes import gathered
 from seglight.callbacks.restoring import (
     Patience,
@@ -42,7 +42,8 @@ class ExactResume(Callback):
     Lightning's do not (see `seglight.callbacks.restoring`). The position in the data is the data
     module's (its `state_dict`); the randomness of a sample depends on seed, epoch and index alone.
 
-    It comes after the callbacks that it restores.
+    Its place is after the callbacks that it restores. Data loaders must draw from a generator of their own: a new
+    iterator would otherwise draw from torch's state after that was restored, or before.
     """
 
     def __init__(self) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from seglight.callbacks.checkpoint import RESUMABLE
+from seglight.callbacks.checkpoints.pruning import RESUMABLE
 from seglight.callbacks.metrics_file import MetricsFile
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
 from seglight.errors import Interrupted, TrainingError, UsageError, UserError
@@ -61,6 +60,11 @@ class RunFolder(Callback):
         self._metrics: MetricsFile | None = None
         self._lock: RunLock | None = None
 
+    @property
+    def run_folder(self) -> Path | None:
+        """The folder, known on all processes when a fit is set up; see `seglight.run`."""
+        return self.folder
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Make the folder on rank 0 and tell it to all ranks, the logger and the checkpoint callbacks.
 
@@ -73,8 +77,8 @@ class RunFolder(Callback):
             self._claim()
         self.folder = Path(trainer.strategy.broadcast(str(self.folder)))
         for callback in trainer.checkpoint_callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-                callback.dirpath = str(self.folder)
+            if getattr(callback, 'dirpath', '') is None:  # a `ModelCheckpoint` or a `SafeCheckpoint`
+                callback.dirpath = str(self.folder)  # type: ignore[attr-defined]
         if self.keeps_log and not trainer.loggers:
             self._metrics = MetricsFile(self.folder)
             trainer.loggers = [self._metrics, _tensorboard(self.folder)]
@@ -109,7 +113,7 @@ class RunFolder(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say where the run lies, once nothing refuses it."""
         if trainer.is_global_zero:
-            print(f'Run        {self.folder}', flush=True)
+            print(labelled('Run', self.folder), flush=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if wrong input, or a model that runs on none, ended the run before its first step."""

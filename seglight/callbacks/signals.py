@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.checkpoint import IntervalCheckpoint
+from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
 from seglight.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -20,10 +20,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopBySignal(Callback):
     """Finishes the step, and the validation, when SIGINT or SIGTERM comes, saves, and ends the run.
 
-    Before the first step, while one of Lightning's finders tries some too, SIGTERM ends the run at once: there is
-    nothing to save. With `StochasticWeightAveraging`, the epoch that it adds for BatchNorm is one step. A second SIGINT
-    ends the run at once. The signal by which SLURM asks to requeue a job is left to
-    Lightning's own environment for SLURM.
+    The checkpoint is written by an `IntervalCheckpoint`; without one, nothing is saved. Before the first step, while
+    one of Lightning's finders tries some, SIGTERM ends the run at once: there is nothing to save. With
+    `StochasticWeightAveraging`, the epoch that it adds for BatchNorm is one step. A second SIGINT ends the run at once.
+    The signal by which SLURM asks to requeue a job is left to Lightning's own environment for SLURM.
 
     Raises:
         Interrupted: when the checkpoint is written, or before the first step.
@@ -106,7 +106,6 @@ def interrupt(trainer: Trainer, cause: str, advice: str) -> NoReturn:
     """
     message = f'stopped by {cause} after step {trainer.global_step}'
     for callback in trainer.checkpoint_callbacks:
-        if isinstance(callback, IntervalCheckpoint):
-            callback.save(trainer, interrupted=True)
+        if isinstance(callback, IntervalCheckpoint) and callback.save(trainer, interrupted=True):
             message += f'; saved {callback.best_model_path}, {advice}'
     raise Interrupted(message)

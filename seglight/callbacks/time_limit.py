@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Timer
 
-from seglight.callbacks.checkpoint import IntervalCheckpoint
+from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
 from seglight.callbacks.signals import interrupt
 from seglight.errors import ConfigError
 
@@ -16,7 +16,7 @@ from seglight.errors import ConfigError
 class TimeLimit(Timer):
     """Lightning's `Timer`, which saves and ends the run as a signal does (see `StopBySignal`).
 
-    Lightning's own ends the epoch early: a run that goes on from there would leave out the rest of its samples.
+    Lightning's own ends the epoch early: a run that resumes there would skip the rest of its samples.
     The time counts from the start of training, over all parts of a run that was stopped.
 
     Args:

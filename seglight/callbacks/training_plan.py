@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from seglight.callbacks.finder_result import unfound_rate
+from seglight.console import labelled
 from seglight.counting import counted
 from seglight.errors import warn
 from seglight.files import write_atomically
@@ -15,6 +16,7 @@ from seglight.models import Segmentor
 from seglight.models.optimizers import first_names, groups_table, parameter_names
 from seglight.models.schedules import MmcvSchedule
 from seglight.report.drawing import drawn
+from seglight.run import run_folder
 from seglight.steps import planned_steps
 
 LEGEND = 16  #: curves that the legend of the schedule names
@@ -23,14 +25,15 @@ LEGEND = 16  #: curves that the legend of the schedule names
 class TrainingPlan(Callback):
     """Writes `optimizer.txt`, a table of the parameter groups, and `schedule.png` into the run's folder.
 
-    Also prints the plan in one line, and the likely mistakes in the schedule.
+    Also prints the plan in one line, and the likely mistakes in the schedule. Does nothing for a module that is not a
+    `Segmentor`.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write both, when Lightning has built them."""
+        folder = run_folder(trainer)
         if not trainer.is_global_zero or not isinstance(pl_module, Segmentor):
             return
-        folder = pl_module.run_folder
         table = groups_table(pl_module.segmentor, trainer.optimizers[0])
         write_atomically(folder / 'optimizer.txt', table.encode())
         for config in trainer.lr_scheduler_configs:
@@ -49,7 +52,7 @@ class TrainingPlan(Callback):
         rate = float(optimizer.defaults['lr'])
         name = type(optimizer).__name__
         images = f'{counted(batch_size, "image")} in a batch'
-        print(f'Training   {name}, learning rate {rate:.4g}, {counted(steps, "step")}, {images}', flush=True)
+        print(labelled('Training', f'{name}, learning rate {rate:.4g}, {counted(steps, "step")}, {images}'), flush=True)
 
 
 def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 2000) -> bytes:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.models.inference.module import needs_segmentor
+from seglight.models.inference.options import Options
 from seglight.models.inference.views import Flip, Merge, Views, make_views
 
 
 class TestTimeAugmentation(Callback):
     """Predicts an image at several scales, mirrored and turned, and merges what is predicted.
 
-    Works for `validate`, `test` and `predict`, with any segmentor, whole or sliding; the validation within
-    `fit` stays as it is. With the mean of the probabilities, the default, the masks are those of mmseg's
-    `aug_test` behind its `MultiScaleFlipAug`.
+    For `validate`, `test` and `predict`, whole or sliding; the validation within `fit` stays as it is. With the mean
+    of the probabilities, the default, the masks are those of mmseg's `aug_test` behind its `MultiScaleFlipAug`. The
+    module must be a `seglight.models.Segmentor`, with any of mmseg's models.
 
     Args:
         scales: of both sides of the image.
@@ -41,11 +43,10 @@ class TestTimeAugmentation(Callback):
         self.views = Views(make_views(scales, flips, rotations), merge, batch_size)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the views to the module."""
+        """Reject a module that cannot merge views."""
         if stage != 'fit':
-            needs_segmentor(pl_module).views = self.views
+            needs_segmentor(pl_module)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the views from the module again."""
-        if stage != 'fit':
-            needs_segmentor(pl_module).views = None
+    def adapt(self, options: Options, stage: str) -> Options:
+        """Add the views."""
+        return options if stage == 'fit' else replace(options, views=self.views)

@@ -12,25 +12,26 @@ from typing import Any
 
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import WandbLogger
 
 from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.find import find_callback
 from seglight.callbacks.run_folder import RunFolder
+from seglight.console import labelled
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of
 from seglight.errors import UsageError, one_line, warn
 from seglight.files import write_atomically
 from seglight.masking import masked, masked_arguments
 from seglight.report.evaluation import Evaluation, Example
+from seglight.run import run_folder
 
 STATE = 'wandb.json'  #: in the run's folder: id of the W&B run, and the last step of each figure in it
 START_TIMEOUT = 20  #: seconds that W&B's server may take before the run goes on offline
 
 
 class WandbRun(Callback):
-    """Logs a training run to W&B: figures, tables, confusion matrix and images with masks.
+    """Logs a training run to W&B: all figures, and with an `EvaluationRecorder` tables, confusion matrix and images.
 
     Without a key or without a network the run is kept offline, in its own folder, to be synced later.
     Training never ends because of W&B. A run that goes on in its own folder goes on in W&B too, by the
@@ -84,7 +85,10 @@ class WandbRun(Callback):
         Raises:
             ConfigError: if wandb is not installed.
         """
-        if not self.is_on or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+        if not self.is_on or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        folder = run_folder(trainer)
+        if not trainer.is_global_zero:
             return
         if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
             warn('trainer.logger has a WandbLogger, so wandb.project is left out; remove one of the two')
@@ -93,8 +97,6 @@ class WandbRun(Callback):
             import wandb
         except ImportError as error:
             raise UsageError('wandb.project is set, but wandb is not installed: pip install wandb') from error
-        run_folder = find_callback(trainer, RunFolder)
-        folder = (run_folder.folder if run_folder else None) or Path(trainer.default_root_dir)
         reason = offline_reason(wandb.setup().settings.base_url)
         options = {
             **masked(self.arguments),
@@ -102,7 +104,7 @@ class WandbRun(Callback):
             'name': self.name or folder.resolve().name,
             'tags': masked(self.tags),
             'dir': str(folder),
-            'config': _config(run_folder),
+            'config': _config(find_callback(trainer, RunFolder)),
         }
         earlier = _read_state(folder / STATE)
         try:
@@ -112,9 +114,11 @@ class WandbRun(Callback):
             self.logger = SteppedLogger(folder / STATE, earlier, online=False, **options)
         run = self.logger.experiment
         if reason:
-            print(f'W&B        offline ({reason}); sync later with: wandb sync {Path(run.dir).parent}', flush=True)
+            print(
+                labelled('W&B', f'offline ({reason}); sync later with: wandb sync {Path(run.dir).parent}'), flush=True
+            )
         else:
-            print(f'W&B        {run.url}', flush=True)
+            print(labelled('W&B', run.url), flush=True)
         trainer.loggers = [*trainer.loggers, self.logger]
         if self.log_gradients:
             self.logger.watch(pl_module, log='gradients', log_freq=trainer.log_every_n_steps, log_graph=False)  # type: ignore[attr-defined]
@@ -251,7 +255,7 @@ class SteppedLogger(WandbLogger):
             action()
         except Exception as error:  # a full disk or a fault of W&B's is no reason to lose hours of training
             if not self.broken:
-                print(f'W&B        stopped logging: {one_line(error)}; the training goes on', flush=True)
+                print(labelled('W&B', f'stopped logging: {one_line(error)}; the training goes on'), flush=True)
             self.broken = True
 
 
@@ -324,12 +328,11 @@ def masked_image(example: Example, evaluation: Evaluation, value_range: ValueRan
     )
 
 
-def _config(run_folder: RunFolder | None) -> dict[str, Any]:
+def _config(run: RunFolder | None) -> dict[str, Any]:
     """Return the resolved config of a run, and what it was made with."""
-    if run_folder is None:
+    if run is None:
         return {}
-    environment = yaml.safe_load(run_folder.environment or '{}')
-    return {**yaml.safe_load(run_folder.config), 'environment': environment}
+    return {**yaml.safe_load(run.config), 'environment': yaml.safe_load(run.environment or '{}')}
 
 
 def _read_state(file: Path) -> dict[str, Any]:
@@ -339,13 +342,13 @@ def _read_state(file: Path) -> dict[str, Any]:
             state = json.loads(file.read_text())
             return {'id': str(state['id']), 'steps': {str(name): int(at) for name, at in state['steps'].items()}}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            print(f'W&B        {file} is damaged; this is a run of its own', flush=True)
+            print(labelled('W&B', f'{file} is damaged; this is a run of its own'), flush=True)
     return {}
 
 
 def _best_path(callback: Any) -> str:
     """Return the best checkpoint by a figure of the validation, '' where there is none."""
-    is_best = isinstance(callback, ModelCheckpoint) and (callback.monitor or '').startswith('val/')
+    is_best = str(getattr(callback, 'monitor', None)).startswith('val/')
     if not is_best or not callback.best_model_path:
         return ''
     # A state that came from a checkpoint may name any file.

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import difference
+from seglight.console import labelled
 from seglight.errors import CheckpointError
 from seglight.models.without_losses import LOSS  # older checkpoints have weights of classes, which are the config's
 from seglight.weight_files import state_dict
@@ -69,7 +70,7 @@ class Loaded:
             'unexpected': self.unexpected,
             'mismatched': self.mismatched,
         }
-        lines = [f'Weights    {self.path}']
+        lines = [labelled('Weights', self.path)]
         for name, shown in rows.items():
             more = [f'and {len(shown) - most} more'] if len(shown) > most else []
             text = f'\n{"":20}'.join([*shown[:most], *more])

@@ -8,6 +8,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from seglight.cli.request import Request
 from seglight.config.class_names import difference, order_of
+from seglight.console import labelled
 from seglight.errors import UsageError, say, warn
 
 
@@ -27,10 +28,11 @@ def keep_classes(request: Request, data: Any) -> list[int] | None:
     checkpoint, trained, given = request.checkpoint, request.trained_on.get('classes'), data.classes
     evaluates = request.subcommand in ('validate', 'test')
     if checkpoint and checkpoint.from_mmseg and evaluates and data.reduce_zero_label:
-        rank_zero_only(say)(
-            f'Labels     label 0 of the masks is ignored and the others move down by one, as {checkpoint} was '
-            'trained; --data.reduce_zero_label=false takes them as they are'
+        text = (
+            f'label 0 of the masks is ignored and the others move down by one, as {checkpoint} was trained; '
+            '--data.reduce_zero_label=false takes them as they are'
         )
+        rank_zero_only(say)(labelled('Labels', text))
     if trained is None or trained == given:
         return None
     if len(trained) == len(given):
@@ -45,7 +47,7 @@ def keep_classes(request: Request, data: Any) -> list[int] | None:
 def _order(text: str, order: list[int] | None) -> list[int] | None:
     """Report classes of other names or another order, and return the order."""
     if order:
-        rank_zero_only(say)(f'Classes    {text}; what it predicts is mapped by name')
+        rank_zero_only(say)(labelled('Classes', f'{text}; what it predicts is mapped by name'))
     else:
         rank_zero_only(warn)(f'{text}; label i of a mask is taken for its class i')
     return order

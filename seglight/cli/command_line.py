@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
+from seglight.console import labelled
 
 # isort: split
 from jsonargparse import Namespace
@@ -341,7 +342,7 @@ class CommandLine(LightningCLI):
         if file is None:
             return
         try:
-            say(f'Report     {write_report(file.parents[1], file.stem)}')
+            say(labelled('Report', write_report(file.parents[1], file.stem)))
         except Exception as error:  # whatever it is, the run is done and its figures are printed
             if border.debugs(self.request.argv):
                 traceback.print_exc()

@@ -36,6 +36,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.load import load_weights
 from seglight.cli.request import Request
 from seglight.config.class_names import difference, order_of
+from seglight.console import labelled
 from seglight.counting import counted
 from seglight.errors import CheckpointError, ConfigError, UsageError, say, warn
 from seglight.files import WORK_DIRS, in_work_dirs
@@ -200,7 +201,8 @@ def reached_end(checkpoint: Checkpoint, trainer: Trainer, module: LightningModul
 def tried(trainer: Trainer) -> str:
     """Return the line that `trainer.fast_dev_run` ends with."""
     batches = counted(trainer.fast_dev_run, 'batch')  # type: ignore[attr-defined]
-    return f'Tried      {batches} of train and of val without a fault; nothing was written (trainer.fast_dev_run)'
+    text = f'{batches} of train and of val without a fault; nothing was written (trainer.fast_dev_run)'
+    return labelled('Tried', text)
 
 
 def check_classes(checkpoint: Checkpoint, classes: Sequence[str]) -> None:
@@ -223,7 +225,7 @@ def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: Inte
     unseen = getattr(trainer.lightning_module, 'unseen', [])
     # What spawned processes trained (ddp_spawn) is known here by the checkpoint alone.
     folder = run.folder or (Path(checkpoint).parent if checkpoint else None)
-    lines = [metrics_table(trainer.callback_metrics, 'val', unseen), f'Run        {folder}']
+    lines = [metrics_table(trainer.callback_metrics, 'val', unseen), labelled('Run', folder)]
     if best.best_model_score is not None:
         note = f'  {unseen_note(unseen)}' if unseen else ''
         score = float(best.best_model_score)
@@ -232,5 +234,5 @@ def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: Inte
     if checkpoint:
         command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
         path = shlex.quote(os.path.relpath(checkpoint))
-        lines.append(f'Predict    {command} predict --ckpt {path} --overlays')
+        lines.append(labelled('Predict', f'{command} predict --ckpt {path} --overlays'))
     return [line for line in lines if line]

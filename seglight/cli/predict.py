@@ -19,7 +19,7 @@ from seglight.callbacks import (
     SkipDone,
     SubmissionWriter,
 )
-from seglight.callbacks.submission import submission_path
+from seglight.callbacks.writers.submission import submission_path
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video

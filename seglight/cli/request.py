@@ -15,6 +15,7 @@ from seglight.config.arguments import read_arguments
 from seglight.config.parser import with_origins
 from seglight.config.resolve import resolve
 from seglight.config.settings import Key, Settings
+from seglight.console import labelled
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.errors import CheckpointError, UsageError, say, warn
 
@@ -115,7 +116,7 @@ class Request:
             names, config = ', '.join(self.stored.left_out), checkpoint.path.parent / 'config.yaml'
             reason = 'a checkpoint names no class of the trainer and no account'
             cure = f'--config {config} brings it, and is trusted like your own: read that file first'
-            rank_zero_only(say)(f'Left out   {names}: {reason}; {cure}')
+            rank_zero_only(say)(labelled('Left out', f'{names}: {reason}; {cure}'))
 
     def _start_from(self, checkpoint: Checkpoint, required: bool) -> None:
         """Take what predictions need of the config of a checkpoint."""

@@ -14,6 +14,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from seglight.console import labelled
 from seglight.counting import counted
 from seglight.errors import UsageError, say
 from seglight.files import expand_home
@@ -144,7 +145,7 @@ def report(arguments: Namespace) -> None:
     """
     from seglight.tools.report import write_page
 
-    say(f'Report     {write_page(arguments.runs, arguments.images)}')
+    say(labelled('Report', write_page(arguments.runs, arguments.images)))
 
 
 def _report_arguments(parser: ArgumentParser) -> None:

@@ -60,14 +60,17 @@ class SegmentationMetrics(Metric):
         if boundary_iou:
             self.add_state('boundary', torch.zeros(3, num_classes, dtype=torch.int64), dist_reduce_fx='sum')
 
-    def update(self, prediction: Tensor, mask: Tensor) -> None:
+    def update(self, prediction: Tensor, mask: Tensor, confusion: Tensor | None = None) -> None:
         """Add the pixels of one image.
 
         Args:
             prediction: predicted class of each pixel, any integer dtype, `[H, W]`.
             mask: label of each pixel, same shape; `ignore_index` does not count.
+            confusion: what `count_confusion` returns for them, if it is known already.
         """
-        self.confusion += count_confusion(prediction, mask, self.num_classes, self.ignore_index)
+        if confusion is None:
+            confusion = count_confusion(prediction, mask, self.num_classes, self.ignore_index)
+        self.confusion += confusion
         if self.boundary_iou:
             self._add_boundary(prediction, mask, mask == self.ignore_index)
 

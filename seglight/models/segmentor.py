@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, get_args
 
 import torch
 from pytorch_lightning import Callback
@@ -17,6 +17,7 @@ from torchmetrics import MeanMetric
 from seglight.batch import Batch, ImageMeta
 from seglight.config.class_names import check_count
 from seglight.config.classes import name_and_arguments
+from seglight.console import labelled
 from seglight.errors import CheckpointError, ConfigError, TrainingError, UsageError, warn
 from seglight.files import write_atomically
 from seglight.masking import masked
@@ -29,7 +30,7 @@ from seglight.models.inference.resampling import Size
 from seglight.models.initialising import is_only_loading
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_untrue_accuracy
-from seglight.models.metrics import PerClass, SegmentationMetrics
+from seglight.models.metrics import PerClass, SegmentationMetrics, count_confusion
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
 from seglight.models.recipe import Recipe
@@ -37,6 +38,7 @@ from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.validation_loss import labelled_images
 from seglight.models.without_losses import LOSS
 from seglight.palette import default_palette
+from seglight.run import run_folder
 from seglight.steps import planned_steps, resumes, steps_of_an_epoch
 
 if TYPE_CHECKING:
@@ -60,6 +62,13 @@ class Step(NamedTuple):
         """Return the items that are not finite, and the names of the images."""
         wrong = (f'{name} {float(value)}' for name, value in self.items.items() if not torch.isfinite(value))
         return f'({", ".join(wrong)}; images {", ".join(item["name"] for item in self.batch["meta"])})'
+
+
+class Evaluated(TypedDict):
+    """What a step of validation or test returns: for each image its prediction and its `count_confusion`."""
+
+    predictions: list[Prediction]
+    confusions: list[Tensor]
 
 
 class Segmentor(PredictingModule):
@@ -149,7 +158,7 @@ class Segmentor(PredictingModule):
         self.mean_loss = MeanMetric() if val_loss else None
         self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
         self.register_load_state_dict_pre_hook(_without_other_losses)  # type: ignore[no-untyped-call]
-        self.run_folder = Path()  #: that the trainer writes checkpoints to, else its log; known when a fit starts
+        self.run_folder = Path()  #: known when a fit starts
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's own lets the checkpoint name what is called
@@ -208,8 +217,7 @@ class Segmentor(PredictingModule):
 
     def on_fit_start(self) -> None:
         """Find the run's folder on all ranks: `log_dir` is a broadcast, for which one rank alone waits for ever."""
-        checkpoints = getattr(self.trainer.checkpoint_callback, 'dirpath', None)
-        self.run_folder = Path(checkpoints or self.trainer.log_dir or self.trainer.default_root_dir)
+        self.run_folder = run_folder(self.trainer)
         for doubt in losses_of_ignored_pixels(self.segmentor):
             rank_zero_only(warn)(doubt)
 
@@ -277,16 +285,19 @@ class Segmentor(PredictingModule):
         )
         return without_untrue_accuracy(losses, self.segmentor)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Prediction]]:
-        """Add the predictions of a batch, at the masks' own size, to the confusion matrix, and return them."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+        """Count the predictions of a batch, at the masks' own size, and return them with the counts of each image."""
         predictions = self.predict_step(batch, batch_idx)
+        confusions = []
         for prediction, mask in zip(predictions, batch['mask'], strict=True):
             height, width = prediction.mask.shape
-            self.metrics.update(prediction.mask, mask[:height, :width])
+            label = mask[:height, :width]
+            confusions.append(count_confusion(prediction.mask, label, len(self.classes), self.ignore_index))
+            self.metrics.update(prediction.mask, label, confusions[-1])
         if self.mean_loss is not None:
             for one in labelled_images(batch, self.ignore_index):
                 self.mean_loss.update(self._loss_of(one))
-        return {'predictions': predictions}
+        return {'predictions': predictions, 'confusions': confusions}
 
     def _loss_of(self, batch: Batch) -> Tensor:
         """Return the loss of a batch, of which nothing is learnt."""
@@ -298,7 +309,7 @@ class Segmentor(PredictingModule):
         classes = [f'{figure}.{name}' for figure in self.per_class for name in self.classes]
         return [*(f'm{name}' for name in counted), 'aAcc', *['loss'] * (self.mean_loss is not None), *classes]
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Prediction]]:
+    def test_step(self, batch: Batch, batch_idx: int) -> Evaluated:
         """Do what `validation_step` does."""
         return self.validation_step(batch, batch_idx)
 
@@ -381,11 +392,11 @@ class Segmentor(PredictingModule):
             self._told_of_padding = True
             backbone = type(self.segmentor.backbone).__name__
             (height, width), (height_given, width_given) = size, given
-            rank_zero_only(print)(
-                f'Padding    {backbone} cannot take {width_given}x{height_given} pixels: batches are padded to '
-                f'{width}x{height}, and the loss ignores the padding; a crop of {width}x{height} needs none',
-                flush=True,
+            text = (
+                f'{backbone} cannot take {width_given}x{height_given} pixels: batches are padded to '
+                f'{width}x{height}, and the loss ignores the padding; a crop of {width}x{height} needs none'
             )
+            rank_zero_only(print)(labelled('Padding', text), flush=True)
 
     def _mmseg_meta(self, item: ImageMeta) -> dict[str, Any]:
         """Return the meta dict that mmseg's heads expect in training."""

@@ -13,6 +13,7 @@ from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange
 from seglight.errors import DataError
 from seglight.palette import overlay
+from seglight.pictures import contact_sheet, encode_jpeg
 from seglight.report.evaluation import Evaluation, Example
 
 PANEL_WIDTH = 300  #: width of each of the four panels in pixels
@@ -45,9 +46,8 @@ def example_picture(example: Example, evaluation: Evaluation, value_range: Value
     ]
     height = max(1, round(image.shape[0] * PANEL_WIDTH / image.shape[1]))
     small = [cv2.resize(panel, (PANEL_WIDTH, height), interpolation=cv2.INTER_AREA) for panel in panels]
-    rows = np.vstack([np.hstack(small[:2]), np.hstack(small[2:])])  # two by two fits a phone
-    _, data = cv2.imencode('.jpg', cv2.cvtColor(rows, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82])
-    return 'data:image/jpeg;base64,' + base64.b64encode(data.tobytes()).decode()
+    sheet = contact_sheet([panel.astype(np.uint8) for panel in small], 2)  # two by two fits a phone
+    return 'data:image/jpeg;base64,' + base64.b64encode(encode_jpeg(sheet, 82)).decode()
 
 
 def error_map(image: UInt8Array, mask: UInt8Array, prediction: UInt8Array, ignore_index: int) -> UInt8Array:

@@ -17,6 +17,7 @@ from seglight.callbacks.evaluation import EXAMPLES, EvaluationRecorder, _calibra
 from seglight.data import SegmentationDataModule
 from seglight.models import Segmentor
 from seglight.models.inference.logits import STRIDE, confidence, strided
+from seglight.models.inference.options import PLAIN, Options
 from seglight.report.evaluation import BINS, Evaluation, load_evaluation
 
 Run = Callable[..., Result]
@@ -90,13 +91,19 @@ def test_ignored_pixels_and_binary_heads_count_as_they_should() -> None:
     assert hits[-1] == 2
 
 
-def test_a_pass_that_fails_leaves_the_module_as_it_was() -> None:
-    module = SimpleNamespace(classes=['a', 'b'], device=torch.device('cpu'), keep_confidence=False)
+def test_the_confidence_is_kept_where_it_is_counted() -> None:
+    recorder = EvaluationRecorder()
+    assert all(recorder.adapt(PLAIN, stage) == Options(confidence=True) for stage in ('fit', 'validate', 'test'))
+    assert recorder.adapt(PLAIN, 'predict') == PLAIN
+
+
+def test_a_pass_that_fails_is_not_counted() -> None:
+    module = SimpleNamespace(classes=['a', 'b'], device=torch.device('cpu'))
     recorder = EvaluationRecorder()
     recorder.on_validation_epoch_start(None, module)
-    assert module.keep_confidence
     recorder.on_exception(None, module, ValueError())
-    assert not module.keep_confidence
+    recorder.on_validation_epoch_end(None, module)
+    assert recorder.evaluation is None
 
 
 @pytest.mark.parametrize('fault', ['none', 'cut', 'flipped', 'other classes'])

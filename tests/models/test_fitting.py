@@ -16,6 +16,7 @@ from seglight.errors import ConfigError
 from seglight.models import Segmentor
 from seglight.models.fitting import mmseg_meta, training_size
 from seglight.models.inference.logits import coarse_logits, image_logits
+from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views
 from seglight.models.recipe import Recipe
 
@@ -111,14 +112,13 @@ def test_a_backbone_with_one_size_sees_larger_images_through_windows(size: tuple
 @pytest.mark.parametrize('model', [UNET, BEIT], ids=['UNet', 'BEiT'])
 def test_masks_have_the_size_of_any_image_with_views_and_ensembles(model: dict[str, Any], test_cfg: Any) -> None:
     first, second = (Segmentor({**copy.deepcopy(model), 'test_cfg': test_cfg}, list('abcde')).eval() for _ in range(2))
-    first.ensemble = [(second, 1.0)]
     for views in (None, Views(make_views([0.5, 1.25], ['horizontal'], [0, 90]))):
-        first.views = views
+        options = Options(views, [(second, 1.0)])
         for size in [(49, 65), (1, 90), (90, 1)]:
             image = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
             meta = [{'path': '', 'name': '', 'original_size': size, 'size': size}]
             with torch.inference_mode():
-                (prediction,) = first.predict_step({'image': image, 'meta': meta}, 0)
+                (prediction,) = first.predict({'image': image, 'meta': meta}, options)
             assert tuple(prediction.mask.shape) == size
 
 

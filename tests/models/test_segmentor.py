@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
+from seglight.models.inference.options import Options
 from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
 
 CLASSES = ['a', 'b', 'c', 'd', 'e']
@@ -131,14 +132,12 @@ def test_the_confidence_is_that_of_every_fourth_pixel_of_all(
     data['image'] = data['image'][..., :38]
     for meta in data['meta']:
         meta.update(size=(45, 38), original_size=size)
-    module.keep_confidence = True
     with torch.no_grad():
         middle = torch.stack([logits.flatten(1).median(1).values for logits in module(data)]).mean(0)
         module.segmentor.decode_head.conv_seg.bias -= middle  # so that both classes are predicted
-        found = module.predict_step(data, 0)
+        found = module.predict(data, Options(confidence=True))
         scores = module(data)
-        module.keep_probabilities = True
-        again = module.predict_step(data, 0)
+        again = module.predict(data, Options(confidence=True, probabilities=True))
     assert torch.stack([one.mask for one in found]).unique().tolist() == [0, 1]
     for one, other, logits in zip(found, again, scores, strict=True):
         first = logits.sigmoid() if channels == 1 else logits.softmax(0)[1:]
@@ -155,9 +154,9 @@ def test_a_sigmoid_and_a_softmax_vote_together(first: int) -> None:
     data = random_batch(count=1)
     with torch.no_grad():
         own, others = (each.probabilities(data['image'], (32, 32)) for each in (module, other))
-        module.ensemble, module.weight = [(other, 3.0)], 1.0
-        together = module.probabilities(data['image'], (32, 32))
-        (prediction,) = module.predict_step(data, 0)
+        options = Options(ensemble=[(other, 3.0)])
+        together = module.probabilities(data['image'], (32, 32), options)
+        (prediction,) = module.predict(data, options)
     expected = (own[:, -1] + 3 * others[:, -1]) / 4
     torch.testing.assert_close(together, torch.stack([1 - expected, expected], 1))
     assert (prediction.mask == (expected[0] > 0.5)).all()

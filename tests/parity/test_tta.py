@@ -13,6 +13,7 @@ from PIL import Image
 
 from seglight.models import Segmentor
 from seglight.models.inference.logits import image_logits
+from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -75,10 +76,10 @@ def batch(path: Path) -> dict[str, Any]:
 def test_masks_equal_those_of_mmsegs_aug_test(name: str, test_cfg: dict[str, Any], photo: Path) -> None:
     module = segmentor(name, **test_cfg)
     scales = [0.75, 1.0, 1.5]
-    module.views = Views(make_views(scales, ['horizontal'], [0]))
+    views = Views(make_views(scales, ['horizontal'], [0]))
     with torch.inference_mode():
         expected = module.segmentor.aug_test(**mmsegs_views(photo, scales, ['horizontal']))[0]
-        ours = module.predict_step(batch(photo), 0)[0].mask
+        ours = module.predict(batch(photo), Options(views))[0].mask
     assert (ours.numpy() == expected).all()
     assert len(np.unique(expected)) > 1
 

@@ -21,7 +21,6 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 import seglight
-from seglight.models import Segmentor
 from seglight.palette import overlay
 
 Run = Callable[..., Result]
@@ -293,12 +292,6 @@ def test_a_wrong_ensemble_is_refused(checkpoint: Path, run: Run) -> None:
     wrong = run('predict', '--ckpt', checkpoint, '--ckpt', 'clouds.ckpt')
     assert wrong.status == 2
     assert 'clouds.ckpt has other classes than the first checkpoint' in wrong.err
-
-
-def test_the_module_predicts_as_before_when_an_ensemble_is_done(checkpoint: Path) -> None:
-    module = Segmentor.load_from_checkpoint(checkpoint, weights_only=True)
-    assert module.ensemble == []
-    assert module.views is None
 
 
 def test_every_frame_of_a_video_is_predicted(checkpoint: Path, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,12 +27,12 @@ from seglight.models.inference.logits import (
     strided,
     threshold,
 )
+from seglight.models.inference.options import PLAIN, Options, options_of
 from seglight.models.inference.resampling import Size
-from seglight.models.inference.views import Views
 
 
 class PredictingModule(LightningModule):
-    """Predicts each image of a batch at the size of its file, with views and with others that vote.
+    """Predicts each image of a batch at the size of its file, with views and in an ensemble where the options say so.
 
     Args:
         mean: RGB mean in 0 to 255, subtracted on the device.
@@ -49,12 +50,7 @@ class PredictingModule(LightningModule):
         self.register_buffer('mean', torch.tensor(mean), persistent=False)
         self.register_buffer('std', torch.tensor(std), persistent=False)
         self.channels_last = channels_last
-        self.views: Views | None = None  #: set by `seglight.callbacks.TestTimeAugmentation`
-        self.ensemble: list[tuple[PredictingModule, float]] = []  #: others to vote with; by `callbacks.SoftVoting`
-        self.weight = 1.0  #: of its own vote
         self._class_order: list[int] | None = None
-        self.keep_probabilities = False  #: set by callbacks that write them
-        self.keep_confidence = False  #: set by callbacks that count it
 
     def reorder(self, order: Sequence[int]) -> None:
         """Predict class `order[i]` of the segmentor as class i from now on.
@@ -67,33 +63,42 @@ class PredictingModule(LightningModule):
         self._class_order = list(order)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
-        """Return what is predicted for each image, at the size of its file."""
-        return self._each_size(self._predict, batch)
+        """Return what is predicted for each image, in the way that the trainer's callbacks choose."""
+        return self.predict(batch, options_of(self._trainer))
+
+    def predict(self, batch: Batch, options: Options = PLAIN) -> list[Prediction]:
+        """Return what is predicted for each image, at the size of its file.
+
+        Args:
+            batch: the images; none of them depends on the others.
+            options: how to predict, and what to keep besides the masks.
+        """
+        return self._each_size(partial(self._predict, options=options), batch)
 
     def forward(self, batch: Batch) -> list[Tensor]:
         """Return the logits of each image, float32 `[C, H, W]` at the size of its file."""
         return self._each_size(self._logits, batch)
 
-    def probabilities(self, image: Tensor, original_size: Size, views: Views | None = None) -> Tensor:
+    def probabilities(self, image: Tensor, original_size: Size, options: Options = PLAIN) -> Tensor:
         """Return the class probabilities of images of one size, merged over views and over the ensemble.
 
         Args:
             image: uint8 `[B, 3, H, W]`, RGB, without padding.
             original_size: height and width of the result.
-            views: ways to see the image; none for the image as it is.
+            options: the views and the ensemble; by default neither.
 
         Returns:
             float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid, if the whole ensemble has such.
         """
-        if views:
-            own = views.probabilities(self._coarse_logits, image, original_size, threshold(self.segmentor))
+        if options.views:
+            own = options.views.probabilities(self._coarse_logits, image, original_size, threshold(self.segmentor))
         else:
             own = class_probabilities(self._logits(image, original_size))
-        if not self.ensemble:
+        if not options.ensemble:
             return own
-        total, votes = own.mul_(self.weight), self.weight
-        for other, weight in self.ensemble:
-            vote = other.probabilities(image, original_size, views).mul_(weight)
+        total, votes = own.mul_(options.weight), options.weight
+        for other, weight in options.ensemble:
+            vote = other.probabilities(image, original_size, Options(options.views)).mul_(weight)
             if vote.shape[1] != total.shape[1]:  # heads with a sigmoid and with a softmax vote together
                 total, vote = both_classes(total, votes), both_classes(vote, weight)
             total += vote
@@ -105,34 +110,36 @@ class PredictingModule(LightningModule):
         sizes, original_sizes = [item['size'] for item in meta], [item['original_size'] for item in meta]
         return each_size(infer, batch['image'], sizes, original_sizes)
 
-    def _predict(self, image: Tensor, original_size: Size) -> list[Prediction]:
+    def _predict(self, image: Tensor, original_size: Size, options: Options) -> list[Prediction]:
         """Predict images of one size; without need for probabilities, from band to band of the logits."""
-        least = threshold(self.segmentor)
-        if self.keep_probabilities or self.views or self.ensemble:
-            probabilities = self.probabilities(image, original_size, self.views)
-            if self.views and self.views.merge == 'vote':
-                least = 0.5
-            masks = predict_mask(probabilities, least)
-            none: list[None] = [None] * len(image)
-            sure = confidence(strided(probabilities), strided(masks)) if self.keep_confidence else none
-            kept = probabilities if self.keep_probabilities else none
-            return [Prediction(*each) for each in zip(masks, kept, sure, strict=True)]
-        parts = list(self._predicted_bands(image, original_size, least))
-        masks = torch.cat([mask for mask, _ in parts], 1)
-        if not self.keep_confidence:
+        if options.probabilities or options.views or options.ensemble:
+            return self._predict_whole(image, original_size, options)
+        bands = list(self._predicted_bands(image, original_size, options.confidence))
+        masks = torch.cat([mask for mask, _ in bands], 1)
+        if not options.confidence:
             return [Prediction(mask) for mask in masks]
-        sure = torch.cat([part for _, part in parts if part is not None], 1)
-        return [Prediction(mask, None, part) for mask, part in zip(masks, sure, strict=True)]
+        confidences = torch.cat([part for _, part in bands if part is not None], 1)
+        return [Prediction(mask, None, part) for mask, part in zip(masks, confidences, strict=True)]
+
+    def _predict_whole(self, image: Tensor, original_size: Size, options: Options) -> list[Prediction]:
+        """Predict images of one size from the class probabilities of the whole images."""
+        probabilities = self.probabilities(image, original_size, options)
+        voting = options.views is not None and options.views.merge == 'vote'
+        masks = predict_mask(probabilities, 0.5 if voting else threshold(self.segmentor))
+        none: list[None] = [None] * len(image)
+        confidences = confidence(strided(probabilities), strided(masks)) if options.confidence else none
+        kept = probabilities if options.probabilities else none
+        return [Prediction(*each) for each in zip(masks, kept, confidences, strict=True)]
 
     def _predicted_bands(
-        self, image: Tensor, original_size: Size, least: float
+        self, image: Tensor, original_size: Size, confident: bool
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield mask and confidence, if that is kept, of images of one size from top to bottom."""
-        top = 0
+        top, least = 0, threshold(self.segmentor)
         for band in map(self._ordered, logits_bands(self.segmentor, image, original_size, self._normalize)):
             mask = predict_mask(band.sigmoid() if band.shape[1] == 1 else band, least)
-            some = class_probabilities(strided(band, top)) if self.keep_confidence else None
-            yield mask, None if some is None else confidence(some, strided(mask, top))
+            kept = confidence(class_probabilities(strided(band, top)), strided(mask, top)) if confident else None
+            yield mask, kept
             top += band.shape[2]
 
     def _logits(self, image: Tensor, original_size: Size) -> Tensor:

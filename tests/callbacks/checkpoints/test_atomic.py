@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seglight.callbacks.checkpoint_io import AtomicCheckpointIO
+from seglight.callbacks.checkpoints.atomic import AtomicCheckpointIO
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError
 

@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule
 
 from seglight import submissions
 from seglight.array_types import UInt8Array
-from seglight.callbacks.journal import JournalWriter
+from seglight.callbacks.writers.journal import JournalWriter
 from seglight.errors import UsageError
 from seglight.names import name_fault
 

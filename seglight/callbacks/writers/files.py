@@ -7,10 +7,10 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from pytorch_lightning import LightningModule, Trainer
@@ -24,8 +24,10 @@ from seglight.errors import OutputError, UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.models.inference.logits import Prediction
 from seglight.models.inference.module import needs_segmentor
+from seglight.models.inference.options import Options
 from seglight.names import clash, path_below
 from seglight.palette import default_palette, encode_mask, overlay
+from seglight.pictures import encode_jpeg
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -49,10 +51,11 @@ def all_names(trainer: Trainer) -> list[str]:
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes what is predicted in a thread of its own, with a bounded queue.
+    """Writes predictions in a thread of its own, with a bounded queue.
 
-    The predictions are a list of `Prediction`, the batch has `meta` with the `path` and the `name` of each
-    image (its path below the image folder, without suffix). An error in writing ends the run.
+    `predict_step` must return a list of `seglight.models.inference.logits.Prediction`, and the batch must have `meta`,
+    a list with the `path` and the `name` of each image (its path below the image folder, without suffix). An error in
+    writing ends the run.
 
     Args:
         folder: where the files go.
@@ -99,11 +102,15 @@ class PredictionWriter(BasePredictionWriter):
         if stage != 'predict':
             return
         if self.needs_probabilities:
-            needs_segmentor(pl_module).keep_probabilities = True
+            needs_segmentor(pl_module)
         self.palette = self.palette or getattr(pl_module, 'palette', None) or default_palette(256)
         with writing_to(self.folder, OTHER_FOLDER):
             self.folder.mkdir(parents=True, exist_ok=True)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
+
+    def adapt(self, options: Options, stage: str) -> Options:
+        """Let the module keep the probabilities where they are needed."""
+        return replace(options, probabilities=True) if self.needs_probabilities and stage == 'predict' else options
 
     def write_on_batch_end(
         self,
@@ -266,12 +273,13 @@ class OverlayWriter(FileWriter):
     def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
         """Return the JPEG."""
         drawn = overlay(read_image(Path(meta['path']), self._value_range), mask, self.palette or [], self.opacity)
-        _, data = cv2.imencode('.jpg', cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-        return data.tobytes()
+        return encode_jpeg(drawn)
 
 
 class ProbabilityWriter(FileWriter):
     """Writes the class probabilities of each image as `.npz` with one array, `probabilities` `[C, H, W]`.
+
+    The module must be a `seglight.models.Segmentor`.
 
     Args:
         folder: gets `{name}.npz`.

@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers import Float32Array, MaskWriter, PredictionWriter
+from seglight.callbacks.writers.files import Float32Array, MaskWriter, PredictionWriter
 from seglight.errors import UsageError
 from seglight.files import link, write_atomically
 from seglight.models.inference.logits import Prediction
@@ -18,15 +18,16 @@ from seglight.names import path_below
 
 
 class PseudoLabelWriter(PredictionWriter):
-    """Writes masks that ignore what is not sure, and `data.yaml`, a config that trains on them too.
+    """Writes masks that ignore uncertain pixels, and `data.yaml`, a config that trains on them too.
 
-    `fit --config own.yaml --config {folder}/data.yaml` takes them beside the training data that there was.
+    `fit --config own.yaml --config {folder}/data.yaml` adds them to the training data. The module must be a
+    `seglight.models.Segmentor`.
 
     Args:
         folder: gets `ann_dir` with the masks, `img_dir` with links to the images, and `data.yaml`.
         confidence: probability, 0 to 1, below which a pixel becomes `ignore_index`.
         weight: how often each of them is seen in an epoch, on average.
-        train: what `data.train` was.
+        train: the `data.train` that they are added to.
 
     Raises:
         ConfigError: if the confidence is outside 0 to 1, or the weight is not above 0.
@@ -47,7 +48,7 @@ class PseudoLabelWriter(PredictionWriter):
         self.masks = MaskWriter(self.folder / 'ann_dir')
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Learn the module's palette and the label to ignore."""
+        """Take the palette and the ignored label of the module."""
         super().setup(trainer, pl_module, stage)
         self.masks.palette = self.palette
         self.ignore_index = getattr(pl_module, 'ignore_index', 255)

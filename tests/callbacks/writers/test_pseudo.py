@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from seglight.callbacks.pseudo import PseudoLabelWriter, confident
+from seglight.callbacks.writers.pseudo import PseudoLabelWriter, confident
 from seglight.models.inference.logits import Prediction
 
 

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from pytorch_lightning import LightningModule, Trainer
 
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers import OTHER_FOLDER, Float32Array, PredictionWriter, all_names
+from seglight.callbacks.writers.files import OTHER_FOLDER, Float32Array, PredictionWriter, all_names
 from seglight.errors import UsageError
 from seglight.files import open_atomically, writing_to
 from seglight.plain_text import load_json

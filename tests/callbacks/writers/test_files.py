@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from seglight.callbacks.writers import MaskWriter, PredictionWriter, ProbabilityWriter
+from seglight.callbacks.writers.files import MaskWriter, PredictionWriter, ProbabilityWriter
 from seglight.models.inference.logits import Prediction
 
 

@@ -11,8 +11,8 @@ from pycocotools import mask as coco_mask
 from pytorch_lightning import LightningModule
 
 from seglight.array_types import UInt8Array
-from seglight.callbacks.journal import JournalWriter
-from seglight.callbacks.submission import file_name
+from seglight.callbacks.writers.journal import JournalWriter
+from seglight.callbacks.writers.submission import file_name
 
 
 class CocoWriter(JournalWriter):

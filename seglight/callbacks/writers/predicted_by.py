@@ -1,4 +1,4 @@
-"""What a folder of predictions was made by, so that no run goes on with those of another."""
+"""What a folder of predictions was made with, so that no run resumes those of another."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.writers import OTHER_FOLDER
+from seglight.callbacks.writers.files import OTHER_FOLDER
 from seglight.errors import UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.plain_text import load_yaml
 
 
 class PredictedBy(Callback):
-    """Keeps in the folder what its predictions come from; comes before the writers.
+    """Keeps in the folder what its predictions were made with. Its place is before the writers.
 
     Args:
         folder: gets `predicted_by.yaml`.
         facts: plain values: the checkpoints and what changes what they predict.
-        resume: whether this run goes on with what is there.
+        resume: whether this run adds to the predictions in the folder.
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any], resume: bool) -> None:

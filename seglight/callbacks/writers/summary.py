@@ -1,4 +1,4 @@
-"""What a prediction run does beside writing: going on after a stop, and saying what came of it."""
+"""What a prediction run does besides writing: resuming, and a summary at its end."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.array_types import UInt8Array
 from seglight.batch import Failure
 from seglight.callbacks.processes import gathered
-from seglight.callbacks.writers import GO_ON, PredictionWriter, predict_dataset
+from seglight.callbacks.writers.files import GO_ON, PredictionWriter, predict_dataset
 from seglight.counting import counted
 from seglight.data.images import read_image
 from seglight.data.value_range import range_of
 from seglight.files import write_atomically, writing_to
 from seglight.models.inference.logits import Prediction
 from seglight.palette import default_palette, overlay
+from seglight.pictures import contact_sheet, encode_jpeg
 
 #: Images on a contact sheet, in rows of four, and the side in pixels that each is fitted to.
 SHEET, COLUMNS, SIDE = 16, 4, 240
 
 
 class SkipDone(Callback):
-    """Predicts only the images that one of the writers has not written yet; comes behind them."""
+    """Predicts only the images that one of the writers has not written yet.
+
+    Its place is after the `PredictionWriter`s. Needs a `SegmentationDataModule`; does nothing with other data.
+    """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the images that are done out of the data."""
@@ -48,15 +52,17 @@ class SkipDone(Callback):
 class PredictionSummary(Callback):
     """Counts classes, images and bad files, and makes a contact sheet of the first images.
 
+    Takes the same predictions and batches as a `PredictionWriter`; batches may list bad files under `failed`.
+
     Args:
         folder: gets `contact_sheet.jpg`.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        #: images that were left out; at the end the main process has those of all
+        #: images that were skipped; at the end those of all processes, on the main one
         self.failed: list[Failure] = []
-        self.count = 0  #: images that were predicted; at the end by all processes
+        self.count = 0  #: predicted images; at the end those of all processes
         self._pixels = torch.zeros(256, dtype=torch.int64)
         self._seconds = 0.0
         self._start = 0.0
@@ -75,7 +81,7 @@ class PredictionSummary(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count what is in a batch; a bad file is told at once, too."""
+        """Count what is in a batch, and report bad files at once."""
         for failure in batch.get('failed', []):
             self.failed.append(failure)
             print(f'seglight: {failure.message}', file=sys.stderr, flush=True)
@@ -92,7 +98,7 @@ class PredictionSummary(Callback):
             bar.predict_progress_bar.set_postfix_str(f'{self.count / self._seconds:.1f} images/s')
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put together what the processes have counted; the main process alone tells what failed, so once."""
+        """Sum the counts of all processes; the main process alone reports what failed."""
         parts = gathered((self.failed, self.count, self._pixels.tolist(), self._seconds))
         failed, counts, pixels, seconds = zip(*parts, strict=True)
         self.failed = [failure for each in failed for failure in each] if trainer.is_global_zero else []
@@ -103,12 +109,9 @@ class PredictionSummary(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the contact sheet."""
         if self._tiles:
-            rows = [self._tiles[first : first + COLUMNS] for first in range(0, len(self._tiles), COLUMNS)]
-            blank = np.full_like(self._tiles[0], 255)
-            sheet = np.vstack([np.hstack(row + [blank] * (COLUMNS - len(row))) for row in rows])
-            _, data = cv2.imencode('.jpg', cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
             with writing_to(self.folder, GO_ON):
-                write_atomically(self.folder / 'contact_sheet.jpg', data.tobytes())
+                sheet = contact_sheet(self._tiles, COLUMNS)
+                write_atomically(self.folder / 'contact_sheet.jpg', encode_jpeg(sheet))
 
     def lines(self, classes: list[str]) -> list[str]:
         """Return the share of each class, and the number of images and their speed."""

@@ -1,0 +1,1 @@
+"""When a run writes checkpoints, and which of them stay."""

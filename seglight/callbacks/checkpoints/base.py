@@ -1,0 +1,124 @@
+"""What the callbacks that write checkpoints share: where they write, what a failure does, what they delete."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from abc import abstractmethod
+from collections.abc import Set
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
+
+from seglight.callbacks.checkpoints.atomic import AtomicCheckpointIO
+from seglight.callbacks.checkpoints.pruning import prune
+from seglight.errors import CheckpointError
+
+OnWriteError = Literal['stop', 'continue']
+
+
+class SafeCheckpoint(Checkpoint):
+    """Writes checkpoints atomically and deletes old ones only when the new one is safe.
+
+    Lightning and its loggers read the attributes, as those of `ModelCheckpoint`. Lightning searches checkpoints for
+    `ckpt_path='last'` for its own `ModelCheckpoint` only: use `seglight.callbacks.resume.newest_checkpoint` instead.
+
+    Args:
+        on_write_error: `stop` the run if a file cannot be written, or `continue` with a message.
+
+    Attributes:
+        dirpath: folder of the files, by default the one where Lightning's `ModelCheckpoint` writes.
+        best_model_path: the file written last, '' before there is one.
+        best_model_score: its value of `monitor`, if there is one.
+    """
+
+    monitor: str | None = None
+    save_top_k = -1
+
+    def __init__(self, on_write_error: OnWriteError) -> None:
+        self.on_write_error = on_write_error
+        self.dirpath: str | None = None
+        self.best_model_path = ''
+        self.best_model_score: Tensor | None = None
+        self._step_saved = 0  #: step of the last checkpoint; before the first step nothing needs one
+
+    @property
+    @abstractmethod
+    def patterns(self) -> tuple[str, ...]:
+        """Patterns of the files that this callback may delete."""
+
+    @abstractmethod
+    def kept(self) -> set[str]:
+        """Return the names of the files that stay."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the files, once a fit has started."""
+        return Path(str(self.dirpath))
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Choose the folder, and make Lightning's own plugin for checkpoints atomic."""
+        if stage == 'fit' and self.dirpath is None:
+            self.dirpath = trainer.strategy.broadcast(str(_default_folder(trainer)))
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Delete what a killed run left behind, except the checkpoint that it resumes from."""
+        resumed = Path(trainer.ckpt_path or '')
+        if trainer.ckpt_path and self.folder.resolve() == resumed.resolve().parent:
+            self.prune(trainer, {resumed.name})
+
+    def write(self, trainer: Trainer, path: Path, score: Tensor | None = None) -> bool:
+        """Write a checkpoint, then delete old ones; on all processes.
+
+        Returns:
+            whether the file was written; otherwise everything is as before.
+
+        Raises:
+            CheckpointError: if it cannot be written and `on_write_error` is `stop`; on all processes.
+        """
+        before = self.best_model_path, self.best_model_score
+        self.best_model_path, self.best_model_score = str(path), score  # first: the file contains this state
+        if failure := _save(trainer, path):
+            self.best_model_path, self.best_model_score = before
+            if self.on_write_error == 'stop':
+                raise CheckpointError(failure)
+            if trainer.is_global_zero:
+                print(f'seglight: {failure}; training goes on', file=sys.stderr)
+            return False
+        self._step_saved = trainer.global_step
+        if trainer.is_global_zero:
+            written: Any = weakref.proxy(self)  # loggers keep it
+            for logger in trainer.loggers:
+                logger.after_save_checkpoint(written)
+        return True
+
+    def prune(self, trainer: Trainer, spared: Set[str] = frozenset()) -> None:
+        """Delete this callback's files except those to keep, and what is left of unfinished ones."""
+        if trainer.is_global_zero:
+            prune(self.folder, self.patterns, self.kept() | spared)
+
+
+def _save(trainer: Trainer, path: Path) -> str | None:
+    """Save, and return on every process why the one that writes cannot write, None if it can."""
+    failure = None
+    try:
+        trainer.save_checkpoint(path)
+    except CheckpointError as error:
+        failure = str(error)
+        trainer.strategy.barrier()  # the other processes wait here when they have saved
+    return trainer.strategy.broadcast(failure)
+
+
+def _default_folder(trainer: Trainer) -> Path:
+    """Return the folder that Lightning's `ModelCheckpoint` writes to by default."""
+    if trainer.logger is None:
+        return Path(trainer.default_root_dir) / 'checkpoints'
+    name, version = str(trainer.logger.name), trainer.logger.version
+    run = version if isinstance(version, str) else f'version_{version}'
+    return Path(trainer.logger.save_dir or trainer.default_root_dir) / name / run / 'checkpoints'

@@ -1,0 +1,124 @@
+"""Checkpoints by an interval, under the names that mmseg's users know."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Set
+from typing import Any, Literal
+
+from pytorch_lightning import LightningModule, Trainer
+
+from seglight.callbacks.checkpoints.base import OnWriteError, SafeCheckpoint
+from seglight.callbacks.checkpoints.pruning import RESUMABLE, link_newest, newest_names
+from seglight.errors import ConfigError
+from seglight.steps import counts_steps, epoch_is_cut, epochs_done, is_last_epoch
+
+
+class IntervalCheckpoint(SafeCheckpoint):
+    """Writes `epoch_{E}.ckpt` or `iter_{I}.ckpt` and keeps the newest ones; as in mmcv, the end of a run has one.
+
+    `last.ckpt` is a link to the newest. Each is written between two steps, when the step before is logged.
+
+    Args:
+        interval: epochs, iterations or minutes between checkpoints, mmseg's `checkpoint_config.interval`.
+        unit: what `interval` counts; epochs give `epoch_{E}.ckpt`, the others `iter_{I}.ckpt`.
+        max_keep_ckpts: how many to keep, -1 for all, as in mmseg.
+        on_write_error: `stop` the run if a checkpoint cannot be written (a full disk), or `continue` it.
+
+    Raises:
+        ConfigError: if the interval is below 1 or none would be kept.
+    """
+
+    patterns = RESUMABLE
+
+    def __init__(
+        self,
+        interval: int = 1,
+        unit: Literal['epoch', 'iter', 'minute'] = 'epoch',
+        max_keep_ckpts: int = 3,
+        on_write_error: OnWriteError = 'stop',
+    ) -> None:
+        if interval < 1:
+            raise ConfigError('checkpoint.interval', f'must be at least 1, got {interval}')
+        if max_keep_ckpts < 1 and max_keep_ckpts != -1:
+            raise ConfigError('checkpoint.max_keep_ckpts', f'must be at least 1, or -1 for all, got {max_keep_ckpts}')
+        super().__init__(on_write_error)
+        self.interval = interval
+        self.unit = unit
+        self.max_keep_ckpts = max_keep_ckpts
+        self._epochs_saved = -1  #: epochs that were done at the last checkpoint
+        self._step_seen = -1  #: step before which the interval was checked last
+        self._clock = 0.0  #: time of the last checkpoint
+
+    def kept(self) -> set[str]:
+        """Return the newest of the own kind; the others were written when a signal ended the run."""
+        return newest_names(self.folder, 'epoch' if self.unit == 'epoch' else 'iter', self.max_keep_ckpts)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock; the step that a run resumes from needs no new checkpoint."""
+        self._clock = time.monotonic()
+        self._step_seen = trainer.global_step
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Save by the interval when the step before is done and logged, and its validation too."""
+        if trainer.global_step != self._step_seen and self._is_due(trainer, batch_idx):
+            self.save(trainer)
+        self._step_seen = trainer.global_step
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save by the interval, and in any case when the run ends with this epoch."""
+        done, is_last = epochs_done(trainer), is_last_epoch(trainer)
+        # An epoch without steps may change the weights too: to averaged ones, with their own BatchNorm.
+        if not self._may_save(trainer) and not (is_last and self._epochs_saved != done):
+            return
+        if epoch_is_cut(trainer):
+            self.save(trainer, interrupted=True)
+        elif is_last or (self.unit == 'epoch' and not counts_steps(trainer) and done % self.interval == 0):
+            self.save(trainer)
+
+    def save(self, trainer: Trainer, interrupted: bool = False) -> bool:
+        """Write a checkpoint now, and set `last.ckpt`.
+
+        Args:
+            trainer: the trainer, between two steps or at the end of an epoch.
+            interrupted: whether the run ends here, within an epoch; the checkpoint is named by its step then, and
+                none is deleted.
+
+        Returns:
+            whether the file was written.
+        """
+        done = epochs_done(trainer)
+        by_epoch = self.unit == 'epoch' and not interrupted
+        name = f'epoch_{done}.ckpt' if by_epoch else f'iter_{trainer.global_step}.ckpt'
+        written = self.write(trainer, self.folder / name)
+        if written and interrupted:
+            self._link(trainer)
+        elif written:
+            self.prune(trainer)
+        self._epochs_saved = done
+        self._clock = time.monotonic()
+        return written
+
+    def prune(self, trainer: Trainer, spared: Set[str] = frozenset()) -> None:
+        """Let `last.ckpt` name the newest before others are deleted."""
+        self._link(trainer)
+        super().prune(trainer, spared)
+
+    def _link(self, trainer: Trainer) -> None:
+        if trainer.is_global_zero:
+            link_newest(self.folder)
+
+    def _may_save(self, trainer: Trainer) -> bool:
+        """Tell whether the run writes anything, and did not at this step."""
+        return not trainer.fast_dev_run and self._step_saved != trainer.global_step  # type: ignore[attr-defined]
+
+    def _is_due(self, trainer: Trainer, batch_idx: int) -> bool:
+        """Tell whether to save before this batch."""
+        if not self._may_save(trainer) or batch_idx % trainer.accumulate_grad_batches:
+            return False  # a checkpoint does not hold the gradients of the batches before
+        if self.unit == 'iter':
+            return trainer.global_step % self.interval == 0
+        if self.unit == 'minute':
+            return bool(trainer.strategy.broadcast(time.monotonic() - self._clock >= 60 * self.interval))
+        # Lightning cannot resume at the end of an epoch where it counts steps, but at the start of the next.
+        return counts_steps(trainer) and batch_idx == 0 and epochs_done(trainer) % self.interval == 0
