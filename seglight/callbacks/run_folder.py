@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from seglight.callbacks.checkpoints.pruning import RESUMABLE
 from seglight.callbacks.metrics_file import MetricsFile
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
+from seglight.console import labelled
 from seglight.errors import Interrupted, TrainingError, UsageError, UserError
 from seglight.files import as_bytes, claim_run_folder, newest, write_atomically
 from seglight.masking import masked_yaml
