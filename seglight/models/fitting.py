@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,6 +11,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 from torch.nn import functional as F
 
+from seglight.batch import ImageMeta
 from seglight.errors import ConfigError, UsageError
 from seglight.models.explain import reason
 from seglight.models.inference.resampling import Size
@@ -42,6 +43,21 @@ def mmseg_meta(image: Tensor) -> list[dict[str, Any]]:
     """Return the meta dicts that mmseg's heads may read, for images `[B, C, H, W]` without padding."""
     shape = (*image.shape[2:], 3)
     return [{'ori_shape': shape, 'img_shape': shape, 'pad_shape': shape, 'flip': False}] * len(image)
+
+
+def training_meta(items: Iterable[ImageMeta]) -> list[dict[str, Any]]:
+    """Return the meta dicts that mmseg's heads expect in training."""
+    return [
+        {
+            'filename': item['path'],
+            'ori_shape': (*item['original_size'], 3),
+            'img_shape': (*item['size'], 3),
+            'pad_shape': (*item['size'], 3),
+            'scale_factor': 1.0,
+            'flip': False,
+        }
+        for item in items
+    ]
 
 
 def padded(image: Tensor, size: Size, value: float = 0) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import torch
 from pytorch_lightning import Callback
@@ -14,15 +13,14 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
-from seglight.batch import Batch, ImageMeta
+from seglight.batch import Batch
 from seglight.config.class_names import check_count
 from seglight.config.classes import name_and_arguments
 from seglight.console import labelled
-from seglight.errors import CheckpointError, ConfigError, TrainingError, UsageError, warn
-from seglight.files import write_atomically
+from seglight.errors import CheckpointError, ConfigError, UsageError, warn
 from seglight.masking import masked
 from seglight.models.compilation import compile_parts
-from seglight.models.fitting import padded, scaled, training_size
+from seglight.models.fitting import padded, scaled, training_meta, training_size
 from seglight.models.freezing import freeze
 from seglight.models.inference.logits import Prediction
 from seglight.models.inference.module import PredictingModule
@@ -31,12 +29,13 @@ from seglight.models.initialising import is_only_loading
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_untrue_accuracy
 from seglight.models.metrics import PerClass, SegmentationMetrics, count_confusion
+from seglight.models.non_finite import Step
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
 from seglight.models.recipe import Recipe
 from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.validation_loss import labelled_images
-from seglight.models.without_losses import LOSS
+from seglight.models.without_losses import drop_unknown_losses
 from seglight.palette import default_palette
 from seglight.run import run_folder
 from seglight.steps import planned_steps, resumes, steps_of_an_epoch
@@ -49,19 +48,6 @@ IMAGENET_STD = [58.395, 57.12, 57.375]
 
 DEFAULT_OPTIMIZER = {'type': 'AdamW', 'lr': 1e-3, 'weight_decay': 0.01}
 DEFAULT_SCHEDULE = {'policy': 'poly', 'power': 0.9}
-
-
-class Step(NamedTuple):
-    """A training step: its batch, the items of its loss, and the loss."""
-
-    batch: Batch
-    items: dict[str, Tensor]
-    loss: Tensor
-
-    def describe(self) -> str:
-        """Return the items that are not finite, and the names of the images."""
-        wrong = (f'{name} {float(value)}' for name, value in self.items.items() if not torch.isfinite(value))
-        return f'({", ".join(wrong)}; images {", ".join(item["name"] for item in self.batch["meta"])})'
 
 
 class Evaluated(TypedDict):
@@ -157,7 +143,7 @@ class Segmentor(PredictingModule):
         self.per_class = per_class
         self.mean_loss = MeanMetric() if val_loss else None
         self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
-        self.register_load_state_dict_pre_hook(_without_other_losses)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(drop_unknown_losses)  # type: ignore[no-untyped-call]
         self.run_folder = Path()  #: known when a fit starts
 
     @classmethod
@@ -260,14 +246,7 @@ class Segmentor(PredictingModule):
         """
         if torch.isfinite(self._step.loss):
             return
-        file = self.run_folder / f'non_finite_step_{self.global_step}.pt'
-        buffer = io.BytesIO()
-        torch.save({'batch': self._step.batch, 'step': self.global_step, 'epoch': self.current_epoch}, buffer)
-        write_atomically(file, buffer.getvalue())
-        raise TrainingError(
-            f'the loss of step {self.global_step} is not finite {self._step.describe()}; the batch is in {file}; '
-            'lower the learning rate, clip gradients, or go on without such batches by model.non_finite: skip'
-        )
+        raise self._step.save(self.run_folder, self.global_step, self.current_epoch)
 
     def losses(self, batch: Batch) -> dict[str, Tensor | list[Tensor]]:
         """Return mmseg's loss dict of a batch."""
@@ -280,9 +259,7 @@ class Segmentor(PredictingModule):
             mask = padded(mask, scaled(size, image, mask), self.ignore_index)
             image = padded(image, size)
         mask = mask.unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads want it
-        losses: dict[str, Tensor | list[Tensor]] = self.segmentor.forward_train(
-            image, [self._mmseg_meta(item) for item in meta], mask
-        )
+        losses: dict[str, Tensor | list[Tensor]] = self.segmentor.forward_train(image, training_meta(meta), mask)
         return without_untrue_accuracy(losses, self.segmentor)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
@@ -397,24 +374,6 @@ class Segmentor(PredictingModule):
                 f'{width}x{height}, and the loss ignores the padding; a crop of {width}x{height} needs none'
             )
             rank_zero_only(print)(labelled('Padding', text), flush=True)
-
-    def _mmseg_meta(self, item: ImageMeta) -> dict[str, Any]:
-        """Return the meta dict that mmseg's heads expect in training."""
-        return {
-            'filename': item['path'],
-            'ori_shape': (*item['original_size'], 3),
-            'img_shape': (*item['size'], 3),
-            'pad_shape': (*item['size'], 3),
-            'scale_factor': 1.0,
-            'flip': False,
-        }
-
-
-def _without_other_losses(module: Segmentor, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Drop from a state dict what losses keep that the heads do not have: predictions need none."""
-    own = {f'{prefix}{name}' for name in module.state_dict()}
-    for name in [name for name in state if LOSS in name and name not in own]:
-        del state[name]
 
 
 def _check_normalisation(mean: list[float], std: list[float]) -> None:

@@ -1,8 +1,10 @@
-"""A model dict without losses, for models that only predict."""
+"""Models that only predict: a model dict without losses, and weights without theirs."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from torch import nn
 
 #: Part of the name of what a loss keeps in a state dict.
 LOSS = '.loss_decode.'
@@ -29,3 +31,10 @@ def _without_losses(value: Any) -> Any:
     if 'loss_decode' in value:
         kept['loss_decode'] = {'type': 'CrossEntropyLoss', 'use_sigmoid': value.get('out_channels') == 1}
     return kept
+
+
+def drop_unknown_losses(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Drop from a state dict what losses keep that the heads do not have: predictions need none."""
+    own = {f'{prefix}{name}' for name in module.state_dict()}
+    for name in [name for name in state if LOSS in name and name not in own]:
+        del state[name]

@@ -1,0 +1,38 @@
+"""Training steps whose loss is infinite or NaN."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from seglight.batch import Batch
+from seglight.errors import TrainingError
+from seglight.files import write_atomically
+
+
+class Step(NamedTuple):
+    """A training step: its batch, the items of its loss, and the loss."""
+
+    batch: Batch
+    items: dict[str, Tensor]
+    loss: Tensor
+
+    def describe(self) -> str:
+        """Return the items that are not finite, and the names of the images."""
+        wrong = (f'{name} {float(value)}' for name, value in self.items.items() if not torch.isfinite(value))
+        return f'({", ".join(wrong)}; images {", ".join(item["name"] for item in self.batch["meta"])})'
+
+    def save(self, folder: Path, number: int, epoch: int) -> TrainingError:
+        """Write the batch to `non_finite_step_{number}.pt` in a folder, and return the error that says so."""
+        file = folder / f'non_finite_step_{number}.pt'
+        buffer = io.BytesIO()
+        torch.save({'batch': self.batch, 'step': number, 'epoch': epoch}, buffer)
+        write_atomically(file, buffer.getvalue())
+        return TrainingError(
+            f'the loss of step {number} is not finite {self.describe()}; the batch is in {file}; lower the learning '
+            'rate, clip gradients, or continue without such batches by model.non_finite: skip'
+        )
