@@ -1,4 +1,4 @@
-"""All patches that let mmcv-full 1.7 and mmsegmentation 0.30 run on current packages.
+"""All patches that let mmcv-full 1.7 and mmsegmentation 0.30 run on current packages, and seglight on older torch.
 
 Import this module before torchvision, mmcv, mmseg, torchmetrics or pytorch_lightning; no other
 module patches them. Each patch names the version it is for and the symptom without it,
@@ -8,12 +8,14 @@ and has a test that fails without it.
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import multiprocessing.context
 import multiprocessing.process
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from multiprocessing.reduction import ForkingPickler
@@ -61,8 +63,12 @@ def silence_notices() -> None:
     `avg_non_ignore` for each cross-entropy loss; one or two about the number of channels and the threshold of
     each head with two classes or one channel, even if the config sets them; and from Python 3.12 on one for
     each invalid escape in their sources, when these are first compiled. mmcv also imports
-    `torch.utils.cpp_extension`, which warns on a machine that has nvcc but no GPU.
+    `torch.utils.cpp_extension`, which warns on a machine that has nvcc but no GPU; torch 2.6 prints
+    it, later releases log it.
     """
+    if not requirements.is_within(requirements.torch_version() or '', '2.11', '99'):
+        with redirect_stderr(io.StringIO()):
+            importlib.import_module('torch.utils.cpp_extension')
     logging.getLogger('torch.utils.cpp_extension').setLevel(logging.ERROR)
     warnings.filterwarnings('ignore', category=SyntaxWarning, module=r'.*[/\\](mmcv|mmseg|mmcls)[/\\]')
     warnings.filterwarnings('ignore', message='For binary segmentation, we suggest using')
@@ -159,6 +165,35 @@ def _missing_op(name: str) -> Callable[..., NoReturn]:
     return missing
 
 
+def keep_functions_out_of_torch_ops() -> None:
+    """Keep mmcv from setting a function in `torch.ops`, where torch looks for namespaces of operators.
+
+    For: mmcv-full 1.7 and torch 2.6. Symptom: `'function' object is not iterable` from torch.compile. When
+    `mmcv.device.npu.data_parallel` is imported, it sets `_check_balance` in every module that has one, and
+    `torch.ops` has whatever it is asked for. What it is for, mmcv's DataParallel on Ascend, Lightning takes over.
+    """
+    module = ModuleType('mmcv.device.npu.data_parallel')
+    vars(module)['NPUDataParallel'] = None
+    sys.modules.setdefault(module.__name__, module)
+
+
+def keep_functions_out_of_swa_states() -> None:
+    """Keep the annealing function out of the state of `SWALR`, the schedule of stochastic weight averaging.
+
+    For: torch 2.6, which has a method of the class in it; later releases leave it out. Symptom: `loading its
+    builtins.getattr would execute code` where a run with Lightning's StochasticWeightAveraging is to go on.
+    """
+    from torch.optim.swa_utils import SWALR
+
+    if 'state_dict' not in vars(SWALR):
+        SWALR.state_dict = _swa_state  # type: ignore[method-assign, assignment]
+
+
+def _swa_state(schedule: Any) -> dict[str, Any]:
+    """Return what `SWALR.state_dict` returns in later releases of torch."""
+    return {name: value for name, value in vars(schedule).items() if name not in ('optimizer', 'anneal_func')}
+
+
 def reach_spawned_processes() -> None:
     """Make every process that multiprocessing spawns import this module before anything else.
 
@@ -181,4 +216,6 @@ silence_notices()
 import_torchvision()
 give_scipy_interp2d()
 stand_in_for_compiled_ops()
+keep_functions_out_of_torch_ops()
+keep_functions_out_of_swa_states()
 reach_spawned_processes()

@@ -6,6 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
+
+# isort: split
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 

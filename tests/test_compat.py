@@ -1,5 +1,6 @@
 """Each patch of `seglight.compat`: what happens without it, and with it."""
 
+import ast
 import importlib.metadata
 import importlib.util
 import re
@@ -14,10 +15,11 @@ import torch
 from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
-from seglight import compat  # noqa: F401  (first)
+from seglight import compat  # (first)
 
 # isort: split
 from mmseg.models import build_backbone
+from torch.optim.swa_utils import SWALR
 
 #: What a torchvision that was built for another torch does on import.
 MISMATCHED_TORCHVISION = """
@@ -154,6 +156,7 @@ def test_compiled_operators_of_mmcv_are_used_as_they_are(pure_mmcv: Path) -> Non
 DCN = """
 import seglight.compat, torch
 from mmseg.models import build_backbone
+from torch.optim.swa_utils import SWALR
 torch.manual_seed(0)
 for kind in ('DCN', 'DCNv2'):
     dcn = {'type': kind, 'deform_groups': 1, 'fallback_on_stride': False}
@@ -227,9 +230,54 @@ def test_nothing_else_patches(pytestconfig: pytest.Config) -> None:
             assert not {'torch.library', 'meta_path'} & set(
                 re.findall(r'torch\.library|meta_path', path.read_text())
             ), path
-    for name in ('models', 'data', 'callbacks'):
+    for name in ('models', 'callbacks'):
         imports = [line for line in (package / name / '__init__.py').read_text().splitlines() if 'import' in line]
         assert imports[0].startswith('from seglight import compat'), name
+
+
+#: Packages whose import needs the patches.
+PATCHED = {'torchvision', 'pytorch_lightning', 'torchmetrics', 'mmcv', 'mmseg', 'mmcls'}
+
+
+def imported(node: ast.stmt) -> str:
+    """The package that a statement at the top of a module imports from, or the package or module of this one."""
+    if isinstance(node, ast.ImportFrom):
+        name = f'seglight.{node.names[0].name}' if node.module == 'seglight' else node.module or ''
+        return '.'.join(name.split('.')[:2]) if name.startswith('seglight.') else name.split('.')[0]
+    return node.names[0].name.split('.')[0] if isinstance(node, ast.Import) else ''
+
+
+def test_each_module_that_needs_the_patches_brings_them(pytestconfig: pytest.Config) -> None:
+    """In itself, or by importing a package that does: whichever module of the project is imported first."""
+    bringing = {'seglight.compat', 'seglight.callbacks', 'seglight.models'}
+    package = pytestconfig.rootpath / 'seglight'
+    for path in package.rglob('*.py'):
+        around = [folder / '__init__.py' for folder in path.parents if package in (folder, *folder.parents)]
+        brought = any('from seglight import compat' in file.read_text() for file in around if file.is_file())
+        names = [imported(node) for node in ast.parse(path.read_text()).body]
+        needing = [index for index, name in enumerate(names) if name in PATCHED]
+        if needing and not brought and path.parent.name != 'cli':  # which `cli.command_line` alone imports
+            assert bringing & set(names[: needing[0]]), f'{path} imports {names[needing[0]]} before compat'
+
+
+def test_torch_ops_holds_nothing_but_namespaces() -> None:
+    """`torch.compile` of torch 2.6 goes through all of them."""
+    code = 'import mmcv.device, torch; print([name for name in torch.ops if callable(getattr(torch.ops, name))])'
+    assert python(f'from seglight import compat; {code}').stdout == '[]\n'
+    undone = 'from seglight import compat; import sys; del sys.modules["mmcv.device.npu.data_parallel"]'
+    assert python(f'{undone}; {code}').stdout == "['_check_balance']\n"
+
+
+def test_the_state_of_weight_averaging_has_no_function_and_comes_back() -> None:
+    def schedule(lr: float) -> SWALR:
+        return SWALR(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr), 0.1, 5)
+
+    state = schedule(0.5).state_dict()
+    again = schedule(0.3)
+    again.load_state_dict(state)
+    assert again.last_epoch == state['last_epoch']
+    assert callable(again.anneal_func)
+    assert not any(callable(value) for value in [*state.values(), *compat._swa_state(again).values()])
 
 
 def test_nothing_is_said_of_nvcc_without_a_gpu(

@@ -7,6 +7,9 @@ compute in float32 at least: in half precision a sample of a large map would be 
 
 from __future__ import annotations
 
+from seglight import compat  # noqa: F401  (first: torchvision may not fit the installed torch)
+
+# isort: split
 import torch
 from torch import Tensor
 from torch.nn.modules.utils import _pair

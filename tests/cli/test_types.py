@@ -1,0 +1,33 @@
+"""Types that stand as texts in a config."""
+
+import pytest
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+from pytorch_lightning.callbacks.timer import Interval
+
+from seglight.cli.types import register
+
+
+@pytest.fixture
+def parser() -> ArgumentParser:
+    register()
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument('--dtype', type=torch.dtype)
+    parser.add_argument('--device', type=torch.device)
+    return parser
+
+
+def test_dtypes_and_devices_are_texts_both_ways(parser: ArgumentParser) -> None:
+    config = parser.parse_args(['--dtype=torch.float16', '--device=cuda:1'])
+    assert (config.dtype, config.device) == (torch.float16, torch.device('cuda', 1))
+    assert yaml.safe_load(parser.dump(config)) == {'dtype': 'float16', 'device': 'cuda:1'}
+
+
+def test_what_is_no_dtype_is_an_error(parser: ArgumentParser) -> None:
+    with pytest.raises(Exception, match="'float17' is not a type of torch's numbers"):
+        parser.parse_args(['--dtype=float17'])
+
+
+def test_a_member_of_an_enumeration_is_written_as_its_value(parser: ArgumentParser) -> None:
+    assert yaml.safe_dump(Interval.step).split() == ['step', '...']

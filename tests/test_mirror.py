@@ -1,0 +1,126 @@
+"""Tests mirror the package: which test covers each module, by its path or by the table here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import seglight
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(seglight.__file__).parent
+
+#: Modules without a test file of their own: the one that covers each, and words in it that show so.
+COVERED = {
+    'array_types': ('data/test_dataset.py', 'np.uint8'),
+    'batch': ('data/test_dataset.py', 'from seglight.batch import'),
+    'callbacks.auto_resume': ('stories/test_resume_changed.py', 'auto-resume'),
+    'callbacks.coco': ('stories/test_predict.py', "'--coco'"),
+    'callbacks.console': ('stories/test_resume.py', 'seglight.callbacks.console.EpochLines'),
+    'callbacks.ensemble': ('stories/test_predict.py', '--ckpt-weights'),
+    'callbacks.find': ('callbacks/test_wandb.py', 'EpochLines'),
+    'callbacks.finder_result': ('stories/test_training_options.py', 'LearningRateFinder'),
+    'callbacks.learning_rates': ('parity/test_training.py', 'paramwise_cfg'),
+    'callbacks.metrics_file': ('stories/test_train_and_predict.py', 'metrics.csv'),
+    'callbacks.monitored': ('stories/test_bad_input.py', 'monitor'),
+    'callbacks.predicted_by': ('stories/test_predict.py', 'predictions of another run'),
+    'callbacks.predicting': ('stories/test_predict.py', "'--resume'"),
+    'callbacks.processes': ('callbacks/test_evaluation.py', 'gathered'),
+    'callbacks.restoring': ('stories/test_resume_changed.py', 'EarlyStopping'),
+    'callbacks.resume': ('stories/test_resume.py', '--auto-resume'),
+    'callbacks.signals': ('stories/test_interrupt.py', 'SIGTERM'),
+    'callbacks.submission': ('stories/test_predict.py', '--submission'),
+    'checkpoints.allowed': ('checkpoints/test_strangers.py', 'evil.ckpt'),
+    'checkpoints.budget': ('checkpoints/test_strangers.py', 'bounded_by_the_weights'),
+    'checkpoints.entries': ('checkpoints/test_strangers.py', 'evil.ckpt'),
+    'checkpoints.export': ('parity/test_mmseg_checkpoints.py', "'export'"),
+    'checkpoints.families': ('checkpoints/test_convert.py', 'swin'),
+    'checkpoints.gate': ('checkpoints/test_strangers.py', 'evil.ckpt'),
+    'checkpoints.mmseg': ('parity/test_mmseg_checkpoints.py', 'init_segmentor'),
+    'checkpoints.needed': ('checkpoints/test_strangers.py', 'evil.ckpt'),
+    'checkpoints.stored': ('checkpoints/test_checkpoint.py', 'stored'),
+    'cli.arguments': ('test_predictor.py', 'seglight.cli.arguments'),
+    'cli.classes': ('stories/test_other_classes.py', 'in another order'),
+    'cli.command_line': ('config/test_cli_cases.py', 'CommandLine'),
+    'cli.failures': ('stories/test_bad_input.py', 'trainer.'),
+    'cli.fit': ('stories/test_train_and_predict.py', "'fit'"),
+    'cli.predict': ('stories/test_predict.py', "'predict'"),
+    'cli.quiet': ('stories/test_terminal.py', 'err'),
+    'cli.tools': ('test_start.py', '--help'),
+    'config.arguments': ('config/test_overrides.py', 'seglight.config.arguments'),
+    'config.mmseg.python_limits': ('config/mmseg/test_file.py', 'import'),
+    'config.mmseg.python_values': ('config/mmseg/test_file.py', 'import'),
+    'config.parser': ('config/test_cli_cases.py', 'line'),
+    'config.resolve': ('config/test_overrides.py', '_delete_'),
+    'data.arguments': ('data/test_transforms.py', 'must be'),
+    'data.augmentations': ('data/test_transforms.py', 'CatMaxRatioCrop'),
+    'data.datamodule': ('data/test_loaders.py', 'SegmentationDataModule'),
+    'data.facts': ('data/test_judgement.py', 'seglight.data.facts'),
+    'data.photometric': ('data/test_transforms.py', 'PhotoMetricDistortion'),
+    'data.report': ('stories/test_data.py', "'data', 'check'"),
+    'data.sending': ('data/test_loaders.py', 'seglight.data.sending'),
+    'data.sources.base': ('data/sources/test_folders.py', 'source'),
+    'data.sources.categories': ('data/sources/test_coco.py', 'category_map'),
+    'data.sources.coco_file': ('data/sources/test_coco.py', 'category_id'),
+    'data.sources.coco_shapes': ('data/sources/test_coco.py', 'segmentation'),
+    'data.sources.images': ('data/sources/test_folders.py', 'ImageSource'),
+    'data.sources.json_files': ('data/sources/test_coco.py', 'seglight.data.sources.json_files'),
+    'data.sources.mmseg_datasets': ('parity/test_datasets.py', 'seglight.data.sources.mmseg_datasets'),
+    'data.sources.paths': ('data/sources/test_folders.py', 'hidden'),
+    'data.tolerant': ('stories/test_data.py', 'on_bad_sample'),
+    'data.transform_hints': ('data/test_transforms.py', 'did you mean'),
+    'installation.mmcv': ('installation/test_mmcv_wheel.py', 'install_mmcv'),
+    'installation.uv': ('installation/test_pip.py', 'uv.'),
+    'models.class_weights': ('models/test_losses.py', '.npy'),
+    'models.explain': ('stories/test_bad_input.py', 'decode_head'),
+    'models.inference.module': ('stories/test_predict.py', "'predict'"),
+    'models.paramwise': ('stories/test_training_options.py', 'paramwise_cfg'),
+    'models.parts': ('models/test_recipe.py', 'decode_head'),
+    'models.recipe_checks': ('models/test_recipe.py', 'in_index'),
+    'models.without_losses': ('models/test_initialising.py', 'loss'),
+    'own_modules': ('test_main.py', 'own_modules'),
+    'report.drawing': ('report/test_page.py', 'png'),
+    'report.pictures': ('report/test_page.py', 'seglight.report.pictures'),
+    'report.plots': ('report/test_page.py', 'curves'),
+    'report.run': ('callbacks/test_run_folder.py', 'seglight.report.run'),
+    'steps': ('stories/test_training_options.py', 'accumulate_grad'),
+    'tools.data': ('data/sources/test_coco.py', 'from seglight.tools.data import'),
+    'tools.export': ('parity/test_mmseg_checkpoints.py', "'export'"),
+    'tools.report': ('report/test_page.py', "'report'"),
+    'tools.setup': ('installation/test_requirements.py', 'setup'),
+}
+
+
+def modules() -> dict[str, Path]:
+    """The dotted name of each module below the package, without the `__init__` of folders, and its path."""
+    paths = [path.relative_to(PACKAGE) for path in sorted(PACKAGE.rglob('*.py'))]
+    return {
+        '.'.join(path.with_suffix('').parts): path
+        for path in paths
+        if path.name != '__init__.py' and 'no_build' not in path.parts
+    }
+
+
+def own_test(path: Path) -> Path:
+    """Where the test of a module is, by the module's path: `test_main.py` for `__main__.py`."""
+    return TESTS / path.parent / f'test_{path.stem.strip("_")}.py'
+
+
+@pytest.mark.parametrize('module', modules())
+def test_each_module_has_a_test_of_its_own_or_is_in_the_table(module: str) -> None:
+    expected = own_test(modules()[module])
+    if module in COVERED:
+        assert not expected.exists(), f'{module} has {expected.relative_to(TESTS)}: remove it from the table'
+    else:
+        assert expected.exists(), (
+            f'{module} has no tests/{expected.relative_to(TESTS)}; write it, or name in the table what covers it'
+        )
+
+
+@pytest.mark.parametrize('module', COVERED)
+def test_what_the_table_says_is_so(module: str) -> None:
+    name, words = COVERED[module]
+    assert module in modules(), f'there is no module {module} any more'
+    assert (TESTS / name).is_file(), f'tests/{name}, which is said to cover {module}, does not exist'
+    assert words in (TESTS / name).read_text(), f'tests/{name} is said to cover {module}, but has no {words!r}'
