@@ -30,7 +30,6 @@ def keep_classes(request: Request, data: Any) -> list[int] | None:
         rank_zero_only(say)(
             f'Labels     label 0 of the masks is ignored and the others move down by one, as {checkpoint} was '
             'trained; --data.reduce_zero_label=false takes them as they are',
-            flush=True,
         )
     if trained is None or trained == given:
         return None
