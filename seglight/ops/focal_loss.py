@@ -1,4 +1,4 @@
-"""Focal loss (https://arxiv.org/abs/1708.02002) over classes, as mmcv's two functions of these names."""
+"""Focal loss (https://arxiv.org/abs/1708.02002), equivalent to mmcv's two functions."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ def sigmoid_focal_loss(
     weight: Tensor | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
-    """Return the focal loss of one binary classifier per class.
+    """Return the focal loss of a binary classifier for each class.
 
     Args:
         logits: `[N, C]`, floating point.
-        target: the class of each sample, int64 `[N]`; outside 0..C-1 it is background, of no class.
-        gamma: how much less a sample counts the better it is classified; 0 for cross-entropy.
-        alpha: the weight of the class that a sample has; that of the others is `1 - alpha`.
-        weight: a factor for the samples of each class, `[C]`; then each sample must have a class.
+        target: the class of each sample, int64 `[N]`; background outside 0 to C-1.
+        gamma: focusing exponent; 0 for cross-entropy.
+        alpha: weight of the positive class; that of the negative classes is `1 - alpha`.
+        weight: factor for the samples of each class, `[C]`; then no sample may be background.
         reduction: 'none' for `[N, C]`, 'sum', or 'mean' for the sum divided by N.
 
     Returns:
-        The loss, of the logits' dtype; it is computed in float32 at least.
+        The loss, with the dtype of `logits`, computed in at least float32.
 
     Raises:
-        ValueError: if a shape, the target's dtype or `reduction` is none of the above.
+        ValueError: for a wrong shape, target dtype or `reduction`.
     """
     _check('sigmoid_focal_loss', logits, target, weight, reduction)
     values = _at_least_float32(logits)
-    hit = target[:, None] == torch.arange(logits.shape[1], device=logits.device)  # N, C
-    log_right = functional.logsigmoid(torch.where(hit, values, -values))
+    is_class = target[:, None] == torch.arange(logits.shape[1], device=logits.device)  # N, C
+    log_correct = functional.logsigmoid(torch.where(is_class, values, -values))
     # 1 - p as a logarithm, so that its powers have finite gradients where p rounds to 1.
-    log_wrong = functional.logsigmoid(torch.where(hit, -values, values))
-    balance = hit.to(values.dtype) * (2 * alpha - 1) + (1 - alpha)  # alpha for the sample's class
-    loss = -balance * torch.exp(gamma * log_wrong) * log_right
+    log_wrong = functional.logsigmoid(torch.where(is_class, -values, values))
+    balance = is_class.to(values.dtype) * (2 * alpha - 1) + (1 - alpha)  # alpha for the positive class
+    loss = -balance * torch.exp(gamma * log_wrong) * log_correct
     if weight is not None:
         loss = loss * weight.to(loss.dtype)[target][:, None]
     return _reduce(loss, reduction).to(logits.dtype)
@@ -52,32 +52,32 @@ def softmax_focal_loss(
     weight: Tensor | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
-    """Return the focal loss of one classifier over all classes.
+    """Return the focal loss of a multiclass classifier.
 
     Args:
         logits: `[N, C]`, floating point.
         target: the class of each sample, int64 `[N]`; the loss of a negative one is 0.
-        gamma: how much less a sample counts the better it is classified; 0 for cross-entropy.
-        alpha: a factor for the whole loss.
-        weight: a factor for the samples of each class, `[C]`.
+        gamma: focusing exponent; 0 for cross-entropy.
+        alpha: factor for the whole loss.
+        weight: factor for the samples of each class, `[C]`.
         reduction: 'none' for `[N]`, 'sum', or 'mean' for the sum divided by N.
 
     Returns:
-        The loss, of the logits' dtype; it is computed in float32 at least.
+        The loss, with the dtype of `logits`, computed in at least float32.
 
     Raises:
-        ValueError: if a shape, the target's dtype or `reduction` is none of the above.
+        ValueError: for a wrong shape, target dtype or `reduction`.
     """
     _check('softmax_focal_loss', logits, target, weight, reduction)
-    known = target >= 0
+    is_labelled = target >= 0
     label = target.clamp_min(0)
     log_probability = functional.log_softmax(_at_least_float32(logits), dim=1).gather(1, label[:, None])[:, 0]
-    # A probability that rounds to 1 would make the gradient of a power below 1 infinite.
+    # If a probability rounds to 1, the gradient of a power below 1 would be infinite.
     wrong = (-torch.expm1(log_probability)).clamp_min(torch.finfo(log_probability.dtype).tiny)
     loss = -alpha * wrong**gamma * log_probability
     if weight is not None:
         loss = loss * weight.to(loss.dtype)[label]
-    return _reduce(loss.masked_fill(~known, 0), reduction).to(logits.dtype)
+    return _reduce(loss.masked_fill(~is_labelled, 0), reduction).to(logits.dtype)
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
