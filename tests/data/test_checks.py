@@ -1,4 +1,4 @@
-"""Checks of files before training: what is equal, what has one colour, and what masks show."""
+"""Checks of files before training: equal files, images of a single colour, labels of masks."""
 
 import time
 import unicodedata
@@ -75,7 +75,7 @@ def test_what_masks_and_images_show_is_known_before_training(root: Path) -> None
     assert facts.images < 40  # the others are large for their number of pixels
 
 
-def test_setup_prints_what_is_judged_once(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_setup_prints_each_warning_once(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     data = module(root, ['a', 'b', 'c'])
     data.setup('fit')
     lines = capfd.readouterr().err.splitlines()

@@ -45,11 +45,11 @@ def category_labels(
             raise DataError(f"category_map: {path} has no category '{key}'{nearest(key, known)}")
         if value is not None and value not in classes:
             raise DataError(f"category_map: '{value}' is not in data.classes{nearest(value, classes)}")
-    joined = {_joined(name): name for name in classes}
+    composed = {_composed(name): name for name in classes}
     labels = {}
     for name in known:
         wanted = category_map.get(name, name)
-        wanted = None if wanted is None else joined.get(_joined(wanted), wanted)
+        wanted = None if wanted is None else composed.get(_composed(wanted), wanted)
         if wanted is not None and wanted not in classes:
             unused = drawn is not None and name not in drawn
             cure = (
@@ -64,8 +64,8 @@ def category_labels(
     return labels
 
 
-def _joined(name: str) -> str:
-    """Return a name with accents joined to their letters; macOS writes them apart."""
+def _composed(name: str) -> str:
+    """Return a name with composed accents; macOS writes decomposed ones."""
     return unicodedata.normalize('NFC', name)
 
 

@@ -1,4 +1,4 @@
-"""`labelmap.txt` of CVAT and Datumaro: classes of colours, whatever their order."""
+"""`labelmap.txt` of CVAT and Datumaro: classes by colour, in any order."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files of LabelMe: pixel for pixel what its own exporter draws, and what is wrong with them."""
+"""LabelMe files: the same pixels as its own exporter, and faulty files."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Text files of YOLO: pixel for pixel what Ultralytics draws, and what is wrong with them."""
+"""YOLO text files: the same pixels as Ultralytics, and faulty files."""
 
 import tempfile
 from pathlib import Path
