@@ -16,7 +16,8 @@ from seglight.batch import Batch, ImageMeta, Item, collate
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.settings import Settings
 from seglight.data.images import read_image
-from seglight.data.transforms import build_pipeline, padding_label, transform_for_evaluation
+from seglight.data.padding import padding_label
+from seglight.data.transforms import build_pipeline, transform_for_evaluation
 from seglight.data.value_range import parse_range
 from seglight.errors import DataError, UsageError
 from seglight.models.inference.options import Options

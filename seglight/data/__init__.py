@@ -1,4 +1,4 @@
-"""Images and masks from files to batches; knows nothing of models."""
+"""Images and masks, from files to batches; independent of models."""
 
 from __future__ import annotations
 

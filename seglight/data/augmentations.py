@@ -1,7 +1,7 @@
-"""albumentations transforms for what mmseg's pipelines do and albumentations does not, or does otherwise.
+"""mmseg's transforms that albumentations lacks or implements differently, as albumentations transforms.
 
-Parameters are drawn as mmseg 0.30 draws them (`mmseg/datasets/pipelines/transforms.py`); images are RGB. For equal
-parameters image and mask are equal to mmseg's, to the bit.
+Parameters are drawn as in mmseg 0.30 (`mmseg/datasets/pipelines/transforms.py`); images are RGB. For equal parameters,
+image and mask are bitwise equal to mmseg's.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ __all__ = ['CatMaxRatioCrop', 'KeepRatioResize', 'PadTo', 'PhotoMetricDistortion
 
 
 class KeepRatioResize(A.DualTransform):
-    """Resize to a scale that is drawn, as mmseg's `Resize`.
+    """Resize to a random scale, like mmseg's `Resize`.
 
     Args:
-        img_scale: `[long, short]` edges that the image is fitted into; or a list of them, of which one is drawn
-            (`multiscale_mode: value`) or between two of which edges are drawn (`range`). Without it the image's
-            own size, times a ratio of `ratio_range`.
-        ratio_range: `[min, max]` of a factor on the scale.
-        keep_ratio: fit the image into the scale; otherwise the scale is `[width, height]`.
-        multiscale_mode: how a list of scales is meant.
+        img_scale: `[long, short]` edges to fit the image into; or a list of such pairs. By default the size of the
+            image itself, which then needs `ratio_range`.
+        ratio_range: `[min, max]` of a random factor on the scale.
+        keep_ratio: whether to keep the aspect ratio; otherwise the scale is `[width, height]`.
+        multiscale_mode: how to use a list of scales: pick one (`value`), or draw edges between two (`range`).
         p: probability of the transform.
     """
 
@@ -50,11 +49,9 @@ class KeepRatioResize(A.DualTransform):
         if ratio_range is not None:
             check_range(0, ratio_range=ratio_range)
             if len(self.scales) > 1 or ratio_range[0] == 0:
-                raise ValueError('ratio_range is [min, max] above 0, and goes with one img_scale at most')
-        if multiscale_mode not in ('range', 'value'):
-            raise ValueError("multiscale_mode is 'range' or 'value'")
+                raise ValueError('ratio_range must be [min, max] above 0, with at most one img_scale')
         if len(self.scales) > 2 and multiscale_mode == 'range':
-            raise ValueError('multiscale_mode range takes two scales; use value')
+            raise ValueError(f'multiscale_mode range takes two scales, got {len(self.scales)}; use value')
         self.ratio_range = ratio_range
         self.keep_ratio = keep_ratio
         self.multiscale_mode = multiscale_mode
@@ -79,27 +76,27 @@ class KeepRatioResize(A.DualTransform):
         return int(rng.integers(min(long), max(long) + 1)), int(rng.integers(min(short), max(short) + 1))
 
     def _size(self, height: int, width: int, first: int, second: int) -> tuple[int, int]:
-        """Return the size for a scale, as `mmcv.rescale_size` rounds it."""
+        """Return the size for a scale, rounded like `mmcv.rescale_size`."""
         if not self.keep_ratio:
             return max(1, second), max(1, first)
         factor = min(max(first, second) / max(height, width), min(first, second) / min(height, width))
         return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
 
     def apply(self, img: UInt8Array, size: tuple[int, int], **_: Any) -> UInt8Array:
-        """Resize the image, bilinearly."""
+        """Resize the image by bilinear interpolation."""
         return _resize(img, size, cv2.INTER_LINEAR)
 
     def apply_to_mask(self, mask: UInt8Array, size: tuple[int, int], **_: Any) -> UInt8Array:
-        """Resize the mask to the nearest label."""
+        """Resize the mask by nearest neighbour."""
         return _resize(mask, size, cv2.INTER_NEAREST)
 
 
 def _scales(img_scale: Any) -> list[Sequence[int]]:
-    """Return the scales that `img_scale` means: one, several or none."""
+    """Return `img_scale` as a list of scales."""
     if img_scale is None:
         return []
-    many = is_list(img_scale) and len(img_scale) > 0 and all(is_list(each) for each in img_scale)
-    scales = list(img_scale) if many else [img_scale]
+    is_nested = is_list(img_scale) and len(img_scale) > 0 and all(is_list(each) for each in img_scale)
+    scales = list(img_scale) if is_nested else [img_scale]
     for scale in scales:
         if not is_list(scale) or len(scale) != 2 or not all(is_whole(edge) and edge > 0 for edge in scale):
             raise ValueError(f'img_scale must be [long, short] in pixels, or a list of such pairs, got {img_scale!r}')
@@ -113,12 +110,12 @@ def _resize(array: UInt8Array, size: tuple[int, int], interpolation: int) -> UIn
 
 
 class _Crop(A.DualTransform):
-    """A crop; an image that is smaller stays as large as it is in that direction, as in mmseg.
+    """A crop; like in mmseg, an edge that is shorter than the crop keeps its length.
 
     Args:
         height: of the crop.
         width: of the crop.
-        ignore_index: label that does not count; the pipeline gives it.
+        ignore_index: label of ignored pixels; set by the pipeline.
         p: probability of the transform.
     """
 
@@ -130,7 +127,7 @@ class _Crop(A.DualTransform):
         self.ignore_index = ignore_index
 
     def _draw(self, shape: Sequence[int]) -> tuple[int, int]:
-        """Draw the top and the left."""
+        """Draw the top and left edge."""
         return (
             int(self.random_generator.integers(max(shape[0] - self.height, 0) + 1)),
             int(self.random_generator.integers(max(shape[1] - self.width, 0) + 1)),
@@ -144,13 +141,13 @@ class _Crop(A.DualTransform):
 
 
 class CatMaxRatioCrop(_Crop):
-    """Crop where no class takes up more than a share, as mmseg's `RandomCrop`: the eleventh try is taken as it is.
+    """Crop where no class dominates, like mmseg's `RandomCrop`; after ten rejected crops the next one is used.
 
     Args:
         height: of the crop.
         width: of the crop.
-        cat_max_ratio: highest share of one class in the pixels that count; 1 takes any crop.
-        ignore_index: label that does not count; the pipeline gives it.
+        cat_max_ratio: upper limit for the share of one class in the labelled pixels; 1 accepts any crop.
+        ignore_index: label of ignored pixels; set by the pipeline.
         p: probability of the transform.
     """
 
@@ -160,33 +157,33 @@ class CatMaxRatioCrop(_Crop):
         super().__init__(height, width, ignore_index, p)
         check_bounds(0, 1, cat_max_ratio=cat_max_ratio)
         if cat_max_ratio == 0:
-            raise ValueError('cat_max_ratio is above 0')
+            raise ValueError('cat_max_ratio must be above 0, got 0')
         self.cat_max_ratio = cat_max_ratio
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw the place."""
+        """Draw the position."""
         top, left = self._draw(params['shape'])
         if self.cat_max_ratio < 1 and 'mask' in data:
             mask = data['mask']
-            # The largest class nearly always decides, and counting one class takes a tenth of the time of counting all.
+            # The largest class nearly always decides, and counting one class is ten times as fast as counting all.
             sample = np.bincount(mask[::8, ::8].ravel(), minlength=256)
             sample[self.ignore_index] = 0
-            largest, ignores = int(sample.argmax()), bool((mask == self.ignore_index).any())
+            largest, has_ignored = int(sample.argmax()), bool((mask == self.ignore_index).any())
             for _ in range(10):
-                if self._is_varied(self.apply(mask, top, left), largest, ignores):
+                if self._is_varied(self.apply(mask, top, left), largest, has_ignored):
                     break
                 top, left = self._draw(params['shape'])
         return {'top': top, 'left': left}
 
-    def _is_varied(self, mask: UInt8Array, largest: int, ignores: bool) -> bool:
-        """Tell whether no class has more than its share of the pixels that count, and there are some.
+    def _is_varied(self, mask: UInt8Array, largest: int, has_ignored: bool) -> bool:
+        """Return whether a crop has labelled pixels and no class exceeds `cat_max_ratio`.
 
         Args:
             mask: of the crop.
-            largest: the class that is likely to have most pixels; any other gives the same result, later.
-            ignores: whether some pixels may not count.
+            largest: the class that probably has the most pixels; it affects speed only.
+            has_ignored: whether the image has ignored pixels.
         """
-        total = mask.size - (np.count_nonzero(mask == self.ignore_index) if ignores else 0)
+        total = mask.size - (np.count_nonzero(mask == self.ignore_index) if has_ignored else 0)
         count = np.count_nonzero(mask == largest)
         if total == 0 or count / total >= self.cat_max_ratio:
             return False
@@ -198,16 +195,16 @@ class CatMaxRatioCrop(_Crop):
 
 
 class RareClassCrop(_Crop):
-    """Crop where a rare class is: around a pixel that is drawn among those of one, at any place in the crop.
+    """Crop around a random pixel of a rare class; the pixel may be anywhere in the crop.
 
-    The class is drawn among the rare ones that the image shows; without one the crop is anywhere.
+    The class is drawn from the rare classes in the image. If there are none, the crop is random.
 
     Args:
         height: of the crop.
         width: of the crop.
         classes: names or labels of the rare classes.
-        ignore_index: label that does not count; the pipeline gives it.
-        class_names: names of all classes; the pipeline gives them.
+        ignore_index: label of ignored pixels; set by the pipeline.
+        class_names: names of all classes; set by the pipeline.
         p: probability of the transform.
     """
 
@@ -226,52 +223,52 @@ class RareClassCrop(_Crop):
         self.classes = [_label(each, class_names) for each in classes]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draw the place."""
+        """Draw the position."""
         mask = data.get('mask')
         counts = _counts(mask) if mask is not None else np.zeros(256)
-        there = [label for label in self.classes if counts[label]]
-        if mask is None or not there:
+        present = [label for label in self.classes if counts[label]]
+        if mask is None or not present:
             top, left = self._draw(params['shape'])
             return {'top': top, 'left': left}
-        pixels = np.flatnonzero(mask == there[self.random_generator.integers(len(there))])
+        pixels = np.flatnonzero(mask == present[self.random_generator.integers(len(present))])
         row, column = divmod(int(pixels[self.random_generator.integers(len(pixels))]), mask.shape[1])
         return {
             'top': self._around(row, self.height, mask.shape[0]),
             'left': self._around(column, self.width, mask.shape[1]),
         }
 
-    def _around(self, place: int, length: int, edge: int) -> int:
-        """Draw where a range of a length begins that holds a place and lies within the edges."""
-        first, last = max(place - length + 1, 0), min(place, max(edge - length, 0))
+    def _around(self, position: int, length: int, edge: int) -> int:
+        """Draw the start of a range of this length that contains a position and stays within the edge."""
+        first, last = max(position - length + 1, 0), min(position, max(edge - length, 0))
         return int(self.random_generator.integers(first, last + 1))
 
 
 def _label(given: Any, class_names: Sequence[str]) -> int:
-    """Return the label of a class that is given by its name or its label."""
+    """Return the label of a class, given by name or label."""
     if isinstance(given, str) and given in class_names:
         return list(class_names).index(given)
     last = len(class_names) - 1 if class_names else 255
     if not is_whole(given) or not 0 <= given <= last:
         near = nearest(given, class_names) if isinstance(given, str) else ''
-        raise ValueError(f'classes: {given!r} is neither the name of a class nor a label from 0 to {last}{near}')
+        raise ValueError(f'classes: {given!r} is neither a class name nor a label from 0 to {last}{near}')
     return int(given)
 
 
 def _counts(mask: UInt8Array) -> npt.NDArray[np.int64]:
-    """Return how many pixels have each of the 256 labels."""
+    """Return the number of pixels of each label, int64 `[256]`."""
     counts = cv2.calcHist([np.ascontiguousarray(mask)], [0], None, [256], [0, 256])
     return counts.ravel().astype(np.int64)
 
 
 class PadTo(A.DualTransform):
-    """Pad at the right and at the bottom to a size or to multiples of a number, as mmseg's `Pad`.
+    """Pad at the right and bottom to a size, or to a multiple of a number, like mmseg's `Pad`.
 
     Args:
-        height: least height of the result.
-        width: least width of the result.
-        size_divisor: a number that height and width become multiples of.
-        fill: value of new pixels of the image; they become zeros after normalisation all the same.
-        fill_mask: label of new pixels of the mask; the pipeline gives it.
+        height: minimum height of the result.
+        width: minimum width of the result.
+        size_divisor: pads height and width to a multiple of this number.
+        fill: value of new pixels in the image; padding becomes zero after normalisation regardless.
+        fill_mask: label of new pixels in the mask; set by the pipeline.
         p: probability of the transform.
     """
 

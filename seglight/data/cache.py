@@ -1,4 +1,4 @@
-"""Decoded samples in memory-mapped files, shared by workers and runs."""
+"""A cache of decoded samples in memory-mapped files, shared between workers and runs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from seglight.files import write_atomically
 Decoded = tuple[UInt8Array, UInt8Array | None]
 
 _DIGEST = 16  #: bytes of a fingerprint's digest
-_HEADER = _DIGEST + 12  #: then height, width and whether there is a mask, each as 32 bits
+_HEADER = _DIGEST + 12  #: the digest, then height, width and whether there is a mask, 32 bits each
 
 
 class SampleCache:
-    """Keeps decoded images with their masks in a folder, one file each, which is mapped into memory when it is read.
+    """Keeps each decoded image with its mask in one file, which is memory-mapped when read.
 
-    A file holds the digest of what it was decoded from, so that a changed image or mask is decoded anew and
-    its file replaced. Nothing more is written when the folder holds as much as it may, or cannot be made. Pages
-    that several workers map are in memory once.
+    Each file starts with a digest of its sources, so a changed image or mask is decoded again and its file replaced.
+    Writing stops when the folder is full or cannot be created. Workers that map the same file share its memory.
 
     Args:
-        folder: of the files.
-        gigabytes: how much the folder may hold.
+        folder: where to keep the files.
+        gigabytes: maximum size of the folder.
     """
 
     def __init__(self, folder: Path, gigabytes: float) -> None:
@@ -42,39 +41,39 @@ class SampleCache:
             folder.mkdir(parents=True, exist_ok=True)
             held = sum(path.stat().st_size for path in folder.glob('*.raw'))
         except OSError as error:
-            _warn(f'there is no cache of decoded images: {folder} cannot be made: {error.strerror}')
+            _warn(f'decoded images are not cached: cannot create {folder}: {error.strerror}')
             self.limit = 0
-        # In shared memory, so that workers share the bound.
+        # In shared memory, so that all workers share the limit.
         self.held = torch.tensor(held, dtype=torch.int64).share_memory_()
 
     def read(self, name: str, fingerprint: str, decode: Callable[[], Decoded]) -> Decoded:
-        """Return image and mask from the cache, or else decode and keep them.
+        """Return image and mask from the cache; on a miss, decode and store them.
 
         Args:
-            name: tells the sample from others.
-            fingerprint: changes whenever what `decode` returns may have changed.
+            name: unique name of the sample.
+            fingerprint: changes whenever the result of `decode` may have changed.
             decode: returns image uint8 `[H, W, 3]` and mask uint8 `[H, W]` or None.
 
         Returns:
-            arrays like those of `decode`; they are read-only if they come from the cache.
+            The result of `decode`; arrays from the cache are read-only.
         """
         path = self.folder / f'{hashlib.blake2b(os.fsencode(name), digest_size=20).hexdigest()}.raw'
         digest = hashlib.blake2b(os.fsencode(fingerprint), digest_size=_DIGEST).digest()
         try:
             with path.open('rb') as file:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):  # not there, or empty
+        except (OSError, ValueError):  # missing or empty
             mapped = None
-        kept = _unpacked(mapped, digest) if mapped is not None else None
-        if kept is not None:
-            return kept
+        cached = _unpacked(mapped, digest) if mapped is not None else None
+        if cached is not None:
+            return cached
         decoded = decode()
         replaced = 0 if mapped is None else len(mapped)
         self._keep(path, digest, decoded, replaced)
         return decoded
 
     def _keep(self, path: Path, digest: bytes, decoded: Decoded, replaced: int) -> None:
-        """Write a file, if there is room for it."""
+        """Write a file, if it fits into the limit."""
         image, mask = decoded
         size = _HEADER + image.nbytes + (0 if mask is None else mask.nbytes)
         if int(self.held) + size - replaced > self.limit:
@@ -83,16 +82,16 @@ class SampleCache:
         data = digest + header + image.tobytes() + (b'' if mask is None else mask.tobytes())
         try:
             write_atomically(path, data)
-        except OSError:  # a full disk is no reason to stop
+        except OSError:  # training continues on a full disk
             return
         self.held += size - replaced
 
 
-_warn = functools.cache(warn)  # once for all data sets
+_warn = functools.cache(warn)  # once, not for each data set
 
 
 def _unpacked(mapped: mmap.mmap, digest: bytes) -> Decoded | None:
-    """Return the arrays of a file, None if it was decoded from something else or is damaged."""
+    """Return the arrays in a file, or None if its digest differs or it is damaged."""
     if len(mapped) < _HEADER or mapped[:_DIGEST] != digest:
         return None
     height, width, has_mask = (int(value) for value in np.frombuffer(mapped, '<u4', 3, _DIGEST))

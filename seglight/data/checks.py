@@ -1,4 +1,4 @@
-"""What is wrong with the files of a data set, found before the first step."""
+"""Checks of the files of a data set before the first training step."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from seglight.errors import DataError
 
 T = TypeVar('T')
 
-CHECKED = 1000  #: masks of a split that are decoded before training, and files that seem to be cut off or of one colour
-LOOKED_AT = 16  #: images of a split that are decoded before training whatever their files look like
+CHECKED = 1000  #: maximum number of masks, and of suspicious files, to decode per split before training
+LOOKED_AT = 16  #: number of images to decode per split even if their files look fine
 
-#: Ends of the names of masks that a source may have been meant to look for.
+#: Mask suffixes to suggest when the configured one finds no file.
 OTHER_SUFFIXES = (
     '.png',
     '.jpg',
@@ -43,34 +43,33 @@ OTHER_SUFFIXES = (
 
 
 def quick_faults(dataset: SegmentationDataset, facts: SplitFacts) -> dict[int, str]:
-    """Compare the sizes in the headers of all images and masks, and the labels of some masks with the classes.
+    """Check the headers of all files, and decode some of them, so that a systematic fault shows before training.
 
-    Files that seem to be cut off, by their last bytes, images that seem to have one colour, by the size of their
-    files, and masks, spread over the data set, are decoded, at most `CHECKED` of each, so that a fault that they all
-    share shows before the first step; the others are checked when they are loaded.
+    Decoded are, at most `CHECKED` each and spread over the data set: files whose last bytes look cut off, images whose
+    file size suggests a single colour, and masks. All other files are checked when they are loaded.
 
     Args:
         dataset: the samples.
-        facts: gets what the masks and images that were decoded show.
+        facts: receives the findings from the decoded masks and images.
 
     Returns:
-        what is wrong with a sample, by its index.
+        The fault of each bad sample, by index.
     """
     samples = dataset.samples
     headers = _found(read_header, samples, range(len(dataset)))
     faults = {index: header.fault for index, header in headers.items() if header.fault is not None}
-    # Images to predict, which have no masks, end no run.
+    # A bad image without a mask must not stop a prediction.
     sound = [index for index, sample in enumerate(samples) if index not in faults and sample.mask is not None]
-    suspects = list(_found(_suspicion, samples, sound))
+    suspects = list(_found(_suspicious_file, samples, sound))
     faults |= _found(partial(_content_fault, dataset.decode), samples, _spread(suspects, CHECKED))
     small = [index for index in sound if headers[index].may_be_plain]
-    looks = _found(
-        partial(_look, dataset.value_range),
+    images = _found(
+        partial(_check_image, dataset.value_range),
         samples,
         sorted({*_spread(small, CHECKED), *_spread(sound, LOOKED_AT)} - faults.keys()),
     )
     masks = _found(partial(read_labels, dataset), samples, _spread(sound, CHECKED))
-    for index, (fault, plain) in looks.items():
+    for index, (fault, plain) in images.items():
         if fault is None:
             facts.add_image(samples[index].image, plain)
         else:
@@ -84,13 +83,13 @@ def quick_faults(dataset: SegmentationDataset, facts: SplitFacts) -> dict[int, s
     return dict(sorted(faults.items()))
 
 
-def _spread(indices: Sequence[int], most: int) -> Sequence[int]:
-    """Return at most so many of some indices, evenly spread over them."""
-    return indices[:: -(-len(indices) // most) or 1]
+def _spread(indices: Sequence[int], maximum: int) -> Sequence[int]:
+    """Return at most `maximum` of the indices, evenly spread."""
+    return indices[:: -(-len(indices) // maximum) or 1]
 
 
-def _look(value_range: ValueRange | None, sample: Sample) -> tuple[str | None, bool]:
-    """Decode an image; return what is wrong with it, and whether it has one colour."""
+def _check_image(value_range: ValueRange | None, sample: Sample) -> tuple[str | None, bool]:
+    """Decode an image; return its fault, and whether it has a single colour."""
     try:
         return None, is_plain(read_image(sample.image, value_range))
     except DataError as error:
@@ -101,7 +100,7 @@ def read_labels(dataset: SegmentationDataset, sample: Sample) -> tuple[str | Non
     """Read the mask of a sample.
 
     Returns:
-        what is wrong with it, and the pixels of each label, int64 `[256]`, None where it cannot be read.
+        Its fault, and the number of pixels of each label, int64 `[256]`, or None if it cannot be read.
     """
     if sample.mask is None:
         return None, None
@@ -113,9 +112,9 @@ def read_labels(dataset: SegmentationDataset, sample: Sample) -> tuple[str | Non
 
 
 def masks_without_image(folders: Iterable[Path], samples: Sequence[Sample]) -> list[Path]:
-    """Return the masks in the given folders that none of the samples has, sorted.
+    """Return the masks in the given folders that belong to no sample, sorted.
 
-    What is a mask there is told by the end of the file names of those that samples have.
+    A file counts as a mask if its name ends like those of the masks that samples have.
     """
     used = {sample.mask.path: sample.name for sample in samples if sample.mask is not None}
     found = set()
@@ -127,7 +126,7 @@ def masks_without_image(folders: Iterable[Path], samples: Sequence[Sample]) -> l
 
 
 class Header(NamedTuple):
-    """What the headers of a sample's files tell: what is wrong, and whether its image may have one colour."""
+    """Result of reading the headers of a sample: its fault, and whether its image may have a single colour."""
 
     fault: str | None = None
     may_be_plain: bool = False
@@ -140,10 +139,10 @@ def read_header(sample: Sample) -> Header:
     try:
         sample.mask.path.stat()
         image, mask = image_size(sample.image), sample.mask.size()
-        # An image of one colour, compressed, takes less than a bit a pixel.
-        small = os.stat(sample.image).st_size < 2048 + image[0] * image[1] / 32  # noqa: PTH116  (takes half the time)
+        # A compressed image of a single colour takes less than a bit per pixel.
+        small = os.stat(sample.image).st_size < 2048 + image[0] * image[1] / 32  # noqa: PTH116  (twice as fast)
     except FileNotFoundError:
-        return Header(_without_mask(sample.image, sample.mask.path))
+        return Header(_missing_mask(sample.image, sample.mask.path))
     except OSError as error:
         return Header(f'The mask {sample.mask} cannot be read: {error.strerror}')
     except DataError as error:
@@ -151,8 +150,8 @@ def read_header(sample: Sample) -> Header:
     return Header(size_mismatch(sample, image, mask) if image != mask else None, small)
 
 
-def _without_mask(image: Path, mask: Path) -> str:
-    """Return what is wrong with an image whose mask does not exist; there may be one with another suffix."""
+def _missing_mask(image: Path, mask: Path) -> str:
+    """Return the message for a missing mask; it suggests a mask with another suffix if there is one."""
     names = (mask.with_name(f'{image.stem}{suffix}') for suffix in OTHER_SUFFIXES)
     other = next((path for path in names if path != image and path.is_file()), None)
     if other is None and (twin := _unicode_twin(mask)):
@@ -167,19 +166,19 @@ def _without_mask(image: Path, mask: Path) -> str:
 
 
 def _unicode_twin(path: Path) -> Path | None:
-    """Return a file whose name looks alike, its accents apart from their letters or joined to them."""
+    """Return a file with the same name in another Unicode normal form (composed or decomposed accents)."""
     names = (unicodedata.normalize(form, path.name) for form in ('NFC', 'NFD'))
     return next((path.with_name(name) for name in names if name != path.name and path.with_name(name).is_file()), None)
 
 
-def _suspicion(sample: Sample) -> str | None:
-    """Return the file of a sample that may be cut off."""
+def _suspicious_file(sample: Sample) -> str | None:
+    """Return the file of a sample that may be cut off, None if both look complete."""
     paths = [sample.image] if sample.mask is None else [sample.image, sample.mask.path]
     return next((str(path) for path in paths if may_be_cut_off(path)), None)
 
 
 def _content_fault(read: Callable[[Sample], object], sample: Sample) -> str | None:
-    """Return what is wrong with a sample as far as a function that reads it tells."""
+    """Return the error of a function that reads a sample, None if it succeeds."""
     try:
         read(sample)
     except DataError as error:
@@ -188,19 +187,19 @@ def _content_fault(read: Callable[[Sample], object], sample: Sample) -> str | No
 
 
 def _found(find: Callable[[Sample], T | None], samples: Sequence[Sample], indices: Sequence[int]) -> dict[int, T]:
-    """Return what a function finds in some of the samples, by the index of the sample."""
+    """Return the results of a function for some of the samples, by index, without those that are None."""
 
     def find_in(chosen: Sequence[int]) -> list[tuple[int, T | None]]:
         return [(index, find(samples[index])) for index in chosen]
 
-    # A thread takes some at once: handing over a single one takes longer than reading its last bytes.
-    parts = [indices[first : first + 32] for first in range(0, len(indices), 32)]
+    # In chunks: handing over a single sample takes longer than reading its last bytes.
+    chunks = [indices[first : first + 32] for first in range(0, len(indices), 32)]
     with ThreadPoolExecutor(cores()) as pool:
-        return {index: found for part in pool.map(find_in, parts) for index, found in part if found is not None}
+        return {index: found for chunk in pool.map(find_in, chunks) for index, found in chunk if found is not None}
 
 
 def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
-    """Return a line for each image of val that is, byte for byte, in train."""
+    """Return a message for each image of val that is also in train, byte for byte."""
     if not {'train', 'val'} <= samples.keys():
         return []
     pairs = shared_content(*([sample.image for sample in samples[name]] for name in ('train', 'val')))
@@ -211,9 +210,9 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
 
 
 def shared_content(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Path, Path]]:
-    """Return each file of the second that holds the same bytes as files of the first, after the first of those.
+    """Return pairs of files with the same content, one from each side; for a file on both sides, the file itself.
 
-    A file that is in both itself stands beside itself. Only files of equal size are read, once each.
+    Only files of equal size are read, once each.
     """
     firsts, seconds = _by_size(first), _by_size(second)
     pairs = []
@@ -236,9 +235,9 @@ def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
 
 
 def _digest(path: Path) -> bytes:
-    """Return the hash of a file, of which it holds a piece at a time."""
+    """Return the hash of a file, read in chunks."""
     digest = hashlib.blake2b()
     with path.open('rb') as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
     return digest.digest()

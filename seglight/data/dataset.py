@@ -23,36 +23,37 @@ from seglight.data.label_check import LabelCheck
 from seglight.data.labels import blending_hint
 from seglight.data.mixing import Mix
 from seglight.data.orientation import orientation_in
+from seglight.data.padding import may_pad, padding_label
 from seglight.data.sources.base import Sample, stamp
-from seglight.data.transforms import apply, padding_label, pads, transform_for_evaluation
+from seglight.data.transforms import apply, transform_for_evaluation
 from seglight.data.value_range import ValueRange
 from seglight.errors import DataError
 from seglight.files import append_once
 
 Pair = tuple[UInt8Array, UInt8Array]
 
-DECODED = 2  #: counts the ways in which files were decoded, so that what an older version kept is not used
+DECODED = 2  #: version of the decoding; a change invalidates what older versions cached
 
 
 class SegmentationDataset(Dataset[Item]):
     """Reads, checks, transforms and mixes samples.
 
-    The randomness of a sample is a function of seed, epoch and index alone, so that it does not
-    depend on the number of workers or on what was loaded before.
+    The randomness of a sample is a function of seed, epoch and index alone: it depends neither on the number of
+    workers nor on the samples loaded before.
 
     Args:
         samples: the files.
-        transforms: applied to image and mask in training, to the image alone in evaluation.
+        transforms: for image and mask in training, for the image alone in evaluation.
         classes: names of the classes; their number bounds the labels.
-        training: whether masks are transformed with their images. In evaluation they stay as they
-            are in their files, because predictions are compared at that size, as in mmseg.
+        training: whether masks are transformed with their images. In evaluation they keep the size of their
+            files, at which predictions are compared, as in mmseg.
         seed: of the augmentations.
-        ignore_index: the one label that is allowed beside those of the classes.
-        mixes: join a transformed sample with others, in training.
-        on_bad_sample: whether a file that cannot be read is an error, or is replaced by the next sample in
-            training and does not count in validation.
-        cache: keeps what was decoded.
-        value_range: what becomes 0 and 255 of images of more than 8 bits.
+        ignore_index: the only valid label besides those of the classes.
+        mixes: combine a transformed sample with others, in training.
+        on_bad_sample: `error` to raise for a bad file; `skip` to use the next sample instead in training, and to
+            ignore it in validation.
+        cache: keeps decoded samples.
+        value_range: the values that become 0 and 255 in images of more than 8 bits.
     """
 
     def __init__(
@@ -74,19 +75,19 @@ class SegmentationDataset(Dataset[Item]):
         self.seed = seed
         self.mixes = mixes
         self.on_bad_sample = on_bad_sample
-        # In shared memory, so that workers that live on see the epoch that `set_epoch` gives, and so
-        # that what they leave out is counted.
+        # In shared memory, so that persistent workers see the epoch that `set_epoch` sets, and their skipped samples
+        # are counted.
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self.skipped = torch.zeros((), dtype=torch.int64).share_memory_()
-        #: a file that lists, once each, what is wrong with the samples that are left out
+        #: a file that lists the faults of the skipped samples, once each
         self.left_out: Path | None = None
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.value_range = value_range
         self._cache = cache
         self._classes = classes
         self._ignore_index = ignore_index
         self._padding = padding_label(len(classes), ignore_index)
-        self._may_pad = self._padding != ignore_index and (pads(transforms) or len(mixes) > 0)
+        self._may_pad = self._padding != ignore_index and (may_pad(transforms) or len(mixes) > 0)
         self._check = LabelCheck(transforms, len(classes), (ignore_index, self._padding))
         self._unknown = np.ones(256, dtype=np.uint8)
         self._unknown[: len(classes)] = 0
@@ -97,14 +98,14 @@ class SegmentationDataset(Dataset[Item]):
         return len(self.samples)
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, from 0, that the augmentations of the next samples belong to."""
+        """Set the epoch, from 0, for the augmentations of the next samples."""
         self.epoch.fill_(epoch)
 
     def __getitem__(self, index: int) -> Item:
         """Return a sample.
 
         Args:
-            index: that of the sample; plus a multiple of the length for the same sample with other augmentations.
+            index: of the sample; adding a multiple of the length returns it with other augmentations.
 
         Raises:
             DataError: if a file is unreadable, the sizes differ, or a label is outside the classes.
@@ -115,11 +116,11 @@ class SegmentationDataset(Dataset[Item]):
         except _BadSample as bad:
             if self.on_bad_sample == 'error' or self.samples[position].mask is None:
                 raise DataError(str(bad)) from bad
-            self._tell(bad)
+            self._report(bad)
             return self._replacement(position, index) if self.training else self._blank(position)
 
     def _load(self, position: int, index: int) -> Item:
-        """Return the sample at a position, augmented for an index."""
+        """Return the sample at a position with the augmentations of an index."""
         image, mask = self._read(position)
         size = (image.shape[0], image.shape[1])
         if mask is None or not self.training:
@@ -146,7 +147,7 @@ class SegmentationDataset(Dataset[Item]):
             raise _BadSample(str(error)) from error
 
     def decode(self, sample: Sample) -> tuple[UInt8Array, UInt8Array | None]:
-        """Decode and check a sample: image uint8 `[H, W, 3]` RGB, and mask uint8 `[H, W]` or None.
+        """Decode and check a sample; return image uint8 `[H, W, 3]` RGB, and mask uint8 `[H, W]` or None.
 
         Raises:
             DataError: if a file is unreadable, the sizes differ, or a label is outside the classes.
@@ -158,7 +159,7 @@ class SegmentationDataset(Dataset[Item]):
         return image, mask
 
     def _transformed(self, position: int, image: UInt8Array, mask: UInt8Array | None, stream: tuple[int, ...]) -> Pair:
-        """Transform an image and a mask alike; a mask of None stays an empty one."""
+        """Transform an image with its mask; for a mask of None, return an empty one."""
         targets = {'image': image} if mask is None else {'image': image, 'mask': mask}
         path = str(self.samples[position].image)
         transformed = apply(self.transforms, targets, self._stream(*stream), path)
@@ -167,11 +168,11 @@ class SegmentationDataset(Dataset[Item]):
         return transformed['image'], transformed.get('mask', np.empty((0, 0), np.uint8))
 
     def _stream(self, *numbers: int) -> tuple[int, ...]:
-        """Return the name of a stream of random numbers in this epoch."""
+        """Return the key of a random stream in this epoch."""
         return (self.seed, int(self.epoch), *numbers)
 
     def _mixed(self, mix: Mix, number: int, pair: Pair, index: int) -> Pair:
-        """Join a transformed sample with others, which are transformed with random numbers of their own."""
+        """Combine a transformed sample with others, each transformed with a separate random stream."""
         rng = np.random.default_rng((self.seed, int(self.epoch), index, number))
         if rng.random() >= mix.p:
             return pair
@@ -189,10 +190,10 @@ class SegmentationDataset(Dataset[Item]):
         mask: UInt8Array | None,
         size: tuple[int, int] | None = None,
     ) -> Item:
-        """Return the tensors and what is known of a sample; `size` is that of the image without padding."""
+        """Return the tensors and metadata of a sample; `size` is that of the image without padding."""
         sample = self.samples[position]
         item: Item = {
-            # A view: the pixels stay in the order in which they were decoded, which is torch's channels-last format.
+            # A view: the memory layout stays as decoded, which is torch's channels-last format.
             'image': _tensor(image).permute(2, 0, 1),
             'mask': None if mask is None else _tensor(mask),
             'meta': {
@@ -209,27 +210,27 @@ class SegmentationDataset(Dataset[Item]):
                 item['mask'] = _tensor(np.where(padding, np.uint8(self._ignore_index), mask))
         return item
 
-    def _tell(self, bad: _BadSample) -> None:
-        """Count a sample that is left out; list it and say so the first time, for all processes if there is a list."""
+    def _report(self, bad: _BadSample) -> None:
+        """Count a skipped sample; the first time, print and list it, once for all processes if there is a list."""
         self.skipped += 1
-        if str(bad) in self._told:
+        if str(bad) in self._reported:
             return
-        self._told.add(str(bad))
+        self._reported.add(str(bad))
         if self.left_out is None or append_once(self.left_out, str(bad)):
             print(f'seglight: left out: {bad}', file=sys.stderr, flush=True)
 
     def _replacement(self, position: int, index: int) -> Item:
-        """Return the first of the samples after a bad one that is good."""
+        """Return the first good sample after a bad one."""
         for other in range(position + 1, position + len(self)):
             try:
                 return self._load(other % len(self), index)
             except _BadSample as bad:
-                self._tell(bad)
+                self._report(bad)
         raise DataError('No sample of the data can be read; `seglight data check` lists what is wrong with each')
 
     def _blank(self, position: int) -> Item:
-        """Return a black image whose mask ignores every pixel, so that it does not count."""
-        side = 64  # what every backbone can take
+        """Return a black image with a fully ignored mask, which changes no metric."""
+        side = 64  # large enough for every backbone
         image = np.zeros((side, side, 3), dtype=np.uint8)
         mask = np.full((side, side), self._ignore_index, dtype=np.uint8)
         return self._item(position, (side, side), image, mask)
@@ -243,18 +244,18 @@ class SegmentationDataset(Dataset[Item]):
         if sample.mask is None:
             raise DataError(f'{sample.image} has no mask')
         mask = sample.mask.read()
-        # Most masks show it by their highest label, which is found faster.
+        # The highest label decides for most masks, and is found faster.
         unknown = cv2.LUT(mask, self._unknown) if mask.max() >= len(self._classes) else None
         if unknown is not None and cv2.countNonZero(unknown):
             raise DataError(self.label_fault(sample, count_labels(mask)) or '')
         return mask
 
     def label_fault(self, sample: Sample, labels: Ints) -> str | None:
-        """Return what is wrong with a mask that has labels of no class, None if it has none.
+        """Return the message for a mask with labels outside the classes, None if all labels are valid.
 
         Args:
-            sample: whose mask it is.
-            labels: the pixels of each label in it, int64 `[256]`.
+            sample: that the mask belongs to.
+            labels: the number of pixels of each label in it, int64 `[256]`.
         """
         unknown = np.flatnonzero((labels > 0) & (self._unknown > 0))
         if not len(unknown):
@@ -267,7 +268,7 @@ class SegmentationDataset(Dataset[Item]):
 
 
 def _tensor(array: UInt8Array) -> torch.Tensor:
-    """Return an array as a tensor; what is not in one piece, or is the cache's, is copied."""
+    """Return an array as a tensor; copy it if it is read-only (from the cache) or not contiguous."""
     return torch.from_numpy(array if array.flags.writeable and array.flags.c_contiguous else array.copy())
 
 
@@ -279,15 +280,15 @@ def size_mismatch(sample: Sample, image: tuple[int, int], mask: tuple[int, int])
     """Return the message for an image and a mask of different `(height, width)`."""
     return (
         f'The mask {sample.mask} is {mask[1]}x{mask[0]} pixels, its image {sample.image} is {image[1]}x{image[0]}; '
-        f'both must have the same size{_turning(sample, image, mask)}'
+        f'both must have the same size{_orientation_hint(sample, image, mask)}'
     )
 
 
-def _turning(sample: Sample, image: tuple[int, int], mask: tuple[int, int]) -> str:
-    """Return what to do where an image lies on its side next to its mask, empty if it does not."""
+def _orientation_hint(sample: Sample, image: tuple[int, int], mask: tuple[int, int]) -> str:
+    """Return the cure for an image that its EXIF orientation rotates by 90 degrees, unlike its mask; else empty."""
     try:
-        turned = image == mask[::-1] and orientation_in(sample.image.read_bytes()) >= 5
+        is_rotated = image == mask[::-1] and orientation_in(sample.image.read_bytes()) >= 5
     except OSError:
         return ''
-    cure = 'turn the mask likewise, or remove the EXIF orientation from the image'
-    return f', and the EXIF orientation of the image turns it on its side: {cure}' if turned else ''
+    cure = 'rotate the mask, too, or remove the EXIF orientation from the image'
+    return f'; the EXIF orientation of the image rotates it by 90 degrees: {cure}' if is_rotated else ''

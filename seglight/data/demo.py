@@ -1,7 +1,7 @@
-"""The embedded data set: generated scenes of waste on a table, in the eleven classes of recycling.
+"""The embedded data set: generated scenes of waste on a table, in eleven classes of recyclables.
 
-Scenes have textured grounds, shadows, uneven light, noise and objects that overlap, and are written
-as JPEG and PNG files once, so that a run on them goes through the same decoding as any other.
+Scenes have textured backgrounds, shadows, uneven light, noise and overlapping objects. They are written once, as JPEG
+and PNG files, so that a run decodes them like any other data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from seglight.files import cache_dir
 Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
-VERSION = 1  #: part of the cache folder's name; a change of what is drawn needs a new one
+VERSION = 1  #: part of the cache folder's name; increase it when the drawing changes
 SIZE = 192  #: height and width of the images
 COUNTS = {'train': 240, 'val': 48, 'test': 16}
 
@@ -55,26 +55,26 @@ MATERIALS = {
 
 
 def demo_folder() -> Path:
-    """Return the folder of the data set, which is generated on first use.
+    """Return the folder of the data set; generate it on first use.
 
-    It is made under another name and renamed, so that a run that is stopped meanwhile leaves nothing
-    half-made and two that start at once do not disturb each other.
+    It is generated under a temporary name and renamed, so that an interrupted run leaves nothing incomplete and two
+    runs can start at once.
     """
     folder = cache_dir() / f'demo-v{VERSION}'
     if folder.is_dir():
         return folder
     print(f'Generating the embedded data set, once, in {folder}', file=sys.stderr)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=folder.parent, prefix='.demo-'))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix='.demo-'))
     try:
-        generate(making)
-        making.chmod(0o755)
-        making.rename(folder)
+        generate(temporary)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
     except OSError:
-        if not folder.is_dir():  # another run has not made it meanwhile
+        if not folder.is_dir():  # unless another run has generated it meanwhile
             raise
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -83,8 +83,8 @@ def generate(root: Path, seed: int = 0, counts: dict[str, int] = COUNTS, size: i
 
     Args:
         root: an empty folder.
-        seed: the same seed writes the same files.
-        counts: number of images of each split; only `test` gets no masks.
+        seed: the same seed generates the same files.
+        counts: number of images in each split; `test` gets no masks.
         size: height and width of the images.
     """
     for split_index, (split, count) in enumerate(counts.items()):
@@ -106,7 +106,7 @@ def draw_scene(rng: Rng, size: int) -> tuple[UInt8Array, UInt8Array]:
     Returns:
         The image, uint8 `[size, size, 3]` RGB, and its mask, uint8 `[size, size]`.
     """
-    image = _ground(rng, size)
+    image = _background(rng, size)
     mask = np.zeros((size, size), dtype=np.uint8)
     materials = list(MATERIALS.values())
     labels = rng.integers(1, len(materials) + 1, size=rng.integers(4, 9))
@@ -119,7 +119,7 @@ def draw_scene(rng: Rng, size: int) -> tuple[UInt8Array, UInt8Array]:
 
 
 def _place(rng: Rng, image: Floats, mask: UInt8Array, label: int, material: Material) -> None:
-    """Draw one object with its shadow into the image and its label into the mask."""
+    """Draw one object with its shadow into the image, and its label into the mask."""
     size = len(mask)
     inside = _outline(rng, size, material)
     shadow = cv2.GaussianBlur(np.roll(inside, (4, 5), (0, 1)).astype(np.float32), (0, 0), 4)
@@ -130,7 +130,7 @@ def _place(rng: Rng, image: Floats, mask: UInt8Array, label: int, material: Mate
 
 
 def _outline(rng: Rng, size: int, material: Material) -> npt.NDArray[np.bool_]:
-    """Return the pixels of an object at a random place, in a random pose."""
+    """Return the pixels of an object with random position and pose, bool `[size, size]`."""
     radius = rng.integers(*material.radius)
     flatness = rng.uniform(0.3, 0.45) if material.outline == 'bar' else rng.uniform(0.6, 1)
     if material.outline in ('box', 'bar'):
@@ -171,8 +171,8 @@ def _surface(rng: Rng, size: int, material: Material) -> Floats:
     return np.asarray(surface, dtype=np.float32)
 
 
-def _ground(rng: Rng, size: int) -> Floats:
-    """Return the ground: concrete, wood or grass, float32 `[size, size, 3]` in 0 to 255."""
+def _background(rng: Rng, size: int) -> Floats:
+    """Return the background: concrete, wood or grass, float32 `[size, size, 3]` in 0 to 255."""
     colour = np.array([(128, 124, 118), (150, 115, 80), (95, 115, 70)][rng.integers(3)]) + rng.normal(0, 12, 3)
     grain = 0.12 * _noise(rng, size, 8) + 0.10 * _noise(rng, size, 48)
     planks = 0.06 * (np.sin(np.arange(size) * rng.uniform(0.1, 0.3)) > 0.9)
@@ -180,6 +180,6 @@ def _ground(rng: Rng, size: int) -> Floats:
 
 
 def _noise(rng: Rng, size: int, cells: int) -> Floats:
-    """Return smooth noise around 0 with `cells` hills along a side, float32 `[size, size]`."""
+    """Return smooth noise around 0 from a grid of `cells` x `cells`, float32 `[size, size]`."""
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
     return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What the samples of a split show: the labels of their masks, source by source, and images of one colour."""
+"""Statistics of a split: label counts of its masks for each source, and images of a single colour."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass
 class LabelCounts:
-    """How many pixels and how many masks have each label.
+    """The number of pixels and of masks for each label.
 
     Attributes:
-        masks: the number of masks that were read.
-        pixels: of each label, int64 `[256]`.
-        shown: masks that have each label, int64 `[256]`.
+        masks: number of masks read.
+        pixels: number of pixels of each label, int64 `[256]`.
+        shown: number of masks with each label, int64 `[256]`.
     """
 
     masks: int = 0
@@ -35,19 +35,19 @@ class LabelCounts:
         self.shown += pixels > 0
 
     def share(self, label: int) -> float:
-        """Return the share of the pixels that have a label, 0 to 1."""
+        """Return the share of the pixels with a label, 0 to 1."""
         return float(self.pixels[label]) / max(int(self.pixels.sum()), 1)
 
 
 @dataclass
 class SplitFacts:
-    """What is known of a split from those of its samples that were read.
+    """Statistics of the samples of a split that were read.
 
     Attributes:
-        samples: the number of all samples, read or not.
-        labels: by the config's key of the source that the samples come from.
-        images: the number of images that were decoded.
-        plain: those of them that have one colour.
+        samples: number of all samples, read or not.
+        labels: label counts by the config key of their source.
+        images: number of images decoded.
+        plain: the decoded images that have a single colour.
     """
 
     samples: int = 0
@@ -60,17 +60,17 @@ class SplitFacts:
         self.labels.setdefault(source, LabelCounts()).add(pixels)
 
     def add_image(self, path: Path, plain: bool) -> None:
-        """Add an image, and whether it has one colour."""
+        """Add an image, which may have a single colour."""
         self.images += 1
         self.plain += [path] * plain
 
     def total(self) -> LabelCounts:
-        """Return the labels of all sources together."""
+        """Return the label counts of all sources together."""
         return merged(self.labels.values())
 
 
 def merged(parts: Iterable[LabelCounts]) -> LabelCounts:
-    """Return the sum of counts."""
+    """Return the sum of label counts."""
     total = LabelCounts()
     for part in parts:
         total.masks += part.masks
@@ -80,7 +80,7 @@ def merged(parts: Iterable[LabelCounts]) -> LabelCounts:
 
 
 def count_labels(mask: UInt8Array) -> Ints:
-    """Return the pixels of each label, int64 `[256]`.
+    """Return the number of pixels of each label, int64 `[256]`.
 
     Args:
         mask: uint8 `[H, W]`.
@@ -89,11 +89,11 @@ def count_labels(mask: UInt8Array) -> Ints:
 
 
 def is_plain(image: UInt8Array) -> bool:
-    """Tell whether all pixels have one colour.
+    """Return whether all pixels have the same colour.
 
     Args:
         image: uint8 `[H, W, C]`.
     """
-    if (image[0] != image[0, 0]).any():  # most images show it in their first row
+    if (image[0] != image[0, 0]).any():  # the first row decides for most images
         return False
     return bool((image == image[0, 0]).all())

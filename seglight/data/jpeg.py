@@ -1,4 +1,4 @@
-"""Decoding JPEG files with libjpeg-turbo itself: the pixels of OpenCV in little more than half the time."""
+"""JPEG decoding with libjpeg-turbo: the same pixels as OpenCV in little more than half the time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from seglight.array_types import UInt8Array
 from seglight.data.formats import MAX_PIXELS, IncompleteError, UnreadableError
 from seglight.data.orientation import jpeg_may_be_turned, orientation_in, upright
 
-#: What libjpeg says where it makes up pixels that a file does not hold. What else it says, such as of an unknown
-#: version or of bytes between two parts, costs none.
+#: Warnings of libjpeg that mean lost pixels. Others, such as for an unknown version or extra bytes, are harmless.
 _LOSSES = (
     'Premature end of JPEG file',
     'premature end of data segment',
@@ -21,18 +20,18 @@ _LOSSES = (
 
 
 def decode_jpeg(data: bytes) -> UInt8Array | None:
-    """Decode a JPEG, upright as its EXIF orientation says.
+    """Decode a JPEG, upright according to its EXIF orientation.
 
     Args:
-        data: the whole file; what follows the end of its image is passed over.
+        data: the whole file; bytes after the end of the image are ignored.
 
     Returns:
-        uint8 `[H, W, 3]` RGB, or None for what another decoder has to see to: other formats, and JPEGs of kinds
-        that libjpeg-turbo takes for wrong.
+        uint8 `[H, W, 3]` RGB, or None if another decoder must try: for other formats, and for JPEGs that
+        libjpeg-turbo rejects.
 
     Raises:
-        IncompleteError: where another decoder would fill what is missing with grey.
-        UnreadableError: for more pixels than are read.
+        IncompleteError: if pixels are missing, which other decoders would fill with grey.
+        UnreadableError: for more than `MAX_PIXELS`.
     """
     if not data.startswith(b'\xff\xd8\xff'):
         return None

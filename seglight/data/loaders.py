@@ -1,4 +1,4 @@
-"""Loader processes: how many there are, how they behave, and how they end."""
+"""Loader processes: their number, set-up and end."""
 
 from __future__ import annotations
 
@@ -13,43 +13,63 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from seglight.batch import Item
+from seglight.counting import counted
 from seglight.data.sending import SHARED_MEMORY, Sent, free_shared_memory
 from seglight.environment import cores
-from seglight.errors import warn
+from seglight.errors import ConfigError, warn
 
-MOST_WORKERS = 8  #: by default, of each training process
+MAX_WORKERS = 8  #: default maximum for each training process
 
-#: Bytes of shared memory that loader processes need beside batches, for semaphores and counters.
-LEAST_SHARED = 2**20
+#: Bytes of shared memory that loader processes need besides batches, for semaphores and counters.
+MIN_SHARED = 2**20
 
-_loaders: WeakSet[DataLoader[Any]] = WeakSet()  #: whose processes the end of Python has to end
+_loaders: WeakSet[DataLoader[Any]] = WeakSet()  #: whose processes must end before Python exits
 
 
 def default_workers(processes: int) -> int:
-    """Return the number of loader processes for each of so many training processes, which need a core themselves."""
-    return max(1, min(MOST_WORKERS, cores() // processes - 1))
+    """Return the default number of loader processes for each training process, which needs a core itself."""
+    return max(1, min(MAX_WORKERS, cores() // processes - 1))
 
 
 def possible_workers(workers: int) -> int:
-    """Return the number of loader processes, 0 with a warning where shared memory has no room for what they share."""
-    if not workers or free_shared_memory() >= LEAST_SHARED:
+    """Return the number of loader processes; 0, with a warning, if shared memory is full."""
+    if not workers or free_shared_memory() >= MIN_SHARED:
         return workers
-    warn(f'{SHARED_MEMORY} is full: loads in the training process, as data.num_workers: 0 does; free it, or give a '
-         'container more by --shm-size')  # fmt: skip
+    warn(
+        f'{SHARED_MEMORY} is full: loading in the training process, like data.num_workers: 0; free it, or in a '
+        'container, increase it with --shm-size'
+    )
     return 0
+
+
+def check_enough_images(name: str, count: int, processes: int) -> None:
+    """Check that each process gets a batch of evaluation; otherwise Lightning would wait for it forever.
+
+    Args:
+        name: of the split.
+        count: number of images; 0 is valid.
+        processes: number of processes.
+
+    Raises:
+        ConfigError: if there are fewer images than processes.
+    """
+    if 0 < count < processes:
+        images = f'data.{name} has {counted(count, "image")}'
+        message = f'{images}, fewer than the {processes} processes, each of which needs one'
+        raise ConfigError('trainer.devices', f'{message}; set --trainer.devices={count}, on one machine')
 
 
 def make_loader(
     dataset: Dataset[Any], batch_size: int, workers: int, seed: int, in_run: bool = False, **options: Any
 ) -> DataLoader[Item]:
-    """Return a loader whose processes live on from epoch to epoch.
+    """Return a loader whose processes persist between epochs.
 
     Args:
-        dataset: what is loaded.
+        dataset: the samples.
         batch_size: samples in a batch.
         workers: number of loader processes.
-        seed: of torch's random numbers in them, of which the samples of this project take none.
-        in_run: whether a trainer ends the processes, which then leave signals to it.
+        seed: of torch's random numbers in the processes; seglight's samples use none of them.
+        in_run: whether a trainer ends the processes, which then ignore signals.
         options: further arguments of torch's `DataLoader`.
     """
     if workers:
@@ -61,7 +81,7 @@ def make_loader(
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=partial(_prepare_worker, in_run),
-        # Its own, so that a loader leaves torch's random numbers (dropout) alone, whatever its workers.
+        # A separate generator, so that loading does not change torch's global random state (dropout).
         generator=torch.Generator().manual_seed(seed),
         **options,
     )
@@ -71,22 +91,22 @@ def make_loader(
 
 @atexit.register
 def _end_all_workers() -> None:
-    """End the processes of all loaders when a script ends; Python would terminate them, for which torch complains."""
+    """End all loader processes when a script ends; if Python terminated them, torch would report an error."""
     for loader in list(_loaders):
         end_workers(loader)
 
 
 def end_workers(loader: DataLoader[Any]) -> None:
-    """End the processes of a loader, if there are any."""
+    """End the processes of a loader, if it has any."""
     workers: Any = getattr(loader, '_iterator', None)
     if hasattr(workers, '_shutdown_workers'):
         workers._shutdown_workers()
 
 
 def _prepare_worker(in_run: bool, _worker: int) -> None:
-    """Keep OpenCV's threads from competing with other workers; in a run, the main process ends workers, not signals.
+    """Turn off OpenCV's threads, and in a run ignore signals, since the main process ends the workers.
 
-    Elsewhere Python itself ends them by SIGTERM when a script is done.
+    Outside a run, Python ends them with SIGTERM when the script is done.
     """
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

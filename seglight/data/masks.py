@@ -1,4 +1,4 @@
-"""Reading mask files: the labels as they are stored, whatever a picture viewer makes of them."""
+"""Reading mask files: the labels as stored, however an image viewer would show them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from seglight.errors import DataError
 
 Labels = npt.NDArray[np.uint8 | np.uint16]
 
-#: What Pillow multiplies grey values of fewer bits with, so that white is 255.
+#: Factor by which Pillow scales grey values of 2 and 4 bits to make white 255.
 _SCALES = {2: 85, 4: 17}
 
 
 class _ColoursError(ValueError):
-    """A mask has colours that are not wanted."""
+    """A mask has colours where labels are expected."""
 
 
 class StoredMask(NamedTuple):
-    """What a mask file holds.
+    """Content of a mask file.
 
     Attributes:
         values: labels `[H, W]`, uint8 or uint16, or uint8 `[H, W, 3]` in RGB.
-        palette: the RGB colour of each index, uint8 `[N, 3]`, of a file with a palette.
-        lossy: whether the file's format changes values.
+        palette: the RGB colour of each index, uint8 `[N, 3]`, if the file has a palette.
+        lossy: whether the compression changes values.
     """
 
     values: Labels
@@ -42,22 +42,22 @@ class StoredMask(NamedTuple):
 
 
 def read_mask(path: Path, colours: bool = False) -> Labels:
-    """Read a mask: `[H, W]`, the indices of a palette image or else the grey values, uint8 or uint16.
+    """Read a mask as `[H, W]` uint8 or uint16: palette indices or grey values.
 
     Args:
         path: the file.
-        colours: whether an RGB mask is read too, as uint8 `[H, W, 3]`.
+        colours: whether to accept an RGB mask, as uint8 `[H, W, 3]`.
 
     Raises:
-        DataError: if the file cannot be decoded or has channels that are not wanted.
+        DataError: if the file cannot be decoded, or has colours that are not accepted.
     """
     return read_stored_mask(path, colours).values
 
 
 def read_stored_mask(path: Path, colours: bool = False) -> StoredMask:
-    """Read a mask with what its file says of its colours, see `read_mask`.
+    """Read a mask with its palette, see `read_mask`.
 
-    Grey values of 1, 2 and 4 bits are the numbers that are stored. Alpha is dropped.
+    Grey values of 1, 2 and 4 bits are returned as stored, not scaled. Alpha is dropped.
     """
     with reading(path, 'The mask '):
         try:
@@ -67,7 +67,7 @@ def read_stored_mask(path: Path, colours: bool = False) -> StoredMask:
 
 
 def read_colours(path: Path) -> UInt8Array:
-    """Read a mask by its colours, uint8 `[H, W, 3]` RGB, whether it has a palette, RGB or grey values.
+    """Read the colours of a palette, RGB or grey mask, uint8 `[H, W, 3]` RGB.
 
     Raises:
         DataError: if the file cannot be decoded or has values of more than 8 bits.
@@ -89,7 +89,7 @@ def _decoded(data: bytes, colours: bool) -> StoredMask:
         return StoredMask(labels, png_palette(data))
     bands = read_bands(data) if is_tiff(data) else None
     if bands is not None:
-        return StoredMask(_wanted(bands, colours, f'{bands.shape[2]} bands' if bands.ndim == 3 else ''))
+        return StoredMask(_checked(bands, colours, f'{bands.shape[2]} bands' if bands.ndim == 3 else ''))
     return _by_pillow(data, colours)
 
 
@@ -102,12 +102,12 @@ def _by_pillow(data: bytes, colours: bool) -> StoredMask:
         grey = mode in ('1', 'L', 'P') or mode.startswith(('I', 'F'))
         values = np.asarray(image if grey else image.getchannel('L') if mode == 'LA' else image.convert('RGB'))
         values = values.astype(np.uint8) if mode == '1' else values // bits if bits > 1 else values
-        turned = 1 if image.format == 'TIFF' else orientation(image)  # Pillow has turned that while it decoded it
-    return StoredMask(_wanted(upright(values, turned), colours, f'the mode {mode}'), palette, lossy)
+        turned = 1 if image.format == 'TIFF' else orientation(image)  # Pillow rotates TIFF itself
+    return StoredMask(_checked(upright(values, turned), colours, f'the mode {mode}'), palette, lossy)
 
 
 def _grey_bits(data: bytes, image: Image.Image) -> int:
-    """Return what Pillow has multiplied the grey values of a file with, 1 for nothing."""
+    """Return the factor by which Pillow has scaled the grey values of a file."""
     if image.mode != 'L':
         return 1
     if data.startswith(SIGNATURE):
@@ -117,12 +117,12 @@ def _grey_bits(data: bytes, image: Image.Image) -> int:
     return 1
 
 
-def _wanted(values: npt.NDArray[Any], colours: bool, held: str) -> Labels:
-    """Return labels of 8 or 16 bits, or colours.
+def _checked(values: npt.NDArray[Any], colours: bool, layout: str) -> Labels:
+    """Return labels of 8 or 16 bits, or colours if they are accepted.
 
     Raises:
-        UnreadableError: for labels that 16 bits do not hold.
-        _ColoursError: for colours that are not wanted.
+        UnreadableError: for labels that are not integers from 0 to 65535.
+        _ColoursError: for colours that are not accepted.
     """
     if values.ndim == 3 and values.dtype == np.uint8:
         rgb = values[..., :3]
@@ -131,14 +131,14 @@ def _wanted(values: npt.NDArray[Any], colours: bool, held: str) -> Labels:
     if values.ndim == 3:
         equal = ' (its channels are equal: save one of them)' if (values[..., :3] == values[..., :1]).all() else ''
         raise _ColoursError(
-            f'has {held}{equal}; a mask has one channel of 8 or 16 bits with the labels, '
-            'or RGB colours of 8 bits that data.palette gives'
+            f'has {layout}{equal}; a mask must have one channel of 8 or 16 bits with labels, '
+            'or 8-bit RGB colours that are in data.palette'
         )
     if values.dtype == np.uint8:
         return values
     low, high = (values.min(), values.max()) if values.size else (0, 0)
-    if not (low >= 0 and high <= 65535):  # not so for NaN either
-        raise UnreadableError(f'it has labels from {low} to {high}; write it anew with labels from 0 to 65535')
+    if not (low >= 0 and high <= 65535):  # also rejects NaN
+        raise UnreadableError(f'it has labels from {low} to {high}; save it again with labels from 0 to 65535')
     if values.dtype.kind == 'f' and (values != np.floor(values)).any():
-        raise UnreadableError(f'it has values between whole numbers, from {low} to {high}; write it anew with labels')
+        raise UnreadableError(f'it has values that are not integers, from {low} to {high}; save it again with labels')
     return values.astype(np.uint16)

@@ -1,7 +1,7 @@
-"""Training samples joined from several: CutMix, mosaic, and rare classes pasted from other images.
+"""Augmentations that combine several training samples: CutMix, Mosaic, CopyPaste.
 
-They work on samples that the pipeline has transformed, usually crops of one size; a partner of another size is cut
-or padded to that of the sample.
+They run after the transforms, usually on crops of one size; a partner of another size is cropped or padded to that of
+the sample.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Pair = tuple[UInt8Array, UInt8Array]
 
 
 class Mix(ABC):
-    """Joins a sample with others.
+    """Combines a sample with others.
 
     Args:
-        p: share of the samples that are joined.
+        p: probability of the mix.
 
     Raises:
-        ValueError: if that is no share.
+        ValueError: if `p` is not from 0 to 1.
     """
 
-    #: Whether `prepare` needs to know which classes each sample shows, for which all masks are read once.
+    #: Whether `prepare` needs the classes that each sample shows; then all masks are read once.
     needs_presence = False
 
     def __init__(self, p: float = 0.5) -> None:
@@ -40,42 +40,42 @@ class Mix(ABC):
         self.p = p
 
     def prepare(self, classes: Sequence[str], presence: npt.NDArray[np.bool_] | None) -> None:  # noqa: B027
-        """Learn of the data before training.
+        """Prepare for the data before training.
 
         Args:
             classes: names of the classes.
-            presence: which classes each sample shows, bool `[N, C]`, where `needs_presence` asks for it.
+            presence: whether each sample shows each class, bool `[N, C]`, if `needs_presence`; otherwise possibly None.
         """
 
     @abstractmethod
     def partners(self, count: int, rng: np.random.Generator) -> list[int]:
-        """Draw the indices, below `count`, of the samples that join."""
+        """Draw the indices, below `count`, of the partners."""
 
     @abstractmethod
     def join(self, pair: Pair, partners: Sequence[Pair], rng: np.random.Generator, padding: int) -> Pair:
-        """Return image and mask of the joined sample, of the size of the first.
+        """Return image and mask of the combined sample, with the size of the first.
 
         Args:
             pair: image uint8 `[H, W, 3]` and mask uint8 `[H, W]` of the sample.
-            partners: those of the others.
-            rng: where random numbers come from.
-            padding: label of pixels that are no content.
+            partners: images and masks of the partners.
+            rng: the random generator.
+            padding: label of padding.
         """
 
 
 class CutMix(Mix):
-    """A rectangle of another sample lies over the sample (arXiv:1905.04899).
+    """Pastes a rectangle of another sample (arXiv:1905.04899).
 
     Args:
-        p: share of the samples that are joined.
-        alpha: of the beta distribution that the share of the sample that stays is drawn from.
+        p: probability of the mix.
+        alpha: parameter of the beta distribution of the share of the sample that remains.
     """
 
     def __init__(self, p: float = 0.5, alpha: float = 1.0) -> None:
         super().__init__(p)
         check_bounds(0, alpha=alpha)
         if alpha == 0:
-            raise ValueError('alpha is above 0')
+            raise ValueError('alpha must be above 0, got 0')
         self.alpha = alpha
 
     def partners(self, count: int, rng: np.random.Generator) -> list[int]:
@@ -83,7 +83,7 @@ class CutMix(Mix):
         return [int(rng.integers(count))]
 
     def join(self, pair: Pair, partners: Sequence[Pair], rng: np.random.Generator, padding: int) -> Pair:
-        """Lay a rectangle of the partner on the sample, at the same place."""
+        """Paste a rectangle of the partner at the same position."""
         height, width = pair[1].shape
         other = _fitted(partners[0], height, width, padding)
         side = np.sqrt(1 - rng.beta(self.alpha, self.alpha))
@@ -95,11 +95,11 @@ class CutMix(Mix):
 
 
 class Mosaic(Mix):
-    """Four samples meet at a point, each with its own corner, as in YOLOv4 (arXiv:2004.10934).
+    """Joins the corners of four samples at a random point, as in YOLOv4 (arXiv:2004.10934).
 
     Args:
-        p: share of the samples that are joined.
-        center_range: where the point may lie, as shares of height and width.
+        p: probability of the mix.
+        center_range: `[min, max]` of the point, as shares of height and width.
     """
 
     def __init__(self, p: float = 0.5, center_range: Sequence[float] = (0.25, 0.75)) -> None:
@@ -112,7 +112,7 @@ class Mosaic(Mix):
         return [int(index) for index in rng.integers(count, size=3)]
 
     def join(self, pair: Pair, partners: Sequence[Pair], rng: np.random.Generator, padding: int) -> Pair:
-        """Take the upper left of the sample and the other corners of its partners."""
+        """Keep the upper left corner of the sample, and take the other corners from its partners."""
         height, width = pair[1].shape
         row, column = (
             round(rng.uniform(self.center_range[0], self.center_range[1]) * edge) for edge in (height, width)
@@ -130,12 +130,11 @@ class Mosaic(Mix):
 
 
 class CopyPaste(Mix):
-    """Pixels of rare classes are pasted from another sample, at their place (arXiv:2012.07177).
+    """Pastes the pixels of rare classes from another sample, at the same position (arXiv:2012.07177).
 
     Args:
-        classes: names of the classes that are pasted; the partner is drawn among the samples that show one of them,
-            each of these classes with the same chance.
-        p: share of the samples that are joined.
+        classes: names of the classes to paste. First one of these classes is drawn, then a sample that shows it.
+        p: probability of the mix.
     """
 
     needs_presence = True
@@ -149,11 +148,11 @@ class CopyPaste(Mix):
         self._showing: list[npt.NDArray[np.int64]] = []
 
     def prepare(self, classes: Sequence[str], presence: npt.NDArray[np.bool_] | None) -> None:
-        """Find the samples that show each of the classes.
+        """Find the samples that show each class.
 
         Raises:
-            ConfigError: if a class is none of the data's.
-            DataError: if no sample shows any of them.
+            UsageError: if a class is not in `data.classes`.
+            DataError: if no sample shows any of the classes.
         """
         for name in self.classes:
             if name not in classes:
@@ -170,7 +169,7 @@ class CopyPaste(Mix):
         return [int(rng.choice(self._showing[rng.integers(len(self._showing))]))]
 
     def join(self, pair: Pair, partners: Sequence[Pair], rng: np.random.Generator, padding: int) -> Pair:
-        """Paste the partner's pixels of the classes."""
+        """Paste the pixels of the classes from the partner."""
         height, width = pair[1].shape
         image, mask = _fitted(partners[0], height, width, padding)
         pasted = np.isin(mask, self._labels)
@@ -181,7 +180,7 @@ MIXES = {cls.__name__: cls for cls in (CutMix, Mosaic, CopyPaste)}
 
 
 def build_mixes(specs: Sequence[dict[str, Any]], key: str) -> list[Mix]:
-    """Build the mixes of a config: dicts such as `{type: CutMix, p: 0.5}`, or with a class path.
+    """Build the mixes of a config: dicts like `{type: CutMix, p: 0.5}`, or with `class_path`.
 
     Raises:
         ConfigError: for an unknown type or argument, or a wrong value.
@@ -192,7 +191,7 @@ def build_mixes(specs: Sequence[dict[str, Any]], key: str) -> list[Mix]:
 def _build(spec: dict[str, Any], key: str) -> Mix:
     name, arguments = name_and_arguments(spec, key, 'a mix')
     cls = find_class(name, MIXES, key)
-    if cls is None or not issubclass(cls, Mix):  # asked before it is built: a config may come from a checkpoint
+    if cls is None or not issubclass(cls, Mix):  # checked before building: the config may come from a checkpoint
         message = f"unknown mix '{name}' ({', '.join(MIXES)}){nearest(name, MIXES)}"
         raise ConfigError(key, message)
     mix: Mix = construct(cls, arguments, name, key)
@@ -200,13 +199,13 @@ def _build(spec: dict[str, Any], key: str) -> Mix:
 
 
 def _around(center: int, length: float, edge: int) -> slice:
-    """Return a range of about a length around a center, cut off at 0 and at the edge."""
+    """Return a range of this length around a center, clipped to 0 and the edge."""
     half = round(length / 2)
     return slice(max(center - half, 0), min(center + half, edge))
 
 
 def _fitted(pair: Pair, height: int, width: int, padding: int) -> Pair:
-    """Cut or pad image and mask at the right and at the bottom to a size."""
+    """Crop or pad image and mask at the right and bottom to a size."""
     image, mask = (each[:height, :width] for each in pair)
     if mask.shape == (height, width):
         return image, mask

@@ -1,4 +1,4 @@
-"""How an image file says that its picture lies on a side, and turning it upright."""
+"""EXIF orientation: reading it, and turning images upright."""
 
 from __future__ import annotations
 
@@ -17,60 +17,60 @@ _PREFIX = b'Exif\0\0'  #: of EXIF in JPEG, which some programs write into other 
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation of an opened file, 1 to 8; 1 where there is none, or where it is damaged.
+    """Return the EXIF orientation of an opened file, 1 to 8; 1 if it is missing or damaged.
 
-    Not for TIFF, where it is a tag of the image itself.
+    Not for TIFF, which stores it as a tag of the image itself.
     """
     content = image.info.get('exif', b'')
     exif = Image.Exif()
     try:
-        # Not `image.getexif()`, which looks into XMP too, unlike OpenCV.
+        # Not `image.getexif()`, which also reads XMP, unlike OpenCV.
         exif.load(content)
         return valid(exif.get(_ORIENTATION, 1))
-    except Exception:  # of many kinds; as for OpenCV and libjpeg, damaged EXIF does not make the pixels unreadable
+    except Exception:  # of any type; like in OpenCV and libjpeg, damaged EXIF does not make the pixels unreadable
         return 1
 
 
 def orientation_in(data: bytes) -> int:
-    """Return the EXIF orientation of an image file that is no TIFF; 1 where Pillow cannot open it.
+    """Return the EXIF orientation of an image file other than TIFF; 1 if Pillow cannot open it.
 
     Raises:
-        DecompressionBombError: if its header states more pixels than are read.
+        DecompressionBombError: if its header states more than `MAX_PIXELS`.
     """
     try:
         with open_image(io.BytesIO(data)) as image:
             return orientation(image)
     except Image.DecompressionBombError:
         raise
-    except Exception:  # other decoders take some of these files
+    except Exception:  # other decoders can read some of these files
         return 1
 
 
 def valid(found: object) -> int:
-    """Return an orientation as it is read from a file, and 1 for any other value than 1 to 8."""
+    """Return an orientation from a file; 1 for any value that is not 1 to 8."""
     return found if isinstance(found, int) and found in range(1, 9) else 1
 
 
 def jpeg_may_be_turned(data: bytes) -> bool:
-    """Tell whether a JPEG has EXIF before its pixels, however long its other segments are."""
+    """Return whether a JPEG has EXIF before its pixels."""
     position = 2
     while data[position : position + 1] == b'\xff' and position + 4 <= len(data):
         marker, length = struct.unpack_from('>xBH', data, position)
-        if marker == 0xDA:  # the pixels begin
+        if marker == 0xDA:  # start of the pixels
             return False
         if marker == 0xE1 and data.startswith(_PREFIX, position + 4):
             return True
         position += 2 + length
-    return _PREFIX in data  # segments of another kind: Pillow has a look
+    return _PREFIX in data  # unusual segments: let Pillow decide
 
 
-def upright(image: npt.NDArray[Any], turned: int) -> npt.NDArray[Any]:
+def upright(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
     """Turn pixels `[H, W]` or `[H, W, C]` upright.
 
-    Orientations 5 to 8 are mirrored at the diagonal, then any is flipped.
+    Orientations 5 to 8 are transposed, then all but 1 and 5 are flipped.
     """
-    if turned == 1:
+    if orientation == 1:
         return image
-    result = cv2.transpose(image) if turned >= 5 else image
-    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(turned)
+    result = cv2.transpose(image) if orientation >= 5 else image
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
     return result if flip is None else cv2.flip(result, flip)

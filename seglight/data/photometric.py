@@ -15,16 +15,16 @@ from seglight.data.arguments import check_bounds, check_range
 
 
 class PhotoMetricDistortion(A.ImageOnlyTransform):
-    """Change brightness, contrast, saturation and hue, each with a probability of a half, as mmseg's of that name.
+    """Change brightness, contrast, saturation and hue, each with probability 0.5, like mmseg's transform.
 
-    mmseg rounds to 8 bits after each step, so each step is a table of 256 values, and steps that follow each other
-    in the same colours are one.
+    mmseg rounds to 8 bits after each step, so each step is a table of 256 values; consecutive steps in the same colour
+    space share one table.
 
     Args:
-        brightness_delta: greatest change of all values.
-        contrast_range: of the factor on all values.
-        saturation_range: of the factor on the saturation.
-        hue_delta: greatest change of the hue, in units of two degrees.
+        brightness_delta: maximum change of all values.
+        contrast_range: `[min, max]` of the factor on all values.
+        saturation_range: `[min, max]` of the factor on the saturation.
+        hue_delta: maximum change of the hue, in units of two degrees.
         p: probability of the transform.
     """
 
@@ -45,13 +45,13 @@ class PhotoMetricDistortion(A.ImageOnlyTransform):
         self.hue_delta = hue_delta
 
     def get_params(self) -> dict[str, Any]:
-        """Draw what is changed; None leaves it."""
+        """Draw the changes; None for no change."""
         rng = self.random_generator
 
         def drawn(low: float, high: float) -> float | None:
             return float(rng.uniform(low, high)) if rng.integers(2) else None
 
-        # In mmseg's order, so that equal random numbers make equal images.
+        # In mmseg's order, so that equal random numbers give equal images.
         brightness = drawn(-self.brightness_delta, self.brightness_delta)
         contrast_last = not rng.integers(2)
         contrast = None if contrast_last else drawn(*self.contrast_range)
@@ -78,13 +78,13 @@ class PhotoMetricDistortion(A.ImageOnlyTransform):
         **_: Any,
     ) -> UInt8Array:
         """Change the colours of an RGB image."""
-        before = np.arange(256, dtype=np.uint8)
+        table = np.arange(256, dtype=np.uint8)
         if brightness is not None:
-            before = _converted(before, 1, brightness)
+            table = _converted(table, 1, brightness)
         if contrast is not None and not contrast_last:
-            before = _converted(before, contrast, 0)
-        img = _looked_up(img, before)
-        # mmseg returns to RGB between saturation and hue, which rounds once more; so does this.
+            table = _converted(table, contrast, 0)
+        img = _looked_up(img, table)
+        # Like mmseg, return to RGB between saturation and hue, which rounds once more.
         if saturation is not None:
             img = _in_hsv(img, 1, _converted(np.arange(256, dtype=np.uint8), saturation, 0))
         if hue is not None:
@@ -95,13 +95,13 @@ class PhotoMetricDistortion(A.ImageOnlyTransform):
 
 
 def _converted(values: UInt8Array, alpha: float, beta: float) -> UInt8Array:
-    """Multiply and add with clipping, then cut off the fraction."""
+    """Multiply, add, clip and truncate."""
     changed: npt.NDArray[np.float32] = values.astype(np.float32) * np.float32(alpha) + np.float32(beta)
     return changed.clip(0, 255).astype(np.uint8)
 
 
 def _looked_up(image: UInt8Array, table: UInt8Array) -> UInt8Array:
-    """Look up all values; a table that only adds is an addition, which takes a tenth of the time."""
+    """Look up all values; a table that only adds a constant becomes an addition, which is ten times as fast."""
     values = np.arange(256)
     added = int(table[128]) - 128
     if (table == (values + added).clip(0, 255)).all():
@@ -110,8 +110,8 @@ def _looked_up(image: UInt8Array, table: UInt8Array) -> UInt8Array:
 
 
 def _shifted(image: UInt8Array, added: int) -> UInt8Array:
-    """Add a number to all values, which end at 0 and 255."""
-    change = cv2.add if added > 0 else cv2.subtract  # adding a negative number takes longer
+    """Add a number to all values, clipped to 0 and 255."""
+    change = cv2.add if added > 0 else cv2.subtract  # adding a negative number is slower
     return np.asarray(change(image, np.full(4, float(abs(added)))), dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Where in the training data a run is, in the counting of its own batches."""
+"""The position of a run in its training data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ class Position(NamedTuple):
     """A point between two batches of training.
 
     Attributes:
-        epoch: that training is in, from 0.
-        samples: of this epoch that all processes together have trained on.
-        batches: the same in batches of each process.
-        of: batches of an epoch.
+        epoch: current epoch, from 0.
+        samples: number of samples done in this epoch, over all processes.
+        batches: number of batches done in this epoch, in each process.
+        of: number of batches in an epoch.
         batch_size: samples in a batch of each process.
     """
 
@@ -24,7 +24,7 @@ class Position(NamedTuple):
 
     @classmethod
     def stored(cls, state: dict[str, Any], batch_size: int, processes: int, of: int) -> Position:
-        """Return what a checkpoint stores; an old one stores epoch and samples alone."""
+        """Return the position from a checkpoint; old ones store epoch and samples only."""
         samples = state['samples']
         size = state.get('batch_size', batch_size)
         return cls(
@@ -32,13 +32,13 @@ class Position(NamedTuple):
         )
 
     def counted_as(self, batch_size: int, processes: int, of: int, accumulated: int) -> Position:
-        """Return the same point in other batches, or the nearest before it that is between two optimizer steps.
+        """Return this position in other batches, moved back to the end of an optimizer step if necessary.
 
         Args:
             batch_size: samples in a batch of each process.
             processes: number of training processes.
-            of: batches of an epoch; of an epoch that is under way at least one is left, so that it is validated.
-            accumulated: batches to an optimizer step.
+            of: number of batches in an epoch; an unfinished epoch keeps at least one, so that it is validated.
+            accumulated: number of batches per optimizer step.
         """
         samples_each = batch_size * processes
         same = self.of == of and self.samples == self.batches * samples_each

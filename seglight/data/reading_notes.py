@@ -1,4 +1,4 @@
-"""What reading images and masks leaves out without an error: pages, bands, grey levels, the order of a palette."""
+"""Silent losses when reading images and masks: pages, bands, grey levels, the order of a palette."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from seglight.data.tiff import first_directory, is_tiff, page_count, read_bands
 from seglight.data.value_range import ValueRange, extent, to_8_bits
 from seglight.errors import DataError
 
-EXAMINED = 32  #: images of a split that are looked at, spread over it, and as many masks
-_MOST_PIXELS = 1 << 20  #: of an image whose levels are counted
-_MOST_BYTES = 1 << 28  #: that are read for it, in all
-_FEW = 64  #: grey levels, below which a model sees little, if the files have more
+EXAMINED = 32  #: number of images to examine, spread over a split
+_MAX_PIXELS = 1 << 20  #: number of pixels per image in which to count grey levels
+_MAX_BYTES = 1 << 28  #: total number of bytes to read
+_FEW_LEVELS = 64  #: fewer grey levels than this are too few for a model, if the files have more
 
 
 @dataclass(frozen=True)
 class _Levels:
-    """How many grey levels an image has in its file and after reading, and its least and greatest value."""
+    """Number of grey levels of an image in its file and after reading, and its lowest and highest value."""
 
     stored: int
     kept: int
@@ -39,11 +39,11 @@ class _Levels:
 
 @dataclass
 class ReadingNotes:
-    """What is left out of the files of a data set.
+    """Losses when reading the files of a data set.
 
     Attributes:
-        lines: what is worth knowing.
-        warnings: what spoils a training, or is likely a mistake; the worst first.
+        lines: information.
+        warnings: likely mistakes, the worst first.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -53,17 +53,17 @@ class ReadingNotes:
 def reading_notes(
     samples: Sequence[Sample], value_range: ValueRange | None, classes: Sequence[str] = ()
 ) -> ReadingNotes:
-    """Look at some of the files, spread over a data set. Files that cannot be read are passed over.
+    """Examine some of the files, spread over a data set; skip files that cannot be read.
 
     Args:
         samples: the images and masks.
-        value_range: what images of more than 8 bits are read with.
+        value_range: for images of more than 8 bits.
         classes: names of the classes.
     """
     found: dict[str, list[Path]] = {}
     levels: list[_Levels] = []
     chosen = samples[:: -(-len(samples) // EXAMINED) or 1]
-    budget = _MOST_BYTES
+    budget = _MAX_BYTES
     for sample in chosen:
         try:
             data = _undecoded(sample.image)
@@ -74,20 +74,20 @@ def reading_notes(
                 found.setdefault(note, []).append(sample.image)
             if not has_8_bits(data) and not (is_tiff(data) and first_directory(io.BytesIO(data)).bits <= 8):
                 levels += _levels(decode(data), value_range)
-        except Exception:  # whatever is wrong with a file is reported where all of them are checked
+        except Exception:  # bad files are reported by the checks of all files
             continue
     notes = ReadingNotes()
     if levels:
         _describe_levels(notes, levels)
     for note, paths in found.items():
-        more = f' ({len(paths)} of {len(chosen)} images looked at)' if len(paths) > 1 else ''
+        more = f' ({len(paths)} of {len(chosen)} images examined)' if len(paths) > 1 else ''
         notes.warnings.append(f'the image {paths[0]}{more} {note}')
     notes.warnings += _palette_notes(chosen, classes)
     return notes
 
 
 def _undecoded(path: Path) -> bytes:
-    """Return the content of a file; nothing for a JPEG, which has 8 bits, one page and no transparency."""
+    """Return the content of a file; empty for a JPEG, which has 8 bits, one page and no transparency."""
     with open_file(path) as file:
         if file.read(3) == b'\xff\xd8\xff':
             return b''
@@ -95,11 +95,11 @@ def _undecoded(path: Path) -> bytes:
 
 
 def _left_out(data: bytes) -> list[str]:
-    """Return what of a file is not used, each as the end of a sentence."""
+    """Return the parts of a file that are not used, each as the end of a sentence."""
     if is_tiff(data):
         file = io.BytesIO(data)
         pages, directory = page_count(file), first_directory(file)
-        bands = read_bands(data, most=4)
+        bands = read_bands(data, maximum=4)
         fourth = bands is not None and bands.ndim == 3 and bands.shape[2] == 4 and not _is_opaque(bands[..., 3])
         band = 'has transparency, which is dropped' if directory.has_alpha else 'has a fourth band, which is dropped'
     else:
@@ -112,7 +112,7 @@ def _left_out(data: bytes) -> list[str]:
 
 
 def _is_opaque(alpha: npt.NDArray[Any]) -> bool:
-    """Tell whether a band has the same value everywhere, so that it says nothing."""
+    """Return whether a band has the same value everywhere and thus no information."""
     return bool((alpha == alpha.flat[0]).all())
 
 
@@ -120,7 +120,7 @@ def _levels(values: npt.NDArray[Any], value_range: ValueRange | None) -> list[_L
     """Count the grey levels of an image of more than 8 bits; an empty list for one of 8."""
     if values.dtype == np.uint8:
         return []
-    step = max(1, int((values.size / _MOST_PIXELS) ** 0.5))
+    step = max(1, int((values.size / _MAX_PIXELS) ** 0.5))
     kept = to_8_bits(values, value_range)[::step, ::step]
     part = values[::step, ::step]
     low, high = extent(part)
@@ -128,24 +128,24 @@ def _levels(values: npt.NDArray[Any], value_range: ValueRange | None) -> list[_L
 
 
 def _describe_levels(notes: ReadingNotes, levels: Sequence[_Levels]) -> None:
-    """Say how many grey levels of images of more than 8 bits are left, and warn of few."""
+    """Note how many grey levels are kept in images of more than 8 bits; warn if they are few."""
     stored, kept = (int(np.median([getattr(each, name) for each in levels])) for name in ('stored', 'kept'))
     low, high = min(each.low for each in levels), max(each.high for each in levels)
     values = f'{levels[0].dtype} images keep {kept} of {stored} grey levels; their values are {low:.6g} to {high:.6g}'
     notes.lines.append(values)
-    if kept < _FEW and stored >= 2 * kept:
+    if kept < _FEW_LEVELS and stored >= 2 * kept:
         notes.warnings.append(
             f'{values}: set data.image_range to the values of black and white, for example [{low:.6g}, {high:.6g}]'
         )
 
 
 def _palette_notes(samples: Sequence[Sample], classes: Sequence[str]) -> list[str]:
-    """Return what is to be said of the palettes of indexed masks, once for all of them."""
+    """Return the note on the palettes of indexed masks, once for all of them."""
     found = []
     for sample in samples:
         if isinstance(sample.mask, MaskFile):
             with suppress(DataError):
                 found.append(sample.mask.labels.palette_note(sample.mask.path, classes))
     notes = [note for note in found if note is not None]
-    more = f' (and {len(notes) - 1} of {len(found) - 1} other masks looked at are alike)' if len(notes) > 1 else ''
+    more = f' (and {len(notes) - 1} of {len(found) - 1} other masks examined are alike)' if len(notes) > 1 else ''
     return [note + more for note in notes[:1]]

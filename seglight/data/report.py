@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it, from every one of its files."""
+"""Statistics and faults of a data set, from all of its files."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass
 class SplitReport:
-    """What one split holds.
+    """Statistics of a split.
 
     Attributes:
-        sizes: how many images have each `(height, width)`.
-        pixels: of each class, int64 `[C]`.
-        ignored: pixels that do not count.
-        images: that show each class, int64 `[C]`.
+        sizes: number of images for each `(height, width)`.
+        pixels: number of pixels of each class, int64 `[C]`.
+        ignored: number of ignored pixels.
+        images: number of images that show each class, int64 `[C]`.
         mean: RGB mean of all pixels in 0 to 255, `[3]`.
-        std: RGB standard deviation of all pixels.
-        faults: what is wrong with each sample that cannot be used.
-        facts: what is judged.
+        std: RGB standard deviation of all pixels, `[3]`.
+        faults: messages about the samples that cannot be used.
+        facts: statistics for `seglight.data.judgement`.
     """
 
     sizes: Counter[tuple[int, int]]
@@ -48,14 +48,14 @@ class SplitReport:
 
     @property
     def count(self) -> int:
-        """The number of images that can be used."""
+        """The number of usable images."""
         return self.sizes.total()
 
     def class_weights(self) -> Floats:
-        """Return a weight for the loss of each class, float `[C]`.
+        """Return loss weights for the classes, float `[C]`.
 
-        One over the square root of a class's share of the pixels, scaled to a mean of one over the pixels, so
-        that the loss keeps its size; 0 for a class that no image shows.
+        The inverse square root of the pixel share of each class, scaled to a mean of one over all pixels, so that the
+        loss keeps its magnitude; 0 for a class without pixels.
         """
         share = self.pixels / max(self.pixels.sum(), 1)
         weights = np.divide(1, np.sqrt(share), out=np.zeros_like(share), where=share > 0)
@@ -66,7 +66,7 @@ class SplitReport:
 
 @dataclass
 class _Examined:
-    """What one sample holds, or what is wrong with it."""
+    """Statistics of a sample, or its fault."""
 
     fault: str | None = None
     size: tuple[int, int] = (0, 0)
@@ -98,7 +98,7 @@ def examine(dataset: SegmentationDataset, num_classes: int) -> SplitReport:
 
 
 def _facts(dataset: SegmentationDataset, examined: Sequence[_Examined]) -> SplitFacts:
-    """Return what is judged, also of masks whose labels are no classes."""
+    """Return the statistics to judge, including masks with labels outside the classes."""
     facts = SplitFacts(sum(each.fault is None for each in examined))
     for sample, each in zip(dataset.samples, examined, strict=True):
         if each.labels.any():
@@ -116,7 +116,7 @@ def _examine(dataset: SegmentationDataset, sample: Sample) -> _Examined:
     try:
         image, mask = dataset.decode(sample)
     except DataError as error:
-        labels = read_labels(dataset, sample)[1]  # which are judged although they are no classes
+        labels = read_labels(dataset, sample)[1]  # judged even if they are outside the classes
         return _Examined(str(error)) if labels is None else _Examined(str(error), labels=labels)
     pixels = image.shape[0] * image.shape[1]
     mean, deviation = (values[:, 0].astype(np.float64) for values in cv2.meanStdDev(image))
@@ -131,7 +131,7 @@ def _examine(dataset: SegmentationDataset, sample: Sample) -> _Examined:
 
 
 def describe(name: str, report: SplitReport, classes: Sequence[str]) -> str:
-    """Return what a split holds as text: counts, sizes, mean and std, then a row for each class."""
+    """Return the statistics of a split as text: counts, sizes, mean and std, then a row for each class."""
     sizes = [f'{width}x{height} ({count})' for (height, width), count in report.sizes.most_common(3)]
     more = f' and {len(report.sizes) - 3} more sizes' if len(report.sizes) > 3 else ''
     total = max(int(report.pixels.sum()) + report.ignored, 1)

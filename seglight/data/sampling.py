@@ -1,4 +1,4 @@
-"""The order of training samples, and how often each is seen."""
+"""The order of training samples, and how often each is used."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class EpochSampler(DistributedSampler[Item]):
-    """Shuffles by seed and epoch, and tells the dataset the epoch, whenever Lightning sets it.
+    """Shuffles by seed and epoch, and passes the epoch that Lightning sets on to the dataset.
 
-    torch's `DistributedSampler`, which Lightning leaves in place, also for a single process.
+    A `DistributedSampler` even for a single process, since Lightning does not replace it.
 
     Args:
-        dataset: what is sampled.
+        dataset: the samples.
         replicas: number of processes.
-        rank: index of this one.
-        repeats: how often each sample is seen in an epoch, on average, float `[N]`; None for once each. An epoch
-            then has as many samples as they add up to, and each is seen as often as its number, rounded up or
-            down by chance (systematic sampling). When it is seen again its augmentations are others.
+        rank: index of this process.
+        repeats: how often each sample is used per epoch, on average, float `[N]`; None for once each. The length of an
+            epoch is their sum, and each number is randomly rounded up or down (systematic sampling). Repeated samples
+            get different augmentations.
         seed: of the order.
     """
 
@@ -43,25 +43,25 @@ class EpochSampler(DistributedSampler[Item]):
             self.total_size = self.num_samples * replicas
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, from 0, of the order and of the augmentations."""
+        """Set the epoch, from 0, for the order and the augmentations."""
         super().set_epoch(epoch)
         self.dataset.set_epoch(epoch)
 
-    def go_on(self, epoch: int, samples: int) -> None:
-        """Begin with this epoch, from 0, after the samples of this process that are done; later epochs are whole.
+    def resume(self, epoch: int, samples: int) -> None:
+        """Start in this epoch, from 0, after the given number of samples of this process; later epochs are complete.
 
-        The length stays that of a whole epoch, as Lightning counts.
+        The length remains that of a complete epoch, as Lightning expects.
         """
         self._resumed = (epoch, samples)
         self.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[int]:  # type: ignore[override]  # torch's own yields indices too
-        """Yield the indices of this process that remain; an index beyond the data set is one that is seen again."""
+        """Yield the remaining indices of this process; an index beyond the data set means a repeated sample."""
         epoch, samples = self._resumed
         return islice(self._indices(), samples if epoch == self.epoch else 0, None)
 
     def _indices(self) -> Iterator[int]:
-        """Yield the indices of this process in a whole epoch."""
+        """Yield the indices of this process in a complete epoch."""
         if self.repeats is None:
             yield from super().__iter__()  # type: ignore[misc]
             return
@@ -75,20 +75,20 @@ class EpochSampler(DistributedSampler[Item]):
 
 
 def _numbered(drawn: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """Add `count` to an index for each time that it was there before."""
+    """Add `count` to an index for each earlier occurrence of it."""
     ordered = np.sort(drawn, kind='stable')
-    before = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
-    return ordered + count * before
+    earlier = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
+    return ordered + count * earlier
 
 
 def class_balance(presence: npt.NDArray[np.bool_], threshold: float) -> FloatArray:
-    """Return how often each image is seen so that rare classes are seen more often, float `[N]`, 1 or more.
+    """Return repeat factors that oversample images of rare classes, float `[N]`, at least 1.
 
-    The repeat factors of LVIS (arXiv:1908.03195): the square root of `threshold` over the share of the images
-    that show a class, and for an image the highest of its classes.
+    As for LVIS (arXiv:1908.03195): the factor of a class is the square root of `threshold` over the share of images
+    that show it; the factor of an image is the highest of its classes.
 
     Args:
-        presence: which classes each image shows, bool `[N, C]`.
+        presence: whether each image shows each class, bool `[N, C]`.
         threshold: share of the images below which a class is rare.
     """
     share = presence.mean(0)

@@ -1,4 +1,4 @@
-"""How batches come from loader processes: in shared memory, or through pipes where that is too small."""
+"""Sending batches from loader processes: in shared memory, or through pipes if that is too small."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-#: Where Linux keeps shared memory; containers have 64 MB by default.
+#: Linux's shared memory; containers have 64 MB by default.
 SHARED_MEMORY = Path('/dev/shm')
 
-#: So many batches of each loader process have to fit: those that wait, those of validation, and some for others.
+#: Number of batches of each loader process that must fit: waiting ones, those of validation, and a reserve.
 WAITING = 6
 
 
 class Sent:
-    """A `collate_fn` whose batches go through pipes where shared memory has little space.
+    """A `collate_fn` that sends batches through pipes if shared memory is too small.
 
-    torch would end with `No space left on device`, or a bus error, and the run would wait for ever.
+    torch would fail with `No space left on device` or a bus error, and the run would hang.
 
     Args:
         collate: makes a batch, a dict that may hold tensors.
@@ -30,10 +30,10 @@ class Sent:
 
     def __init__(self, collate: Callable[[Any], dict[str, Any]]) -> None:
         self.collate = collate
-        self._said = False
+        self._warned = False
 
     def __call__(self, items: Any) -> dict[str, Any]:
-        """Return the batch of some items."""
+        """Return the batch of the items."""
         batch = self.collate(items)
         worker = get_worker_info()
         if worker is None:
@@ -42,12 +42,12 @@ class Sent:
         size = sum(tensor.nbytes for tensor in tensors)
         if free_shared_memory() >= WAITING * worker.num_workers * size:
             return batch
-        if worker.id == 0 and not self._said:
-            self._said = True
+        if worker.id == 0 and not self._warned:
+            self._warned = True
             print(
                 f'seglight: warning: {SHARED_MEMORY} is too small for batches of {size / 2**20:.0f} MiB from '
-                f'{worker.num_workers} loader processes: they go through pipes, which is slower; in a container, '
-                'give it more by --shm-size, or set data.num_workers: 0',
+                f'{worker.num_workers} loader processes: using pipes, which is slower; in a container, '
+                'increase it with --shm-size, or set data.num_workers: 0',
                 file=sys.stderr,
                 flush=True,
             )
@@ -55,25 +55,25 @@ class Sent:
 
 
 class Piped:
-    """A tensor that arrives in the main process as a tensor, and is sent as its bytes."""
+    """A tensor that is pickled as bytes and unpickled as a tensor."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the bytes in the order in which they lie in memory, where that is dense."""
+        """Pickle the bytes in memory order if they are dense."""
         strides = self.tensor.stride()
         order = sorted(range(self.tensor.ndim), key=lambda axis: -strides[axis])
         dense = self.tensor.permute(order).contiguous()
-        return _arrived, (dense.numpy(), [order.index(axis) for axis in range(self.tensor.ndim)])
+        return _unpickled, (dense.numpy(), [order.index(axis) for axis in range(self.tensor.ndim)])
 
 
-def _arrived(values: Any, order: list[int]) -> Tensor:
+def _unpickled(values: Any, order: list[int]) -> Tensor:
     return torch.from_numpy(values).permute(order)
 
 
 def free_shared_memory() -> float:
-    """Return the free bytes of shared memory, endless where the system has no folder for it."""
+    """Return the free bytes of shared memory; infinite if the system has no folder for it."""
     try:
         state = os.statvfs(SHARED_MEMORY)
     except (OSError, AttributeError):

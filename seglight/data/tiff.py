@@ -1,8 +1,8 @@
-"""The bands of TIFF files as they are stored.
+"""Reading the bands of TIFF files as stored.
 
-OpenCV and Pillow both read some kinds wrongly without an error: bands in planes, grey bands beside each other, signed
-integers, transparency that is multiplied in. So the header is read here, and OpenCV, with libtiff, gets a directory
-that says what it decodes rightly: one grey band, or three or four that lie pixel by pixel.
+OpenCV and Pillow silently misread some files: planar bands, several grey bands, signed integers, premultiplied alpha.
+So this module reads the header and gives OpenCV a rewritten directory that it decodes correctly: one grey band, or
+three or four interleaved bands.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _ORIENTATION = 
 _STRIPS, _SAMPLES, _ROWS, _STRIP_SIZES, _PLANES, _PREDICTOR = 273, 277, 278, 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _EXTRA, _FORMAT, _SUBFILE = 322, 323, 324, 325, 338, 339, 254
 
-#: The tags that say how pixels lie in the file, and what each is where it is absent.
+#: The tags that describe the storage of pixels, with their defaults.
 _DEFAULTS: dict[int, tuple[int, ...]] = {
     **dict.fromkeys((_STRIPS, _STRIP_SIZES, _ROWS, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES, _EXTRA), ()),
     **dict.fromkeys((_BITS, _COMPRESSION, _FILL_ORDER, _SAMPLES, _PLANES, _PREDICTOR, _FORMAT, _ORIENTATION), (1,)),
@@ -34,24 +34,24 @@ _DEFAULTS: dict[int, tuple[int, ...]] = {
 }
 _LAYOUT = (_STRIPS, _STRIP_SIZES, _ROWS, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES)
 _PER_PLANE = (_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES)
-_CODES = {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}  #: the types of whole numbers
-_MOST_ENTRIES = 4096  #: of a directory
+_CODES = {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}  #: integer types
+_MAX_ENTRIES = 4096  #: of a directory
 _LOSSLESS = {1, 5, 8, 32773, 32946, 34925, 50000}  #: none, LZW, deflate, PackBits, deflate, LZMA, Zstandard
 _GREY_WHITE, _GREY, _RGB = 0, 1, 2
-_KINDS = {1: 'u', 2: 'i', 3: 'f'}  #: of numpy, by `SampleFormat`; 4 is not defined, and taken for whole numbers
-_ALPHA = (1, 2)  #: what an extra band may be; 0 is not specified
+_KINDS = {1: 'u', 2: 'i', 3: 'f'}  #: numpy kinds by `SampleFormat`; 4 (undefined) counts as integers
+_ALPHA = (1, 2)  #: values of `ExtraSamples` for alpha; 0 is unspecified
 
 Bands = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Directory:
-    """How one image of a TIFF file is stored.
+    """How an image of a TIFF file is stored.
 
     Attributes:
-        order: `<` or `>`, the order of bytes.
-        tags: the values of each tag that says so.
-        following: where the next image's directory begins, 0 for none.
+        order: byte order, `<` or `>`.
+        tags: the values of each tag.
+        following: offset of the next directory, 0 for none.
     """
 
     order: str
@@ -70,27 +70,27 @@ class Directory:
 
     @property
     def orientation(self) -> int:
-        """1 to 8, as in EXIF."""
+        """Orientation, 1 to 8, as in EXIF."""
         return valid(self[_ORIENTATION])
 
     @property
     def bands(self) -> int:
-        """How many values a pixel has."""
+        """Number of values per pixel."""
         return self[_SAMPLES]
 
     @property
     def bits(self) -> int:
-        """How many bits each of them has."""
+        """Number of bits per value."""
         return self[_BITS]
 
     @property
     def is_page(self) -> bool:
-        """Whether the image is one of its own; not another's smaller version or mask."""
+        """Whether the image is a page, not a thumbnail or mask of another."""
         return not self[_SUBFILE] & 0b101
 
     @property
     def is_plain(self) -> bool:
-        """Whether the bands are grey values or RGB, stored without loss, of one type that numpy has."""
+        """Whether the bands are grey or RGB, losslessly stored, with a dtype of numpy."""
         return (
             self[_PHOTOMETRIC] in (_GREY_WHITE, _GREY, _RGB)
             and self[_COMPRESSION] in _LOSSLESS
@@ -100,18 +100,18 @@ class Directory:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
+        """The dtype of the values."""
         kind = _KINDS.get(self[_FORMAT], 'u')
         return np.dtype(f'{"u" if kind == "f" and self.bits == 8 else kind}{self.bits // 8}')
 
     @property
     def has_alpha(self) -> bool:
-        """Whether the last band is the transparency."""
+        """Whether the last band is alpha."""
         return bool(self.tags[_EXTRA]) and self.tags[_EXTRA][-1] in _ALPHA
 
 
 def is_tiff(data: bytes) -> bool:
-    """Tell whether a file that begins like this is a TIFF or a BigTIFF."""
+    """Return whether the first bytes are those of a TIFF or BigTIFF."""
     return data[:4] in (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 
@@ -119,7 +119,7 @@ def first_directory(file: BinaryIO) -> Directory:
     """Return the directory of the first image.
 
     Raises:
-        UnreadableError: if there is none, or it states more pixels than are read.
+        UnreadableError: if it has no pixels, or more than `MAX_PIXELS`.
         struct.error: if it is damaged.
     """
     file.seek(0)
@@ -131,26 +131,26 @@ def first_directory(file: BinaryIO) -> Directory:
     directory = _directory(file, start[0])
     height, width = directory.size
     if height < 1 or width < 1:
-        raise UnreadableError('its header states no size; save it anew or remove it')
+        raise UnreadableError('its header states no size; save it again or remove it')
     if height * width > MAX_PIXELS:
         raise UnreadableError('its header states more pixels than can be read; cut it into tiles')
     return directory
 
 
-def page_count(file: BinaryIO, most: int = 1000) -> int:
-    """Return how many images there are in a file, without smaller versions and masks of others; `most` at most."""
+def page_count(file: BinaryIO, maximum: int = 1000) -> int:
+    """Return the number of pages, without thumbnails and masks, after reading at most `maximum` directories."""
     directory, count = first_directory(file), 0
     seen: set[int] = set()
     while True:
         count += directory.is_page
-        if not directory.following or directory.following in seen or len(seen) >= most:
+        if not directory.following or directory.following in seen or len(seen) >= maximum:
             return count
         seen.add(directory.following)
         directory = _directory(file, directory.following)
 
 
 def _is_big(head: bytes, order: str) -> bool:
-    """Tell whether a file has 64-bit offsets."""
+    """Return whether a file has 64-bit offsets."""
     return bool(struct.unpack_from(f'{order}H', head, 2)[0] == 43)
 
 
@@ -164,8 +164,8 @@ def _directory(file: BinaryIO, start: int) -> Directory:
     end = file.seek(0, 2)
     file.seek(start)
     (count,) = struct.unpack(order + count_code, file.read(struct.calcsize(order + count_code)))
-    if count > _MOST_ENTRIES:
-        raise UnreadableError('its header is damaged; save it anew or remove it')
+    if count > _MAX_ENTRIES:
+        raise UnreadableError('its header is damaged; save it again or remove it')
     entries = file.read(count * entry_size)
     following = file.read(struct.calcsize(order + offset_code))
     tags = dict(_DEFAULTS)
@@ -184,24 +184,23 @@ def _directory(file: BinaryIO, start: int) -> Directory:
             tags[tag] = struct.unpack(f'{order}{number}{code}', file.read(length))
         else:
             tags[tag] = struct.unpack_from(f'{order}{number}{code}', entries, place)
-    # Some writers leave the last offset out.
+    # Some writers omit the last offset.
     return Directory(order, tags, struct.unpack(order + offset_code, following)[0] if following else 0)
 
 
-def read_bands(data: bytes, most: int = 3) -> Bands | None:
+def read_bands(data: bytes, maximum: int = 3) -> Bands | None:
     """Decode the first image of a TIFF file.
 
     Args:
         data: the whole file.
-        most: how many bands to return at most.
+        maximum: maximum number of bands to return.
 
     Returns:
-        `[H, W]`, or `[H, W, C]` with 3 bands or more, upright, of the type that is stored: integers of any kind,
-        float32 or float64. None for other kinds than grey and RGB (a palette, JPEG inside, less than 8 bits),
-        which Pillow reads.
+        `[H, W]`, or `[H, W, C]` for 3 bands or more, upright, with the stored dtype: any integer, float32 or float64.
+        None if Pillow must try: for palettes, JPEG compression, fewer than 8 bits, grey with alpha.
 
     Raises:
-        UnreadableError: if the number of bands is none of 1, 3 or 4, or 2 with transparency; or if it is damaged.
+        UnreadableError: unless the number of bands is 1, 3 or 4, or 2 with alpha; or if it is damaged.
     """
     directory = first_directory(io.BytesIO(data))
     if not directory.is_plain:
@@ -209,14 +208,14 @@ def read_bands(data: bytes, most: int = 3) -> Bands | None:
     bands = directory.bands
     if bands not in (1, 3, 4) and not (bands == 2 and directory.has_alpha):
         raise UnreadableError(
-            f'it has {bands} bands, while images have 1 (grey), 3 (RGB) or 4; save three of them as an RGB image'
+            f'it has {bands} bands, must be 1 (grey), 3 (RGB) or 4; save three of them as an RGB image'
         )
-    wanted = 1 if bands < 3 else min(bands, max(most, 3))
+    wanted = 1 if bands < 3 else min(bands, max(maximum, 3))
     if bands == 1 or directory[_PLANES] == 2:
         planes = [_decoded(data, directory, _plane_tags(directory, index), 1) for index in range(wanted)]
         pixels = planes[0] if wanted == 1 else np.stack(planes, axis=2)
     elif bands == 2:
-        return None  # Pillow reads grey with transparency
+        return None  # Pillow reads grey with alpha
     else:
         pixels = _decoded(data, directory, {}, bands)[..., :wanted]
     if directory[_PHOTOMETRIC] == _GREY_WHITE and pixels.dtype.kind == 'u':
@@ -225,7 +224,7 @@ def read_bands(data: bytes, most: int = 3) -> Bands | None:
 
 
 def _plane_tags(directory: Directory, index: int) -> dict[int, tuple[int, ...]]:
-    """Return the tags of one plane's part of the strips or tiles."""
+    """Return the tags for the strips or tiles of one plane."""
     tags = {}
     for tag in _PER_PLANE:
         values = directory.tags[tag]
@@ -235,10 +234,10 @@ def _plane_tags(directory: Directory, index: int) -> dict[int, tuple[int, ...]]:
 
 
 def _decoded(data: bytes, directory: Directory, changed: dict[int, tuple[int, ...]], bands: int) -> Bands:
-    """Decode so many bands of the part of a file that the changed tags describe, as `dtype` says."""
+    """Decode a number of bands with some tags changed; return the dtype of the directory."""
     dtype, bits = directory.dtype, directory.bits
     tags = {tag: directory.tags[tag] for tag in (*_LAYOUT, _WIDTH, _HEIGHT, _COMPRESSION, _PREDICTOR, _FILL_ORDER)}
-    # Bits are bits: OpenCV decodes the types that all its versions know, and they are seen as what they are.
+    # OpenCV decodes a type of the same width that all its versions support; the bits are then viewed as `dtype`.
     plain = np.dtype(f'{"f" if bits >= 32 else "u"}{bits // 8}')
     tags |= changed | {
         _BITS: (bits,) * bands,
@@ -252,15 +251,15 @@ def _decoded(data: bytes, directory: Directory, changed: dict[int, tuple[int, ..
         del tags[_PREDICTOR]
     rewritten = np.frombuffer(_with_directory(data, directory.order, tags), np.uint8)
     image = cv2.imdecode(rewritten, cv2.IMREAD_UNCHANGED)
-    if image is None and bits == 8:  # OpenCV does not take some sizes of tiles
+    if image is None and bits == 8:  # OpenCV rejects some tile sizes
         tags[_EXTRA] = (2,) * max(0, bands - 3)
         return _by_pillow(_with_directory(data, directory.order, tags)).view(dtype)
     if image is None or image.dtype != plain or (image.ndim == 3) != (bands > 1):
-        raise UnreadableError('it is damaged, or its compression is not known; save it anew or remove it')
+        raise UnreadableError('it is damaged, or its compression is unknown; save it again or remove it')
     if bands > 1:
-        fast = bits <= 16  # OpenCV turns no others
         to_rgb = cv2.COLOR_BGR2RGB if bands == 3 else cv2.COLOR_BGRA2RGBA
-        image = cv2.cvtColor(image, to_rgb) if fast else image[..., [2, 1, 0, 3][:bands]]
+        is_convertible = bits <= 16  # by OpenCV
+        image = cv2.cvtColor(image, to_rgb) if is_convertible else image[..., [2, 1, 0, 3][:bands]]
     values = np.ascontiguousarray(image).view(dtype)
     if dtype.kind == 'f' and bits == 16:
         return values.astype(np.float32)
@@ -271,21 +270,24 @@ def _by_pillow(data: bytes) -> Bands:
     """Decode one, three or four bands of 8 bits."""
     with open_image(io.BytesIO(data)) as image:
         if image.mode not in ('L', 'RGB', 'RGBA'):
-            raise UnreadableError('it is damaged; save it anew or remove it')
+            raise UnreadableError('it is damaged; save it again or remove it')
         return np.array(image)
 
 
 def _with_directory(data: bytes, order: str, tags: dict[int, tuple[int, ...]]) -> bytes:
-    """Return a file with another directory behind its pixels, which stay where they are."""
+    """Return the file with a new directory appended; the pixels are not moved."""
     entries, arrays = [], b''
     start = len(data) + len(data) % 2
     present = sorted((tag, values) for tag, values in tags.items() if values)
-    behind = start + 2 + 12 * len(present) + 4
+    arrays_start = start + 2 + 12 * len(present) + 4
     for tag, values in present:
         short = max(values) < 1 << 16 and tag not in _PER_PLANE
         content = struct.pack(f'{order}{len(values)}{"H" if short else "I"}', *values)
         if len(content) > 4:
-            content, arrays = struct.pack(f'{order}I', behind + len(arrays)), arrays + content + bytes(len(content) % 2)
+            content, arrays = (
+                struct.pack(f'{order}I', arrays_start + len(arrays)),
+                arrays + content + bytes(len(content) % 2),
+            )
         entries.append(struct.pack(f'{order}HHI', tag, 3 if short else 4, len(values)) + content.ljust(4, b'\0'))
     head = (b'II*\0' if order == '<' else b'MM\0*') + struct.pack(f'{order}I', start)
     directory = struct.pack(f'{order}H', len(entries)) + b''.join(entries) + bytes(4)

@@ -1,4 +1,4 @@
-"""Loading what can be loaded: for prediction, where one bad file must not end the run."""
+"""Loading for prediction, where a bad file must not stop the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Tolerant(Dataset['Item | Failure']):
     """Returns a `Failure` in place of a sample that cannot be loaded.
 
     Args:
-        dataset: where the samples come from.
+        dataset: the samples.
     """
 
     def __init__(self, dataset: SegmentationDataset) -> None:
@@ -35,7 +35,7 @@ class Tolerant(Dataset['Item | Failure']):
 
 
 def collate_good(items: Sequence[Item | Failure]) -> Batch:
-    """Stack the samples that were loaded, which may be none, and list what is wrong with the others."""
+    """Stack the samples that were loaded, possibly none, and list the failures."""
     good = [item for item in items if not isinstance(item, Failure)]
     batch: Batch = collate(good) if good else {'image': torch.empty(0, 3, 1, 1, dtype=torch.uint8), 'meta': []}
     batch['failed'] = [item for item in items if isinstance(item, Failure)]

@@ -1,4 +1,4 @@
-"""What to use for transforms that mmseg's pipelines have and that have another name here, or no place."""
+"""Hints for transforms of mmseg's pipelines that have another name here, or are not needed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _READ = 'not needed: images and masks are read before the transforms; remove it'
 _COLLECTED = 'not needed: images and masks become tensors of a batch after the transforms; remove it'
 _NORMALISED = 'not needed: the model normalises on the device, with model.mean and model.std; remove it'
 
-#: By name: the arguments by which mmseg's is told from albumentations' of the same name (none: always), and the advice.
+#: By name: arguments that identify mmseg's transform if albumentations has one of the same name, and the advice.
 _HINTS: dict[str, tuple[set[str], str]] = {
     'LoadImageFromFile': (set(), _READ),
     'LoadAnnotations': (set(), _READ),
@@ -39,16 +39,16 @@ _HINTS: dict[str, tuple[set[str], str]] = {
 
 
 def hint_for(name: str, arguments: Collection[str]) -> str:
-    """Return what to do instead of a transform, or an empty string.
+    """Return what to use instead of a transform, or an empty string.
 
     Args:
-        name: its name, or the path of a class; one outside of albumentations and mmseg means what it likes.
-        arguments: names of those it is given.
+        name: its name or class path; classes outside albumentations and mmseg get no hint.
+        arguments: names of its arguments.
     """
     package, _, plain = name.rpartition('.')
-    telling, advice = _HINTS.get(plain, (set(), ''))
+    distinctive, advice = _HINTS.get(plain, (set(), ''))
     foreign = package.split('.')[0] not in ('', 'albumentations', 'mmseg')
-    given = sorted(telling & set(arguments))
-    if not advice or foreign or (telling and not given):
+    given = sorted(distinctive & set(arguments))
+    if not advice or foreign or (distinctive and not given):
         return ''
     return f'{name}{" with " + ", ".join(given) if given else ""} is {advice}'

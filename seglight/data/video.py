@@ -1,4 +1,4 @@
-"""The frames of a video as image files."""
+"""Extracting the frames of a video."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ VIDEO_SUFFIXES = frozenset({'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpg', '.mp
 
 
 def is_video(path: Path) -> bool:
-    """Tell whether a path is a video by its suffix."""
+    """Return whether the suffix of a path is that of a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def extract_frames(path: Path, folder: Path) -> int:
-    """Write every frame of a video as `frame_000001.jpg` and so on; those that are there stay.
+    """Write every frame of a video as `frame_000001.jpg` and so on; keep existing files.
 
     Returns:
         The number of frames.
@@ -32,8 +32,8 @@ def extract_frames(path: Path, folder: Path) -> int:
     count = 0
     try:
         while True:
-            there, frame = video.read()
-            if not there:
+            found, frame = video.read()
+            if not found:
                 break
             count += 1
             target = folder / f'frame_{count:06}.jpg'

@@ -1,7 +1,7 @@
-"""The compiled operators of mmcv that mmseg's models use, in plain torch.
+"""mmcv's compiled operators that mmseg's models use, in plain torch.
 
-They run on any device and in any floating dtype, have torch's gradients and compile. `seglight.compat`
-puts them into mmcv where that was installed without its compiled operators.
+They support every device, floating dtype, autograd and `torch.compile`. `seglight.compat` puts them into mmcv if it was
+installed without its compiled operators.
 """
 
 from seglight.ops.deform_conv import deform_conv2d, modulated_deform_conv2d

@@ -1,8 +1,8 @@
 """Deformable convolution, v1 (https://arxiv.org/abs/1703.06211) and v2 (https://arxiv.org/abs/1811.11168).
 
-On CUDA torchvision's operator where it is compiled for it, in plain torch elsewhere: that is at least
-three times as fast as torchvision on a CPU, and it runs where no operator of torchvision loads. Both
-compute in float32 at least: in half precision a sample of a large map would be off by parts of a pixel.
+On CUDA, uses torchvision's operator if it is compiled for CUDA. Otherwise uses plain torch, which on a CPU is at least
+three times as fast as torchvision and does not need its operators. Both compute in at least float32: in half precision,
+sampling positions on a large map would be off by fractions of a pixel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torchvision import ops as torchvision_ops  # type: ignore[import-untyped]
 Size = int | tuple[int, ...]
 Pair = tuple[int, int]
 
-#: Whether torchvision's operator has a kernel for CUDA: none where torchvision was built for another torch.
+#: Whether torchvision's operator has a CUDA kernel; not if torchvision was built for another torch.
 TORCHVISION_CUDA = hasattr(torch.ops.torchvision, 'deform_conv2d') and torch._C._dispatch_has_kernel_for_dispatch_key(
     'torchvision::deform_conv2d', 'CUDA'
 )
@@ -37,9 +37,9 @@ def deform_conv2d(
     bias: bool = False,
     im2col_step: int = 32,
 ) -> Tensor:
-    """Return the deformable convolution v1, with the arguments of mmcv's function of this name.
+    """Return the deformable convolution v1, with the arguments of mmcv's function.
 
-    `modulated_deform_conv2d` describes them. `bias` must be False, as in mmcv; `im2col_step` changes nothing.
+    See `modulated_deform_conv2d`. `bias` must be False, as in mmcv; `im2col_step` has no effect.
     """
     del im2col_step
     if bias:
@@ -61,26 +61,25 @@ def modulated_deform_conv2d(
     groups: int = 1,
     deform_groups: int = 1,
 ) -> Tensor:
-    """Return the deformable convolution v2, with the arguments of mmcv's function of this name.
+    """Return the deformable convolution v2, with the arguments of mmcv's function.
 
     Args:
         features: `[N, C, H, W]`.
-        offset: how far each tap of the kernel is moved in pixels, (y, x) for each, `[N, G*kh*kw*2, H', W']`
-            with G = `deform_groups`.
+        offset: (y, x) offset of each kernel tap in pixels, `[N, G*kh*kw*2, H', W']` with G = `deform_groups`.
         mask: a factor for each tap, `[N, G*kh*kw, H', W']`; None for v1.
         weight: `[O, C/groups, kh, kw]`.
         bias: `[O]`.
-        stride: as of a convolution, also of two numbers for (y, x); so are `padding` and `dilation`.
-        padding: see `stride`.
-        dilation: see `stride`.
-        groups: groups of channels with kernels of their own.
-        deform_groups: G, groups of channels with offsets of their own.
+        stride: one number, or two for (y, x).
+        padding: one number, or two for (y, x).
+        dilation: one number, or two for (y, x).
+        groups: number of channel groups with separate kernels.
+        deform_groups: G, number of channel groups with separate offsets.
 
     Returns:
-        `[N, O, H', W']`, of the offset's dtype, which autocast may have changed, as in mmcv.
+        `[N, O, H', W']`, with the dtype of `offset`, which autocast may have changed, as in mmcv.
 
     Raises:
-        ValueError: if a shape is not one of the above, or the input is too small for the kernel.
+        ValueError: for a wrong shape, or an input that is too small for the kernel.
     """
     geometry = _pair(stride), _pair(padding), _pair(dilation)
     size = _output_size(features, weight, *geometry)
@@ -96,7 +95,7 @@ def modulated_deform_conv2d(
     if TORCHVISION_CUDA and features.is_cuda:
         result = torchvision_ops.deform_conv2d(features, moves.flatten(1, 3), weight, None, *geometry, mask)
     else:
-        # Without a checkpoint, six tensors as large as all samples of the layer would wait for its gradient.
+        # Without checkpointing, autograd would keep six tensors of the size of all samples.
         arguments = (features, grid + moves, mask, weight, groups)
         result = checkpoint(_convolve, *arguments, use_reentrant=False, preserve_rng_state=False)
     if bias is not None:
@@ -105,7 +104,7 @@ def modulated_deform_conv2d(
 
 
 def _output_size(features: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> list[int]:
-    """Return (H', W')."""
+    """Return `[H', W']`."""
     parts = zip(features.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
     return [(length + 2 * pad - step * (taps - 1) - 1) // jump + 1 for length, taps, jump, pad, step in parts]
 
@@ -120,7 +119,7 @@ def _check(
     deform_groups: int,
 ) -> None:
     if min(size) < 1:
-        raise ValueError(f'deform_conv2d: the input is too small, its result would have {size[0]}x{size[1]} pixels')
+        raise ValueError(f'deform_conv2d: the input is too small: the result would have {size[0]}x{size[1]} pixels')
     taps = deform_groups * weight.shape[2] * weight.shape[3]
     expected = [
         ('weight', weight, [weight.shape[0], features.shape[1] // groups, *weight.shape[2:]]),
@@ -133,7 +132,7 @@ def _check(
 
 
 def _grid(size: list[int], weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
-    """Return (y, x) in the input of each tap of the kernel for each pixel of the result, `[kh*kw, 2, H', W']`."""
+    """Return the (y, x) input position of each kernel tap for each output pixel, `[kh*kw, 2, H', W']`."""
     y, x = (
         torch.arange(length, device=weight.device) * jump
         - pad
@@ -146,18 +145,18 @@ def _grid(size: list[int], weight: Tensor, stride: Pair, padding: Pair, dilation
 
 
 def _within_reach(moves: Tensor, grid: Tensor, features: Tensor) -> Tensor:
-    """Move the taps that no pixel reaches, and those that are not a number, to one place outside.
+    """Move taps outside the image, and those at NaN, to one position outside.
 
-    Their samples and slopes are 0, as in mmcv: also at exactly -1, where the taps of a padded border
-    lie while the offsets are 0, and where torchvision takes the slope towards the image.
+    Their samples and gradients are 0, as in mmcv. This includes exactly -1, the position of taps in a padded border
+    with zero offsets, where torchvision has a gradient towards the image.
     """
     y, x = (grid + moves).unbind(3)
-    reached = (y > -1) & (y < features.shape[2]) & (x > -1) & (x < features.shape[3])
-    return torch.where(reached[:, :, :, None], moves, -2.0 - grid)
+    inside = (y > -1) & (y < features.shape[2]) & (x > -1) & (x < features.shape[3])
+    return torch.where(inside[:, :, :, None], moves, -2.0 - grid)
 
 
 def _convolve(features: Tensor, positions: Tensor, mask: Tensor | None, weight: Tensor, groups: int) -> Tensor:
-    """Convolve `[N, C, H, W]` at the positions `[N, G, kh*kw, 2, H', W']` of its taps."""
+    """Convolve `[N, C, H, W]` at the tap positions `[N, G, kh*kw, 2, H', W']`."""
     count, deform_groups, taps, _, *size = positions.shape
     images = features.reshape(count * deform_groups, -1, *features.shape[2:])
     samples = _sample(images, *positions.flatten(0, 1).flatten(3).unbind(2))  # N*G, C/G, kh*kw, H'*W'
@@ -169,9 +168,9 @@ def _convolve(features: Tensor, positions: Tensor, mask: Tensor | None, weight: 
 
 
 def _sample(images: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Return the values of `[N, C, H, W]` at `[N, ...]`, interpolated, 0 outside: `[N, C, ...]`.
+    """Sample `[N, C, H, W]` at positions `[N, ...]` bilinearly, with zeros outside; return `[N, C, ...]`.
 
-    Not `grid_sample`, which has no gradient on every device, and whose coordinates from -1 to 1 are less exact.
+    Not with `grid_sample`: some devices lack its gradient, and its coordinates from -1 to 1 are less precise.
     """
     height, width = images.shape[2:]
     top, left = y.detach().floor(), x.detach().floor()

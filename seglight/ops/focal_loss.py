@@ -1,98 +1,93 @@
-"""Focal loss (https://arxiv.org/abs/1708.02002) over classes, as mmcv's two functions of these names."""
+"""Focal loss (https://arxiv.org/abs/1708.02002), equivalent to mmcv's two functions."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-#: From logits `[N, C]` (float32 at least), the targets `[N]`, gamma and alpha to losses, `[N, C]` or `[N]`.
-_Elementwise = Callable[[Tensor, Tensor, float, float], Tensor]
 
+def sigmoid_focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+    weight: Tensor | None = None,
+    reduction: str = 'mean',
+) -> Tensor:
+    """Return the focal loss of a binary classifier for each class.
 
-class FocalLoss(Protocol):
-    """A focal loss as mmcv calls it."""
+    Args:
+        logits: `[N, C]`, floating point.
+        target: the class of each sample, int64 `[N]`; background outside 0 to C-1.
+        gamma: focusing exponent; 0 for cross-entropy.
+        alpha: weight of the positive class; that of the negative classes is `1 - alpha`.
+        weight: factor for the samples of each class, `[C]`; then no sample may be background.
+        reduction: 'none' for `[N, C]`, 'sum', or 'mean' for the sum divided by N.
 
-    def __call__(
-        self,
-        logits: Tensor,
-        target: Tensor,
-        gamma: float = 2.0,
-        alpha: float = 0.25,
-        weight: Tensor | None = None,
-        reduction: str = 'mean',
-    ) -> Tensor:
-        """Return the focal loss.
+    Returns:
+        The loss, with the dtype of `logits`, computed in at least float32.
 
-        Args:
-            logits: `[N, C]`, floating point.
-            target: the class of each sample, int64 `[N]`.
-            gamma: how much less a sample counts the better it is classified; 0 for cross-entropy.
-            alpha: a factor; see each function.
-            weight: a factor for the samples of each class, `[C]`.
-            reduction: 'none', 'sum', or 'mean' for the sum divided by N.
-
-        Returns:
-            The loss, of the logits' dtype; it is computed in float32 at least.
-
-        Raises:
-            ValueError: if a shape, the target's dtype or `reduction` is none of the above.
-        """
-
-
-def _focal_loss(compute: _Elementwise) -> FocalLoss:
-    """Return a focal loss that checks its arguments, weights and reduces what `compute` returns for each element."""
-
-    def loss(
-        logits: Tensor,
-        target: Tensor,
-        gamma: float = 2.0,
-        alpha: float = 0.25,
-        weight: Tensor | None = None,
-        reduction: str = 'mean',
-    ) -> Tensor:
-        _check(compute.__name__, logits, target, weight, reduction)
-        values = compute(logits if logits.dtype == torch.float64 else logits.float(), target, gamma, alpha)
-        if weight is not None:
-            factors = weight.to(values.dtype)[target.clamp_min(0)]
-            values = values * (factors[:, None] if values.dim() == 2 else factors)
-        if reduction != 'none':
-            values = values.sum() / (len(logits) if reduction == 'mean' else 1)
-        return values.to(logits.dtype)
-
-    loss.__name__ = loss.__qualname__ = compute.__name__
-    loss.__doc__ = compute.__doc__
-    return loss
-
-
-@_focal_loss
-def sigmoid_focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
-    """Return the focal loss of one binary classifier per class; see `FocalLoss`.
-
-    A target outside 0..C-1 is background, of no class; with `weight` each sample must have a class. `alpha` is
-    the weight of the class that a sample has, `1 - alpha` that of the others. Without reduction it is `[N, C]`.
+    Raises:
+        ValueError: for a wrong shape, target dtype or `reduction`.
     """
-    hit = target[:, None] == torch.arange(logits.shape[1], device=logits.device)  # N, C
-    log_right = functional.logsigmoid(torch.where(hit, logits, -logits))
+    _check('sigmoid_focal_loss', logits, target, weight, reduction)
+    values = _at_least_float32(logits)
+    is_class = target[:, None] == torch.arange(logits.shape[1], device=logits.device)  # N, C
+    log_correct = functional.logsigmoid(torch.where(is_class, values, -values))
     # 1 - p as a logarithm, so that its powers have finite gradients where p rounds to 1.
-    log_wrong = functional.logsigmoid(torch.where(hit, -logits, logits))
-    balance = hit.to(logits.dtype) * (2 * alpha - 1) + (1 - alpha)  # alpha for the sample's class
-    return -balance * torch.exp(gamma * log_wrong) * log_right
+    log_wrong = functional.logsigmoid(torch.where(is_class, -values, values))
+    balance = is_class.to(values.dtype) * (2 * alpha - 1) + (1 - alpha)  # alpha for the positive class
+    loss = -balance * torch.exp(gamma * log_wrong) * log_correct
+    if weight is not None:
+        loss = loss * weight.to(loss.dtype)[target][:, None]
+    return _reduce(loss, reduction).to(logits.dtype)
 
 
-@_focal_loss
-def softmax_focal_loss(logits: Tensor, target: Tensor, gamma: float, alpha: float) -> Tensor:
-    """Return the focal loss of one classifier over all classes; see `FocalLoss`.
+def softmax_focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+    weight: Tensor | None = None,
+    reduction: str = 'mean',
+) -> Tensor:
+    """Return the focal loss of a multiclass classifier.
 
-    The loss of a negative target is 0. `alpha` is a factor for the whole loss. Without reduction it is `[N]`.
+    Args:
+        logits: `[N, C]`, floating point.
+        target: the class of each sample, int64 `[N]`; the loss of a negative one is 0.
+        gamma: focusing exponent; 0 for cross-entropy.
+        alpha: factor for the whole loss.
+        weight: factor for the samples of each class, `[C]`.
+        reduction: 'none' for `[N]`, 'sum', or 'mean' for the sum divided by N.
+
+    Returns:
+        The loss, with the dtype of `logits`, computed in at least float32.
+
+    Raises:
+        ValueError: for a wrong shape, target dtype or `reduction`.
     """
-    log_probability = functional.log_softmax(logits, dim=1).gather(1, target.clamp_min(0)[:, None])[:, 0]
-    # A probability that rounds to 1 would make the gradient of a power below 1 infinite.
+    _check('softmax_focal_loss', logits, target, weight, reduction)
+    is_labelled = target >= 0
+    label = target.clamp_min(0)
+    log_probability = functional.log_softmax(_at_least_float32(logits), dim=1).gather(1, label[:, None])[:, 0]
+    # If a probability rounds to 1, the gradient of a power below 1 would be infinite.
     wrong = (-torch.expm1(log_probability)).clamp_min(torch.finfo(log_probability.dtype).tiny)
-    return (-alpha * wrong**gamma * log_probability).masked_fill(target < 0, 0)
+    loss = -alpha * wrong**gamma * log_probability
+    if weight is not None:
+        loss = loss * weight.to(loss.dtype)[label]
+    return _reduce(loss.masked_fill(~is_labelled, 0), reduction).to(logits.dtype)
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    if reduction == 'none':
+        return loss
+    return loss.sum() / (loss.shape[0] if reduction == 'mean' else 1)
 
 
 def _check(name: str, logits: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> None:

@@ -257,7 +257,7 @@ def test_a_trusted_checkpoint_may_name_classes_of_ones_own(
     change = set_key('data', 'val_transforms', value=[{'type': 'albumentations.NoOp'}, {'type': 'canary.Flip', 'p': 0}])
     changed(trained / 'epoch_2.ckpt', Path('own.ckpt'), change)
     arguments = ['predict', '--ckpt', 'own.ckpt', '--input', data_root / 'img_dir/test']
-    only(run(*arguments, '--trust-checkpoint'), 'canary.Flip does not leave the whole image')
+    only(run(*arguments, '--trust-checkpoint'), 'canary.Flip does not keep the whole image')
     assert canary.exists()  # it was imported, and then refused for what it does
 
 

@@ -1,4 +1,4 @@
-"""The cache of decoded samples: the same pixels, shared, bounded, and never of a file that has changed."""
+"""The cache of decoded samples: the same pixels, shared, bounded, and never from before a change of the file."""
 
 import os
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_it_holds_no_more_than_it_may(own_data: Path, tmp_path: Path) -> None:
     assert torch.equal(full[0]['image'], data[0]['image'])
 
 
-def test_without_a_folder_there_is_no_cache_and_one_warning(
+def test_an_unusable_folder_disables_the_cache_with_one_warning(
     own_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / 'file').write_text('in the way')
@@ -84,11 +84,11 @@ def test_without_a_folder_there_is_no_cache_and_one_warning(
         data = dataset(own_data, SampleCache(tmp_path / 'file/decoded', 1))
     assert torch.equal(data[0]['image'], dataset(own_data, None)[0]['image'])
     folder = f'{tmp_path}/file/decoded'
-    said = f'seglight: warning: there is no cache of decoded images: {folder} cannot be made: Not a directory'
-    assert capsys.readouterr().err.splitlines() == [said]
+    message = f'seglight: warning: decoded images are not cached: cannot create {folder}: Not a directory'
+    assert capsys.readouterr().err.splitlines() == [message]
 
 
-def test_names_that_are_no_utf8_are_cached(own_data: Path, tmp_path: Path) -> None:
+def test_files_whose_names_are_not_utf8_are_cached(own_data: Path, tmp_path: Path) -> None:
     for kind, suffix in (('img_dir', 'jpg'), ('ann_dir', 'png')):
         path = own_data / kind / 'train' / f'0000.{suffix}'
         path.rename(path.with_name(os.fsdecode(b'\xff\xe9.' + suffix.encode())))

@@ -1,4 +1,4 @@
-"""Checks of files before training: what is equal, what has one colour, and what masks show."""
+"""Checks of files before training: equal files, images of a single colour, labels of masks."""
 
 import time
 import unicodedata
@@ -75,7 +75,7 @@ def test_what_masks_and_images_show_is_known_before_training(root: Path) -> None
     assert facts.images < 40  # the others are large for their number of pixels
 
 
-def test_setup_prints_what_is_judged_once(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_setup_prints_each_warning_once(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     data = module(root, ['a', 'b', 'c'])
     data.setup('fit')
     lines = capfd.readouterr().err.splitlines()
@@ -110,8 +110,8 @@ def test_a_mask_whose_name_has_another_unicode_form_is_named(root: Path) -> None
     )
 
 
-def test_the_mask_of_an_image_on_its_side_is_told_why_it_does_not_fit(root: Path) -> None:
-    """Where a tool has labelled the pixels as they lie in the file."""
+def test_an_exif_orientation_explains_mismatched_sizes(root: Path) -> None:
+    """For masks that were drawn without regard to the orientation."""
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new('RGB', (40, 24), 'red').save(root / 'img_dir/train/03.jpg', exif=exif)
@@ -120,6 +120,6 @@ def test_the_mask_of_an_image_on_its_side_is_told_why_it_does_not_fit(root: Path
     fault = read_header(sample).fault
     assert fault is not None
     assert fault.endswith(
-        'is 24x40; both must have the same size, and the EXIF orientation of the image turns it on its side: turn the '
-        'mask likewise, or remove the EXIF orientation from the image'
+        'is 24x40; both must have the same size; the EXIF orientation of the image rotates it by 90 degrees: rotate '
+        'the mask, too, or remove the EXIF orientation from the image'
     )

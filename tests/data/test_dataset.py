@@ -58,7 +58,7 @@ def test_a_sample_is_what_pillow_and_the_mask_file_hold(data_root: Path) -> None
     )
 
 
-def test_images_and_masks_are_transformed_alike(tmp_path: Path) -> None:
+def test_images_and_masks_get_the_same_transform(tmp_path: Path) -> None:
     for kind in ('img_dir', 'ann_dir'):
         (tmp_path / kind / 'train').mkdir(parents=True)
     mask = np.random.default_rng(0).integers(0, 11, (8, 8)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
@@ -99,7 +99,7 @@ def test_the_transforms_of_a_sample_draw_independently(data_root: Path) -> None:
     assert min(kinds.values()) > 25  # 50 each are expected; streams from one seed would give (1,) and (2,) none
 
 
-def test_the_sampler_shuffles_by_epoch_and_tells_the_dataset(data_root: Path) -> None:
+def test_the_sampler_shuffles_by_epoch_and_sets_that_of_the_dataset(data_root: Path) -> None:
     data = dataset(data_root)
     sampler = EpochSampler(data, 1, 0)
     orders = []
@@ -175,7 +175,7 @@ def colour_mask(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('break_it', 'said'),
+    ('break_it', 'message'),
     [
         (remove_mask, '0003.png does not exist'),
         (damage('img_dir/train/0003.jpg'), '0003.jpg cannot be read'),
@@ -187,12 +187,12 @@ def colour_mask(root: Path) -> None:
 )
 @pytest.mark.parametrize('workers', [0, 1])
 def test_a_bad_file_is_named_also_from_a_worker(
-    own_data: Path, break_it: Callable[[Path], None], said: str, workers: int
+    own_data: Path, break_it: Callable[[Path], None], message: str, workers: int
 ) -> None:
     break_it(own_data)
     with pytest.raises(DataError) as error:
         images(dataset(own_data), workers, epochs=1)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert '\n' not in str(error.value)
 
 
@@ -201,7 +201,7 @@ def test_the_ignore_label_is_allowed(own_data: Path) -> None:
     assert dataset(own_data, [])[3]['mask'][5, 5] == 255
 
 
-def test_folders_that_hold_nothing_are_refused_and_twins_are_told(tmp_path: Path) -> None:
+def test_empty_folders_are_rejected_and_equal_names_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='does not exist'):
         find_images(tmp_path / 'gone')
     with pytest.raises(DataError, match='holds no image'):
@@ -267,7 +267,7 @@ def test_when_every_file_is_bad_it_is_an_error(own_data: Path) -> None:
         data[0]
 
 
-def test_padding_in_evaluation_is_told_by_the_size(data_root: Path) -> None:
+def test_padding_in_evaluation_is_found_by_the_size(data_root: Path) -> None:
     item = dataset(data_root, [{'type': 'PadTo', 'height': 80, 'width': 70}], training=False)[0]
     assert tuple(item['image'].shape) == (3, 80, 70)
     assert item['meta']['size'] == (64, 64)

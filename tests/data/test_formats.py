@@ -1,4 +1,4 @@
-"""What may be a file of an image, and that whatever a decoder raises becomes one line."""
+"""Which image files are read, and decoding errors in one line."""
 
 import io
 import os
@@ -22,7 +22,7 @@ from seglight.errors import DataError
 READERS = (read_image, read_mask, image_size)
 
 
-def test_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
+def test_a_pipe_and_a_device_are_rejected_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / 'pipe.png')
     (tmp_path / 'zero.png').symlink_to('/dev/zero')
     (tmp_path / 'linked.png').symlink_to(tmp_path / 'zero.png')
@@ -39,11 +39,13 @@ def test_a_link_to_an_image_is_an_image(tmp_path: Path) -> None:
     assert read_image(tmp_path / 'b.png').shape == (4, 5, 3)
 
 
-def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_rejected_before_reading(tmp_path: Path) -> None:
     with (tmp_path / 'a.png').open('wb') as file:
         file.truncate(formats.MAX_BYTES + 1)  # takes no room
     for read in READERS:
-        with pytest.raises(DataError, match=r'a\.png cannot be read: it has 4294967297 bytes, of which at most'):
+        with pytest.raises(
+            DataError, match=r'a\.png cannot be read: it has 4294967297 bytes, more than the maximum of'
+        ):
             read(tmp_path / 'a.png')
 
 
@@ -151,7 +153,7 @@ def test_damage_at_random_is_never_another_error(suffix: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize('workers', [0, 2])
-def test_skip_goes_on_whatever_is_wrong(
+def test_skip_continues_whatever_is_wrong(
     workers: int, own_data: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     damaged = own_data / 'img_dir/train/0003.jpg'
@@ -164,7 +166,7 @@ def test_skip_goes_on_whatever_is_wrong(
     (own_data / 'img_dir/train/0005.jpg').unlink()
     os.mkfifo(own_data / 'img_dir/train/0005.jpg')
     assert len(list(module.train_dataloader())) == 2
-    said = capfd.readouterr().err
-    assert '0003.jpg cannot be read: it has 6 bands' in said
-    assert '0005.jpg cannot be read: it is not a regular file' in said
-    assert 'Traceback' not in said
+    message = capfd.readouterr().err
+    assert '0003.jpg cannot be read: it has 6 bands' in message
+    assert '0005.jpg cannot be read: it is not a regular file' in message
+    assert 'Traceback' not in message

@@ -1,4 +1,4 @@
-"""Headers of images, and what the system says of files that cannot be read."""
+"""Headers of images, and messages about unreadable files."""
 
 import struct
 import zlib
@@ -73,7 +73,7 @@ def test_the_systems_reason_is_given(tmp_path: Path) -> None:
                 read(tmp_path / name)
 
 
-def test_a_tiff_that_cannot_be_decoded_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_tiff_that_cannot_be_decoded_is_reported_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(np.zeros((50, 50), np.uint8)).save(tmp_path / 'image.tif')
     (tmp_path / 'image.tif').write_bytes((tmp_path / 'image.tif').read_bytes()[:200])
     with pytest.raises(DataError, match=r'image\.tif cannot be read'):

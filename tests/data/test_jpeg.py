@@ -52,7 +52,7 @@ def test_what_exif_turns_is_turned_as_opencv_does(orientation: int) -> None:
     assert image.flags.c_contiguous
 
 
-def test_what_is_no_jpeg_is_left_to_others() -> None:
+def test_other_formats_are_left_to_other_decoders() -> None:
     buffer = io.BytesIO()
     Image.new('RGB', (4, 4)).save(buffer, 'PNG')
     assert decode_jpeg(buffer.getvalue()) is None

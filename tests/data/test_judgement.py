@@ -1,4 +1,4 @@
-"""What makes a training meaningless, and the key that mends it."""
+"""Likely mistakes in the data, and the key that fixes them."""
 
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def test_masks_of_0_and_255_beside_masks_of_0_and_1() -> None:
     ]
 
 
-def test_a_label_that_is_ignored_on_purpose_is_no_hint() -> None:
+def test_a_label_that_is_ignored_on_purpose_gives_no_hint() -> None:
     source = FolderSource('i', 'a', label_map={255: None})
     assert judged(facts([0, 1, 255]), source=source) == ["no training mask shows 'edge'"]
 
@@ -85,7 +85,7 @@ def test_masks_that_count_from_one() -> None:
     assert (
         judged(facts([1, 2, 3]), source=source)
         == [
-            'the masks of data.train have the labels 1 to 3, which count from 1 and not from 0; '
+            'the masks of data.train have the labels 1 to 3, which start at 1, not at 0; '
             'set reduce_zero_label: true in data.train',
             "no training mask shows 'background'; the masks of data.train have no label 0; if their label 1 is "
             "'background', set reduce_zero_label: true in data.train",
@@ -107,7 +107,7 @@ def test_zero_label_that_is_reduced_although_it_is_a_class() -> None:
 def test_one_class_more_than_are_named() -> None:
     line = judged(facts([0, 1, 2, 3]))[0]
     assert 'the masks of data.train have the labels 0 to 3, one more than data.classes names' in line
-    assert 'name the class of label 0 there' in line
+    assert 'add the class of label 0' in line
 
 
 def test_grey_values_in_place_of_labels() -> None:
@@ -116,7 +116,7 @@ def test_grey_values_in_place_of_labels() -> None:
     assert 'label_map: {128: object, 255: edge}' in line
 
 
-def test_one_wrong_mask_is_no_rule() -> None:
+def test_a_single_wrong_mask_is_not_explained() -> None:
     assert judged(facts([0, 1, 2], [0, 1, 2], [0, 1, 77])) == []
 
 
@@ -129,7 +129,7 @@ def test_background_of_coco_that_is_ignored() -> None:
     lines = judged(facts([0, 1, 2, 255]), source=CocoSource('a.json'))
     assert lines == [
         "25.0% of data.train is ignored: pixels without an object are ignored, because objects of 'background' are "
-        'drawn; set background: background in data.train, or null if it is not to count'
+        'drawn; set background: background in data.train, or null to keep ignoring it'
     ]
     assert judged(facts([0, 1, 2, 255]), source=CocoSource('a.json', background=None)) == []
     assert judged(facts([0, 1, *[2] * 30, 255]), source=CocoSource('a.json')) == []  # slivers between objects
@@ -149,7 +149,7 @@ def test_images_of_one_colour() -> None:
     train = facts([0, 1, 2])
     for index in range(4):
         train.add_image(Path(f'{index}.jpg'), plain=index == 3)
-    assert judged(train) == ['1 of 4 training images that were read have one colour each, such as 3.jpg']
+    assert judged(train) == ['1 of 4 training images that were read have a single colour, such as 3.jpg']
 
 
 def test_the_worst_comes_first() -> None:
@@ -160,7 +160,7 @@ def test_the_worst_comes_first() -> None:
 
 
 @pytest.mark.parametrize('value', [0, 255])
-def test_one_colour_is_told_from_one_pixel_of_another(value: int) -> None:
+def test_a_single_pixel_of_another_colour_is_found(value: int) -> None:
     image: Any = np.full((5, 7, 3), value, dtype=np.uint8)
     assert is_plain(image)
     image[4, 6, 2] ^= 1

@@ -31,8 +31,8 @@ CLASSES = ['a', 'b', 'c']
     ],
 )
 @pytest.mark.parametrize('evaluation', [False, True])
-def test_blending_masks_is_refused_where_it_is_written(spec: dict[str, Any], evaluation: bool) -> None:
-    with pytest.raises(ConfigError, match=r'^data\.t\.0.* has mask_interpolation \d, which blends labels') as raised:
+def test_interpolating_masks_is_rejected_with_the_key(spec: dict[str, Any], evaluation: bool) -> None:
+    with pytest.raises(ConfigError, match=r'^data\.t\.0.* has mask_interpolation \d, which creates labels') as raised:
         build_pipeline([spec], 'data.t', evaluation=evaluation)
     assert raised.value.key.startswith('data.t.0')
 
@@ -77,9 +77,7 @@ def test_labels_that_a_mask_does_not_have_are_an_error() -> None:
     blended = Blending(p=1)(image=np.zeros((40, 40, 3), np.uint8), mask=mask())['mask']
     assert set(np.unique(blended)) == {0, 1, 2}
     check = LabelCheck(A.Compose([Blending(p=1)]), 3, (255, 254))
-    with pytest.raises(
-        DataError, match=r'give the mask of x\.jpg the label 1, which it does not have; Blending must move'
-    ):
+    with pytest.raises(DataError, match=r'give the mask of x\.jpg the new label 1; Blending must not'):
         check(0, mask(), blended, 'x.jpg')
     LabelCheck(A.Compose([Drawing(p=1)]), 3, (255,))(0, mask(), blended, 'x.jpg')
     with pytest.raises(DataError, match='the label 5, 6, 7'):
@@ -88,7 +86,7 @@ def test_labels_that_a_mask_does_not_have_are_an_error() -> None:
     LabelCheck(filled, 3, (255,))(0, mask(), np.pad(mask(), 8, constant_values=1), 'x.jpg')
 
 
-def test_a_transform_of_ones_own_that_blends_ends_training_with_one_line(
+def test_a_custom_transform_that_interpolates_ends_training_with_one_line(
     data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / 'own_transforms.py').write_text(
@@ -112,7 +110,7 @@ def test_a_transform_of_ones_own_that_blends_ends_training_with_one_line(
         list(module.train_dataloader())
 
 
-def test_known_transforms_cost_nothing_and_padding_is_no_label_made_up(data_root: Path) -> None:
+def test_known_transforms_are_skipped_and_padding_is_allowed(data_root: Path) -> None:
     classes = [str(label) for label in range(11)]
     module = SegmentationDataModule(
         classes, root=str(data_root), train_transforms=[{'type': 'PadIfNeeded', 'min_height': 90, 'min_width': 90}]

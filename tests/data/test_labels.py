@@ -1,4 +1,4 @@
-"""From the labels and colours of mask files to classes, and the names, colours and labels that make no sense."""
+"""Mapping labels and colours of mask files to classes, and invalid names, colours and labels."""
 
 import tempfile
 from pathlib import Path
@@ -64,14 +64,14 @@ def coloured(path: Path) -> Path:
 
 
 @pytest.mark.parametrize('mapped', [{'reduce_zero_label': True}, {'label_map': {1: 2}}])
-def test_colours_are_no_labels_to_map(tmp_path: Path, mapped: dict[str, Any]) -> None:
+def test_colours_cannot_be_mapped_as_labels(tmp_path: Path, mapped: dict[str, Any]) -> None:
     path = coloured(tmp_path / 'a.png')
     assert LabelMap.of(Context(CLASSES, PALETTE)).read(path).tolist() == [[0, 1, 2]]
     with pytest.raises(DataError, match=r'a.png has RGB colours, .* reduce_zero_label and label_map .* are for labels'):
         LabelMap.of(Context(CLASSES, PALETTE), **mapped).read(path)
 
 
-def test_a_colour_of_two_classes_tells_none(tmp_path: Path) -> None:
+def test_a_colour_of_two_classes_is_ambiguous(tmp_path: Path) -> None:
     twice = [PALETTE[0], PALETTE[1], PALETTE[1]]
     with pytest.raises(DataError, match=r'data.palette has the colour \[100, 100, 100\] twice'):
         LabelMap.of(Context(CLASSES, twice)).read(coloured(tmp_path / 'a.png'))
@@ -80,19 +80,19 @@ def test_a_colour_of_two_classes_tells_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('ignored', 'said'),
+    ('ignored', 'message'),
     [
         ([[9, 9, 9], [255, 0, 0]], r'ignore_colours has \[255, 0, 0\], which is the colour of a class'),
         ([[255, 255]], r'ignore_colours: \[255, 255\] is not an RGB colour'),
     ],
 )
-def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         LabelMap.of(Context(CLASSES, PALETTE), ignore_colours=ignored)
 
 
 @pytest.mark.parametrize(
-    ('values', 'said'),
+    ('values', 'message'),
     [
         ({'classes': []}, 'data.classes must name 2 to 255 classes, got 0'),
         ({'classes': ['object']}, r"must also name what is not 'object': use \[background, object\]"),
@@ -109,8 +109,8 @@ def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], s
         ({'seed': -5}, 'data.seed must be 0 to 4294967295, got -5'),
     ],
 )
-def test_data_that_make_no_sense_are_refused(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_invalid_data_settings_are_rejected(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         SegmentationDataModule(**{'classes': CLASSES, **values})
 
 
@@ -146,7 +146,7 @@ BORDER = [9, 9, 9]
         ([SKY, SKY, SKY], [0, 1, 2], [0, 1, 2]),
     ],
 )
-def test_a_palette_in_another_order_tells_the_classes(
+def test_a_palette_in_another_order_gives_the_classes(
     suffix: str, palette: list[list[int]], indices: list[int], expected: list[int], tmp_path: Path
 ) -> None:
     path = indexed(tmp_path / f'a.{suffix}', indices, palette)
@@ -158,12 +158,12 @@ def test_a_palette_in_another_order_tells_the_classes(
     assert mapped.tolist() == [indices]
 
 
-def test_a_palette_that_is_filled_up_is_still_the_palette(tmp_path: Path) -> None:
+def test_a_padded_palette_is_recognised(tmp_path: Path) -> None:
     path = indexed(tmp_path / 'a.png', [0, 1, 2, 255], [CAR, SKY, ROAD], filled=True)
     assert LabelMap.of(Context(CLASSES, PALETTE)).read(path).tolist() == [[2, 0, 1, 255]]
 
 
-def test_what_a_palette_says_otherwise_is_said(tmp_path: Path) -> None:
+def test_a_palette_that_contradicts_data_palette_is_reported(tmp_path: Path) -> None:
     labels = LabelMap.of(Context(CLASSES, PALETTE))
     path = indexed(tmp_path / 'a.png', [0, 1, 2], [CAR, SKY, ROAD])
     assert 'in another order; the colours count' in (labels.palette_note(path, CLASSES) or '')
@@ -222,7 +222,7 @@ def test_the_nearest_needs_something_to_be_near_to() -> None:
     ('suffix', 'cause'),
     [
         ('jpg', 'is saved as JPEG, which changes labels: save it as PNG, or set nearest'),
-        ('png', 'blended edges: resize'),
+        ('png', 'interpolated edges: resize'),
     ],
 )
 def test_the_cause_of_labels_that_mean_nothing_is_named(suffix: str, cause: str, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_no_process_is_started_where_shared_memory_is_full(
 ) -> None:
     monkeypatch.setattr(loaders, 'free_shared_memory', lambda: 4096)
     assert possible_workers(2) == 0
-    assert '/dev/shm is full: loads in the training process' in capsys.readouterr().err
+    assert '/dev/shm is full: loading in the training process' in capsys.readouterr().err
 
 
 def test_processes_of_a_run_leave_signals_to_it(data_root: Path) -> None:

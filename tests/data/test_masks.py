@@ -1,4 +1,4 @@
-"""Mask files: the labels as they are stored."""
+"""Reading mask files: the labels as stored."""
 
 import io
 import struct
@@ -55,7 +55,7 @@ def test_few_bits_are_labels_and_not_grey_values(
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA'])
-def test_colours_that_are_not_wanted_are_refused(mode: str, tmp_path: Path) -> None:
+def test_unexpected_colours_are_rejected(mode: str, tmp_path: Path) -> None:
     labels = RNG.integers(0, 3, (5, 7)).astype(np.uint8)
     Image.fromarray(labels).convert(mode).save(tmp_path / 'a.png')
     with pytest.raises(
@@ -64,7 +64,7 @@ def test_colours_that_are_not_wanted_are_refused(mode: str, tmp_path: Path) -> N
         read_mask(tmp_path / 'a.png')
     assert np.array_equal(read_mask(tmp_path / 'a.png', colours=True), np.repeat(labels[..., None], 3, 2))
     Image.fromarray(np.stack([labels, labels, 2 - labels], 2)).save(tmp_path / 'a.png')
-    with pytest.raises(DataError, match=r'a\.png has the mode RGB; a mask has one channel'):
+    with pytest.raises(DataError, match=r'a\.png has the mode RGB; a mask must have one channel'):
         read_mask(tmp_path / 'a.png')
 
 
@@ -77,16 +77,16 @@ def test_whole_numbers_of_any_type_are_labels(dtype: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ('values', 'reason'),
-    [([0.5, 1], 'values between whole numbers, from 0.5'), ([np.nan, 1], 'labels from nan'), ([-1, 2], 'from -1.0 to 2'),
+    [([0.5, 1], 'values that are not integers, from 0.5'), ([np.nan, 1], 'labels from nan'), ([-1, 2], 'from -1.0 to 2'),
      ([0, 65536], 'from 0.0 to 65536')],
 )  # fmt: skip
-def test_what_is_no_label_is_refused(values: list[float], reason: str, tmp_path: Path) -> None:
+def test_invalid_labels_are_rejected(values: list[float], reason: str, tmp_path: Path) -> None:
     (tmp_path / 'a.tif').write_bytes(tiff(np.array(values, np.float32).reshape(1, -1, 1)))
     with pytest.raises(DataError, match=rf'The mask .*a\.tif cannot be read: .*{reason}'):
         read_mask(tmp_path / 'a.tif')
 
 
-def test_the_palette_and_what_loses_values_are_told(tmp_path: Path) -> None:
+def test_palette_and_lossy_compression_are_returned(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1]], np.uint8))
     image.putpalette([1, 2, 3, 4, 5, 6])
     for suffix in ('png', 'gif', 'bmp', 'tif'):

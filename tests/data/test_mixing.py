@@ -1,4 +1,4 @@
-"""CutMix, mosaic and copy-paste: image and mask stay aligned, whatever is joined."""
+"""CutMix, Mosaic and CopyPaste: image and mask stay aligned."""
 
 from pathlib import Path
 
@@ -107,22 +107,22 @@ def test_a_mix_is_drawn_for_a_share_of_the_samples_by_seed_epoch_and_index(root:
 
 
 @pytest.mark.parametrize(
-    ('spec', 'said'),
+    ('spec', 'message'),
     [
         ({'type': 'CutMx'}, "data.mixes.0: unknown mix 'CutMx' (CutMix, Mosaic, CopyPaste); did you mean 'CutMix'"),
         ({'type': 'CutMix', 'p': 2}, 'data.mixes.0: CutMix cannot be built: p must be a number from 0 to 1, got 2'),
         ({'type': 'CutMix', 'p': 'a'}, "data.mixes.0.p: expected float, got 'a'"),
-        ({'type': 'CutMix', 'alpha': 0}, 'alpha is above 0'),
+        ({'type': 'CutMix', 'alpha': 0}, 'alpha must be above 0, got 0'),
         ({'type': 'Mosaic', 'center_range': 0.5}, 'data.mixes.0.center_range: expected Sequence[float], got 0.5'),
         ({'type': 'CopyPaste'}, 'CopyPaste cannot be built'),
         ({'type': 'CopyPaste', 'classes': 'cat'}, "data.mixes.0.classes: expected Sequence[str], got 'cat'"),
         ({'type': 'CopyPaste', 'classes': []}, 'classes must be a list of names in data.classes, got []'),
     ],
 )
-def test_a_faulty_mix_is_named(spec: dict, said: str) -> None:
+def test_a_faulty_mix_is_named(spec: dict, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         build_mixes([spec], 'data.mixes')
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_pasting_needs_a_class_that_some_image_shows() -> None:

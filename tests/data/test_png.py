@@ -90,7 +90,7 @@ def test_other_filters_are_left_to_pillow(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(tmp_path / 'mask.png'), gradient)
 
 
-def test_what_is_no_png_is_left_to_others() -> None:
+def test_other_pngs_are_left_to_other_decoders() -> None:
     buffer = io.BytesIO()
     Image.fromarray(BLOBS).save(buffer, 'BMP')
     assert decode_png(buffer.getvalue()) is None
@@ -114,7 +114,7 @@ def test_a_truncated_file_is_an_error_with_its_name(cut: int, tmp_path: Path) ->
     assert decode_png(data) is None
 
 
-def test_a_header_of_another_size_or_a_bomb_is_no_image() -> None:
+def test_a_wrong_size_or_a_decompression_bomb_is_rejected() -> None:
     whole = by_hand([0] * 56, BLOBS)
     for width, height in ((54, 57), (54, 55), (0, 56), (1 << 16, 1 << 16)):
         header = chunk(b'IHDR', struct.pack('>II5B', width, height, 8, 0, 0, 0, 0))

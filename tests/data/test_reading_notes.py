@@ -1,4 +1,4 @@
-"""What reading leaves out is said."""
+"""Losses when reading files are reported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +54,7 @@ OPAQUE, CLEAR = np.full((20, 30), 255), np.tile(np.arange(30), (20, 1))
 
 
 @pytest.mark.parametrize(
-    ('suffix', 'content', 'said'),
+    ('suffix', 'content', 'message'),
     [
         ('png', OPAQUE, None),
         ('png', CLEAR, 'has transparency, which is dropped'),
@@ -65,8 +65,8 @@ OPAQUE, CLEAR = np.full((20, 30), 255), np.tile(np.arange(30), (20, 1))
         ('grey.tif', CLEAR, 'has a fourth band, which is dropped'),
     ],
 )
-def test_a_fourth_band_that_holds_something_is_said(
-    suffix: str, content: np.ndarray, said: str | None, tmp_path: Path
+def test_a_fourth_band_with_information_is_reported(
+    suffix: str, content: np.ndarray, message: str | None, tmp_path: Path
 ) -> None:
     for name in 'ab':
         path = tmp_path / f'{name}.{suffix}'
@@ -77,11 +77,11 @@ def test_a_fourth_band_that_holds_something_is_said(
             Image.fromarray(rgba(content)).save(path, lossless=True)
     warnings = reading_notes(samples(tmp_path), None).warnings
     more = ' (2 of 2 images looked at) '
-    assert warnings == ([] if said is None else [f'the image {tmp_path / f"a.{suffix}"}{more}{said}'])
+    assert warnings == ([] if message is None else [f'the image {tmp_path / f"a.{suffix}"}{more}{message}'])
 
 
 @pytest.mark.parametrize('suffix', ['tif', 'gif', 'webp', 'png'])
-def test_several_pages_are_said(suffix: str, tmp_path: Path) -> None:
+def test_several_pages_are_reported(suffix: str, tmp_path: Path) -> None:
     pages = [Image.fromarray(RNG.integers(0, 256, (20, 30, 3)).astype(np.uint8)) for _ in range(3)]
     pages[0].save(tmp_path / f'a.{suffix}', save_all=True, append_images=pages[1:])
     assert reading_notes(samples(tmp_path), None).warnings == [
@@ -89,7 +89,7 @@ def test_several_pages_are_said(suffix: str, tmp_path: Path) -> None:
     ]
 
 
-def test_files_that_cannot_be_read_are_left_to_others(tmp_path: Path) -> None:
+def test_unreadable_files_are_skipped(tmp_path: Path) -> None:
     (tmp_path / 'a.png').write_bytes(b'no image')
     (tmp_path / 'b.tif').write_bytes(b'II*\0\xff\xff\xff\x7f')
     Image.new('RGB', (5, 4)).save(tmp_path / 'c.jpg')
@@ -97,7 +97,7 @@ def test_files_that_cannot_be_read_are_left_to_others(tmp_path: Path) -> None:
     assert not notes.lines + notes.warnings
 
 
-def test_masks_whose_palette_has_another_order_are_said(tmp_path: Path) -> None:
+def test_masks_with_a_palette_in_another_order_are_reported(tmp_path: Path) -> None:
     mask = Image.fromarray(np.array([[0, 1]], np.uint8))
     mask.putpalette([0, 0, 255, 255, 0, 0])
     labels = LabelMap.of(Context(['a', 'b'], [[255, 0, 0], [0, 0, 255]]))
@@ -106,7 +106,7 @@ def test_masks_whose_palette_has_another_order_are_said(tmp_path: Path) -> None:
     found = [Sample(tmp_path / 'no.jpg', name, MaskFile(tmp_path / f'{name}.png', labels)) for name in 'ab']
     (warning,) = reading_notes(found, None, ['a', 'b']).warnings
     assert 'a.png has the colours of data.palette in another order; the colours count' in warning
-    assert warning.endswith('(and 1 of 1 other masks looked at are alike)')
+    assert warning.endswith('(and 1 of 1 other masks examined are alike)')
 
 
 def test_check_and_fit_say_it(

@@ -28,7 +28,7 @@ def drawn(repeats: list[float], epoch: int, replicas: int = 1) -> list[int]:
     return indices
 
 
-def test_whole_repeats_are_exact_and_no_index_comes_twice() -> None:
+def test_integer_repeats_are_exact_and_indices_are_unique() -> None:
     indices = drawn([1, 2, 3], 0)
     assert Counter(index % 3 for index in indices) == {0: 1, 1: 2, 2: 3}
     assert sorted(indices) == [0, 1, 2, 3 + 1, 3 + 2, 6 + 2]

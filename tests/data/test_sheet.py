@@ -79,7 +79,7 @@ def test_of_many_classes_the_most_and_the_least_frequent_have_bars() -> None:
 
 
 @pytest.mark.parametrize(
-    ('path', 'count', 'said'),
+    ('path', 'count', 'message'),
     [
         ('a.png', 0, '--images must be at least 1, got 0'),
         ('a.png', -3, '--images must be at least 1, got -3'),
@@ -87,7 +87,7 @@ def test_of_many_classes_the_most_and_the_least_frequent_have_bars() -> None:
         ('a', 12, "unlike 'a'"),
     ],
 )
-def test_a_picture_that_cannot_be_is_refused(path: str, count: int, said: str) -> None:
+def test_an_invalid_picture_is_rejected(path: str, count: int, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         check_request(Path(path), count)
-    assert said in str(error.value)
+    assert message in str(error.value)

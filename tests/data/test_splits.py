@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglight.data.sources import Sample
-from seglight.data.splits import Split, divide, divided, list_texts, read_lists
+from seglight.data.splits import Split, list_texts, read_lists, split_samples, validation_mask
 from seglight.errors import ConfigError, DataError
 
 
@@ -25,7 +25,8 @@ def test_folds_hold_every_image_once_and_groups_whole(folds: int, count: int, gr
     presence = np.random.default_rng(seed).random((count, 4)) < [1, 0.5, 0.2, 0.1]
     data = samples(count, groups)
     parts = [
-        divide(data, Split(fold=f'{fold} of {folds}', group='^[^_]+'), presence, seed) for fold in range(1, folds + 1)
+        validation_mask(data, Split(fold=f'{fold} of {folds}', group='^[^_]+'), presence, seed)
+        for fold in range(1, folds + 1)
     ]
     assert (np.sum(parts, axis=0) == 1).all()
     for part in parts:
@@ -40,19 +41,19 @@ def test_rare_classes_are_spread_evenly() -> None:
     presence[:20, 1] = True
     presence[15:25, 2] = True
     for fold in range(1, 6):
-        held = divide(samples(100), Split(fold=f'{fold} of 5'), presence, 0)
+        held = validation_mask(samples(100), Split(fold=f'{fold} of 5'), presence, 0)
         assert presence[held].sum(0).tolist() == pytest.approx([20, 4, 2], abs=1)
 
 
 @pytest.mark.parametrize('share', [0.1, 0.15, 0.25, 0.5, 0.7])
 def test_a_share_is_held_out(share: float) -> None:
-    held = divide(samples(100), Split(val_fraction=share), np.ones((100, 1), dtype=bool), 0)
+    held = validation_mask(samples(100), Split(val_fraction=share), np.ones((100, 1), dtype=bool), 0)
     assert held.sum() == pytest.approx(100 * share, abs=1)
 
 
 def test_the_seed_decides() -> None:
     presence = np.ones((30, 1), dtype=bool)
-    first, again, other = (divide(samples(30), Split(fold='1 of 3'), presence, seed) for seed in (1, 1, 2))
+    first, again, other = (validation_mask(samples(30), Split(fold='1 of 3'), presence, seed) for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
 
@@ -67,7 +68,7 @@ def test_lists_are_read_back(tmp_path: Path) -> None:
         read_lists(tmp_path, data[:5], Path('/data'))
 
 
-def test_lists_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
+def test_lists_can_name_files_that_are_not_utf8(tmp_path: Path) -> None:
     name = os.fsdecode(b'\xff\xe9')
     data = [Sample(Path(f'/data/{name}.jpg'), name), Sample(Path('/data/a.jpg'), 'a')]
     for file, text in list_texts(data[:1], data[1:], Path('/data')).items():
@@ -76,7 +77,7 @@ def test_lists_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('values', 'said'),
+    ('values', 'message'),
     [
         ({}, 'needs one of val_fraction, fold, folder'),
         ({'fold': '1 of 5', 'val_fraction': 0.2}, 'needs one of'),
@@ -87,20 +88,20 @@ def test_lists_name_files_whose_names_are_no_utf8(tmp_path: Path) -> None:
         ({'fold': '1 of 2', 'group': '('}, 'not a regular expression'),
     ],
 )
-def test_a_split_that_makes_no_sense_is_refused(values: dict, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_an_invalid_split_is_rejected(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         Split(**values)
 
 
 def test_a_group_that_is_optional_in_its_expression_is_not_found_where_it_matches_nothing() -> None:
     assert Split(fold='1 of 2', group='^(x)?0').group_of('x01') == 'x'
-    with pytest.raises(DataError, match=r"finds nothing in the image name '01'"):
+    with pytest.raises(DataError, match=r"does not match the image name '01'"):
         Split(fold='1 of 2', group='^(x)?0').group_of('01')
 
 
-def test_more_parts_than_groups_are_refused() -> None:
+def test_more_parts_than_groups_are_rejected() -> None:
     with pytest.raises(DataError, match=r'makes 5 parts, but data.train has only 3 groups'):
-        divide(samples(9, 3), Split(fold='1 of 5', group='^[^_]+'), np.ones((9, 1), dtype=bool), 0)
+        validation_mask(samples(9, 3), Split(fold='1 of 5', group='^[^_]+'), np.ones((9, 1), dtype=bool), 0)
 
 
 def marked(count: int, only_train: int) -> list[Sample]:
@@ -110,16 +111,16 @@ def marked(count: int, only_train: int) -> list[Sample]:
 @pytest.mark.parametrize('split', [Split(fold='1 of 2'), Split(val_fraction=0.5), Split(fold='3 of 3')])
 def test_samples_that_only_train_are_never_validated_on(split: Split) -> None:
     data = marked(16, 6)
-    train, val = divided(data, split, np.ones((16, 1), dtype=bool), 0)
+    train, val = split_samples(data, split, np.ones((16, 1), dtype=bool), 0)
     assert not any(each.only_train for each in val)
     assert [each for each in data if each in train or each in val] == data
     assert len(train) + len(val) == 16
     assert val
     with pytest.raises(DataError, match=r'every source of data\.train has only_train'):
-        divided(marked(4, 4), split, np.ones((4, 1), dtype=bool), 0)
+        split_samples(marked(4, 4), split, np.ones((4, 1), dtype=bool), 0)
 
 
-def test_samples_that_only_train_are_no_matter_of_lists(tmp_path: Path) -> None:
+def test_samples_with_only_train_are_independent_of_lists(tmp_path: Path) -> None:
     data = marked(6, 2)
     (tmp_path / 'train.txt').write_text('2.jpg\n0.jpg\n')
     (tmp_path / 'val.txt').write_text('3.jpg\n')

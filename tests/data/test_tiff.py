@@ -76,7 +76,7 @@ def test_few_bits_are_grey_from_black_to_white(bits: int, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ('data', 'reason'),
     [
-        (tiff(values('u1', 6), photometric=2, extra=[0] * 3), 'it has 6 bands, while images have 1'),
+        (tiff(values('u1', 6), photometric=2, extra=[0] * 3), 'it has 6 bands, must be 1'),
         (tiff(values('u2', 6), extra=[0] * 5), 'it has 6 bands'),
         (tiff(values('u1', 5), photometric=2, extra=[0, 0]), 'it has 5 bands'),
         (tiff(values('u1', 2), extra=[0]), 'it has 2 bands'),

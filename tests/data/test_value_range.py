@@ -1,4 +1,4 @@
-"""From images of more than 8 bits to 8."""
+"""Conversion of images of more than 8 bits to 8 bits."""
 
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def test_a_range_is_given_in_three_ways(spec: Any, expected: ValueRange | None) 
     'spec', [0, -5, [5, 5], [694, 291], [1], [1, 2, 3], 'auto', [0, float('nan')], True, {'percentiles': [5, 101]},
              {'percentiles': 5}, {'max': 5}],
 )  # fmt: skip
-def test_what_is_no_range_is_refused(spec: Any) -> None:
+def test_an_invalid_range_is_rejected(spec: Any) -> None:
     with pytest.raises(ConfigError, match=r'data\.image_range') as raised:
         parse_range(spec)
     assert raised.value.key == 'data.image_range'

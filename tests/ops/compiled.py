@@ -1,4 +1,4 @@
-"""Inputs of operators, and what mmcv-full 1.7.2 with compiled operators makes of them.
+"""Inputs of operators, and the results of mmcv-full 1.7.2 with compiled operators.
 
 `compiled.json` was written by `python tests/ops/compiled.py` where such an mmcv-full was installed.
 """

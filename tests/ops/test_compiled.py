@@ -1,4 +1,4 @@
-"""The operators in torch make what mmcv's compiled ones made, values and gradients, in every dtype and compiled."""
+"""The operators equal mmcv's compiled ones, in values and gradients, in every dtype and compiled."""
 
 from collections.abc import Callable
 from typing import Any

@@ -57,7 +57,7 @@ def test_offsets_that_lead_nowhere_sample_zeros(far: float) -> None:
         ({'offset': waves(2, 16, 3, 4)}, r'offset must have the shape \[2, 16, 3, 3\], got \[2, 16, 3, 4\]'),
         ({'mask': waves(2, 4, 3, 3)}, r'mask must have the shape \[2, 8, 3, 3\], got \[2, 4, 3, 3\]'),
         ({'weight': waves(2, 4, 2, 2)}, r'weight must have the shape \[2, 2, 2, 2\], got \[2, 4, 2, 2\]'),
-        ({'features': waves(2, 4, 4, 2)}, 'the input is too small, its result would have 3x0 pixels'),
+        ({'features': waves(2, 4, 4, 2)}, 'the input is too small: the result would have 3x0 pixels'),
     ],
 )
 def test_bad_input_is_named(changed: dict[str, Tensor], message: str) -> None:

@@ -146,13 +146,13 @@ def test_a_map_by_name_is_mmsegs_for_the_classes_that_both_have(tmp_path: Path) 
 @pytest.mark.parametrize(
     ('classes', 'category_map', 'said'),
     [
-        (['tree', 'cat'], {}, "CityscapesDataset has no class 'tree', which data.classes names, and none of"),
+        (['tree', 'cat'], {}, "CityscapesDataset has no class 'tree' of data.classes, nor any other of"),
         (
             ['Road', 'car'],
             {},
-            "has no class 'Road', which data.classes names, but 'road'; .* category_map: {road: Road}",
+            "has no class 'Road' of data.classes, but 'road'; .* category_map: {road: Road}",
         ),
-        (['road', 'cars'], {}, "has no class 'cars', which data.classes names, but 'car'; .* or {car: null} if"),
+        (['road', 'cars'], {}, "has no class 'cars' of data.classes, but 'car'; .* or {car: null} if"),
         (['road', 'cat'], {'raod': 'road'}, "category_map: CityscapesDataset has no class 'raod'; did you mean 'road'"),
         (['road', 'cat'], {'car': 'cats'}, "category_map: 'cats' is not in data.classes; did you mean 'cat'"),
     ],
@@ -212,7 +212,7 @@ def test_arguments_that_a_dataset_sets_itself_are_named(tmp_path: Path, option: 
     (tmp_path / 'img').mkdir()
     value = True if option == 'reduce_zero_label' else '.tif'
     source = build_sources({'type': 'DRIVEDataset', 'img_dir': 'img', option: value}, 'data.train', '', '')
-    said = f'DRIVEDataset sets {option} itself; remove it, or give these files to a FolderSource'
+    said = f'DRIVEDataset sets {option} itself; remove it, or use a FolderSource for these files'
     with pytest.raises(DataError, match=said):
         find_samples(source, Context(list(DATASETS.get('DRIVEDataset').CLASSES), root=tmp_path), masks=False)
 

@@ -276,7 +276,7 @@ DATA_ERRORS = {
     'a mask that is cut off': (lambda root: cut_off(root / 'ann_dir/train/0001.png'), ['train/0001.png', 'cut off or damaged']),
     'two images that differ in their suffix alone': (
         lambda root: Image.new('RGB', (64, 64)).save(root / 'img_dir/train/0001.png'), ['train/0001.png has the name of 0001.jpg']),
-    'an empty folder': (lambda root: [path.unlink() for path in (root / 'img_dir/val').iterdir()], ['img_dir/val holds no image']),
+    'an empty folder': (lambda root: [path.unlink() for path in (root / 'img_dir/val').iterdir()], ['img_dir/val contains no image']),
 }  # fmt: skip
 
 

@@ -284,7 +284,7 @@ def test_masks_that_count_from_one_are_told_with_the_key(own_data: Path, workspa
     for path in own_data.glob('ann_dir/*/*.png'):
         Image.fromarray(np.asarray(Image.open(path)) + np.uint8(1)).save(path)
     config = configure(own_data)
-    said = 'the masks of data.train have the labels 1 to 11, which count from 1 and not from 0; set data.train: '
+    said = 'the masks of data.train have the labels 1 to 11, which start at 1, not at 0; set data.train: '
     done = run('fit', '--config', config)
     assert done.status == 2
     assert len(done.err.splitlines()) == 1
@@ -331,7 +331,7 @@ def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, work
     folder = own_data / 'img_dir'
     assert done.out.startswith('train: 8 images, 64x64 (8)')
     assert [line for line in done.out.splitlines() if line.startswith('fault: ')] == [
-        f'fault: val: The folder {folder}/val holds no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)',
+        f'fault: val: The folder {folder}/val contains no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)',
         *(
             f'fault: train: {folder}/train/000{index}.png has the name of 000{index}.jpg beside it; their masks have '
             'the same name; rename or remove one'
@@ -340,7 +340,7 @@ def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, work
     ]
     assert done.err == (
         'seglight: 3 faults; fix this first: val: The folder '
-        f'{folder}/val holds no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)\n'
+        f'{folder}/val contains no image (.avif, .bmp, .dib, .gif, .j2k, .jfif, .jp2, .jpe, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm, .tif, .tiff, .webp)\n'
     )
     for command in (['data', 'check'], ['fit']):  # an empty split cannot be left out
         done = run(*command, '--config', 'own.yaml', '--data.on_bad_sample=skip')
@@ -463,7 +463,7 @@ WRONG = {
     'a fold beyond the last': ({'split': {'fold': '6 of 5'}}, ["'2 of 5'", "got '6 of 5'"]),
     'more folds than images': ({'split': {'fold': '1 of 9'}}, ['makes 9 parts', 'only 8 images']),
     'lists of other images': ({'split': {'folder': 'lists'}}, ['lists/train.txt names gone.jpg']),
-    'a group that no name has': ({'split': {'fold': '1 of 2', 'group': '^x'}}, ["'^x' finds nothing in the image name"]),
+    'a group that no name has': ({'split': {'fold': '1 of 2', 'group': '^x'}}, ["'^x' does not match the image name"]),
     'an unknown mix': ({'mixes': [{'type': 'Mosiac'}]}, ["unknown mix 'Mosiac'", "'Mosaic'"]),
     'a mix of no class': ({'mixes': [{'type': 'CopyPaste', 'classes': ['Cat']}]}, ["'Cat' of CopyPaste is not in data.classes"]),
     'a class balance beyond all': ({'class_balance': 2.0}, ['data.class_balance must be 0 to 1, got 2.0']),

@@ -1,4 +1,4 @@
-"""Where samples come from: folders, files of labelling tools, mmseg's datasets, or a class of one's own."""
+"""Sources of samples: folders, files of labelling tools, mmseg's datasets, or custom classes."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ __all__ = [
 
 SOURCES = {cls.__name__: cls for cls in (FolderSource, CocoSource, LabelMeSource, YoloSource, ImageSource)}
 
-#: An epoch, whose order is drawn as a whole, sees a sample no more often than this.
-MOST_REPEATS = 1000
+#: The order of an epoch is drawn at once, which limits its length.
+MAX_REPEATS = 1000
 
-#: What a config gives for a split: the name of a folder, a source's dict, or a list of either.
+#: A split in a config: the name of a folder, the dict of a source, or a list of either.
 Spec = str | dict[str, Any] | list[str | dict[str, Any]]
 
 
@@ -48,10 +48,10 @@ class Use:
     """How a source is used.
 
     Attributes:
-        key: of the source in the config, such as `data.train.0`.
-        repeat: how often its samples are seen in an epoch, on average.
-        only_train: keeps its samples from being validated on, whatever `data.split` says.
-        named: whether the config gives the name of a folder alone.
+        key: config key of the source, such as `data.train.0`.
+        repeat: how often its samples are used per epoch, on average.
+        only_train: whether `data.split` must keep its samples in train.
+        named: whether the config gives only the name of a folder.
     """
 
     key: str
@@ -61,23 +61,22 @@ class Use:
 
 
 def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> list[tuple[Source, Use]]:
-    """Build the sources of a split, each with how it is used.
+    """Build the sources of a split, each with its use.
 
     Args:
-        spec: the name of a folder below `img_dir` and `ann_dir`; or a dict such as
+        spec: the name of a folder below `img_dir` and `ann_dir`; or a dict like
             `{type: CocoSource, ann_file: a.json, repeat: 2, only_train: true}`, where the type may be a dataset class
-            of mmseg;
-            or a list of either.
-        key: the config's key, named in errors.
+            of mmseg; or a list of either.
+        key: the config key, for errors.
         img_dir: folder of the images for a spec that is a name.
         ann_dir: folder of the masks for a spec that is a name, None for no masks.
 
     Raises:
-        ConfigError: for an unknown type or argument.
+        ConfigError: for an unknown type or argument, or a wrong value.
     """
     if isinstance(spec, list):
         if not spec:
-            raise ConfigError(key, 'is an empty list; name a source')
+            raise ConfigError(key, 'is an empty list; add a source')
         return [
             built
             for index, each in enumerate(spec)
@@ -88,12 +87,14 @@ def build_sources(spec: Spec, key: str, img_dir: str, ann_dir: str | None) -> li
         return [(FolderSource(f'{img_dir}/{spec}', masks), Use(key, named=True))]
     name, arguments = name_and_arguments(spec, key, 'a source')
     repeat = arguments.pop('repeat', 1)
-    if isinstance(repeat, bool) or not isinstance(repeat, (int, float)) or not 0 < repeat <= MOST_REPEATS:
-        message = f'must be above 0 and at most {MOST_REPEATS}, got {repeat!r}'
+    if isinstance(repeat, bool) or not isinstance(repeat, (int, float)) or not 0 < repeat <= MAX_REPEATS:
+        message = f'must be above 0 and at most {MAX_REPEATS}, got {repeat!r}'
         raise ConfigError(f'{key}.repeat', message)
     only_train = arguments.pop('only_train', False)
     if not isinstance(only_train, bool) or (only_train and not key.startswith('data.train')):
-        reason = 'is for sources of data.train' if only_train is True else f'must be true or false, got {only_train!r}'
+        reason = (
+            'is for sources of data.train only' if only_train is True else f'must be true or false, got {only_train!r}'
+        )
         raise ConfigError(f'{key}.only_train', reason)
     return [(_build(name, arguments, key), Use(key, float(repeat), only_train))]
 
@@ -102,14 +103,14 @@ def _build(name: str, arguments: dict[str, Any], key: str) -> Source:
     """Build one source."""
     cls = find_class(name, SOURCES, key)
     if cls is None:
-        from seglight.data.sources.mmseg_datasets import MmsegSource, is_dataset  # late: mmseg takes seconds
+        from seglight.data.sources.mmseg_datasets import MmsegSource, is_dataset  # late: importing mmseg takes seconds
 
         if not is_dataset(name):
             known = f'{", ".join(SOURCES)}, or a dataset of mmseg'
             message = f"unknown source '{name}' ({known}){nearest(name, SOURCES)}"
             raise ConfigError(key, message)
         cls, arguments = MmsegSource, {'dataset': name, **arguments}
-    if not issubclass(cls, Source):  # asked before it is built: a config may come from a checkpoint
+    if not issubclass(cls, Source):  # checked before building: the config may come from a checkpoint
         raise ConfigError(key, f'{name} is not a source of data')
     source: Source = construct(cls, arguments, name, key)
     return source
@@ -121,14 +122,14 @@ def find_samples(
     """Return the samples of all sources, one source after the other.
 
     Args:
-        sources: what `build_sources` returned.
-        context: the names, colours and root of the data.
-        masks: whether each sample must have one; otherwise masks are left out.
-        faults: gets what is wrong with a source that cannot be used, whose samples are then missing.
+        sources: the result of `build_sources`.
+        context: the classes, colours and root of the data.
+        masks: whether each sample must have a mask; otherwise masks are dropped.
+        faults: receives the messages about unusable sources, whose samples are then missing.
 
     Raises:
-        DataError: if there are no `faults` to tell it: a source that cannot be used, or has no masks; and if two
-            images to predict have the same name.
+        DataError: if a source is unusable or has no masks, unless `faults` is given; or if two images to predict have
+            the same name.
     """
     samples = []
     for source, use in sources:
@@ -143,9 +144,9 @@ def find_samples(
             faults.append(str(error))
     if masks:
         return samples
-    twice = [name for name, count in Counter(sample.name for sample in samples).items() if count > 1]
-    if twice:
-        first, second = [sample.image for sample in samples if sample.name == twice[0]][:2]
+    repeated = [name for name, count in Counter(sample.name for sample in samples).items() if count > 1]
+    if repeated:
+        first, second = [sample.image for sample in samples if sample.name == repeated[0]][:2]
         raise DataError(f'data.test has {first} and {second}, whose predictions would overwrite each other; rename one')
     return [replace(sample, mask=None) for sample in samples]
 
@@ -154,12 +155,12 @@ def _samples_of(source: Source, context: Context, masks: bool) -> list[Sample]:
     """Return the samples of one source.
 
     Raises:
-        DataError: if it cannot be used, has no masks, or has images to predict that cannot be told apart.
+        DataError: if it is unusable, has no masks, or has images to predict with the same name.
     """
     samples = [_with_name_fault(sample) for sample in source.samples(context)]
-    without = next((each for each in samples if each.mask is None and each.fault is None), None) if masks else None
-    if without:
-        raise DataError(f'{without.image} has no mask; give its source an ann_dir')
+    unlabelled = next((each for each in samples if each.mask is None and each.fault is None), None) if masks else None
+    if unlabelled:
+        raise DataError(f'{unlabelled.image} has no mask; give its source an ann_dir')
     fault = None if masks else next((sample.fault for sample in samples if sample.fault), None)
     if fault:
         raise DataError(fault)
@@ -167,6 +168,6 @@ def _samples_of(source: Source, context: Context, masks: bool) -> list[Sample]:
 
 
 def _with_name_fault(sample: Sample) -> Sample:
-    """Return a sample that cannot be used if its name must not become part of a path."""
+    """Return the sample, with a fault if its name must not become part of a path."""
     fault = None if sample.fault else name_fault(sample.name)
     return replace(sample, fault=f'{str(sample.image)!r}: its name {fault}; rename it') if fault else sample

@@ -1,4 +1,4 @@
-"""What a source of samples is, and what a sample is."""
+"""Base classes: a sample, its annotation, and the source of both."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from seglight.errors import DataError
 
 
 class Annotation(ABC):
-    """The labels of one image, wherever they are kept; its text names the file in errors."""
+    """The labels of one image, in any format; `str` returns how errors name it."""
 
     @abstractmethod
     def read(self) -> UInt8Array:
-        """Return the class of each pixel, uint8 `[H, W]`.
+        """Return the label of each pixel, uint8 `[H, W]`.
 
         Raises:
             DataError: if it cannot be read.
@@ -28,7 +28,7 @@ class Annotation(ABC):
 
     @abstractmethod
     def size(self) -> tuple[int, int]:
-        """Return height and width, without decoding.
+        """Return height and width without decoding.
 
         Raises:
             DataError: if it cannot be read.
@@ -37,10 +37,10 @@ class Annotation(ABC):
     @property
     @abstractmethod
     def path(self) -> Path:
-        """The file that holds it."""
+        """The file that contains it."""
 
     def fingerprint(self) -> str:
-        """Return a text that changes whenever what `read` returns may have changed."""
+        """Return a text that changes whenever the result of `read` may have changed."""
         return f'{self} {stamp(self.path)}'
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class Annotation(ABC):
 
 
 def stamp(path: Path) -> str:
-    """Return size and time of change of a file, by which a changed one is known; nothing if it is not there."""
+    """Return size and modification time of a file, to detect changes; empty if it is missing."""
     try:
         status = path.stat()
     except OSError:
@@ -58,10 +58,10 @@ def stamp(path: Path) -> str:
 
 
 def kind_of(path: Path) -> Literal['file', 'folder'] | None:
-    """Return what lies at a path, None for nothing, as behind a link that leads nowhere.
+    """Return whether a path is a file or a folder; None if it does not exist or is a broken link.
 
     Raises:
-        DataError: if it cannot be told, such as without permission.
+        DataError: if it cannot be read, for example without permission.
     """
     try:
         mode = path.stat().st_mode
@@ -71,18 +71,25 @@ def kind_of(path: Path) -> Literal['file', 'folder'] | None:
         raise DataError(f'{path} cannot be read: {error.strerror}') from error
     if not stat.S_ISDIR(mode):
         return 'file'
-    if not os.access(path, os.X_OK, effective_ids=os.access in os.supports_effective_ids):  # none of its files is seen
+    if not os.access(
+        path, os.X_OK, effective_ids=os.access in os.supports_effective_ids
+    ):  # its files are not accessible
         raise DataError(f'{path} cannot be read: {os.strerror(errno.EACCES)}')
     return 'folder'
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An image file, its name (the path without folder and suffix), and its labels, None where there are none.
+    """An image with its annotation.
 
-    `repeat` is how often the sample is seen in an epoch of training, on average. `fault` says why it cannot be used,
-    where its source knows without reading it. `only_train` keeps it from being validated on. `source` is the key of
-    its source in the config.
+    Attributes:
+        image: the image file.
+        name: its path below the folder of its source, without suffix.
+        mask: its labels, None if it has none.
+        repeat: how often it is used per epoch of training, on average.
+        fault: why it cannot be used, if its source knows.
+        only_train: whether it must not be validated on.
+        source: config key of its source.
     """
 
     image: Path
@@ -96,10 +103,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Context:
-    """What a source needs to know of the run: the names, colours and ignore label of the data, and its root.
-
-    `reduce_zero_label` is for folders of masks that do not say it themselves.
-    """
+    """Settings in `data` for all sources."""
 
     classes: Sequence[str]
     palette: Sequence[Sequence[int]] | None = None
@@ -108,7 +112,7 @@ class Context:
     reduce_zero_label: bool = False
 
     def path(self, name: str) -> Path:
-        """Return a path of a config, which is relative to `data.root`."""
+        """Return a path from the config, which may be relative to `data.root`."""
         return self.root / Path(name).expanduser()
 
 
@@ -118,8 +122,8 @@ class Ignored:
 
     Attributes:
         cause: a clause, such as `255 is the ignored label`.
-        setting: what to set in the source if the pixels are of a class, such as `label_map: {255: cat}`.
-        chosen: whether the user asked for it; otherwise it may surprise.
+        setting: what to set in the source if the pixels belong to a class, such as `label_map: {255: cat}`.
+        chosen: whether the user has configured it, so that it is no surprise.
     """
 
     cause: str
@@ -128,25 +132,25 @@ class Ignored:
 
 
 class Source(ABC):
-    """Where samples come from. A subclass of one's own is named in a config by its class path."""
+    """A source of samples. A config may name a custom subclass by its class path."""
 
     @abstractmethod
     def samples(self, context: Context) -> list[Sample]:
         """Return the samples in a fixed order.
 
         Raises:
-            DataError: names what is missing or wrong, and the cure.
+            DataError: if something is missing or wrong.
         """
 
-    def mask_folder(self, context: Context) -> Path | None:  # noqa: ARG002  (for the sources that have one)
-        """Return the folder in which each mask should have an image; None if there is none, or a list names images."""
+    def mask_folder(self, context: Context) -> Path | None:  # noqa: ARG002  (for subclasses)
+        """Return the folder in which every mask should have an image; None if there is none, or if a list selects."""
         return None
 
-    def why_ignored(self, context: Context, name: str) -> Ignored | None:  # noqa: ARG002  (for the sources that know)
-        """Return why pixels of the masks are ignored, None if the source cannot tell.
+    def why_ignored(self, context: Context, name: str) -> Ignored | None:  # noqa: ARG002  (for subclasses)
+        """Return why pixels of the masks are ignored, None if unknown.
 
         Args:
-            context: the names, colours and root of the data.
-            name: the class that the pixels may be of.
+            context: the classes, colours and root of the data.
+            name: the class that the pixels may belong to.
         """
         return None

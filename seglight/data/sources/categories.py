@@ -1,4 +1,4 @@
-"""From the names that an annotation tool has for its objects to the classes of the run."""
+"""Mapping the categories of an annotation tool to the classes of the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seglight.config.settings import nearest
 from seglight.data.sources.base import Context, Ignored
 from seglight.errors import DataError, warn
 
-#: `background` of a source: the first class, unless objects are drawn of it.
+#: `background` of a source: the first class, unless it has drawn objects.
 AUTO = 'auto'
 
 
@@ -30,14 +30,14 @@ def category_labels(
     """Return the label of each category.
 
     Args:
-        names: of the categories of the file.
-        category_map: the class of a category whose name is no class; None ignores its pixels.
+        names: of the categories in the file.
+        category_map: classes for categories with other names; None ignores their pixels.
         context: the classes.
         path: the file, for errors.
-        drawn: the categories that objects have, where that is known.
+        drawn: the categories that have objects, if known.
 
     Raises:
-        DataError: for a name that is no class, or that `category_map` has and the file has not.
+        DataError: for a category that is not a class, or a key of `category_map` that is not in the file.
     """
     classes, known = list(context.classes), list(dict.fromkeys(names))
     for key, value in category_map.items():
@@ -45,17 +45,17 @@ def category_labels(
             raise DataError(f"category_map: {path} has no category '{key}'{nearest(key, known)}")
         if value is not None and value not in classes:
             raise DataError(f"category_map: '{value}' is not in data.classes{nearest(value, classes)}")
-    joined = {_joined(name): name for name in classes}
+    composed = {_composed(name): name for name in classes}
     labels = {}
     for name in known:
         wanted = category_map.get(name, name)
-        wanted = None if wanted is None else joined.get(_joined(wanted), wanted)
+        wanted = None if wanted is None else composed.get(_composed(wanted), wanted)
         if wanted is not None and wanted not in classes:
             unused = drawn is not None and name not in drawn
             cure = (
-                f'no object has it: leave it out by category_map: {{{name}: null}} of the source'
+                f'no object has it: ignore it with category_map: {{{name}: null}} in the source'
                 if unused
-                else 'add it there, or give its class, or null, in category_map of the source'
+                else 'add it there, or map it to a class or null in category_map of the source'
             )
             raise DataError(
                 f"{path} has the category '{wanted}', which is not in data.classes{nearest(wanted, classes)}; {cure}"
@@ -64,8 +64,8 @@ def category_labels(
     return labels
 
 
-def _joined(name: str) -> str:
-    """Return a name with accents joined to their letters; macOS writes them apart."""
+def _composed(name: str) -> str:
+    """Return a name with composed accents; macOS writes decomposed ones."""
     return unicodedata.normalize('NFC', name)
 
 
@@ -73,9 +73,9 @@ def background_label(background: str | None, drawn: Container[int], context: Con
     """Return the label of pixels without an object.
 
     Args:
-        background: name of their class; None ignores them; `AUTO` means the first class, unless objects are drawn of
-            it, which leaves unknown what the other pixels are.
-        drawn: the labels that objects have.
+        background: name of their class; None ignores them; `AUTO` means the first class, unless it has drawn objects:
+            then the pixels are unknown and ignored.
+        drawn: the labels of all objects.
         context: the classes.
         path: the file, for errors.
 
@@ -96,9 +96,9 @@ def why_background_is_ignored(background: str | None, context: Context, name: st
     """Return why pixels without an object are ignored, None if they are not.
 
     Args:
-        background: as for `background_label`; `AUTO` only where objects are drawn of the first class.
+        background: see `background_label`; with `AUTO`, the first class must have drawn objects.
         context: the classes.
-        name: the class that they may be of.
+        name: the class that the pixels may belong to.
     """
     if background not in (None, AUTO):
         return None
@@ -108,16 +108,16 @@ def why_background_is_ignored(background: str | None, context: Context, name: st
 
 
 def check_boxes(boxes: Sequence[str], count: int, on_box: Literal['error', 'skip'], path: Path) -> None:
-    """Refuse objects that have a box and no outline, or print how many are left out.
+    """Reject objects with a box but no outline, or warn that they are left out.
 
     Args:
-        boxes: what they are called.
-        count: the number of all objects.
+        boxes: names of these objects.
+        count: number of all objects.
         on_box: the setting of the source.
-        path: the file or folder they are from.
+        path: their file or folder.
 
     Raises:
-        DataError: names the first, with `on_box: error`.
+        DataError: if there are any, with `on_box: error`.
     """
     if not boxes:
         return

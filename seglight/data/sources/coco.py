@@ -23,22 +23,21 @@ from seglight.data.sources.coco_file import coco_images, read_coco
 from seglight.data.sources.coco_shapes import encode, has_outline
 from seglight.errors import DataError, one_line
 
-#: Pixels that the outlines of all polygons of an image may be long together: four times those of one object.
-LONGEST_OUTLINES = 1 << 24
+#: Maximum total length of all outlines of an image, in pixels: four times that of one object.
+MAX_OUTLINES = 1 << 24
 
 
 class CocoSource(Source):
-    """The images of a COCO JSON file; their objects are painted with the largest first, so that small ones win.
+    """The images of a COCO JSON file; objects are painted from large to small, so that small ones stay visible.
 
     Args:
         ann_file: the JSON file, relative to `data.root`.
-        img_dir: folder that the file's `file_name`s are relative to.
+        img_dir: folder that each `file_name` is relative to.
         background: class of pixels without an object; null ignores them. By default (`auto`) the first class, unless
-            objects of it are drawn: then they are ignored.
-        category_map: the class of a category whose name is no class, such as `{sofa: couch}`; null ignores its
-            pixels. Categories are told by their names, whatever their ids.
-        on_box: what to do about objects that have a box and no outline: `error`, or `skip` to leave them out and
-            print how many.
+            it has drawn objects: then the pixels are ignored.
+        category_map: classes for categories with other names, such as `{sofa: couch}`; null ignores their pixels.
+            Categories are matched by name, not by id.
+        on_box: for objects with a box but no outline: `error`, or `skip` to leave them out with a warning.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class CocoSource(Source):
         path = context.path(self.ann_file)
         content = read_coco(path)
         if 'annotations' not in content:
-            raise DataError(f"{path} has no 'annotations' to train on; give the file that has them")
+            raise DataError(f"{path} has no 'annotations' to train on; use a file that has them")
         labels = self._labels(path, content, context)
         objects = self._objects(path, content, labels)
         drawn = {label for each in objects.values() for label, _ in each}
@@ -85,7 +84,7 @@ class CocoSource(Source):
     def _objects(
         self, path: Path, content: Mapping[str, Any], labels: Mapping[str, int]
     ) -> dict[str, list[tuple[int, dict[str, Any]]]]:
-        """Return label and annotation of the objects of each image id."""
+        """Return label and annotation of the objects in each image, by image id."""
         objects: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
         boxes = []
         for annotation in content['annotations']:
@@ -110,9 +109,9 @@ class Objects(Annotation):
 
     Args:
         path: the JSON file.
-        image: the image's entry in it.
+        image: its entry for the image.
         objects: label and annotation of each object.
-        background: label of pixels without one.
+        background: label of pixels without an object.
     """
 
     def __init__(
@@ -129,15 +128,15 @@ class Objects(Annotation):
         return self._path
 
     def __str__(self) -> str:
-        """Return the file's path and the image's id."""
+        """Return the id of the image and the path of the file."""
         return f'of image {self._image["id"]} in {self._path}'
 
     def size(self) -> tuple[int, int]:
-        """Return height and width that the file gives."""
+        """Return height and width from the file."""
         return int(self._image['height']), int(self._image['width'])
 
     def fingerprint(self) -> str:
-        """Return what tells the JSON file, the image and the classes that its objects are painted as."""
+        """Return a text that changes with the JSON file and the labels of the objects."""
         return f'{super().fingerprint()} {self._background} {[label for label, _ in self._objects]}'
 
     def read(self) -> UInt8Array:
@@ -148,7 +147,7 @@ class Objects(Annotation):
             run, length = self._encoded(annotation, height, width)
             runs.append(run)
             outline += length
-            if outline > LONGEST_OUTLINES:
+            if outline > MAX_OUTLINES:
                 raise DataError(f'{self._path}: the outlines in image {self._image["id"]} are too long; correct them')
         mask = np.full((height, width), self._background, dtype=np.uint8)
         areas = np.array([mask_utils.area(run) for run in runs])
@@ -157,7 +156,7 @@ class Objects(Annotation):
         return mask
 
     def _encoded(self, annotation: Mapping[str, Any], height: int, width: int) -> tuple[Any, float]:
-        """Return an object's compressed run lengths, and how long the edges of its polygons are."""
+        """Return the compressed run lengths of an object, and the length of its outline."""
         try:
             return encode(annotation.get('segmentation'), height, width)
         except DataError as error:

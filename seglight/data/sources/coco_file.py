@@ -1,4 +1,4 @@
-"""Reading and checking COCO JSON files, as the many tools that write them understand the format."""
+"""Reading and checking COCO JSON files, with the variations of the tools that write them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from seglight.data.sources.coco_shapes import LONGEST_SIDE, MOST_PIXELS
+from seglight.data.sources.coco_shapes import MAX_PIXELS, MAX_SIDE
 from seglight.data.sources.json_files import kind_of_json, read_json, unread
 from seglight.data.sources.paths import path_in
 from seglight.errors import DataError
@@ -19,10 +19,10 @@ def read_coco(path: Path) -> Mapping[str, Any]:
     """Read a COCO JSON file.
 
     Returns:
-        its content, with each category once: the VGG Image Annotator repeats them for every image.
+        Its content, without repeated categories: the VGG Image Annotator repeats them for every image.
 
     Raises:
-        DataError: if it cannot be read, is no JSON, has no list of images, or another format.
+        DataError: if it cannot be read, is not JSON or not a COCO file, or has wrong entries.
     """
     content = read_json(path)
     images = content.get('images') if isinstance(content, dict) else None
@@ -41,7 +41,7 @@ def read_coco(path: Path) -> Mapping[str, Any]:
 
 
 class _Entry(BaseModel):
-    """An entry of a COCO file; what is not named is not checked."""
+    """An entry of a COCO file; other fields are not checked."""
 
     model_config = ConfigDict(strict=True)
 
@@ -50,13 +50,13 @@ class _Entry(BaseModel):
 
 class _Image(_Entry):
     file_name: str
-    height: int = Field(gt=0, le=LONGEST_SIDE)
-    width: int = Field(gt=0, le=LONGEST_SIDE)
+    height: int = Field(gt=0, le=MAX_SIDE)
+    width: int = Field(gt=0, le=MAX_SIDE)
 
     @model_validator(mode='after')
     def _can_be_read(self) -> _Image:
-        if self.height * self.width > MOST_PIXELS:
-            raise ValueError(f'{self.height} x {self.width} pixels are more than any image has that can be read')
+        if self.height * self.width > MAX_PIXELS:
+            raise ValueError(f'{self.height} x {self.width} pixels are more than the maximum of {MAX_PIXELS}')
         return self
 
 
@@ -71,12 +71,12 @@ class _Object(BaseModel):
     category_id: int | str
 
 
-#: What each list of a COCO file holds.
+#: The lists of a COCO file and their entries.
 _ENTRIES: dict[str, type[BaseModel]] = {'images': _Image, 'categories': _Category, 'annotations': _Object}
 
 
 def _check_entries(path: Path, part: str, entries: Any, kind: type[BaseModel]) -> None:
-    """Refuse entries that are not what they should be.
+    """Check the types of the entries.
 
     Raises:
         DataError: names the file and the entry.
@@ -95,7 +95,7 @@ def _check_entries(path: Path, part: str, entries: Any, kind: type[BaseModel]) -
 
 
 def _check_ids(path: Path, part: str, entries: list[Any]) -> None:
-    """Refuse ids that stand twice; `0` and `"0"` are the same, which tools mix.
+    """Reject duplicate ids; `0` and `"0"` are equal, since tools mix them.
 
     Raises:
         DataError: names the file and two entries.
@@ -110,7 +110,7 @@ def coco_images(path: Path, content: Mapping[str, Any], folder: Path) -> list[tu
     """Return file, name and entry of each image of a COCO file.
 
     Raises:
-        DataError: if two are the same file, or one is no path or leads out of its folder.
+        DataError: if a file is listed twice, or a path is invalid or leads out of the folder.
     """
     images: dict[Path, tuple[Path, str, dict[str, Any]]] = {}
     for entry in content['images']:

@@ -10,37 +10,37 @@ from pycocotools import mask as mask_utils
 
 from seglight.errors import DataError, one_line
 
-#: A point of a polygon lies no farther than so many times the longer side of its image.
-FARTHEST = 100
+#: Maximum distance of a point from the origin, in longer sides of its image.
+MAX_DISTANCE = 100
 
-#: Pixels that the edges of an object's polygons may be long together: pycocotools takes 100 bytes for each.
-LONGEST_OUTLINE = 1 << 22
+#: Maximum length of an outline in pixels; pycocotools needs 100 bytes for each.
+MAX_OUTLINE = 1 << 22
 
-#: OpenCV reads no image with more pixels or a longer side.
-MOST_PIXELS, LONGEST_SIDE = 1 << 30, 1 << 20
+#: Limits of OpenCV for images.
+MAX_PIXELS, MAX_SIDE = 1 << 30, 1 << 20
 
-#: Characters of five bits each that a run length of `MOST_PIXELS`, or a difference of two, takes at most.
-MOST_CHARACTERS = 7
+#: Maximum number of characters, of five bits each, for a run length up to `MAX_PIXELS` or a difference of two.
+MAX_CHARACTERS = 7
 
 
 def has_outline(segmentation: object) -> bool:
-    """Tell whether an object has an outline; tools that draw boxes leave it out, empty, or as an empty polygon."""
+    """Return whether an object has an outline; tools write boxes with no, an empty, or a nested empty list."""
     return segmentation not in (None, [], [[]])
 
 
 def encode(given: Any, height: int, width: int) -> tuple[Any, float]:
-    """Return an object's polygons, or its run lengths of either kind, as compressed run lengths, and a length.
+    """Convert polygons or run lengths to compressed run lengths.
 
     Args:
-        given: a polygon, x and y in turns; a list of polygons; or run lengths as `{size, counts}`.
+        given: a polygon as alternating x and y; a list of polygons; or run lengths as `{size, counts}`.
         height: of the image.
         width: of the image.
 
     Returns:
-        what pycocotools decodes, and how many pixels the edges of polygons are long together.
+        Run lengths for pycocotools, and the total length of the outline in pixels (0 for run lengths).
 
     Raises:
-        DataError: says what is wrong, without the place.
+        DataError: if they are invalid; the message is the end of a sentence.
     """
     try:
         return (_run_lengths(given, height, width), 0) if isinstance(given, dict) else _polygons(given, height, width)
@@ -49,25 +49,25 @@ def encode(given: Any, height: int, width: int) -> tuple[Any, float]:
 
 
 def _run_lengths(given: Mapping[str, Any], height: int, width: int) -> Any:
-    """Return run lengths, whole numbers or COCO's string of them, as compressed ones."""
+    """Convert run lengths, a list or COCO's string, to compressed ones."""
     counts = given.get('counts')
     lengths = _decoded(counts) if isinstance(counts, str) else counts
     if not isinstance(lengths, list) or not all(type(length) is int for length in lengths):
         raise DataError("has 'counts' that are neither a string nor a list of integers; correct or remove it")
-    sound = all(0 <= length <= MOST_PIXELS for length in lengths)
-    if not sound or list(given['size']) != [height, width] or sum(lengths) != height * width:
-        # pycocotools would return what happens to be in memory for pixels that no run covers.
-        covered = f'runs of {sum(lengths)} pixels in all' if sound else 'a run that is negative or too long'
+    is_valid = all(0 <= length <= MAX_PIXELS for length in lengths)
+    if not is_valid or list(given['size']) != [height, width] or sum(lengths) != height * width:
+        # pycocotools would return uninitialised memory for pixels that no run covers.
+        covered = f'runs of {sum(lengths)} pixels in all' if is_valid else 'a run that is negative or too long'
         message = f'has the size {one_line(repr(given["size"]))[:60]} and {covered}'
         raise DataError(f'{message}, but its image has the size [{height}, {width}]')
     return mask_utils.frPyObjects({'size': [height, width], 'counts': lengths}, height, width)
 
 
 def _decoded(text: str) -> list[int]:
-    """Return the run lengths that a string of COCO holds, as `rleFrString` in pycocotools' `maskApi.c` reads it.
+    """Decode COCO's string of run lengths, like `rleFrString` in pycocotools' `maskApi.c`.
 
-    Characters from `0` on hold five bits each, the lowest first; a sixth says that more follow. From the
-    fourth run on it is the difference to the run before the last.
+    Each character, minus `0`, holds five bits, lowest first; the sixth bit means that more follow. From the fourth run
+    on, the number is the difference to the run before the previous one.
     """
     lengths: list[int] = []
     value = shift = 0
@@ -75,8 +75,8 @@ def _decoded(text: str) -> list[int]:
         bits = character - 48
         value |= (bits & 0x1F) << shift
         shift += 5
-        if shift > 5 * MOST_CHARACTERS:
-            raise DataError('has counts that are damaged: a number in them does not end; correct or remove it')
+        if shift > 5 * MAX_CHARACTERS:
+            raise DataError("has damaged 'counts' with an unterminated number; correct or remove it")
         if bits & 0x20:
             continue
         if bits & 0x10:
@@ -87,25 +87,22 @@ def _decoded(text: str) -> list[int]:
 
 
 def _polygons(given: Any, height: int, width: int) -> tuple[Any, float]:
-    """Return polygons as compressed run lengths, and the length of their edges.
+    """Convert polygons to compressed run lengths; return them with the length of the outline.
 
-    pycocotools paints nothing for what is no number, and its memory is in proportion to the length of the edges,
-    without which it would end the process.
+    pycocotools ignores NaN, and crashes if the outline is too long for its memory, so both are checked first.
     """
     if not isinstance(given, list) or not given:
         raise DataError('must be a polygon of at least three points; correct or remove it')
-    flat = not isinstance(given[0], list)  # as the VGG Image Annotator writes a single polygon
-    polygons = [np.asarray(polygon, dtype=np.float64) for polygon in ([given] if flat else given)]
+    is_single = not isinstance(given[0], list)  # as written by the VGG Image Annotator
+    polygons = [np.asarray(polygon, dtype=np.float64) for polygon in ([given] if is_single else given)]
     length = 0.0
     for points in polygons:
         if points.ndim != 1 or points.size < 6 or points.size % 2:
             raise DataError('must be a polygon of at least three points; correct or remove it')
-        if not (np.abs(points) <= FARTHEST * max(height, width)).all():
+        if not (np.abs(points) <= MAX_DISTANCE * max(height, width)).all():
             raise DataError('has a point that is not a number or is far outside the image; correct or remove it')
         corners = points.reshape(-1, 2)
         length += float(np.abs(corners - np.roll(corners, 1, axis=0)).max(1).sum())
-    if length > LONGEST_OUTLINE:
-        raise DataError(
-            f'has an outline of {length:.0f} pixels, more than {LONGEST_OUTLINE} in all; correct or remove it'
-        )
+    if length > MAX_OUTLINE:
+        raise DataError(f'has an outline of {length:.0f} pixels, more than {MAX_OUTLINE}; correct or remove it')
     return mask_utils.merge(mask_utils.frPyObjects([points.tolist() for points in polygons], height, width)), length

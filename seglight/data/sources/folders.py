@@ -1,4 +1,4 @@
-"""A data set in two folders: images, and masks with the same names."""
+"""A data set in two folders: images, and masks of the same names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from seglight.errors import DataError, UsageError
 
 
 class MaskFile(Annotation):
-    """A mask in a file of its own."""
+    """A mask file."""
 
     def __init__(self, path: Path, labels: LabelMap) -> None:
         self._path = path
@@ -30,7 +30,7 @@ class MaskFile(Annotation):
         return self._path
 
     def read(self) -> UInt8Array:
-        """Return the class of each pixel, uint8 `[H, W]`."""
+        """Return the label of each pixel, uint8 `[H, W]`."""
         return self.labels.read(self._path)
 
     def size(self) -> tuple[int, int]:
@@ -38,30 +38,29 @@ class MaskFile(Annotation):
         return image_size(self._path)
 
     def fingerprint(self) -> str:
-        """Return what tells the file and the map."""
+        """Return a text that changes with the file and the label map."""
         return f'{super().fingerprint()} {self.labels}'
 
 
 class FolderSource(Source):
-    """Images below one folder and, at the same places below another, their masks.
+    """Images in one folder, and masks with the same relative paths in another.
 
     Args:
-        img_dir: folder of the images, with any folders inside; relative to `data.root`.
+        img_dir: folder of the images, possibly with subfolders; relative to `data.root`.
         ann_dir: folder of the masks; without it the images have none.
-        img_suffix: end of the image files' names, such as `_leftImg8bit.png`; by default any image.
-        mask_suffix: what the mask's name has in the place of the image's suffix.
-        split: text file with the names of the images to take, one to a line, as in VOC.
-        reduce_zero_label: label 0 is ignored and the others move down by one, as in mmseg; by default what
-            `data.reduce_zero_label` says.
-        label_map: the class of a label of the files (after `reduce_zero_label`), by its name or its number;
-            null ignores the label. Labels that are not named stay.
-        ignore_colours: RGB colours of colour-coded masks that are ignored, such as a border's.
-        nearest: each pixel gets the class of the nearest label that `label_map` gives (a class that it does not give
-            keeps its number), or of the nearest colour of `data.palette`; for masks saved as JPEG or with soft edges.
-        labelmap: a `labelmap.txt` of CVAT or Datumaro, which gives the colours of classes by their names, in place of
-            `data.palette`; relative to `data.root`.
-        category_map: the class of a name in `labelmap` that is no class, such as `{sofa: couch}`; null ignores its
-            pixels.
+        img_suffix: end of the image files' names, such as `_leftImg8bit.png`; by default any image suffix.
+        mask_suffix: replaces the image suffix in the names of the masks.
+        split: text file with the names of the images to use, one per line, as in VOC.
+        reduce_zero_label: whether to ignore label 0 and decrease the others by one, as in mmseg; by default
+            `data.reduce_zero_label`.
+        label_map: maps labels of the files (after `reduce_zero_label`) to class names or numbers; null ignores the
+            label. Other labels are unchanged.
+        ignore_colours: RGB colours to ignore in colour-coded masks, such as that of borders.
+        nearest: whether to map each pixel to the nearest label of `label_map` (and of the classes it does not map to),
+            or to the nearest colour of `data.palette`; for masks saved as JPEG or with soft edges.
+        labelmap: a `labelmap.txt` of CVAT or Datumaro with the colour of each class, used instead of `data.palette`;
+            relative to `data.root`.
+        category_map: classes for other names in `labelmap`, such as `{sofa: couch}`; null ignores their pixels.
     """
 
     def __init__(
@@ -90,12 +89,14 @@ class FolderSource(Source):
         self.labelmap = labelmap
         self.category_map = category_map or {}
         if labelmap is None and self.category_map:
-            raise UsageError('category_map is for names in a labelmap; label_map gives the classes of labels')
+            raise UsageError('category_map needs a labelmap; use label_map to map labels')
         if labelmap is not None and (reduce_zero_label or label_map):
-            raise UsageError('labelmap is for colours, reduce_zero_label and label_map are for labels; give one')
+            raise UsageError(
+                'labelmap is for colours, reduce_zero_label and label_map are for labels; set only one of them'
+            )
 
     def samples(self, context: Context) -> list[Sample]:
-        """Return every image with its mask, sorted by path, or in the order of the split file."""
+        """Return the images with their masks, sorted by path or in the order of the split file."""
         folder = context.path(self.img_dir)
         masks = None if self.ann_dir is None else context.path(self.ann_dir)
         not_images = self.mask_suffix if masks == folder else None
@@ -105,12 +106,12 @@ class FolderSource(Source):
         if masks is None:
             return images
         if kind_of(masks) != 'folder':
-            raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir to yours')
+            raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir')
         labels = self._labels(context)
         return [replace(each, mask=MaskFile(masks / f'{each.name}{self.mask_suffix}', labels)) for each in images]
 
     def _labels(self, context: Context) -> LabelMap:
-        """Return what turns the labels or colours of the files into classes."""
+        """Return the map from labels or colours in the files to classes."""
         if self.labelmap is None:
             reduces = self._reduces_zero_label(context)
             return LabelMap.of(context, reduces, self.label_map, self.ignore_colours, self.nearest)
@@ -118,11 +119,11 @@ class FolderSource(Source):
         return LabelMap.of(context, ignore_colours=self.ignore_colours, nearest=self.nearest, colours=colours)
 
     def _reduces_zero_label(self, context: Context) -> bool:
-        """Tell whether label 0 is ignored: as the source says, or else as the data does."""
+        """Return `reduce_zero_label` of the source, or else of the data."""
         return context.reduce_zero_label if self.reduce_zero_label is None else self.reduce_zero_label
 
     def why_ignored(self, context: Context, name: str) -> Ignored | None:
-        """Return what ignores pixels: the label that is ignored, or label 0 if it is reduced."""
+        """Return whether pixels are ignored by `reduce_zero_label` or by the ignored label."""
         if self._reduces_zero_label(context):
             return Ignored('reduce_zero_label ignores label 0', 'reduce_zero_label: false')
         if self.labelmap is not None or context.ignore_index in (self.label_map or {}):
@@ -132,29 +133,29 @@ class FolderSource(Source):
         return Ignored(f'{context.ignore_index} is the ignored label', f'label_map: {{{pairs}}}')
 
     def mask_folder(self, context: Context) -> Path | None:
-        """Return the folder of the masks, None if there is none or a split file names the images."""
+        """Return the folder of the masks, None if there is none or a split file selects images."""
         return context.path(self.ann_dir) if self.ann_dir is not None and self.split is None else None
 
 
-def find_images(folder: Path, suffix: str | None = None, without: str | None = None) -> list[Sample]:
-    """Return the images in a folder and the folders in it, sorted by path, without masks.
+def find_images(folder: Path, suffix: str | None = None, excluded_suffix: str | None = None) -> list[Sample]:
+    """Return the images below a folder, sorted by path, without masks.
 
-    Of images that differ in their suffix alone, the first can be used.
+    Of images that differ only in their suffix, only the first is usable.
 
     Args:
         folder: where to look.
-        suffix: what an image's file name ends with, by default that of any image format.
-        without: what the name of a file that is none of the images ends with.
+        suffix: end of the file names; by default any image suffix.
+        excluded_suffix: end of the names of files to exclude.
 
     Raises:
-        DataError: if a folder is missing, cannot be read or holds no image.
+        DataError: if a folder is missing, cannot be read or contains no image.
     """
     if kind_of(folder) != 'folder':
-        raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir to yours')
+        raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir')
     paths = sorted(path for path in files_below(folder) if is_image(path) and path.name.endswith(suffix or ''))
-    paths = [path for path in paths if not (without and path.name.endswith(without))]
+    paths = [path for path in paths if not (excluded_suffix and path.name.endswith(excluded_suffix))]
     if not paths:
-        raise DataError(f'The folder {folder} holds no image ({suffix or ", ".join(sorted(IMAGE_SUFFIXES))})')
+        raise DataError(f'The folder {folder} contains no image ({suffix or ", ".join(sorted(IMAGE_SUFFIXES))})')
     firsts: dict[str, Path] = {}
     images = []
     for path in paths:
@@ -165,12 +166,12 @@ def find_images(folder: Path, suffix: str | None = None, without: str | None = N
 
 
 def _twin_fault(path: Path, first: Path) -> str:
-    """Return what is wrong with an image that has the name of another."""
+    """Return the message for an image with the same name as another."""
     return f'{path} has the name of {first.name} beside it; their masks have the same name; rename or remove one'
 
 
 def is_image(path: Path) -> bool:
-    """Tell whether the path of a file is that of an image; hidden ones, such as macOS's `._a.jpg`, are none."""
+    """Return whether a path has an image suffix and is not hidden, like macOS's `._a.jpg`."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
 
 
@@ -181,7 +182,7 @@ def name_below(path: Path, folder: Path, suffix: str | None = None) -> str:
 
 
 def _listed(images: Sequence[Sample], file: Path, folder: Path) -> list[Sample]:
-    """Return the images that a split file names, once each, with or without their suffixes."""
+    """Return the images in a split file, once each; the file may omit their suffixes."""
     known: dict[str, list[Sample]] = defaultdict(list)
     for image in images:
         for text in {image.name, image.image.relative_to(folder).as_posix()}:
@@ -190,6 +191,6 @@ def _listed(images: Sequence[Sample], file: Path, folder: Path) -> list[Sample]:
     for line in read_list(file):
         name = line if line in known else with_slashes(line)
         if name not in known:
-            raise DataError(f'{file} names {line}, but {folder} holds no such image; correct the list or the folder')
+            raise DataError(f'{file} names {line}, but {folder} contains no such image; correct the list or the folder')
         listed.update(dict.fromkeys(known[name]))
     return list(listed)

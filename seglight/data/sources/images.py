@@ -1,4 +1,4 @@
-"""Images without masks, to predict."""
+"""Images without masks, for prediction."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from seglight.errors import DataError
 
 
 class ImageSource(Source):
-    """Images in a folder, or of a list, a pattern or a COCO JSON file.
+    """Images from a folder, a list, a pattern or a COCO JSON file.
 
     Args:
-        path: a folder, an image, a pattern such as `photos/*/*.jpg` (`**` for any folders), a text file with
-            one image path a line, or a COCO JSON file; relative to `data.root`.
-        img_dir: folder that the paths of a text or JSON file are relative to, by default that of the file.
+        path: a folder, an image, a pattern such as `photos/*/*.jpg` (`**` for any depth), a text file with one image
+            path per line, or a COCO JSON file; relative to `data.root`.
+        img_dir: folder that the paths in a text or JSON file are relative to; by default the folder of the file.
     """
 
     def __init__(self, path: str, img_dir: str | None = None) -> None:
@@ -40,28 +40,30 @@ class ImageSource(Source):
             return _named([path], path)
         if kind == 'file':
             listed = [path_in(base, line) for line in read_list(path)]
-            gone = next((image for image in listed if kind_of(image) != 'file'), None)
-            if gone is not None:
-                raise DataError(f'{path} names {gone}, which does not exist; correct the list, or set img_dir')
+            missing = next((image for image in listed if kind_of(image) != 'file'), None)
+            if missing is not None:
+                raise DataError(f'{path} names {missing}, which does not exist; correct the list, or set img_dir')
             return _named(listed, path)
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207  (path may be absolute)
-        named = set(path.parts)  # by the pattern itself, which may mean a hidden folder
+        named = set(path.parts)  # a hidden folder in the pattern itself is intended
         found = [each for each in found if not any(part.startswith(HIDDEN) for part in set(each.parts) - named)]
         images = [image for image in found if is_image(image) and not os.path.isdir(image)]  # noqa: PTH112  (Path.is_dir raises)
         if not images:
-            raise DataError(f'{path} is not a folder, image, list or COCO file, and as a pattern it matches no image')
+            raise DataError(f'{path} is not a folder, image, list or COCO file, nor a pattern that matches an image')
         return _named(images, path)
 
 
 def _named(images: Sequence[Path], origin: Path) -> list[Sample]:
-    """Return samples with names below the folder that all of the images have in common."""
+    """Return samples, named relative to the common folder of all images."""
     absolute = [Path(os.path.abspath(image)) for image in images]  # noqa: PTH100  (follows no links, unlike resolve)
     folder = Path(os.path.commonpath([image.parent for image in absolute]))
     samples: dict[str, Sample] = {}
     for image, path in zip(images, absolute, strict=True):
         name = path.relative_to(folder).with_suffix('').as_posix()
         if name in samples:
-            message = f'{origin} means {image} and {samples[name].image}; their predictions would overwrite each other'
+            message = (
+                f'{origin} includes {image} and {samples[name].image}; their predictions would overwrite each other'
+            )
             raise DataError(f'{message}: rename one')
         samples[name] = Sample(image, name)
     return list(samples.values())

@@ -1,4 +1,4 @@
-"""JSON files of annotations: of bounded size and depth, and recognised by what is in them."""
+"""JSON files of annotations: reading with bounded size and depth, and detecting their format."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from seglight.data.sources.paths import read_bounded
 from seglight.errors import DataError
 from seglight.plain_text import load_json
 
-#: Bytes of a file with the annotations of a whole data set, and of one with those of a single image.
-LARGEST, LARGEST_OF_ONE = 4 << 30, 256 << 20
+#: Maximum bytes of a file with the annotations of a data set, and of a single image.
+MAX_BYTES, MAX_BYTES_PER_IMAGE = 4 << 30, 256 << 20
 
 _DATUMARO = 'or convert it by `datum convert` of Datumaro'
 
-#: Formats that no source reads: name, and what to convert them by.
+#: Formats that the source at hand cannot read: name and cure.
 UNREAD = {
     'panoptic': (
         'COCO panoptic annotations',
@@ -41,34 +41,34 @@ UNREAD = {
 }
 
 
-def read_json(path: Path, what: str = 'annotations', largest: int = LARGEST) -> Any:
+def read_json(path: Path, what: str = 'annotations', maximum: int = MAX_BYTES) -> Any:
     """Read a JSON file.
 
     Args:
         path: the file.
-        what: it holds, for errors.
-        largest: bytes that it may have.
+        what: name of its content, for errors.
+        maximum: maximum size in bytes.
 
     Raises:
-        DataError: if it cannot be read, is too large, or not JSON.
+        DataError: if it cannot be read, is too large, or is not JSON.
     """
-    data = read_bounded(path, f'The {what}', largest)
+    data = read_bounded(path, f'The {what}', maximum)
     if path.suffix.lower() == '.xml' or data[:200].lstrip().startswith((b'<?xml', b'<annotation')):
         raise DataError(f'{path} is {unread(_xml_kind(data))}')
     try:
         return load_json(data, str(path), DataError)
     except MemoryError as error:
-        raise DataError(f'{path} does not fit into the memory; split it') from error
+        raise DataError(f'{path} does not fit into memory; split it') from error
 
 
 def unread(kind: str) -> str:
-    """Return what a format is called and what to do about it."""
+    """Return the name of a format and what to do about it."""
     name, cure = UNREAD[kind]
-    return f'{name}, which is not read here: {cure}'
+    return f'{name}, which this source cannot read: {cure}'
 
 
 def kind_of_json(content: Any) -> str | None:
-    """Return the key in `UNREAD` of what a JSON file holds, None if it is unknown."""
+    """Return the key in `UNREAD` for the content of a JSON file, None if unknown."""
     if isinstance(content, list):
         first = content[0] if content else None
         return 'label studio' if isinstance(first, dict) and 'annotations' in first and 'data' in first else None
@@ -94,7 +94,7 @@ def kind_of_json(content: Any) -> str | None:
 
 
 def _xml_kind(data: bytes) -> str:
-    """Return the key in `UNREAD` of an XML file, which is not parsed."""
+    """Return the key in `UNREAD` for an XML file, without parsing it."""
     start = data[:2000]
     if b'<annotations' in start:
         return 'cvat'

@@ -1,4 +1,4 @@
-"""CVAT's and Datumaro's `labelmap.txt`: the colour of each class in masks of Pascal VOC's kind."""
+"""`labelmap.txt` of CVAT and Datumaro: the colour of each class in masks like Pascal VOC's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Colour = tuple[int, int, int]
 
 
 def read_labelmap(path: Path) -> dict[str, Colour]:
-    """Read the RGB colour of each name from a file of lines `name:red,green,blue:parts:actions`.
+    """Read the RGB colour of each name from lines `name:red,green,blue:parts:actions`.
 
     Raises:
-        DataError: names the line that is of another form, or has the name or the colour of another.
+        DataError: for a malformed line, or a duplicate name or colour.
     """
     colours: dict[str, Colour] = {}
     for line in read_list(path):
@@ -25,13 +25,13 @@ def read_labelmap(path: Path) -> dict[str, Colour]:
             continue
         name, colour = _parse(path, line)
         if name in colours:
-            raise DataError(f"{path}: '{name}' is there twice; keep one line")
+            raise DataError(f"{path}: '{name}' is listed twice; keep one line")
         twin = next((other for other, known in colours.items() if known == colour), None)
         if twin is not None:
-            raise DataError(f"{path}: '{twin}' and '{name}' have the same colour; masks cannot tell them apart")
+            raise DataError(f"{path}: '{twin}' and '{name}' have the same colour, so masks are ambiguous; change one")
         colours[name] = colour
     if not colours:
-        raise DataError(f'{path} names no class; each line must look like cat:128,0,0::')
+        raise DataError(f'{path} lists no class; each line must look like cat:128,0,0::')
     return colours
 
 
@@ -40,7 +40,7 @@ def _parse(path: Path, line: str) -> tuple[str, Colour]:
     name, colour, *_ = [*line.rsplit(':', 3), '', '']
     values = [int(word) for word in colour.split(',') if word.strip().isdecimal()]
     if not name or line.count(':') < 1 or len(values) != 3 or len(colour.split(',')) != 3 or max(values) > 255:
-        raise DataError(f"{path}: the line '{line}' must look like cat:128,0,0::, with a colour of 0 to 255 each")
+        raise DataError(f"{path}: the line '{line}' must look like cat:128,0,0::, with colours from 0 to 255")
     return name, (values[0], values[1], values[2])
 
 
@@ -50,7 +50,7 @@ def labels_of_colours(
     """Return the label of each colour of a `labelmap.txt`.
 
     Raises:
-        DataError: if the file cannot be used, or has a name of no class.
+        DataError: if the file is invalid, or has a name that is not a class.
     """
     colours = read_labelmap(path)
     labels = category_labels(list(colours), category_map, context, path)

@@ -1,4 +1,4 @@
-"""The JSON files of LabelMe, one for each image, drawn as LabelMe's own exporter draws them."""
+"""JSON files of LabelMe, one for each image, drawn like LabelMe's own exporter does."""
 
 from __future__ import annotations
 
@@ -18,38 +18,37 @@ from seglight.array_types import UInt8Array
 from seglight.data.images import image_size
 from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.categories import AUTO, background_label, category_labels, why_background_is_ignored
-from seglight.data.sources.coco_shapes import FARTHEST, LONGEST_SIDE, MOST_PIXELS
+from seglight.data.sources.coco_shapes import MAX_DISTANCE, MAX_PIXELS, MAX_SIDE
 from seglight.data.sources.folders import find_images, name_below
-from seglight.data.sources.json_files import LARGEST_OF_ONE, kind_of_json, read_json, unread
+from seglight.data.sources.json_files import MAX_BYTES_PER_IMAGE, kind_of_json, read_json, unread
 from seglight.data.sources.paths import files_below, path_in, with_slashes
 from seglight.errors import DataError, one_line
 
-#: Names that LabelMe's own examples give to pixels without an object, and to those that do not count.
+#: Names in LabelMe's examples for pixels without an object, and for ignored pixels.
 BACKGROUND, IGNORE = '_background_', '__ignore__'
 
 LINE_WIDTH, POINT_RADIUS = 10, 5  #: of LabelMe's exporter, in pixels
 
-#: Points of an image at most; drawing takes time in proportion to them and to the image's height.
-MOST_POINTS = 1_000_000
+#: Maximum number of points in an image; drawing takes time in proportion to it and to the height of the image.
+MAX_POINTS = 1_000_000
 
 Point = tuple[float, float]
 
 
 class LabelMeSource(Source):
-    """Images with a JSON file of LabelMe each; images without one are left out, since nobody has labelled them.
+    """Images with a LabelMe JSON file each; images without one are unlabelled and left out.
 
-    Shapes are drawn in the order of the file, later ones over earlier ones, each pixel as by LabelMe's
-    `utils.shapes_to_label`: polygons, rectangles, circles, lines of 10 pixels, points of 5, and masks. `flags` are
+    Shapes are drawn in the order of the file, later ones over earlier ones, with the same pixels as LabelMe's
+    `utils.shapes_to_label`: polygons, rectangles, circles, lines (10 pixels), points (radius 5), and masks. `flags` are
     ignored.
 
     Args:
-        ann_dir: folder of the JSON files, with any folders inside; relative to `data.root`.
-        img_dir: folder of the images, with the same folders inside; by default they are where the JSON files say,
-            or beside these.
+        ann_dir: folder of the JSON files, possibly with subfolders; relative to `data.root`.
+        img_dir: folder of the images, with the same subfolders; by default the path in the JSON file, or beside it.
         background: class of pixels without a shape; null ignores them. By default (`auto`) the first class, unless
-            shapes of it are drawn: then they are ignored. `_background_`, drawn or not, is that class.
-        category_map: the class of a label whose name is no class, such as `{sofa: couch}`; null ignores its pixels,
-            as is done with those of `__ignore__`.
+            it has drawn shapes: then the pixels are ignored. Shapes named `_background_` are treated the same.
+        category_map: classes for other names of shapes, such as `{sofa: couch}`; null ignores their pixels, like those
+            of `__ignore__`.
     """
 
     def __init__(
@@ -65,15 +64,15 @@ class LabelMeSource(Source):
         self.category_map = category_map or {}
 
     def samples(self, context: Context) -> list[Sample]:
-        """Return the images sorted by the paths of their JSON files."""
+        """Return the images, sorted by the paths of their JSON files."""
         folder = context.path(self.ann_dir)
         images = None if self.img_dir is None else context.path(self.img_dir)
         for each in (folder, images):
             if each is not None and kind_of(each) != 'folder':
-                raise DataError(f'The folder {each} does not exist; set ann_dir and img_dir to yours')
+                raise DataError(f'The folder {each} does not exist; correct ann_dir or img_dir')
         paths = sorted(path for path in files_below(folder) if path.suffix == '.json' and path.name[0] != '.')
         if not paths:
-            raise DataError(f'The folder {folder} holds no .json of LabelMe')
+            raise DataError(f'The folder {folder} contains no LabelMe .json file')
         files: dict[Path, _File] = {}
         faults: dict[Path, str] = {}
         for path in paths:
@@ -82,7 +81,7 @@ class LabelMeSource(Source):
             except DataError as error:
                 faults[path] = str(error)
         labels = self._labels(folder, files, context)
-        # LabelMe's exporter takes drawn background for the same as pixels without a shape.
+        # LabelMe's exporter treats drawn background like pixels without a shape.
         drawn = {labels[name] for name in _names(files) if name.lower().strip('_') != 'background'}
         background = background_label(self.background, drawn, context, folder)
         if BACKGROUND not in self.category_map:
@@ -116,10 +115,10 @@ class Shapes(Annotation):
 
     Args:
         path: the JSON file.
-        image: the image file, whose size counts where the JSON file gives none.
-        file: what the JSON file holds.
-        labels: of the names of shapes.
-        background: label of pixels without one.
+        image: the image file, whose size is used if the JSON file has none.
+        file: content of the JSON file.
+        labels: by the names of shapes.
+        background: label of pixels without a shape.
     """
 
     def __init__(self, path: Path, image: Path, file: _File, labels: dict[str, int], background: int) -> None:
@@ -135,12 +134,12 @@ class Shapes(Annotation):
         return self._path
 
     def size(self) -> tuple[int, int]:
-        """Return height and width: the file's, or else the image's."""
+        """Return height and width from the file, or else from the image."""
         height, width = self._file.imageHeight, self._file.imageWidth
         return image_size(self._image) if height is None or width is None else (height, width)
 
     def fingerprint(self) -> str:
-        """Return what tells the JSON file and the classes that its shapes are painted as."""
+        """Return a text that changes with the JSON file and the labels of its shapes."""
         return f'{super().fingerprint()} {self._background} {self._labels}'
 
     def read(self) -> UInt8Array:
@@ -156,7 +155,7 @@ class Shapes(Annotation):
 
 
 class _Shape(BaseModel):
-    """A shape of a file; what is not named is not checked."""
+    """A shape in a file; other fields are not checked."""
 
     model_config = ConfigDict(strict=True)
 
@@ -167,26 +166,26 @@ class _Shape(BaseModel):
 
 
 class _File(BaseModel):
-    """What a file of LabelMe holds, without the copy of the image."""
+    """Content of a LabelMe file, without the copy of the image."""
 
     model_config = ConfigDict(strict=True)
 
     shapes: list[_Shape]
     imagePath: str | None = None
-    imageHeight: int | None = Field(None, gt=0, le=LONGEST_SIDE)
-    imageWidth: int | None = Field(None, gt=0, le=LONGEST_SIDE)
+    imageHeight: int | None = Field(None, gt=0, le=MAX_SIDE)
+    imageWidth: int | None = Field(None, gt=0, le=MAX_SIDE)
 
 
 def read_labelme(path: Path) -> _File:
-    """Read a JSON file of LabelMe.
+    """Read a LabelMe JSON file.
 
     Raises:
-        DataError: if it cannot be read, is another format, or has a value of another type.
+        DataError: if it cannot be read, has another format, or a value of a wrong type.
     """
-    content = read_json(path, 'annotation', LARGEST_OF_ONE)
+    content = read_json(path, 'annotation', MAX_BYTES_PER_IMAGE)
     kind = kind_of_json(content)
     if kind != 'labelme':
-        found = 'not an annotation of LabelMe: it has no list of shapes' if kind is None else unread(kind)
+        found = 'not a LabelMe file: it has no list of shapes' if kind is None else unread(kind)
         raise DataError(f'{path} is {found}')
     try:
         file = _File.model_validate(content)
@@ -194,10 +193,12 @@ def read_labelme(path: Path) -> _File:
         first = error.errors()[0]
         place = '.'.join(str(step) for step in first['loc'])
         raise DataError(f'{path}: {place} is wrong: {first["msg"]}') from error
-    if (file.imageHeight or 1) * (file.imageWidth or 1) > MOST_PIXELS:
-        raise DataError(f'{path}: {file.imageHeight} x {file.imageWidth} pixels are more than any image may have')
-    if sum(len(shape.points) for shape in file.shapes) > MOST_POINTS:
-        raise DataError(f'{path} has more than {MOST_POINTS} points; split it')
+    if (file.imageHeight or 1) * (file.imageWidth or 1) > MAX_PIXELS:
+        raise DataError(
+            f'{path}: {file.imageHeight} x {file.imageWidth} pixels are more than the maximum of {MAX_PIXELS}'
+        )
+    if sum(len(shape.points) for shape in file.shapes) > MAX_POINTS:
+        raise DataError(f'{path} has more than {MAX_POINTS} points; split it')
     return file
 
 
@@ -205,17 +206,17 @@ def draw_shape(shape: _Shape, height: int, width: int) -> npt.NDArray[np.bool_]:
     """Return the pixels of a shape, bool `[H, W]`.
 
     Raises:
-        DataError: says what is wrong with it, without the place.
+        DataError: if it is invalid; the message is the end of a sentence.
     """
     kind = shape.shape_type or 'polygon'
     if kind not in _DRAWN and kind != 'mask':
         raise DataError(f"has the shape_type '{one_line(kind)[:40]}', must be {', '.join(_DRAWN)} or mask")
-    least, most = _POINTS.get(kind, (2, 2))
-    if not least <= len(shape.points) <= most:
-        raise DataError(f'is a {kind} of {len(shape.points)} points, must have {_count(least, most)}')
+    minimum, maximum = _POINTS.get(kind, (2, 2))
+    if not minimum <= len(shape.points) <= maximum:
+        raise DataError(f'is a {kind} of {len(shape.points)} points, must have {_count(minimum, maximum)}')
     points = [(point[0], point[1]) for point in shape.points if len(point) == 2]
-    farthest = FARTHEST * max(height, width)
-    if len(points) < len(shape.points) or not all(abs(value) <= farthest for point in points for value in point):
+    limit = MAX_DISTANCE * max(height, width)
+    if len(points) < len(shape.points) or not all(abs(value) <= limit for point in points for value in point):
         raise DataError('has a point that is not two numbers in or near the image; correct or remove it')
     if kind == 'mask':
         return _pasted(shape, points, height, width)
@@ -251,7 +252,7 @@ def _line(draw: ImageDraw.ImageDraw, points: Sequence[Point]) -> None:
     draw.line(points, fill=1, width=LINE_WIDTH)
 
 
-#: How a shape of each type is drawn, and the least and the greatest number of its points.
+#: How to draw each type of shape, and its minimum and maximum number of points.
 _DRAWN: dict[str, Callable[[ImageDraw.ImageDraw, Sequence[Point]], None]] = {
     'polygon': _polygon,
     'rectangle': _rectangle,
@@ -262,30 +263,32 @@ _DRAWN: dict[str, Callable[[ImageDraw.ImageDraw, Sequence[Point]], None]] = {
     'point': _point,
 }
 _POINTS = {
-    'polygon': (3, MOST_POINTS),
+    'polygon': (3, MAX_POINTS),
     'oriented_rectangle': (4, 4),
-    'linestrip': (2, MOST_POINTS),
+    'linestrip': (2, MAX_POINTS),
     'point': (1, 1),
 }
 
 
-def _count(least: int, most: int) -> str:
-    return f'{least}' if least == most else f'{least} or more'
+def _count(minimum: int, maximum: int) -> str:
+    return f'{minimum}' if minimum == maximum else f'{minimum} or more'
 
 
 def _pasted(shape: _Shape, points: Sequence[Point], height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Return the pixels of a mask that is stored as a PNG in base64, between two corners, both inside it."""
+    """Return the pixels of a mask, stored as a base64 PNG between two inclusive corners."""
     (left, top), (right, bottom) = np.asarray(points).astype(int)
     if not (0 <= left <= right < width and 0 <= top <= bottom < height):
         raise DataError('is a mask whose corners lie outside the image; correct or remove it')
     try:
         with Image.open(io.BytesIO(base64.b64decode(shape.mask or '')), formats=['PNG']) as picture:
-            fits = picture.size == (right - left + 1, bottom - top + 1)
-            pixels = np.asarray(picture.convert('L' if picture.mode != '1' else '1')) if fits else None
+            is_fitting = picture.size == (right - left + 1, bottom - top + 1)
+            pixels = np.asarray(picture.convert('L' if picture.mode != '1' else '1')) if is_fitting else None
     except (binascii.Error, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f'is a mask that cannot be decoded: {one_line(error)}') from error
     if pixels is None:
-        raise DataError(f'is a mask of {picture.size[0]}x{picture.size[1]} pixels, unlike its corners; correct it')
+        raise DataError(
+            f'is a mask of {picture.size[0]}x{picture.size[1]} pixels, which does not match its corners; correct it'
+        )
     mask = np.zeros((height, width), dtype=bool)
     mask[top : bottom + 1, left : right + 1] = pixels > 0
     return mask
@@ -297,7 +300,7 @@ def _names(files: dict[Path, _File]) -> set[str]:
 
 
 def _images_by_name(folder: Path) -> dict[str, Path]:
-    """Return the images in a folder by their names; none where there are none, since JSON files may name them."""
+    """Return the images in a folder by name; empty if there are none, since JSON files may give their paths."""
     try:
         return {sample.name: sample.image for sample in find_images(folder)[::-1]}
     except DataError:
@@ -305,9 +308,9 @@ def _images_by_name(folder: Path) -> dict[str, Path]:
 
 
 def _image(path: Path, file: _File | None, images: Path | None, beside: Path | None) -> Path:
-    """Return the image of a JSON file: where this says, below `images` if given, or else the one of its name.
+    """Return the image of a JSON file: by its `imagePath`, below `images` if given, or else by its own name.
 
-    A path that is absolute is that of another computer: only its last part counts.
+    Only the last part of an absolute path is used, since it is often from another computer.
     """
     given = '' if file is None or file.imagePath is None else file.imagePath.replace('\0', '')
     last = with_slashes(given).rpartition('/')[2]

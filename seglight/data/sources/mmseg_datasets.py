@@ -1,4 +1,4 @@
-"""The dataset classes of mmsegmentation as sources."""
+"""The dataset classes of mmseg as sources."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from seglight.errors import DataError, UsageError, one_line
 
 
 class MmsegSource(Source):
-    """A dataset of mmseg by its class: its suffixes, its `reduce_zero_label`, its labels by the classes' names.
+    """A dataset class of mmseg, with its suffixes and `reduce_zero_label`; labels are mapped by class name.
 
-    The classes of the run may be some of the dataset's, in any order, and others besides, which come from other
-    sources; the pixels of the dataset's classes that are none of the run's are ignored.
+    The classes of the run may be a subset of the dataset's, in any order, and may include others from other sources.
+    Pixels of all other classes of the dataset are ignored.
 
     Args:
         dataset: name of the class, such as `CityscapesDataset`.
@@ -31,13 +31,13 @@ class MmsegSource(Source):
         ann_dir: folder of the masks, relative to `data_root`.
         split: text file with the names of the images, relative to `data_root`.
         data_root: relative to `data.root`.
-        category_map: the class of the run for a class of the dataset that has another name, such as
-            `{road: Road}`; null ignores its pixels.
-        label_map: the class of the run for a label of the files (after `reduce_zero_label`), before the dataset's own
-            classes, such as `{255: vessel}`; null ignores the label.
-        img_suffix: what images end with, where that is not the class's own.
-        seg_map_suffix: what masks end with, likewise.
-        reduce_zero_label: whether label 0 is ignored and 1 is the first class, likewise.
+        category_map: classes of the run for classes of the dataset with other names, such as `{road: Road}`; null
+            ignores their pixels.
+        label_map: classes of the run for labels of the files (after `reduce_zero_label`), such as `{255: vessel}`;
+            overrides the dataset's classes; null ignores the label.
+        img_suffix: end of the names of images; by default that of the class.
+        seg_map_suffix: end of the names of masks; by default that of the class.
+        reduce_zero_label: whether label 0 is ignored and 1 is the first class; by default that of the class.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class MmsegSource(Source):
         self.data_root = data_root
         self.category_map = category_map or {}
         self.label_map = label_map
-        # No other argument of mmseg's classes: some choose how mmcv opens files, which imports modules.
+        # Other arguments of mmseg's classes are not accepted: some make mmcv import modules.
         options = {
             'img_suffix': img_suffix,
             'seg_map_suffix': seg_map_suffix,
@@ -74,7 +74,7 @@ class MmsegSource(Source):
         images, masks = root / self.img_dir, root / self.ann_dir if self.ann_dir else None
         for folder in (images, masks):
             if folder and kind_of(folder) != 'folder':
-                raise DataError(f'{self.dataset}: the folder {folder} does not exist; set data.root to yours')
+                raise DataError(f'{self.dataset}: the folder {folder} does not exist; set data.root')
         split = root / self.split if self.split else None
         if split and kind_of(split) != 'file':
             raise DataError(f'{self.dataset}: the split {split} does not exist')
@@ -82,7 +82,7 @@ class MmsegSource(Source):
         built = self._build(images, masks, split)
         infos = [info for info in built.img_infos if split or not is_hidden(images / info['filename'], images)]
         if not infos:
-            raise DataError(f'{self.dataset}: {images} holds no image that ends with {built.img_suffix}')
+            raise DataError(f'{self.dataset}: {images} contains no image that ends with {built.img_suffix}')
         given = LabelMap.of(context, label_map=self.label_map).classes
         labels = LabelMap(context.palette, context.ignore_index, built.reduce_zero_label, {**moved, **given})
         samples = []
@@ -96,22 +96,22 @@ class MmsegSource(Source):
         return samples
 
     def mask_folder(self, context: Context) -> Path | None:
-        """Return the folder of the masks, None if there is none or a split file names the images."""
+        """Return the folder of the masks, None if there is none or a split file selects images."""
         return context.path(self.data_root) / self.ann_dir if self.ann_dir and not self.split else None
 
     def why_ignored(self, context: Context, name: str) -> Ignored | None:
-        """Return that a label is ignored, unless it is mapped."""
+        """Return that the ignored label ignores pixels, unless it is mapped."""
         if context.ignore_index in (self.label_map or {}):
             return None
-        cause = f"{context.ignore_index} is the ignored label, and so are classes that are none of the run's"
+        cause = f'{context.ignore_index} is the ignored label, and so are classes that are not in data.classes'
         return Ignored(cause, f'label_map: {{{context.ignore_index}: {name}}}')
 
     def _moved(self, context: Context) -> dict[int, int]:
-        """Return the label of each of the dataset's classes in the run, where it is another.
+        """Return the label in the run for each label of the dataset that changes.
 
         Raises:
-            DataError: if a name of `category_map` is no class, if the dataset has no class of the run, or if it has
-                one that is nearly a class of the run and that nothing is said of.
+            DataError: if `category_map` has an unknown class, if the dataset has no class of the run, or if an
+                unmapped class has nearly the name of a class of the run.
         """
         names, known = list(context.classes), dataset_classes(self.dataset)[0]
         for name, value in self.category_map.items():
@@ -124,14 +124,14 @@ class MmsegSource(Source):
         absent = [name for name in names if name not in wanted]
         if len(absent) == len(names):
             raise DataError(
-                f"{self.dataset} has no class '{names[0]}', which data.classes names, and none of the others; "
+                f"{self.dataset} has no class '{names[0]}' of data.classes, nor any other of them; "
                 'map its class names with category_map in its source'
             )
-        for name in absent:  # it may come from another source, unless it looks like a mistake
+        for name in absent:  # it may come from another source, unless it looks like a typo
             for near in difflib.get_close_matches(name, spare, n=1):
                 raise DataError(
-                    f"{self.dataset} has no class '{name}', which data.classes names, but '{near}'; correct it, or "
-                    f'give its source category_map: {{{near}: {name}}}, or {{{near}: null}} if that is another class'
+                    f"{self.dataset} has no class '{name}' of data.classes, but '{near}'; correct it, or "
+                    f'set category_map: {{{near}: {name}}} in its source, or {{{near}: null}} if that is another class'
                 )
         labels = [names.index(value) if value in names else context.ignore_index for value in wanted]
         return {old: new for old, new in enumerate(labels) if old != new}
@@ -140,39 +140,39 @@ class MmsegSource(Source):
         """Build mmseg's dataset, which finds the files."""
         options = {**self.options, 'classes': None, 'split': str(split) if split else None}
         if split is None and self.dataset not in ('PascalVOCDataset', 'PascalContextDataset', 'PascalContextDataset59'):
-            del options['split']  # which some classes do not have
+            del options['split']  # some classes do not accept it
         if masks:
             options['ann_dir'] = str(masks)
         try:
             with _silence():
                 return _dataset_class(self.dataset)(pipeline=[], img_dir=str(images), **options)
         except AssertionError as error:
-            reason = one_line(error) or 'a folder is missing, or the split, which it needs'
+            reason = one_line(error) or 'a folder or its required split is missing'
             raise DataError(f'{self.dataset} cannot be read: {reason}') from error
         except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
             found = re.search(r"multiple values for (?:keyword )?argument '(\w+)'", str(error))
             if found:
                 raise DataError(
-                    f'{self.dataset} sets {found[1]} itself; remove it, or give these files to a FolderSource'
+                    f'{self.dataset} sets {found[1]} itself; remove it, or use a FolderSource for these files'
                 ) from error
             raise DataError(f'{self.dataset} cannot be read: {one_line(error)}') from error
 
 
 def dataset_classes(name: str) -> tuple[list[str], list[list[int]]]:
-    """Return the names and the colours of the classes of one of mmseg's datasets.
+    """Return the class names and colours of a dataset of mmseg.
 
     Raises:
-        ConfigError: if there is none of this name.
+        UsageError: if mmseg has no such dataset.
     """
     cls = _dataset_class(name)
     return list(cls.CLASSES), [list(colour) for colour in cls.PALETTE]
 
 
 def with_class_names(settings: Settings) -> Settings:
-    """Return settings in which `data.classes: ADE20KDataset` is the classes of that dataset of mmseg, with its colours.
+    """Replace `data.classes: ADE20KDataset`, a dataset of mmseg, by its class names and colours.
 
     Raises:
-        ConfigError: if mmseg has no such dataset.
+        UsageError: if mmseg has no such dataset.
     """
     data = settings.values.get('data')
     name = data.get('classes') if isinstance(data, dict) else None
@@ -183,12 +183,12 @@ def with_class_names(settings: Settings) -> Settings:
 
 
 def is_dataset(name: str) -> bool:
-    """Tell whether mmseg has a dataset with classes of this name."""
+    """Return whether mmseg has a dataset of this name, with classes."""
     return name in _known()
 
 
 def _known() -> dict[str, Any]:
-    from mmseg.datasets import DATASETS  # late: it takes seconds, and most data need none of it
+    from mmseg.datasets import DATASETS  # late: the import takes seconds
 
     return {name: cls for name, cls in DATASETS.module_dict.items() if getattr(cls, 'CLASSES', None)}
 
@@ -202,7 +202,7 @@ def _dataset_class(name: str) -> Any:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep mmseg from logging how many images it found."""
+    """Keep mmseg from logging the number of images."""
     previous = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:

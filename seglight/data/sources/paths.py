@@ -1,4 +1,4 @@
-"""Paths of the files that sources read: what is hidden, lists, and names written on Windows."""
+"""Paths of the files of sources: hidden files, lists, and paths from Windows."""
 
 from __future__ import annotations
 
@@ -10,45 +10,44 @@ from pathlib import Path
 
 from seglight.errors import DataError
 
-#: What the names of files and folders begin with that are no part of the data: `.ipynb_checkpoints`, copies of macOS,
-#: thumbnails of a network drive.
+#: Start of the names of files and folders to ignore: `.ipynb_checkpoints`, macOS metadata, thumbnails of a NAS.
 HIDDEN = ('.', '__MACOSX', '@eaDir')
 
-LARGEST_LIST = 1 << 30  #: bytes of a text file with the paths of images
+MAX_LIST_BYTES = 1 << 30  #: maximum size of a text file with image paths
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, without those in hidden folders.
+    """Yield the files below a folder, except in hidden folders.
 
-    Links that lead nowhere are yielded too: whoever reads them reports it.
+    Broken links are included; reading them raises the error.
 
     Raises:
         DataError: if a folder cannot be read.
     """
 
-    def refuse(error: OSError) -> None:
+    def fail(error: OSError) -> None:
         raise DataError(f'The folder {error.filename} cannot be read: {error.strerror}') from error
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
+    for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
         yield from (Path(parent, name) for name in names)
 
 
 def is_hidden(path: Path, folder: Path) -> bool:
-    """Tell whether a file, or a folder between it and the given one, is hidden."""
+    """Return whether a file, or a folder between it and `folder`, is hidden."""
     return any(part.startswith(HIDDEN) for part in path.relative_to(folder).parts)
 
 
-def read_bounded(path: Path, what: str, largest: int) -> bytes:
+def read_bounded(path: Path, what: str, maximum: int) -> bytes:
     """Return the content of a file.
 
     Args:
         path: the file.
-        what: it is, for errors.
-        largest: bytes that it may have.
+        what: text before its path in errors.
+        maximum: maximum size in bytes.
 
     Raises:
-        DataError: if it cannot be read, is larger, or is no regular file: a pipe would be waited for without end.
+        DataError: if it cannot be read, is larger, or is not a regular file: reading a pipe could block forever.
     """
     try:
         status = path.stat()
@@ -56,22 +55,23 @@ def read_bounded(path: Path, what: str, largest: int) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f'{what} {path} cannot be read: it is not a regular file')
-        if status.st_size > largest:
-            raise DataError(f'{what} {path} cannot be read: it has {status.st_size} bytes, {largest} are possible')
+        if status.st_size > maximum:
+            size = f'{status.st_size} bytes, more than the maximum of {maximum}'
+            raise DataError(f'{what} {path} cannot be read: it has {size}')
         return path.read_bytes()
     except OSError as error:
         raise DataError(f'{what} {path} cannot be read: {error.strerror}') from error
     except MemoryError as error:
-        raise DataError(f'{what} {path} cannot be read: it does not fit into the memory') from error
+        raise DataError(f'{what} {path} cannot be read: it does not fit into memory') from error
 
 
 def read_list(path: Path) -> list[str]:
-    """Return the lines of a text file that are not empty; bytes that are no UTF-8 stay those of file names.
+    """Return the non-empty lines of a text file; bytes that are not UTF-8 are kept, as in file names.
 
     Raises:
-        DataError: if it cannot be read or holds none.
+        DataError: if it cannot be read or is empty.
     """
-    data = read_bounded(path, 'The list of images', LARGEST_LIST)
+    data = read_bounded(path, 'The list of images', MAX_LIST_BYTES)
     text = data.decode('utf-8-sig', errors='surrogateescape')
     if '\0' in text:
         raise DataError(f'The list of images {path} is not UTF-8 text; give one image path per line')
@@ -82,11 +82,11 @@ def read_list(path: Path) -> list[str]:
 
 
 def with_slashes(name: str) -> str:
-    """Return the path of a file written on Windows, whose separators are backslashes, as one of other systems."""
+    """Return a path with slashes in place of the backslashes of Windows."""
     return name.replace('\\', '/')
 
 
 def path_in(folder: Path, name: str) -> Path:
-    """Return the path of a file in a folder; backslashes are separators unless a file has them in its name."""
+    """Return the path of a file in a folder; backslashes are separators, unless a file has them in its name."""
     path = folder / name
     return path if '\\' not in name or os.path.lexists(path) else folder / with_slashes(name)

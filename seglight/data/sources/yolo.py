@@ -1,4 +1,4 @@
-"""Polygons in the text files of YOLO, one file for each image, drawn as Ultralytics draws them."""
+"""Polygons in YOLO text files, one for each image, drawn like Ultralytics does."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from seglight.data.sources.folders import find_images
 from seglight.data.sources.paths import read_bounded
 from seglight.errors import ConfigError, DataError, one_line
 
-#: How far outside the image, in its sides, a point may lie: Ultralytics' own tolerance.
+#: How far outside the image a point may be, relative to its side, as in Ultralytics.
 TOLERANCE = 0.01
 
-LARGEST = 64 << 20  #: bytes of a file
+MAX_BYTES = 64 << 20  #: maximum size of a file
 
 FloatArray = npt.NDArray[np.float32]
 
 
 class YoloSource(Source):
-    """Images and, in another folder at the same places, text files of YOLO with polygons.
+    """Images in one folder, and YOLO text files with the same relative paths in another.
 
-    A line is the number of a class and the points of a polygon, x and y in turns, from 0 to 1. The largest polygons
-    are painted first, each pixel as by Ultralytics' `polygons2masks_overlap`. An image without a file has no objects.
+    A line has the number of a class and the points of a polygon as alternating x and y, from 0 to 1. Polygons are
+    painted from large to small, with the same pixels as Ultralytics' `polygons2masks_overlap`. An image without a file
+    has no objects.
 
     Args:
-        img_dir: folder of the images, with any folders inside; relative to `data.root`.
+        img_dir: folder of the images, possibly with subfolders; relative to `data.root`.
         label_dir: folder of the text files.
-        names: of the classes in the order of their numbers; or by their numbers; or the `data.yaml` of the data set,
-            which has them.
+        names: class names in the order of their numbers, or by their numbers, or the path of the `data.yaml` of the
+            data set.
         background: class of pixels without an object; null ignores them. By default (`auto`) the first class, unless
-            objects of it are drawn: then they are ignored.
-        category_map: the class of a name that is no class, such as `{sofa: couch}`; null ignores its pixels.
-        on_box: what to do about lines that are a box (four numbers): `error`, or `skip` to leave them out and print
-            how many.
+            it has drawn objects: then the pixels are ignored.
+        category_map: classes for other names, such as `{sofa: couch}`; null ignores their pixels.
+        on_box: for lines with a box (four numbers): `error`, or `skip` to leave them out with a warning.
     """
 
     def __init__(
@@ -68,17 +68,17 @@ class YoloSource(Source):
         self.on_box = on_box
 
     def samples(self, context: Context) -> list[Sample]:
-        """Return the images sorted by path."""
+        """Return the images, sorted by path."""
         folder = context.path(self.label_dir)
         if kind_of(folder) != 'folder':
-            raise DataError(f'The label folder {folder} does not exist; set label_dir to yours')
+            raise DataError(f'The label folder {folder} does not exist; correct label_dir')
         images = find_images(context.path(self.img_dir))
         names = self._names(context)
         labels = category_labels(names.values(), self.category_map, context, folder)
         files = {each.name: folder / f'{each.name}.txt' for each in images}
         found = {name: path for name, path in files.items() if path.is_file()}
         if not found:
-            raise DataError(f'{folder} has no .txt file with the name of an image; set label_dir to yours')
+            raise DataError(f'{folder} has no .txt file with the name of an image; correct label_dir')
         parsed: dict[str, list[_Line]] = {}
         faults: dict[str, str] = {}
         for name, path in found.items():
@@ -102,7 +102,7 @@ class YoloSource(Source):
         return why_background_is_ignored(self.background, context, name)
 
     def _check_boxes(self, folder: Path, files: dict[str, Path], parsed: dict[str, list[_Line]]) -> None:
-        """Refuse or leave out lines that are boxes."""
+        """Reject lines with boxes, or warn that they are left out."""
         lines = [(files[name], at, line) for name, each in parsed.items() for at, line in enumerate(each, 1)]
         boxes = [f'{path.name}:{at}' for path, at, line in lines if line.points is None]
         check_boxes(boxes, len(lines), self.on_box, folder)
@@ -111,12 +111,12 @@ class YoloSource(Source):
         """Return the names of the classes by their numbers.
 
         Raises:
-            DataError: if the file that has them cannot be used.
+            DataError: if they are in a file that is invalid.
         """
         names: Any = self.names
         if isinstance(names, str):
             path = context.path(names)
-            data = read_bounded(path, 'The names of the classes in', LARGEST)
+            data = read_bounded(path, 'The names of the classes in', MAX_BYTES)
             try:
                 values = parse_yaml(data.decode(), str(path)).values
             except (UnicodeDecodeError, ConfigError) as error:
@@ -125,7 +125,7 @@ class YoloSource(Source):
             if isinstance(names, dict):
                 names = {int(number): name for number, name in names.items() if str(number).isdecimal()}
             if not isinstance(names, (list, dict)) or not names:
-                raise DataError(f'{path} has no names of classes; name the data.yaml of the data set, or give a list')
+                raise DataError(f'{path} has no class names; set names to the data.yaml of the data set, or to a list')
             names = {number: str(name) for number, name in _numbered(names).items()}
         return _numbered(names)
 
@@ -135,9 +135,9 @@ class Polygons(Annotation):
 
     Args:
         path: the text file, or the image if there is none.
-        image: the image file, which gives the size.
-        polygons: label and points of each, float32 `[N, 2]` from 0 to 1.
-        background: label of pixels without one.
+        image: the image file, which has the size.
+        polygons: label and points of each polygon, float32 `[N, 2]` from 0 to 1.
+        background: label of pixels without a polygon.
     """
 
     def __init__(self, path: Path, image: Path, polygons: Sequence[tuple[int, FloatArray]], background: int) -> None:
@@ -156,7 +156,7 @@ class Polygons(Annotation):
         return image_size(self._image)
 
     def fingerprint(self) -> str:
-        """Return what tells the text file and the classes that its polygons are painted as."""
+        """Return a text that changes with the text file and the labels of its polygons."""
         return f'{super().fingerprint()} {self._background} {[label for label, _ in self._polygons]}'
 
     def read(self) -> UInt8Array:
@@ -172,20 +172,20 @@ class Polygons(Annotation):
 
 
 def _filled(mask: UInt8Array, corners: npt.NDArray[np.int32], label: int) -> UInt8Array:
-    """Fill a polygon of a mask with a label, in place."""
+    """Fill a polygon in a mask with a label, in place; return the mask."""
     cv2.fillPoly(mask, [corners], [label])
     return mask
 
 
 class _Line(NamedTuple):
-    """The number of a class, and the points of a polygon, float32 `[N, 2]`; None for a box."""
+    """The number of a class, and the points of a polygon, float32 `[N, 2]`, or None for a box."""
 
     number: int
     points: FloatArray | None
 
 
 def read_yolo(path: Path, names: dict[int, str]) -> list[_Line]:
-    """Read a text file of YOLO.
+    """Read a YOLO text file.
 
     Args:
         path: the file.
@@ -194,17 +194,17 @@ def read_yolo(path: Path, names: dict[int, str]) -> list[_Line]:
     Raises:
         DataError: names the line that is wrong.
     """
-    data = read_bounded(path, 'The labels', LARGEST)
+    data = read_bounded(path, 'The labels', MAX_BYTES)
     try:
         text = data.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-        raise DataError(f'The labels {path} cannot be read: they are not text in UTF-8') from error
+        raise DataError(f'The labels {path} cannot be read: they are not UTF-8 text') from error
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     return [_parsed(f'{path}:{number}', words, names) for number, words in lines]
 
 
 def _parsed(where: str, words: Sequence[str], names: dict[int, str]) -> _Line:
-    """Return what a line says."""
+    """Parse a line."""
     try:
         first = float(words[0])
         values = np.array(words[1:], dtype=np.float32)
@@ -212,13 +212,17 @@ def _parsed(where: str, words: Sequence[str], names: dict[int, str]) -> _Line:
         raise DataError(f'{where}: must hold numbers, got {one_line(" ".join(words))[:60]}') from error
     if first not in names:
         known = f'{len(names)} classes have names (0 to {max(names)})'
-        raise DataError(f'{where}: the class is {words[0][:20]}, but {known}; correct the line, or names of the source')
+        raise DataError(f'{where}: the class is {words[0][:20]}, but {known}; correct the line, or names in the source')
     if not ((values >= -TOLERANCE) & (values <= 1 + TOLERANCE)).all():
-        raise DataError(f'{where}: coordinates must be from 0 to 1, in sides of the image; correct the line')
+        raise DataError(
+            f'{where}: coordinates must be from 0 to 1, relative to the size of the image; correct the line'
+        )
     if len(values) == 4:
         return _Line(int(first), None)
     if len(values) < 6 or len(values) % 2:
-        raise DataError(f'{where}: must be a class and x and y of three points or more, got {len(values)} coordinates')
+        raise DataError(
+            f'{where}: must have a class, and x and y of at least three points, got {len(values)} coordinates'
+        )
     return _Line(int(first), values.reshape(-1, 2))
 
 

@@ -49,7 +49,7 @@ def painted(root: Path, annotations: list[dict], source: CocoSource | None = Non
     return found[0].mask.read()
 
 
-def test_categories_are_told_by_name_and_small_objects_lie_on_large_ones(tmp_path: Path) -> None:
+def test_categories_are_matched_by_name_and_small_objects_lie_on_large_ones(tmp_path: Path) -> None:
     mask = painted(tmp_path, [
         {'category_id': 70, 'segmentation': box(4, 4, 3, 3)},
         {'category_id': 3, 'segmentation': box(2, 2, 10, 10)},
@@ -137,7 +137,7 @@ def test_what_no_object_covers_is_background_or_ignored(tmp_path: Path) -> None:
     assert (painted(tmp_path, [], CocoSource('a.json', background=None))[:, 10:] == 255).all()
 
 
-def test_background_that_is_never_drawn_and_no_class_can_be_left_out(tmp_path: Path) -> None:
+def test_a_background_category_without_objects_can_be_left_out(tmp_path: Path) -> None:
     categories = [*CATEGORIES, {'id': 0, 'name': '_background_'}]
     annotations = [{'category_id': 3, 'segmentation': box(0, 0, 4, 4)}]
     with pytest.raises(
@@ -162,14 +162,16 @@ def test_files_of_the_vgg_image_annotator_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('empty', [[], [[]], None])
-def test_objects_that_are_boxes_are_refused_or_left_out_with_their_number(
+def test_boxes_are_rejected_or_counted_and_left_out(
     tmp_path: Path, empty: object, capfd: pytest.CaptureFixture[str]
 ) -> None:
     boxed = {'category_id': 3, 'segmentation': empty, 'bbox': [0, 0, 9, 9]}
     drawn = {'category_id': 11, 'segmentation': box(0, 0, 4, 4)}
     source = write(tmp_path, [drawn, boxed])
-    said = r'a.json: 1 of 2 objects have only a box and no outline, first annotation 1; set on_box: skip in the source'
-    with pytest.raises(DataError, match=said):
+    message = (
+        r'a.json: 1 of 2 objects have only a box and no outline, first annotation 1; set on_box: skip in the source'
+    )
+    with pytest.raises(DataError, match=message):
         painted(tmp_path, [], source)
     mask = painted(tmp_path, [], CocoSource('a.json', on_box='skip'))
     assert (mask[0, 0], mask[8, 8]) == (2, 0)
@@ -209,7 +211,7 @@ def test_names_of_files_may_have_backslashes_and_equal_stems(tmp_path: Path) -> 
         find_samples(sources, Context(CLASSES, root=tmp_path), False)
 
 
-def test_outlines_as_long_as_ends_the_process_are_refused(tmp_path: Path) -> None:
+def test_outlines_that_are_too_long_are_rejected(tmp_path: Path) -> None:
     points = [value for index in range(10_000) for value in (-1500 if index % 2 else 1500, 1500)]
     with pytest.raises(DataError, match=r'annotation 0 has an outline of 30000000 pixels, more than 4194304'):
         painted(tmp_path, [{'category_id': 3, 'segmentation': [points]}])
@@ -219,7 +221,7 @@ def test_outlines_as_long_as_ends_the_process_are_refused(tmp_path: Path) -> Non
     assert painted(tmp_path, several[:1]).shape == (16, 20)
 
 
-def test_run_lengths_that_do_not_end_are_refused_at_once(tmp_path: Path) -> None:
+def test_unterminated_run_lengths_are_rejected_at_once(tmp_path: Path) -> None:
     for text in ('o' * 5_000_000, '0' * 5_000_000):
         start = time.monotonic()
         with pytest.raises(DataError, match='annotation 0 has'):
@@ -279,27 +281,27 @@ BAD = {
 
 
 @pytest.mark.parametrize('case', BAD)
-def test_what_is_wrong_is_named(case: str, tmp_path: Path) -> None:
-    annotations, image, said = BAD[case]
+def test_errors_name_the_object(case: str, tmp_path: Path) -> None:
+    annotations, image, message = BAD[case]
     with pytest.raises(DataError) as error:
         painted(tmp_path, [], write(tmp_path, annotations, **image))
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert 'a.json' in str(error.value)
 
 
-def test_a_category_that_is_no_class_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_category_is_rejected_with_the_nearest_class(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"category 'Metall', which is not in data.classes; did you mean 'Metal'"):
         painted(tmp_path, [], write(tmp_path, [], [{'id': 1, 'name': 'Metall'}]))
 
 
-def test_a_map_of_a_category_that_the_file_lacks_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_a_map_of_an_unknown_category_is_rejected_with_the_nearest_one(tmp_path: Path) -> None:
     write(tmp_path, [])
     with pytest.raises(DataError, match=r"category_map: .*a.json has no category 'Metall'; did you mean 'Metal'"):
         painted(tmp_path, [], CocoSource('a.json', category_map={'Metall': 'Metal'}))
 
 
 @pytest.mark.parametrize(
-    ('text', 'said'),
+    ('text', 'message'),
     [
         ('{', 'not valid JSON'),
         ('[' * 100_000, 'not valid JSON'),
@@ -319,9 +321,9 @@ def test_a_map_of_a_category_that_the_file_lacks_is_refused_with_the_nearest(tmp
         ('<annotation><folder>VOC2012</folder></annotation>', 'Pascal VOC'),
     ],
 )
-def test_a_file_that_is_no_coco_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_not_coco_is_rejected(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / 'a.json').write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         CocoSource('a.json').samples(Context(CLASSES, root=tmp_path))
 
 
@@ -341,7 +343,7 @@ OBJECT = {'id': 0, 'image_id': 5, 'category_id': 3, 'segmentation': box(0, 0, 4,
 
 
 @pytest.mark.parametrize(
-    ('content', 'said'),
+    ('content', 'message'),
     [
         ({'images': [IMAGE, {**IMAGE, 'file_name': 'b.jpg'}]}, 'images a.jpg and b.jpg have the same id 5'),
         ({'categories': [*CATEGORIES, {'id': 3, 'name': 'Glass'}]}, 'categories Metal and Glass have the same id 3'),
@@ -359,11 +361,11 @@ OBJECT = {'id': 0, 'image_id': 5, 'category_id': 3, 'segmentation': box(0, 0, 4,
         ({'images': [{**IMAGE, 'width': -3}]}, r'images.0.width \(id 5\) is wrong'),
     ],
 )
-def test_what_is_wrong_in_a_file_is_told_with_its_entry(tmp_path: Path, content: dict, said: str) -> None:
+def test_errors_in_a_file_name_the_entry(tmp_path: Path, content: dict, message: str) -> None:
     source = write(tmp_path, [OBJECT])
     whole = {'images': [IMAGE], 'categories': CATEGORIES, 'annotations': [OBJECT], **content}
     (tmp_path / 'a.json').write_text(json.dumps(whole))
-    with pytest.raises(DataError, match=rf'a\.json: {said}'):
+    with pytest.raises(DataError, match=rf'a\.json: {message}'):
         source.samples(Context(CLASSES, root=tmp_path))
 
 
@@ -378,8 +380,8 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path, monkeypatch
     os.mkfifo(tmp_path / 'pipe.json')
     (tmp_path / 'folder.json').mkdir()
     write(tmp_path, [])
-    for name, said in (('pipe', 'it is not a regular file'), ('folder', 'Is a directory'), ('no', 'No such file')):
-        with pytest.raises(DataError, match=rf'The annotations .*/{name}.json cannot be read: {said}'):
+    for name, message in (('pipe', 'it is not a regular file'), ('folder', 'Is a directory'), ('no', 'No such file')):
+        with pytest.raises(DataError, match=rf'The annotations .*/{name}.json cannot be read: {message}'):
             CocoSource(f'{name}.json').samples(Context(CLASSES, root=tmp_path))
     monkeypatch.setattr('seglight.data.sources.json_files.read_json.__defaults__', ('annotations', 100))
     with pytest.raises(DataError, match=r'a.json cannot be read: it has \d+ bytes, 100 are possible'):

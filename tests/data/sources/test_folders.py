@@ -60,16 +60,16 @@ def test_masks_of_every_kind_hold_the_same_labels(tmp_path: Path, kind: str) -> 
 def test_labels_beyond_eight_bits_need_a_map(tmp_path: Path) -> None:
     save(tmp_path / 'img/a.jpg')
     save(tmp_path / 'ann/a.png', np.array([[0, 300, 2, 65535]] * 3, dtype=np.uint16))
-    with pytest.raises(DataError, match='has the label 300, 65535; give its class, or null'):
+    with pytest.raises(DataError, match='has the label 300, 65535; map it to a class or null'):
         masks(tmp_path)
     assert (masks(tmp_path, label_map={300: 'road', 65535: None})['a'] == LABELS).all()
 
 
-def test_a_colour_that_is_no_class_is_named(tmp_path: Path) -> None:
+def test_an_unknown_colour_is_named(tmp_path: Path) -> None:
     save(tmp_path / 'img/a.jpg')
     (tmp_path / 'ann').mkdir()
     coloured(LABELS).save(tmp_path / 'ann/a.png')
-    with pytest.raises(DataError, match=r'has the colour \(9, 9, 9\), which is no class of data.palette'):
+    with pytest.raises(DataError, match=r'has the colour \(9, 9, 9\), which is not in data.palette'):
         masks(tmp_path)
 
 
@@ -82,7 +82,7 @@ def test_labels_are_mapped_after_label_zero_is_reduced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('bad', [{'x': 1}, {70000: 1}, {1: 'caar'}, {1: 3}])
-def test_a_label_map_that_names_no_class_or_label_is_refused(tmp_path: Path, bad: dict) -> None:
+def test_an_invalid_label_map_is_rejected(tmp_path: Path, bad: dict) -> None:
     save(tmp_path / 'img/a.jpg')
     (tmp_path / 'ann').mkdir()
     with pytest.raises(ConfigError, match='label_map'):
@@ -138,7 +138,7 @@ def test_masks_that_no_image_has_are_found(tmp_path: Path) -> None:
     assert FolderSource('img').mask_folder(context) is None
 
 
-def test_images_to_predict_with_equal_names_are_refused(tmp_path: Path) -> None:
+def test_images_to_predict_with_equal_names_are_rejected(tmp_path: Path) -> None:
     for name in ('img/a.jpg', 'img/a.png'):
         save(tmp_path / name)
     for spec in ('', {'type': 'ImageSource', 'path': 'img'}):
@@ -157,7 +157,7 @@ def test_a_split_file_may_begin_with_a_byte_order_mark_and_is_text(tmp_path: Pat
         masks(tmp_path, split='train.txt')
 
 
-def test_masks_beside_images_are_no_images_however_the_folder_is_written(tmp_path: Path) -> None:
+def test_masks_beside_images_are_not_images_however_the_folder_is_written(tmp_path: Path) -> None:
     save(tmp_path / 'data/x.jpg')
     save(tmp_path / 'data/x.png', LABELS)
     for img_dir, ann_dir in (('data/', 'data'), ('./data', 'data'), (str(tmp_path / 'data'), 'data')):
@@ -198,7 +198,7 @@ def without_permission(path: Path, mode: int = 0) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ('closed', 'said'),
+    ('closed', 'message'),
     [
         ('img', r'/img cannot be read: Permission denied'),
         ('img/inner', r'The folder .*/img/inner cannot be read: Permission denied'),
@@ -206,11 +206,11 @@ def without_permission(path: Path, mode: int = 0) -> Iterator[None]:
         ('outer/ann', r'/outer/ann cannot be read: Permission denied'),
     ],
 )
-def test_what_cannot_be_read_is_told_with_the_cause(shared_folder: Path, closed: str, said: str) -> None:
+def test_unreadable_paths_are_reported_with_the_cause(shared_folder: Path, closed: str, message: str) -> None:
     save(shared_folder / 'img/inner/a.jpg')
     save(shared_folder / 'outer/ann/inner/a.png', LABELS)
     source = FolderSource('img', 'outer/ann')
-    with without_permission(shared_folder / closed), pytest.raises(DataError, match=said):
+    with without_permission(shared_folder / closed), pytest.raises(DataError, match=message):
         source.samples(Context(CLASSES, root=shared_folder))
     assert len(source.samples(Context(CLASSES, root=shared_folder))) == 1
 
@@ -237,7 +237,7 @@ def test_images_to_predict_come_from_a_folder_a_pattern_a_list_or_a_coco_file(tm
     assert predicted(tmp_path, 'in/a.jpg') == ['a']
     assert predicted(tmp_path, 'list.txt') == ['deep/b', 'a']
     assert predicted(tmp_path, 'x.json') == ['in/a']
-    with pytest.raises(DataError, match='it matches no image'):
+    with pytest.raises(DataError, match='nor a pattern that matches an image'):
         predicted(tmp_path, '*.bmp')
     (tmp_path / 'list.txt').write_text('gone.png\n')
     with pytest.raises(DataError, match=r'list.txt names .*gone.png, which does not exist'):
@@ -251,7 +251,7 @@ def test_names_stay_below_the_output_folder_wherever_the_images_lie(tmp_path: Pa
     assert predicted(tmp_path, 'two/list.txt') == ['one/a', 'two/b']
 
 
-def test_what_lies_in_hidden_folders_is_no_data(tmp_path: Path) -> None:
+def test_hidden_folders_are_ignored(tmp_path: Path) -> None:
     hidden = ['.ipynb_checkpoints/a-checkpoint', '__MACOSX/._a', '@eaDir/a', 'in/.cache/x/a']
     for name in ('a', 'in/b', *hidden):
         save(tmp_path / f'img/{name}.jpg')
@@ -290,7 +290,7 @@ def test_sources_that_only_train_are_marked_and_belong_to_train(tmp_path: Path) 
         build_sources(extra, 'data.val', 'img', 'ann')
 
 
-def test_predictions_that_would_overwrite_each_other_are_refused(tmp_path: Path) -> None:
+def test_predictions_that_would_overwrite_each_other_are_rejected(tmp_path: Path) -> None:
     for name in ('one/a.jpg', 'two/a.png'):
         save(tmp_path / name)
     sources = build_sources([{'type': 'ImageSource', 'path': path} for path in ('one', 'two')], 'data.test', '', None)
@@ -311,7 +311,7 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('spec', 'said'),
+    ('spec', 'message'),
     [
         (
             {'type': 'CocoSorce'},
@@ -336,7 +336,7 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_faulty_source_is_named(spec: object, said: str) -> None:
+def test_a_faulty_source_is_named(spec: object, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         build_sources(spec, 'data.train', 'img', 'ann')
-    assert said in str(error.value)
+    assert message in str(error.value)

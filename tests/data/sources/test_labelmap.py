@@ -1,4 +1,4 @@
-"""`labelmap.txt` of CVAT and Datumaro: classes of colours, whatever their order."""
+"""`labelmap.txt` of CVAT and Datumaro: classes by colour, in any order."""
 
 from pathlib import Path
 
@@ -68,14 +68,14 @@ def test_names_may_be_mapped_and_colours_ignored(tmp_path: Path) -> None:
     assert read(tmp_path, source, ['background', 'pet']).tolist() == [[0, 1, 255], [255, 255, 0]]
 
 
-def test_a_colour_of_no_name_is_told(tmp_path: Path) -> None:
+def test_a_colour_without_a_name_is_reported(tmp_path: Path) -> None:
     source = write(tmp_path, coloured(np.array([[3, 1, 2]])))
-    with pytest.raises(DataError, match=r'a.png has the colour \(255, 255, 255\), which is no class of the labelmap'):
+    with pytest.raises(DataError, match=r'a.png has the colour \(255, 255, 255\), which is not in the labelmap'):
         read(tmp_path, source)
 
 
 @pytest.mark.parametrize(
-    ('text', 'said'),
+    ('text', 'message'),
     [
         ('cat', "the line 'cat' must look like cat:128,0,0::"),
         ('cat:::', "the line 'cat:::' must look like"),
@@ -88,14 +88,14 @@ def test_a_colour_of_no_name_is_told(tmp_path: Path) -> None:
         ('cta:1,2,3::', "has the category 'cta', which is not in data.classes; did you mean 'cat'"),
     ],
 )
-def test_a_labelmap_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_labelmap_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError) as error:
         read(tmp_path, write(tmp_path, coloured(LABELS), text))
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert 'labelmap.txt' in str(error.value)
 
 
-def test_settings_that_do_not_go_together_are_refused() -> None:
+def test_incompatible_settings_are_rejected() -> None:
     for options in ({'category_map': {'a': 'b'}}, {'labelmap': 'a.txt', 'reduce_zero_label': True}):
         with pytest.raises(ConfigError):
             FolderSource('a', 'b', **options)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Files of LabelMe: pixel for pixel what its own exporter draws, and what is wrong with them."""
+"""LabelMe files: the same pixels as its own exporter, and faulty files."""
 
 import base64
 import io
@@ -204,32 +204,38 @@ WRONG = {
 
 
 @pytest.mark.parametrize('case', WRONG)
-def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, case: str) -> None:
-    shapes, values, said = WRONG[case]
+def test_errors_name_their_shape(tmp_path: Path, case: str) -> None:
+    shapes, values, message = WRONG[case]
     picture(tmp_path / 'a.jpg')
     write(tmp_path / 'a.json', shapes, **values)
     with pytest.raises(DataError) as error:
         masks(tmp_path)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ('text', 'said'),
+    ('text', 'message'),
     [
         ('{', 'is not valid JSON'),
         ('[' * 100_000, 'nested too deeply'),
-        ('[]', 'is not an annotation of LabelMe'),
+        ('[]', 'is not a LabelMe file'),
         ('{"shapes": [{"points": []}]}', 'shapes.0.label is wrong: Field required'),
         ('{"shapes": [{"label": "cat", "points": 3}]}', 'shapes.0.points is wrong'),
         ('{"shapes": [{"label": "cat", "points": [[1, "a"]]}]}', 'shapes.0.points.0.1 is wrong'),
         ('{"shapes": [], "imageHeight": "28"}', 'imageHeight is wrong'),
         ('{"shapes": [], "imageHeight": -1}', 'imageHeight is wrong'),
-        ('{"shapes": [], "imageHeight": 1000000, "imageWidth": 1000000}', 'more than any image may have'),
-        ('{"images": [{"id": 1}]}', 'is a COCO file, which is not read here: use {type: CocoSource, ann_file: ...}'),
-        ('{"size": {"height": 1, "width": 1}, "objects": []}', 'is a Supervisely annotation, which is not read here'),
+        ('{"shapes": [], "imageHeight": 1000000, "imageWidth": 1000000}', 'more than the maximum of'),
+        (
+            '{"images": [{"id": 1}]}',
+            'is a COCO file, which this source cannot read: use {type: CocoSource, ann_file: ...}',
+        ),
+        (
+            '{"size": {"height": 1, "width": 1}, "objects": []}',
+            'is a Supervisely annotation, which this source cannot read',
+        ),
     ],
 )
-def test_a_file_that_cannot_be_used_is_a_fault_of_its_sample(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_cannot_be_used_is_a_fault_of_its_sample(tmp_path: Path, text: str, message: str) -> None:
     picture(tmp_path / 'a.jpg')
     (tmp_path / 'a.json').write_text(text)
     picture(tmp_path / 'b.jpg')
@@ -237,7 +243,7 @@ def test_a_file_that_cannot_be_used_is_a_fault_of_its_sample(tmp_path: Path, tex
     sources = build_sources({'type': 'LabelMeSource', 'ann_dir': '.'}, 'data.train', '', '')
     bad, good = find_samples(sources, Context(CLASSES, root=tmp_path), masks=True)
     assert str(tmp_path / 'a.json') in str(bad.fault)
-    assert said in str(bad.fault)
+    assert message in str(bad.fault)
     assert good.fault is None
 
 

@@ -1,4 +1,4 @@
-"""Text files of YOLO: pixel for pixel what Ultralytics draws, and what is wrong with them."""
+"""YOLO text files: the same pixels as Ultralytics, and faulty files."""
 
 import tempfile
 from pathlib import Path
@@ -98,9 +98,9 @@ def test_names_come_from_a_list_a_dict_or_the_data_yaml(tmp_path: Path) -> None:
         assert np.array_equal(masks(tmp_path, names=names)['in/a'], expected)
     swapped = masks(tmp_path, names=['dog', 'cat'])['in/a']
     assert np.array_equal(np.array([0, 2, 1])[swapped], expected)
-    for text, said in (('nc: 2', 'has no names'), ('{', 'cannot be read'), ('names: 3', 'has no names')):
+    for text, message in (('nc: 2', 'has no names'), ('{', 'cannot be read'), ('names: 3', 'has no names')):
         (tmp_path / 'data.yaml').write_text(text)
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             masks(tmp_path, names='data.yaml')
 
 
@@ -126,7 +126,7 @@ def test_what_pixels_without_an_object_are(tmp_path: Path) -> None:
     assert set(np.unique(masks(tmp_path, background='cat')['a'])) == {2, 1}
 
 
-def test_boxes_are_refused_or_left_out_with_their_number(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_boxes_are_rejected_or_counted_and_left_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, LINES + '0 0.5 0.5 0.2 0.2\n')
     with pytest.raises(
         DataError, match=r'labels: 1 of 5 objects have only a box and no outline, first a.txt:5; set on_box: skip'
@@ -138,10 +138,10 @@ def test_boxes_are_refused_or_left_out_with_their_number(tmp_path: Path, capfd: 
 
 
 @pytest.mark.parametrize(
-    ('text', 'said'),
+    ('text', 'message'),
     [
         ('0 0.1 0.1 0.2 0.2 x 0.3', r'a.txt:1: must hold numbers, got 0 0.1'),
-        ('\n0 0.1 0.1 0.2 0.2 0.3', r'a.txt:2: must be a class and x and y of three points or more, got 5 coord'),
+        ('\n0 0.1 0.1 0.2 0.2 0.3', r'a.txt:2: must have a class, and x and y of at least three points, got 5 coord'),
         ('0 0.1 0.1', r'got 2 coordinates'),
         ('0', r'got 0 coordinates'),
         ('2 0.1 0.1 0.2 0.2 0.3 0.3', r'the class is 2, but 2 classes have names'),
@@ -151,23 +151,23 @@ def test_boxes_are_refused_or_left_out_with_their_number(tmp_path: Path, capfd: 
         ('0 1 1 20 1 20 20', r'a.txt:1: coordinates must be from 0 to 1'),
         ('0 nan nan nan nan nan nan', r'coordinates must be from 0 to 1'),
         ('0 1e999 0 0 0 1 1', r'coordinates must be from 0 to 1'),
-        (b'\xff\xfe0', r'not text in UTF-8'),
+        (b'\xff\xfe0', r'not UTF-8 text'),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str | bytes, said: str) -> None:
+def test_errors_name_the_line(tmp_path: Path, text: str | bytes, message: str) -> None:
     write(tmp_path, text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         masks(tmp_path)
 
 
-def test_a_name_of_no_class_is_refused_with_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_name_is_rejected_with_the_nearest_class(tmp_path: Path) -> None:
     write(tmp_path, LINES)
     with pytest.raises(DataError, match=r"has the category 'dgo', which is not in data.classes; did you mean 'dog'"):
         masks(tmp_path, names=['cat', 'dgo'])
     assert 2 in masks(tmp_path, names=['cat', 'dgo'], category_map={'dgo': 'dog'})['a']
 
 
-def test_folders_that_are_not_there_are_named(tmp_path: Path) -> None:
+def test_missing_folders_are_named(tmp_path: Path) -> None:
     write(tmp_path, LINES)
     with pytest.raises(DataError, match=r'The label folder .*/gone does not exist'):
         masks(tmp_path, label_dir='gone')
