@@ -18,7 +18,7 @@ def write_page(runs: Sequence[str | Path]) -> Path:
     """Write the page and return its path.
 
     Args:
-        runs: their folders: paths, or relative to `work_dirs`.
+        runs: folders of runs: paths, or relative to `work_dirs`.
 
     Raises:
         UsageError: if there is no such run, or the page cannot be written.
@@ -29,4 +29,4 @@ def write_page(runs: Sequence[str | Path]) -> Path:
 
         return write_report(folders[0]) if len(folders) == 1 else write_comparison(folders)
     except OSError as error:
-        raise UsageError(f'report: the page cannot be written to {folders[-1]}: {error.strerror}') from error
+        raise UsageError(f'report: cannot write the page to {folders[-1]}: {error.strerror}') from error
