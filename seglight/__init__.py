@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 __all__ = ['Predictor', 'SegmentationDataModule', 'Segmentor', '__version__', 'load']
 
-#: Where the classes are that load torch; they are imported when first used.
+#: The modules of the classes that load torch; imported at first use.
 _MODULES = {
     'Predictor': 'seglight.predictor',
     'SegmentationDataModule': 'seglight.data.datamodule',

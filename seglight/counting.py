@@ -1,4 +1,4 @@
-"""Numbers in words: one image, two images."""
+"""Counts with their nouns: 1 image, 2 images."""
 
 from __future__ import annotations
 

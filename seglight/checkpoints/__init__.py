@@ -1,1 +1,1 @@
-"""What a checkpoint, which may be a stranger's, is let to do: the settings and classes that it may name, and sizes."""
+"""Read possibly untrusted checkpoints: which settings, classes and sizes are allowed; convert and export weights."""

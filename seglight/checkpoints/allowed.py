@@ -1,4 +1,4 @@
-"""The classes that a checkpoint may name. Nothing else is imported or built because a checkpoint names it."""
+"""The classes that a checkpoint may name; no other class is imported or built because a checkpoint names it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-#: Packages with transforms that may be named by a path, each with its dot.
+#: Prefixes of the paths of allowed transforms.
 TRANSFORMS = ('albumentations.', 'seglight.data.augmentations.', 'seglight.data.photometric.')
 
-#: The same for mixes, and for sources of data.
+#: Prefixes of allowed mixes and data sources.
 MIXES = ('seglight.data.mixing.',)
 SOURCES = ('seglight.data.sources.',)
 
-#: The same for optimizers.
+#: Prefixes of allowed optimizers.
 OPTIMIZERS = ('torch.optim.',)
 
-#: The same for losses. What is not installed is not imported from the working folder in its place.
+#: Prefixes of allowed losses. Packages are only used if installed, never imported from the working folder.
 LOSSES = (
     'torch.nn.',
     'mmseg.models.losses.',
@@ -29,13 +29,13 @@ LOSSES = (
     'monai.losses.',
 )
 
-#: Packages whose models a `type` may name before a dot.
+#: Packages that a `type` may name as its scope, before a dot.
 MODEL_PACKAGES = ('mmseg', 'mmcls')
 
-#: Types that stand for a class named elsewhere; a checkpoint names that itself.
+#: Wrappers around a class path; a checkpoint must use the class path itself.
 _WRAPPERS = frozenset({'ClassPathLoss'})
 
-#: Arguments of a model's backbone from timm; the others may name files and addresses.
+#: Allowed arguments of a timm backbone; others may name files and URLs.
 TIMM_ARGUMENTS = frozenset(
     {
         *('type', 'model_name', 'features_only', 'pretrained', 'checkpoint_path', 'in_channels', 'init_cfg'),
@@ -45,7 +45,7 @@ TIMM_ARGUMENTS = frozenset(
 
 
 def is_model_part(name: str) -> bool:
-    """Return whether a `type` in a model dict is a class that mmseg, mmcls or mmcv registers, or one of seglight."""
+    """Return whether a `type` in a model dict is a registered class of mmseg, mmcls, mmcv or this project."""
     scope, _, plain = name.rpartition('.')
     if plain in _WRAPPERS or (scope and scope not in MODEL_PACKAGES):
         return False
@@ -60,23 +60,23 @@ def is_loss(path: str) -> bool:
 
 
 def is_below(path: str, places: Iterable[str]) -> bool:
-    """Return whether the path of a class leads into one of some places, in an installed package."""
+    """Return whether the path of a class starts with one of the prefixes and its package is installed."""
     words = path.split('.')
     plain = all(word.isidentifier() for word in words) and not any(word.startswith('__') for word in words)
     return plain and any(path.startswith(place) for place in places) and is_installed(words[0])
 
 
 def is_optimizer(name: str) -> bool:
-    """Return whether a name or a path is an optimizer of torch's."""
+    """Return whether a name or a path is an optimizer of torch."""
     if '.' not in name:
-        optimizers = importlib.import_module('torch.optim')  # late: it loads torch, which `seglight zoo` needs not
+        optimizers = importlib.import_module('torch.optim')  # late: `seglight zoo` does not need torch
         return inspect.isclass(getattr(optimizers, name, None))
     return is_below(name, OPTIMIZERS)
 
 
 def find_transform(name: str) -> type | None:
-    """Return the transform that a name or a path means, None if a checkpoint may not name it."""
-    from seglight.data.transforms import NAMES  # late: the data package is large, and predicting without needs none
+    """Return the transform with a name or a path, None if a checkpoint may not name it."""
+    from seglight.data.transforms import NAMES  # late: the data package is large and not always needed
 
     found = _find(name, NAMES, TRANSFORMS)
     import albumentations
@@ -85,7 +85,7 @@ def find_transform(name: str) -> type | None:
 
 
 def find_mix(name: str) -> type | None:
-    """Return the mix that a name or a path means, None if a checkpoint may not name it."""
+    """Return the mix with a name or a path, None if a checkpoint may not name it."""
     from seglight.data import mixing
 
     found = _find(name, mixing.MIXES, MIXES)
@@ -93,7 +93,7 @@ def find_mix(name: str) -> type | None:
 
 
 def find_source(name: str) -> type | None:
-    """Return the source of data that a name or a path means, None if a checkpoint may not name it."""
+    """Return the data source with a name or a path, None if a checkpoint may not name it."""
     from seglight.data import sources
 
     found = _find(name, sources.SOURCES, SOURCES)
@@ -105,7 +105,7 @@ def find_source(name: str) -> type | None:
 
 
 def is_installed(package: str) -> bool:
-    """Return whether a package is found elsewhere than in the working folder, or was imported already."""
+    """Return whether a package was already imported or is found outside the working folder."""
     if package in sys.modules:
         return True
     here = Path.cwd().resolve()
@@ -116,7 +116,7 @@ def is_installed(package: str) -> bool:
 
 
 def _find(name: str, known: Mapping[str, Any], places: Iterable[str]) -> type | None:
-    """Return a class by its name among the known ones, or by its path below one of some places."""
+    """Return a class by its name among the known ones, or by its path with one of the prefixes."""
     module, _, attribute = name.rpartition('.')
     if not module:
         found = known.get(name)
@@ -131,7 +131,7 @@ def _find(name: str, known: Mapping[str, Any], places: Iterable[str]) -> type | 
 
 
 def _registries(scope: str) -> list[Mapping[str, Any]]:
-    """Return the tables of the classes that a `type` may mean, after the package before its dot."""
+    """Return the registries for a `type` with this scope."""
     if scope == 'mmcls':
         return [importlib.import_module('mmcls.models.builder').MODELS.module_dict]
     from mmcv import cnn

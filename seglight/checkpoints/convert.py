@@ -1,8 +1,8 @@
-"""Weights of a backbone in the layout of its authors or of timm, as mmseg's backbone takes them.
+"""Convert the weights of a backbone from the layout of its authors or of timm to mmseg's keys.
 
-The keys are renamed by mmseg's own converters, which its package carries as scripts. What is here
-recognises a layout, brings timm's later names to those of the authors, and completes the result, so
-that a backbone loads it without a missing or an unexpected key.
+mmseg's own converters, which are scripts in its package, rename the keys. This module detects the
+layout, renames timm's later keys to those of the authors, and completes the result, so that a
+backbone loads it without missing or unexpected keys.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from seglight.errors import CheckpointError
 
 Weights = dict[str, Tensor]
 
-#: A pattern for each layout that some key of such a file matches; the first that matches counts.
+#: A pattern for each layout, which at least one key of such a file matches; the first match decides.
 LAYOUTS = {
     'mmseg': r'(layers|stages)\.([\w.]+\.)?(ln1|ffn|w_msa|depthwise_conv)\.',
     'swin': r'layers\.\d+\.blocks\.\d+\.attn\.relative_position_bias_table',
@@ -37,11 +37,11 @@ class Family(NamedTuple):
     """A family of backbones.
 
     Attributes:
-        layout: the name in `LAYOUTS` of how its authors' files look.
+        layout: the layout of the authors' files, a name in `LAYOUTS`.
         backbone: mmseg's class.
-        left_out: a pattern of the keys that are for another task, or that the class makes itself.
-        foreign: a pattern of the keys of variants that the class cannot be.
-        convert: makes mmseg's weights from the authors'.
+        left_out: a pattern of the keys to drop: for other tasks, or computed by the class.
+        foreign: a pattern of the keys of variants that the class does not support.
+        convert: converts the authors' weights to mmseg's.
     """
 
     layout: str
@@ -67,18 +67,18 @@ FAMILIES = {
     'vitjax': Family('vitjax', 'VisionTransformer', r'head|pre_logits', r'(?!)', families.vitjax),
 }
 
-#: Takes a file of timm of any of the families.
+#: Detects the family.
 TIMM = 'timm'
 
 
 class Converted(NamedTuple):
-    """What a conversion made.
+    """The result of a conversion.
 
     Attributes:
         weights: for mmseg's backbone.
         family: the name in `FAMILIES`.
-        left_out: the keys of the source that have no place in the backbone.
-        initial: the keys that the source lacks and that have their initial values.
+        left_out: the dropped keys of the source.
+        initial: the keys that the source lacks, which get initial values.
     """
 
     weights: Weights
@@ -91,12 +91,12 @@ def convert(family: str, source: Weights, name: str) -> Converted:
     """Convert the weights of a backbone to mmseg's keys.
 
     Args:
-        family: a name in `FAMILIES`, or `timm` for whichever the file looks like.
-        source: the weights as their authors, or timm, name them.
-        name: what errors call the source.
+        family: a name in `FAMILIES`, or `timm` to detect the family.
+        source: the weights with the keys of their authors or of timm.
+        name: the name of the source in errors.
 
     Raises:
-        CheckpointError: if the source is of another family, or a variant that mmseg's class cannot be.
+        CheckpointError: if the source is of another family, or a variant that mmseg's class does not support.
     """
     source = without_prefix(source)
     found = layout(source)
@@ -107,7 +107,7 @@ def convert(family: str, source: Weights, name: str) -> Converted:
     plan = FAMILIES[family]
     for key in source:
         if re.match(plan.foreign, key):
-            raise CheckpointError(f"{name} has {key}, which mmseg's {plan.backbone} has no place for")
+            raise CheckpointError(f"{name} has {key}, which mmseg's {plan.backbone} does not support")
     left_out = [key for key in source if re.match(plan.left_out, key)]
     kept = {key: value for key, value in source.items() if key not in left_out}
     try:
@@ -120,12 +120,12 @@ def convert(family: str, source: Weights, name: str) -> Converted:
 
 
 def layout(weights: Weights) -> str | None:
-    """Return the name in `LAYOUTS` of how some weights are named, None for none of them."""
+    """Return the name in `LAYOUTS` that matches some weights, None if none does."""
     return next((name for name, mark in LAYOUTS.items() if any(re.match(mark, key) for key in weights)), None)
 
 
 def without_prefix(weights: Weights) -> Weights:
-    """Return the weights without `module.` and the like before each key; of a whole model, its backbone's."""
+    """Return the weights without a common prefix such as `module.`; of a whole model, those of its backbone."""
     for prefix in ('module.', 'model.', 'backbone.'):
         inner = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
         if inner and (prefix == 'backbone.' or len(inner) == len(weights)):
@@ -134,9 +134,9 @@ def without_prefix(weights: Weights) -> Weights:
 
 
 def _seems(found: str | None, source: Weights) -> str:
-    """Say what a file looks like."""
+    """Describe what a file looks like."""
     if found == 'mmseg':
         return "has mmseg's own keys and needs no conversion"
     if found:
         return f'looks like {found} weights'
-    return f'is of no known layout (its keys are {", ".join(list(source)[:3])}, ...)'
+    return f'has an unknown layout (its keys are {", ".join(list(source)[:3])}, ...)'

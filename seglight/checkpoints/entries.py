@@ -1,4 +1,4 @@
-"""What the entries of a checkpoint are, so that whoever reads one need not ask."""
+"""Check the types of a checkpoint's entries once, so that other code can rely on them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 from seglight.errors import CheckpointError
 
-#: The highest count of steps, epochs and rows.
-_MOST_STEPS = 2**53
+#: The maximum of counts of steps, epochs and rows.
+_MAX_COUNT = 2**53
 
-#: What Lightning and this project write, and its type; other entries are those of others.
+#: The entries that Lightning and seglight write, with their types; other entries are not checked.
 _ENTRIES: dict[str, type] = {
     'callbacks': dict,
     'config': str,
@@ -38,10 +38,10 @@ _OPTIMIZER = (('state', dict), ('param_groups', list))
 
 
 def check_entries(entries: Any, path: Path) -> None:
-    """Refuse a checkpoint without weights, or with entries of other types than are written.
+    """Check that a checkpoint has weights, and that its entries have the right types.
 
     Raises:
-        CheckpointError: names the file and the entry.
+        CheckpointError: names the file and the wrong entry.
     """
     if not isinstance(entries, Mapping) or 'state_dict' not in entries:
         raise CheckpointError(f'{path} is not a checkpoint of seglight: it has no state_dict')
@@ -54,7 +54,7 @@ def check_entries(entries: Any, path: Path) -> None:
         value = entries.get(name)
         if value is None:
             continue
-        if not isinstance(value, kind) or (isinstance(value, int) and not -1 <= value < _MOST_STEPS):
+        if not isinstance(value, kind) or (isinstance(value, int) and not -1 <= value < _MAX_COUNT):
             raise CheckpointError(f'{path} is refused: {name} is {_shown(value)}')
     _check_figures(entries, path)
     _check_schedules(entries, path)
@@ -63,7 +63,7 @@ def check_entries(entries: Any, path: Path) -> None:
 
 
 def _check_loops(loops: Mapping[str, Any], path: Path) -> None:
-    """Refuse counts of batches and epochs that are none; Lightning adds to them without a look."""
+    """Check the counts of batches and epochs, which Lightning itself uses unchecked."""
     states = [state for state in loops.values() if isinstance(state, Mapping)]
     if len(states) != len(loops):
         raise CheckpointError(f'{path} is refused: loops must hold a dict for each loop')
@@ -74,10 +74,10 @@ def _check_loops(loops: Mapping[str, Any], path: Path) -> None:
 
 
 def _are_counts(value: Any) -> bool:
-    """Return whether all values within nested dicts are whole numbers that a count can reach."""
+    """Return whether all values within nested dicts are valid counts."""
     if isinstance(value, Mapping):
         return all(_are_counts(inner) for inner in value.values())
-    return isinstance(value, int) and 0 <= value < _MOST_STEPS
+    return isinstance(value, int) and 0 <= value < _MAX_COUNT
 
 
 def _check_figures(entries: Mapping[str, Any], path: Path) -> None:
@@ -87,7 +87,7 @@ def _check_figures(entries: Mapping[str, Any], path: Path) -> None:
 
 
 def _check_schedules(entries: Mapping[str, Any], path: Path) -> None:
-    """Refuse states of schedules and optimizers that cannot be theirs; torch takes any."""
+    """Check the states of schedules and optimizers, since torch accepts anything."""
     for state in entries.get('lr_schedulers') or []:
         rates = state.get('_last_lr', []) if isinstance(state, dict) else None
         counts = [state.get(name, 0) for name in ('last_epoch', '_step_count')] if isinstance(state, dict) else []
@@ -100,7 +100,7 @@ def _check_schedules(entries: Mapping[str, Any], path: Path) -> None:
 
 
 def _check_states(entries: Mapping[str, Any], path: Path) -> None:
-    """Refuse addresses in the states of callbacks, which write and delete what the paths in their states name."""
+    """Reject URLs and paths outside the run in the states of callbacks, which write and delete these paths."""
     states = entries.get('callbacks') or {}
     for text in _texts(states):
         if '://' in text:
@@ -113,25 +113,25 @@ def _check_states(entries: Mapping[str, Any], path: Path) -> None:
 
 
 def _is_below(name: str, folder: str) -> bool:
-    """Return whether a path leads to below a folder."""
+    """Return whether a path is inside a folder."""
     file, parent = (PurePath(os.path.normpath(each)) for each in (name, folder))
     return file != parent and file.is_relative_to(parent)
 
 
 def _texts(value: Any) -> list[str]:
-    """Return every text in nested values; these are bounded and hold no circle."""
-    found, left = [], [value]
-    while left:
-        each = left.pop()
+    """Return every string in nested values, which must be bounded and without cycles."""
+    found, remaining = [], [value]
+    while remaining:
+        each = remaining.pop()
         if isinstance(each, str):
             found.append(each)
         elif isinstance(each, Mapping):
-            left += [*each.keys(), *each.values()]
+            remaining += [*each.keys(), *each.values()]
         elif isinstance(each, (list, tuple, set, frozenset)):
-            left += each
+            remaining += each
     return found
 
 
 def _shown(value: Any) -> str:
-    """Return what a value is, for an error."""
-    return str(value) if type(value) in (bool, float) else f'a {type(value).__name__} that cannot be'
+    """Describe a wrong value for an error."""
+    return str(value) if type(value) in (bool, float) else f'an invalid {type(value).__name__}'

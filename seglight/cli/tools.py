@@ -1,7 +1,7 @@
-"""The commands that need no trainer: what each takes, and the functions of `seglight.tools` that it calls.
+"""The commands that need no trainer: their arguments, and the functions of `seglight.tools` that they call.
 
-A function is imported when its command runs, so that --help, and what needs no model, start without torch.
-The first line of a command's docstring is its help in `seglight --help`; the whole is its description.
+Each function is imported when its command runs, so that --help, and commands without a model, start without torch.
+The first line of a command's docstring is its help in `seglight --help`; the docstring is its description.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from seglight.files import expand_home
 #: The families of backbones that `convert` knows.
 FAMILIES = ('beit', 'convnext', 'deit', 'mae', 'mit', 'resnet', 'stdc', 'swin', 'twins', 'vit', 'vitjax', 'timm')
 
-_TRUST = 'Let the checkpoint, your own, name classes of any package.'
-_CHECKPOINT = 'A path, or relative to work_dirs; the folder of a run means its best.'
-_WEIGHTS = 'A number above zero for each; equal by default.'
+_TRUST = 'Let your own checkpoint name classes of any package.'
+_CHECKPOINT = 'A path, or relative to work_dirs; the folder of a run means its best checkpoint.'
+_WEIGHTS = 'A positive number for each; equal by default.'
 
 
 def setup(arguments: Namespace) -> None:
-    """Install mmcv, which pip cannot build, and print what is installed.
+    """Install mmcv, which pip cannot build, and print the installed versions.
 
-    mmcv is made from its pinned source, whose hash is checked, without compiler or nvcc. A compiled
-    mmcv-full 1.7 that is installed already is used as it is and never touched.
+    The wheel is made from mmcv's pinned source, whose hash is checked, without a compiler or nvcc. A compiled
+    mmcv-full 1.7 that is already installed is used and never changed.
 
         seglight setup                          on a machine with a network
-        seglight setup --download wheels        there, to keep what another machine needs
+        seglight setup --download wheels        there, to save the files for another machine
         seglight setup --find-links wheels      on a machine without a network
     """
     from seglight.installation.mmcv_wheel import download
@@ -48,9 +48,9 @@ def setup(arguments: Namespace) -> None:
 
 
 def _setup_arguments(parser: ArgumentParser) -> None:
-    text = 'take every package from this folder; the network is not used'
+    text = 'Take every package from this folder, without using the network.'
     parser.add_argument('--find-links', metavar='FOLDER', help=text)
-    text = 'only save the source of mmcv in this folder, for --find-links'
+    text = 'Only save the source of mmcv in this folder, for --find-links.'
     parser.add_argument('--download', type=Path, metavar='FOLDER', help=text)
 
 
@@ -73,17 +73,17 @@ def _data_arguments(parser: ArgumentParser) -> None:
     settings = parser.add_argument(
         'settings',
         nargs=REMAINDER,
-        help='--config or --ckpt, and --data. flags, as for fit; for show also --output, the picture (data.png), '
-        'and --images, how many samples it has (12).',
+        help='--config or --ckpt, and --data. flags, as for fit; show also takes --output, the picture to write '
+        '(data.png), and --images, the number of samples (12).',
     )
-    settings.required = False  # some releases of Python name it among what is missing
+    settings.required = False  # some Python releases list it among the missing arguments
 
 
 def _picture(arguments: Namespace) -> tuple[Namespace, list[str]]:
-    """Return what is asked of the picture, and the settings of the data.
+    """Return the options of the picture, and the remaining words.
 
     Raises:
-        UsageError: if there can be no such picture.
+        UsageError: if an option is wrong.
     """
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     if arguments.action == 'check':
@@ -101,10 +101,10 @@ def _picture(arguments: Namespace) -> tuple[Namespace, list[str]]:
 
 
 def zoo(arguments: Namespace) -> None:
-    """List the models of mmsegmentation that --model.zoo takes.
+    """List the mmsegmentation models that --model.zoo accepts.
 
-    One line for each: its name, millions of parameters, the mIoU that mmsegmentation publishes for it in
-    percent, and the address of its checkpoint.
+    Each line shows the name, the parameters in millions, the published mIoU in percent, and the URL of the
+    checkpoint.
     """
     from seglight.tools.zoo import find_models, table
 
@@ -119,29 +119,29 @@ def info(arguments: Namespace) -> None:
     """Show the contents of a checkpoint without building its model."""
     from seglight.tools.info import inspect
 
-    found = inspect(arguments.checkpoint)
+    contents = inspect(arguments.checkpoint)
     if arguments.config:
-        say(found.config, end='')
+        say(contents.config, end='')
         return
-    rows = found.rows()
+    rows = contents.rows()
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         say(f'{name:<{width}}  {value}')
     say('config')
-    say(textwrap.indent(found.config, '  '), end='')
+    say(textwrap.indent(contents.config, '  '), end='')
 
 
 def _info_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('checkpoint', help=_CHECKPOINT)
-    parser.add_argument('--config', action='store_true', help='Print the config alone, as YAML that --config takes.')
+    parser.add_argument('--config', action='store_true', help='Print only the config, as YAML for fit --config.')
 
 
 def report(arguments: Namespace) -> None:
-    """Write a page that shows one run or compares several.
+    """Write an HTML page that reports one run or compares several.
 
-    Of one run, `report.html` in its folder: curves, classes, calibration, best and worst images, config.
-    Of several, `compare_{names}.html` in the folder of the last: curves and classes side by side, and where
-    the configs differ.
+    For one run, `report.html` in its folder: curves, classes, calibration, best and worst images, config.
+    For several, `compare_{names}.html` in the folder of the last: curves and classes side by side, and the
+    differences between the configs.
     """
     from seglight.tools.report import write_page
 
@@ -155,27 +155,28 @@ def _report_arguments(parser: ArgumentParser) -> None:
 
 
 def vote(arguments: Namespace) -> None:
-    """Take a vote of submissions or folders of masks on each pixel.
+    """Combine submissions or folders of masks by majority vote for each pixel.
 
-    A pixel gets the class with the most weight; a tie goes to the tied class that the first of the inputs names.
+    Each pixel gets the class with the largest total weight; among tied classes, the one of the earliest input wins.
     """
     from seglight.tools.vote import take_vote
 
     count = take_vote(arguments.inputs, arguments.output, arguments.weights)
-    say(f'{counted(count, "image")} voted on in {arguments.output}')
+    say(f'wrote the vote on {counted(count, "image")} to {arguments.output}')
 
 
 def _vote_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('inputs', nargs='+', type=Path, help='CSV files of one competition, or folders of masks.')
     parser.add_argument('--weights', nargs='+', type=float, help=_WEIGHTS)
-    parser.add_argument('--output', required=True, type=Path, help='CSV file or folder to write; it must not exist.')
+    text = 'The CSV file or folder to write; it must not exist.'
+    parser.add_argument('--output', required=True, type=Path, help=text)
 
 
 def soup(arguments: Namespace) -> None:
     """Average the weights of checkpoints of one architecture.
 
-    This is a model soup (arXiv:2203.05482). The statistics of BatchNorm belong to other weights than the averaged
-    ones; they are estimated anew on the training data that the first checkpoint names.
+    This is a model soup (arXiv:2203.05482). BatchNorm's running statistics do not match averaged weights, so they
+    are re-estimated on the training data in the first checkpoint's config.
     """
     from seglight.tools.soup import make_soup
 
@@ -192,20 +193,20 @@ def soup(arguments: Namespace) -> None:
 
 
 def _soup_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('checkpoints', nargs='+', help='Two or more; a path, or relative to work_dirs.')
+    parser.add_argument('checkpoints', nargs='+', help='Two or more checkpoints: paths, or relative to work_dirs.')
     parser.add_argument('--weights', nargs='+', type=float, help=_WEIGHTS)
-    parser.add_argument('--output', required=True, type=Path, help='Checkpoint to write; it must not exist.')
-    parser.add_argument('--root', help='Folder of the training data, where it has moved.')
+    parser.add_argument('--output', required=True, type=Path, help='The checkpoint to write; it must not exist.')
+    parser.add_argument('--root', help='Folder of the training data, if it has moved.')
     parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='Let the checkpoints, your own, name classes of any package.'
+        '--trust-checkpoint', action='store_true', help='Let your own checkpoints name classes of any package.'
     )
-    parser.add_argument('--batches', type=int, default=200, help='Training batches to estimate BatchNorm on, at most.')
+    parser.add_argument('--batches', type=int, default=200, help='Maximum of training batches for BatchNorm.')
 
 
 def convert(arguments: Namespace) -> None:
-    """Turn a backbone's published weights into mmseg's.
+    """Convert a backbone's published weights to mmseg's keys.
 
-    They are those of its authors or of timm. Beside a file's own folder, weights go to a cache that a config names
+    The weights may be published by the authors or by timm. Without DST, they go to a cache, which configs refer to
     as weights://NAME, for example model.segmentor.pretrained: weights://swin_tiny_patch4_window7_224.pth.
     """
     from seglight.tools.convert import convert_file, summary
@@ -217,16 +218,16 @@ def convert(arguments: Namespace) -> None:
 def _convert_arguments(parser: ArgumentParser) -> None:
     text = f'{", ".join(FAMILIES)} (detects the family).'
     parser.add_argument('family', choices=FAMILIES, metavar='FAMILY', help=text)
-    parser.add_argument('source', metavar='SRC', help='A path or an address: .pth, .safetensors or, of JAX, .npz.')
-    text = 'A path, .pth or .safetensors; else weights://NAME.'
+    parser.add_argument('source', metavar='SRC', help="A path or a URL: .pth, .safetensors, or JAX's .npz.")
+    text = 'A .pth or .safetensors file; default weights://NAME.'
     parser.add_argument('target', metavar='DST', nargs='?', type=Path, help=text)
 
 
 def export(arguments: Namespace) -> None:
-    """Write a checkpoint in mmseg's form.
+    """Write a checkpoint in mmseg's format.
 
-    Beside it goes its config. mmseg's init_segmentor takes both files, its inference_segmentor predicts the same
-    masks, and its tools/test.py finds the images of the validation.
+    Its config is written next to it. mmseg's init_segmentor loads both files, its inference_segmentor predicts the
+    same masks, and its tools/test.py finds the validation images.
     """
     from seglight.tools.export import export_checkpoint
 
@@ -236,23 +237,23 @@ def export(arguments: Namespace) -> None:
 
 def _export_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('checkpoint', help=_CHECKPOINT)
-    text = 'The .pth file, by default {checkpoint}_mmseg.pth beside it.'
+    text = 'The .pth file; default {checkpoint}_mmseg.pth next to it.'
     parser.add_argument('target', nargs='?', type=Path, help=text)
     parser.add_argument('--trust-checkpoint', action='store_true', help=_TRUST)
-    parser.add_argument('--format', choices=['mmseg'], default='mmseg', help='Whose form; mmseg is the only one.')
+    parser.add_argument('--format', choices=['mmseg'], default='mmseg', help='The format; mmseg is the only one.')
 
 
 def completion(arguments: Namespace) -> None:
-    """Print a script that completes commands and options in a shell.
+    """Print a shell script that completes commands and options.
 
-    For bash: seglight completion bash > ~/.local/share/bash-completion/completions/seglight
+    To install it for bash: seglight completion bash > ~/.local/share/bash-completion/completions/seglight
     """
     os.environ['JSONARGPARSE_ADD_PRINT_COMPLETION_ARGUMENT'] = 'true'
-    arguments.command_line([f'--print_completion=shtab-{arguments.shell}'])  # what shtab makes of all options
+    arguments.command_line([f'--print_completion=shtab-{arguments.shell}'])  # shtab's script for all options
 
 
 def _completion_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('shell', choices=['bash', 'zsh', 'tcsh'], help='The shell that will read the script.')
+    parser.add_argument('shell', choices=['bash', 'zsh', 'tcsh'], help='The shell to write the script for.')
 
 
 class Command(NamedTuple):
@@ -263,12 +264,12 @@ class Command(NamedTuple):
 
     @property
     def description(self) -> str:
-        """What `--help` says of it."""
+        """The description in its `--help`."""
         return cleandoc(self.run.__doc__ or '')
 
     @property
     def help(self) -> str:
-        """What it does, in a sentence."""
+        """Its line in `seglight --help`."""
         return self.description.splitlines()[0]
 
 
@@ -288,10 +289,10 @@ COMMANDS = {
 
 
 class _Parser(ArgumentParser):
-    """A parser whose errors are a user's errors, told in one line."""
+    """A parser that reports errors as one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise the error in place of the usage text.
+        """Raise the error instead of printing the usage.
 
         Raises:
             UsageError: always.
@@ -303,8 +304,8 @@ def main(argv: Sequence[str], command_line: Callable[[Sequence[str]], object]) -
     """Run one of `COMMANDS` with its arguments.
 
     Args:
-        argv: the command's name and what follows it.
-        command_line: runs the command line of the trainer, whose options `completion` lists.
+        argv: the command's name and its arguments.
+        command_line: runs the trainer's command line, whose options `completion` lists.
     """
     name, *words = argv
     parser = _Parser(prog=f'seglight {name}', allow_abbrev=False)
@@ -314,7 +315,7 @@ def main(argv: Sequence[str], command_line: Callable[[Sequence[str]], object]) -
 
 
 def describe(name: str, parser: ArgumentParser) -> None:
-    """Give a parser the arguments and the description of a command."""
+    """Add the arguments and the description of a command to a parser."""
     parser.description = COMMANDS[name].description
     parser.formatter_class = RawDescriptionHelpFormatter
     COMMANDS[name].add_arguments(parser)

@@ -1,5 +1,5 @@
-"""Installing what pip alone cannot: mmcv, whose source distribution fails to build. Standard library only.
+"""Install mmcv, whose source distribution pip cannot build; uses only the standard library.
 
-Everything here runs before torch or any other package is installed, from an installed seglight
-(`seglight setup`) and from a clone (`scripts/bootstrap`) alike.
+This package runs before torch or any other package is installed, both in an installed seglight
+(`seglight setup`) and in a clone (`scripts/bootstrap`).
 """

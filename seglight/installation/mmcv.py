@@ -1,4 +1,4 @@
-"""Installing mmcv into the running interpreter, wholly or not at all."""
+"""Install mmcv for the running interpreter, completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from seglight.installation.pip import run_pip
 
 
 def install_mmcv(find_links: str | None = None) -> bool:
-    """Install mmcv where there is none, and return whether that was needed.
+    """Install mmcv if it is missing, and return whether it was.
 
     Args:
-        find_links: a folder or a page to take its files from; nothing else is asked then.
+        find_links: a folder or a page to take its files from, without using an index.
 
     Raises:
-        SetupError: if it cannot be installed, and then nothing of it is; or if there is one of another release.
+        SetupError: if it cannot be installed (then nothing remains of it), or an unsupported version is installed.
     """
     if requirements.mmcv_version():
         requirements.check_mmcv()
@@ -39,7 +39,7 @@ def install_mmcv(find_links: str | None = None) -> bool:
 
 
 def _ready_wheel(find_links: str | None) -> Path | None:
-    """Return a pure wheel of mmcv in a folder of the user's; None where there is none."""
+    """Return a pure wheel of mmcv in the user's folder; None if there is none."""
     return next(Path(find_links).glob(f'mmcv-{VERSION}-*-none-any.whl'), None) if find_links else None
 
 

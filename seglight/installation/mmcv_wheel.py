@@ -1,9 +1,9 @@
-"""The wheel of mmcv without compiled operators, made from the pinned source distribution of mmcv-full.
+"""Build a wheel of mmcv without compiled operators from the pinned source distribution of mmcv-full.
 
-mmcv-full 1.7.2 exists as source only. Its `setup.py` imports `pkg_resources`, which setuptools 81
-removed, and torch, so pip's build isolation cannot build it; compiling its operators takes a C++
-compiler, and nvcc for a GPU. What mmseg needs of the operators is in `seglight` in plain PyTorch,
-and the rest of mmcv is Python: it goes into a wheel as it is, and nothing of the source is executed.
+mmcv-full 1.7.2 is only published as source. Its `setup.py` imports torch, and `pkg_resources`, which setuptools 81
+removed, so pip cannot build it in isolation; compiling its operators needs a C++ compiler, and nvcc for a GPU.
+`seglight.ops` implements the operators that mmseg needs in PyTorch, and the rest of mmcv is Python: it goes into
+the wheel unchanged, and nothing in the source is executed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from seglight.errors import SetupError
 from seglight.installation.pip import run_pip
 
-NAME = 'mmcv'  #: as mmcv's own build without operators is called
+NAME = 'mmcv'  #: the name of mmcv's own build without operators
 VERSION = '1.7.2'
 SDIST = f'mmcv-full=={VERSION}'
 SDIST_SHA256 = 'aa276a2c68fa84db9bbcdcf6ae941e30f0cb4a7f175bd283516669e00bab3759'
@@ -31,40 +31,40 @@ SDIST_SHA256 = 'aa276a2c68fa84db9bbcdcf6ae941e30f0cb4a7f175bd283516669e00bab3759
 _DIST_INFO = f'{NAME}-{VERSION}.dist-info'
 _NO_BUILD = Path(__file__).with_name('no_build')
 _WHEEL = 'Wheel-Version: 1.0\nGenerator: seglight\nRoot-Is-Purelib: true\nTag: py3-none-any\n'
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same wheel from the same source, whenever it is made
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same source always gives the same wheel
 
 
 def download(folder: Path, find_links: str | None = None) -> Path:
-    """Fetch the source distribution through pip, whose settings say where from, and check its hash.
+    """Download the source distribution with pip and its settings, and check the hash.
 
     Args:
-        folder: where the file goes; made if needed.
-        find_links: a folder or a page to take it from; nothing else is asked then.
+        folder: the destination; created if needed.
+        find_links: a folder or a page to take it from, without using an index.
 
     Raises:
-        SetupError: if it cannot be fetched or is not the pinned file.
+        SetupError: if it cannot be downloaded or is not the pinned file.
     """
     path = os.pathsep.join(filter(None, [str(_NO_BUILD), os.environ.get('PYTHONPATH')]))
     with tempfile.TemporaryDirectory() as temporary:
-        wanted = Path(temporary, 'requirements.txt')
-        wanted.write_text(f'{SDIST} --hash=sha256:{SDIST_SHA256}\n')
+        requirements = Path(temporary, 'requirements.txt')
+        requirements.write_text(f'{SDIST} --hash=sha256:{SDIST_SHA256}\n')
         options = ['--no-deps', '--no-build-isolation', '--no-binary=mmcv-full', '--require-hashes']
         run_pip(
             f'downloading {SDIST}',
-            ['download', *options, '--requirement', str(wanted), '--dest', str(folder), *offline(find_links)],
+            ['download', *options, '--requirement', str(requirements), '--dest', str(folder), *offline(find_links)],
             PYTHONPATH=path,
-            PIP_USE_PEP517='1',  # else pip before 25.3 runs setup.py
+            PIP_USE_PEP517='1',  # otherwise pip before 25.3 runs setup.py
         )
     return folder / f'mmcv-full-{VERSION}.tar.gz'
 
 
 def offline(find_links: str | None) -> list[str]:
-    """Return the options that make pip take packages from one place only."""
+    """Return the options that restrict pip to one source of packages."""
     return ['--no-index', '--find-links', find_links] if find_links else []
 
 
 def build_wheel(sdist: Path, folder: Path) -> Path:
-    """Write the wheel of a source distribution into a folder and return its path.
+    """Build the wheel from a source distribution in a folder and return its path.
 
     Raises:
         SetupError: if the source distribution is not the pinned one.
@@ -73,7 +73,7 @@ def build_wheel(sdist: Path, folder: Path) -> Path:
     if (found := hashlib.sha256(data).hexdigest()) != SDIST_SHA256:
         raise SetupError(f'{sdist} must have the SHA-256 {SDIST_SHA256}, got {found}; delete the file and try again')
     contents = dict(_contents(data))
-    # Installers write files in this order: what is installed by half has metadata, but no RECORD.
+    # Installers write files in this order: an interrupted installation has metadata, but no RECORD.
     files = dict(sorted(contents.items(), key=lambda item: not item[0].startswith(_DIST_INFO)))
     record = io.StringIO()
     rows = csv.writer(record, lineterminator='\n')
@@ -90,7 +90,7 @@ def build_wheel(sdist: Path, folder: Path) -> Path:
 
 
 def _contents(sdist: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each file of the wheel but `RECORD`: Python modules and mmcv's lists of models."""
+    """Yield name and content of each file of the wheel except `RECORD`: Python modules and mmcv's lists of models."""
     metadata, requirements = '', ''
     with tarfile.open(fileobj=io.BytesIO(sdist)) as archive:
         for member in archive:
@@ -110,9 +110,9 @@ def _contents(sdist: bytes) -> Iterator[tuple[str, bytes]]:
     yield f'{_DIST_INFO}/WHEEL', _WHEEL.encode()
 
 
-def _metadata(of_sdist: str, requirements: list[str]) -> str:
-    """Return the wheel's metadata: that of the source distribution, with another name and what it requires."""
-    source = message_from_string(of_sdist)
+def _metadata(sdist_metadata: str, requirements: list[str]) -> str:
+    """Return the wheel's metadata: that of the source distribution, with the wheel's name and requirements."""
+    source = message_from_string(sdist_metadata)
     lines = ['Metadata-Version: 2.1', f'Name: {NAME}']
     lines += [f'{key}: {source[key]}' for key in ('Version', 'Summary', 'Home-page', 'Author', 'Author-email')]
     lines += ['License: Apache-2.0']

@@ -1,4 +1,4 @@
-"""Running pip: quiet while all is well, with progress where it takes long, and one line where it fails."""
+"""Run pip quietly, with progress if it takes long, and one line if it fails."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from pathlib import Path
 
 from seglight.errors import SetupError
 
-PATIENCE = 5.0  #: seconds without a word
-INTERVAL = 15.0  #: seconds from line to line where the output is no terminal
+PATIENCE = 5.0  #: seconds before progress is shown
+INTERVAL = 15.0  #: seconds between lines if the output is not a terminal
 
-#: What pip's output holds when it fails, and the cause and cure to report.
+#: Patterns in the output of a failed pip, and the cause and cure to report.
 CAUSES = (
     (
-        r'Expected sha256 (?P<wanted>\w+)\s+Got\s+(?P<found>\w+)',
-        'a file must have the SHA-256 {wanted}, got {found}; delete it, or clear the cache (pip cache purge)',
+        r'Expected sha256 (?P<expected>\w+)\s+Got\s+(?P<got>\w+)',
+        'a file must have the SHA-256 {expected}, got {got}; delete it, or clear the cache (pip cache purge)',
     ),
-    (r'No space left on device|not enough space', 'the disk is full; make room and try again'),
-    (r'Read-only file system', 'the environment {prefix} is read-only; use a virtual environment that can be written'),
+    (r'No space left on device|not enough space', 'the disk is full; free some space and try again'),
+    (r'Read-only file system', 'the environment {prefix} is read-only; use a writable virtual environment'),
     (
         r'externally-managed-environment',
         'the system manages {prefix}; use a virtual environment (python -m venv .venv)',
     ),
     (
         r'Permission denied|WinError 5\b',
-        'the environment {prefix} cannot be written; use a virtual environment of your own',
+        'the environment {prefix} cannot be written; use your own virtual environment',
     ),
     (
         r'NewConnectionError|NameResolutionError|ConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError'
         r'|Network is unreachable|name resolution|error sending request|dns error',
-        'the package index does not answer; check the network and try again, or take a folder of files (--find-links)',
+        'the package index does not respond; check the network and try again, or use a folder of files (--find-links)',
     ),
     (
-        r'No matching distribution found for (?P<wanted>\S+)',
-        'no package index or folder in use has {wanted}; give a folder that has it (--find-links), '
+        r'No matching distribution found for (?P<package>\S+)',
+        'no configured package index or folder has {package}; give a folder that has it (--find-links), '
         'or check the settings (pip config list)',
     ),
 )
 
 
 def pip_command(python: str = sys.executable) -> list[str]:
-    """Return the command that starts pip for an interpreter, from Python's own copy where none is installed.
+    """Return the command that starts pip for an interpreter; uses Python's bundled copy if pip is not installed.
 
     Raises:
         SetupError: if there is no pip.
@@ -61,7 +61,7 @@ def pip_command(python: str = sys.executable) -> list[str]:
 
 
 def bundled_pip() -> Path | None:
-    """Return the wheel of pip that comes with this Python, None where it has none."""
+    """Return the pip wheel bundled with this Python, None if there is none."""
     ensurepip = importlib.util.find_spec('ensurepip')
     folders = [Path(ensurepip.origin).parent / '_bundled'] if ensurepip and ensurepip.origin else []
     if debian := sysconfig.get_config_var('WHEEL_PKG_DIR'):
@@ -70,13 +70,13 @@ def bundled_pip() -> Path | None:
 
 
 def run_pip(doing: str, arguments: Sequence[str], python: str = sys.executable, **environment: str) -> None:
-    """Run a command of pip; its output shows only in the error that it ends with.
+    """Run pip; its output is only shown if it fails.
 
     Args:
-        doing: what is done, such as `installing torch`, for the progress and the error.
+        doing: a description for progress and errors, for example `installing torch`.
         arguments: of pip.
-        python: the interpreter that packages are installed for.
-        environment: variables for pip, beside this process's.
+        python: the interpreter to install packages for.
+        environment: additional environment variables for pip.
 
     Raises:
         SetupError: if pip fails.
@@ -87,7 +87,7 @@ def run_pip(doing: str, arguments: Sequence[str], python: str = sys.executable, 
 
 
 def run(doing: str, command: Sequence[str], environment: dict[str, str]) -> None:
-    """Run an installer, pip or uv; its output shows only in the error that it ends with.
+    """Run an installer, pip or uv; its output is only shown if it fails.
 
     Raises:
         SetupError: if it fails or does not start.
@@ -123,24 +123,24 @@ def cause(output: str) -> str:
 
 
 def _watched(lines: Iterable[str], doing: str) -> str:
-    """Return all lines; the newest of them is shown while they take long."""
+    """Return all lines, and show progress with the newest line if they take long."""
     output: list[str] = []
-    over = threading.Event()
-    watch = threading.Thread(target=_report, args=(doing, output, over), daemon=True)
+    finished = threading.Event()
+    watch = threading.Thread(target=_report, args=(doing, output, finished), daemon=True)
     watch.start()
     try:
         output.extend(lines)
     finally:
-        over.set()
+        finished.set()
         watch.join()
     return ''.join(output)
 
 
-def _report(doing: str, output: list[str], over: threading.Event) -> None:
-    """Say what goes on until it is over: each second on a terminal's line, else in a line now and then."""
+def _report(doing: str, output: list[str], finished: threading.Event) -> None:
+    """Print progress until finished: every second in one line of a terminal, otherwise a line every `INTERVAL`."""
     start, terminal = time.monotonic(), sys.stderr.isatty()
     wait, shown = PATIENCE, False
-    while not over.wait(wait):
+    while not finished.wait(wait):
         line = f'seglight: {doing}: {time.monotonic() - start:.0f} s{_newest(output)}'
         print(f'\r\033[K{line[:100]}' if terminal else line, end='' if terminal else '\n', file=sys.stderr, flush=True)
         wait, shown = (1.0 if terminal else INTERVAL), True
@@ -149,7 +149,7 @@ def _report(doing: str, output: list[str], over: threading.Event) -> None:
 
 
 def _newest(output: list[str]) -> str:
-    """Return what pip does now, in two words: `, Downloading torch-2.13.0...`."""
+    """Return pip's current step in two words: `, Downloading torch-2.13.0...`."""
     steps = ('Collecting', 'Downloading', 'Installing', 'Processing', 'Obtaining')
     words = next((line.split() for line in reversed(output.copy()) if line.strip().startswith(steps)), [])
     return f', {" ".join(words[:2])}' if words else ''

@@ -1,4 +1,4 @@
-"""What seglight needs of the environment beside what pip installs with it, found without importing any of it."""
+"""Check the packages that pip does not install with seglight, without importing them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 
 from seglight.errors import SetupError
 
-TORCH = ('2.6', '2.15')  #: the first release that works, and the first that is untested; as in pyproject.toml
-MMCV = ('1.7', '1.8')  #: the releases that mmsegmentation 0.30 and mmcls 0.25 accept and this project is for
+TORCH = ('2.6', '2.15')  #: the first supported release, and the first untested one; as in pyproject.toml
+MMCV = ('1.7', '1.8')  #: the first supported release, and the first that mmsegmentation 0.30 does not accept
 
 
 def require() -> None:
-    """Check that torch and mmcv are there, of the right releases.
+    """Check that torch and mmcv are installed in supported releases.
 
     Raises:
-        SetupError: in one line that names the command to type.
+        SetupError: with the command that fixes it.
     """
     for name, version in (('torch', torch_version()), ('mmcv', mmcv_version())):
         if version is None:
@@ -28,10 +28,10 @@ def require() -> None:
 
 
 def check_torch() -> None:
-    """Check the release of an installed torch.
+    """Check the release of torch, if installed.
 
     Raises:
-        SetupError: if it is outside the range.
+        SetupError: if it is not supported.
     """
     version = torch_version()
     if version and not is_within(version, *TORCH):
@@ -41,10 +41,10 @@ def check_torch() -> None:
 
 
 def check_mmcv() -> None:
-    """Check the release of an installed mmcv.
+    """Check the release of mmcv, if installed; it is never replaced, since the user may have compiled it.
 
     Raises:
-        SetupError: if it is another; none is replaced, since somebody may have compiled it.
+        SetupError: if it is not supported.
     """
     version = mmcv_version()
     if version and not is_within(version, *MMCV):
@@ -53,12 +53,12 @@ def check_mmcv() -> None:
 
 
 def torch_version() -> str | None:
-    """Return the version of the installed torch, such as `2.13.0+cpu`; None where there is none."""
+    """Return the version of the installed torch, for example `2.13.0+cpu`; None if there is none."""
     return _version('torch') if importlib.util.find_spec('torch') else None
 
 
 def mmcv_version() -> str | None:
-    """Return the version of the mmcv that Python finds, compiled or not; None where there is none or half of one."""
+    """Return the version of the mmcv that Python finds, compiled or not; None if it is missing or incomplete."""
     folder = mmcv_folder()
     if folder is None or leftovers(folder.parent):
         return None
@@ -67,21 +67,21 @@ def mmcv_version() -> str | None:
 
 
 def mmcv_folder() -> Path | None:
-    """Return the folder of the mmcv that Python finds."""
+    """Return the folder of the mmcv that Python finds, None if there is none."""
     importlib.invalidate_caches()
     spec = importlib.util.find_spec('mmcv')
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Return what an interrupted installation of mmcv left in a folder of packages: it has no `RECORD`."""
+    """Return what an interrupted installation of mmcv, recognised by its missing `RECORD`, left in a folder."""
     incomplete = [path for path in folder.glob('mmcv-*.dist-info') if not (path / 'RECORD').exists()]
-    is_compiled = any((folder / 'mmcv').glob('_ext*'))  # somebody's work, whatever lies beside it
+    is_compiled = any((folder / 'mmcv').glob('_ext*'))  # the user's own build, which is never removed
     return [*incomplete, folder / 'mmcv'] if incomplete and not is_compiled else []
 
 
 def is_within(version: str, first: str, end: str) -> bool:
-    """Return whether a version lies from `first` up to, but not including, `end`."""
+    """Return whether a version is at least `first` and less than `end`."""
     return _numbers(first) <= _numbers(version) < _numbers(end)
 
 

@@ -1,4 +1,4 @@
-"""Running uv with pip's settings: it installs in seconds what takes pip a minute, where it is at hand."""
+"""Run uv, if available, with pip's settings: it installs in seconds what takes pip a minute."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from seglight.installation.pip import pip_command, run
 
-#: A setting of pip, the variable of uv for it, and what separates several values there.
+#: A setting of pip, uv's variable for it, and the separator between values.
 SETTINGS = (
     ('index-url', 'UV_DEFAULT_INDEX', ' '),
     ('extra-index-url', 'UV_INDEX', ' '),
@@ -26,13 +26,13 @@ SETTINGS = (
 
 
 def find_uv() -> str | None:
-    """Return the path of uv, in this environment or on the PATH; None where there is none."""
+    """Return the path of uv, in this environment or on the PATH; None if there is none."""
     here = Path(sys.executable).with_name('uv.exe' if os.name == 'nt' else 'uv')
     return str(here) if here.exists() else shutil.which('uv')
 
 
 def run_uv(doing: str, uv: str, arguments: Sequence[str]) -> None:
-    """Run `uv pip` for this interpreter; its output shows only in the error that it ends with.
+    """Run `uv pip` for this interpreter; its output is only shown if it fails.
 
     Raises:
         SetupError: if uv fails.
@@ -46,17 +46,17 @@ def run_uv(doing: str, uv: str, arguments: Sequence[str]) -> None:
 
 
 def environment(settings: Iterable[str]) -> dict[str, str]:
-    """Return the variables that give uv pip's settings; those that the user has set for uv stay.
+    """Return environment variables that pass pip's settings to uv, except those that the user has set.
 
     Args:
-        settings: lines of `pip config list`, such as `global.index-url='https://...'`.
+        settings: lines of `pip config list`, for example `global.index-url='https://...'`.
     """
     values: dict[str, str] = {}
-    for line in sorted(settings, key=lambda line: line.startswith(':env:')):  # pip, too, takes these over files
+    for line in sorted(settings, key=lambda line: line.startswith(':env:')):  # as in pip, these override files
         key, separator, value = line.partition('=')
         if separator:
             values[key.rpartition('.')[2]] = str(ast.literal_eval(value))
     names = {name: separator.join(values[key].split()) for key, name, separator in SETTINGS if key in values}
-    # pip takes the newest of all indexes, uv by default the first index that has the package.
+    # pip uses the newest version from all indexes; uv by default uses the first index that has the package.
     names |= {'UV_INDEX_STRATEGY': 'unsafe-best-match', 'UV_NO_PROGRESS': '1'}
     return {name: value for name, value in names.items() if name not in os.environ}

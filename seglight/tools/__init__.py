@@ -1,1 +1,1 @@
-"""What the commands without a trainer do, as functions that Python can call; `seglight.cli.tools` wraps them."""
+"""The commands that need no trainer, as functions to call from Python; `seglight.cli.tools` wraps them."""

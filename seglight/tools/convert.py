@@ -1,6 +1,6 @@
 """Convert the weights of a backbone, as published by its authors or timm, to mmseg's keys.
 
-Without DST, the weights go to a cache, which configs refer to as weights://NAME, for example
+Without a target, the weights go to a cache, which configs refer to as weights://NAME, for example
 model.segmentor.pretrained: weights://swin_tiny_patch4_window7_224.pth.
 """
 
@@ -25,12 +25,12 @@ from seglight.weight_files import SAFETENSORS, state_dict
 
 
 def convert_file(family: str, source: str | Path, target: str | Path | None = None) -> tuple[Converted, Path]:
-    """Write the weights of a file as mmseg's, and return what became of them and the path of the new file.
+    """Convert a file, and return the converted weights and the path of the new file.
 
     Args:
-        family: a name in `FAMILIES`, or `timm` for whichever the file looks like.
-        source: a path or an address.
-        target: a path, .pth or .safetensors; by default in the cache that `weights://` names.
+        family: a name in `FAMILIES`, or `timm` to detect the family.
+        source: a path or a URL.
+        target: a .pth or .safetensors file; by default in the cache of `weights://`.
 
     Raises:
         CheckpointError: if the source cannot be read, or is not of the given family.
@@ -42,7 +42,7 @@ def convert_file(family: str, source: str | Path, target: str | Path | None = No
     path = Path(download(str(source)) if address.scheme in ('http', 'https') else source)
     target = Path(target or weights_folder() / f'{Path(address.path).stem}.pth')
     if target.suffix not in ('.pth', SAFETENSORS):
-        raise UsageError(f'convert: {target} ends with neither .pth nor {SAFETENSORS}; say which to write')
+        raise UsageError(f'convert: {target} must end with .pth or {SAFETENSORS}')
     converted = convert(family, read_weights(path), str(path))
     try:
         write_new({target: _file(converted.weights, target)})
@@ -96,7 +96,7 @@ def _file(weights: dict[str, Tensor], target: Path) -> bytes:
 
 
 def summary(converted: Converted, target: Path, cached: bool) -> list[str]:
-    """Return what there is to say of a conversion."""
+    """Return the summary of a conversion."""
     count = sum(value.numel() for value in converted.weights.values() if value.is_floating_point())
     plan = FAMILIES[converted.family]
     lines = [f'{converted.family}: {len(converted.weights)} keys, {count / 1e6:.2f} M values for {plan.backbone}']

@@ -53,7 +53,7 @@ def check(module: SegmentationDataModule) -> None:
     Raises:
         DataError: if a fault would stop a run.
     """
-    fatal: list[str] = []  # whatever data.on_bad_sample says
+    fatal: list[str] = []  # regardless of data.on_bad_sample
     faults = []
     facts = {}
     note_warnings: list[str] = []
@@ -97,10 +97,10 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
     if fatal:
         raise DataError(f'{counted(len([*fatal, *faults]), "fault")}; fix this first: {fatal[0]}')
     if not faults:
-        say(f'every file can be used, {counted(warnings, "warning")} above' if warnings else 'nothing is wrong')
+        say(f'every file can be used, {counted(warnings, "warning")} above' if warnings else 'no faults found')
     elif skip:
         verb = 'is' if len(faults) == 1 else 'are'
-        say(f'{counted(len(faults), "sample")} {verb} left out, as data.on_bad_sample says')
+        say(f'{counted(len(faults), "sample")} {verb} skipped (data.on_bad_sample: skip)')
     else:
         count = counted(len(faults), 'sample')
         raise DataError(f'{count} cannot be used; fix them, or set data.on_bad_sample to skip')
@@ -117,4 +117,4 @@ def show(module: SegmentationDataModule, path: Path, count: int) -> None:
     try:
         write_atomically(path, sheet)
     except OSError as error:
-        raise DataError(f'{path} cannot be written: {error.strerror}; name another file in --output') from error
+        raise DataError(f'{path} cannot be written: {error.strerror}; choose another --output') from error

@@ -31,12 +31,12 @@ NEEDED = (
 def export_checkpoint(
     name: str | Path, target: str | Path | None = None, trust_checkpoint: bool = False
 ) -> tuple[Path, Path]:
-    """Write a checkpoint for mmseg and its config, and return their paths.
+    """Write a checkpoint and a config for mmseg, and return their paths.
 
     Args:
-        name: the path of a checkpoint, or relative to `work_dirs`; the folder of a run means its best.
-        target: the .pth file; by default `{checkpoint}_mmseg.pth` beside it.
-        trust_checkpoint: whether the file is one's own, so that it may name classes of any package.
+        name: the path of a checkpoint, or relative to `work_dirs`; the folder of a run means its best checkpoint.
+        target: the .pth file; by default `{checkpoint}_mmseg.pth` next to it.
+        trust_checkpoint: let the file name classes of any package, which runs code; only for your own files.
 
     Raises:
         CheckpointError: if there is no such checkpoint, or it stores no config.

@@ -12,17 +12,17 @@ from seglight.counting import counted
 
 
 class Contents(NamedTuple):
-    """What a checkpoint holds, in characters that a terminal can show."""
+    """The contents of a checkpoint as printable text."""
 
     checkpoint: Checkpoint
 
     @property
     def config(self) -> str:
-        """The config of its run, YAML that `--config` takes."""
+        """The config of its run, as YAML for `--config`."""
         return _printable(self.checkpoint.config or '# this checkpoint stores no config\n')
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return a name and a value for each thing that is known of it, but for its config.
+        """Return names and values of all details, except the config.
 
         Raises:
             CheckpointError: if a text in it is not YAML.
@@ -34,7 +34,7 @@ def inspect(name: str | Path) -> Contents:
     """Read a checkpoint without building its model.
 
     Args:
-        name: the path of a checkpoint, or relative to `work_dirs`; the folder of a run means its best.
+        name: the path of a checkpoint, or relative to `work_dirs`; the folder of a run means its best checkpoint.
 
     Raises:
         CheckpointError: if it is missing or cannot be read.

@@ -19,7 +19,7 @@ def write_page(runs: Sequence[str | Path], images: Sequence[Path] = ()) -> Path:
     """Write the page and return its path.
 
     Args:
-        runs: their folders: paths, or relative to `work_dirs`.
+        runs: folders of runs: paths, or relative to `work_dirs`.
         images: folders that images may be shown from, besides the working folder and the embedded data set: a run may
             be a stranger's, and name any image.
 
@@ -34,4 +34,4 @@ def write_page(runs: Sequence[str | Path], images: Sequence[Path] = ()) -> Path:
             return write_comparison(folders)
         return write_report(folders[0], images=[Path(), cache_dir(), *images])
     except OSError as error:
-        raise UsageError(f'report: the page cannot be written to {folders[-1]}: {error.strerror}') from error
+        raise UsageError(f'report: cannot write the page to {folders[-1]}: {error.strerror}') from error

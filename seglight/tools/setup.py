@@ -22,13 +22,13 @@ from seglight.installation.pip import run_pip
 
 
 def set_up(find_links: str | None = None) -> dict[str, str]:
-    """Install what is missing, and return what the environment holds then.
+    """Install what is missing, and return the installed versions.
 
     Args:
-        find_links: a folder or a page to take every package from; nothing else is asked then.
+        find_links: a folder or a page to take every package from, without using an index.
 
     Raises:
-        SetupError: if something cannot be installed, or is of a release that does not work.
+        SetupError: if a package cannot be installed, or has an unsupported version.
     """
     if find_links and '://' not in find_links and not Path(find_links).is_dir():
         raise SetupError(f'--find-links must be a folder, got {find_links}')

@@ -35,15 +35,15 @@ def make_soup(
     batches: int = 200,
     trust_checkpoint: bool = False,
 ) -> int:
-    """Write a checkpoint with averaged weights, and return on how many batches BatchNorm was estimated.
+    """Write a checkpoint with averaged weights, and return the number of batches used to estimate BatchNorm.
 
     Args:
         checkpoints: two or more; paths, or relative to `work_dirs`.
-        output: checkpoint to write; it must not exist.
-        weights: a number above 0 for each checkpoint; equal by default.
-        root: folder of the training data, where it has moved.
-        batches: training batches to estimate BatchNorm on, at most.
-        trust_checkpoint: whether the files are one's own, so that they may name classes of any package.
+        output: the checkpoint to write; it must not exist.
+        weights: a positive number for each checkpoint; equal by default.
+        root: folder of the training data, if it has moved.
+        batches: maximum of training batches to estimate BatchNorm on.
+        trust_checkpoint: let the files name classes of any package, which runs code; only for your own files.
 
     Raises:
         UsageError: for wrong weights or an output that exists.
@@ -51,23 +51,23 @@ def make_soup(
     found, output = [Checkpoint.find(str(name), trust_checkpoint, mapped=True) for name in checkpoints], Path(output)
     weights = weights or [1.0] * len(found)
     if len(found) < 2 or len(weights) != len(found) or min(weights) <= 0:
-        raise UsageError('soup: name two or more checkpoints, and as many --weights above zero or none')
+        raise UsageError('soup: give two or more checkpoints, and either no --weights or a positive one for each')
     if output.exists():
-        raise UsageError(f'soup: {output} exists; name another --output or remove it')
+        raise UsageError(f'soup: {output} exists; choose another --output or remove it')
     first = found[0]
     module = first.build(Segmentor)
     for each in found[1:]:
         if each.classes and each.classes != module.classes:
-            raise CheckpointError(f'soup: {each} has other classes than {first}, or the same in another order')
+            raise CheckpointError(f'soup: {each} must have the same classes as {first}, in the same order')
     first.load_into(module, averaged(found, weights))
-    used = 0
+    used_batches = 0
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        used = estimate_statistics(module, first, None if root is None else str(root), batches)
-    made = {name: first.entries[name] for name in KEPT if name in first.entries}
-    made['state_dict'] = module.state_dict()
+        used_batches = estimate_statistics(module, first, None if root is None else str(root), batches)
+    entries = {name: first.entries[name] for name in KEPT if name in first.entries}
+    entries['state_dict'] = module.state_dict()
     with open_atomically(output) as file:
-        torch.save(made, file)
-    return used
+        torch.save(entries, file)
+    return used_batches
 
 
 def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dict[str, Tensor]:

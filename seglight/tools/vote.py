@@ -20,12 +20,12 @@ from seglight.submissions import HEADER, Submission, format_labels, row
 
 
 def take_vote(inputs: Sequence[str | Path], output: str | Path, weights: Sequence[float] | None = None) -> int:
-    """Write what submissions, or folders of masks, vote for, and return the number of images.
+    """Write the vote of submissions or folders of masks, and return the number of images.
 
     Args:
         inputs: CSV files of one competition, or folders of masks.
-        output: CSV file or folder to write; it must not exist.
-        weights: a number above 0 for each input; equal by default.
+        output: the CSV file or folder to write; it must not exist.
+        weights: a positive number for each input; equal by default.
 
     Raises:
         UsageError: for inputs of different kinds, wrong weights, or an output that exists.
@@ -33,14 +33,14 @@ def take_vote(inputs: Sequence[str | Path], output: str | Path, weights: Sequenc
     paths, output = [Path(each) for each in inputs], Path(output)
     weights = weights or [1.0] * len(paths)
     if len(weights) != len(paths) or min(weights) <= 0:
-        raise UsageError(f'vote: --weights must give a number above 0 for each of the {len(paths)} inputs')
+        raise UsageError(f'vote: --weights must be a positive number for each of the {len(paths)} inputs')
     if output.exists():
-        raise UsageError(f'vote: {output} exists; name another --output or remove it')
+        raise UsageError(f'vote: {output} exists; choose another --output or remove it')
     for path in paths:
         if not path.exists():
             raise UsageError(f'vote: {path} does not exist')
         if path.is_dir() != paths[0].is_dir():
-            raise UsageError(f'vote: {paths[0]} and {path} are not both CSV files or both folders')
+            raise UsageError(f'vote: {paths[0]} and {path} must both be CSV files or both be folders')
     return _vote_folders(paths, weights, output) if paths[0].is_dir() else _vote_files(paths, weights, output)
 
 

@@ -86,7 +86,7 @@ def test_pip_downloads_it_without_running_its_code(sdist: Path, tmp_path: Path) 
 
 def test_a_folder_without_it_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        SetupError, match=r'downloading mmcv-full==1\.7\.2 failed: no package index or folder in use has'
+        SetupError, match=r'downloading mmcv-full==1\.7\.2 failed: no configured package index or folder has'
     ) as caught:
         mmcv_wheel.download(tmp_path / 'out', str(tmp_path))
     assert '\n' not in str(caught.value)
@@ -130,7 +130,7 @@ def test_what_a_failure_left_goes_and_the_next_try_works(
     def run_pip(doing: str, arguments: list[str], **_: str) -> None:
         unpack(Path(arguments[-1]), packages, complete)
         if not complete:
-            raise SetupError(f'{doing} failed: the disk is full; make room and try again')
+            raise SetupError(f'{doing} failed: the disk is full; free some space and try again')
 
     monkeypatch.setattr(mmcv, 'download', lambda *_: sdist)
     monkeypatch.setattr(mmcv, 'run_pip', run_pip)

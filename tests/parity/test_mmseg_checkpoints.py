@@ -205,7 +205,10 @@ def change(**meta: Any) -> Callable[[torch.nn.Module], None]:
 
 
 BAD: dict[str, tuple[Callable[[torch.nn.Module], Any], list[str]]] = {
-    'a config that runs code': (change(config='import os\nos.mkdir("was_run")'), ["a config may not have 'import os'"]),
+    'a config that runs code': (
+        change(config='import os\nos.mkdir("was_run")'),
+        ["a config may not contain 'import os'"],
+    ),
     'a config with a call': (
         change(config='model = __import__("os").mkdir("was_run")'),
         ['since it is read without running it'],

@@ -112,7 +112,7 @@ WRONG: dict[str, tuple[str, Callable[[], Any], str]] = {
     'no family': (
         'vit',
         lambda: save('w.pth', {'a.b': torch.zeros(1)}),
-        'w.pth is of no known layout (its keys are a.b, ...)',
+        'w.pth has an unknown layout (its keys are a.b, ...)',
     ),
     'no known family of timm': ('timm', lambda: save('w.pth', {'a': torch.zeros(1)}), 'not timm weights'),
     "mmseg's own": (
@@ -123,7 +123,7 @@ WRONG: dict[str, tuple[str, Callable[[], Any], str]] = {
     'a distilled DeiT': (
         'deit',
         lambda: save('w.pth', {**originals.vit().weights, 'dist_token': torch.zeros(1)}),
-        "w.pth has dist_token, which mmseg's VisionTransformer has no place for",
+        "w.pth has dist_token, which mmseg's VisionTransformer does not support",
     ),
     'a part of the weights': (
         'mit',

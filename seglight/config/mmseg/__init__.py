@@ -1,1 +1,1 @@
-"""What is mmseg's among configs: its zoo, its `.py` files, its pipelines, and the options of its tools."""
+"""Support for mmseg's configs: its zoo, `.py` files and pipelines, and the options of its tools."""

@@ -1,4 +1,4 @@
-"""Reading the `.py` configs of mmsegmentation as mmcv's `Config` does, without running them."""
+"""Read mmsegmentation's `.py` configs like mmcv's `Config`, without running them."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from seglight.config.mmseg.python_limits import MAX_SOURCE, parse
 from seglight.config.mmseg.python_values import Evaluator
 from seglight.errors import UsageError, one_line
 
-#: How many files a config may be made of; mmseg's have five at most.
+#: Maximum number of files in a config; mmseg's have at most five.
 MAX_FILES = 100
 
-#: Packages whose modules a config may name in `custom_imports`: their classes are known here without it.
+#: Packages that a config may name in `custom_imports`: their classes are available anyway.
 KNOWN_PACKAGES = ('mmcls', 'mmcv', 'mmseg')
 
 
 def read_mmseg_config(path: Path) -> dict[str, Any]:
-    """Return a config of mmseg with its bases merged by the rules of mmcv's `Config`; tuples become lists.
+    """Return an mmseg config with its bases merged by the rules of mmcv's `Config`; tuples become lists.
 
-    The file is read as a syntax tree within limits, and nothing in it is executed.
+    The file is parsed as a syntax tree, within limits; nothing in it is executed.
 
     Args:
-        path: the `.py` file; `_base_` in it is relative to its folder.
+        path: the `.py` file; its `_base_` is relative to its folder.
 
     Raises:
-        ConfigError: names the file, the line and what is wrong.
+        UsageError: names the file, the line and the fault.
     """
     values = _Reader().read(path, ())
     _check_imports(values.get('custom_imports'), str(path))
@@ -35,40 +35,40 @@ def read_mmseg_config(path: Path) -> dict[str, Any]:
 
 
 def parse_mmseg_config(text: str, source: str) -> dict[str, Any]:
-    """Return the config that a text writes out, as mmcv's `Config.pretty_text` does; nothing is run.
+    """Return the config in a text such as mmcv's `Config.pretty_text`; nothing is executed.
 
     Args:
         text: assignments of plain values and `dict(...)`, without a base.
-        source: what errors call the text.
+        source: the name of the text in errors.
 
     Raises:
-        ConfigError: for a text that has more than that.
+        UsageError: if the text contains anything else.
     """
     return Evaluator(text, source, {}).run(parse(text, source).body, {})
 
 
 class _Reader:
-    """Reads a config and its bases, each file once."""
+    """Reads a config and its bases, each file only once."""
 
     def __init__(self) -> None:
         self.known: dict[Path, dict[str, Any]] = {}
 
     def read(self, path: Path, inside: tuple[Path, ...]) -> dict[str, Any]:
-        """Return the values of a file laid over those of its bases.
+        """Return the values of a file merged into those of its bases.
 
         Args:
             path: the file.
-            inside: the files that led here, to detect a cycle.
+            inside: the chain of files that led here, to detect a cycle.
 
         Raises:
-            ConfigError: names the file and what is wrong.
+            UsageError: names the file and the fault.
         """
         here = path.resolve()
         if here in inside:
             raise UsageError(f'{path}: _base_ leads back to the same file')
         if here not in self.known:
             if len(self.known) + len(inside) >= MAX_FILES:
-                raise UsageError(f'{path}: a config may have {MAX_FILES} files')
+                raise UsageError(f'{path}: a config may have at most {MAX_FILES} files')
             self.known[here] = self._read(path, (*inside, here))
         return self.known[here]
 
@@ -82,7 +82,7 @@ class _Reader:
                 raise UsageError(f'{path}: _base_ names {name}, which is not a .py file in {path.parent}')
             found = self.read(file, inside)
             if repeated := base.keys() & found.keys():
-                raise UsageError(f"{path}: two files that _base_ names have the key '{min(repeated)}'")
+                raise UsageError(f"{path}: two files in _base_ have the same key '{min(repeated)}'")
             base |= found
         evaluator = Evaluator(text, str(path), _file_variables(path))
         statements = [node for node in tree.body if not _is_base_assignment(node)]
@@ -93,7 +93,7 @@ def _source(path: Path) -> str:
     """Return the text of a config.
 
     Raises:
-        ConfigError: if it cannot be read, or Python would read another text than the one that is looked at.
+        UsageError: if it cannot be read, or declares an encoding other than UTF-8, with which Python would read it.
     """
     try:
         with path.open('rb') as file:
@@ -102,14 +102,14 @@ def _source(path: Path) -> str:
             data = file.read(4 * MAX_SOURCE + 1)
         text = data.decode('utf-8')
     except (OSError, UnicodeDecodeError, SyntaxError) as error:
-        raise UsageError(f'{path} cannot be read as a config of mmseg: {one_line(error)}') from error
+        raise UsageError(f'{path} cannot be read as an mmseg config: {one_line(error)}') from error
     if encoding != 'utf-8':
-        raise UsageError(f'{path} cannot be read as a config of mmseg: its encoding is {encoding}, not utf-8')
+        raise UsageError(f'{path} cannot be read as an mmseg config: its encoding must be utf-8, got {encoding}')
     return text
 
 
 def _file_variables(path: Path) -> dict[str, str]:
-    """Return what mmcv puts into texts for `{{ fileDirname }}` and its siblings."""
+    """Return mmcv's replacements for `{{ fileDirname }}` and the other file variables."""
     path = path.absolute()
     return {
         'fileDirname': path.parent.as_posix(),
@@ -126,10 +126,10 @@ def _is_base_assignment(node: ast.stmt) -> bool:
 
 
 def _bases(tree: ast.Module, path: Path) -> list[str]:
-    """Return the files that `_base_` names, which a config assigns once at most, and at its top."""
+    """Return the files in `_base_`, which a config may assign only once, and only at its top level."""
     assignments = [node for node in tree.body if isinstance(node, ast.Assign) and _is_base_assignment(node)]
     for node in assignments[1:]:
-        raise UsageError(f'{path}:{node.lineno}: a config may not have the name _base_ here, but once')
+        raise UsageError(f'{path}:{node.lineno}: _base_ must be assigned only once')
     for node in assignments:
         try:
             value = ast.literal_eval(node.value)
@@ -143,10 +143,10 @@ def _bases(tree: ast.Module, path: Path) -> list[str]:
 
 
 def _merged(over: dict[str, Any], base: dict[str, Any], source: str) -> dict[str, Any]:
-    """Lay a config on its bases, as mmcv does: dicts merge deeply, unless `_delete_` says that they replace.
+    """Merge a config into its bases like mmcv: dicts merge recursively, unless `_delete_` makes them replace.
 
     Raises:
-        ConfigError: where a dict is laid on something else.
+        UsageError: if a dict would be merged into something else.
     """
     merged = dict(base)
     for key, value in over.items():
@@ -155,8 +155,8 @@ def _merged(over: dict[str, Any], base: dict[str, Any], source: str) -> dict[str
             if not value.pop('_delete_', False):
                 if not isinstance(base[key], dict):
                     raise UsageError(
-                        f"{source}: '{key}' is a dict here, but {base[key]!r:.60} in what _base_ names; "
-                        '_delete_=True in the dict replaces it'
+                        f"{source}: '{key}' is a dict, but {base[key]!r:.60} in _base_; "
+                        'set _delete_=True in the dict to replace it'
                     )
                 value = _merged(value, base[key], source)
         merged[key] = value
@@ -164,15 +164,15 @@ def _merged(over: dict[str, Any], base: dict[str, Any], source: str) -> dict[str
 
 
 def _check_imports(imports: Any, source: str) -> None:
-    """Refuse `custom_imports` of modules whose classes are not known without importing them.
+    """Reject `custom_imports` of modules from other packages, since they are not imported.
 
     Raises:
-        ConfigError: names the module.
+        UsageError: names the module.
     """
     names = imports.get('imports') if isinstance(imports, dict) else imports
     for name in [names] if isinstance(names, str) else names or []:
         if str(name).split('.')[0] not in KNOWN_PACKAGES:
             raise UsageError(
                 f"{source}: custom_imports names '{name}', which is not imported; "
-                f'the classes of {", ".join(KNOWN_PACKAGES)} are known, take custom_imports out if these suffice'
+                f'the classes of {", ".join(KNOWN_PACKAGES)} are known: remove custom_imports if they suffice'
             )

@@ -1,4 +1,4 @@
-"""The options that people know from mmseg's `train.py` and `test.py`, as what they mean here."""
+"""Translate the options of mmseg's `train.py` and `test.py`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seglight.errors import ConfigError, UsageError
 from seglight.files import expand_home
 from seglight.plain_text import load_yaml
 
-#: Keys of mmseg's configs, as `--cfg-options` takes them, and the keys that say the same here.
+#: Keys of mmseg's configs that `--cfg-options` accepts, and the equivalent keys of this project.
 MMSEG_KEYS = {
     'checkpoint_config': 'checkpoint',
     'data.samples_per_gpu': 'data.batch_size',
@@ -34,31 +34,31 @@ MMSEG_KEYS = {
     'work_dir': 'work_dir',
 }
 
-#: What `--debug` and `--no-validate` set, where `{}` is a number behind the option.
+#: What `--debug` and `--no-validate` set.
 SHORTHANDS: dict[str, dict[str, Any]] = {
     '--debug': {'trainer.max_epochs': 2, 'trainer.max_steps': -1, 'wandb.project': 'null'},
     '--no_validate': {'data.full': True},
 }
 
-#: Options that take several words.
+#: Options with several values.
 LISTS = ('--tags', '--ckpt_weights')
-_ZOO_HELP = 'Name of a config of mmseg (`seglight zoo` lists them) or the path of a .py file, which'
+_ZOO_HELP = 'Name of an mmseg config (`seglight zoo` lists them) or the path of a .py file, which'
 
 _CFG_OPTIONS_HELP = (
-    'Overrides in the form of mmseg: key=value key2="[(a,b),(c,d)]". Keys are those of this project, or of mmseg: '
+    'Overrides in mmseg\'s syntax: key=value key2="[(a,b),(c,d)]". Keys are those of seglight, or of mmseg: '
     'model.decode_head..., ' + ', '.join(MMSEG_KEYS) + '.'
 )
 
 
 def add_options(parser: ArgumentParser, subcommand: str) -> None:
-    """Add the options that `expand_options` turns into others, for their help, and the aliases of others."""
+    """Add the options that `expand_options` translates, for their help, and the aliases."""
     parser.add_argument('--model.zoo', default=SUPPRESS, help=f'{_ZOO_HELP} fills model.segmentor.')
-    schedule = f'{_ZOO_HELP} sets optimizer, schedule and length of the run; true for that of model.zoo.'
+    schedule = f'{_ZOO_HELP} sets optimizer, schedule and length of the run; true means the one in model.zoo.'
     parser.add_argument('--model.zoo_schedule', default=SUPPRESS, help=schedule)
     parser.add_argument('--cfg_options', nargs='+', default=SUPPRESS, metavar='KEY=VALUE', help=_CFG_OPTIONS_HELP)
     debug = 'Show the traceback of an error.'
     if subcommand == 'fit':
-        debug = 'Train for 2 epochs without W&B, of N batches each if given, and show the traceback of an error.'
+        debug = 'Train for 2 epochs (of N batches) without W&B, and show the traceback of an error.'
         parser.add_argument(
             '--no_validate',
             action='store_true',
@@ -73,25 +73,25 @@ def add_options(parser: ArgumentParser, subcommand: str) -> None:
 
 
 def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
-    """Replace `--cfg-options`, `--debug` and their kin by the flags that say the same.
+    """Replace `--cfg-options`, `--debug` and similar options by equivalent flags.
 
-    Each stands where the option stood, so that what is typed behind it wins.
+    The flags take the position of the option, so that later flags override them.
 
     Args:
-        arguments: changed in place.
-        model_keys: the keys below `model` that the command takes; of others, mmseg's model dict is meant.
+        arguments: modified in place.
+        model_keys: the keys below `model` that the command accepts; others refer to mmseg's model dict.
 
     Raises:
-        ConfigError: for a `--cfg-options` that is not `key=value`.
+        UsageError: if a word of `--cfg-options` is not `key=value`.
     """
     own = {key[1] for key in model_keys if key[0] == 'model' and len(key) > 1}
     flags: list[Flag] = []
-    rest = list(arguments.flags)
-    while rest:
-        flag = rest.pop(0)
+    remaining = list(arguments.flags)
+    while remaining:
+        flag = remaining.pop(0)
         words = [] if flag.value is None else [flag.value]
-        while flag.name in ('--cfg_options', *LISTS, '--debug') and rest and not rest[0].name:
-            words.append(str(rest.pop(0).value))
+        while flag.name in ('--cfg_options', *LISTS, '--debug') and remaining and not remaining[0].name:
+            words.append(str(remaining.pop(0).value))
         if flag.name == '--cfg_options':
             flags += [_override(word, flag.typed, own) for word in words]
         elif flag.name in LISTS:
@@ -105,7 +105,7 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
 
 
 def _shorthand(flag: Flag, words: list[str]) -> list[Flag]:
-    """Return the flags that one option stands for."""
+    """Return the flags that are equivalent to an option."""
     keys = dict(SHORTHANDS[flag.name])
     if words:
         if len(words) > 1 or not words[0].isdigit() or flag.name != '--debug':
@@ -118,7 +118,7 @@ def _shorthand(flag: Flag, words: list[str]) -> list[Flag]:
 
 
 def _override(word: str, typed: str, own: set[str]) -> Flag:
-    """Return the flag of one `key=value` of `--cfg-options`, whose value is parsed as mmcv does."""
+    """Return the flag for one `key=value` of `--cfg-options`, with the value parsed like mmcv."""
     key, equals, value = word.partition('=')
     if not equals or not key:
         raise UsageError(f"{typed} must be key=value, got '{word}'")
@@ -128,10 +128,10 @@ def _override(word: str, typed: str, own: set[str]) -> Flag:
 
 
 def _parse_value(text: str, typed: str) -> Any:
-    """Return what a value means to mmcv, which takes numbers, words and lists; and here dicts, too.
+    """Parse a value like mmcv, which supports numbers, words and lists; dicts are supported, too.
 
     Raises:
-        ConfigError: for a value that is neither Python nor YAML, or whose brackets do not fit.
+        UsageError: for a value that is neither Python nor YAML, or has unbalanced brackets.
     """
     from mmcv import DictAction  # late: it loads torch
 
@@ -145,11 +145,11 @@ def _parse_value(text: str, typed: str) -> Any:
     try:
         return DictAction._parse_iterable(expand_home(text))
     except (AssertionError, RecursionError) as error:
-        raise UsageError(f"{typed}: the brackets in '{text}' do not fit; write a list as [(a,b),(c,d)]") from error
+        raise UsageError(f"{typed}: unbalanced brackets in '{text}'; write a list as [(a,b),(c,d)]") from error
 
 
 def translate_key(key: str, own: set[str]) -> str:
-    """Return this project's key for a key of a config of mmseg; one of its own is returned as it is."""
+    """Return this project's key for a key of an mmseg config; its own keys are returned unchanged."""
     for old, new in MMSEG_KEYS.items():
         if key == old or key.startswith(f'{old}.'):
             return new + key[len(old) :]

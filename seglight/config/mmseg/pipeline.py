@@ -1,4 +1,4 @@
-"""What a stored config of mmseg says of images and masks, as settings of `data`, and what of it has no place here."""
+"""Translate image and mask settings of a stored mmseg config to `data`, and list those without an equivalent."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from seglight.config.settings import dicts
 
-#: The transform that resizes as mmseg does.
+#: The transform that resizes like mmseg.
 RESIZE = 'seglight.data.augmentations.KeepRatioResize'
 
-#: Data sets of mmseg whose label 0 is ignored, whatever their pipelines say.
+#: Data sets of mmseg that ignore label 0 regardless of their pipelines.
 REDUCED = ('ADE20KDataset', 'ISPRSDataset', 'LoveDADataset', 'PascalContextDataset59', 'PotsdamDataset')
 
-#: What a test pipeline may have that leaves the pixels alone, or that is done here anyway.
+#: Steps of a test pipeline that do not change pixels, or that seglight performs, too.
 _KNOWN_STEPS = frozenset(
     {
         *('LoadImageFromFile', 'MultiScaleFlipAug', 'Resize', 'RandomFlip', 'Normalize'),
@@ -24,7 +24,7 @@ _RESIZE_KEYS = frozenset({'type', 'keep_ratio', 'img_scale'})
 
 
 def data_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how images are resized for testing, and which labels of the masks are ignored."""
+    """Return the settings for resizing images in tests, and for ignored labels."""
     settings: dict[str, Any] = {'val_transforms': _test_transforms(config)}
     if _reduces_zero_label(config):
         settings['reduce_zero_label'] = True
@@ -35,7 +35,7 @@ def data_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def not_taken_over(config: Mapping[str, Any]) -> list[str]:
-    """Return what a stored config says of testing that is not done here, so that metrics may differ from mmseg's."""
+    """Return the test settings of a stored config that are not supported, so that metrics may differ from mmseg's."""
     found = []
     pipeline = _test_pipeline(config)
     for _, part in dicts(pipeline):
@@ -50,14 +50,12 @@ def not_taken_over(config: Mapping[str, Any]) -> list[str]:
     ratios = augmented.get('img_ratios') or [1.0]
     ratios = ratios if isinstance(ratios, list) else [ratios]
     if augmented.get('flip') or ratios != [1.0] or _is_list_of_lists(augmented.get('img_scale'), 2):
-        found.append(
-            'test-time augmentation of its test pipeline (TestTimeAugmentation in trainer.callbacks does that)'
-        )
+        found.append('test-time augmentation in its test pipeline (use TestTimeAugmentation in trainer.callbacks)')
     for name, part in _data_sets(config):
         if part.get('classes') is not None:
             found.append(
-                f'the choice of classes of its {part.get("type")} (give data.val as {{type: {part.get("type")}, '
-                'img_dir: ..., ann_dir: ...}, which finds labels by the names of the classes)'
+                f'the subset of classes in its {part.get("type")} (set data.val to {{type: {part.get("type")}, '
+                'img_dir: ..., ann_dir: ...}, which finds labels by class names)'
             )
             break
         if part.get('gt_seg_map_loader_cfg'):
@@ -67,7 +65,7 @@ def not_taken_over(config: Mapping[str, Any]) -> list[str]:
 
 
 def _reduces_zero_label(config: Mapping[str, Any]) -> bool:
-    """Return whether masks were read with label 0 ignored and the others moved down by one."""
+    """Return whether masks were read with label 0 ignored and the others decreased by one."""
     training = [config.get('train_pipeline'), (config.get('data') or {}).get('train')]
     loaders = [part for _, part in dicts(training) if part.get('type') == 'LoadAnnotations']
     if loaders:
@@ -76,7 +74,7 @@ def _reduces_zero_label(config: Mapping[str, Any]) -> bool:
 
 
 def _ignore_index(config: Mapping[str, Any]) -> int | None:
-    """Return the label that does not count, None where nothing is said of it."""
+    """Return the ignored label, None if the config does not set it."""
     heads = [(config.get('model') or {}).get(name) for name in ('decode_head', 'auxiliary_head')]
     for _, part in [*_data_sets(config), *dicts(heads)]:
         value = part.get('ignore_index')
@@ -86,7 +84,7 @@ def _ignore_index(config: Mapping[str, Any]) -> int | None:
 
 
 def _data_sets(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name of each split and the dicts in it that describe data sets."""
+    """Yield the dicts of data sets, each with the name of its split."""
     data = config.get('data') or {}
     for name in ('val', 'test', 'train'):
         for _, part in dicts(data.get(name)):
@@ -101,7 +99,7 @@ def _test_pipeline(config: Mapping[str, Any]) -> Any:
 
 
 def _test_transforms(config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return how the test pipeline of a config of mmseg resizes an image."""
+    """Return the transforms that resize an image like the test pipeline of an mmseg config."""
     for _, part in dicts(_test_pipeline(config)):
         scale = part.get('img_scale')
         if part.get('type') == 'MultiScaleFlipAug' and scale is not None:
@@ -112,5 +110,5 @@ def _test_transforms(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def _is_list_of_lists(value: Any, least: int) -> bool:
-    return isinstance(value, list) and len(value) >= least and all(isinstance(each, list) for each in value)
+def _is_list_of_lists(value: Any, min_length: int) -> bool:
+    return isinstance(value, list) and len(value) >= min_length and all(isinstance(each, list) for each in value)

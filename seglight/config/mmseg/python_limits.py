@@ -1,4 +1,4 @@
-"""What reading Python source as a tree may cost, and its errors."""
+"""Limits for parsing and evaluating Python source, and their errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from seglight.errors import UsageError, one_line
 
-#: What source may cost: evaluated nodes and items, nested expressions, characters of a text, bits of a number.
+#: Limits: evaluated nodes and items, nested expressions, characters of a string, bits of a number.
 MAX_STEPS = 200_000
 MAX_DEPTH = 100
 MAX_TEXT = 100_000
@@ -23,10 +23,10 @@ def parse(text: str, source: str) -> ast.Module:
     """Return the syntax tree of Python source.
 
     Raises:
-        ConfigError: names the line of what is not valid Python, or what makes the source too large.
+        UsageError: if the source is not valid Python (names the line), or too large.
     """
     if len(text) > MAX_SOURCE:
-        raise UsageError(f'{source} has {len(text)} characters, a config may have {MAX_SOURCE}')
+        raise UsageError(f'{source} has {len(text)} characters; a config may have at most {MAX_SOURCE}')
     try:
         return ast.parse(text)
     except SyntaxError as error:
@@ -36,7 +36,7 @@ def parse(text: str, source: str) -> ast.Module:
 
 
 def first_line(node: ast.AST) -> str:
-    """Return the begin of the source of a node."""
+    """Return the first line of the source of a node."""
     try:
         return ast.unparse(node).splitlines()[0][:100]
     except RecursionError:
@@ -44,10 +44,10 @@ def first_line(node: ast.AST) -> str:
 
 
 class Limits:
-    """Counts what an evaluation takes, and ends it where that is more than a config needs.
+    """Counts the steps of an evaluation, and stops it when it exceeds what a config needs.
 
     Args:
-        source: what errors call the source.
+        source: the name of the source in errors.
     """
 
     def __init__(self, source: str) -> None:
@@ -56,31 +56,31 @@ class Limits:
         self.depth = 0
 
     def call(self, node: ast.AST, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a function of Python's; what it raises is told with its line."""
+        """Call a Python function; an exception becomes an error with the line."""
         try:
             return function(*arguments)
         except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-            self.fail(node, one_line(error) if not isinstance(error, KeyError) else f'there is no key {error}')
+            self.fail(node, one_line(error) if not isinstance(error, KeyError) else f'unknown key {error}')
 
     def sized(self, node: ast.AST, value: Any) -> Any:
-        """Return a value, unless it is a number or a text of a size that no config needs."""
+        """Return a value, unless it is a larger number or string than a config needs."""
         if isinstance(value, str) and len(value) > MAX_TEXT:
-            self.fail(node, f'a text has {len(value)} characters, {MAX_TEXT} are possible')
+            self.fail(node, f'a string has {len(value)} characters; at most {MAX_TEXT} are allowed')
         if isinstance(value, int) and value.bit_length() > MAX_BITS:
             self.fail(node, 'the number is too large')
         if isinstance(value, complex):
-            self.fail(node, 'a complex number')
+            self.fail(node, 'complex numbers are not supported')
         return value
 
     def charged(self, node: ast.AST, value: Any) -> Any:
-        """Return a value after counting the items that are going to be copied or visited."""
+        """Count the items of a value that will be copied or visited, and return the value."""
         if isinstance(value, (*CONTAINERS, range, str)):
-            self.call(node, len, value)  # a range may be longer than Python counts
+            self.call(node, len, value)  # the length of a range can overflow
             self.spend(node, len(value))
         return value
 
     def enter(self, node: ast.AST) -> None:
-        """Count a step and a level; whoever enters a level leaves it."""
+        """Count a step and a level; the caller leaves the level."""
         self.spend(node)
         self.depth += 1
         if self.depth > MAX_DEPTH:
@@ -93,17 +93,17 @@ class Limits:
             self.fail(node, f'evaluating it takes more than {MAX_STEPS} steps')
 
     def copied(self, node: ast.AST, value: Any, depth: int = 0) -> Any:
-        """Return a copy of nested values, with lists for tuples, none of which has two places.
+        """Return a deep copy with lists for tuples, in which no container is shared.
 
         Raises:
-            ConfigError: for what is nested too deeply, in itself too, or has too many parts.
+            UsageError: if the value is nested too deeply, contains itself, or has too many parts.
         """
         if depth > MAX_DEPTH:
-            self.fail(node, f'a value is nested deeper than {MAX_DEPTH} levels, or holds itself')
+            self.fail(node, f'a value is nested deeper than {MAX_DEPTH} levels, or contains itself')
         self.spend(node, 1 + len(value) // 100 if isinstance(value, str) else 1)
         if isinstance(value, dict):
             if not all(isinstance(key, SCALARS) for key in value):
-                self.fail(node, 'a key must be a text or a number')
+                self.fail(node, 'a key must be a string or a number')
             return {key: self.copied(node, item, depth + 1) for key, item in value.items()}
         if isinstance(value, (list, tuple, range)):
             self.charged(node, value)
@@ -114,16 +114,16 @@ class Limits:
         """Raise an error that names the line of a node.
 
         Raises:
-            ConfigError: always.
+            UsageError: always.
         """
         where = f'{self.source}:{node.lineno}' if hasattr(node, 'lineno') else f'{self.source}: {ast.unparse(node)}'
         raise UsageError(f'{where}: {message}')
 
-    def refuse(self, node: ast.AST, what: str | None = None) -> NoReturn:
-        """Raise the error of what is more than values."""
-        what = what or f"'{first_line(node)}'"
+    def refuse(self, node: ast.AST, construct: str | None = None) -> NoReturn:
+        """Raise the error for an unsupported construct."""
+        construct = construct or f"'{first_line(node)}'"
         self.fail(
             node,
-            f'a config may not have {what}, since it is read without running it; '
-            'write the values out, as tools/print_config.py of mmseg does',
+            f'a config may not contain {construct}, since it is parsed without running it; '
+            "write out the values, for example with mmseg's tools/print_config.py",
         )

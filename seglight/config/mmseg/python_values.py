@@ -1,4 +1,4 @@
-"""Values that Python source writes out, found by walking its syntax tree within limits; nothing is executed."""
+"""Evaluate the values in Python source by walking its syntax tree, within limits; nothing is executed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 from seglight.config.mmseg.python_limits import CONTAINERS, MAX_BITS, SCALARS, Limits, first_line
 
-#: What a config may call.
+#: Functions that a config may call.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (abs, bool, dict, float, int, len, list, max, min, range, str, sum, tuple)
 }
 
-#: Those that take lists as they are; the others take lists of numbers and texts alone.
+#: Functions that accept any list; the others accept only lists of numbers and strings.
 _OF_ANY_LIST = ('bool', 'len', 'list', 'range', 'tuple')
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -48,10 +48,10 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.NotIn: lambda left, right: left not in right,
 }
 
-#: `{{ _base_.model.type }}`, which mmcv replaces with a value of the base, wherever it stands in the text.
+#: `{{ _base_.model.type }}`, which mmcv replaces with a value of the base, anywhere in the text.
 _BASE_VARIABLE = re.compile(r'\{\{\s*_base_((?:\.[^\W_]\w*)+)\s*\}\}')
 
-#: What mmcv would put into a text before Python reads it.
+#: Variables that mmcv substitutes before Python parses the text.
 _SUBSTITUTED = re.compile(r'\{\{\s*(?:_base_\.|file)')
 
 
@@ -60,8 +60,8 @@ class Evaluator(Limits):
 
     Args:
         text: the source.
-        source: what errors call it.
-        variables: the values of `{{ fileDirname }}` and its siblings, which mmcv replaces in texts.
+        source: its name in errors.
+        variables: the values of `{{ fileDirname }}` and the other file variables.
     """
 
     def __init__(self, text: str, source: str, variables: Mapping[str, str]) -> None:
@@ -75,11 +75,11 @@ class Evaluator(Limits):
         """Return the value of every name that the statements assign.
 
         Args:
-            statements: the top of a module, without `_base_`.
-            base: what `{{ _base_.x }}` refers to.
+            statements: the top-level statements of a module, without `_base_`.
+            base: the values for `{{ _base_.x }}`.
 
         Raises:
-            ConfigError: names the line of what is more than values, wrong, or too large.
+            UsageError: names the line of a construct that is unsupported, wrong, or too large.
         """
         self.base = base
         self._block(statements)
@@ -128,7 +128,7 @@ class Evaluator(Limits):
         return items
 
     def _changed(self, node: ast.AugAssign) -> Any:
-        """Return what `a += b` assigns; Python changes a list in its place, for all of its names."""
+        """Return the value of `a += b`; as in Python, a list changes in place, for all of its names."""
         target = node.target
         if isinstance(target, ast.Name):
             self._check_name(target)
@@ -139,11 +139,11 @@ class Evaluator(Limits):
         return self._operate(node, node.op, old, self._value(node.value))
 
     def _check_name(self, node: ast.Name) -> None:
-        # `_base_` is assigned once and used nowhere else, so that its value is what the text says
+        # `_base_` may only be assigned once and not be used, so that its value is the literal in the text
         if node.id.startswith('__') or node.id == '_base_':
             self.refuse(node, f'the name {node.id} here')
         if node.id in FUNCTIONS and not isinstance(node.ctx, ast.Load):
-            self.refuse(node, f'another meaning of {node.id}')
+            self.refuse(node, f'a redefinition of {node.id}')
 
     # Expressions
 
@@ -161,14 +161,14 @@ class Evaluator(Limits):
             self.refuse(node)
         if isinstance(value, str):
             if _BASE_VARIABLE.search(value):
-                self.refuse(node, "'{{' in a text")
+                self.refuse(node, "'{{' in a string")
             for pattern, replacement in self.variables.items():
                 value = replacement.join(pattern.split(value))
         return self.sized(node, value)
 
     def _JoinedStr(self, node: ast.JoinedStr) -> str:
         if _SUBSTITUTED.search(ast.get_source_segment(self.text, node) or ''):
-            self.refuse(node, "'{{' in a text")
+            self.refuse(node, "'{{' in a string")
         return str(self.sized(node, ''.join([str(self._value(part)) for part in node.values])))
 
     def _FormattedValue(self, node: ast.FormattedValue) -> str:
@@ -182,8 +182,9 @@ class Evaluator(Limits):
     def _Name(self, node: ast.Name) -> Any:
         self._check_name(node)
         if node.id not in self.names:
-            what = 'a function as a value' if node.id in FUNCTIONS else None
-            self.refuse(node, what) if what else self.fail(node, f"unknown name '{node.id}'")
+            if node.id in FUNCTIONS:
+                self.refuse(node, 'a function as a value')
+            self.fail(node, f"unknown name '{node.id}'")
         return self.names[node.id]
 
     def _List(self, node: ast.List) -> list[Any]:
@@ -196,7 +197,7 @@ class Evaluator(Limits):
         return self._dict([(key, value) for key, value in zip(node.keys, node.values, strict=True)])
 
     def _Set(self, node: ast.Set) -> Any:
-        """Return the value of `{{ _base_.model }}`, for Python a set in a set; other sets are refused."""
+        """Return the value of `{{ _base_.model }}`, syntactically a set in a set; other sets are rejected."""
         text = ast.get_source_segment(self.text, node) or ''
         found = _BASE_VARIABLE.fullmatch(text)
         if not found:
@@ -205,7 +206,7 @@ class Evaluator(Limits):
         value: Any = self.base
         for name in found[1].split('.')[1:]:
             if not isinstance(value, dict) or name not in value:
-                self.fail(node, f"{text} is not in a file that _base_ names: there is no '{name}'")
+                self.fail(node, f"{text}: the files in _base_ have no '{name}'")
             value = value[name]
         return self.copied(node, value)
 
@@ -223,7 +224,7 @@ class Evaluator(Limits):
         for value in values:
             lists = isinstance(value, CONTAINERS) and (name == 'str' or not all(isinstance(x, SCALARS) for x in value))
             if lists and name not in _OF_ANY_LIST:
-                self.refuse(node, f'{name}() of lists')  # of lists in lists, it may take for ever
+                self.refuse(node, f'{name}() of lists')  # nested lists could take forever
             if name not in ('len', 'range'):
                 self.charged(node, value)
         return self.sized(node, self.call(node, FUNCTIONS[name], *values))
@@ -258,7 +259,7 @@ class Evaluator(Limits):
             right = self._value(right_node)
             inside = isinstance(op, (ast.In, ast.NotIn)) and isinstance(right, CONTAINERS)
             if not isinstance(left, SCALARS) or not (inside or isinstance(right, SCALARS)):
-                self.refuse(node, 'a comparison of lists')  # of lists in lists, it may take for ever
+                self.refuse(node, 'a comparison of lists')  # nested lists could take forever
             if inside:
                 self.spend(node, len(right))
             if not self.call(node, _COMPARE[type(op)], left, right):
@@ -280,7 +281,7 @@ class Evaluator(Limits):
     # Their parts
 
     def _loop(self, generators: list[ast.comprehension]) -> Iterator[None]:
-        """Bind the names of a comprehension to each of its items in turn; they are gone afterwards."""
+        """Bind the names of a comprehension to each item in turn; afterwards, they are out of scope."""
         first, *rest = generators
         if first.is_async:
             self.refuse(first.iter, 'async')
@@ -303,31 +304,31 @@ class Evaluator(Limits):
                 yield self._value(node)
 
     def _dict(self, items: list[tuple[ast.expr | None, ast.expr]]) -> dict[Any, Any]:
-        """Return a dict of keys and values, where a value without a key is a dict whose items count."""
-        made: dict[Any, Any] = {}
+        """Return a dict of keys and values; the items of a value without a key are merged into it."""
+        result: dict[Any, Any] = {}
         for key, node in items:
             if key is not None:
                 name = self._key(key)
-                made[name] = self._value(node)
+                result[name] = self._value(node)
                 continue
             value = self._value(node)
             if not isinstance(value, dict):
                 self.fail(node, f'** needs a dict, got {type(value).__name__}')
-            made.update(self.charged(node, value))
-        return made
+            result.update(self.charged(node, value))
+        return result
 
     def _key(self, node: ast.expr) -> Any:
         key = self._value(node)
         if not isinstance(key, SCALARS):
-            self.fail(node, f'a key must be a text or a number, got {type(key).__name__}')
+            self.fail(node, f'a key must be a string or a number, got {type(key).__name__}')
         return key
 
     def _pairs(self, node: ast.Call, arguments: list[Any]) -> dict[Any, Any]:
-        """Return the dict that `dict(a)` copies, or makes of pairs."""
+        """Return the value of `dict(a)` for a dict or a list of pairs."""
         if not arguments:
             return {}
         if len(arguments) > 1:
-            self.fail(node, 'dict() takes one value at most')
+            self.fail(node, 'dict() takes at most one value')
         value = self.charged(node, arguments[0])
         return dict(value if isinstance(value, dict) else self.call(node, dict, value))
 
@@ -338,7 +339,7 @@ class Evaluator(Limits):
         yield from value
 
     def _operate(self, node: ast.AST, op: ast.operator, left: Any, right: Any) -> Any:
-        """Return the result of an operator, of sizes that were checked before it is computed."""
+        """Return the result of an operator, after checking that it will not be too large."""
         apply = _BINARY.get(type(op))
         if apply is None:
             self.refuse(node)

@@ -1,4 +1,4 @@
-"""mmsegmentation's own configs, by name, and a user's by path, as settings of this project."""
+"""Translate configs of mmsegmentation, by name, or of a user, by path, to settings of this project."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from seglight.config.settings import Key, Origin, Settings, dicts, merge, neares
 from seglight.errors import ConfigError, UsageError
 from seglight.files import expand_home
 
-#: The keys that name a config of mmseg: one fills the model, the other optimizer, schedule and length.
+#: The keys that name an mmseg config: one fills the model, the other optimizer, schedule and length.
 ZOO: Key = ('model', 'zoo')
 ZOO_SCHEDULE: Key = ('model', 'zoo_schedule')
 
 
 @cache
 def zoo_folder() -> Path:
-    """Return the folder of the configs that mmsegmentation's package carries, without importing it.
+    """Return the folder of the configs in mmsegmentation's package, without importing it.
 
     Raises:
-        ConfigError: if the installed mmsegmentation has none.
+        UsageError: if the installed mmsegmentation contains none.
     """
     spec = importlib.util.find_spec('mmseg')
     folder = Path(spec.origin).parent / '.mim' if spec and spec.origin else Path()
     if not (folder / 'configs').is_dir():
         raise UsageError(
-            'the installed mmsegmentation carries no configs; install mmsegmentation==0.30.0 from its wheel'
+            'the installed mmsegmentation contains no configs; install mmsegmentation==0.30.0 from its wheel'
         )
     return folder / 'configs'
 
 
 def zoo_names() -> list[str]:
-    """Return the name of every config of mmseg, such as `fcn/fcn_hr18_512x512_80k_ade20k`, sorted."""
+    """Return the sorted names of all mmseg configs, for example `fcn/fcn_hr18_512x512_80k_ade20k`."""
     folder = zoo_folder()
     paths = (path.relative_to(folder).with_suffix('') for path in folder.glob('*/*.py'))
     return sorted(path.as_posix() for path in paths if path.parts[0] != '_base_')
 
 
 def find_zoo(name: str, origin: Origin | None = None) -> Path:
-    """Return the `.py` file that a name means: one of mmseg's, or a path.
+    """Return the `.py` file for a name of mmseg's or a path.
 
     Args:
         name: a name of `zoo_names`, with or without its folder and `.py`, or the path of a file.
         origin: where it was written; a path in a config file may be relative to that file.
 
     Raises:
-        ConfigError: if there is none, with the nearest name.
+        UsageError: if there is no such config, with the nearest name.
     """
     folder = zoo_folder()
     name = expand_home(name)
@@ -63,19 +63,19 @@ def find_zoo(name: str, origin: Origin | None = None) -> Path:
     if len(found) == 1:
         return folder / f'{found[0]}.py'
     hint = nearest(bare, names) or nearest(bare.rpartition('/')[2], [each.rpartition('/')[2] for each in names])
-    message = f"'{name}' is neither a config of mmseg (`seglight zoo` lists them) nor a .py file{hint}"
+    message = f"'{name}' is neither an mmseg config (`seglight zoo` lists them) nor a .py file{hint}"
     raise UsageError(f'{f"{origin}: " if origin else ""}{message}')
 
 
 def expand(settings: Settings, below: Settings) -> Settings:
-    """Lay the configs of mmseg that `model.zoo` and `model.zoo_schedule` name beneath one file's own keys.
+    """Expand `model.zoo` and `model.zoo_schedule` to the mmseg configs that they name, below one file's own keys.
 
-    What the file inherits is replaced, not merged: a decode head of another kind has other keys. So
-    `{'model': {'zoo': 'x', 'segmentor': {...}}}` becomes the model dict of `x` with changes in it.
+    Inherited dicts are replaced, not merged, since other classes have other keys. So
+    `{'model': {'zoo': 'x', 'segmentor': {...}}}` becomes the model dict of `x` with these changes.
 
     Args:
         settings: the keys of one config file, or of one flag.
-        below: what they will be laid upon, which names the config that `zoo_schedule: true` means.
+        below: the settings that they override; its `model.zoo` is the config for `zoo_schedule: true`.
 
     Raises:
         ConfigError: if there is no such config, or it cannot be read.
@@ -83,7 +83,7 @@ def expand(settings: Settings, below: Settings) -> Settings:
     model = settings.values.get('model')
     if not isinstance(model, dict):
         return settings
-    below_it: dict[str, Any] = {}
+    expanded: dict[str, Any] = {}
     origins: dict[Key, Origin] = {}
     for key, translate in ((ZOO, model_settings), (ZOO_SCHEDULE, schedule_settings)):
         name = model.get(key[-1])
@@ -91,29 +91,29 @@ def expand(settings: Settings, below: Settings) -> Settings:
             name = model.get(ZOO[-1]) or (below.values.get('model') or {}).get(ZOO[-1])
             if name is None:
                 raise UsageError(
-                    f'{settings.origin(key)}: zoo_schedule: true needs model.zoo; set it, or name a config of mmseg'
+                    f'{settings.origin(key)}: zoo_schedule: true needs model.zoo; set it, or name an mmseg config'
                 )
         if name is None or name is False:
             continue
         if not isinstance(name, str):
-            raise UsageError(f'{settings.origin(key)}: {".".join(key)} must name a config of mmseg, got {name!r}')
+            raise UsageError(f'{settings.origin(key)}: {".".join(key)} must name an mmseg config, got {name!r}')
         path = find_zoo(name, settings.origin(key))
         found = translate(read_mmseg_config(path))
         shown = path.relative_to(zoo_folder()) if path.is_relative_to(zoo_folder()) else path
         origins |= {inner: Origin(str(shown)) for inner in paths(found)}
-        below_it = merge(below_it, found, marks=True)
-    return Settings(merge(below_it, settings.values, marks=True), {**origins, **settings.origins})
+        expanded = merge(expanded, found, marks=True)
+    return Settings(merge(expanded, settings.values, marks=True), {**origins, **settings.origins})
 
 
 def forget_names(settings: Settings) -> None:
-    """Remove `model.zoo` and `model.zoo_schedule`: what they say is in the other keys by now."""
+    """Remove `model.zoo` and `model.zoo_schedule`, after their expansion to other keys."""
     model = settings.values.get('model')
     for key in (ZOO, ZOO_SCHEDULE) if isinstance(model, dict) else ():
         settings.values['model'].pop(key[1], None)
 
 
 def model_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the model dict of a config of mmseg as `model.segmentor`, and the mean and std of its images.
+    """Return the model dict of an mmseg config as `model.segmentor`, with mean and std of the images.
 
     Raises:
         ConfigError: if it has no model.
@@ -123,13 +123,13 @@ def model_settings(config: dict[str, Any]) -> dict[str, Any]:
     model: dict[str, Any] = {'segmentor': {'_delete_': True, **config['model']}}
     for _, part in dicts([config.get('train_pipeline'), config.get('data')]):
         if part.get('type') == 'Normalize':
-            order = slice(None) if part.get('to_rgb', True) else slice(None, None, -1)  # images are RGB here
+            order = slice(None) if part.get('to_rgb', True) else slice(None, None, -1)  # seglight's images are RGB
             model['mean'], model['std'] = part['mean'][order], part['std'][order]
     return {'model': model}
 
 
 def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the optimizer, the schedule, the length and the precision of a config of mmseg as settings.
+    """Return optimizer, schedule, length and precision of an mmseg config as settings.
 
     Raises:
         ConfigError: if it has no optimizer.
@@ -149,7 +149,7 @@ def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
         trainer['precision'] = '16-mixed'
     schedule = config.get('lr_config') or {'policy': 'fixed'}
     if str(schedule.get('policy')).lower() not in ('cyclic', 'onecycle'):
-        schedule = {'by_epoch': True, **schedule}  # what mmcv takes for said; here it would be steps
+        schedule = {'by_epoch': True, **schedule}  # mmcv's default; seglight's is false
     return {
         'model': {
             'optimizer': {'_delete_': True, **config['optimizer']},
