@@ -9,14 +9,20 @@ from seglight.models.signatures import check_types, init_arguments
 
 
 class Base:
+    """Takes two."""
+
     def __init__(self, width: int, *, depth: int = 1) -> None: ...
 
 
 class Passing(Base):
+    """Passes the rest on to its base."""
+
     def __init__(self, name: str, **rest: Any) -> None: ...
 
 
 class Closed(Base):
+    """Takes what it names alone."""
+
     def __init__(self, name: str) -> None: ...
 
 
