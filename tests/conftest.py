@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from seglight import compat  # noqa: F401  (first: before tests import pytorch_lightning)
+
+# isort: split
 import pytest
 import torch
 import yaml
