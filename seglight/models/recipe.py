@@ -118,7 +118,7 @@ class Recipe:
         Within `only_loading` it is `construct`.
 
         Raises:
-            ConfigError: also for a loss that cannot train, and for pretrained weights that cannot be had.
+            ConfigError: also for a loss that cannot train, and for pretrained weights that cannot be loaded.
         """
         segmentor = self.construct()
         if is_only_loading():
