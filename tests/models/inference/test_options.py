@@ -25,7 +25,7 @@ def test_a_trainer_predicts_with_its_callbacks_and_leaves_no_trace(tmp_path: Pat
     torch.manual_seed(0)
     module = Segmentor(TINY_SEGMENTOR, list('abcde')).eval()
     batch: Any = random_batch(count=2)
-    loader = DataLoader([batch], batch_size=None)
+    loader = DataLoader([batch], collate_fn=lambda batches: batches[0])
     attributes = set(vars(module))
     with torch.inference_mode():
         plain = module.predict(batch)
