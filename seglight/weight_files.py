@@ -54,14 +54,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a file of weights.
 
     Raises:
-        CheckpointError: if it is empty, not a regular file, or cannot be opened.
+        CheckpointError: if it is not a regular file, or cannot be opened.
     """
     with _readable(path):
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise CheckpointError(f'{path} is not a checkpoint: it is not a regular file')
-        if status.st_size == 0:
-            raise CheckpointError(f'{path} is not a checkpoint: it is empty')
         file = path.open('rb')
     with file:
         yield file
@@ -80,6 +77,8 @@ def read_saved(file: BinaryIO, path: Path, trust: bool = False, mapped: bool = F
         CheckpointError: if the file is damaged, or would need code to be loaded.
     """
     with _readable(path):
+        if path.stat().st_size == 0:
+            raise CheckpointError(f'{path} is not a checkpoint: it is empty')
         zipped = _is_zip(file)
         if zipped and not trust:
             check_zip(file, path)
@@ -96,8 +95,10 @@ def check_records(file: BinaryIO, path: Path) -> None:
     """Compare the checksum of each record of a zip, as `torch.save` writes it, with the record's contents.
 
     Raises:
-        CheckpointError: if the file is truncated or changed.
+        CheckpointError: if the file is empty, truncated or changed.
     """
+    if path.stat().st_size == 0:
+        raise CheckpointError(f'{path} is empty')
     check_zip(file, path)
     try:
         with zipfile.ZipFile(file) as archive:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from torch import Tensor
 
 from seglight.checkpoints.entries import check_entries
+from seglight.checkpoints.gate import admit_hyperparameters
 from seglight.checkpoints.mmseg import NOT_TAKEN_OVER, SUFFIX, mmseg_entries
 from seglight.checkpoints.stored import Purpose, Stored, parse_stored, read_stored
 from seglight.config.settings import Settings
@@ -252,8 +253,7 @@ class Checkpoint:
         Raises:
             CheckpointError: if there are none, or they do not pass the gate.
         """
-        from seglight.checkpoints.gate import admit_hyperparameters
-        from seglight.checkpoints.needed import without_training
+        from seglight.checkpoints.needed import without_training  # late, as above
         from seglight.models.initialising import only_loading
         from seglight.models.pretrained import without_pretrained
 

@@ -78,6 +78,12 @@ def test_verified_or_not_it_holds_the_same(file: Path, mapped: bool) -> None:
     assert torch.equal(verified.weights['weight'], other.weights['weight'])
 
 
+def test_an_empty_file_is_not_intact(file: Path) -> None:
+    file.write_bytes(b'')
+    with pytest.raises(CheckpointError, match=r'a\.ckpt is empty$'):
+        Checkpoint(file).verify()
+
+
 def test_who_trains_restores_everything(file: Path) -> None:
     handed = Checkpoint(file).hand_over(training=True)
     assert handed.keys() == {*torch.load(file), 'pytorch-lightning_version'}
