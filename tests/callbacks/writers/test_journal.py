@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from seglight.callbacks.journal import _read
 
+from seglight.callbacks.writers.journal import _read
 from seglight.errors import UsageError
 
 GOOD = b'"a"\t1 2\n"b"\t3 4\n'
