@@ -38,8 +38,9 @@ few = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-WORDS = st.text(st.characters(codec='utf-8', exclude_categories=['Cs', 'Cc']), max_size=8)
-NUMBERS = st.integers(-(2**63), 2**63) | st.floats(allow_nan=False)
+WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8)
+#: YAML has another spelling of exponents than JSON.
+NUMBERS = st.integers(-(2**63), 2**63) | st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 PLAIN = st.recursive(
     st.none() | st.booleans() | NUMBERS | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
