@@ -56,9 +56,10 @@ def parse_labels(text: bytes) -> UInt8Array:
         labels = np.array(np.fromstring(text.decode(), dtype=np.int64, sep=' '))
     except UnicodeDecodeError as error:
         raise ValueError('it is not text') from error
-    if len(labels) != len(text.split()):
+    other = text.translate(None, b'0123456789 \t\n\r\v\f')  # numpy takes a lone sign for a number
+    if other.strip(b'-') or len(labels) != len(text.split()):
         raise ValueError('it must contain only numbers')
-    if labels.size and not 0 <= labels.min() <= labels.max() <= 255:
+    if other or (labels.size and not 0 <= labels.min() <= labels.max() <= 255):
         raise ValueError('labels must be 0 to 255')
     return labels.astype(np.uint8)
 
