@@ -151,7 +151,17 @@ def _mismatch(lines: list[str]) -> str | None:
     value = re.sub(r"^NestedArg\(key='\w+', val='(.*)'\)$", r'\1', value)
     unions = [line for line in lines[start:end] if 'Subtypes: ' in line]
     wanted = unions[-1].split('Subtypes: ')[1][1:-1] if unions else lines[end].split('Got value')[0]
-    return f"{''.join(f'{key}: ' for key in inner)}expected {_readable(wanted)}, got '{value}'"
+    expected = _readable(wanted)
+    return f"{''.join(f'{key}: ' for key in inner)}expected {expected}, got '{value}'{_quotes(expected, value)}"
+
+
+def _quotes(expected: str, value: str) -> str:
+    """Return what to do about a word or a number that YAML does not take for text, empty where that is no matter."""
+    if expected != 'str':
+        return ''
+    if value in ('True', 'False'):
+        return '; yes, no, on and off are truth values in YAML: put the word in quotes'
+    return '; put it in quotes' if re.fullmatch(r'[-+.\deE]+', value) else ''
 
 
 def _inner_keys(lines: list[str]) -> tuple[int, list[str]]:

@@ -135,6 +135,18 @@ def test_a_wrong_type_in_a_config_is_told_with_its_line(tiny_config: Path, run: 
     assert line == "seglight: own.yaml:2: trainer.callbacks: patience: expected int, got 'three'"
 
 
+@pytest.mark.parametrize(
+    ('name', 'said'),
+    [
+        ('no', "expected str, got 'False'; yes, no, on and off are truth values in YAML: put the word in quotes"),
+        ('12', "expected str, got '12'; put it in quotes"),
+    ],
+)
+def test_a_class_whose_name_is_no_text_in_yaml_is_told(name: str, said: str, tiny_config: Path, run: Run) -> None:
+    Path('own.yaml').write_text(f'_base_: tiny.yaml\ndata:\n  classes: [background, {name}]\n')
+    assert refused(run('fit', '-c', 'own.yaml')) == f'seglight: own.yaml:3: data.classes: {said}'
+
+
 def test_a_task_of_slurm_in_the_environment_is_one_line(
     tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
