@@ -15,7 +15,6 @@ import torch
 import yaml
 
 from seglight import __main__ as seglight
-from seglight import compat  # noqa: F401  (before any test imports mmcv or mmseg)
 from seglight.batch import Item, collate
 from seglight.config.files import SHIPPED
 from seglight.data.demo import generate
