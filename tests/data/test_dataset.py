@@ -204,7 +204,7 @@ def test_the_ignore_label_is_allowed(own_data: Path) -> None:
 def test_empty_folders_are_rejected_and_equal_names_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match='does not exist'):
         find_images(tmp_path / 'gone')
-    with pytest.raises(DataError, match='holds no image'):
+    with pytest.raises(DataError, match='contains no image'):
         find_images(tmp_path)
     for name in ('a.jpg', 'a.png'):
         Image.new('RGB', (4, 4)).save(tmp_path / name)

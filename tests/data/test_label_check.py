@@ -80,7 +80,7 @@ def test_labels_that_a_mask_does_not_have_are_an_error() -> None:
     with pytest.raises(DataError, match=r'give the mask of x\.jpg the new label 1; Blending must not'):
         check(0, mask(), blended, 'x.jpg')
     LabelCheck(A.Compose([Drawing(p=1)]), 3, (255,))(0, mask(), blended, 'x.jpg')
-    with pytest.raises(DataError, match='the label 5, 6, 7'):
+    with pytest.raises(DataError, match='the new label 5, 6, 7'):
         LabelCheck(A.Compose([Drawing(p=1)]), 3, (255,))(0, mask(), blended + np.uint8(5), 'x.jpg')
     filled = A.Compose([A.OneOf([Flipping()]), A.Pad(8, fill_mask=1)])
     LabelCheck(filled, 3, (255,))(0, mask(), np.pad(mask(), 8, constant_values=1), 'x.jpg')

@@ -86,7 +86,7 @@ def test_a_colour_of_two_classes_is_ambiguous(tmp_path: Path) -> None:
         ([[255, 255]], r'ignore_colours: \[255, 255\] is not an RGB colour'),
     ],
 )
-def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], message: str) -> None:
+def test_an_invalid_ignored_colour_is_rejected(ignored: list[list[int]], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         LabelMap.of(Context(CLASSES, PALETTE), ignore_colours=ignored)
 
@@ -96,10 +96,13 @@ def test_an_ignored_colour_is_a_colour_and_no_classs(ignored: list[list[int]], m
     [
         ({'classes': []}, 'data.classes must name 2 to 255 classes, got 0'),
         ({'classes': ['object']}, r"must also name what is not 'object': use \[background, object\]"),
-        ({'classes': ['Background']}, r'give \[Background, object\]'),
-        ({'classes': [str(index) for index in range(256)]}, 'data.classes names 256 classes'),
+        ({'classes': ['Background']}, r'use \[Background, object\]'),
+        ({'classes': [str(index) for index in range(256)]}, 'data.classes must name 2 to 255 classes, got 256'),
         ({'classes': ['a', 'b', 'a']}, "data.classes names 'a' twice"),
-        ({'ignore_index': 1}, "data.ignore_index is 1, the label of the class 'road'; give 3 to 255; label_map"),
+        (
+            {'ignore_index': 1},
+            "data.ignore_index is 1, the label of the class 'road'; set it to 3 to 255; to ignore this label in masks, use label_map",
+        ),
         ({'palette': [[0, 0, 300], *PALETTE[1:]]}, r'data.palette: \[0, 0, 300\] is not an RGB colour'),
         ({'palette': [[0, 0, -1], *PALETTE[1:]]}, r'data.palette: \[0, 0, -1\] is not an RGB colour'),
         ({'palette': [[0, 0], *PALETTE[1:]]}, r'data.palette: \[0, 0\] is not an RGB colour'),
@@ -214,7 +217,7 @@ def test_reduce_zero_label_goes_with_the_nearest(tmp_path: Path) -> None:
 
 
 def test_the_nearest_needs_something_to_be_near_to() -> None:
-    with pytest.raises(ConfigError, match=r'nearest needs label_map, .* or data\.palette'):
+    with pytest.raises(ConfigError, match=r'nearest needs label_map .* or data\.palette'):
         LabelMap.of(Context(CLASSES), nearest=True)
 
 

@@ -76,7 +76,7 @@ def test_a_fourth_band_with_information_is_reported(
         else:
             Image.fromarray(rgba(content)).save(path, lossless=True)
     warnings = reading_notes(samples(tmp_path), None).warnings
-    more = ' (2 of 2 images looked at) '
+    more = ' (2 of 2 images examined) '
     assert warnings == ([] if message is None else [f'the image {tmp_path / f"a.{suffix}"}{more}{message}'])
 
 

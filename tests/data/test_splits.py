@@ -79,8 +79,8 @@ def test_lists_can_name_files_that_are_not_utf8(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('values', 'message'),
     [
-        ({}, 'needs one of val_fraction, fold, folder'),
-        ({'fold': '1 of 5', 'val_fraction': 0.2}, 'needs one of'),
+        ({}, 'needs exactly one of val_fraction, fold, folder'),
+        ({'fold': '1 of 5', 'val_fraction': 0.2}, 'needs exactly one of'),
         ({'val_fraction': 1.0}, 'must be between 0 and 1, got 1.0'),
         ({'fold': '6 of 5'}, r"must look like '2 of 5' \(starting at 1\), got '6 of 5'"),
         ({'fold': '0 of 5'}, 'starting at 1'),

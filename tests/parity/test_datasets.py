@@ -182,7 +182,7 @@ def test_a_config_may_name_a_dataset_for_its_classes() -> None:
     ('options', 'said'),
     [
         ({'img_dir': 'gone'}, 'gone does not exist'),
-        ({'img_dir': 'img', 'ann_dir': 'img'}, 'holds no image that ends with _leftImg8bit.png'),
+        ({'img_dir': 'img', 'ann_dir': 'img'}, 'contains no image that ends with _leftImg8bit.png'),
         ({'img_dir': 'img', 'split': 'gone.txt'}, 'gone.txt does not exist'),
     ],
 )

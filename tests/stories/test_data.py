@@ -217,7 +217,7 @@ def test_show_draws_what_the_model_sees(name: str, kind: str, own_data: Path, wo
 
 
 @pytest.mark.parametrize(
-    ('flags', 'said'), [(['--images', '0'], 'at least 1, got 0'), (['--output', 'a.gif'], "unlike 'a.gif'")]
+    ('flags', 'said'), [(['--images', '0'], 'at least 1, got 0'), (['--output', 'a.gif'], "got 'a.gif'")]
 )
 def test_show_refuses_a_picture_that_cannot_be(
     flags: list[str], said: str, own_data: Path, workspace: Path, run: Run
@@ -345,7 +345,7 @@ def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, work
     for command in (['data', 'check'], ['fit']):  # an empty split cannot be left out
         done = run(*command, '--config', 'own.yaml', '--data.on_bad_sample=skip')
         assert done.status == 2
-        assert 'holds no image' in done.err
+        assert 'contains no image' in done.err
 
 
 def test_a_split_of_bad_files_alone_is_fatal(own_data: Path, workspace: Path, run: Run) -> None:
@@ -449,7 +449,7 @@ WRONG = {
         ['The list of images', 'no.txt cannot be read']),
     'a suffix that no image has': (
         {'train': {'type': 'FolderSource', 'img_dir': 'img_dir/train', 'ann_dir': 'ann_dir/train', 'img_suffix': '_x.jpg'}},
-        ['holds no image (_x.jpg)']),
+        ['contains no image (_x.jpg)']),
     'a mask suffix that no mask has': (
         {'train': {'type': 'FolderSource', 'img_dir': 'img_dir/train', 'ann_dir': 'ann_dir/train', 'mask_suffix': '_x.png'}},
         ['0000.jpg has no mask', '7 more files are wrong', 'data check']),
@@ -458,7 +458,7 @@ WRONG = {
         ["'Pape' is not in data.classes", "'Paper'"]),
     'a dataset of other classes': (
         {'train': {'type': 'CityscapesDataset', 'img_dir': 'img_dir', 'ann_dir': 'ann_dir'}}, ["CityscapesDataset has no class 'Background'"]),
-    'a split of two kinds': ({'split': {'fold': '1 of 2', 'val_fraction': 0.1}}, ['data.split needs one of']),
+    'a split of two kinds': ({'split': {'fold': '1 of 2', 'val_fraction': 0.1}}, ['data.split needs exactly one of']),
     'an unknown key of split': ({'split': {'folds': 3}}, ["has no argument 'folds'", "'fold'"]),
     'a fold beyond the last': ({'split': {'fold': '6 of 5'}}, ["'2 of 5'", "got '6 of 5'"]),
     'more folds than images': ({'split': {'fold': '1 of 9'}}, ['makes 9 parts', 'only 8 images']),

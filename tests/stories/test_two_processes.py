@@ -124,6 +124,6 @@ def test_fewer_images_than_processes_are_refused_in_one_line(
     words += ['--trainer.devices=2', '--trainer.strategy=ddp', f'--data.root={own_data}']
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr
-    assert 'has 1 image to go through, fewer than the 2 processes' in done.stderr
+    assert 'has 1 image, fewer than the 2 processes' in done.stderr
     assert '--trainer.devices=1' in done.stderr
     assert 'Traceback' not in done.stderr

@@ -251,7 +251,7 @@ BAD = {
         [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': LARGER}}], {}, 'runs of 10000 pixels'),
     'run lengths that end too early': (
         [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': '~~~~'}}], {}, 'annotation 0 has the size'),
-    'run lengths that are none': (
+    'missing run lengths': (
         [{'category_id': 3, 'segmentation': {'counts': [320]}}], {}, 'cannot be decoded'),
     'points that are no numbers': (
         [{'category_id': 3, 'segmentation': [[float('nan')] * 6]}], {}, 'image 5 the segmentation of annotation 0 has a point that is not a number'),
@@ -268,7 +268,7 @@ BAD = {
     'a text as polygon': ([{'category_id': 3, 'segmentation': 'abc'}], {}, 'annotation 0 must be a polygon'),
     'counts that are null': (
         [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': None}}], {}, "has 'counts' that are neither a string nor a list"),
-    'counts that are no whole numbers': (
+    'counts that are not integers': (
         [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': [10.5, 309.5]}}], {}, 'nor a list of integers'),
     'an empty path': ([], {'file_name': ''}, "the file_name '' of image 5 is not a file path"),
     'a path of the folder itself': ([], {'file_name': '.'}, "the file_name '.' of image 5"),
@@ -384,5 +384,5 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path, monkeypatch
         with pytest.raises(DataError, match=rf'The annotations .*/{name}.json cannot be read: {message}'):
             CocoSource(f'{name}.json').samples(Context(CLASSES, root=tmp_path))
     monkeypatch.setattr('seglight.data.sources.json_files.read_json.__defaults__', ('annotations', 100))
-    with pytest.raises(DataError, match=r'a.json cannot be read: it has \d+ bytes, 100 are possible'):
+    with pytest.raises(DataError, match=r'a.json cannot be read: it has \d+ bytes, more than the maximum of 100'):
         CocoSource('a.json').samples(Context(CLASSES, root=tmp_path))

@@ -106,7 +106,7 @@ def test_a_split_file_takes_some_images_with_or_without_suffix(tmp_path: Path) -
     (tmp_path / 'train.txt').write_text('c\n\na.jpg\n')
     assert list(masks(tmp_path, split='train.txt')) == ['c', 'a']
     (tmp_path / 'train.txt').write_text('d\n')
-    with pytest.raises(DataError, match=r'names d, but .* holds no such image'):
+    with pytest.raises(DataError, match=r'names d, but .* contains no such image'):
         masks(tmp_path, split='train.txt')
 
 

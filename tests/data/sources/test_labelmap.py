@@ -82,9 +82,9 @@ def test_a_colour_without_a_name_is_reported(tmp_path: Path) -> None:
         ('cat:1,2::', 'must look like'),
         ('cat:1,2,300::', 'must look like'),
         ('cat:1,2,x::', 'must look like'),
-        ('cat:1,2,3::\ncat:1,2,4::', "'cat' is there twice"),
+        ('cat:1,2,3::\ncat:1,2,4::', "'cat' is listed twice"),
         ('cat:1,2,3::\ndog:1,2,3::', "'cat' and 'dog' have the same colour"),
-        ('# nothing', 'names no class'),
+        ('# nothing', 'lists no class'),
         ('cta:1,2,3::', "has the category 'cta', which is not in data.classes; did you mean 'cat'"),
     ],
 )

@@ -98,7 +98,7 @@ def test_names_come_from_a_list_a_dict_or_the_data_yaml(tmp_path: Path) -> None:
         assert np.array_equal(masks(tmp_path, names=names)['in/a'], expected)
     swapped = masks(tmp_path, names=['dog', 'cat'])['in/a']
     assert np.array_equal(np.array([0, 2, 1])[swapped], expected)
-    for text, message in (('nc: 2', 'has no names'), ('{', 'cannot be read'), ('names: 3', 'has no names')):
+    for text, message in (('nc: 2', 'has no class names'), ('{', 'cannot be read'), ('names: 3', 'has no class names')):
         (tmp_path / 'data.yaml').write_text(text)
         with pytest.raises(DataError, match=message):
             masks(tmp_path, names='data.yaml')
