@@ -76,8 +76,8 @@ class Task:
 
     def scales(self) -> tuple[float, float]:
         """Return the minimum and maximum scale factor for the 480x360 images, so that a crop fits."""
-        least = max(0.5, self.crop / 360)
-        return least, max(1.0, 1.35 * least)
+        smallest = max(0.5, self.crop / 360)
+        return smallest, max(1.0, 1.35 * smallest)
 
 
 @dataclass
@@ -207,7 +207,7 @@ def seglight_trainer(
         DATA['classes'],
         root=task.root,
         train_transforms=[
-            {'type': 'RandomScale', 'scale_limit': [least - 1, most - 1], 'p': 1.0},
+            {'type': 'RandomScale', 'scale_limit': [min_scale - 1, max_scale - 1], 'p': 1.0},
             {'type': 'PadIfNeeded', 'min_height': task.crop, 'min_width': task.crop},
             {'type': 'RandomCrop', 'height': task.crop, 'width': task.crop},
             {'type': 'HorizontalFlip', 'p': 0.5},
