@@ -81,8 +81,8 @@ def ways(samples: list[Sample], cache: Path) -> dict[str, Callable[[int], object
 
     def ours(transforms: list[dict], cached: bool = False) -> Callable[[int], object]:
         pipeline = build_pipeline(transforms, 'transforms', classes=CLASSES)
-        kept = SampleCache(cache, 4) if cached else None
-        return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=kept).__getitem__
+        sample_cache = SampleCache(cache, 4) if cached else None
+        return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=sample_cache).__getitem__
 
     def decoding(index: int) -> object:
         return read_image(samples[index].image), samples[index].mask.read()

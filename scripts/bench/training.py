@@ -3,8 +3,8 @@
 python scripts/bench/training.py --root DATA --models segformer_b0 fast_scnn --minutes 10 --output docs
 
 Both sides have random weights of the same seed, the same crops, batches, optimizer and poly schedule.
-A trial of two epochs each tells how many fit into the time; each side then trains that many, so that
-its schedule ends with its time. Writes {output}/training.png and training.csv, and prints a table.
+A trial of two epochs shows how many fit into the time; each side then trains for that number, so that
+its schedule ends on time. Writes {output}/training.png and training.csv, and prints a table.
 """
 
 from __future__ import annotations

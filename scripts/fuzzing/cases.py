@@ -20,7 +20,7 @@ from fuzzing.mutations import mutate_bytes, mutate_value, nasty
 class Case(NamedTuple):
     """The words of a command whose files were written to a folder.
 
-    A config is the user's own: it may name modules to import and files to read. Whatever else is a stranger's.
+    A config is trusted: it may name modules to import and files to read. All other inputs are untrusted.
     """
 
     argv: list[str]

@@ -26,7 +26,7 @@ from fuzzing.cases import KINDS, make_case
 from fuzzing.corpus import Corpus, command, make_corpus
 from fuzzing.sandbox import Limits, Outcome, Watch, run_in_sandbox, warm_names
 
-#: Modules that commands load on the way, so that they may be imported whatever the input.
+#: Modules that commands load themselves, so that importing them is not a failure.
 LATE = (
     *('seglight', 'mmseg', 'mmcls', 'mmcv', 'torch', 'torchvision', 'albumentations', 'matplotlib', 'PIL', 'scipy'),
     'prettytable',  # which mmseg's data sets load

@@ -159,7 +159,7 @@ def _judged(outcome: Outcome) -> list[str]:
 
 
 def _wait(child: int, seconds: float) -> tuple[int, float]:
-    """Return a child's exit status, that of SIGKILL after so many seconds, and its seconds of processor time."""
+    """Return a child's exit status, after killing it at the time limit, and its CPU time in seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         done, status, used = os.wait4(child, os.WNOHANG)

@@ -40,7 +40,7 @@ _SIZES = ('size', 'img_scale', 'cell_shape', 'target_size', 'max_size_hw')
 
 def highest(name: str) -> int:
     """Return the maximum of an argument of a transform."""
-    return next(most for pattern, most in _HIGHEST if re.fullmatch(pattern, name))
+    return next(maximum for pattern, maximum in _HIGHEST if re.fullmatch(pattern, name))
 
 
 def transform_fault(arguments: dict[str, Any]) -> tuple[str, str] | None:

@@ -422,21 +422,21 @@ def _listed(value: Any, key: Key) -> list[Any] | tuple[Any, ...]:
     return value
 
 
-def _check_text(text: str, key: Key, most: int = 4096) -> None:
+def _check_text(text: str, key: Key, max_length: int = 4096) -> None:
     """Refuse a text that is long, contains control characters, or is a URL."""
-    if len(text) > most or not text.isprintable():
-        raise Refused(f'must be one line of at most {most} characters', key)
+    if len(text) > max_length or not text.isprintable():
+        raise Refused(f'must be one line of at most {max_length} characters', key)
     if '://' in text or text.startswith(('//', '\\\\')):  # the latter names a host on Windows
         raise Refused(f"a checkpoint may not name an address, got '{_shown(text)}'", key)
 
 
-def _check_number(value: float, key: Key, most: float) -> None:
+def _check_number(value: float, key: Key, maximum: float) -> None:
     """Refuse a number above the limit, NaN, and infinity unless the limit is high."""
-    if isinstance(value, bool) or abs(value) <= most:
+    if isinstance(value, bool) or abs(value) <= maximum:
         return
-    if isinstance(value, float) and math.isinf(value) and most > MOST_NUMBER:
+    if isinstance(value, float) and math.isinf(value) and maximum > MOST_NUMBER:
         return
-    raise Refused(f'must be a number up to {most:,}, got {_shown(value)}', key)
+    raise Refused(f'must be a number up to {maximum:,}, got {_shown(value)}', key)
 
 
 def _shown(value: Any) -> str:

@@ -118,8 +118,8 @@ def _left_out(values: dict[str, Any]) -> list[str]:
     """Return the keys of a config that have a value and are never used from a checkpoint."""
     trainer, wandb = (_mapping(values.get(name)) for name in ('trainer', 'wandb'))
     kept = _without_classes(trainer)
-    said = [name for name, value in trainer.items() if str(name).isidentifier() and _says(value)]
-    names = [f'trainer.{name}' for name in said if name not in kept]
+    effective = [name for name, value in trainer.items() if str(name).isidentifier() and _has_effect(value)]
+    names = [f'trainer.{name}' for name in effective if name not in kept]
     return names + ['wandb.project'] * bool(wandb.get('project'))
 
 
@@ -127,7 +127,7 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _says(value: Any) -> bool:
+def _has_effect(value: Any) -> bool:
     """Return whether a value has an effect."""
     return value not in _NOTHING
 
