@@ -1,7 +1,7 @@
-"""Fill the running virtual environment with all that a clone needs; `scripts/bootstrap` makes it and calls this.
+"""Install everything that a clone needs into the running virtual environment; called by `scripts/bootstrap`.
 
-What `constraints.txt` pins is checked against the hashes there. uv does the work where it is at hand or
-can be had, in a fraction of pip's time; else pip does.
+The packages pinned in `constraints.txt` are checked against their hashes. uv, if available or installable, takes
+a fraction of pip's time; otherwise pip is used.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def install(uv: str | None, doing: str, arguments: list[str]) -> None:
-    """Install with uv, or with pip where uv is absent or fails: pip's settings can hold what uv does not know."""
+    """Install with uv, or with pip if uv is missing or fails, since uv does not support all of pip's settings."""
     say(doing)
     if uv:
         with suppress(SetupError):
@@ -52,7 +52,7 @@ def install(uv: str | None, doing: str, arguments: list[str]) -> None:
 
 
 def installed_uv() -> str | None:
-    """Install the pinned uv into this environment and return its path; None where that fails."""
+    """Install the pinned uv into this environment and return its path; None if that fails."""
     pinned = re.search(r'^uv==.*\\\n(    --hash=.*\n)+', CONSTRAINTS.read_text(), re.MULTILINE)
     with tempfile.TemporaryDirectory() as folder, suppress(SetupError):
         wanted = Path(folder, 'uv.txt')
@@ -62,9 +62,9 @@ def installed_uv() -> str | None:
 
 
 def import_once() -> None:
-    """Import every module: what fails is known now, and Python compiles what uv did not.
+    """Import every module, to detect failures early and to compile the modules that uv did not.
 
-    Where bytecode is not written (`PYTHONDONTWRITEBYTECODE`), each start would compile it all again.
+    Bytecode is written despite `PYTHONDONTWRITEBYTECODE`, since otherwise each start would compile everything again.
     """
     code = (
         'import importlib, pkgutil, seglight.compat, torch.utils.tensorboard\n'

@@ -1,4 +1,4 @@
-"""Return whether two runs ended alike: the same files, logged steps, and checkpoints, bit by bit.
+"""Compare the results of two runs bit by bit: files, logged steps, and checkpoints.
 
 python scripts/compare_runs.py work_dirs/exp1 work_dirs/exp2
 """
@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-#: Entries of a checkpoint that may differ between runs that are alike: they name folders and the command.
+#: Entries of a checkpoint that may differ between identical runs: they contain folders and the command.
 ASIDE = ('config', 'environment')
 
-#: And those of callbacks' states: names of files, and the time on the clock.
+#: Entries of callbacks' states that may differ: file names, and times.
 NOT_COMPARED = ('best_k_models', 'time_elapsed')
 
 
@@ -57,7 +57,7 @@ def unequal(first: Any, second: Any, path: str) -> Iterator[str]:
 
 
 def _contents(checkpoint: Path) -> dict[str, Any]:
-    """Return the entries of a checkpoint, with the names of files alone in the states of callbacks."""
+    """Return the entries of a checkpoint to compare, without paths and times in the states of callbacks."""
     entries = torch.load(checkpoint, weights_only=True)
     for state in entries['callbacks'].values():
         for name in [name for name in state if 'path' in name or name in NOT_COMPARED]:
@@ -67,5 +67,5 @@ def _contents(checkpoint: Path) -> dict[str, Any]:
 
 if __name__ == '__main__':
     lines = differences(Path(sys.argv[1]), Path(sys.argv[2]))
-    print('\n'.join(lines) or 'the runs ended alike')
+    print('\n'.join(lines) or 'the runs are identical')
     sys.exit(bool(lines))

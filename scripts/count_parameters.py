@@ -1,4 +1,4 @@
-"""Count the parameters of every model of mmseg and write seglight/tools/zoo_parameters.csv (about a minute)."""
+"""Count the parameters of every mmseg model and write seglight/tools/zoo_parameters.csv; takes about a minute."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TABLE = Path(__file__).parents[1] / 'seglight' / 'tools' / 'zoo_parameters.csv'
 
 
 def count(model: dict[str, Any]) -> int:
-    """Return the number of parameters of an mmseg model dict with its own classes; nothing is allocated."""
+    """Return the number of parameters of an mmseg model dict with its own classes, without allocating memory."""
     recipe = Recipe(model).without_pretrained()
     num_classes = next(part.values['num_classes'] for part in recipe.parts if 'num_classes' in part.values)
-    # Stochastic depth reads its rates from a linspace, which the meta device cannot tell.
+    # Stochastic depth reads its rates from a linspace, which has no values on the meta device.
     with torch.device('meta'), mock.patch('torch.linspace', partial(torch.linspace, device='cpu')):
         segmentor = recipe.for_data(num_classes).construct()
     return sum(parameter.numel() for parameter in segmentor.parameters())

@@ -1,4 +1,4 @@
-"""Kill runs with SIGKILL at random moments, resume them, and compare their end with that of a run left alone.
+"""Kill runs with SIGKILL at random moments, resume them, and compare the results with an uninterrupted run.
 
     python scripts/kill_test.py            # 20 kills, half of them with two loader workers
     python scripts/kill_test.py --kills 50 --seed 7
@@ -33,7 +33,7 @@ from seglight.cli.command_line import CommandLine
 from seglight.data.demo import generate
 from seglight.models import Segmentor
 
-#: Where a run is killed: the method during one of whose calls it happens, by the name of the moment.
+#: The moments at which a run is killed, each with the method that is running then.
 MOMENTS: dict[str, tuple[type, str]] = {
     'at start-up': (CommandLine, 'instantiate_classes'),
     'in a training step': (Segmentor, 'training_step'),
@@ -42,7 +42,7 @@ MOMENTS: dict[str, tuple[type, str]] = {
     'while deleting old checkpoints': (SafeCheckpoint, 'prune'),
 }
 
-#: With dropout, so that the random state matters, and a checkpoint in the middle of epochs.
+#: With dropout, so that the random state matters, and with checkpoints in the middle of epochs.
 CONFIG: dict[str, Any] = {
     '_base_': ['models/fpn_r18.yaml', 'datasets/trash.yaml', 'schedules/adamw_poly.yaml', 'runtime.yaml'],
     'model': {
@@ -64,7 +64,7 @@ CONFIG: dict[str, Any] = {
 
 
 class Kill(NamedTuple):
-    """One kill: the moment, which call of its method, and how far into the call, from 0 to 1."""
+    """One kill: the moment, the number of the call of its method, and the position in the call, from 0 to 1."""
 
     moment: str
     call: int
@@ -92,7 +92,7 @@ def trial(argv: list[str], log: Path, prepare: Callable[[], None] = lambda: None
 
 
 def arm(kill: Kill, seconds: float) -> None:
-    """Let the n-th call of a method end this process, `share * seconds` after it began."""
+    """Kill this process `share * seconds` after the n-th call of a method starts."""
     owner, name = MOMENTS[kill.moment]
     method, calls = getattr(owner, name), iter(range(1, 10**6))
 
@@ -106,7 +106,7 @@ def arm(kill: Kill, seconds: float) -> None:
 
 
 def measure(path: Path) -> None:
-    """Write how many calls the methods of the moments get and how long they take, for the run left alone."""
+    """Record the number and duration of calls of the methods in `MOMENTS`, for the uninterrupted run."""
 
     def timed(moment: str, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
@@ -154,21 +154,21 @@ def main() -> int:
             spent = seconds[moment]
             kill = Kill(moment, chance.randint(1, len(spent) // 2), chance.random())
             table[moment].append(survives(kill, sum(spent) / len(spent), workers, f'killed{number}'))
-    print(f'\n{"killed":<32} {"runs":>4}  ended alike')
+    print(f'\n{"killed":<32} {"runs":>4}  identical')
     for moment, alike in table.items():
         print(f'{moment:<32} {len(alike):>4}  {sum(alike)}')
     return int(not all(all(alike) for alike in table.values()))
 
 
 def survives(kill: Kill, seconds: float, workers: int, folder: str) -> bool:
-    """Kill a run, resume it, and tell whether it ended like the one left alone."""
+    """Kill a run, resume it, and return whether its results are identical to those of the uninterrupted run."""
     log = Path(f'{folder}.log')
     killed = trial(_command(workers, folder), log, lambda: arm(kill, seconds))
     resumed = trial([*_command(workers, folder), '--auto-resume'], log)
     found = [f'status {killed}, then {resumed}'] if (killed, resumed) != (-signal.SIGKILL, 0) else []
     found = found or differences(Path(f'whole{workers}'), Path(folder))
     start = next((line for line in log.read_text().splitlines() if 'from' in line and folder in line), 'new')
-    print(f'{kill.moment}, call {kill.call}, {workers} workers: {start}: {found or "alike"}', flush=True)
+    print(f'{kill.moment}, call {kill.call}, {workers} workers: {start}: {found or "identical"}', flush=True)
     if found:
         print(log.read_text(), file=sys.stderr)
     return not found

@@ -18,7 +18,7 @@ ROWS = 2
 
 
 def main(images: str, predictions: str, output: str) -> None:
-    """Write rows of images, each with a row of its overlays below."""
+    """Write rows of images, each followed by a row of their overlays."""
     overlays = sorted(Path(predictions, 'overlays').glob('*.jpg'))[: ROWS * COLUMNS]
     rows = []
     for start in range(0, len(overlays), COLUMNS):

@@ -1,8 +1,8 @@
-"""Stop runs of random settings at random points, resume them, and compare their end with that of a run left alone.
+"""Stop runs with random settings at random points, resume them, and compare the results with an uninterrupted run.
 
     python scripts/resume_trials.py                      # 20 combinations
     python scripts/resume_trials.py --trials 200 --seed 7
-    python scripts/resume_trials.py --only 7.13          # the combination 13 of the seed 7 again
+    python scripts/resume_trials.py --only 7.13          # repeat combination 13 of seed 7
 
 Prints a line for each; the exit status is 1 if any run ended differently.
 """
@@ -33,7 +33,7 @@ from seglight.callbacks.time_limit import TimeLimit
 from seglight.data.demo import generate
 from seglight.models import Segmentor
 
-#: Each setting with the flags of its values; the first is the plain one.
+#: The settings, each with its values and their flags; the first value is the default.
 SETTINGS: dict[str, dict[str, list[str]]] = {
     'length': {
         'epochs': ['--trainer.max_epochs=3'],
@@ -93,7 +93,7 @@ SETTINGS: dict[str, dict[str, list[str]]] = {
     },
 }  # fmt: skip
 
-#: What ends a run: the method that it happens in and how often that is called at most, by name.
+#: Signals that end a run: the method during which it is sent, and the maximum number of its calls.
 KILLS: dict[str, tuple[type, str, int]] = {
     'SIGKILL in a step': (Segmentor, 'training_step', 11),
     'SIGKILL in validation': (Segmentor, 'validation_step', 5),
@@ -103,10 +103,10 @@ KILLS: dict[str, tuple[type, str, int]] = {
     'SIGTERM in validation': (Segmentor, 'validation_step', 5),
 }
 
-#: And those that need no signal; a run that `max_steps` ends has a schedule that does not depend on its length.
+#: All ways to end a run. With `max_steps`, the schedule must not depend on the length of the run.
 STOPS = (*KILLS, 'max_time', 'max_steps')
 
-#: That would be another run's: SWA counts epochs, and its last one is after all others.
+#: Combinations that are not supported: SWA counts epochs, and adds one at the end.
 IMPOSSIBLE = (
     {'averaging': 'SWA', 'length': 'steps'},
     {'averaging': 'SWA', 'accumulation': 'scheduler'},
@@ -123,7 +123,7 @@ CONFIG: dict[str, Any] = {
 
 
 class Combination(NamedTuple):
-    """Settings by name, and where the run is stopped, each time that it is started but for the last."""
+    """Settings by name, and where the run is stopped, in each start except the last."""
 
     settings: dict[str, str]
     stops: list[tuple[str, int]]
@@ -136,15 +136,15 @@ class Combination(NamedTuple):
         return found
 
     def describe(self) -> str:
-        """Return what is not plain, and the stops."""
-        told = [f'{name} {value}' for name, value in self.settings.items() if value != next(iter(SETTINGS[name]))]
-        return f'{", ".join(told) or "plain"}: {", ".join(f"{stop} {call}" for stop, call in self.stops)}'
+        """Return the settings other than the default, and the stops."""
+        changed = [f'{name} {value}' for name, value in self.settings.items() if value != next(iter(SETTINGS[name]))]
+        return f'{", ".join(changed) or "defaults"}: {", ".join(f"{stop} {call}" for stop, call in self.stops)}'
 
 
 def draw(chance: random.Random) -> Combination:
-    """Draw a combination that can be."""
+    """Draw a supported combination."""
     while True:
-        # Each setting is plain half of the time, so that few things go together.
+        # Each setting has its default half of the time, so that few settings are combined.
         settings = {
             name: next(iter(values)) if chance.random() < 0.5 else chance.choice(list(values))
             for name, values in SETTINGS.items()
@@ -158,12 +158,12 @@ def draw(chance: random.Random) -> Combination:
 
 
 def drawn_stops(chance: random.Random) -> list[str]:
-    """Draw how a run is stopped, mostly once, sometimes twice."""
+    """Draw how a run is stopped, usually once, sometimes twice."""
     return [chance.choice(STOPS) for _ in range(chance.choice((1, 1, 2)))]
 
 
 def stopping(stop: str, call: int) -> Callable[[], None]:
-    """Return what arms a process so that it ends in the n-th call of a method, or after so many steps."""
+    """Return a function that makes a process end in the n-th call of a method, or after n steps."""
 
     def arm() -> None:
         if stop == 'max_time':
@@ -184,24 +184,24 @@ def stopping(stop: str, call: int) -> Callable[[], None]:
 
 
 def found_by(combination: Combination, config: Path, folder: Path) -> list[str]:
-    """Run a combination alone and stopped, and return what differs, or went wrong otherwise; nothing if all is well."""
+    """Run a combination uninterrupted and stopped, and return the differences or faults; none if all is well."""
     command = ['fit', '--config', str(config), *combination.flags()]
     log = folder / 'log'
     whole = trial([*command, '--work-dir', str(folder / 'whole')], log)
     if whole:
-        return [f'alone it ended with status {whole}']
+        return [f'uninterrupted, it ended with status {whole}']
     resumed = [*command, '--work-dir', str(folder / 'stopped'), '--auto-resume']
     for stop, call in combination.stops:
         shorter = [f'--trainer.max_steps={call}'] if stop == 'max_steps' else []
         status = trial([*resumed, *shorter], log, stopping(stop, call))
-        if status not in (0, 75, -signal.SIGKILL, -signal.SIGTERM):  # the last where no step was taken yet
+        if status not in (0, 75, -signal.SIGKILL, -signal.SIGTERM):  # the last before the first step
             return [f'{stop} {call} ended with status {status}']
     status = trial(resumed, log)
     return [f'resumed, it ended with status {status}'] if status else differences(folder / 'whole', folder / 'stopped')
 
 
 def prepare(folder: Path) -> Path:
-    """Write data of 8 images, four batches, and the config that all have."""
+    """Write 8 training images, four batches, and the common config."""
     generate(folder / 'data', seed=1, counts={'train': 8, 'val': 4, 'test': 1}, size=64)
     path = folder / 'config.yaml'
     path.write_text(yaml.safe_dump({**CONFIG, 'data': {**CONFIG['data'], 'root': str(folder / 'data')}}))
@@ -209,7 +209,7 @@ def prepare(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Run the trials and print what came of each."""
+    """Run the trials and print each result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--trials', type=int, default=20)
     parser.add_argument('--seed', type=int, default=0)
@@ -230,7 +230,7 @@ def main() -> int:
                 found = found_by(combination, config, folder)
             except Exception:
                 found = [traceback.format_exc()]
-            print(f'{seed}.{number} {combination.describe()}: {found or "alike"}', flush=True)
+            print(f'{seed}.{number} {combination.describe()}: {found or "identical"}', flush=True)
             if found:
                 differ += 1
                 print((folder / 'log').read_text(errors='replace')[-6000:], file=sys.stderr, flush=True)

@@ -38,7 +38,7 @@ class Item(_Padded):
 
 
 class Failure(NamedTuple):
-    """The path of an image that cannot be loaded, and the sentence that says why."""
+    """The path of an image that cannot be loaded, and the error message."""
 
     path: str
     message: str

@@ -29,7 +29,7 @@ from seglight.installation import requirements
 def import_torchvision() -> None:
     """Import torchvision, even if its compiled operators do not match the installed torch.
 
-    For: torchvision 0.28 built for CUDA beside a CPU torch 2.13 (PyPI has no other torchvision).
+    For: torchvision 0.28 built for CUDA with a CPU torch 2.13 (PyPI has no other torchvision).
     Symptom: `RuntimeError: operator torchvision::nms does not exist` from any import of mmcv or
     torchmetrics. Registering the schemas of `nms` and `qnms` lets torchvision's Python parts load,
     which is all that mmcv and torchmetrics need. A torchvision that can be imported is left unchanged.
@@ -166,11 +166,11 @@ def _missing_op(name: str) -> Callable[..., NoReturn]:
 
 
 def keep_functions_out_of_torch_ops() -> None:
-    """Keep mmcv from setting a function in `torch.ops`, where torch looks for namespaces of operators.
+    """Prevent mmcv from setting a function in `torch.ops`, where torch expects namespaces of operators.
 
     For: mmcv-full 1.7 and torch 2.6. Symptom: `'function' object is not iterable` from torch.compile. When
     `mmcv.device.npu.data_parallel` is imported, it sets `_check_balance` in every module that has one, and
-    `torch.ops` has whatever it is asked for. What it is for, mmcv's DataParallel on Ascend, Lightning takes over.
+    `torch.ops` appears to have any attribute. The module is only for mmcv's DataParallel on Ascend, which is not used.
     """
     module = ModuleType('mmcv.device.npu.data_parallel')
     vars(module)['NPUDataParallel'] = None
@@ -178,10 +178,10 @@ def keep_functions_out_of_torch_ops() -> None:
 
 
 def keep_functions_out_of_swa_states() -> None:
-    """Keep the annealing function out of the state of `SWALR`, the schedule of stochastic weight averaging.
+    """Exclude the annealing function from the state of `SWALR`, the schedule of stochastic weight averaging.
 
-    For: torch 2.6, which has a method of the class in it; later releases leave it out. Symptom: `loading its
-    builtins.getattr would execute code` where a run with Lightning's StochasticWeightAveraging is to go on.
+    For: torch 2.6, whose state contains a method of the class; later releases exclude it. Symptom: `loading its
+    builtins.getattr would execute code` when a run with Lightning's StochasticWeightAveraging resumes.
     """
     from torch.optim.swa_utils import SWALR
 

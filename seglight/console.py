@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def labelled(label: str, text: object) -> str:
-    """Return a line with a label in a column of its own, such as `Run        work_dirs/exp1`."""
+    """Return a line with a label in a fixed-width column, for example `Run        work_dirs/exp1`."""
     return f'{label:<10} {text}'

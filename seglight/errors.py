@@ -25,7 +25,7 @@ def harmless(text: str) -> str:
 
 
 def say(text: object, end: str = '\n') -> None:
-    """Print to stdout, where a stranger's file may have put its words into the text."""
+    """Print a text to stdout, without control characters, since parts of it may come from an untrusted file."""
     print(harmless(str(text)), end=end, flush=True)
 
 

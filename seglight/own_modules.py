@@ -1,7 +1,7 @@
-"""A user's own modules in the working folder: they are found if the user names one, and only then.
+"""Make a user's modules in the working folder importable, but only if the user names one.
 
-Libraries look for optional packages at every start, such as `torch_xla`. A module of that name in a working folder
-that a stranger filled must not run, so the folder is no place to look in until the user names a module in it.
+Libraries look for optional packages, such as `torch_xla`, at every start. A module of that name in an untrusted
+working folder must not run, so the folder is not searched until the user names a module in it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-#: The first name of a dotted path, such as `own_losses` of `own_losses.Focal`.
+#: The first name of a dotted path, for example `own_losses` in `own_losses.Focal`.
 _FIRST = re.compile(r'(?<![\w.])([A-Za-z_]\w*)(?=\.[A-Za-z_])')
 
 
 def leave_working_folder() -> None:
-    """Take the working folder, which `python -m` puts first, out of `sys.path`, unless seglight itself lies in it."""
+    """Remove the working folder, which `python -m` puts first, from `sys.path`, unless it contains seglight itself."""
     with suppress(OSError):  # the working folder was deleted
         here = Path.cwd()
         if sys.path and sys.path[0] in ('', str(here)) and here != Path(__file__).parents[1]:
@@ -30,7 +30,7 @@ def find_named(value: Any) -> None:
     """Put the working folder last in `sys.path` if a text in nested values names a module in it.
 
     Args:
-        value: words of the user's: of the command line or of a config.
+        value: the user's words, from the command line or a config.
     """
     with suppress(OSError):
         here = str(Path.cwd())
@@ -40,7 +40,7 @@ def find_named(value: Any) -> None:
 
 
 def _is_here(name: str) -> bool:
-    """Tell whether a module is in the working folder and nowhere else."""
+    """Return whether a module is in the working folder and nowhere else."""
     if name in sys.modules or not (Path(f'{name}.py').is_file() or Path(name).is_dir()):
         return False
     return PathFinder.find_spec(name) is None

@@ -1,4 +1,4 @@
-"""Pictures: files of them in memory, and several in one."""
+"""Encode images in memory, and arrange several in one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def encode_jpeg(image: UInt8Array, quality: int = 95) -> bytes:
 
 
 def contact_sheet(tiles: Sequence[UInt8Array], columns: int) -> UInt8Array:
-    """Return images of one size side by side in rows of `columns`; the last row is filled up with white."""
+    """Arrange images of the same size in rows of `columns`; the last row is filled with white."""
     rows = [list(tiles[first : first + columns]) for first in range(0, len(tiles), columns)]
     rows[-1] += [np.full_like(tiles[0], 255)] * (columns - len(rows[-1]))
     return np.vstack([np.hstack(row) for row in rows])

@@ -1,4 +1,4 @@
-"""Where a run keeps its files."""
+"""The folder of a run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pytorch_lightning import Callback, Trainer
 
 @runtime_checkable
 class KeepsRun(Protocol):
-    """A callback that makes the folder of a run, as `seglight.callbacks.RunFolder` does."""
+    """A callback that creates the folder of a run, for example `seglight.callbacks.RunFolder`."""
 
     @property
     def run_folder(self) -> Path | None:
-        """The folder; None before it is made."""
+        """The folder; None before it is created."""
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """Return the folder of a run: that of a callback that makes one, else that of Lightning's log.
+    """Return the folder of a run, from a callback that creates one, or else from Lightning's logger.
 
-    All processes must call this: Lightning broadcasts the folder of the log.
+    All processes must call this, since Lightning broadcasts the logger's folder.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # which it sets without a type
-    made = next((callback.run_folder for callback in callbacks if isinstance(callback, KeepsRun)), None)
-    return Path(made or trainer.log_dir or trainer.default_root_dir)
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
+    folder = next((callback.run_folder for callback in callbacks if isinstance(callback, KeepsRun)), None)
+    return Path(folder or trainer.log_dir or trainer.default_root_dir)

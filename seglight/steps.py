@@ -76,7 +76,7 @@ def steps_before(trainer: Trainer, epoch: int, batches: int = 0) -> int:
 
 
 def counts_steps(trainer: Trainer) -> bool:
-    """Tell whether the length of a run is a number of steps."""
+    """Return whether the length of the run is set in steps."""
     return trainer.max_steps != -1
 
 
@@ -87,7 +87,7 @@ def epochs_done(trainer: Trainer) -> int:
 
 
 def is_last_epoch(trainer: Trainer) -> bool:
-    """Tell, at the end of an epoch, whether the run ends with it."""
+    """Return, at the end of an epoch, whether it is the last one of the run."""
     by_steps = 0 < trainer.max_steps <= trainer.global_step
     return trainer.should_stop or by_steps or epochs_done(trainer) == trainer.max_epochs
 

@@ -1,4 +1,4 @@
-"""The update of the confusion matrix on the CPU: mmseg's `intersect_and_union`, torchmetrics and seglight, in turn.
+"""Time the update of the confusion matrix on the CPU in mmseg's `intersect_and_union`, torchmetrics and seglight.
 
 python scripts/bench/confusion_matrix.py [--size 512] [--classes 11] [--rounds 50]
 """
@@ -22,13 +22,13 @@ from seglight.models.metrics import SegmentationMetrics
 
 
 def main() -> None:
-    """Time each in turn, and print the medians."""
+    """Time the candidates alternately, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--size', type=int, default=512)
     parser.add_argument('--classes', type=int, default=11)
     parser.add_argument('--rounds', type=int, default=50)
     options = parser.parse_args()
-    torch.set_num_threads(1)  # as for one of several tasks on a machine; spread over busy cores, all are slower
+    torch.set_num_threads(1)  # as on a shared machine; spread over busy cores, all candidates are slower
     rng = np.random.default_rng(0)
     cells = rng.integers(0, options.classes, (options.size // 8, options.size // 8), dtype=np.uint8)
     mask = cells.repeat(8, 0).repeat(8, 1)
@@ -39,14 +39,14 @@ def main() -> None:
     tensors = torch.from_numpy(prediction), torch.from_numpy(mask)
     theirs = MulticlassConfusionMatrix(options.classes, ignore_index=255, validate_args=False)
     ours = SegmentationMetrics(options.classes)
-    contestants: dict[str, Callable[[], object]] = {
+    candidates: dict[str, Callable[[], object]] = {
         'mmseg': lambda: intersect_and_union(prediction, mask, options.classes, 255),
         'torchmetrics': lambda: theirs.update(*tensors),
         'seglight': lambda: ours.update(*tensors),
     }
-    times: dict[str, list[float]] = {name: [] for name in contestants}
+    times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(options.rounds):
-        for name, update in contestants.items():
+        for name, update in candidates.items():
             start = time.perf_counter()
             update()
             times[name].append(time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""Images per second of the loader and of mmseg's own pipelines, on one core, interleaved in one run.
+"""Measure images per second of the loader and of mmseg's own pipelines, on one core, alternating in one run.
 
     python scripts/bench/loader.py [--images 48] [--rounds 5] [--root FOLDER]
 
@@ -58,7 +58,7 @@ MMSEG_STANDARD = [
 
 
 def mmseg_loader(samples: list[Sample], steps: list[dict]) -> Callable[[int], object]:
-    """Return what loads a sample with a pipeline of mmseg."""
+    """Return a function that loads a sample with an mmseg pipeline."""
     pipeline = Compose([{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, *steps])
 
     def load(index: int) -> object:
@@ -77,12 +77,12 @@ def mmseg_loader(samples: list[Sample], steps: list[dict]) -> Callable[[int], ob
 
 
 def ways(samples: list[Sample], cache: Path) -> dict[str, Callable[[int], object]]:
-    """Return the ways to load a sample by their names."""
+    """Return the functions to compare, by name."""
 
     def ours(transforms: list[dict], cached: bool = False) -> Callable[[int], object]:
         pipeline = build_pipeline(transforms, 'transforms', classes=CLASSES)
-        kept = SampleCache(cache, 4) if cached else None
-        return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=kept).__getitem__
+        sample_cache = SampleCache(cache, 4) if cached else None
+        return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=sample_cache).__getitem__
 
     def decoding(index: int) -> object:
         return read_image(samples[index].image), samples[index].mask.read()

@@ -1,7 +1,7 @@
-"""The same training through mmcv's Runner, through seglight, and as a bare loop, for the benchmarks beside this file.
+"""The same training with mmcv's Runner, with seglight, and as a bare loop, for the other benchmarks in this folder.
 
-All read the same files, scale, crop and flip them alike, and take the same model from mmseg's configs,
-with random weights and the same optimizer and schedule.
+All read the same files, scale, crop and flip them in the same way, and use the same model from mmseg's
+configs, with random weights and the same optimizer and schedule.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ DATA = load_config(SHIPPED / 'datasets' / 'camvid.yaml').values['data']
 
 @dataclass
 class Task:
-    """What is trained, and on what."""
+    """The model, the data and the settings of a training."""
 
-    model: str  #: a config of mmseg's, relative to its folder
+    model: str  #: an mmseg config, relative to its folder
     root: str
     crop: int = 512
     batch_size: int = 8
     workers: int = 2
     optimizer: dict[str, Any] | None = None
     schedule: dict[str, Any] | None = None
-    mixed: bool = False  #: float16 where a GPU is
-    channels_last: bool = False  #: an option of seglight's alone
-    compile: bool = False  #: likewise
+    mixed: bool = False  #: float16 mixed precision, on a GPU
+    channels_last: bool = False  #: applies only to seglight
+    compile: bool = False  #: applies only to seglight
 
     def __post_init__(self) -> None:
         """Fill in mmseg's usual optimizer and schedule."""
@@ -61,23 +61,23 @@ class Task:
 
     @property
     def device(self) -> str:
-        """The GPU where there is one."""
+        """The GPU if there is one, else the CPU."""
         return 'cuda' if torch.cuda.is_available() else 'cpu'
 
     def model_dict(self) -> dict[str, Any]:
-        """Return the model dict, for random weights."""
+        """Return the model dict, without pretrained weights."""
         model: dict[str, Any] = Config.fromfile(str(MMSEG_CONFIGS / self.model)).model.to_dict()
         return without_pretrained(model)
 
     def build(self) -> Any:
-        """Build the segmentor as both sides have it."""
+        """Build the segmentor for both sides."""
         torch.manual_seed(0)
         return Recipe(self.model_dict()).for_data(len(DATA['classes'])).build()
 
     def scales(self) -> tuple[float, float]:
-        """Return the least and the greatest factor of the images, which are 480x360, so that a crop fits."""
-        least = max(0.5, self.crop / 360)
-        return least, max(1.0, 1.35 * least)
+        """Return the minimum and maximum scale factor for the 480x360 images, so that a crop fits."""
+        smallest = max(0.5, self.crop / 360)
+        return smallest, max(1.0, 1.35 * smallest)
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Clock:
     times: list[float]
 
     def tick(self) -> None:
-        """Note the time, when the device has done its work."""
+        """Record the time when the device has finished."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
@@ -114,14 +114,14 @@ class _ClockCallback(pl.Callback):
 
 
 def quieten() -> None:
-    """Silence what the libraries tell of every training."""
+    """Silence the libraries' messages about every training."""
     warnings.simplefilter('ignore')
     logging.getLogger('pytorch_lightning.utilities.rank_zero').setLevel(logging.ERROR)
-    get_logger('mmseg', log_level=logging.ERROR)  # mmcv's, else mmseg would make it with INFO
+    get_logger('mmseg', log_level=logging.ERROR)  # otherwise mmseg creates it with INFO
 
 
 def bare_loop(task: Task, steps: int) -> Clock:
-    """Train on one batch that lies in memory: the limit that the model itself sets."""
+    """Train on one batch in memory, as an upper limit of the speed."""
     segmentor = task.build().to(task.device).train()
     optimizer = build_optimizer(segmentor, copy.deepcopy(task.optimizer))
     scaler = torch.amp.GradScaler(enabled=task.mixed)
@@ -142,11 +142,11 @@ def bare_loop(task: Task, steps: int) -> Clock:
 
 def mmseg_dataset(task: Task, split: str) -> Any:
     """Return mmseg's data set with its own pipeline."""
-    least, most = task.scales()
+    min_scale, max_scale = task.scales()
     normalize = {'type': 'Normalize', 'mean': IMAGENET_MEAN, 'std': IMAGENET_STD, 'to_rgb': True}
     training = [
         {'type': 'LoadAnnotations'},
-        {'type': 'Resize', 'img_scale': (480, 360), 'ratio_range': (least, most)},
+        {'type': 'Resize', 'img_scale': (480, 360), 'ratio_range': (min_scale, max_scale)},
         {'type': 'RandomCrop', 'crop_size': (task.crop, task.crop), 'cat_max_ratio': 1.0},
         {'type': 'RandomFlip', 'prob': 0.5},
         normalize,
@@ -170,13 +170,13 @@ def mmseg_dataset(task: Task, split: str) -> Any:
 
 
 def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **length: int) -> Callable[[], None]:
-    """Return what trains through mmcv's Runner as mmseg's `train_segmentor` sets it up.
+    """Return a function that trains with mmcv's Runner, set up like mmseg's `train_segmentor`.
 
     Args:
         task: what to train.
-        clock: told the time of each step.
+        clock: records the time of each step.
         work_dir: for the Runner's logs.
-        hooks: more hooks, such as one that evaluates.
+        hooks: additional hooks, for example for evaluation.
         length: `max_iters` or `max_epochs`.
     """
     options = {'samples_per_gpu': task.batch_size, 'workers_per_gpu': task.workers, 'drop_last': True}
@@ -201,13 +201,13 @@ def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **le
 def seglight_trainer(
     task: Task, clock: Clock, work_dir: str, callbacks: list[pl.Callback], **length: int
 ) -> Callable[[], None]:
-    """Return what trains through seglight; `length` is `max_steps` or `max_epochs`, and what else the Trainer takes."""
-    least, most = task.scales()
+    """Return a function that trains with seglight; `length`: `max_steps` or `max_epochs`, and more Trainer options."""
+    min_scale, max_scale = task.scales()
     data = SegmentationDataModule(
         DATA['classes'],
         root=task.root,
         train_transforms=[
-            {'type': 'RandomScale', 'scale_limit': [least - 1, most - 1], 'p': 1.0},
+            {'type': 'RandomScale', 'scale_limit': [min_scale - 1, max_scale - 1], 'p': 1.0},
             {'type': 'PadIfNeeded', 'min_height': task.crop, 'min_width': task.crop},
             {'type': 'RandomCrop', 'height': task.crop, 'width': task.crop},
             {'type': 'HorizontalFlip', 'p': 0.5},

@@ -1,4 +1,4 @@
-"""Show the peak memory of sliding windows over an image that is too large for its logits to fit.
+"""Measure the peak memory of sliding windows on an image whose logits would not fit into memory.
 
     python scripts/bench/slide_memory.py [SIDE] [whole]
 
@@ -69,7 +69,7 @@ def _batch(image: torch.Tensor) -> dict[str, object]:
 
 
 def _peak() -> float:
-    """Return the most memory that this process had so far, in GB."""
+    """Return the peak memory of this process so far, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 

@@ -1,4 +1,4 @@
-"""Time the labels of a submission beside the two ways in which they are usually written.
+"""Compare the time to format the labels of a submission with the two usual ways.
 
     python scripts/bench/submission.py
 

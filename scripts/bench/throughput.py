@@ -1,4 +1,4 @@
-"""Images per second of training: mmcv's Runner, seglight and a bare loop over one batch in memory, in turn.
+"""Compare training in images per second: mmcv's Runner, seglight and a bare loop over one batch in memory.
 
 python scripts/bench/throughput.py --root DATA [--model fast_scnn] [--rounds 3] [--steps 14]
 
@@ -27,15 +27,15 @@ MODELS = {
 
 
 def main() -> None:
-    """Run the contestants in turn and print what each reached."""
+    """Run the candidates alternately and print their speeds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--root', required=True)
     parser.add_argument('--model', choices=MODELS, default='fast_scnn')
     parser.add_argument('--crop', type=int, default=512)
     parser.add_argument('--batch-size', type=int, default=8)
     parser.add_argument('--workers', type=int, default=2)
-    parser.add_argument('--steps', type=int, default=14, help='of each contestant in a round')
-    parser.add_argument('--warmup', type=int, default=4, help='of these, not counted')
+    parser.add_argument('--steps', type=int, default=14, help='steps of each candidate in a round')
+    parser.add_argument('--warmup', type=int, default=4, help='first steps of each round to ignore')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--mixed', action='store_true', help='float16 mixed precision, on a GPU')
     parser.add_argument('--channels-last', action='store_true', help="seglight's option of that name")
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def contest(task: Task, folder: str, steps: int, warmup: int, rounds: int) -> dict[str, list[tuple[float, int]]]:
-    """Return images/s and bytes of GPU memory of each contestant in each round."""
+    """Return images/s and bytes of GPU memory of each candidate in each round."""
 
     def bare() -> Clock:
         return bare_loop(task, steps)
@@ -73,10 +73,10 @@ def contest(task: Task, folder: str, steps: int, warmup: int, rounds: int) -> di
         seglight_trainer(task, clock, folder, [], max_steps=steps, limit_val_batches=0)()
         return clock
 
-    contestants: dict[str, Callable[[], Clock]] = {'bare loop': bare, "mmcv's Runner": runner, 'seglight': seglight}
-    results: dict[str, list[tuple[float, int]]] = {name: [] for name in contestants}
+    candidates: dict[str, Callable[[], Clock]] = {'bare loop': bare, "mmcv's Runner": runner, 'seglight': seglight}
+    results: dict[str, list[tuple[float, int]]] = {name: [] for name in candidates}
     for _ in range(rounds):
-        for name, run in contestants.items():
+        for name, run in candidates.items():
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()

@@ -1,10 +1,10 @@
-"""Val mIoU over time: models trained for the same wall-clock time through mmcv's Runner and through seglight.
+"""Compare val mIoU over time of models trained for the same wall-clock time with mmcv's Runner and seglight.
 
 python scripts/bench/training.py --root DATA --models segformer_b0 fast_scnn --minutes 10 --output docs
 
 Both sides have random weights of the same seed, the same crops, batches, optimizer and poly schedule.
-A trial of two epochs each tells how many fit into the time; each side then trains that many, so that
-its schedule ends with its time. Writes {output}/training.png and training.csv, and prints a table.
+A trial of two epochs shows how many fit into the time; each side then trains for that number, so that
+its schedule ends on time. Writes {output}/training.png and training.csv, and prints a table.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WARMUP = {'warmup': 'linear', 'warmup_iters': 50, 'warmup_ratio': 0.02}
 
 
 class _Evaluate(Hook):
-    """Validates as mmseg's EvalHook does, and notes time and mIoU."""
+    """Validates like mmseg's EvalHook, and records time and mIoU."""
 
     def __init__(self, task: Task, curve: Curve, every: int) -> None:
         self.dataset = mmseg_dataset(task, 'val')
@@ -53,7 +53,7 @@ class _Evaluate(Hook):
 
     def after_train_epoch(self, runner: Any) -> None:
         if self.every_n_epochs(runner, self.every) or runner.epoch + 1 == runner.max_epochs:
-            with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
+            with contextlib.redirect_stdout(io.StringIO()):  # hides its progress bar
                 results = single_gpu_test(runner.model, self.loader, pre_eval=True)
             figure = self.dataset.evaluate(results, logger='silent')['mIoU']
             self.curve.append((time.perf_counter() - self.start, float(figure)))
@@ -61,7 +61,7 @@ class _Evaluate(Hook):
 
 
 class _Note(pl.Callback):
-    """Notes time and mIoU of each validation."""
+    """Records time and mIoU of each validation."""
 
     def __init__(self, curve: Curve) -> None:
         self.curve, self.start = curve, 0.0
@@ -74,14 +74,14 @@ class _Note(pl.Callback):
 
 
 def train_mmcv(task: Task, folder: str, epochs: int, every: int) -> Curve:
-    """Train through mmcv's Runner."""
+    """Train with mmcv's Runner."""
     curve: Curve = []
     mmcv_runner(task, Clock([]), folder, [_Evaluate(task, curve, every)], max_epochs=epochs)()
     return curve
 
 
 def train_seglight(task: Task, folder: str, epochs: int, every: int) -> Curve:
-    """Train through seglight."""
+    """Train with seglight."""
     curve: Curve = []
     seglight_trainer(task, Clock([]), folder, [_Note(curve)], max_epochs=epochs, check_val_every_n_epoch=every)()
     return curve
@@ -121,18 +121,18 @@ def main() -> None:
 
 
 def train_for(side: str, task: Task, seconds: float, points: int) -> tuple[int, Curve]:
-    """Return the epochs that fit into a time, and the curve of a training of that many."""
+    """Return the number of epochs that fit into a time, and the curve of a training of that length."""
     train = SIDES[side]
     with tempfile.TemporaryDirectory() as folder:
-        (first, _), (second, _) = train(task, folder, 2, 1)  # each with a validation
+        (first, _), (second, _) = train(task, folder, 2, 1)  # each epoch with a validation
         fit = max(1, 1 + round((seconds - first) / (second - first)))
         every = max(1, fit // points)
-        epochs = fit // every * every  # so that the last one is validated
+        epochs = fit // every * every  # so that the last epoch is validated
         return epochs, train(task, folder, epochs, every)
 
 
 def write(curves: dict[tuple[str, str], Curve], folder: Path) -> None:
-    """Write the curves as a table and as a picture."""
+    """Write the curves as a table and as a plot."""
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(['model', 'side', 'minutes', 'mIoU'])

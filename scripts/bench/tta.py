@@ -1,4 +1,4 @@
-"""Time test-time augmentation beside mmseg's `aug_test` and the bare forward passes of the same views.
+"""Compare the time of test-time augmentation with mmseg's `aug_test` and with bare forward passes of the same views.
 
     python scripts/bench/tta.py [CLASSES]
 

@@ -1,1 +1,1 @@
-"""Random damage to the files that strangers give, and a sandbox that watches what comes of it."""
+"""Damage untrusted input files at random, and run commands on them in a sandbox that records what they do."""

@@ -1,4 +1,4 @@
-"""What is damaged, and the commands that it is given to."""
+"""The damaged inputs, and the commands that they are passed to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fuzzing.mutations import mutate_bytes, mutate_value, nasty
 class Case(NamedTuple):
     """The words of a command whose files were written to a folder.
 
-    A config is the user's own: it may name modules to import and files to read. Whatever else is a stranger's.
+    A config is trusted: it may name modules to import and files to read. All other inputs are untrusted.
     """
 
     argv: list[str]
@@ -32,7 +32,7 @@ Maker = Callable[[Corpus, Path, random.Random], Case]
 
 
 def make_case(kind: str, corpus: Corpus, folder: Path, canary: Path, rng: random.Random) -> Case:
-    """Write the files of an input of a kind to a folder, with the canary's folder for `{canary}` in them."""
+    """Write the files of an input to a folder, with `{canary}` in them replaced by the canary's folder."""
     case = KINDS[kind][0](corpus, folder, rng)
     for path in folder.iterdir():
         data = path.read_bytes() if path.is_file() else b''
@@ -42,7 +42,7 @@ def make_case(kind: str, corpus: Corpus, folder: Path, canary: Path, rng: random
 
 
 def _save(entries: Any, path: Path) -> None:
-    """Write entries as torch does; what it does not take becomes text."""
+    """Write entries with torch; values that it does not support become text."""
     buffer = io.BytesIO()
     try:
         torch.save(entries, buffer)
@@ -53,7 +53,7 @@ def _save(entries: Any, path: Path) -> None:
 
 
 def _yaml(value: Any) -> bytes:
-    """Return a nested value as YAML; what it does not take becomes a list."""
+    """Return a nested value as YAML; values that it does not support become lists."""
     try:
         return yaml.dump(value, sort_keys=False).encode(errors='surrogatepass')
     except (RecursionError, yaml.YAMLError):
@@ -61,7 +61,7 @@ def _yaml(value: Any) -> bytes:
 
 
 def _checkpoint_command(path: str, corpus: Corpus, rng: random.Random) -> list[str]:
-    """Return one of the commands that take a checkpoint."""
+    """Return one of the commands for a checkpoint."""
     images = str(corpus.root / 'data/img_dir/test')
     common = [['predict', f'--ckpt={path}', f'--input={images}'], ['info', path]]
     rare = [
@@ -120,7 +120,7 @@ def checkpoint_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
 
 
 def _filled(value: Any, folder: Path) -> Any:
-    """Return a nested value with the canary's folder, which is beside that of the input, for `{canary}`."""
+    """Return a nested value with `{canary}` replaced by the canary's folder, which is next to the input's."""
     if isinstance(value, str):
         return value.replace('{canary}', str(folder.parent / 'canary'))
     if isinstance(value, dict):
@@ -159,7 +159,7 @@ def own_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
 
 
 def mmseg_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
-    """Damage a config of mmseg, which is read and never executed."""
+    """Damage an mmseg config, which must never be executed."""
     text = corpus.read('mmseg.py').decode()
     hostile = ['9**9**9', "__import__('fuzz_canary')", "'x' * 10**12", '[0] * 10**12', '-' * 5000 + '1', '1 / 0']
     hostile += ["open('{canary}/secret')", '(' * 500, '[x for x in [1] * 10**9]', "dict(**{'a': 1}, a=2)", '1e400']
@@ -235,7 +235,7 @@ def weights(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
 
 
 def image_list(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
-    """Write a list of images, or the split of a data set of mmseg, with names that lead elsewhere."""
+    """Write a list of images, or the split of an mmseg data set, with names outside their folder."""
     lines = [
         '0000',
         '0001',
@@ -257,7 +257,7 @@ def image_list(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     return Case([*words, f'--data.test={json.dumps(test)}' if is_split else '--input=a.txt'])
 
 
-#: What makes an input of each kind, and its share.
+#: The generator of each kind of input, and its share.
 KINDS: dict[str, tuple[Maker, float]] = {
     'checkpoint: entries': (checkpoint_values, 14),
     'checkpoint: config': (checkpoint_config, 22),

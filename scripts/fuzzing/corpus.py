@@ -1,4 +1,4 @@
-"""Sound files of every kind that a command takes, made small and fast."""
+"""Small valid files of every kind that a command reads."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ pipeline = [dict(type='Resize', img_scale=(64, 32 * k)) for k in [1, 2]]
 
 @dataclass(frozen=True)
 class Corpus:
-    """Where the files lie, and what is in a checkpoint and in a COCO file."""
+    """The folder of the files, and the contents of a checkpoint and a COCO file."""
 
     root: Path
     checkpoint: dict[str, Any]
     coco: dict[str, Any]
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file."""
+        """Return the contents of a file."""
         return (self.root / name).read_bytes()
 
 
 def make_corpus(root: Path) -> Corpus:
-    """Train a tiny model on generated images in a folder, and write one file of each kind beside it."""
+    """Train a tiny model on generated images in a folder, and write one file of each kind next to it."""
     generate(root / 'data', seed=1, counts={'train': 2, 'val': 2, 'test': 2}, size=32)
     _write_masks(root / 'data/ann_dir')
     _write_config(root / 'own.yaml', root / 'data')
@@ -86,7 +86,7 @@ def make_corpus(root: Path) -> Corpus:
 
 @contextlib.contextmanager
 def _working_in(folder: Path) -> Iterator[None]:
-    """Change the working folder for a while; `contextlib.chdir` needs Python 3.11."""
+    """Change the working folder temporarily; `contextlib.chdir` needs Python 3.11."""
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -96,7 +96,7 @@ def _working_in(folder: Path) -> Iterator[None]:
 
 
 def _must(*argv: str) -> None:
-    """Run a command that has to succeed, in silence."""
+    """Run a command silently; it must succeed."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         status = run(argv)
@@ -105,7 +105,7 @@ def _must(*argv: str) -> None:
 
 
 def _write_masks(folder: Path) -> None:
-    """Give the generated masks no more than three labels."""
+    """Limit the generated masks to three labels."""
     for path in folder.rglob('*.png'):
         labels = np.zeros((32, 32), np.uint8)
         labels[8:20, 8:20], labels[20:, 20:] = 1, 2
@@ -186,7 +186,7 @@ def _write_weights(root: Path) -> None:
 
 
 def command(*argv: str) -> Callable[[], int]:
-    """Return what runs a command in this process, as a user's shell does; it may raise SystemExit instead."""
+    """Return a function that runs a command in this process like a shell; it may raise SystemExit."""
 
     def call() -> int:
         sys.argv = ['seglight', *argv]

@@ -1,4 +1,4 @@
-"""The command: makes inputs by number, runs them, and prints what came of them."""
+"""The command: generate inputs by number, run them, and print the results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from fuzzing.cases import KINDS, make_case
 from fuzzing.corpus import Corpus, command, make_corpus
 from fuzzing.sandbox import Limits, Outcome, Watch, run_in_sandbox, warm_names
 
-#: Modules that commands load on the way, so that they may be imported whatever the input.
+#: Modules that commands load themselves, so that importing them is not a failure.
 LATE = (
     *('seglight', 'mmseg', 'mmcls', 'mmcv', 'torch', 'torchvision', 'albumentations', 'matplotlib', 'PIL', 'scipy'),
     'prettytable',  # which mmseg's data sets load
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 class Trial(NamedTuple):
-    """One input: its number and kind, the command, and what became of it."""
+    """One input: its number and kind, the command, and the outcome."""
 
     number: int
     kind: str
@@ -69,14 +69,14 @@ class Trial(NamedTuple):
     outcome: Outcome
 
     def text(self) -> str:
-        """Return what failed, and the last lines that were printed."""
+        """Return the failure, and the last printed lines."""
         last = self.outcome.printed.strip().splitlines()[-4:]
         faults = '; '.join(self.outcome.faults)
         return '\n    '.join([f'{self.number}  {self.kind}  {" ".join(self.argv)}', faults, *last])
 
 
 def run_all(lab: Lab, numbers: Sequence[int], jobs: int = 1) -> Iterator[Trial]:
-    """Yield what became of each input, in turn; the inputs are the same whatever the number of jobs."""
+    """Yield the result of each input in order; the inputs do not depend on the number of jobs."""
     gc.collect()
     gc.freeze()  # so that forks do not copy pages only to count references in them
     if jobs == 1:
@@ -87,7 +87,7 @@ def run_all(lab: Lab, numbers: Sequence[int], jobs: int = 1) -> Iterator[Trial]:
 
 
 class Lab:
-    """Makes and runs inputs, each of which depends on the seed and its number alone.
+    """Generates and runs inputs, each of which depends only on the seed and its number.
 
     Args:
         root: an empty folder.
@@ -111,7 +111,7 @@ class Lab:
         self.known = warm_names(LATE)
 
     def try_input(self, number: int) -> Trial:
-        """Make an input, run it, and return what became of it."""
+        """Generate an input, run it, and return the result."""
         rng = random.Random(f'{self.seed} {number}')
         kind = rng.choices(list(KINDS), [share for _, share in KINDS.values()])[0]
         folder = self.root / f'case{number:06}'
@@ -133,7 +133,7 @@ class Lab:
 
 @contextlib.contextmanager
 def _many_levels() -> Iterator[None]:
-    """Let values of many levels be written; the commands have Python's own limit."""
+    """Allow deeply nested values to be written; the commands keep Python's own limit."""
     before = sys.getrecursionlimit()
     sys.setrecursionlimit(20_000)
     try:
@@ -143,7 +143,7 @@ def _many_levels() -> Iterator[None]:
 
 
 class Table:
-    """Counts of what became of the inputs, by kind."""
+    """Counts of results by kind of input."""
 
     def __init__(self) -> None:
         self.counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
@@ -152,7 +152,7 @@ class Table:
 
     @property
     def failures(self) -> int:
-        """The number of inputs of which something bad came."""
+        """The number of failed inputs."""
         return sum(counts['failed'] for counts in self.counts.values())
 
     def add(self, kind: str, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""Random damage: to bytes, and to nested values."""
+"""Damage bytes and nested values at random."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-#: What a nested value is replaced by; `{canary}` is a folder that nothing may read.
+#: Replacements for nested values; `{canary}` is a folder that no command may read.
 NASTY: list[Any] = [
     *(None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**40, 1e308, -0.0, float('nan'), float('inf')),
     *('', ' ', 'a', '0', '1e999', 'null', '~', '\n', '\r', '\x1b[31m', '\u2028', '\ud800', 'x' * 300, 'ä'),
@@ -30,14 +30,14 @@ NASTY: list[Any] = [
 
 
 def nasty(rng: random.Random) -> Any:
-    """Return a value that hardly any code expects."""
+    """Return an unexpected value."""
     if rng.random() < 0.05:
         return deep(rng.choice([10, 100, 900]), rng.random() < 0.5)
     return copy.deepcopy(rng.choice(NASTY))
 
 
 def deep(levels: int, lists: bool) -> Any:
-    """Return a value of so many levels."""
+    """Return a value with the given number of levels."""
     value: Any = 1
     for _ in range(levels):
         value = [value] if lists else {'a': value}
@@ -82,11 +82,11 @@ def mutate_value(value: Any, rng: random.Random) -> Any:
 
 
 def _holds(node: Any, key: Any) -> bool:
-    """Return whether a place still exists after others were changed."""
+    """Return whether a place still exists after other changes."""
     return key in node if isinstance(node, dict) else isinstance(key, int) and key < len(node)
 
 
-#: Numbers at which formats break, as bytes.
+#: Numbers that break file formats, as bytes.
 _NUMBERS = [
     b'\0\0\0\0',
     b'\xff\xff\xff\xff',

@@ -1,4 +1,4 @@
-"""A process of its own for each input: no network, limits on time and memory, and a record of what it does."""
+"""Run each input in its own process, without a network, within limits on time and memory, and record what it does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-#: Standard modules whose import does something that can be seen.
+#: Standard modules whose import has a visible effect.
 _LOUD = {'antigravity', 'this', 'turtle', 'idlelib', 'webbrowser', 'smtplib', 'ftplib', 'telnetlib'}
 
 #: Audit events of a network, and of another program.
@@ -36,7 +36,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 @dataclass
 class Outcome:
-    """What became of one input: the exit status, seconds, what was printed, and what must not have happened."""
+    """The outcome of one input: the exit status, seconds, the output, and violations."""
 
     status: int
     seconds: float
@@ -55,7 +55,7 @@ class Limits:
 
 
 class Watch:
-    """Records through audit hooks what a process does, and stops what leaves the machine.
+    """Records what a process does with audit hooks, and blocks network access.
 
     Args:
         folder: where files may be written.
@@ -72,12 +72,12 @@ class Watch:
         self.report = -1
 
     def start(self, report: Path) -> None:
-        """Watch this process and those that it forks, and write each fault into a file at once."""
+        """Watch this process and its forks, and write each fault to a file immediately."""
         self.report = os.open(report, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         sys.addaudithook(self)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Take an audit event."""
+        """Handle an audit event."""
         if not self.active:
             return
         if event == 'import':
@@ -123,7 +123,7 @@ class Watch:
 
 
 def run_in_sandbox(call: Callable[[], int], watch: Watch, limits: Limits) -> Outcome:
-    """Run a call in a fork of this process, in the watched folder, and return what became of it."""
+    """Run a call in a fork of this process, in the watched folder, and return the outcome."""
     report, log = Path(watch.folder, '.report'), Path(watch.folder, '.log')
     start = time.monotonic()
     sys.stdout.flush()
@@ -132,7 +132,7 @@ def run_in_sandbox(call: Callable[[], int], watch: Watch, limits: Limits) -> Out
         _run_child(call, watch, limits, report, log)
     status, processor = _wait(child, limits.waiting)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)  # what it forked and left behind
+        os.killpg(child, signal.SIGKILL)  # processes that it left behind
     printed = log.read_text(errors='replace') if log.exists() else ''
     outcome = Outcome(status, time.monotonic() - start, processor, printed)
     if report.exists():
@@ -142,7 +142,7 @@ def run_in_sandbox(call: Callable[[], int], watch: Watch, limits: Limits) -> Out
 
 
 def _judged(outcome: Outcome) -> list[str]:
-    """Return what is wrong with the end of a command."""
+    """Return what is wrong with how a command ended."""
     if outcome.status in (-signal.SIGKILL, -signal.SIGXCPU):
         return ['hang']
     if outcome.status < 0:
@@ -159,7 +159,7 @@ def _judged(outcome: Outcome) -> list[str]:
 
 
 def _wait(child: int, seconds: float) -> tuple[int, float]:
-    """Return a child's exit status, that of SIGKILL after so many seconds, and its seconds of processor time."""
+    """Return a child's exit status, after killing it at the time limit, and its CPU time in seconds."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         done, status, used = os.wait4(child, os.WNOHANG)
@@ -185,7 +185,7 @@ def _run_child(call: Callable[[], int], watch: Watch, limits: Limits, report: Pa
         resource.setrlimit(resource.RLIMIT_CPU, (spent + limits.processor, spent + limits.processor + 5))
         watch.start(report)
         status = call()
-    except SystemExit as end:  # such as of --help
+    except SystemExit as end:  # for example from --help
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         watch.active = False

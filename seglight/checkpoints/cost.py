@@ -1,4 +1,4 @@
-"""What a stranger's transforms and windows may cost for an image, from their arguments alone."""
+"""Limit the cost per image of untrusted transforms and windows, based only on their arguments."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 import re
 from typing import Any
 
-#: Pixels of a side, and of an image.
+#: Limits on the pixels of a side, and of an image.
 MOST_SIDE, MOST_AREA = 8192, 1 << 25
 
-#: Pixels that windows move on by, at least, and how many of them overlap along a side, at most.
+#: The minimum stride of windows in pixels, and the maximum number that overlap along a side.
 LEAST_STRIDE, MOST_OVERLAP = 8, 8
 
-#: Transforms that run for an image, and how many quick ones a slow one counts for.
+#: The maximum number of transforms per image, and how many fast ones a slow one counts for.
 MOST_RUNS, SLOW = 200, 20
 _SLOW = ('ElasticTransform', 'GridElasticDeform', 'PiecewiseAffine', 'Superpixels', 'ThinPlateSpline', 'RandomGravel')
 
-#: The highest number of arguments by their names; the first that fits counts. Sizes have none here.
+#: The maximum of arguments by their names; the first match decides. Areas are limited separately.
 _HIGHEST = (
     (r'iterations', 10),
     (r'n|repeat', 16_384),
@@ -30,40 +30,40 @@ _HIGHEST = (
     (r'.*', MOST_SIDE),
 )
 
-#: The lowest number of arguments that divide the work.
+#: The minimum of arguments that divide the work.
 _LOWEST = {'step_factor': 0.005}
 
-#: Arguments that give a height and a width together.
+#: Arguments that together give a height and a width.
 _PAIRS = (('height', 'width'), ('min_height', 'min_width'), ('y_max', 'x_max'))
 _SIZES = ('size', 'img_scale', 'cell_shape', 'target_size', 'max_size_hw')
 
 
 def highest(name: str) -> int:
-    """Return the highest number that an argument of a transform may be."""
-    return next(most for pattern, most in _HIGHEST if re.fullmatch(pattern, name))
+    """Return the maximum of an argument of a transform."""
+    return next(maximum for pattern, maximum in _HIGHEST if re.fullmatch(pattern, name))
 
 
 def transform_fault(arguments: dict[str, Any]) -> tuple[str, str] | None:
-    """Return an argument that makes a transform too costly, and why; None if there is none."""
-    for name, least in _LOWEST.items():
-        if any(0 <= number < least for number in _numbers(arguments.get(name))):
-            return name, f'must be {least} or more'
-    if arguments.get('mode') == 'exact':  # of GlassBlur: Python's own loop over the pixels
+    """Return an argument that makes a transform too expensive, and the reason; None if there is none."""
+    for name, minimum in _LOWEST.items():
+        if any(0 <= number < minimum for number in _numbers(arguments.get(name))):
+            return name, f'must be at least {minimum}'
+    if arguments.get('mode') == 'exact':  # of GlassBlur: a Python loop over the pixels
         return 'mode', 'must be fast'
     for first, second in _PAIRS:
         sides = [max(_numbers(arguments.get(name)), default=0) for name in (first, second)]
         if math.prod(sides) > MOST_AREA:
-            return first, f'times {second} must be {MOST_AREA:,} pixels at most'
+            return first, f'times {second} must be at most {MOST_AREA:,} pixels'
     for name in _SIZES:
         value = arguments.get(name)
         pairs = [value, *value] if isinstance(value, (list, tuple)) else []
         if any(len(sides := _numbers(pair)) == 2 and math.prod(sides) > MOST_AREA for pair in pairs):
-            return name, f'must be {MOST_AREA:,} pixels at most'
+            return name, f'must be at most {MOST_AREA:,} pixels'
     return None
 
 
 def runs(spec: Any) -> int:
-    """Return how many quick transforms one is worth at most, which others may repeat within each other."""
+    """Return how many fast transforms a transform costs at most, including nested and repeated ones."""
     if not isinstance(spec, dict):
         return 1
     inner = spec.get('init_args')
@@ -77,20 +77,20 @@ def runs(spec: Any) -> int:
 
 
 def window_fault(test_cfg: dict[str, Any]) -> str | None:
-    """Return why windows are so many that a prediction would not end, None if they are not."""
+    """Return why a sliding window has too many windows, None if it has not."""
     crop, stride = test_cfg.get('crop_size'), test_cfg.get('stride')
     crops, strides = (value if isinstance(value, (list, tuple)) else [value] for value in (crop, stride))
     for size, step in zip(crops, strides, strict=False):
         if not (isinstance(size, (int, float)) and isinstance(step, (int, float))):
             continue
         if step < LEAST_STRIDE:
-            return f'stride must be {LEAST_STRIDE} or more, got {step}'
+            return f'stride must be at least {LEAST_STRIDE}, got {step}'
         if not 0 < size <= MOST_OVERLAP * step:
-            return f'crop_size must be {MOST_OVERLAP} times the stride at most, got {size} and {step}'
+            return f'crop_size must be at most {MOST_OVERLAP} times the stride, got {size} and {step}'
     return None
 
 
 def _numbers(value: Any) -> list[float]:
-    """Return the numbers in a value that is one or a list of them."""
+    """Return the numbers in a value that is a number or a list."""
     values = value if isinstance(value, (list, tuple)) else [value]
     return [each for each in values if isinstance(each, (int, float)) and not isinstance(each, bool)]

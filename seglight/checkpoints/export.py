@@ -1,4 +1,4 @@
-"""A checkpoint of this project as one that mmseg itself loads."""
+"""Convert a checkpoint of this project to one that mmseg loads."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ import mmseg
 
 
 def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
-    """Return a config with which mmseg tests a model as this project does.
+    """Return a config with which mmseg tests a model like seglight.
 
     Args:
         settings: the resolved config in a checkpoint, with `model` and `data`.
 
     Raises:
-        ConfigError: for a transform of the validation that mmseg's pipelines do not have.
+        ConfigError: for a validation transform without an equivalent in mmseg.
     """
     model, data = settings['model'], settings['data']
     classes = list(data['classes'])
@@ -50,21 +50,21 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
 
 
 def _check_text(config: mmcv.Config) -> None:
-    """Refuse values that mmcv writes as something else: it puts texts between quotes as they are.
+    """Check that the text of the config has the same values, since mmcv quotes strings without escaping them.
 
     Raises:
-        ConfigError: if the text of the config is not what the config says; mmseg would run it.
+        UsageError: if it does not; mmseg would run that text.
     """
     try:
-        same = parse_mmseg_config(config.pretty_text, 'the text') == without_tuples(config._cfg_dict.to_dict())
-    except Exception:  # yapf's own errors too
-        same = False
-    if not same:
-        raise UsageError('export: a name or a path in the config has quotes that mmcv cannot write')
+        is_equal = parse_mmseg_config(config.pretty_text, 'the text') == without_tuples(config._cfg_dict.to_dict())
+    except Exception:  # including yapf's errors
+        is_equal = False
+    if not is_equal:
+        raise UsageError('export: a name or a path in the config contains quotes that mmcv cannot write')
 
 
 def mmseg_checkpoint(entries: dict[str, Any], config: mmcv.Config) -> dict[str, Any]:
-    """Return what mmcv's runners save: weights, and in `meta` the config, the classes and the palette.
+    """Return a checkpoint in the format of mmcv's runners: weights, and `meta` with config, classes and palette.
 
     Args:
         entries: a checkpoint of this project.
@@ -88,14 +88,14 @@ def mmseg_checkpoint(entries: dict[str, Any], config: mmcv.Config) -> dict[str, 
 
 
 def test_pipeline(transforms: list[dict[str, Any]], normalize: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return mmseg's test pipeline for the transforms of the validation.
+    """Return mmseg's test pipeline for the validation transforms.
 
     Args:
-        transforms: `data.val_transforms`: none, which tests images at their own size, or one that resizes.
+        transforms: `data.val_transforms`: none, to test images at their own size, or one that resizes.
         normalize: the arguments of mmseg's `Normalize`.
 
     Raises:
-        ConfigError: for any other.
+        ConfigError: for other transforms.
     """
     sizes: dict[str, Any] = {'img_scale': None, 'img_ratios': [1.0]}
     keep_ratio = True
@@ -108,7 +108,7 @@ def test_pipeline(transforms: list[dict[str, Any]], normalize: dict[str, Any]) -
         elif len(transforms) == 1 and name == 'Resize' and arguments.get('interpolation', 1) == 1:  # bilinear
             sizes, keep_ratio = {'img_scale': (arguments['width'], arguments['height'])}, False
         else:
-            message = f"has {name}, which mmseg's test pipelines cannot do; masks would differ"
+            message = f"has {name}, which mmseg's test pipelines do not support; masks would differ"
             raise ConfigError('data.val_transforms', message)
     return [
         {'type': 'LoadImageFromFile'},
@@ -127,13 +127,13 @@ def test_pipeline(transforms: list[dict[str, Any]], normalize: dict[str, Any]) -
 
 
 def _ignored(data: dict[str, Any]) -> int:
-    """Return the label that does not count."""
+    """Return the ignored label."""
     label = data.get('ignore_index')
     return 255 if label is None else int(label)
 
 
 def _reduces(data: dict[str, Any]) -> bool:
-    """Return whether label 0 of the masks of the validation is ignored and the others move down by one."""
+    """Return whether label 0 of the validation masks is ignored and the others are decreased by one."""
     val = data.get('val')
     own = val.get('init_args', val).get('reduce_zero_label') if isinstance(val, dict) else None
     return bool(data.get('reduce_zero_label') if own is None else own)

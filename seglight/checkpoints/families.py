@@ -1,4 +1,4 @@
-"""The conversion of each family of backbones; see `seglight.checkpoints.convert`."""
+"""Convert each family of backbones; see `seglight.checkpoints.convert`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Weights = dict[str, Tensor]
 
 @cache
 def _mmseg(name: str) -> ModuleType:
-    """Return one of mmseg's `tools/model_converters` as a module."""
+    """Import one of mmseg's `tools/model_converters`."""
     path = zoo_folder().parent / 'tools' / 'model_converters' / f'{name}2mmseg.py'
     spec = importlib.util.spec_from_file_location(f'mmseg_{name}2mmseg', path)
     assert spec is not None
@@ -31,7 +31,7 @@ def _mmseg(name: str) -> ModuleType:
 
 
 def _renamed(weights: Weights, *rules: tuple[str, str]) -> Weights:
-    """Return the weights with each pattern of a key replaced, one rule after another."""
+    """Return the weights with patterns in their keys replaced, one rule after another."""
     result = {}
     for key, value in weights.items():
         for pattern, new in rules:
@@ -41,7 +41,7 @@ def _renamed(weights: Weights, *rules: tuple[str, str]) -> Weights:
 
 
 def swin(weights: Weights) -> Weights:
-    """Convert Swin Transformer; timm has each patch merging in the stage after it, its authors in the one before."""
+    """Convert Swin Transformer; timm puts each patch merging into the stage after it, the authors before it."""
     if not any(key.startswith('layers.0.downsample') for key in weights):
         stage = re.compile(r'layers\.(\d+)\.downsample')
         weights = {
@@ -53,7 +53,7 @@ def swin(weights: Weights) -> Weights:
 
 
 def beit(weights: Weights) -> Weights:
-    """Convert BEiT; one table of relative positions that all blocks share is given to each of them."""
+    """Convert BEiT; a relative position table that all blocks share is copied to each of them."""
     shared = weights.get('rel_pos_bias.relative_position_bias_table')
     blocks = {key.split('.')[1] for key in weights if key.startswith('blocks.')}
     weights = {key: value for key, value in weights.items() if not key.startswith('rel_pos_bias.')}
@@ -90,20 +90,20 @@ def twins(weights: Weights) -> Weights:
 
 
 def vit(weights: Weights) -> Weights:
-    """Convert timm's Vision Transformer and DeiT; the last norm belongs to mmseg's `final_norm=True`."""
+    """Convert timm's Vision Transformer and DeiT; the last norm needs mmseg's `final_norm=True`."""
     result: Weights = _mmseg('vit').convert_vit(weights)
     return result
 
 
 def vitjax(weights: Weights) -> Weights:
-    """Convert the Vision Transformer of its authors' JAX files."""
+    """Convert the Vision Transformer from its authors' JAX files."""
     layers = {key.split('/')[1] for key in weights if key.startswith('Transformer/encoderblock_')}
     result: Weights = _mmseg('vitjax').vit_jax_to_torch(weights, len(layers))
     return result
 
 
 def convnext(weights: Weights) -> Weights:
-    """Convert ConvNeXt, of its authors or of timm, to mmcls's, which mmseg's configs use."""
+    """Convert ConvNeXt, from its authors or timm, to mmcls's, which mmseg's configs use."""
     weights = _renamed(
         weights,
         (r'^stem\.', 'downsample_layers.0.'),
@@ -112,24 +112,24 @@ def convnext(weights: Weights) -> Weights:
         (r'\.(conv_dw|dwconv)\.', '.depthwise_conv.'),
         (r'\.(mlp\.fc|pwconv)', '.pointwise_conv'),
     )
-    # Some of timm's have 1x1 convolutions where mmcls has linear layers.
+    # Some of timm's variants have 1x1 convolutions where mmcls has linear layers.
     return {
         key: value.flatten(1) if 'pointwise' in key and value.ndim == 4 else value for key, value in weights.items()
     }
 
 
 def resnet(weights: Weights) -> Weights:
-    """Convert ResNet, of torchvision or of timm; a stem of three convolutions is that of ResNetV1c and V1d."""
+    """Convert ResNet, from torchvision or timm; a stem with three convolutions means ResNetV1c or V1d."""
     if 'conv1.0.weight' not in weights:
         return weights
     return _renamed(weights, (r'^conv1\.', 'stem.'), (r'^bn1\.', 'stem.7.'))
 
 
 def initial_values(family: str, weights: Weights) -> Weights:
-    """Return what mmseg's backbone has beyond its authors' model, with the values that training begins with.
+    """Return the initial values of the parameters that mmseg's backbone has in addition to the authors' model.
 
-    These are the norms of the features that a decode head takes; in MAE, the tables of relative
-    positions and the scales of each block.
+    These are the norms of the output features; in MAE, the relative position tables and the scales of
+    each block.
 
     Args:
         family: the name of the family.
@@ -145,12 +145,12 @@ def initial_values(family: str, weights: Weights) -> Weights:
         widths = _widths(weights, r'layers\.(\d+)\.0\.norm1\.weight')
         return _norms(widths, 'norm_list.{}')
     if family == 'mae':
-        return _mae_beginnings(weights)
+        return _mae_initial_values(weights)
     return {}
 
 
 def _is_svt(weights: Weights) -> bool:
-    """Tell Twins-SVT by the attention within windows."""
+    """Return whether the weights are Twins-SVT, which has attention within windows."""
     return any('attn.qkv.' in key for key in weights)
 
 
@@ -161,7 +161,7 @@ def _widths(weights: Weights, pattern: str) -> dict[str, int]:
 
 
 def _norms(widths: dict[str, int], name: str) -> Weights:
-    """Return a LayerNorm as it begins, for each stage."""
+    """Return a newly initialised LayerNorm for each stage."""
     return {
         f'{name.format(stage)}.{part}': torch.full((width,), value)
         for stage, width in widths.items()
@@ -169,20 +169,20 @@ def _norms(widths: dict[str, int], name: str) -> Weights:
     }
 
 
-def _mae_beginnings(weights: Weights) -> Weights:
-    """Return tables of zeros and scales of one, with which MAE is the ViT that it was."""
+def _mae_initial_values(weights: Weights) -> Weights:
+    """Return tables of zeros and scales of one, with which MAE computes the same as the original ViT."""
     width = weights['cls_token'].shape[-1]
     side = math.isqrt(weights['pos_embed'].shape[1] - 1)
     found = {}
     for layer in {key.split('.')[1] for key in weights if key.startswith('layers.')}:
-        table = torch.zeros((2 * side - 1) ** 2 + 3, width // 64)  # heads have 64 channels in every ViT
+        table = torch.zeros((2 * side - 1) ** 2 + 3, width // 64)  # each head has 64 channels in every ViT
         found[f'layers.{layer}.attn.relative_position_bias_table'] = table
         found |= {f'layers.{layer}.gamma_{index}': torch.ones(width) for index in (1, 2)}
     return found
 
 
 def position_indices(weights: Weights) -> Weights:
-    """Return the index buffer beside each table of relative positions, as mmseg's attention computes it."""
+    """Return the index buffer of each relative position table, as computed by mmseg's attention."""
     from mmseg.models.backbones.beit import BEiTAttention
     from mmseg.models.backbones.swin import WindowMSA
 

@@ -1,8 +1,8 @@
-"""The gate that the settings in a checkpoint pass before anything of them is imported, built, opened or fetched.
+"""Check the settings in a checkpoint before anything in them is imported, built, opened or downloaded.
 
-A checkpoint may be a stranger's. What passes is a list of what is allowed: plain values, and the classes in
-`seglight.checkpoints.allowed`, with arguments that are numbers, words, lists and dicts. What does not pass is left out,
-and who needs it gets the message. `--trust-checkpoint` opens the gate for a file of one's own.
+A checkpoint may be untrusted. The gate is an allowlist: plain values, and the classes in
+`seglight.checkpoints.allowed` with arguments that are numbers, words, lists and dicts. Anything else is refused:
+it is dropped, with an error message for code that needs it. `--trust-checkpoint` skips the gate for your own files.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from seglight.config.settings import Key
 from seglight.data.value_range import parse_range
 from seglight.errors import CheckpointError, ConfigError
 
-#: Values in the model dict of a checkpoint, and levels of dicts in it; the largest of mmseg's has 169 and 6.
+#: Limits on values and levels of a model dict; the largest in mmseg has 169 values and 6 levels.
 MOST_PARTS, MOST_LEVELS = 10_000, 20
 
-#: Whole numbers and sizes of a model, and what the largest of mmseg's configs has.
+#: Limit on numbers in a model dict.
 MOST_NUMBER = 100_000
 
-#: Numbers of a model that repeat or enlarge what it computes, with the highest that is let through.
+#: Lower limits on numbers that multiply the computation.
 MOST_REPEATED = {
     'dilation': 512,
     'dilations': 512,
@@ -43,13 +43,13 @@ MOST_REPEATED = {
     'window_batch': 64,
 }
 
-#: Repetitions in a regular expression; each multiplies the time by the length of a name.
+#: Limit on repetitions in a regular expression; each multiplies the time by the length of a name.
 MOST_QUANTIFIERS = 4
 
-#: Numbers of the data that take processes, memory or disk.
+#: Limits on numbers in `data` that cost processes, memory or disk.
 MOST_OF_DATA = {'batch_size': 8192, 'num_workers': 128, 'cache': 1000}
 
-#: What of the trainer a checkpoint may say; none of these builds a class by its name or names a file.
+#: Keys of `trainer` that a checkpoint may set; none of them builds a class or names a file.
 TRAINER = frozenset(
     {
         *('accelerator', 'strategy', 'devices', 'precision', 'max_epochs', 'min_epochs', 'max_steps', 'min_steps'),
@@ -62,7 +62,7 @@ TRAINER = frozenset(
     }
 )
 
-#: Words that the trainer takes under these keys and that need no package but torch: Lightning imports others by name.
+#: Allowed words for these keys of `trainer`, which need no package but torch; others make Lightning import packages.
 TRAINER_WORDS = {
     'accelerator': ('auto', 'cpu', 'gpu', 'cuda', 'mps'),
     'strategy': (
@@ -73,14 +73,14 @@ TRAINER_WORDS = {
     'precision': (*('16', '32', '64', 'bf16', '16-true', '16-mixed', 'bf16-true', 'bf16-mixed', '32-true', '64-true'),),
 }
 
-#: Processes of a run.
+#: Limit on the processes of a run.
 MOST_DEVICES = 64
 
-#: Groups of settings that pass key by key; every other, such as `wandb` with its addresses, is the user's alone to say.
+#: Groups that are checked key by key; only the user can set others, for example `wandb` with its URLs.
 GROUPS = ('model', 'data', 'trainer', 'checkpoint', 'best_checkpoint')
 PLAIN = ('seed_everything', 'report')
 
-#: What makes a text more than a word, such as a path or an address.
+#: A word, as opposed to a path or a URL.
 _WORD = re.compile(r'[\w+\- ]{0,100}', re.ASCII)
 _TIMM_NAME = re.compile(r'[\w.\-]{1,100}', re.ASCII)
 
@@ -91,10 +91,10 @@ _CURE = 'pass --trust-checkpoint if the file is your own'
 
 
 class Refused(Exception):
-    """What a checkpoint may not say.
+    """A setting that a checkpoint may not have.
 
     Attributes:
-        key: where it stands.
+        key: its key.
     """
 
     def __init__(self, message: str, key: Key) -> None:
@@ -103,7 +103,7 @@ class Refused(Exception):
 
 
 def admit(values: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[Key, str]]:
-    """Return the settings of a checkpoint that pass, and a message for each key of them that does not.
+    """Return the settings of a checkpoint that pass, and a message for each key that does not.
 
     Args:
         values: the whole config, or some of its groups.
@@ -130,7 +130,7 @@ def admit(values: dict[str, Any], path: Path) -> tuple[dict[str, Any], dict[Key,
 
 
 def _passes(check: Callable[[Any, Key], None], value: Any, key: Key, path: Path, refused: dict[Key, str]) -> bool:
-    """Check the value of one key; what is wrong goes to `refused`."""
+    """Return whether the value of a key passes; otherwise add a message to `refused`."""
     try:
         check(value, key)
     except Refused as error:
@@ -155,7 +155,7 @@ def admit_hyperparameters(parameters: dict[str, Any], path: Path) -> dict[str, A
 
 
 def check_value(value: Any, key: Key) -> None:
-    """Refuse what is more than numbers, text, lists and dicts, and what names a class or an address."""
+    """Refuse anything but numbers, text, lists and dicts, and any class or URL."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name == 'class_path' or not isinstance(name, (str, int)) or isinstance(name, bool):
@@ -173,7 +173,7 @@ def check_value(value: Any, key: Key) -> None:
 
 
 def check_model(model: Any, key: Key) -> None:
-    """Refuse a model dict with classes that are not registered, paths, addresses, or numbers beyond any model's."""
+    """Refuse a model dict with classes that are not registered, paths, URLs, or excessive numbers."""
     if not isinstance(model, dict):
         raise Refused(f'must be a dict, got {type(model).__name__}', key)
     _ModelCheck().check(model, key)
@@ -186,7 +186,7 @@ class _ModelCheck:
         self.count = 0
 
     def check(self, value: Any, key: Key) -> None:
-        """Check a value and all within it."""
+        """Check a value and everything in it."""
         self.count += 1
         if self.count > MOST_PARTS or len(key) > MOST_LEVELS:
             raise Refused(f'the model has more than {MOST_PARTS} values or {MOST_LEVELS} levels', key[:2])
@@ -207,7 +207,7 @@ class _ModelCheck:
             raise Refused(f'must be a number, word, list or dict, got {type(value).__name__}', key)
 
     def _check_part(self, part: dict[Any, Any], key: Key) -> None:
-        """Check a dict, which may be of a class."""
+        """Check a dict, which may describe a class."""
         name = part.get('type')
         if 'type' in part:
             self._check_type(name, (*key, 'type'))
@@ -241,7 +241,7 @@ class _ModelCheck:
 
 
 def check_optimizer(optimizer: Any, key: Key) -> None:
-    """Refuse an optimizer that is not torch's."""
+    """Refuse an optimizer that is not from torch."""
     if optimizer is None:
         return
     if not isinstance(optimizer, dict):
@@ -254,7 +254,7 @@ def check_optimizer(optimizer: Any, key: Key) -> None:
 
 
 def check_transforms(specs: Any, key: Key) -> None:
-    """Refuse transforms that are not of albumentations or this project, and arguments that open files."""
+    """Refuse transforms that are not from albumentations or this project, and arguments that open files."""
     for index, spec in enumerate(_listed(specs, key)):
         _check_object(spec, (*key, str(index)), allowed.find_transform, _check_transform_argument)
     if len(key) == 2 and (runs := sum(map(cost.runs, _listed(specs, key)))) > cost.MOST_RUNS:
@@ -264,13 +264,13 @@ def check_transforms(specs: Any, key: Key) -> None:
 
 
 def check_mixes(specs: Any, key: Key) -> None:
-    """Refuse mixes that are not of this project."""
+    """Refuse mixes that are not from this project."""
     for index, spec in enumerate(_listed(specs, key)):
         _check_object(spec, (*key, str(index)), allowed.find_mix, _check_transform_argument)
 
 
 def check_sources(spec: Any, key: Key) -> None:
-    """Refuse sources of data that are not of this project or a data set of mmseg."""
+    """Refuse data sources that are neither from this project nor data sets of mmseg."""
     if isinstance(spec, list):
         for index, each in enumerate(spec):
             check_sources(each, (*key, str(index)))
@@ -281,19 +281,19 @@ def check_sources(spec: Any, key: Key) -> None:
 
 
 def check_split(split: Any, key: Key) -> None:
-    """Refuse a group's regular expression that may take endless time."""
+    """Refuse a regular expression for groups that could take exponential time."""
     check_value(split, key)
     group = split.get('group') if isinstance(split, dict) else None
     if isinstance(group, str) and not _is_quick(group):
-        message = f'a regular expression in a checkpoint may repeat {MOST_QUANTIFIERS} times, and no brackets'
+        message = f'must have at most {MOST_QUANTIFIERS} repetitions, and none of brackets'
         raise Refused(message, (*key, 'group'))
 
 
 def _is_quick(pattern: str) -> bool:
-    """Return whether a regular expression surely comes to its end: no repeated brackets and few repetitions."""
+    """Return whether a regular expression is certain to be fast: it has few repetitions, and none of brackets."""
     if re.search(
         r'\(\?(?!:|P<)', pattern
-    ):  # a comment could hide what follows it, and a flag changes what letters mean
+    ):  # a comment could hide what follows it, and a flag changes the meaning of letters
         return False
     letters = re.sub(r'\\.|\[[^\]]*\]', 'x', pattern)
     letters = re.sub(r'\(\?|(?<!\))\{\d{1,2}\}', '(', letters)  # what a bracket is, and exact counts of one letter
@@ -305,18 +305,18 @@ def _quantifiers(letters: str) -> int:
 
 
 def check_word(value: Any, key: Key) -> None:
-    """Refuse a word of the trainer's for which Lightning would import a package."""
+    """Refuse a word for which Lightning would import a package."""
     if isinstance(value, str) and value not in TRAINER_WORDS[key[-1]]:
         raise Refused(f"must be one of {', '.join(TRAINER_WORDS[key[-1]][:6])}, got '{_shown(value)}'", key)
     check_value(value, key)
 
 
 def check_devices(value: Any, key: Key) -> None:
-    """Refuse more processes than a machine has; what Lightning takes is a number, a list or a text of either."""
+    """Refuse an excessive number of processes, as a number, a list or a text of either."""
     text = ','.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     many = text.isdecimal() and (len(text) > 4 or int(text) > MOST_DEVICES)
     if many or text.count(',') >= MOST_DEVICES or len(text) > 400:
-        raise Refused(f'must be {MOST_DEVICES} devices at most, got {_shown(value)}', key)
+        raise Refused(f'must be at most {MOST_DEVICES} devices, got {_shown(value)}', key)
     check_value(value, key)
 
 
@@ -329,21 +329,21 @@ def check_names(names: Any, key: Key) -> None:
 
 
 def check_label(value: Any, key: Key) -> None:
-    """Refuse what is not a label of a mask."""
+    """Refuse anything but a label of a mask."""
     if type(value) is not int or not 0 <= value <= 255:
         raise Refused(f'must be a label from 0 to 255, got {_shown(value)}', key)
 
 
 def check_seed(value: Any, key: Key) -> None:
-    """Refuse what is not a seed; Lightning takes true and false, too."""
+    """Refuse anything but a seed, or true and false, which Lightning accepts."""
     if value is not None and not isinstance(value, (bool, int)):
-        raise Refused(f'must be a whole number, got {_shown(value)}', key)
+        raise Refused(f'must be an integer, got {_shown(value)}', key)
     if value is not None and not 0 <= value < 2**32:
         raise Refused(f'must be from 0 to {2**32 - 1}, got {_shown(value)}', key)
 
 
 def check_range(value: Any, key: Key) -> None:
-    """Refuse what is not a range of an image's values."""
+    """Refuse anything but a range of image values."""
     check_value(value, key)
     try:
         parse_range(value)
@@ -352,11 +352,11 @@ def check_range(value: Any, key: Key) -> None:
 
 
 def check_palette(palette: Any, key: Key) -> None:
-    """Refuse colours that are not three whole numbers each."""
+    """Refuse colours that are not three integers each."""
     colours = _listed(palette, key)
     for colour in colours:
         if not isinstance(colour, (list, tuple)) or [type(channel) for channel in colour] != [int] * 3:
-            raise Refused('must be a list of colours, each three whole numbers', key)
+            raise Refused('must be a list of colours, each three integers', key)
 
 
 def _check_object(
@@ -385,7 +385,7 @@ def _check_object(
 
 
 def _check_transform_argument(name: str, value: Any, key: Key) -> None:
-    """Check an argument of a transform, which may hold transforms itself."""
+    """Check an argument of a transform, which may contain transforms itself."""
     if len(key) > MOST_LEVELS:
         raise Refused(f'has more than {MOST_LEVELS} levels', key[:2])
     if name == 'transforms':
@@ -397,7 +397,7 @@ def _check_transform_argument(name: str, value: Any, key: Key) -> None:
 
 
 def _check_sizes(value: Any, key: Key) -> None:
-    """Refuse values that are more than words and numbers of pixels."""
+    """Refuse anything but words and numbers of pixels."""
     if isinstance(value, (list, tuple, dict)):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for name, inner in items:
@@ -422,28 +422,28 @@ def _listed(value: Any, key: Key) -> list[Any] | tuple[Any, ...]:
     return value
 
 
-def _check_text(text: str, key: Key, most: int = 4096) -> None:
-    """Refuse a long text, one that no line holds, and one that is an address."""
-    if len(text) > most or not text.isprintable():
-        raise Refused(f'must be a text of {most} letters at most in one line', key)
-    if '://' in text or text.startswith(('//', '\\\\')):  # a host, on Windows
+def _check_text(text: str, key: Key, max_length: int = 4096) -> None:
+    """Refuse a text that is long, contains control characters, or is a URL."""
+    if len(text) > max_length or not text.isprintable():
+        raise Refused(f'must be one line of at most {max_length} characters', key)
+    if '://' in text or text.startswith(('//', '\\\\')):  # the latter names a host on Windows
         raise Refused(f"a checkpoint may not name an address, got '{_shown(text)}'", key)
 
 
-def _check_number(value: float, key: Key, most: float) -> None:
-    """Refuse a number beyond some highest one; NaN is none either, and infinity is for `float('inf')` alone."""
-    if isinstance(value, bool) or abs(value) <= most:
+def _check_number(value: float, key: Key, maximum: float) -> None:
+    """Refuse a number above the limit, NaN, and infinity unless the limit is high."""
+    if isinstance(value, bool) or abs(value) <= maximum:
         return
-    if isinstance(value, float) and math.isinf(value) and most > MOST_NUMBER:
+    if isinstance(value, float) and math.isinf(value) and maximum > MOST_NUMBER:
         return
-    raise Refused(f'must be a number up to {most:,}, got {_shown(value)}', key)
+    raise Refused(f'must be a number up to {maximum:,}, got {_shown(value)}', key)
 
 
 def _shown(value: Any) -> str:
-    """Return a value as an error shows it."""
+    """Return a value for an error message."""
     try:
         text = str(value)
-    except ValueError:  # a number of thousands of digits
+    except ValueError:  # a number with thousands of digits
         text = 'a large number'
     return ''.join(letter if letter.isprintable() else '?' for letter in text[:80])
 

@@ -1,4 +1,4 @@
-"""Taking the weights of a file into a segmentor, and saying what was taken."""
+"""Load the weights in a file into a segmentor, and report what was loaded."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import difference
 from seglight.console import labelled
 from seglight.errors import CheckpointError
-from seglight.models.without_losses import LOSS  # older checkpoints have weights of classes, which are the config's
+from seglight.models.without_losses import LOSS  # older checkpoints contain class weights, which the config sets
 from seglight.weight_files import state_dict
 
 Weights = dict[str, Tensor]
 
-#: What the names in a file may begin with where those of a segmentor do not; of these any two, one within the other.
+#: Prefixes that the names in a file may have and those of a segmentor do not; up to two of them, one after the other.
 PREFIXES = ('', 'module.', 'model.', 'segmentor.', 'backbone.', 'encoder.', 'net.', '_orig_mod.')
 
-#: Where the names in a file may belong in a segmentor.
+#: Prefixes of a segmentor that the names in a file may lack.
 PLACES = ('', 'backbone.')
 
-#: Buffers that a module makes from its own sizes.
+#: Buffers that a module computes from its sizes.
 DERIVED = 'relative_position_index'
 
 
 @dataclass
 class Loaded:
-    """What came of loading a file.
+    """The result of loading a file.
 
     Attributes:
         path: the file.
-        parameters: number of values that were taken.
-        loaded: names that were taken.
-        resized: names of those among them whose position embedding was interpolated, with both shapes.
-        missing: names of the segmentor that the file lacks; they keep their initial values.
-        unexpected: names of the file that the segmentor lacks, as they are in the file.
-        mismatched: names of another shape in the file, with both shapes; they keep their initial values.
-        classes: names of the classes that a head in the file was trained with; none where it does not name them.
+        parameters: number of loaded values.
+        loaded: names of the loaded weights.
+        resized: those of them that were interpolated, with both shapes.
+        missing: names in the segmentor that the file lacks; they keep their initial values.
+        unexpected: names in the file that the segmentor lacks.
+        mismatched: names with another shape in the file, with both shapes; they keep their initial values.
+        classes: the classes that a head in the file was trained with, empty if unknown.
     """
 
     path: Path
@@ -56,13 +56,13 @@ class Loaded:
     classes: list[str] = field(default_factory=list)
 
     def doubt(self, classes: Sequence[str]) -> str:
-        """Return a warning about heads that were loaded for classes, empty if there is none."""
+        """Return a warning if loaded heads were trained with other classes, else an empty string."""
         heads = any(name.startswith(('decode_head.', 'auxiliary_head.')) for name in self.loaded)
         text = difference(self.classes, classes) if heads and len(self.classes) == len(classes) else ''
-        return f'{self.path} {text}; its heads begin with what they learned of its own classes' if text else ''
+        return f'{self.path} {text}; its heads start with what they learned about its own classes' if text else ''
 
-    def table(self, most: int = 6) -> str:
-        """Return a line for each outcome with its count, and at most so many of its names."""
+    def table(self, max_names: int = 6) -> str:
+        """Return a line for each outcome with its count, and at most `max_names` names."""
         rows = {
             'loaded': [f'{self.parameters / 1e6:.2f} M values'],
             'resized': self.resized,
@@ -72,8 +72,8 @@ class Loaded:
         }
         lines = [labelled('Weights', self.path)]
         for name, shown in rows.items():
-            more = [f'and {len(shown) - most} more'] if len(shown) > most else []
-            text = f'\n{"":20}'.join([*shown[:most], *more])
+            more = [f'and {len(shown) - max_names} more'] if len(shown) > max_names else []
+            text = f'\n{"":20}'.join([*shown[:max_names], *more])
             lines.append(f'  {name:<10} {len(getattr(self, name)):>5}  {text}'.rstrip())
         return '\n'.join(lines)
 
@@ -81,17 +81,17 @@ class Loaded:
 def load_weights(segmentor: nn.Module, path: Path, trust: bool = False) -> Loaded:
     """Load a checkpoint of this project or of mmseg, a safetensors file, or the weights of a backbone alone.
 
-    Names are matched after the prefixes are stripped that let the most of them match. Position
-    embeddings and relative-position tables of another size are interpolated as mmseg's backbones do.
-    What else has another shape, such as a head for other classes, keeps its initial values.
+    The prefixes to strip are those that give the most matching names. Position embeddings and relative
+    position tables of another size are interpolated as by mmseg's backbones. Other weights with another
+    shape, such as a head for other classes, keep their initial values.
 
     Args:
         segmentor: an mmseg segmentor.
         path: the file.
-        trust: unpickle everything in it, which runs the code that it names.
+        trust: unpickle everything in it, which runs code.
 
     Raises:
-        CheckpointError: if the file cannot be read, or nothing in it belongs to the segmentor.
+        CheckpointError: if the file cannot be read, or nothing in it matches the segmentor.
     """
     entries = Checkpoint(path, mapped=True).contents(unpickle=trust)
     source = state_dict(entries, path)
@@ -126,7 +126,7 @@ def load_weights(segmentor: nn.Module, path: Path, trust: bool = False) -> Loade
 
 
 def _classes(entries: Any) -> list[str]:
-    """Return the classes that a checkpoint of this project or of mmseg names, none if it names none."""
+    """Return the classes in a checkpoint of this project or of mmseg, empty if it does not name them."""
     for entry, name in (('hyper_parameters', 'classes'), ('meta', 'CLASSES')):
         held = entries.get(entry) if isinstance(entries, Mapping) else None
         classes = held.get(name) if isinstance(held, Mapping) else None
@@ -136,7 +136,7 @@ def _classes(entries: Any) -> list[str]:
 
 
 def _match(source: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the name in the segmentor for each name in the file, by the mapping that fits most names and shapes."""
+    """Return the segmentor's name for each name in the file, by the mapping that matches most names and shapes."""
 
     def fit(names: dict[str, str]) -> tuple[int, int]:
         found = [(source[name], own[target]) for name, target in names.items() if target in own]
@@ -146,18 +146,18 @@ def _match(source: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str,
 
 
 def _mappings(names: list[str]) -> Iterator[dict[str, str]]:
-    """Yield every way to strip prefixes from names, and to put them into a place."""
+    """Yield every way to strip and add prefixes."""
     for outer, inner, place in itertools.product(PREFIXES, PREFIXES, PLACES):
         if outer or not inner:
             yield {name: place + name.removeprefix(outer).removeprefix(inner) for name in names}
 
 
 def _resized(segmentor: nn.Module, name: str, value: Tensor) -> Tensor | None:
-    """Interpolate a position embedding to the size that a backbone has, None for what is none."""
+    """Interpolate a position embedding to the size in the backbone, None for other weights."""
     backbone: Any = getattr(segmentor, 'backbone', None)
     inner = name.removeprefix('backbone.')
     if name.endswith('relative_position_bias_table'):
-        if hasattr(backbone, 'resize_rel_pos_embed'):  # BEiT and MAE, with tokens of their own
+        if hasattr(backbone, 'resize_rel_pos_embed'):  # BEiT and MAE, which have additional tokens
             table: Tensor = backbone.resize_rel_pos_embed({inner: value})[inner]
             return table
         return _resized_table(value, len(segmentor.get_parameter(name)))
@@ -174,7 +174,7 @@ def _resized(segmentor: nn.Module, name: str, value: Tensor) -> Tensor | None:
 
 
 def _resized_table(table: Tensor, length: int) -> Tensor:
-    """Interpolate a table `[(2w-1)^2, heads]` to another window, as mmseg's `SwinTransformer.init_weights`."""
+    """Interpolate a table `[(2w-1)^2, heads]` to another window size, like mmseg's `SwinTransformer.init_weights`."""
     before, after = math.isqrt(len(table)), math.isqrt(length)
     image = table.t().reshape(1, -1, before, before)
     return F.interpolate(image, size=(after, after), mode='bicubic').flatten(2)[0].t().contiguous()

@@ -1,4 +1,4 @@
-"""Checkpoints of mmseg's own training, under the entries that this project's checkpoints have."""
+"""Convert the entries of mmseg's own checkpoints to those of this project's checkpoints."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from seglight.config.settings import dicts
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.weight_files import state_dict
 
-#: What the files of mmseg's training end with.
+#: The suffix of mmseg's checkpoints.
 SUFFIX = '.pth'
 
-#: The entry that lists what the stored config says of testing and this project does not do.
+#: The entry that lists the test settings of the stored config that are not supported.
 NOT_TAKEN_OVER = 'not_taken_over'
 
-#: What mmseg's weights are called inside of `seglight.models.Segmentor`.
+#: The prefix of mmseg's weights in `seglight.models.Segmentor`.
 PREFIX = 'segmentor.'
 
 
 def mmseg_entries(contents: Any, path: Path) -> dict[str, Any]:
-    """Return the weights of a segmentor, and the config, the classes and the palette in their `meta`.
+    """Return the weights of a segmentor, and the settings in the file's `meta`.
 
     Args:
-        contents: what the file holds.
-        path: of the file, for errors.
+        contents: the contents of the file.
+        path: its path, for errors.
 
     Returns:
-        `state_dict`, and where they are known `config` (YAML text), `epoch` and `global_step`.
+        `state_dict`, and if known `config` (YAML text), `epoch` and `global_step`.
 
     Raises:
-        CheckpointError: if it holds no weights, or a config that is more than values.
+        CheckpointError: if it contains no weights, or its config contains anything but values.
     """
     weights = {name.removeprefix('module.'): value for name, value in state_dict(contents, path).items()}
     found: dict[str, Any] = {'state_dict': {f'{PREFIX}{name}': value for name, value in weights.items()}}
@@ -49,9 +49,7 @@ def mmseg_entries(contents: Any, path: Path) -> dict[str, Any]:
             found['config'] = yaml.safe_dump(_settings(config, meta, path), sort_keys=False)
             found[NOT_TAKEN_OVER] = not_taken_over(config)
         except (TypeError, ValueError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
-            raise CheckpointError(
-                f'{path} has a config or a meta that mmseg does not write: {one_line(error)}'
-            ) from error
+            raise CheckpointError(f'{path} has an invalid config or meta: {one_line(error)}') from error
     for name, key, first in (('epoch', 'epoch', 1), ('global_step', 'iter', 0)):
         if isinstance(meta.get(key), int):
             found[name] = meta[key] - first
@@ -71,10 +69,10 @@ def _config(meta: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _settings(config: dict[str, Any], meta: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return what a checkpoint's config and `meta` say, as settings of this project.
+    """Convert a checkpoint's config and `meta` to settings of this project.
 
     Raises:
-        CheckpointError: if the config has no model, images were not RGB, or the classes are not told.
+        CheckpointError: if the config has no model, images were not RGB, or the classes are missing.
     """
     try:
         values = model_settings(config)
@@ -82,15 +80,15 @@ def _settings(config: dict[str, Any], meta: Mapping[str, Any], path: Path) -> di
         raise CheckpointError(str(error)) from error
     steps = [part for _, part in dicts([config.get('train_pipeline'), config.get('data')])]
     if any(part.get('to_rgb') is False for part in steps):
-        raise CheckpointError(f'{path} was trained on BGR images (to_rgb=False), and images are RGB here')
+        raise CheckpointError(f'{path} was trained on BGR images (to_rgb=False), but seglight uses RGB images')
     loads = any(part.get('type') == 'LoadImageFromFile' for part in steps)
     if loads and not any(part.get('type') == 'Normalize' for part in steps):
         raise CheckpointError(
-            f'{path} was trained on BGR images (its pipeline has no Normalize), and images are RGB here'
+            f'{path} was trained on BGR images (its pipeline has no Normalize), but seglight uses RGB images'
         )
     model = values['model']['segmentor']
     del model['_delete_']
-    for name in ('train_cfg', 'test_cfg'):  # configs before mmseg 0.12 have them beside the model
+    for name in ('train_cfg', 'test_cfg'):  # before mmseg 0.12, configs have them next to the model
         if config.get(name) is not None:
             model.setdefault(name, config[name])
     classes = meta.get('CLASSES')

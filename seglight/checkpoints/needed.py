@@ -1,4 +1,4 @@
-"""What of a checkpoint's settings predictions need: neither optimizer nor losses nor the transforms of training."""
+"""Select the settings of a checkpoint that predictions need: no optimizer, losses or training transforms."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from seglight.models.without_losses import without_losses
 
-#: What of each group says how to train.
+#: The keys of each group that only training needs.
 TRAINING = {
     'model': ('optimizer', 'schedule', 'frozen', 'non_finite'),
     'data': ('train_transforms', 'mixes', 'class_balance', 'cache'),
@@ -14,7 +14,7 @@ TRAINING = {
 
 
 def without_training(values: dict[str, Any]) -> dict[str, Any]:
-    """Return settings without what only training needs, so that it need not be installed, nor pass the gate."""
+    """Return settings without those that only training needs: their classes may be missing or fail the gate."""
     kept = {
         group: {name: value for name, value in inner.items() if name not in TRAINING[group]}
         if group in TRAINING and isinstance(inner, dict)

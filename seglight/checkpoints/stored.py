@@ -1,4 +1,4 @@
-"""What of the config in a checkpoint may be used, which makes the file complete in itself."""
+"""Read the config in a checkpoint, as far as it passes the gate."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from seglight.own_modules import find_named
 #: Values of these keys that build nothing.
 _NOTHING: tuple[Any, ...] = (None, False, True, 'auto', [])
 
-#: What the settings of a checkpoint are read for.
+#: The purpose of reading the settings.
 Purpose = Literal['training', 'prediction']
 
 
 @dataclass
 class Stored:
-    """The settings in a checkpoint that may be used.
+    """The allowed settings of a checkpoint.
 
     Attributes:
-        settings: those that passed the gate, without addresses of pretrained weights.
-        refused: a message for each key that did not pass.
-        left_out: keys that are never taken from a checkpoint, where they say something.
+        settings: those that passed the gate, without URLs of pretrained weights.
+        refused: an error message for each key that did not pass.
+        left_out: keys with a value that are never used from a checkpoint.
     """
 
     settings: Settings
@@ -37,14 +37,14 @@ class Stored:
     left_out: list[str] = field(default_factory=list)
 
     def check(self, given: Settings, needless: Iterable[Key] = ()) -> None:
-        """Refuse the checkpoint where a key that did not pass is needed.
+        """Check that no key that is needed was refused.
 
         Args:
-            given: all settings, with those that were typed or stand in a config: they need not pass.
-            needless: keys that do not matter.
+            given: settings from the command line or a config, which override those of the checkpoint.
+            needless: keys that are not needed.
 
         Raises:
-            CheckpointError: for the first.
+            CheckpointError: for the first refused key.
         """
         for key, message in self.refused.items():
             inner: Any = given.values
@@ -55,10 +55,10 @@ class Stored:
 
 
 def parse_stored(text: str, source: str) -> Settings:
-    """Return the YAML mapping in a text of a checkpoint; `source` is what errors call it.
+    """Parse the YAML mapping in a checkpoint; `source` is its name in errors.
 
     Raises:
-        CheckpointError: if it is none.
+        CheckpointError: if it is not a YAML mapping.
     """
     try:
         return parse_yaml(text, source)
@@ -69,19 +69,19 @@ def parse_stored(text: str, source: str) -> Settings:
 
 
 def read_stored(text: str, path: Path, parts: tuple[str, ...] | None, trust: bool, purpose: Purpose) -> Stored:
-    """Return the settings that a checkpoint was trained with, as far as they pass the gate.
+    """Return the settings of a checkpoint that pass the gate.
 
     Args:
         text: the config in it, as YAML.
         path: the checkpoint, for messages.
         parts: the groups to return, None for all.
-        trust: let everything pass, for a file of one's own.
-        purpose: what they are for; a prediction does without what says how to train.
+        trust: skip the gate, for your own files.
+        purpose: 'prediction' drops the settings that only training needs.
 
     Raises:
         CheckpointError: if the text is not YAML.
     """
-    from seglight.checkpoints.needed import without_training  # late: `seglight info` needs no model
+    from seglight.checkpoints.needed import without_training  # late: not needed by `seglight info`
     from seglight.models.pretrained import without_pretrained
 
     stored = parse_stored(text, str(path))
@@ -102,12 +102,12 @@ def read_stored(text: str, path: Path, parts: tuple[str, ...] | None, trust: boo
             find_named(values)
         values, refused = (values, {}) if trust else admit(values, path)
     except RecursionError:
-        raise CheckpointError(f'{path} stores a config of too many levels') from None
+        raise CheckpointError(f'{path} stores a config with too many levels') from None
     origins = {key: origin for key, origin in stored.origins.items() if key[0] in values}
     return Stored(Settings(values, origins), refused, left_out)
 
 
-#: Keys that a command line says of itself or of the user's accounts; a checkpoint says none of them.
+#: Keys about the command itself or the user's accounts; a checkpoint may not set them.
 _COMMAND = (
     *('weights_only', 'trust_checkpoint', 'load_from', 'ckpt_path', 'work_dir', 'auto_resume'),
     *('wandb', 'tags', 'output', 'input', 'remark'),
@@ -115,11 +115,11 @@ _COMMAND = (
 
 
 def _left_out(values: dict[str, Any]) -> list[str]:
-    """Return the keys of a config that say something and are never taken from a checkpoint."""
+    """Return the keys of a config that have a value and are never used from a checkpoint."""
     trainer, wandb = (_mapping(values.get(name)) for name in ('trainer', 'wandb'))
     kept = _without_classes(trainer)
-    said = [name for name, value in trainer.items() if str(name).isidentifier() and _says(value)]
-    names = [f'trainer.{name}' for name in said if name not in kept]
+    effective = [name for name, value in trainer.items() if str(name).isidentifier() and _has_effect(value)]
+    names = [f'trainer.{name}' for name in effective if name not in kept]
     return names + ['wandb.project'] * bool(wandb.get('project'))
 
 
@@ -127,18 +127,18 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _says(value: Any) -> bool:
-    """Return whether a value asks for anything."""
+def _has_effect(value: Any) -> bool:
+    """Return whether a value has an effect."""
     return value not in _NOTHING
 
 
 def _without_classes(trainer: Any) -> dict[str, Any]:
-    """Return what of a stored trainer names no class: plain values under plain names, of keys that build nothing."""
+    """Return the plain values of a stored trainer, for keys that build no objects."""
     return {name: value for name, value in _mapping(trainer).items() if name in TRAINER and _is_plain(value)}
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether a value is a number, a list of them, a word that is no path of a class, or null."""
+    """Return whether a value is a number, a list of numbers, a word that is not a class path, or null."""
     if isinstance(value, list):  # devices
         return all(isinstance(item, int) for item in value)
     return value is None or isinstance(value, (int, float)) or (isinstance(value, str) and not set(value) & set('./'))

@@ -47,7 +47,7 @@ def write_report(folder: Path, evaluation: str = 'fit', images: Sequence[Path] |
     Args:
         folder: the run's folder.
         evaluation: the file to show from the folder `evaluation`; `fit` is the best validation in training.
-        images: the folders that images may be shown from, since a stranger's run may name any file; None for all.
+        images: the folders whose images may be shown, since an untrusted run could name any file; None for all.
 
     Raises:
         UserError: if a file of the run is damaged.
@@ -55,9 +55,7 @@ def write_report(folder: Path, evaluation: str = 'fit', images: Sequence[Path] |
     path = folder / ('report.html' if evaluation == 'fit' else f'report_{evaluation}.html')
     run = read_run(folder, evaluation)
     if hidden := outside(run, images):
-        warn(
-            f'{hidden} images of {folder} are outside the working folder and not shown; --images FOLDER allows another'
-        )
+        warn(f'{hidden} images of {folder} are outside the working folder and not shown; --images FOLDER allows others')
     return _write(path, report_values(run, images))
 
 
@@ -107,16 +105,16 @@ def report_values(run: Run, images: Sequence[Path] | None = None) -> dict[str, A
 
 
 def outside(run: Run, images: Sequence[Path] | None) -> int:
-    """Return how many images of a run lie outside the folders that images may be shown from."""
+    """Return the number of images of a run outside the folders whose images may be shown."""
     examples = [*run.evaluation.best, *run.evaluation.worst] if run.evaluation and images is not None else []
     return sum(not _is_below(Path(example.path), images or ()) for example in examples)
 
 
 def _is_below(path: Path, folders: Sequence[Path]) -> bool:
-    """Tell whether a file, wherever links lead, lies in one of some folders."""
+    """Return whether a file, after resolving links, is in one of the folders."""
     try:
         return any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
-    except (OSError, ValueError, RuntimeError):  # NUL in a name, a circle of links
+    except (OSError, ValueError, RuntimeError):  # NUL in a name, a cycle of links
         return False
 
 

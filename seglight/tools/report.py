@@ -20,8 +20,8 @@ def write_page(runs: Sequence[str | Path], images: Sequence[Path] = ()) -> Path:
 
     Args:
         runs: folders of runs: paths, or relative to `work_dirs`.
-        images: folders that images may be shown from, besides the working folder and the embedded data set: a run may
-            be a stranger's, and name any image.
+        images: folders whose images may be shown, besides the working folder and the embedded data set; an untrusted
+            run could name any image.
 
     Raises:
         UsageError: if there is no such run, or the page cannot be written.

@@ -258,7 +258,7 @@ def test_training_does_not_go_on_from_it(workspace: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ('transforms', 'said'),
     [
-        ([{'type': 'CLAHE', 'p': 1.0}], "has CLAHE, which mmseg's test pipelines cannot do"),
+        ([{'type': 'CLAHE', 'p': 1.0}], "has CLAHE, which mmseg's test pipelines do not support"),
         ([{'type': 'Resize', 'height': 8, 'width': 8}] * 2, 'has Resize'),
     ],
 )

@@ -83,7 +83,7 @@ def test_weights_for_the_same_classes_in_another_order_are_told(
     done = run('fit', '--config', tiny_config, '--trainer.max_epochs=1', '--load-from', weights)
     assert done.status == 0
     assert f'seglight: warning: {weights} has the same classes in another order: ' in done.err
-    assert 'its heads begin with what they learned of its own classes' in done.err
+    assert 'its heads start with what they learned about its own classes' in done.err
     if suffix == 'ckpt':
         resumed = run('fit', '--config', tiny_config, '--trainer.max_epochs=3', '--ckpt', weights)
         assert resumed.status == 2

@@ -56,7 +56,7 @@ _SUBSTITUTED = re.compile(r'\{\{\s*(?:_base_\.|file)')
 
 
 class Evaluator(Limits):
-    """Evaluates assignments of literals, `dict(...)`, arithmetic, comprehensions and the like.
+    """Evaluates assignments of literals, `dict(...)`, arithmetic, comprehensions and similar expressions.
 
     Args:
         text: the source.
