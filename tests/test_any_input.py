@@ -5,6 +5,7 @@ The inputs are the same in every run.
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from pycocotools import mask as mask_utils
 
 from seglight.arrays import ERRORS, load_arrays
 from seglight.config.mmseg.file import parse_mmseg_config
+from seglight.config.settings import without_tuples
 from seglight.data.sources.coco_shapes import encode
-from seglight.errors import OutputError, UserError
+from seglight.errors import DataError, OutputError, UserError
 from seglight.masking import MASK, masked, masked_text
 from seglight.names import name_fault, path_below
 from seglight.plain_text import load_json, load_yaml
@@ -72,7 +74,7 @@ def test_any_text_is_yaml_and_json_or_one_line(text: str) -> None:
 def test_a_python_config_of_literals_gives_its_values(values: dict[str, Any]) -> None:
     names = {f'key_{name}': value for name, value in values.items()}  # none is a keyword
     text = '\n'.join(f'{name} = {value!r}' for name, value in names.items())
-    assert parse_mmseg_config(text, 'a.py') == names
+    assert parse_mmseg_config(text, 'a.py') == without_tuples(names)
 
 
 @few
@@ -111,6 +113,28 @@ def test_run_lengths_of_both_kinds_are_the_mask(mask: np.ndarray[Any, Any]) -> N
     for counts in (packed['counts'].decode(), plain):
         found, _ = encode({'size': [height, width], 'counts': counts}, height, width)
         assert np.array_equal(mask_utils.decode(found), mask)
+
+
+SHAPES = (
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
+    | st.lists(st.integers(-(2**70), 2**70), max_size=5)
+    | st.lists(st.floats() | st.integers(-(2**70), 2**70) | st.none(), max_size=10)
+    | st.lists(st.lists(st.floats(), max_size=8), max_size=3)
+    | PLAIN
+)
+
+
+@few
+@given(SHAPES, st.integers(1, 40), st.integers(1, 40), st.booleans())
+def test_any_shape_is_painted_or_refused(shape: Any, height: int, width: int, lengths: bool) -> None:
+    given_shape = {'size': [height, width], 'counts': shape} if lengths else shape
+    try:
+        packed, length = encode(given_shape, height, width)
+    except DataError as error:
+        assert len(str(error).splitlines()) == 1
+        return
+    assert math.isfinite(length)
+    assert mask_utils.decode(packed).shape[:2] == (height, width)
 
 
 @few
