@@ -254,9 +254,7 @@ def binary_data(tmp_path: Path) -> Path:
     return tmp_path / 'binary'
 
 
-def test_fit_and_check_report_masks_of_0_and_255_with_the_fix(
-    binary_data: Path, workspace: Path, run: Run
-) -> None:
+def test_fit_and_check_report_masks_of_0_and_255_with_the_fix(binary_data: Path, workspace: Path, run: Run) -> None:
     config = configure(binary_data, classes=['background', 'object'], palette=None)
     source = 'type: FolderSource, img_dir: img_dir/{0}, ann_dir: ann_dir/{0}, label_map: {{255: object}}'
     line = (
@@ -517,7 +515,9 @@ def test_what_is_wrong_with_data_is_one_line_and_leaves_nothing(
         (['data', 'show', '--config', 'own.yaml', '--output', 'own.yaml/x.png'], 'own.yaml/x.png cannot be written'),
     ],
 )
-def test_a_wrong_data_command_is_reported(words: list[str], said: str, own_data: Path, workspace: Path, run: Run) -> None:
+def test_a_wrong_data_command_is_reported(
+    words: list[str], said: str, own_data: Path, workspace: Path, run: Run
+) -> None:
     configure(own_data)
     done = run(*words)
     assert done.status == 2
