@@ -254,9 +254,7 @@ def binary_data(tmp_path: Path) -> Path:
     return tmp_path / 'binary'
 
 
-def test_masks_of_0_and_255_are_told_by_fit_and_check_and_mended_as_they_say(
-    binary_data: Path, workspace: Path, run: Run
-) -> None:
+def test_fit_and_check_report_masks_of_0_and_255_with_the_fix(binary_data: Path, workspace: Path, run: Run) -> None:
     config = configure(binary_data, classes=['background', 'object'], palette=None)
     source = 'type: FolderSource, img_dir: img_dir/{0}, ann_dir: ann_dir/{0}, label_map: {{255: object}}'
     line = (
@@ -280,7 +278,7 @@ def test_masks_of_0_and_255_are_told_by_fit_and_check_and_mended_as_they_say(
     assert 'no mask shows' not in done.out
 
 
-def test_masks_that_count_from_one_are_told_with_the_key(own_data: Path, workspace: Path, run: Run) -> None:
+def test_masks_that_start_at_one_are_reported_with_the_key(own_data: Path, workspace: Path, run: Run) -> None:
     for path in own_data.glob('ann_dir/*/*.png'):
         Image.fromarray(np.asarray(Image.open(path)) + np.uint8(1)).save(path)
     config = configure(own_data)
@@ -321,7 +319,7 @@ def cut_off(path: Path, count: int = 40) -> None:
     path.write_bytes(path.read_bytes()[:-count])
 
 
-def test_check_goes_on_after_equal_names_and_an_empty_split(own_data: Path, workspace: Path, run: Run) -> None:
+def test_check_continues_after_equal_names_and_an_empty_split(own_data: Path, workspace: Path, run: Run) -> None:
     for index in (2, 4):
         Image.new('RGB', (64, 64)).save(own_data / f'img_dir/train/000{index}.png')
     for path in (own_data / 'img_dir/val').iterdir():
@@ -366,7 +364,7 @@ def test_images_with_equal_names_are_left_out(own_data: Path, workspace: Path, r
     assert len(listed(Path('work_dirs/exp1'))['train']) == 8
 
 
-def test_masks_without_an_image_are_told(own_data: Path, workspace: Path, run: Run) -> None:
+def test_masks_without_an_image_are_reported(own_data: Path, workspace: Path, run: Run) -> None:
     masks = [own_data / f'ann_dir/{name}.png' for name in ('train/more', 'train/in/more', 'val/more')]
     for path in masks:
         path.parent.mkdir(exist_ok=True)
@@ -482,7 +480,7 @@ WRONG = {
         {'train_transforms': [{'type': 'ToGray', 'num_output_channels': 1, 'p': 1.0}]},
         ['return the image', 'as uint8 [', 'uint8 [H, W, 3]']),
     'padding before the image': (
-        {'val_transforms': [{'type': 'PadIfNeeded', 'min_height': 80, 'min_width': 80}]}, ['at the right and at the bottom only']),
+        {'val_transforms': [{'type': 'PadIfNeeded', 'min_height': 80, 'min_width': 80}]}, ['at the right and bottom only']),
 }  # fmt: skip
 
 
@@ -517,7 +515,9 @@ def test_what_is_wrong_with_data_is_one_line_and_leaves_nothing(
         (['data', 'show', '--config', 'own.yaml', '--output', 'own.yaml/x.png'], 'own.yaml/x.png cannot be written'),
     ],
 )
-def test_a_wrong_data_command_is_told(words: list[str], said: str, own_data: Path, workspace: Path, run: Run) -> None:
+def test_a_wrong_data_command_is_reported(
+    words: list[str], said: str, own_data: Path, workspace: Path, run: Run
+) -> None:
     configure(own_data)
     done = run(*words)
     assert done.status == 2
