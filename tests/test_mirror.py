@@ -57,7 +57,7 @@ COVERED = {
     'config.resolve': ('config/test_overrides.py', '_delete_'),
     'data.arguments': ('data/test_transforms.py', 'must be'),
     'data.augmentations': ('data/test_transforms.py', 'CatMaxRatioCrop'),
-    'data.class_checks': ('data/test_labels.py', 'data.classes names'),
+    'data.class_checks': ('data/test_labels.py', 'data.classes'),
     'data.datamodule': ('data/test_loaders.py', 'SegmentationDataModule'),
     'data.facts': ('data/test_judgement.py', 'seglight.data.facts'),
     'data.palette_order': ('data/test_labels.py', 'palette_in_another_order'),
