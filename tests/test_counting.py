@@ -13,6 +13,7 @@ from seglight.counting import counted
         (2, 'image', '2 images'),
         (1, 'batch', '1 batch'),
         (3, 'batch', '3 batches'),
+        (2, 'epoch', '2 epochs'),
         (11, 'class', '11 classes'),
         (True, 'batch', '1 batch'),  # as `trainer.fast_dev_run` is
     ],
