@@ -48,7 +48,7 @@ def test_values_of_a_base_and_plain_python_are_read(tmp_path: Path) -> None:
         ('_base_ = "b.yaml"', 'not a .py file'),
         ('x = "\\{{_base_.y}} + open(1) #"', "'{{' in a string"),
         ('x = f"\\{{_base_.y}} + open(1) #"', 'a config may not contain'),
-        ('# coding: utf-7\nx = 1  # +AAo-open(1)', 'its encoding is utf-7'),
+        ('# coding: utf-7\nx = 1  # +AAo-open(1)', 'its encoding must be utf-8, got utf-7'),
     ],
 )
 def test_what_could_run_code_is_refused(tmp_path: Path, text: str, said: str) -> None:
