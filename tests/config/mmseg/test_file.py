@@ -156,7 +156,7 @@ HOSTILE = {
     'a while loop': ('while True: pass', "'while True:'"),
     'division by zero': ('x = 1\ny = 1/0', 'a.py:2: division by zero'),
     'a long text': ("x = 'x'*10**12", 'steps'),
-    'a long text in steps': ("x = 'x' * 100000\ny = x + x", 'a.py:2: a text has 200000 characters'),
+    'a long text in steps': ("x = 'x' * 100000\ny = x + x", 'a.py:2: a string has 200000 characters'),
     'a wide field': ("x = f'{1:1000000000}'", 'a config may not contain'),
     'a wide field by percent': ("x = '%1000000000d' % 1", 'a config may not contain'),
     'a field of any width': ("x = '%*d' % (10**9, 1)", 'a config may not contain'),
