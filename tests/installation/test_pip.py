@@ -21,7 +21,7 @@ HASH = 'a' * 64
             "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device: '/x'\n",
             'disk is full',
         ),
-        ("OSError: [Errno 30] Read-only file system: '/env/lib'", 'is read-only; use a virtual environment'),
+        ("OSError: [Errno 30] Read-only file system: '/env/lib'", 'is read-only; use a writable virtual environment'),
         ('error: externally-managed-environment\n\nx This environment', 'the system manages'),
         ("ERROR: [Errno 13] Permission denied: '/usr/lib'\nCheck the permissions.", 'cannot be written'),
         ('WARNING: Retrying after NameResolutionError(...)\nERROR: No matching distribution', 'index does not respond'),

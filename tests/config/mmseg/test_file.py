@@ -48,7 +48,7 @@ def test_values_of_a_base_and_plain_python_are_read(tmp_path: Path) -> None:
         ('_base_ = "b.yaml"', 'not a .py file'),
         ('x = "\\{{_base_.y}} + open(1) #"', "'{{' in a string"),
         ('x = f"\\{{_base_.y}} + open(1) #"', 'a config may not contain'),
-        ('# coding: utf-7\nx = 1  # +AAo-open(1)', 'its encoding is utf-7'),
+        ('# coding: utf-7\nx = 1  # +AAo-open(1)', 'its encoding must be utf-8, got utf-7'),
     ],
 )
 def test_what_could_run_code_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -156,7 +156,7 @@ HOSTILE = {
     'a while loop': ('while True: pass', "'while True:'"),
     'division by zero': ('x = 1\ny = 1/0', 'a.py:2: division by zero'),
     'a long text': ("x = 'x'*10**12", 'steps'),
-    'a long text in steps': ("x = 'x' * 100000\ny = x + x", 'a.py:2: a text has 200000 characters'),
+    'a long text in steps': ("x = 'x' * 100000\ny = x + x", 'a.py:2: a string has 200000 characters'),
     'a wide field': ("x = f'{1:1000000000}'", 'a config may not contain'),
     'a wide field by percent': ("x = '%1000000000d' % 1", 'a config may not contain'),
     'a field of any width': ("x = '%*d' % (10**9, 1)", 'a config may not contain'),
