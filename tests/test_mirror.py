@@ -80,7 +80,6 @@ COVERED = {
     'models.class_weights': ('models/test_losses.py', '.npy'),
     'models.explain': ('stories/test_bad_input.py', 'decode_head'),
     'models.inference.module': ('stories/test_predict.py', "'predict'"),
-    'models.non_finite': ('stories/test_training_options.py', 'model.non_finite=skip'),
     'models.paramwise': ('stories/test_training_options.py', 'paramwise_cfg'),
     'models.parts': ('models/test_recipe.py', 'decode_head'),
     'models.recipe_checks': ('models/test_recipe.py', 'in_index'),
