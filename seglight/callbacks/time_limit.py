@@ -42,7 +42,7 @@ class TimeLimit(Timer):
             used = timedelta(seconds=round(self.time_elapsed()))
             raise ConfigError(
                 'trainer.max_time',
-                f'{self.duration} is used up: {trainer.ckpt_path} has trained for {used}; '
+                f'is used up: {trainer.ckpt_path} has trained for {used} of {self.duration}; '
                 'raise --trainer.max_time to go on',
             )
 

@@ -43,7 +43,7 @@ def test_it_saves_within_the_epoch_and_the_rest_is_that_of_a_run_left_alone(
     assert torch.load('stopped/iter_5.ckpt', weights_only=True)['SegmentationDataModule']['batches'] == 1
     again = run(*command, '--trainer.max_time=00:00:00:05', '--work-dir', 'stopped', '--auto-resume')
     assert again.status == 2
-    assert 'trainer.max_time 0:00:05 is used up: stopped/iter_5.ckpt has trained for 0:00:05' in again.err
+    assert 'trainer.max_time is used up: stopped/iter_5.ckpt has trained for 0:00:05 of 0:00:05' in again.err
     done = run(*command, '--trainer.max_time=00:00:01:00', '--work-dir', 'stopped', '--auto-resume')
     assert done.status == 0, done.err
     assert differences(Path('whole'), Path('stopped')) == []
