@@ -77,7 +77,7 @@ def test_what_is_not_done_here_is_listed() -> None:
         'ResizeToMultiple',
         'color_type grayscale',
         'TestTimeAugmentation',
-        'choice of classes',
+        'subset of classes',
     ):
         assert any(part in each for each in said), part
     assert len(said) == 5
