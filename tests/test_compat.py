@@ -140,7 +140,7 @@ def test_an_operator_that_is_not_in_torch_names_itself_when_it_is_called(pure_mm
         pure_mmcv,
     )
     line = done.stderr.splitlines()[-1]
-    assert "ConfigError: the model needs mmcv's operator carafe_forward, which is not compiled: build " in line
+    assert "UsageError: the model needs mmcv's operator carafe_forward, which is not compiled: build " in line
 
 
 def test_compiled_operators_of_mmcv_are_used_as_they_are(pure_mmcv: Path) -> None:

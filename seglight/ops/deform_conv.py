@@ -7,14 +7,15 @@ sampling positions on a large map would be off by fractions of a pixel.
 
 from __future__ import annotations
 
-from seglight import compat  # noqa: F401  (first: torchvision may not fit the installed torch)
-
-# isort: split
 import torch
 from torch import Tensor
 from torch.nn.modules.utils import _pair
 from torch.utils.checkpoint import checkpoint
-from torchvision import ops as torchvision_ops  # type: ignore[import-untyped]
+
+try:
+    from torchvision.ops import deform_conv2d as torchvision_deform_conv2d  # type: ignore[import-untyped]
+except (ImportError, RuntimeError):  # the latter if it was built for another torch
+    torchvision_deform_conv2d = None
 
 Size = int | tuple[int, ...]
 Pair = tuple[int, int]
@@ -93,7 +94,7 @@ def modulated_deform_conv2d(
     moves = _within_reach(moves, grid, features)
     result: Tensor
     if TORCHVISION_CUDA and features.is_cuda:
-        result = torchvision_ops.deform_conv2d(features, moves.flatten(1, 3), weight, None, *geometry, mask)
+        result = torchvision_deform_conv2d(features, moves.flatten(1, 3), weight, None, *geometry, mask)
     else:
         # Without checkpointing, autograd would keep six tensors of the size of all samples.
         arguments = (features, grid + moves, mask, weight, groups)

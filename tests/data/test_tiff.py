@@ -29,7 +29,7 @@ def test_the_values_are_those_that_are_stored(dtype: str, bands: int, planar: bo
     for photometric in (1, 2) if bands > 1 else (1,):
         extra = [0] * (bands - (3 if photometric == 2 else 1))
         for order, big, tile in (('<', False, 0), ('>', False, 0), ('<', True, 32), ('>', True, 0), ('>', False, 48)):
-            found = read_bands(tiff(pixels, planar, photometric, extra, order, big, tile), most=4)
+            found = read_bands(tiff(pixels, planar, photometric, extra, order, big, tile), maximum=4)
             expected = pixels[..., 0] if bands == 1 else pixels
             assert np.array_equal(found, expected), (photometric, order, big, tile)
 
