@@ -56,11 +56,11 @@ def test_gradients_with_checkpointed_activations_are_the_same(name: str) -> None
         torch.testing.assert_close(done[key], gradient, msg=key)
 
 
-def test_without_a_compiler_nothing_is_compiled_and_one_line_says_so(
+def test_without_a_compiler_nothing_is_compiled_and_one_line_reports_it(
     tiny_config: Path, run: Callable[..., Result]
 ) -> None:
     torch._dynamo.utils.counters.clear()
-    message = r'model.compile is left out: torch.compile needs a C\+\+ compiler'
+    message = r'model.compile is ignored: torch.compile needs a C\+\+ compiler'
     with inductor.patch({'cpp.cxx': ('no_such_compiler',)}), pytest.warns(UserWarning, match=message) as told:
         result = run('fit', '--config', tiny_config, '--model.compile=true', '--trainer.max_epochs=1')
     assert result.status == 0, result.err
@@ -75,7 +75,7 @@ def test_on_a_gpu_triton_is_the_compiler(monkeypatch: pytest.MonkeyPatch) -> Non
         compile_parts(Recipe(TINY_SEGMENTOR).for_data(5).build(), torch.device('cuda'))
 
 
-def test_what_cannot_be_compiled_runs_as_it_is_and_a_line_says_why(
+def test_parts_that_cannot_be_compiled_run_uncompiled_and_a_line_explains_why(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> None:
