@@ -11,7 +11,7 @@ from torch import nn
 
 from seglight.errors import one_line
 
-#: The parts of mmseg's segmentors that a step calls as modules; the rest of a step is not a single call.
+#: The parts of mmseg's segmentors to compile; a whole step is not a single module call.
 PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')
 
 #: The torch loggers that report, with a traceback, what could not be compiled.

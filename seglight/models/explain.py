@@ -41,13 +41,13 @@ _REGISTRIES = (
 
 
 def explain(error: Exception, parts: Sequence[Part]) -> ConfigError:
-    """Return why mmseg could not build a model; for an unknown type, with its key and the nearest known one."""
+    """Return an error that explains why mmseg could not build a model; for an unknown type, name the nearest."""
     path, cause = _failing_part(parts, error)
     return _explain_unknown(cause, parts) or ConfigError(path, f'cannot be built by mmseg: {reason(cause)}')
 
 
 def explain_weights(error: Exception, parts: Sequence[Part]) -> ConfigError:
-    """Return why weights could not be initialised; usually, pretrained ones cannot be downloaded."""
+    """Return an error that explains why weights could not be initialised, usually a failed download."""
     unknown = _explain_unknown(error, parts)
     if unknown:
         return unknown
@@ -111,7 +111,7 @@ def explain_first_batch(error: RuntimeError | ValueError, steps_done: int) -> Co
 
     Args:
         error: raised by torch.
-        steps_done: optimizer steps before it; the way a model is built only fails in the first.
+        steps_done: optimizer steps before it; after the first, the structure of the model is not the cause.
     """
     message = one_line(error)
     if steps_done or not _MISFIT.search(message):

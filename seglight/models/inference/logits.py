@@ -18,7 +18,7 @@ from seglight.models.inference.sliding import sliding_bands
 #: Turns uint8 images `[B, 3, H, W]` into input for the backbone.
 Prepare = Callable[[Tensor], Tensor]
 
-STRIDE = 4  #: confidence is computed for every fourth pixel in both directions, which makes it cheap
+STRIDE = 4  #: confidence is computed only for every fourth pixel in both directions, to keep it cheap
 
 AS_IS: Prepare = nn.Identity()  #: for images that are already prepared
 
@@ -89,7 +89,7 @@ def logits_bands(
 
 
 def image_logits(segmentor: BaseSegmentor, image: Tensor, original_size: Size, prepare: Prepare = AS_IS) -> Tensor:
-    """Return what `logits_bands` yields as one tensor, float32 `[B, C, *original_size]`."""
+    """Return the bands of `logits_bands` as one tensor, float32 `[B, C, *original_size]`."""
     return _joined(logits_bands(segmentor, image, original_size, prepare))
 
 

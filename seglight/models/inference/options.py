@@ -33,7 +33,7 @@ class Options:
     confidence: bool = False
 
 
-#: Masks alone, from the images as they are.
+#: Only masks, without views or an ensemble.
 PLAIN = Options()
 
 
