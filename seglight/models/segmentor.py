@@ -127,7 +127,7 @@ class Segmentor(PredictingModule):
         self.segmentor = recipe.for_data(len(classes), self.ignore_index).build()
         self._frozen_parts = freeze(self.segmentor, self.frozen)
         if 'BoundaryIoU' in per_class and not boundary_iou:
-            message = 'contains BoundaryIoU, which needs model.boundary_iou: true'
+            message = 'names BoundaryIoU, which needs model.boundary_iou: true'
             raise ConfigError('model.per_class', message)
         if not is_only_loading():  # reports errors in these before the data is read
             build_optimizer(self.segmentor, self.optimizer)

@@ -30,7 +30,7 @@ UNET: dict[str, Any] = {
     'decode_head': {**HEAD, 'in_channels': 4, 'in_index': 4},
     'auxiliary_head': {**HEAD, 'in_channels': 8, 'in_index': 3},
 }
-#: A table of relative positions for one size alone.
+#: Relative position embeddings for a single size.
 BEIT: dict[str, Any] = {
     'type': 'EncoderDecoder',
     'backbone': {'type': 'BEiT', 'img_size': (64, 96), 'embed_dims': 16, 'num_layers': 1, 'num_heads': 2, 'out_indices': [0]},
@@ -99,7 +99,7 @@ def test_earlier_images_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize('size', [(30, 40), (100, 90), (200, 50), (20, 200)])
-def test_a_backbone_with_one_size_sees_larger_images_through_windows(size: tuple[int, int]) -> None:
+def test_a_backbone_with_one_size_processes_larger_images_in_windows(size: tuple[int, int]) -> None:
     image = torch.randn(1, 3, *size)
     with torch.inference_mode():
         seen = image_logits(built(BEIT), image, size)
@@ -199,7 +199,7 @@ def family(request: pytest.FixtureRequest) -> Iterator[tuple[str, BaseSegmentor]
     yield request.param, Recipe(model_dict(SMALLEST[request.param])).for_data(5).construct().eval()
 
 
-#: What each family pads images of `SIZES` to; the others pad nothing.
+#: What each family pads images of `SIZES` to; other families pad nothing.
 PADDED: dict[str, list[tuple[int, int]]] = {
     'beit': [(640, 640)] * 3,
     'mae': [(512, 512)] * 3,

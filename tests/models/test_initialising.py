@@ -48,5 +48,5 @@ def test_settings_for_training_are_checked_only_for_training() -> None:
             Segmentor(**arguments)
         with only_loading():
             Segmentor(**arguments)
-    with pytest.raises(ConfigError):  # it ends with the block
+    with pytest.raises(ConfigError):  # the checks are back after the block
         Segmentor(**wrong(optimizer={'type': 'Sdg'}))

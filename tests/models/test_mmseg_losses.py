@@ -18,7 +18,7 @@ def sample(channels: int, classes: int | None = None) -> tuple[torch.Tensor, tor
     return logits, torch.randint(0, classes or max(2, channels), (3, 6, 7), generator=generator)
 
 
-#: Every loss of mmseg and this project's, for heads of one channel, of two and of several.
+#: All losses of mmseg and seglight, for heads with one, two and several channels.
 ONE = [
     {'type': 'CrossEntropyLoss', 'use_sigmoid': True},
     {'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'avg_non_ignore': True},

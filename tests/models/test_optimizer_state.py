@@ -51,7 +51,7 @@ def test_settings_are_those_of_the_config_and_the_state_that_of_the_checkpoint()
 def test_a_parameter_finds_its_state_in_other_groups() -> None:
     stored = trained([NAMES])
     module = model()
-    built = optimizer(module, [NAMES[2:], NAMES[:2]])  # 0.bias and 1.weight have one shape
+    built = optimizer(module, [NAMES[2:], NAMES[:2]])  # 0.bias and 1.weight have the same shape
     built.load_state_dict(stored)
     for name, parameter in module.named_parameters():
         assert torch.equal(built.state[parameter]['exp_avg'], stored['state'][NAMES.index(name)]['exp_avg'])
@@ -104,7 +104,7 @@ def test_a_damaged_state_is_refused_before_the_first_step(name: str) -> None:
 
 
 @pytest.mark.parametrize('kind', ['Adagrad', 'Adadelta', 'ASGD', 'Adamax', 'NAdam', 'RAdam', 'RMSprop', 'Rprop', 'SGD'])
-def test_the_state_of_every_optimizer_is_taken(kind: str) -> None:
+def test_the_state_of_every_optimizer_is_loaded(kind: str) -> None:
     options = {'momentum': 0.9} if kind in ('SGD', 'RMSprop') else {}
     stored = trained([NAMES], kind=getattr(torch.optim, kind), **options)
     built = optimizer(model(), [NAMES], getattr(torch.optim, kind))
@@ -112,7 +112,7 @@ def test_the_state_of_every_optimizer_is_taken(kind: str) -> None:
     assert len(built.state) == len(NAMES)
 
 
-def test_an_old_checkpoint_without_names_is_taken_by_position_or_refused() -> None:
+def test_an_old_checkpoint_without_names_is_matched_by_position_or_refused() -> None:
     stored = trained([NAMES[:1], NAMES[1:]])
     for group in stored['param_groups']:
         del group['param_names']

@@ -174,10 +174,11 @@ def zoo_paramwise() -> dict[str, str]:
     found = {}
     for name in zoo_names():
         config = Config.fromfile(str(find_zoo(name)))
-        told = config.get('optimizer', {}).get('paramwise_cfg')
-        if told:
+        options = config.get('optimizer', {}).get('paramwise_cfg')
+        if options:
             found.setdefault(
-                f'{name.split("/")[0]}: {config.model.backbone.type}, {[*told, *told.get("custom_keys", {})]}', name
+                f'{name.split("/")[0]}: {config.model.backbone.type}, {[*options, *options.get("custom_keys", {})]}',
+                name,
             )
     return found
 

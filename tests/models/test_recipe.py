@@ -61,7 +61,7 @@ def test_every_head_predicts_the_classes_of_the_data(name: str) -> None:
         assert segmentor.encode_decode(image[:1], [{}]).shape == (1, 7, 64, 64)
 
 
-def test_heads_that_leave_num_classes_to_its_default_get_it_too() -> None:
+def test_heads_with_the_default_num_classes_get_it_too() -> None:
     """K-Net's update heads have 150 classes by default."""
     model = {
         'decode_head': {

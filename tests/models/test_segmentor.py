@@ -124,7 +124,7 @@ SLIDING = {'mode': 'slide', 'crop_size': (18, 18), 'stride': (13, 13)}  # bands 
 @pytest.mark.parametrize('channels', [1, 2])
 @pytest.mark.parametrize('test_cfg', [{'mode': 'whole'}, SLIDING])
 @pytest.mark.parametrize('size', [(45, 38), (61, 50)])
-def test_the_confidence_is_that_of_every_fourth_pixel_of_all(
+def test_the_confidence_is_that_of_every_fourth_pixel(
     channels: int, test_cfg: dict[str, Any], size: tuple[int, int]
 ) -> None:
     module = two_classes(channels, seed=0, test_cfg=test_cfg)
@@ -153,11 +153,11 @@ def test_a_sigmoid_and_a_softmax_vote_together(first: int) -> None:
     module, other = two_classes(first, seed=0), two_classes(3 - first, seed=1)
     data = random_batch(count=1)
     with torch.no_grad():
-        own, others = (each.probabilities(data['image'], (32, 32)) for each in (module, other))
+        first_vote, second_vote = (each.probabilities(data['image'], (32, 32)) for each in (module, other))
         options = Options(ensemble=[(other, 3.0)])
         together = module.probabilities(data['image'], (32, 32), options)
         (prediction,) = module.predict(data, options)
-    expected = (own[:, -1] + 3 * others[:, -1]) / 4
+    expected = (first_vote[:, -1] + 3 * second_vote[:, -1]) / 4
     torch.testing.assert_close(together, torch.stack([1 - expected, expected], 1))
     assert (prediction.mask == (expected[0] > 0.5)).all()
 

@@ -36,7 +36,7 @@ def model_dict(name: str) -> dict[str, Any]:
     model: dict[str, Any] = without_pretrained(read_mmseg_config(find_zoo(name))['model'])
     for _, part in dicts(model):
         if isinstance(part.get('class_weight'), list):
-            part['class_weight'] = None  # it is for the classes of one data set
+            part['class_weight'] = None  # they are for the classes of one data set
     return model
 
 
@@ -56,7 +56,7 @@ def test_every_model_is_built_with_the_listed_number_of_parameters(counting: Mod
 def test_one_model_of_each_family_takes_a_training_step(family: str) -> None:
     model = model_dict(SMALLEST[family])
     if family in ('beit', 'mae'):
-        model['backbone']['img_size'] = 64  # their tables of positions fit one size
+        model['backbone']['img_size'] = 64  # their position embeddings fit one size
     side = 400 if family == 'mobilenet_v3' else 64  # LR-ASPP pools 49x49 features
     torch.manual_seed(0)
     module = Segmentor(model, [f'class {index}' for index in range(5)])
