@@ -1,4 +1,4 @@
-"""Weights of classes from a file that the user's config names: numbers alone, read without unpickling."""
+"""Class weights read from a file that the config names: plain numbers, never unpickled."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import yaml
 from seglight.errors import ConfigError, one_line
 from seglight.models.parts import Part
 
-#: How a file of weights may end.
+#: Accepted suffixes of a file of weights.
 SUFFIXES = ('.npy', '.json', '.yaml', '.yml')
 
-#: Bytes of a file of weights for 255 classes, with room to spare.
-_MOST_BYTES = 100_000
+#: Maximum size of a file of weights in bytes; ample for 255 classes.
+_MAX_BYTES = 100_000
 
 
 def names_file(part: Part) -> bool:
-    """Tell whether the `class_weight` of a part is the path of something; a missing file is an error of the checks."""
+    """Return whether the `class_weight` of a part is an existing path; the checks report a missing file."""
     weights = part.values.get('class_weight')
     return isinstance(weights, str) and Path(weights).expanduser().exists()
 
 
 def read_weights(part: Part) -> None:
-    """Replace the file that a `class_weight` names by its numbers.
+    """Replace a `class_weight` that names a file with the numbers in that file.
 
-    mmseg would read these files by `mmcv.load`, which fetches addresses and unpickles.
+    mmseg would read the file with `mmcv.load`, which downloads URLs and unpickles.
 
     Raises:
-        ConfigError: for a file that is none of `SUFFIXES`, or holds anything but a list of numbers.
+        ConfigError: if the file has another suffix than `SUFFIXES`, or does not hold a list of numbers.
     """
     if names_file(part):
         file = Path(part.values['class_weight']).expanduser()
@@ -41,10 +41,10 @@ def read_weights(part: Part) -> None:
 def _read(file: Path, key: str) -> list[float]:
     """Return the numbers in a file."""
     if file.suffix.lower() not in SUFFIXES or not file.is_file():
-        raise ConfigError(key, f'must be a file that ends with {", ".join(SUFFIXES)}, got {file}')
+        raise ConfigError(key, f'must be a file ending in {", ".join(SUFFIXES)}, got {file}')
     try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise ValueError(f'it has more than {_MOST_BYTES} bytes')
+        if file.stat().st_size > _MAX_BYTES:
+            raise ValueError(f'it has more than {_MAX_BYTES} bytes')
         values = _load(file)
     except (OSError, ValueError, EOFError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(key, f'{file} cannot be read: {one_line(error)}') from error
@@ -55,6 +55,6 @@ def _read(file: Path, key: str) -> list[float]:
 
 def _load(file: Path) -> Any:
     if file.suffix.lower() == '.npy':
-        return np.load(file, mmap_mode='r', allow_pickle=False).tolist()  # mapped: a size that is untrue is an error
+        return np.load(file, mmap_mode='r', allow_pickle=False).tolist()  # mapped: a false size in the header fails
     text = file.read_text(encoding='utf-8')
     return json.loads(text) if file.suffix.lower() == '.json' else yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""Why mmseg could not build or initialise a model, in one sentence that names the place in the config."""
+"""Explain in one sentence, with the key in the config, why mmseg could not build or initialise a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from seglight.errors import ConfigError, UsageError, one_line
 from seglight.models.parts import HEAD_KEYS, KEY, Part
 from seglight.models.pretrained import address_of
 
-#: What mmcv and mmseg say of a `type` that they do not know; both forms name its registry.
+#: mmcv's and mmseg's messages for an unknown `type`; both name its registry.
 _UNKNOWN = re.compile(r'(\w+) is not in the ([\w ]+) registry|Unrecognized (\w+) type (\w+)')
 
 _REGISTRIES = (
@@ -41,13 +41,13 @@ _REGISTRIES = (
 
 
 def explain(error: Exception, parts: Sequence[Part]) -> ConfigError:
-    """Say why mmseg could not build a model; for an unknown type, where it stands and what is like it."""
+    """Return an error that explains why mmseg could not build a model; for an unknown type, name the nearest."""
     path, cause = _failing_part(parts, error)
     return _explain_unknown(cause, parts) or ConfigError(path, f'cannot be built by mmseg: {reason(cause)}')
 
 
 def explain_weights(error: Exception, parts: Sequence[Part]) -> ConfigError:
-    """Say why weights could not be initialised; most often pretrained ones are out of reach."""
+    """Return an error that explains why weights could not be initialised, usually a failed download."""
     unknown = _explain_unknown(error, parts)
     if unknown:
         return unknown
@@ -57,14 +57,14 @@ def explain_weights(error: Exception, parts: Sequence[Part]) -> ConfigError:
             key = part.key if part.type_name == 'Pretrained' else f'{part.key}.pretrained'
             message = (
                 f"cannot load the pretrained weights '{address}': {one_line(error)}; "
-                f'name a file that you have, or give --{key}=null to start from random weights'
+                f'give a local file, or --{key}=null to start from random weights'
             )
             return ConfigError(key, message)
     return ConfigError(KEY, f'cannot be initialised by mmseg: {reason(error)}')
 
 
 def _explain_unknown(error: Exception, parts: Sequence[Part]) -> ConfigError | None:
-    """Return what to say of a `type` that no registry has, None if that is not what is wrong."""
+    """Return the error for a `type` that no registry has, None if the cause is something else."""
     found = _UNKNOWN.search(str(error))
     if not found:
         return None
@@ -77,20 +77,20 @@ def _explain_unknown(error: Exception, parts: Sequence[Part]) -> ConfigError | N
 
 
 def _failing_part(parts: Sequence[Part], error: Exception) -> tuple[str, Exception]:
-    """Return the key of the first part that cannot be built by itself, and why; else the whole model and its error."""
+    """Return the key and the error of the first part that fails when built alone, else those of the whole model."""
     whole, *inner = parts
     for key in ('backbone', 'neck', *HEAD_KEYS):
         for part in inner:
             if part.parent is whole and part.path[0] == key:
                 try:
                     MODELS.build(ConfigDict(part.values))
-                except Exception as cause:  # whatever it was that ended the model's own building
+                except Exception as cause:  # whatever stopped the build of the whole model
                     return part.key, cause
     return KEY, error
 
 
 def reason(error: BaseException) -> str:
-    """Return what a class says is wrong, without the names that mmcv puts before it; of a bare assert its own words."""
+    """Return the message of a class's error without the prefix that mmcv adds; for a bare assert, its condition."""
     while error.__context__ is not None and str(error.__context__) in str(error):
         error = error.__context__
     if isinstance(error, AssertionError) and not str(error) and error.__traceback__:
@@ -99,7 +99,7 @@ def reason(error: BaseException) -> str:
     return one_line(str(error.args[0]) if isinstance(error, KeyError) and error.args else error)
 
 
-#: What torch says of features that do not fit the layer they come to.
+#: torch's messages for features that do not fit the next layer.
 _MISFIT = re.compile(
     'Given groups=|size of tensor|Sizes of tensors|shapes cannot be multiplied|is invalid for input of size|'
     'Given input size|Given normalized_shape|Expected more than 1 value per channel'
@@ -107,19 +107,19 @@ _MISFIT = re.compile(
 
 
 def explain_first_batch(error: RuntimeError | ValueError, steps_done: int) -> ConfigError | None:
-    """Return the error of the user's that ended a run in its first batch, None if it was none.
+    """Return the user error behind a failure in the first batch, None if it is not a user error.
 
     Args:
-        error: torch's.
-        steps_done: optimizer steps before it; what happens later is no matter of how the model is built.
+        error: raised by torch.
+        steps_done: optimizer steps before it; after the first, the structure of the model is not the cause.
     """
     message = one_line(error)
     if steps_done or not _MISFIT.search(message):
         return None
     if 'more than 1 value per channel' in message:
         return UsageError(
-            'BatchNorm cannot train on one value per channel, which a pooled batch of one image has; '
-            'give data.batch_size of 2 or more'
+            'BatchNorm cannot train on one value per channel, as in a pooled batch of one image; '
+            'set data.batch_size to 2 or more'
         )
     return UsageError(
         f'model.segmentor cannot take these images: {message[:200]}; the channels or sizes of two parts differ '

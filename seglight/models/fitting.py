@@ -1,4 +1,4 @@
-"""Images of any size for any segmentor: what one cannot take is padded, by a size that is found by trying."""
+"""Images of any size for any segmentor: unsuitable sizes are padded to one that works, found by trying."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from seglight.errors import ConfigError, UsageError
 from seglight.models.explain import reason
 from seglight.models.inference.resampling import Size
 
-#: What a backbone raises for images of a size that it cannot take; by itself no sign of that.
+#: Errors that a backbone may raise for an image size that it cannot take, among other causes.
 MISFITS = (AssertionError, RuntimeError, ValueError, IndexError, ZeroDivisionError)
 
-#: Where a bisection for the least side of an image begins, and where it ends.
-LEAST, STEP = (128, 256, 512, 1024), 16
+#: The sides from which the bisection for the minimum side of an image starts, and its precision.
+START_SIDES, STEP = (128, 256, 512, 1024), 16
 
-#: Sides are padded to a multiple of one of these, of the smallest that will do.
+#: Sides are padded to a multiple of one of these, the smallest that works.
 DIVISORS = (2, 4, 8, 16, 32, 64)
 
-#: Sides that no power of two divides: who takes an image of this size takes any larger one.
+#: Sides that no power of two divides: a segmentor that takes this size takes any larger one.
 ODD: Size = (103, 109)
 
-#: The size that each segmentor takes in place of one that was asked for.
-_KNOWN: WeakKeyDictionary[BaseSegmentor, dict[Size, Size]] = WeakKeyDictionary()
-
+#: For each segmentor, the size that images of a size are padded to.
+_PADDED_SIZES: WeakKeyDictionary[BaseSegmentor, dict[Size, Size]] = WeakKeyDictionary()
 
 #: Whether each segmentor takes images of the size `ODD`.
-_TAKE_ODD: WeakKeyDictionary[BaseSegmentor, bool] = WeakKeyDictionary()
+_TAKES_ODD: WeakKeyDictionary[BaseSegmentor, bool] = WeakKeyDictionary()
 
-#: The least side of a square image that each segmentor takes.
-_LEAST: WeakKeyDictionary[BaseSegmentor, int] = WeakKeyDictionary()
+#: The minimum side of a square image that each segmentor takes.
+_MIN_SIDES: WeakKeyDictionary[BaseSegmentor, int] = WeakKeyDictionary()
 
 
 def mmseg_meta(image: Tensor) -> list[dict[str, Any]]:
@@ -61,15 +60,15 @@ def training_meta(items: Iterable[ImageMeta]) -> list[dict[str, Any]]:
 
 
 def padded(image: Tensor, size: Size, value: float = 0) -> Tensor:
-    """Pad `[..., H, W]` at the right and at the bottom."""
+    """Pad `[..., H, W]` on the right and at the bottom."""
     height, width = image.shape[-2:]
     return image if (height, width) == size else F.pad(image, (0, size[1] - width, 0, size[0] - height), value=value)
 
 
 def scaled(size: Size, image: Tensor, mask: Tensor) -> Size:
-    """Return the size that a mask has to be padded to where its image is padded to `size`.
+    """Return the size to pad a mask to when its image is padded to `size`.
 
-    In validation a mask has the size of its file, and the image that of the transforms.
+    In validation, a mask has the size of its file, and the image the size after the transforms.
 
     Args:
         size: height and width of the padded image.
@@ -84,20 +83,21 @@ def scaled(size: Size, image: Tensor, mask: Tensor) -> Size:
 def call_padded(segmentor: BaseSegmentor, image: Tensor, call: Callable[[Tensor], Tensor]) -> Tensor:
     """Call a segmentor with images, padded with zeros if it cannot take their size.
 
-    The size is found once for each size of the images. It is a function of both alone, whatever was seen before.
+    The padded size is found once for each image size. It depends only on the segmentor and the image size, not on
+    earlier images.
 
     Args:
-        segmentor: of mmseg, in eval mode.
+        segmentor: an mmseg segmentor in eval mode.
         image: normalised, `[B, C, H, W]`.
-        call: from `image` or its padded form to logits.
+        call: maps `image` or its padded form to logits.
 
     Returns:
-        What `call` returns.
+        The result of `call`.
 
     Raises:
-        ConfigError: if it takes no image of this size, padded or not.
+        ConfigError: if it takes images of this size neither as they are nor padded.
     """
-    known = _KNOWN.setdefault(segmentor, {})
+    known = _PADDED_SIZES.setdefault(segmentor, {})
     size = _size(image)
     if known.get(size, size) == size:
         try:
@@ -116,18 +116,18 @@ def call_padded(segmentor: BaseSegmentor, image: Tensor, call: Callable[[Tensor]
 
 
 def training_size(segmentor: BaseSegmentor, image: Tensor) -> Size:
-    """Return the size that training images are padded to, which is their own unless the segmentor cannot take it.
+    """Return the size to pad training images to: their own, unless the segmentor cannot take it.
 
-    Nothing but the answer comes of it: weights, statistics of BatchNorm and random numbers stay as they are.
+    Weights, BatchNorm statistics and the random state stay unchanged.
 
     Args:
-        segmentor: of mmseg.
+        segmentor: an mmseg segmentor.
         image: normalised, `[B, C, H, W]`.
 
     Raises:
-        ConfigError: if it takes images of another size only.
+        ConfigError: if it takes only images of another size.
     """
-    known = _KNOWN.setdefault(segmentor, {})
+    known = _PADDED_SIZES.setdefault(segmentor, {})
     size = _size(image)
     if size in known:
         return known[size]
@@ -143,12 +143,12 @@ def training_size(segmentor: BaseSegmentor, image: Tensor) -> Size:
                 f'takes, got {_text(size)}; crop to height {fixed[0]}, width {fixed[1]}, or set '
                 'model.segmentor.backbone.img_size',
             )
-        known[size] = larger or size  # where none will do, the step itself says what is wrong
+        known[size] = larger or size  # if none works, the training step itself raises the error
     return known[size]
 
 
 def fixed_size(segmentor: BaseSegmentor) -> Size | None:
-    """Return the one size that a backbone says it takes, as those with tables of positions do; None for others."""
+    """Return the fixed `img_size` of a backbone with position embeddings, None for all others."""
     size = getattr(getattr(segmentor, 'backbone', None), 'img_size', None)
     if isinstance(size, (list, tuple)) and len(size) == 2 and all(isinstance(side, int) for side in size):
         return size[0], size[1]
@@ -156,12 +156,12 @@ def fixed_size(segmentor: BaseSegmentor) -> Size | None:
 
 
 def window_size(segmentor: BaseSegmentor, image: Tensor, prepare: Callable[[Tensor], Tensor]) -> Size | None:
-    """Return the fixed size of a segmentor that cannot take images because they are larger, None for all others.
+    """Return the fixed size of a segmentor if these images are too large for it, else None.
 
     Args:
-        segmentor: of mmseg, in eval mode.
+        segmentor: an mmseg segmentor in eval mode.
         image: `[B, C, H, W]`, as `prepare` takes it.
-        prepare: normalises it.
+        prepare: normalises the image.
     """
     fixed, size = fixed_size(segmentor), _size(image)
     if fixed is None or (size[0] <= fixed[0] and size[1] <= fixed[1]):
@@ -174,19 +174,19 @@ def _size(image: Tensor) -> Size:
 
 
 def _text(size: Size) -> str:
-    """Return a size as people write it, width before height."""
+    """Return a size as text, width before height."""
     return f'{size[1]}x{size[0]}'
 
 
 def _refusal(size: Size, error: Exception) -> ConfigError:
     return UsageError(
         f'model.segmentor cannot take these images: {reason(error)[:200]}; neither {_text(size)} pixels nor a padded '
-        'size will do, so the channels or sizes of two parts differ (--debug shows where)'
+        'size works, so the channels or sizes of two parts differ (--debug shows where)'
     )
 
 
 def _takes(segmentor: BaseSegmentor, like: Tensor, size: Size) -> bool:
-    """Tell whether a segmentor takes an image of a size, by trying a blank one."""
+    """Return whether a segmentor takes images of a size, by trying a blank one."""
     blank = like.new_zeros(1, like.shape[1], *size)
     modes = [(part, part.training) for part in segmentor.modules()]
     segmentor.eval()
@@ -198,36 +198,36 @@ def _takes(segmentor: BaseSegmentor, like: Tensor, size: Size) -> bool:
         raise
     except MISFITS:
         return False
-    except Exception:  # no matter of size, such as a test_cfg that training does not need
+    except Exception:  # not about the size: an invalid test_cfg, which training does not need
         return True
     finally:
         for part, training in modes:
             part.training = training
-        torch.clear_autocast_cache()  # which holds weights without gradients now
+        torch.clear_autocast_cache()  # it now holds weights without gradients
     return True
 
 
 def _takes_odd(segmentor: BaseSegmentor, like: Tensor) -> bool:
-    """Tell whether a segmentor takes images of the size `ODD`, by trying once."""
-    if segmentor not in _TAKE_ODD:
-        _TAKE_ODD[segmentor] = _takes(segmentor, like, ODD)
-    return _TAKE_ODD[segmentor]
+    """Return whether a segmentor takes images of the size `ODD`; tried once."""
+    if segmentor not in _TAKES_ODD:
+        _TAKES_ODD[segmentor] = _takes(segmentor, like, ODD)
+    return _TAKES_ODD[segmentor]
 
 
 def _larger(segmentor: BaseSegmentor, image: Tensor) -> Size | None:
-    """Return a larger size that a segmentor takes, None if none of those will do that are tried."""
+    """Return a larger size that a segmentor takes, None if no candidate works."""
     height, width = _size(image)
     fixed = fixed_size(segmentor)
-    # Asked first, because other sizes cost much memory where a table of positions fits one size alone.
+    # Tried first: if position embeddings fit only one size, trying others costs a lot of memory.
     if fixed and fixed[0] >= height and fixed[1] >= width and not _takes_odd(segmentor, image):
         return fixed if _takes(segmentor, image, fixed) else None
-    least = _least_side(segmentor, image)
-    sizes = _multiples(max(height, least), max(width, least))
+    minimum = _min_side(segmentor, image)
+    sizes = _multiples(max(height, minimum), max(width, minimum))
     return next((size for size in sizes if size != (height, width) and _takes(segmentor, image, size)), None)
 
 
 def _multiples(height: int, width: int) -> Iterator[Size]:
-    """Yield a size, and with one side, the other and both rounded up to a multiple of each divisor, once each."""
+    """Yield a size, then for each divisor the size with height, width and both rounded up; no size twice."""
     sizes = [(height, width)]
     for divisor in DIVISORS:
         rounded = (-(-height // divisor) * divisor, -(-width // divisor) * divisor)
@@ -235,12 +235,12 @@ def _multiples(height: int, width: int) -> Iterator[Size]:
     yield from dict.fromkeys(sizes)
 
 
-def _least_side(segmentor: BaseSegmentor, like: Tensor) -> int:
-    """Return the least side of a square that a segmentor takes, to a multiple of `STEP`; found once, by bisection."""
-    if segmentor not in _LEAST:
-        low, high = 0, next((side for side in LEAST if _takes(segmentor, like, (side, side))), 0)
+def _min_side(segmentor: BaseSegmentor, like: Tensor) -> int:
+    """Return the minimum side of a square that a segmentor takes, a multiple of `STEP`; bisected once."""
+    if segmentor not in _MIN_SIDES:
+        low, high = 0, next((side for side in START_SIDES if _takes(segmentor, like, (side, side))), 0)
         while high - low > STEP:
             middle = (low + high) // 2 // STEP * STEP
             low, high = (low, middle) if _takes(segmentor, like, (middle, middle)) else (middle, high)
-        _LEAST[segmentor] = high
-    return _LEAST[segmentor]
+        _MIN_SIDES[segmentor] = high
+    return _MIN_SIDES[segmentor]

@@ -1,4 +1,4 @@
-"""Freezing parts of a segmentor by the pattern of their names."""
+"""Freezing parts of a segmentor by name patterns."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from seglight.errors import ConfigError
 
 
 def freeze(segmentor: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
-    """Let the parameters of all parts that match a pattern get no gradients.
+    """Disable gradients for the parameters of all parts that match a pattern.
 
     Args:
         segmentor: the module.
-        patterns: names of modules or parameters, such as `backbone` or `backbone.layer[12]`, with the
-            wildcards of a shell; a module stands for everything in it.
+        patterns: names of modules or parameters, such as `backbone` or `backbone.layer[12]`, with shell
+            wildcards; a module includes everything in it.
 
     Returns:
-        The modules that match. Keep them in eval mode, so that the statistics of their BatchNorm stay
-        what they are too, as mmseg does with a backbone's `frozen_stages`.
+        The matching modules. Keep them in eval mode, so that their BatchNorm statistics do not change
+        either, as mmseg does with a backbone's `frozen_stages`.
 
     Raises:
-        ConfigError: if a pattern matches nothing, with the nearest name, or nothing is left to train.
+        ConfigError: if a pattern matches nothing (names the nearest part), or nothing is left to train.
     """
     modules = dict(segmentor.named_modules())
     parameters = dict(segmentor.named_parameters())

@@ -1,4 +1,4 @@
-"""Whether segmentors are built to be trained, or only to take the weights of a checkpoint."""
+"""Building segmentors only to load the weights of a checkpoint into them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _only_loading: ContextVar[bool] = ContextVar('only_loading', default=False)
 
 @contextmanager
 def only_loading() -> Iterator[None]:
-    """Build segmentors for weights that follow, of which none may be missing.
+    """Build segmentors whose weights are all loaded afterwards.
 
-    Their own weights are whatever the memory holds, no loss is tried and no optimizer is built.
+    Their own weights stay uninitialised, no loss is tried and no optimizer is built.
     """
     token = _only_loading.set(True)
     try:
@@ -27,12 +27,12 @@ def only_loading() -> Iterator[None]:
 
 
 def is_only_loading() -> bool:
-    """Tell whether all weights of what is built follow."""
+    """Return whether segmentors are being built within `only_loading`."""
     return _only_loading.get()
 
 
 class _WithoutInit(TorchFunctionMode):
-    """Leaves tensors as they are where `torch.nn.init` would fill them."""
+    """Makes the functions of `torch.nn.init` leave tensors unchanged."""
 
     def __torch_function__(
         self,
@@ -41,7 +41,7 @@ class _WithoutInit(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run every other function."""
+        """Skip `torch.nn.init`, and run every other function."""
         del types
         kwargs = kwargs or {}
         if getattr(func, '__module__', None) == 'torch.nn.init':

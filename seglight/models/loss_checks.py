@@ -1,4 +1,4 @@
-"""Whether the losses of a segmentor's heads can be computed, teach and count, seen before any data is read."""
+"""Check, before any data is read, that the losses of a segmentor's heads run, have a gradient and count."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from seglight.errors import ConfigError, UserError, one_line
 from seglight.models.losses import ClassPathLoss
 from seglight.models.parts import OWN_LABELS
 
-#: What torch's regression losses warn of before they broadcast labels over the logits.
+#: Start of the warning that torch's regression losses give before they broadcast labels over the logits.
 _BROADCAST = 'Using a target size'
 
-#: Sides of the sample: no other number that a tensor of the losses may have, so that nothing broadcasts by chance.
+#: Sides of the sample; no other dimension of a tensor in the losses has these, so nothing broadcasts by chance.
 _PRIMES = (29, 31, 37, 41)
 
-#: What trains a head with one channel.
+#: The losses that can train a head with one channel.
 _ONE_CHANNEL = (
     'a head with out_channels: 1 takes {type: CrossEntropyLoss, use_sigmoid: true}, {type: LovaszLoss, '
     'loss_type: binary, reduction: none} or {type: MaskedDiceLoss}'
@@ -33,12 +33,12 @@ _ONE_CHANNEL = (
 
 
 def check_losses(segmentor: BaseSegmentor) -> None:
-    """Refuse a head without a loss, a loss that fails or teaches nothing, and losses of which none counts.
+    """Refuse a head without a loss, a loss that fails or has no gradient, and losses of which none counts.
 
     Raises:
-        ConfigError: names the loss and its reason.
+        ConfigError: names the loss and the reason.
     """
-    counts = []
+    weights = []
     for path, head in segmentor.named_modules():
         if not isinstance(head, BaseDecodeHead) or not hasattr(head, 'loss_decode'):
             continue
@@ -46,22 +46,22 @@ def check_losses(segmentor: BaseSegmentor) -> None:
         if not losses:
             key = f'model.segmentor.{path}.loss_decode'
             raise ConfigError(key, 'is empty: the head needs a loss to train')
-        if type(head).__module__.startswith('mmseg.'):  # others may call their losses with anything
+        if type(head).__module__.startswith('mmseg.'):  # other heads may call their losses in other ways
             _check_sampler(path, head, [_Trial(loss, head, key) for key, loss in losses])
-        counts += [(loss.loss_name, getattr(loss, 'loss_weight', 1.0)) for _, loss in losses]
-    if counts and not any('loss' in name for name, _ in counts):
-        names = ', '.join(name for name, _ in counts)
-        message = f"no loss counts: mmseg sums those with 'loss' in their loss_name, and these are {names}"
+        weights += [(loss.loss_name, getattr(loss, 'loss_weight', 1.0)) for _, loss in losses]
+    if weights and not any('loss' in name for name, _ in weights):
+        names = ', '.join(name for name, _ in weights)
+        message = f"no loss counts: mmseg sums only losses with 'loss' in their loss_name, got {names}"
         raise ConfigError('model.segmentor', message)
-    if counts and not any(weight for name, weight in counts if 'loss' in name):
+    if weights and not any(weight for name, weight in weights if 'loss' in name):
         raise ConfigError('model.segmentor', 'no loss counts: every loss_weight is 0')
 
 
 def losses_of_ignored_pixels(segmentor: BaseSegmentor) -> list[str]:
-    """Return what to tell of each loss of mmseg that counts pixels which the masks ignore."""
+    """Return a warning for each mmseg loss that counts ignored pixels."""
     return [
-        f'{key}: DiceLoss of mmseg counts ignored pixels as wrong wherever something is predicted; '
-        'MaskedDiceLoss, with the same arguments, leaves them out'
+        f"{key}: mmseg's DiceLoss counts ignored pixels as wrong wherever something is predicted; "
+        'MaskedDiceLoss, with the same arguments, skips them'
         for path, head in segmentor.named_modules()
         if isinstance(head, BaseDecodeHead) and not isinstance(head, tuple(OWN_LABELS))
         for key, loss in (_losses(path, head) if hasattr(head, 'loss_decode') else ())
@@ -79,10 +79,10 @@ def _losses(path: str, head: BaseDecodeHead) -> Iterator[tuple[str, Any]]:
 
 
 class _Trial:
-    """A loss, tried as its head would call it, on a small sample; a copy keeps what it counts to itself.
+    """A loss, tried on a small sample as its head would call it; copies are called, so its state stays unchanged.
 
     Raises:
-        ConfigError: if it fails, or has no gradient.
+        ConfigError: if it fails, has no gradient, or cannot cope with ignored pixels.
     """
 
     def __init__(self, loss: Any, head: BaseDecodeHead, key: str) -> None:
@@ -96,7 +96,7 @@ class _Trial:
         self._check_ignored()
 
     def compute(self, weight: Tensor | None = None, **changes: Any) -> Tensor:
-        """Return the value of the loss with a weight for each pixel, and with some attributes or labels changed."""
+        """Return the mean loss with a weight for each pixel, and with other attributes or labels."""
         labels = changes.pop('labels', self.labels)
         trial = copy.deepcopy(self.loss)
         for name, value in changes.items():
@@ -111,13 +111,13 @@ class _Trial:
                 return value_of.mean()
         except UserError as error:
             raise self.refusal(error.text if isinstance(error, ConfigError) else str(error)) from error
-        except Exception as error:  # a loss may be anyone's
-            what = f'{self.name} fails on logits and the labels of their pixels: {one_line(error)}'
-            raise self.refusal(what + self._cure()) from error
+        except Exception as error:  # a loss may be third-party code
+            message = f'{self.name} fails on sample logits and labels: {one_line(error)}'
+            raise self.refusal(message + self._cure()) from error
 
-    def refusal(self, what: str) -> ConfigError:
-        """Return what is wrong as an error that names the key."""
-        return ConfigError(self.key, what)
+    def refusal(self, text: str) -> ConfigError:
+        """Return an error with the key of the loss."""
+        return ConfigError(self.key, text)
 
     def _cure(self) -> str:
         return f'; {_ONE_CHANNEL}' if self.head.out_channels == 1 else ''
@@ -131,14 +131,16 @@ class _Trial:
             raise ConfigError(key, f'must be 0 or more, got {factor}')
 
     def _check_gradient(self) -> None:
-        """Refuse a loss that is the same whatever is predicted; one that its weight of 0 switches off is meant so."""
+        """Refuse a loss without a gradient, unless its weight of 0 switches it off on purpose."""
         if getattr(self.loss, 'loss_weight', 1.0) == 0:
             return
         gradient = None
         if self.value.requires_grad:
             (gradient,) = torch.autograd.grad(self.value, self.logits, allow_unused=True)
         if gradient is None or not gradient.any():
-            raise self.refusal(f'{self.name} cannot teach: its gradient is zero{self._zero_reason()}{self._cure()}')
+            raise self.refusal(
+                f'{self.name} cannot train the model: its gradient is zero{self._zero_reason()}{self._cure()}'
+            )
 
     def _zero_reason(self) -> str:
         if _has_class_weight(self.loss) and not any(self.loss.class_weight):
@@ -146,20 +148,20 @@ class _Trial:
         return ', because a softmax over one channel is always 1' if self.head.out_channels == 1 else ''
 
     def _check_class_weight(self) -> None:
-        """Refuse weights that the loss takes and then does not use."""
+        """Refuse weights that the loss accepts but does not use."""
         if isinstance(self.loss, ClassPathLoss) or not _has_class_weight(self.loss):
             return
         if any(weight != 1 for weight in self.loss.class_weight) and self.compute(class_weight=None) == self.value:
             key = f'{self.key}.class_weight'
-            raise ConfigError(key, f'has no effect: this {self.name} uses none; leave it out')
+            raise ConfigError(key, f'has no effect: this {self.name} does not use it; remove it')
 
     def _check_ignored(self) -> None:
-        """Refuse a loss that a batch with no labelled pixel ends."""
-        nothing = self.compute(labels=torch.full_like(self.labels, self.head.ignore_index))
-        if not nothing.isfinite():
+        """Refuse a loss that is not finite for a batch without labelled pixels."""
+        value = self.compute(labels=torch.full_like(self.labels, self.head.ignore_index))
+        if not value.isfinite():
             raise self.refusal(
-                f'{self.name} is {float(nothing)} for a batch whose pixels are all ignored (ignore_index '
-                f'{self.head.ignore_index}){"; give smooth above 0" if hasattr(self.loss, "smooth") else ""}'
+                f'{self.name} is {float(value)} for a batch whose pixels are all ignored (ignore_index '
+                f'{self.head.ignore_index}){"; set smooth above 0" if hasattr(self.loss, "smooth") else ""}'
             )
 
 
@@ -168,7 +170,7 @@ def _has_class_weight(loss: Any) -> bool:
 
 
 def _check_sampler(path: str, head: BaseDecodeHead, trials: list[_Trial]) -> None:
-    """Refuse a sampler of pixels that fails for a head, or whose weights none of its losses uses.
+    """Refuse a pixel sampler that fails for a head, or whose weights none of the losses uses.
 
     Raises:
         ConfigError: names the sampler.
@@ -182,8 +184,8 @@ def _check_sampler(path: str, head: BaseDecodeHead, trials: list[_Trial]) -> Non
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             head.sampler.sample(logits.detach(), labels[:, None])
-    except Exception as error:  # a sampler may be anyone's
-        message = f'{name} fails on logits and the labels of their pixels: {one_line(error)}'
+    except Exception as error:  # a sampler may be third-party code
+        message = f'{name} fails on sample logits and labels: {one_line(error)}'
         raise ConfigError(key, message) from error
     half = (torch.arange(labels.numel()) % 2).view(labels.shape).float()
     if all(trial.compute(half) == trial.value for trial in trials):
@@ -192,9 +194,9 @@ def _check_sampler(path: str, head: BaseDecodeHead, trials: list[_Trial]) -> Non
 
 
 def _sample(head: BaseDecodeHead) -> tuple[Tensor, Tensor]:
-    """Return logits `[B, C, H, W]` and labels `[B, H, W]` of all classes, the first of them ignored.
+    """Return logits `[B, C, H, W]` and labels `[B, H, W]` of all classes, the first label ignored.
 
-    A `PointHead` gets as many points, `[B, C, P]` and `[B, P]`.
+    For a `PointHead` the pixels become points, `[B, C, P]` and `[B, P]`.
     """
     taken = {head.out_channels, head.num_classes}
     batch = next(number for number in (2, 3, 5) if number not in taken)

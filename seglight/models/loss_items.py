@@ -1,4 +1,4 @@
-"""The items of the dict of losses that mmseg's heads return."""
+"""The items of the loss dict that mmseg's heads return."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 
 Items = dict[str, Tensor | list[Tensor]]
 
-#: The prefix of each head's items in the dict, by the head's name in the segmentor.
+#: The prefix of each head's items in the loss dict, by the head's name in the segmentor.
 PREFIXES = {'decode_head': 'decode', 'auxiliary_head': 'aux'}
 
 
-def without_untrue_accuracy(items: Items, segmentor: nn.Module) -> Items:
-    """Leave out the accuracy of heads with one channel: mmseg takes the largest of one channel, so always class 0.
+def without_wrong_accuracy(items: Items, segmentor: nn.Module) -> Items:
+    """Drop the accuracy of heads with one channel: mmseg takes the argmax over that channel, so always class 0.
 
     Args:
-        items: of the segmentor's `forward_train`.
-        segmentor: of mmseg.
+        items: from the segmentor's `forward_train`.
+        segmentor: an mmseg segmentor.
     """
-    untrue = tuple(f'{prefix}.acc_' for prefix, head in _heads(segmentor) if getattr(head, 'out_channels', 0) == 1)
-    return {name: value for name, value in items.items() if not name.startswith(untrue)}
+    wrong = tuple(f'{prefix}.acc_' for prefix, head in _heads(segmentor) if getattr(head, 'out_channels', 0) == 1)
+    return {name: value for name, value in items.items() if not name.startswith(wrong)}
 
 
 def mean(value: Tensor | list[Tensor]) -> Tensor:
@@ -35,7 +35,7 @@ def total(items: dict[str, Tensor]) -> Tensor:
 
 
 def _heads(segmentor: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield each head of a segmentor and the prefix of its items; heads in a list are numbered."""
+    """Yield each head of a segmentor after the prefix of its items; heads in a list are numbered."""
     for name, prefix in PREFIXES.items():
         head = getattr(segmentor, name, None)
         if isinstance(head, nn.ModuleList):

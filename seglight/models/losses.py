@@ -1,4 +1,4 @@
-"""Losses of other libraries inside mmseg's heads, and class weights from the data."""
+"""Losses of other libraries in mmseg's heads, and class weights from the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seglight.config.settings import nearest
 from seglight.errors import ConfigError, UsageError, one_line
 from seglight.models import mmseg_losses  # noqa: F401  (registers them)
 
-#: What `class_weight` says where the weights come from the data.
+#: Value of `class_weight` for weights computed from the data.
 BALANCED = 'balanced'
 
 _OWN_ARGUMENTS = ('loss_weight', 'loss_name', 'class_weight')
@@ -25,21 +25,21 @@ _OWN_ARGUMENTS = ('loss_weight', 'loss_name', 'class_weight')
 
 @LOSSES.register_module()
 class ClassPathLoss(nn.Module):
-    """Any loss of logits and labels, called as mmseg's heads call their own.
+    """Any loss of logits and labels, with the signature that mmseg's heads call.
 
-    Losses that know `ignore_index` are told it. Others see the labelled pixels alone, as one row. A loss
-    that makes one-hot labels itself, by MONAI's `to_onehot_y`, gets them with a channel.
+    A loss with the argument `ignore_index` receives it. Any other gets only the labelled pixels, as one row.
+    A loss that one-hot encodes labels itself (MONAI's `to_onehot_y`) gets them with a channel dimension.
 
     Args:
         loss: `class_path` and `init_args`.
         loss_weight: factor of the loss.
-        loss_name: name of the item in the head's dict of losses; starts with `loss`.
-        class_weight: a weight for each class, for losses with the argument `weight`.
+        loss_name: name of the item in the head's loss dict; starts with `loss`.
+        class_weight: one weight per class, for losses with the argument `weight`.
         ignore_index: label that does not count.
-        key: where the loss stands in the config, for errors.
+        key: the loss's key in the config, for errors.
 
     Raises:
-        ConfigError: if there is no such loss, it is no loss, or it does not take an argument.
+        ConfigError: if the class does not exist, is not a loss, or does not accept an argument.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ClassPathLoss(nn.Module):
         if self._knows_ignore_index:
             self._arguments.setdefault('ignore_index', ignore_index)
         if class_weight is not None and 'weight' not in valid:
-            raise ConfigError(f'{key}.class_weight', f'{self.path} takes no class_weight')
+            raise ConfigError(f'{key}.class_weight', f'{self.path} does not support class_weight')
         self.class_weight = class_weight
         self.loss_weight = loss_weight
         self.loss_name = loss_name or f'loss_{cls.__name__.removesuffix("Loss").lower()}'
@@ -72,7 +72,7 @@ class ClassPathLoss(nn.Module):
 
     @property
     def class_weight(self) -> Sequence[float] | None:
-        """The weight of each class, None where the loss has none. To set it makes the loss anew, on the CPU."""
+        """One weight per class, None if the loss has none. Setting it rebuilds the loss on the CPU."""
         return self._class_weight
 
     @class_weight.setter
@@ -83,23 +83,23 @@ class ClassPathLoss(nn.Module):
     def forward(
         self, seg_logit: Tensor, seg_label: Tensor, weight: Tensor | None = None, ignore_index: int = 255, **_: Any
     ) -> Tensor:
-        """Return the weighted loss; of a batch without a labelled pixel it is 0.
+        """Return the weighted loss; 0 for a batch without labelled pixels.
 
         Args:
             seg_logit: float `[B, C, H, W]`.
             seg_label: int64 `[B, H, W]`.
-            weight: of each pixel, from a sampler such as OHEM; these losses take none.
+            weight: of each pixel, from a sampler such as OHEM; not supported.
             ignore_index: label that does not count.
 
         Raises:
-            ConfigError: if there is a sampler.
+            ConfigError: if there is a pixel sampler.
         """
         if weight is not None:
             raise UsageError('losses given by class path do not support pixel samplers (OHEM); use a loss of mmseg')
         counted = seg_label != ignore_index
         any_counted = counted.any()
         if self._knows_ignore_index:
-            # No `if`, for which a GPU would have to wait: where the mean would be over no pixel, it is of other labels.
+            # No `if`, which would wait for the GPU: if no pixel counts, the mean is of other labels and zeroed below.
             heaviest = int(np.argmax(self.class_weight or [1.0]))
             seg_label = seg_label.where(any_counted, heaviest)
         elif any_counted:
@@ -115,7 +115,7 @@ class ClassPathLoss(nn.Module):
 
 
 def _with_weights(cls: type, arguments: dict[str, Any], weights: Sequence[float] | None, key: str) -> nn.Module:
-    """Build a loss with weights of the classes, which no checkpoint holds: they are those of the config or the data."""
+    """Build a loss with class weights. No checkpoint stores them: they come from the config or the data."""
     given = {} if weights is None else {'weight': torch.tensor(weights, dtype=torch.float32)}
     try:
         loss: nn.Module = cls(**arguments, **given)
@@ -130,14 +130,14 @@ def _with_weights(cls: type, arguments: dict[str, Any], weights: Sequence[float]
 
 
 def _without_class_weight(loss: ClassPathLoss, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Drop from a state dict what the loss does not keep: older checkpoints hold the weights of the classes."""
+    """Drop entries that the loss does not store from a state dict: older checkpoints hold class weights."""
     own = {f'{prefix}{name}' for name in loss.state_dict()}
     for name in [name for name in state if name.startswith(prefix) and name not in own]:
         del state[name]
 
 
 def _find_loss(path: str, key: str) -> type:
-    """Import a loss: a `_Loss` of torch's, or a module from a place for losses; a config may come from a checkpoint."""
+    """Import a loss and nothing else, because the config may come from an untrusted checkpoint."""
     cls = import_class(path, nn.Module, key)
     if not issubclass(cls, _Loss) and not any('loss' in part for part in cls.__module__.split('.')):
         message = f"{path} is not a loss: it must be a subclass of torch's _Loss or be in a module 'losses'"
@@ -146,7 +146,7 @@ def _find_loss(path: str, key: str) -> type:
 
 
 def wrap(loss: dict[str, Any], key: str) -> None:
-    """Make the dict of a loss that is named by the path of its class that of a `ClassPathLoss`; `key` is its own."""
+    """Turn the dict of a loss given by class path, in place, into that of a `ClassPathLoss` with this config key."""
     path = str(loss.get('class_path', loss.get('type')))
     if '.' not in path:
         return
@@ -158,13 +158,13 @@ def wrap(loss: dict[str, Any], key: str) -> None:
 
 
 def balanced_weights(counts: Tensor) -> list[float]:
-    """Return `n / (classes * count)` for each class, as scikit-learn's `compute_class_weight('balanced')`.
+    """Return `n / (classes * count)` for each class, as scikit-learn's `compute_class_weight('balanced')` does.
 
     Args:
         counts: pixels of each class, int64 `[C]`.
 
     Returns:
-        The weights; the mean over all pixels is 1. A class without pixels has 0 and does not count.
+        The weights; their mean over all pixels is 1. A class without pixels has weight 0 and does not count.
     """
     present = counts > 0
     weights = counts.sum() / (present.sum() * counts.clamp(min=1).double())

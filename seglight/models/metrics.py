@@ -1,4 +1,4 @@
-"""Figures of a segmentation: mmseg's, from a confusion matrix, and boundary IoU."""
+"""Segmentation metrics: mmseg's, from a confusion matrix, and boundary IoU."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
-#: Figures that each class has; their means are called `m` and the name.
+#: Metrics with a value per class; their means are named `m` plus the name.
 PerClass = Literal['IoU', 'Acc', 'Dice', 'Fscore', 'Precision', 'Recall', 'BoundaryIoU']
 
 
 def count_confusion(prediction: Tensor, mask: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
-    """Count the pixels of each pair of classes.
+    """Count the pixels of each pair of label and prediction.
 
     Args:
         prediction: predicted class of each pixel, any integer dtype and shape.
@@ -25,7 +25,7 @@ def count_confusion(prediction: Tensor, mask: Tensor, num_classes: int, ignore_i
     Returns:
         int64 `[C, C]`: a row for each label, a column for each prediction.
     """
-    # Ignored pixels get a row of their own, which is left out: selecting the others, or counting in
+    # Ignored pixels get a row of their own, which is dropped: selecting the other pixels, or counting in
     # int64, takes several times as long.
     narrow = torch.int16 if num_classes * (num_classes + 1) < 2**15 else torch.int32
     pairs = mask.to(narrow).masked_fill_(mask == ignore_index, num_classes).mul_(num_classes).add_(prediction)
@@ -34,10 +34,10 @@ def count_confusion(prediction: Tensor, mask: Tensor, num_classes: int, ignore_i
 
 
 class SegmentationMetrics(Metric):
-    """Counts a confusion matrix on the device and computes mmseg's figures from it.
+    """Counts a confusion matrix on the device and computes mmseg's metrics from it.
 
     Memory is constant (`num_classes` squared int64, three more rows with `boundary_iou`)
-    and the counts are summed across processes, so the figures are exact for any number of images,
+    and the counts are summed across processes, so the metrics are exact for any number of images,
     batches and processes. They equal those of `mmseg.core.evaluation.eval_metrics`.
 
     Args:
@@ -66,7 +66,7 @@ class SegmentationMetrics(Metric):
         Args:
             prediction: predicted class of each pixel, any integer dtype, `[H, W]`.
             mask: label of each pixel, same shape; `ignore_index` does not count.
-            confusion: what `count_confusion` returns for them, if it is known already.
+            confusion: their `count_confusion`, if already known.
         """
         if confusion is None:
             confusion = count_confusion(prediction, mask, self.num_classes, self.ignore_index)
@@ -75,7 +75,7 @@ class SegmentationMetrics(Metric):
             self._add_boundary(prediction, mask, mask == self.ignore_index)
 
     def _add_boundary(self, prediction: Tensor, mask: Tensor, ignored: Tensor) -> None:
-        """Add what lies at the boundary of the predicted and of the labelled regions, and in both."""
+        """Add the pixels at the boundaries of predicted regions, of labelled regions, and of both."""
         predicted = at_boundary(prediction) & ~ignored
         labelled = at_boundary(mask, ignored) & ~ignored
         both = predicted & labelled & (prediction == mask)
@@ -83,12 +83,12 @@ class SegmentationMetrics(Metric):
             self.boundary[row] += torch.bincount(labels[counted].long(), minlength=self.num_classes)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the figures, all float64 between 0 and 1.
+        """Return the metrics, all float64 between 0 and 1.
 
         Returns:
-            `aAcc`, and `mIoU`, `mAcc`, ... as scalars, `IoU`, `Acc`, ... per class of shape `[C]`, for each
-            of `PerClass`. A class for which a figure is not defined (it occurs neither in masks nor in
-            predictions) has NaN and does not count in the mean.
+            `aAcc`, and for each of `PerClass` the mean (`mIoU`, `mAcc`, ...) as a scalar and the values per
+            class (`IoU`, `Acc`, ...) of shape `[C]`. A metric that is undefined for a class (it occurs neither
+            in masks nor in predictions) is NaN and does not count in the mean.
         """
         hits = self.confusion.diag().double()
         labelled = self.confusion.sum(1).double()
@@ -110,15 +110,15 @@ class SegmentationMetrics(Metric):
 
 
 def at_boundary(labels: Tensor, ignored: Tensor | None = None, share: float = 0.02) -> Tensor:
-    """Return which pixels are near the boundary of the region of their own class.
+    """Return which pixels are near the boundary of their class's region.
 
-    Near is a distance (in the longer direction) of at most `share` of the image's diagonal, as in
-    the boundary IoU of arXiv:2103.16562; the image's border is a boundary.
+    Near means a Chebyshev distance of at most `share` of the image's diagonal, as in the boundary IoU of
+    arXiv:2103.16562; the image's border is a boundary.
 
     Args:
         labels: class of each pixel, `[H, W]`.
-        ignored: pixels that bound no region, bool `[H, W]`.
-        share: of the diagonal.
+        ignored: pixels that do not form boundaries, bool `[H, W]`.
+        share: maximum distance as a fraction of the diagonal.
 
     Returns:
         bool `[H, W]`.
@@ -126,16 +126,16 @@ def at_boundary(labels: Tensor, ignored: Tensor | None = None, share: float = 0.
     height, width = labels.shape
     distance = max(1, round(share * (height**2 + width**2) ** 0.5))
     values = labels.float()
-    least = most = values
+    for_max = for_min = values
     if ignored is not None:
-        most, least = values.masked_fill(ignored, -1), values.masked_fill(ignored, 256)
-    highest = _highest_nearby(most, distance)
-    lowest = -_highest_nearby(-least, distance)
+        for_max, for_min = values.masked_fill(ignored, -1), values.masked_fill(ignored, 256)
+    highest = _highest_nearby(for_max, distance)
+    lowest = -_highest_nearby(-for_min, distance)
     return (highest != values) | (lowest != values)
 
 
 def _highest_nearby(values: Tensor, distance: int) -> Tensor:
-    """Return the maximum over a square around each pixel; beyond the border lies a higher value than any."""
+    """Return the maximum over a square around each pixel; values beyond the border are infinite."""
     padded = F.pad(values[None], (distance,) * 4, value=float('inf'))
     rows = F.max_pool2d(padded, (2 * distance + 1, 1), stride=1)
     return F.max_pool2d(rows, (1, 2 * distance + 1), stride=1)[0]

@@ -1,6 +1,6 @@
-"""mmseg's losses under their own names without what is wrong in them, and a Dice loss that heeds ignored pixels.
+"""mmseg's losses under their own names with fixes, and a Dice loss that respects ignored pixels.
 
-Where mmseg's compute a number at all, these compute the same.
+Wherever mmseg's losses are correct, these return the same values.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 @LOSSES.register_module(force=True)
 class CrossEntropyLoss(mmseg.CrossEntropyLoss):
-    """mmseg's, which with a sigmoid fails on a batch without a labelled pixel, and on weights for several channels.
+    """mmseg's loss, which with a sigmoid fails on batches without labelled pixels and on weights of several channels.
 
-    With a sigmoid, the weight of a class is that of the pixels that show it, torch's `pos_weight`.
+    With a sigmoid, the weight of a class applies to the pixels of that class, as torch's `pos_weight` does.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -33,39 +33,39 @@ class CrossEntropyLoss(mmseg.CrossEntropyLoss):
 def _binary_cross_entropy(
     pred: Tensor, label: Tensor, weight: Tensor | None = None, class_weight: Tensor | None = None, **rest: Any
 ) -> Tensor:
-    """Return mmseg's binary cross-entropy of logits `[B, C, H, W]` or `[B, C]`."""
+    """Return mmseg's binary cross-entropy for logits `[B, C, H, W]` or `[B, C]`."""
     channels = pred.shape[1]
     if channels == 1 and not (label != rest['ignore_index']).any():
-        nothing = pred.squeeze(1) * 0
-        return nothing if rest['reduction'] == 'none' else nothing.sum()
+        zero = pred.squeeze(1) * 0
+        return zero if rest['reduction'] == 'none' else zero.sum()
     if class_weight is not None and channels > 1:
-        class_weight = class_weight.view(-1, *[1] * (pred.ndim - 2))  # else it weighs the columns of the image
+        class_weight = class_weight.view(-1, *[1] * (pred.ndim - 2))  # otherwise it would weight image columns
     loss: Tensor = binary_cross_entropy(pred, label, weight, class_weight=class_weight, **rest)
     return loss
 
 
 @LOSSES.register_module(force=True)
 class LovaszLoss(mmseg.LovaszLoss):
-    """mmseg's, which is NaN or fails on images with no labelled pixel, or with a single one."""
+    """mmseg's loss, which is NaN or fails on images with a single labelled pixel or none."""
 
     def forward(
         self,
         cls_score: Tensor,
         label: Tensor,
-        weight: Tensor | None = None,  # noqa: ARG002  (of pixels, which mmseg's does not heed either)
+        weight: Tensor | None = None,  # noqa: ARG002  (per pixel; mmseg's loss ignores it too)
         avg_factor: int | None = None,
         reduction_override: str | None = None,
         ignore_index: int = 255,
         **_: Any,
     ) -> Tensor:
-        """Return the loss; images without a labelled pixel have 0.
+        """Return the loss; 0 for images without labelled pixels.
 
         Args:
             cls_score: float `[B, C, H, W]`, logits.
             label: int64 `[B, H, W]`.
-            weight: not heeded.
-            avg_factor: what the sum is divided by in place of the number of images, with `per_image`.
-            reduction_override: in place of the loss' own reduction, with `per_image`.
+            weight: ignored.
+            avg_factor: divisor of the sum instead of the number of images, with `per_image`.
+            reduction_override: replaces the loss's own reduction, with `per_image`.
             ignore_index: label that does not count.
         """
         if not self.per_image:
@@ -76,7 +76,7 @@ class LovaszLoss(mmseg.LovaszLoss):
         return reduced
 
     def _of_labelled(self, cls_score: Tensor, label: Tensor, ignore_index: int) -> Tensor:
-        """Return mmseg's loss of the labelled pixels, given as one row, so that it has none to look for."""
+        """Return mmseg's loss for the labelled pixels, passed as one row so that no pixel has to be ignored."""
         labelled = label != ignore_index
         if not labelled.any():
             return cls_score.sum() * 0
@@ -87,21 +87,21 @@ class LovaszLoss(mmseg.LovaszLoss):
 
 @LOSSES.register_module()
 class MaskedDiceLoss(nn.Module):
-    """Dice loss (arXiv:1606.04797) of the labelled pixels alone, for several channels or for one.
+    """Dice loss (arXiv:1606.04797) of the labelled pixels only, for one channel or several.
 
-    mmseg's `DiceLoss` counts ignored pixels among the predicted ones, and so punishes whatever is predicted there.
-    Without ignored pixels both are the same. Of one channel, which mmseg's cannot train, the sigmoid is taken.
+    mmseg's `DiceLoss` counts ignored pixels as predicted, and so penalises every prediction there. Without ignored
+    pixels, both losses are equal. One channel, which mmseg's loss cannot train, goes through a sigmoid.
 
     Args:
         smooth: added to numerator and denominator; the loss of a class that is neither labelled nor predicted is 0.
         exponent: of probabilities and labels in the denominator.
-        class_weight: a weight for each class, or mmseg's file of them; for one channel that of class 1.
+        class_weight: one weight per class, or a file of them as in mmseg; for one channel, the weight of class 1.
         loss_weight: factor of the loss.
         ignore_index: label that does not count.
-        loss_name: name of the item in the head's dict of losses; starts with `loss`.
+        loss_name: name of the item in the head's loss dict; starts with `loss`.
 
     Raises:
-        ValueError: if `smooth` is not above 0, for which a class without pixels would have the loss 0 / 0.
+        ValueError: if `smooth` is not above 0: a class without pixels would have the loss 0 / 0.
     """
 
     def __init__(
@@ -140,9 +140,9 @@ class MaskedDiceLoss(nn.Module):
         counted = counted[:, None]
         probabilities, target = probabilities * counted, target * counted
         spatial = tuple(range(2, logits.ndim))
-        both = 2 * (probabilities * target).sum(spatial)
-        either = (probabilities**self.exponent + target**self.exponent).sum(spatial)
-        losses = 1 - (both + self.smooth) / (either + self.smooth)  # [B, C]
+        overlap = 2 * (probabilities * target).sum(spatial)
+        total = (probabilities**self.exponent + target**self.exponent).sum(spatial)
+        losses = 1 - (overlap + self.smooth) / (total + self.smooth)  # [B, C]
         if self.class_weight is not None:
             losses = losses * losses.new_tensor(self.class_weight)
         return losses.mean() * self.loss_weight

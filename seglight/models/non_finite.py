@@ -22,17 +22,17 @@ class Step(NamedTuple):
     loss: Tensor
 
     def describe(self) -> str:
-        """Return the items that are not finite, and the names of the images."""
+        """Return the non-finite items and the names of the images."""
         wrong = (f'{name} {float(value)}' for name, value in self.items.items() if not torch.isfinite(value))
         return f'({", ".join(wrong)}; images {", ".join(item["name"] for item in self.batch["meta"])})'
 
     def save(self, folder: Path, number: int, epoch: int) -> TrainingError:
-        """Write the batch to `non_finite_step_{number}.pt` in a folder, and return the error that says so."""
+        """Write the batch to `non_finite_step_{number}.pt` in a folder, and return the error to raise."""
         file = folder / f'non_finite_step_{number}.pt'
         buffer = io.BytesIO()
         torch.save({'batch': self.batch, 'step': number, 'epoch': epoch}, buffer)
         write_atomically(file, buffer.getvalue())
         return TrainingError(
-            f'the loss of step {number} is not finite {self.describe()}; the batch is in {file}; lower the learning '
-            'rate, clip gradients, or continue without such batches by model.non_finite: skip'
+            f'the loss of step {number} is not finite {self.describe()}; the batch is saved in {file}; lower the '
+            'learning rate, clip gradients, or skip such batches with model.non_finite: skip'
         )

@@ -1,4 +1,4 @@
-"""Taking the state of an optimizer from a checkpoint, while its settings stay those of the config in force."""
+"""Loading an optimizer's state from a checkpoint, while its settings stay those of the current config."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 from seglight.errors import CheckpointError, warn
 from seglight.models.optimizers import parameter_names
 
-_TYPE = 'type'  #: entry of the stored state that names the optimizer's class
+_TYPE = 'type'  #: entry of the stored state with the class name of the optimizer
 
-#: What optimizers of torch keep in the shape of each parameter.
+#: Entries of the state of torch's optimizers that have the shape of the parameter.
 _SHAPED = frozenset(
     {
         *('momentum_buffer', 'exp_avg', 'exp_avg_sq', 'max_exp_avg_sq', 'exp_inf', 'square_avg', 'grad_avg'),
@@ -24,7 +24,7 @@ _SHAPED = frozenset(
     }
 )
 
-#: What torch's optimizers keep only where a setting asks for it, and do not miss in silence.
+#: Entries that torch's optimizers keep only with a setting, and whose absence makes the next step fail.
 KEPT_FOR = {'amsgrad': 'max_exp_avg_sq', 'centered': 'grad_avg'}
 
 _DAMAGED = "the optimizer's state in the checkpoint is damaged"
@@ -34,21 +34,21 @@ State = dict[str, Any]
 
 
 def keep_settings(optimizer: Optimizer, segmentor: nn.Module) -> None:
-    """Let an optimizer keep its own settings when it takes the state of another one.
+    """Make an optimizer keep its own settings when it loads the state of another one.
 
-    torch takes over everything: rates, decay, momentum and the division into groups. Here a parameter finds its
-    state by its name, and what is stored decides nothing that the config sets. The state of another kind of
-    optimizer is left out, and a warning says so.
+    torch loads everything: learning rates, decay, momentum and the groups. Here, states are matched to parameters
+    by name, and stored settings never override the config. The state of another optimizer class is dropped with
+    a warning.
 
     Args:
-        optimizer: over the parameters of the segmentor, with its schedule, which sets their first rate.
-        segmentor: gives the parameters their names.
+        optimizer: over the parameters of the segmentor; its schedule, which sets the initial rates, already exists.
+        segmentor: provides the names of the parameters.
     """
     names = parameter_names(segmentor)
     for group in optimizer.param_groups:
         group['param_names'] = [names[parameter] for parameter in group['params']]
     optimizer.register_state_dict_post_hook(_with_type)
-    # As they are now: Lightning's finders try others, and restore these from a checkpoint.
+    # A copy of the current ones: Lightning's finders try others, and restore these from a checkpoint.
     own = deepcopy(optimizer.state_dict()['param_groups'])
     optimizer.register_load_state_dict_pre_hook(lambda optimizer, stored: _adapted(optimizer, own, stored))
 
@@ -61,13 +61,13 @@ def _adapted(optimizer: Optimizer, own: Sequence[State], stored: State) -> State
     """Return a stored state in the groups of an optimizer, with its own settings.
 
     Raises:
-        CheckpointError: if the state is damaged, or the checkpoint has no names of parameters, and other groups.
+        CheckpointError: if the state is damaged, or the checkpoint has no parameter names and different groups.
     """
     _check_groups(stored['param_groups'])
     state = stored['state']
     if stored.get(_TYPE, type(optimizer).__name__) != type(optimizer).__name__:
         rank_zero_only(warn)(
-            f'the checkpoint has the state of {stored[_TYPE]}, model.optimizer is {type(optimizer).__name__}: '
+            f'the checkpoint has the state of {stored[_TYPE]}, but model.optimizer is {type(optimizer).__name__}: '
             'its momentum starts at zero'
         )
         state = {}
@@ -81,35 +81,35 @@ def _adapted(optimizer: Optimizer, own: Sequence[State], stored: State) -> State
         for number, kept in known.items():
             _check_state(kept, parameters[number], group['param_names'][group['params'].index(number)])
             moved[number] = _completed(kept, group)
-        # What a callback added (StochasticWeightAveraging) stays, and the rate, until the schedule sets it.
+        # Entries added by a callback (StochasticWeightAveraging) stay, as does the rate until the schedule sets it.
         extra = groups_before.get(before[0], {})
         groups.append({**extra, **group, 'lr': extra.get('lr', group['lr'])})
     return {'state': moved, 'param_groups': groups}
 
 
 def _check_groups(stored: Sequence[State]) -> None:
-    """Refuse groups that do not list parameters by number, each with its name if there are names.
+    """Refuse groups that do not list parameters by number, or have another number of names than parameters.
 
     Raises:
-        CheckpointError: names what is wrong.
+        CheckpointError: names the fault.
     """
     for group in stored:
         numbers = group.get('params') if isinstance(group, dict) else None
         if not isinstance(numbers, list) or not all(isinstance(number, int) for number in numbers):
             raise CheckpointError(f'{_DAMAGED}: its groups must list parameters by number; {_CURE}')
         names = group.get('param_names', numbers)
-        if not isinstance(names, list) or len(names) != len(numbers) or not all(map(_is_word, names)):
+        if not isinstance(names, list) or len(names) != len(numbers) or not all(map(_is_name, names)):
             raise CheckpointError(f'{_DAMAGED}: a group must have as many names as parameters; {_CURE}')
         if not isinstance(group.get('lr', 0.0), (int, float, Tensor)):
             raise CheckpointError(f'{_DAMAGED}: a learning rate must be a number; {_CURE}')
 
 
-def _is_word(name: Any) -> bool:
+def _is_name(name: Any) -> bool:
     return isinstance(name, (str, int))
 
 
 def _check_state(kept: Any, parameter: Tensor, name: str) -> None:
-    """Refuse the state of a parameter that is of another shape: torch finds that out in the first step, or never.
+    """Refuse a parameter's state of another shape: torch notices in the first step, or never.
 
     Raises:
         CheckpointError: names the parameter.
@@ -123,14 +123,16 @@ def _check_state(kept: Any, parameter: Tensor, name: str) -> None:
             continue
         shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if shape not in (list(parameter.shape), []):  # ASGD has some single numbers
-            wanted = list(parameter.shape)
-            raise CheckpointError(f"{_DAMAGED}: {entry} of '{name}' must have the shape {wanted}, got {shape}; {_CURE}")
+            expected = list(parameter.shape)
+            raise CheckpointError(
+                f"{_DAMAGED}: {entry} of '{name}' must have the shape {expected}, got {shape}; {_CURE}"
+            )
 
 
 def _completed(kept: State, settings: State) -> State:
-    """Return the state of a parameter with zeros for what settings ask for that were off when it was stored."""
+    """Return a parameter's state, with zeros for settings that were off when it was stored."""
     added = [entry for setting, entry in KEPT_FOR.items() if settings.get(setting)]
-    if settings.get('momentum') and 'square_avg' in kept:  # RMSprop; SGD makes its own
+    if settings.get('momentum') and 'square_avg' in kept:  # RMSprop; SGD creates its own
         added.append('momentum_buffer')
     like = next((value for value in kept.values() if isinstance(value, Tensor) and value.ndim), None)
     if like is None:
@@ -139,15 +141,15 @@ def _completed(kept: State, settings: State) -> State:
 
 
 def _stored_ids(stored: Sequence[State], groups: Sequence[State]) -> dict[int, int | None]:
-    """Return the stored number of each parameter, None for one that the checkpoint does not know."""
+    """Return the stored number of each parameter, None for a parameter that the checkpoint lacks."""
     if all('param_names' in group for group in stored):
         known = {name: number for group in stored for name, number in _pairs(group)}
         names = [name for group in groups for name in group['param_names']]
         return {number: known.get(name) for number, name in enumerate(names)}
     if [len(group['params']) for group in stored] != [len(group['params']) for group in groups]:
         raise CheckpointError(
-            'the optimizer of the checkpoint has other groups of parameters than model.optimizer; '
-            'give the settings it was trained with, or take its weights alone by --load-from'
+            'the parameter groups of the checkpoint differ from those of model.optimizer; '
+            f'use the settings it was trained with, or {_CURE}'
         )
     numbers = [number for group in stored for number in group['params']]
     return dict(enumerate(numbers))

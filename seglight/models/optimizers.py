@@ -26,17 +26,17 @@ _KEY = 'model.optimizer'
 def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimizer:
     """Build an optimizer over all parameters of a segmentor.
 
-    The groups are those of mmcv's constructor, but groups that agree in everything are one: mmcv's
-    has a group for each parameter, which keeps torch from updating many at once.
+    The groups are those of mmcv's constructor, but groups with the same options are merged: mmcv makes
+    one group per parameter, which keeps torch from updating many at once.
 
     Args:
         segmentor: an mmseg segmentor.
-        optimizer: mmseg's `optimizer`: `type` (an optimizer of torch's, or the path of any other),
-            its arguments, and on request `paramwise_cfg` and `constructor`.
+        optimizer: mmseg's `optimizer`: `type` (a torch optimizer, or the class path of any other),
+            its arguments, and optionally `paramwise_cfg` and `constructor`.
 
     Raises:
-        ConfigError: for an unknown type, constructor, argument or key of `paramwise_cfg`,
-            with the nearest valid one, or a wrong value.
+        ConfigError: for a wrong value, or an unknown type, constructor, argument or key of
+            `paramwise_cfg`; names the nearest valid one.
     """
     name, arguments = name_and_arguments(optimizer, _KEY)
     paramwise = arguments.pop('paramwise_cfg', None)
@@ -55,7 +55,7 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
         built: Optimizer = build_optimizer_constructor(config)(segmentor)
     except NotImplementedError as error:
         backbone = type(segmentor.backbone).__name__
-        message = f'{constructor} knows no layers in a {backbone}; it is for ConvNeXt, BEiT and MAE'
+        message = f'{constructor} does not support {backbone}, only ConvNeXt, BEiT and MAE'
         raise ConfigError(f'{_KEY}.constructor', message) from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ConfigError(_KEY, one_line(error)) from error
@@ -64,10 +64,10 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
 
 
 def find_optimizer(name: str) -> type[Optimizer]:
-    """Return an optimizer's class: one of torch's by its name, any other by its path.
+    """Return an optimizer class: torch's by name, any other by class path.
 
     Raises:
-        ConfigError: if there is none, with the nearest of torch's.
+        ConfigError: if it does not exist; names the nearest of torch's.
     """
     path = name if '.' in name else f'torch.optim.{name}'
     known = [each for each, value in vars(torch.optim).items() if _is_optimizer(value)]
@@ -75,7 +75,7 @@ def find_optimizer(name: str) -> type[Optimizer]:
     if module == 'torch.optim' and short not in known:
         message = f"torch has no optimizer '{short}'{nearest(short, known)}"
         raise ConfigError(f'{_KEY}.type', message)
-    return import_class(path, Optimizer, '.'.join(f'{_KEY}.type'))
+    return import_class(path, Optimizer, f'{_KEY}.type')
 
 
 def _is_optimizer(value: Any) -> bool:
@@ -83,12 +83,12 @@ def _is_optimizer(value: Any) -> bool:
 
 
 def _check(name: str, cls: type[Optimizer], arguments: dict[str, Any], constructor: str) -> None:
-    """Refuse an argument that the optimizer does not take, and a constructor that is not there."""
+    """Refuse an argument that the optimizer does not accept, and an unknown constructor."""
     parameters = inspect.signature(cls).parameters
     open_ended = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     for argument in arguments:
         if not open_ended and (argument not in parameters or argument == 'params'):
-            hint = nearest(argument, parameters) or '; _delete_: true beside type drops what a base config says'
+            hint = nearest(argument, parameters) or '; _delete_: true next to type drops the settings of a base config'
             raise ConfigError(f'{_KEY}.{argument}', f"{name} has no argument '{argument}'{hint}")
     constructors = {**MMCV_CONSTRUCTORS.module_dict, **MMSEG_CONSTRUCTORS.module_dict}
     if constructor not in constructors:
@@ -98,7 +98,7 @@ def _check(name: str, cls: type[Optimizer], arguments: dict[str, Any], construct
 
 
 def merged_groups(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the groups with those in one that agree in all but their parameters, in order of their first."""
+    """Return the groups, merging those that differ only in their parameters, in order of first appearance."""
     merged: dict[str, dict[str, Any]] = {}
     for group in groups:
         options = {name: value for name, value in group.items() if name not in ('params', 'param_names')}
@@ -108,7 +108,7 @@ def merged_groups(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
-    """Return a table of the groups: rate, decay, how many parameters, and the first names of each."""
+    """Return a table of the groups: rate, decay, number of parameters, and the first names of each."""
     names = parameter_names(segmentor)
     rows = [('lr', 'weight_decay', 'tensors', 'parameters', 'trained', 'first names')]
     for group in optimizer.param_groups:
@@ -136,5 +136,5 @@ def parameter_names(segmentor: nn.Module) -> dict[Tensor, str]:
 
 
 def first_names(names: Mapping[Tensor, str], tensors: Sequence[Tensor], count: int) -> str:
-    """Return the names of the first of some parameters, and an ellipsis for the others."""
+    """Return the names of the first `count` parameters, with an ellipsis if there are more."""
     return ', '.join(names[tensor] for tensor in tensors[:count]) + (', ...' if len(tensors) > count else '')

@@ -1,4 +1,4 @@
-"""What an optimizer's `paramwise_cfg` may say: mmcv passes over whatever it does not know."""
+"""Checks of an optimizer's `paramwise_cfg`: mmcv ignores unknown keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seglight.errors import ConfigError
 
 _KEY = 'model.optimizer.paramwise_cfg'
 
-#: The keys of each constructor; those of a constructor that is not here are its own affair.
+#: The keys of each constructor; other constructors are not checked.
 KEYS = {
     'DefaultOptimizerConstructor': (
         'custom_keys',
@@ -27,21 +27,21 @@ KEYS = {
     'LayerDecayOptimizerConstructor': ('num_layers', 'layer_decay_rate'),
 }
 
-#: Those that a constructor cannot do without.
-NEEDED = ('num_layers', 'decay_rate', 'layer_decay_rate')
+#: The required keys.
+REQUIRED = ('num_layers', 'decay_rate', 'layer_decay_rate')
 
-#: The keys in each of `custom_keys`; mmseg's own DNLNet says `wd_mult`, which does nothing in mmcv.
+#: The keys of each entry in `custom_keys`; mmseg's own DNLNet uses `wd_mult`, which mmcv ignores.
 CUSTOM = ('lr_mult', 'decay_mult', 'wd_mult')
 
 
 def check_paramwise(paramwise: Any, constructor: str, optimizer: dict[str, Any], segmentor: nn.Module) -> None:
-    """Refuse keys that the constructor does not know, and what mmcv cannot multiply.
+    """Refuse keys unknown to the constructor, and factors that mmcv cannot apply.
 
     Args:
-        paramwise: the `paramwise_cfg`, None for none.
+        paramwise: the `paramwise_cfg` or None.
         constructor: name of the optimizer's constructor.
         optimizer: the optimizer's own arguments.
-        segmentor: whose parameters the keys in `custom_keys` are parts of the names of.
+        segmentor: the keys in `custom_keys` must be parts of its parameter names.
 
     Raises:
         ConfigError: names the key, and the nearest valid one.
@@ -53,7 +53,7 @@ def check_paramwise(paramwise: Any, constructor: str, optimizer: dict[str, Any],
         return
     _check_names(given, valid, _KEY)
     for name in valid:
-        if name in NEEDED and name not in given:
+        if name in REQUIRED and name not in given:
             raise ConfigError(_KEY, f'{constructor} needs {name}')
     custom = given.get('custom_keys', {})
     _check_dict(custom, f'{_KEY}.custom_keys')
@@ -75,12 +75,12 @@ def _check_dict(value: Any, key: str) -> None:
 def _check_names(given: dict[str, Any], valid: Iterable[str], key: str) -> None:
     for name in given:
         if name not in valid:
-            hint = nearest(str(name), valid) or f'; there are {", ".join(valid)}'
+            hint = nearest(str(name), valid) or f'; valid keys are {", ".join(valid)}'
             raise ConfigError(f'{key}.{name}', f'unknown key{hint}')
 
 
 def _check_numbers(given: dict[str, Any], key: str) -> None:
-    """Refuse a factor that is no number, also one in `custom_keys`."""
+    """Refuse a factor that is not a number, including those in `custom_keys`."""
     for name, value in given.items():
         if isinstance(value, dict):
             _check_numbers(value, f'{key}.{name}')
@@ -89,9 +89,9 @@ def _check_numbers(given: dict[str, Any], key: str) -> None:
 
 
 def _check_reached(key: str, segmentor: nn.Module, place: str) -> None:
-    """Refuse a custom key that is in no parameter's name but has the letters of a part of one, or nearly.
+    """Refuse a custom key that matches no parameter name but resembles a part of one.
 
-    Others may be meant for another model: mmseg's configs name `absolute_pos_embed` for a Swin that has none.
+    Other unmatched keys may be for another model: mmseg's configs set `absolute_pos_embed` for a Swin without it.
     """
     names = [name for name, _ in segmentor.named_parameters()]
     if any(key in name for name in names):
@@ -103,11 +103,11 @@ def _check_reached(key: str, segmentor: nn.Module, place: str) -> None:
     swapped = [name for name in known if sorted(name) == sorted(key)]
     hint = nearest(key, swapped, cutoff=0) or nearest(key, known, cutoff=0.85)
     if hint:
-        raise ConfigError(place, f"no parameter's name has '{key}' in it{hint}")
+        raise ConfigError(place, f"no parameter name contains '{key}'{hint}")
 
 
 def _check_base(paramwise: dict[str, Any], name: str, optimizer: dict[str, Any]) -> None:
-    """Refuse factors of a learning rate or a weight decay that the config leaves to the optimizer's default."""
+    """Refuse factors of a learning rate or weight decay that the config does not set."""
     if name in optimizer:
         return
     factor = {'lr': 'lr_mult', 'weight_decay': 'decay_mult'}[name]
@@ -116,5 +116,5 @@ def _check_base(paramwise: dict[str, Any], name: str, optimizer: dict[str, Any])
         if name == 'lr' or factor in options:  # mmcv multiplies the rate by 1 where no factor is given
             factors.append(f'custom_keys.{key}')
     if factors:
-        message = f'multiplies model.optimizer.{name}, which is not given'
+        message = f'multiplies model.optimizer.{name}, which is not set'
         raise ConfigError(f'{_KEY}.{factors[0]}', message)

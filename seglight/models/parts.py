@@ -23,8 +23,8 @@ HEAD_KEYS = ('decode_head', 'auxiliary_head')
 #: Packages that a `type` may name before a dot, as in `mmcls.ConvNeXt`.
 PACKAGES = ('mmseg', 'mmcls')
 
-#: Heads that make labels of their own from those of the data, and how many.
-OWN_LABELS: dict[type[BaseDecodeHead], int] = {STDCHead: 2}  # boundary, and none
+#: Heads that derive labels of their own from the data's, and the number of these labels.
+OWN_LABELS: dict[type[BaseDecodeHead], int] = {STDCHead: 2}  # boundary, or not
 
 Role = Literal['segmentor', 'head', 'loss', 'other']
 
@@ -34,7 +34,7 @@ class Part:
     """One dict of a model dict.
 
     Attributes:
-        path: its keys within the model dict; the index of an item of a list is one of them.
+        path: its keys in the model dict, including list indices.
         values: the dict itself.
         parent: the nearest dict that holds it.
     """
@@ -55,7 +55,7 @@ class Part:
 
     @property
     def cls(self) -> type | None:
-        """Its class, None if mmseg has none of that name. Imports OpenMMLab's own packages only."""
+        """Its class, None if mmseg has no class of that name. Imports only OpenMMLab's own packages."""
         scope = self.type_name.rpartition('.')[0]
         if scope in PACKAGES:
             importlib.import_module(f'{scope}.models')  # so that mmcv's registry knows its classes
@@ -66,7 +66,7 @@ class Part:
 
     @property
     def role(self) -> Role:
-        """What it is: a head is recognised by its class, which may leave `num_classes` to a default."""
+        """Its role; a head is recognised by its class too, because it may leave `num_classes` at the default."""
         if not self.path:
             return 'segmentor'
         if next(key for key in reversed(self.path) if not key.isdigit()) == 'loss_decode':
@@ -77,17 +77,17 @@ class Part:
 
     @property
     def own_labels(self) -> int | None:
-        """How many labels of its own a head predicts, None for one that predicts the data's classes."""
+        """Number of labels of its own that a head predicts, None for a head that predicts the data's classes."""
         cls = self.cls
         return next((count for base, count in OWN_LABELS.items() if cls and issubclass(cls, base)), None)
 
     def takes(self, argument: str) -> bool:
-        """Tell whether its class is known to have an argument."""
+        """Return whether its class is known to accept an argument."""
         cls = self.cls
         return cls is not None and argument in init_arguments(cls)[0]
 
     def above(self) -> Iterator[Part]:
-        """Yield the parts that hold it, nearest first."""
+        """Yield the enclosing parts, nearest first."""
         part = self.parent
         while part is not None:
             yield part

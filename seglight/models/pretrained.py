@@ -1,4 +1,4 @@
-"""Pretrained weights: what their addresses mean, that they reach the model, and models that need none."""
+"""Pretrained weights: resolving their addresses, checking that the model loads them, and models without them."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ from seglight.files import WEIGHTS_SCHEME, weights_folder
 from seglight.models.parts import Part
 from seglight.weight_files import read_address, read_file, state_dict
 
-#: What stands before the names of a backbone's weights in files and in a segmentor.
+#: Prefixes of the names of a backbone's weights in files and in a segmentor.
 _PREFIX = re.compile(r'^((module|model|segmentor|encoder|backbone|neck|decode_head)\.)+')
 
-
-#: Arguments of the backbones that would fetch weights by default, whatever their `type` is prefixed with.
+#: Arguments for backbones that would download weights by default, with any prefix of their `type`.
 _FETCHING = {'TIMMBackbone': {'pretrained': False, 'checkpoint_path': ''}}
 
 
 def teach_mmcv() -> None:
-    """Let mmcv load all pretrained weights with this project's readers, which run no code; again it does nothing.
+    """Make mmcv load all pretrained weights with seglight's readers, which run no code; repeated calls do nothing.
 
-    `weights://name` means a file of the folder that `seglight convert` writes to. Everything that mmcv
-    fetches goes through its `load_url`: `open-mmlab://`, `torchvision://`, `mmcls://` and the like, too.
+    `weights://name` means a file in the folder that `seglight convert` writes to. All of mmcv's downloads
+    go through its `load_url`, including `open-mmlab://`, `torchvision://` and `mmcls://`.
     """
     mmcv_checkpoint.CheckpointLoader.register_scheme(prefixes=WEIGHTS_SCHEME, loader=_load_converted, force=True)
     mmcv_checkpoint.load_url = _load_url
 
 
 def _load_converted(address: str, map_location: Any = None) -> Any:
-    """Load what `weights://name` means, to the CPU, where models are built.
+    """Load the file that `weights://name` means, to the CPU, where models are built.
 
     Raises:
-        CheckpointError: if there is no such file; names the nearest.
+        CheckpointError: if the file does not exist; names the nearest.
     """
     del map_location
     folder = weights_folder()
@@ -49,29 +48,29 @@ def _load_converted(address: str, map_location: Any = None) -> Any:
         known = sorted(file.name for file in folder.glob('*') if file.is_file())
         raise CheckpointError(
             f'{address} was not found: {folder} has no such file{nearest(path.name, known)}; '
-            '`seglight convert` puts weights there'
+            '`seglight convert` writes weights to it'
         )
     return read_file(path)
 
 
 def _load_url(url: str, model_dir: str | None = None, map_location: Any = None) -> Any:
-    """Take the place of mmcv's function of this name, which unpickles anything."""
+    """Replace mmcv's function of this name, which unpickles anything."""
     del map_location
     return read_address(url, model_dir)
 
 
 def address_of(part: Part) -> str | None:
-    """Return the address of weights that a part names: `pretrained`, or an `init_cfg` itself."""
+    """Return the address of the weights that a part names, as `pretrained` or as an `init_cfg`; None without one."""
     address = part.values.get('checkpoint') if part.type_name == 'Pretrained' else part.values.get('pretrained')
     return address if isinstance(address, str) else None
 
 
 def check_reached(segmentor: BaseSegmentor, parts: Sequence[Part]) -> None:
-    """Refuse a file of pretrained weights of which nothing is in the model: mmcv goes on from random ones.
+    """Refuse a file of pretrained weights that the model did not load: mmcv would continue with random weights.
 
     Args:
         segmentor: after `init_weights`.
-        parts: of its recipe; of their addresses those that are paths of files are checked.
+        parts: of its recipe; only addresses that are file paths are checked.
 
     Raises:
         ConfigError: names the key and the file.
@@ -88,16 +87,16 @@ def check_reached(segmentor: BaseSegmentor, parts: Sequence[Part]) -> None:
         if not any(own[name].shape == weights[name].shape and torch.equal(own[name], weights[name]) for name in same):
             backbone = type(segmentor.backbone).__name__
             message = (
-                f'nothing in {address} fits the {backbone}; name weights of that architecture '
-                '(`seglight convert` makes them from published ones), or null for none'
+                f'no weights in {address} fit the {backbone}; give weights of that architecture '
+                '(`seglight convert` converts published ones), or null for none'
             )
             raise ConfigError(part.key, message)
 
 
 def without_pretrained(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the model dict without the addresses of pretrained weights, wherever they stand.
+    """Return the model dict without the addresses of pretrained weights, at any depth.
 
-    A checkpoint holds all weights, so nothing may be fetched to build the model that takes them.
+    A checkpoint holds all weights, so building its model must not download any.
     """
     cleaned: dict[str, Any] = _without_pretrained(model)
     return cleaned
@@ -116,7 +115,7 @@ def _without_pretrained(value: Any) -> Any:
 
 
 def _is_pretrained(value: Any) -> bool:
-    """Tell whether a value is an `init_cfg` with an address; Swin, for one, reads `checkpoint` whatever the type."""
+    """Return whether a value is an `init_cfg` with an address; Swin reads `checkpoint` whatever the type."""
     if not isinstance(value, dict):
         return False
     keys = {_plain(name): inner for name, inner in value.items()}
@@ -124,5 +123,5 @@ def _is_pretrained(value: Any) -> bool:
 
 
 def _plain(name: Any) -> str:
-    """Return a key without the `+` that a config may add to it."""
+    """Return a key without the `+` that a config may append."""
     return str(name).rstrip('+')

@@ -1,4 +1,4 @@
-"""From an mmseg model dict to a segmentor with the right number of classes."""
+"""Building a segmentor with the right number of classes from an mmseg model dict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmseg.models import build_segmentor
 from mmseg.models.segmentors import BaseSegmentor
 
 from seglight.errors import UserError
-from seglight.models import losses  # registers this project's losses
+from seglight.models import losses  # registers seglight's losses
 from seglight.models.class_weights import names_file, read_weights
 from seglight.models.explain import explain, explain_weights
 from seglight.models.initialising import is_only_loading
@@ -24,7 +24,7 @@ from seglight.models.recipe_checks import check, check_in_index, check_part
 
 
 class Recipe:
-    """A model dict as its parts. What makes another recipe of it copies it; the dict is never changed.
+    """A model dict and its parts. The dict is never changed; methods that return another recipe copy it.
 
     Args:
         model: an mmseg model dict (`type`, `backbone`, `decode_head`, ...).
@@ -40,11 +40,11 @@ class Recipe:
 
     @property
     def wants_sync_bn(self) -> bool:
-        """Whether it asks for SyncBN anywhere."""
+        """Whether any part is a SyncBN."""
         return any(part.type_name == 'SyncBN' for part in self.parts)
 
     def check_keys(self) -> None:
-        """Refuse a key that no class takes, without building anything.
+        """Refuse a key that its class does not accept, without building anything.
 
         Raises:
             ConfigError: names the key and the nearest valid one.
@@ -53,7 +53,7 @@ class Recipe:
             check_part(part)
 
     def with_read_weights(self) -> Recipe:
-        """Return the recipe with the numbers in each file that a `class_weight` names.
+        """Return the recipe with each file that a `class_weight` names replaced by its numbers.
 
         Raises:
             ConfigError: for a file that holds anything but a list of numbers.
@@ -66,21 +66,21 @@ class Recipe:
         return recipe
 
     def without_pretrained(self) -> Recipe:
-        """Return the recipe without addresses of pretrained weights, for a model that a checkpoint fills."""
+        """Return the recipe without addresses of pretrained weights, for a model that loads a checkpoint."""
         return Recipe(without_pretrained(self.model))
 
     def for_data(self, num_classes: int, ignore_index: int = 255) -> Recipe:
-        """Return the recipe as mmseg builds it for the classes of the data.
+        """Return the recipe that mmseg builds for the classes of the data.
 
         Args:
             num_classes: set in every head that predicts the data's classes, whatever the dict says.
-            ignore_index: label without a loss, set in every head and loss that knows of it.
+            ignore_index: label without a loss, set in every head and loss that accepts it.
 
         Returns:
             A recipe with BatchNorm in place of SyncBN, which needs an initialised process group on GPUs.
 
         Raises:
-            ConfigError: for what does not fit the classes, or no class takes; names the key.
+            ConfigError: for a value that does not fit the classes, or an unknown key; names the key.
         """
         model = copy.deepcopy(self.model)
         model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
@@ -95,11 +95,11 @@ class Recipe:
         return recipe
 
     def heads(self) -> list[Part]:
-        """Return the heads that predict classes, nested and cascaded ones too."""
+        """Return the heads that predict classes, including nested and cascaded ones."""
         return [part for part in self.parts if part.role == 'head']
 
     def construct(self) -> BaseSegmentor:
-        """Build what `for_data` made, and leave the weights as torch's layers make them; none are fetched.
+        """Build the result of `for_data` with torch's default weights; none are downloaded.
 
         Raises:
             ConfigError: if mmseg cannot build it; names the part and the nearest known type.
@@ -108,14 +108,14 @@ class Recipe:
         try:
             segmentor: BaseSegmentor = build_segmentor(ConfigDict(self.model))
         except (UserError, KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
-            raise _own(error) or explain(error, self.parts) from error
+            raise _own_error(error) or explain(error, self.parts) from error
         check_in_index(segmentor)
         return segmentor
 
     def build(self) -> BaseSegmentor:
-        """Build what `for_data` made, try its losses and initialise its weights as it says.
+        """Build the result of `for_data`, try its losses and initialise its weights as configured.
 
-        Within `only_loading` it is `construct`.
+        Within `only_loading` the same as `construct`.
 
         Raises:
             ConfigError: also for a loss that cannot train, and for pretrained weights that cannot be loaded.
@@ -133,7 +133,7 @@ class Recipe:
         return segmentor
 
     def balanced_losses(self, segmentor: BaseSegmentor) -> list[Any]:
-        """Return the losses of its segmentor whose weights come from the data."""
+        """Return the losses of the built segmentor whose class weights come from the data."""
         balanced = [part for part in self.parts if part.role == 'loss' and _is_balanced(part)]
         return [segmentor.get_submodule('.'.join(part.path)) for part in balanced]
 
@@ -143,9 +143,9 @@ def _is_balanced(part: Part) -> bool:
 
 
 def _adapt(part: Part, num_classes: int) -> None:
-    """Write a part as mmseg builds it.
+    """Rewrite a part in the form that mmseg builds.
 
-    YAML has no tuples, and some classes of mmseg insist on them (JPU, CGNet, MobileNetV3).
+    YAML has no tuples, but some classes of mmseg require them (JPU, CGNet, MobileNetV3).
     """
     values = part.values
     if part.role == 'loss':
@@ -162,10 +162,10 @@ def _adapt(part: Part, num_classes: int) -> None:
 
 
 def _set_classes(head: Part, parts: Sequence[Part], num_classes: int, ignore_index: int) -> None:
-    """Set `num_classes` in a head, and `ignore_index` in all of it that takes one.
+    """Set `num_classes` in a head, and `ignore_index` in each of its parts that accepts it.
 
-    A head that is made of heads, as K-Net's, has no number of its own, and one that predicts labels of its
-    own, as STDC's boundaries, is left as it is.
+    A head made of heads, such as K-Net's, has no number of its own. A head that predicts labels of its own,
+    such as STDC's boundaries, keeps its number.
     """
     own = head.own_labels
     inner = [part for part in parts if head in part.above()]
@@ -179,8 +179,8 @@ def _set_classes(head: Part, parts: Sequence[Part], num_classes: int, ignore_ind
                 part.values['ignore_index'] = ignore_index
 
 
-def _own(error: BaseException | None) -> UserError | None:
-    """Return the first error of this project in a chain, if any: mmcv raises anew what a class raises."""
+def _own_error(error: BaseException | None) -> UserError | None:
+    """Return the first seglight error in a chain, None without one: mmcv wraps the errors of a class."""
     if error is None:
         return None
-    return _own(error.__context__) or (error if isinstance(error, UserError) else None)
+    return _own_error(error.__context__) or (error if isinstance(error, UserError) else None)

@@ -1,4 +1,4 @@
-"""What a recipe must obey: rules, each a small function over one part, that raise a `ConfigError` with its key."""
+"""The rules for a recipe: small functions over one part each, which raise a `ConfigError` with its key."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from seglight.models.losses import BALANCED
 from seglight.models.parts import HEAD_KEYS, KEY, PACKAGES, Part
 from seglight.models.signatures import init_arguments
 
-#: What mmseg's classes read in `train_cfg`, and in `test_cfg` together with this project's sliding windows.
-TRAIN_CFG = ('num_points', 'oversample_ratio', 'importance_sample_ratio', 'sampler')  # mmseg's CGNet names the last
+#: The keys that mmseg's classes read in `train_cfg`, and with seglight's sliding windows in `test_cfg`.
+TRAIN_CFG = ('num_points', 'oversample_ratio', 'importance_sample_ratio', 'sampler')  # the last is in mmseg's CGNet
 TEST_CFG = (
     *('mode', 'crop_size', 'stride', 'blend', 'window_batch'),
     *('subdivision_steps', 'subdivision_num_points', 'scale_factor'),
@@ -27,7 +27,7 @@ TEST_CFG = (
 
 
 def check(parts: Sequence[Part], num_classes: int) -> None:
-    """Refuse parts that break a rule, whether for any data or for data of so many classes.
+    """Refuse parts that break a rule, including the rules that depend on the number of classes.
 
     Raises:
         ConfigError: names the key.
@@ -40,7 +40,7 @@ def check(parts: Sequence[Part], num_classes: int) -> None:
 
 
 def check_part(part: Part) -> None:
-    """Refuse a part that breaks a rule whatever the data are.
+    """Refuse a part that breaks a rule that does not depend on the data.
 
     Raises:
         ConfigError: names the key.
@@ -50,18 +50,18 @@ def check_part(part: Part) -> None:
 
 
 def _check_package(part: Part) -> None:
-    """Refuse a class of a package that is not OpenMMLab's: a config names classes, it does not choose what is imported.
+    """Refuse a class from outside OpenMMLab's packages: a config must not choose what is imported.
 
-    A loss may be of any package.
+    A loss may come from any package.
     """
     scope = part.type_name.rpartition('.')[0]
     if scope and scope not in PACKAGES and 'loss_decode' not in part.path:
-        message = f"'{part.type_name}' is in none of the packages whose classes are known: {', '.join(PACKAGES)}"
+        message = f"must be a class of {' or '.join(PACKAGES)}, got '{part.type_name}'"
         raise ConfigError(f'{part.key}.type', message)
 
 
 def _check_arguments(part: Part) -> None:
-    """Refuse a key that the class named by `type` beside it does not take, with the nearest valid one."""
+    """Refuse a key that the class named by `type` does not accept; name the nearest valid one."""
     cls = part.cls
     if cls is None:
         return
@@ -72,13 +72,13 @@ def _check_arguments(part: Part) -> None:
 
 
 def _check_train_cfg(part: Part) -> None:
-    """Refuse a key that is much like one of mmseg's; others do nothing in mmseg either, and its configs have some."""
+    """Refuse a key that resembles one of mmseg's; mmseg ignores other unknown keys, and its configs have some."""
     if part.path == ('train_cfg',):
         _check_typos(part, TRAIN_CFG)
 
 
 def _check_test_cfg(part: Part) -> None:
-    """Refuse a way of inference that mmseg does not have, or a sliding window without its sizes."""
+    """Refuse an unknown mode of inference, or sliding windows without sizes."""
     if part.path != ('test_cfg',):
         return
     _check_typos(part, TEST_CFG)
@@ -95,9 +95,9 @@ def _check_test_cfg(part: Part) -> None:
 
 
 def _check_window(part: Part, name: str) -> None:
-    """Refuse a size of sliding windows that is missing, or is not a height and a width."""
+    """Refuse a size of sliding windows that is missing or is not a height and a width."""
     if name not in part.values:
-        raise ConfigError(part.key, f'needs {name} in the mode slide, such as [512, 512]')
+        raise ConfigError(part.key, f"needs {name} in mode 'slide', such as [512, 512]")
     size = part.values[name]
     pair = isinstance(size, (list, tuple)) and len(size) == 2
     if not pair or not all(isinstance(side, int) and side > 0 for side in size):
@@ -112,60 +112,60 @@ def _check_typos(part: Part, known: tuple[str, ...]) -> None:
 
 
 def _check_class_weight(part: Part, num_classes: int) -> None:
-    """Refuse a `class_weight` that has not a number for each class that its head predicts."""
+    """Refuse a `class_weight` without one number for each class that its head predicts."""
     expected = next((count for count in map(_own_count, part.above()) if count is not None), num_classes)
     if wrong := _wrong_weights(part.values.get('class_weight'), expected, num_classes):
         raise ConfigError(f'{part.key}.class_weight', wrong)
 
 
 def _own_count(head: Part) -> int | None:
-    """Return how many weights the losses of a head take, None for one for each of the data's classes."""
+    """Return the number of weights that a head's losses take, None for one per class of the data."""
     own = head.own_labels
     if own is not None:
         return int(head.values.get('num_classes', own))
-    # Of two classes told apart by a threshold, mmseg weighs the second alone.
+    # With two classes separated by a threshold, mmseg weights only the second.
     return 1 if head.values.get('out_channels') == 1 else None
 
 
 def _wrong_weights(weights: Any, expected: int, num_classes: int) -> str:
-    """Return what is wrong with weights for some number of classes, empty if nothing is."""
+    """Return what is wrong with the weights for a number of classes, empty if nothing."""
     if weights is None or (weights == BALANCED and expected == num_classes):
         return ''
     if weights == BALANCED:
-        return "is 'balanced', a weight for each of the data's classes, but this head predicts others, or one channel"
+        return "is 'balanced', one weight per class of the data, but this head predicts other classes or one channel"
     if isinstance(weights, str):
         hint = nearest(weights, [BALANCED])
         return '' if Path(weights).is_file() else f"must be '{BALANCED}' or a file, got '{weights}'{hint}"
     if not isinstance(weights, (list, tuple)) or not all(isinstance(each, (int, float)) for each in weights):
         return f"must be a list of numbers, '{BALANCED}' or null, got {weights!r}"
     if len(weights) != expected:
-        given, wanted = counted(len(weights), 'weight'), counted(expected, 'class')
-        return f'has {given} for {wanted}; give one for each, or null for none'
+        given, needed = counted(len(weights), 'weight'), counted(expected, 'class')
+        return f'has {given} for {needed}; give one for each, or null for none'
     if not all(0 <= each < math.inf for each in weights):
         return f'must be numbers of 0 or more, got {list(weights)}'
     return ''
 
 
 def _check_out_channels(part: Part, num_classes: int) -> None:
-    """Refuse a head that predicts another number of channels than there are classes."""
+    """Refuse a head whose number of channels differs from the number of classes."""
     count = part.values.get('out_channels')
     if count is None or part.path[:1] not in [(key,) for key in HEAD_KEYS] or not _predicts_classes(part):
         return
     if count != num_classes and not (count == 1 and num_classes == 2):
         message = (
-            f'is {count}, but data.classes names {num_classes} classes; leave it out, '
-            'or give 1 for two classes told apart by a threshold'
+            f'is {count}, but data.classes names {num_classes} classes; remove it, '
+            'or set it to 1 for two classes separated by a threshold'
         )
         raise ConfigError(f'{part.key}.out_channels', message)
 
 
 def _predicts_classes(part: Part) -> bool:
-    """Tell whether the `out_channels` of a head are the data's classes, as in mmseg's BaseDecodeHead."""
+    """Return whether the `out_channels` of a head are the data's classes, as in mmseg's BaseDecodeHead."""
     return part.cls is not None and issubclass(part.cls, BaseDecodeHead) and part.own_labels is None
 
 
 def check_in_index(segmentor: BaseSegmentor) -> None:
-    """Refuse a head that takes a feature map beyond those that come to it, where their number is known.
+    """Refuse a head that selects a feature map which does not exist, where the number of maps is known.
 
     Raises:
         ConfigError: names the head.
@@ -174,10 +174,10 @@ def check_in_index(segmentor: BaseSegmentor) -> None:
     maps = getattr(neck, 'num_outs', None) if neck else getattr(segmentor.backbone, 'out_indices', None)
     count = len(maps) if isinstance(maps, (list, tuple)) else maps
     for path, head in segmentor.named_modules():
-        taken = getattr(head, 'in_index', None)
-        highest = max(taken, default=0) if isinstance(taken, (list, tuple)) else taken
+        selected = getattr(head, 'in_index', None)
+        highest = max(selected, default=0) if isinstance(selected, (list, tuple)) else selected
         if isinstance(head, BaseDecodeHead) and isinstance(count, int) and (highest or 0) >= count:
             key = f'{KEY}.{path}.in_index'
             source = type(neck or segmentor.backbone).__name__
-            message = f'is {taken}, but {source} gives {count} feature maps, 0 to {count - 1}'
+            message = f'is {selected}, but {source} gives {count} feature maps, 0 to {count - 1}'
             raise ConfigError(key, message)

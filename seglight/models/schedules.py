@@ -17,7 +17,7 @@ from seglight.models.signatures import check_types, init_arguments
 
 _SUFFIX = 'LrUpdaterHook'
 
-#: What other libraries call a policy of mmcv's.
+#: Other libraries' names for mmcv's policies.
 _ALIASES = {'constant': 'fixed', 'cosine': 'cosineannealing'}
 
 _KEY = 'model.schedule'
@@ -26,8 +26,8 @@ _KEY = 'model.schedule'
 class MmcvSchedule(LRScheduler):
     """The learning rate that mmcv's updater would set at every step, for Lightning to step after every step.
 
-    A step is one of the optimizer's; mmcv counts batches, which differs only where gradients are
-    accumulated over several. What is counted in epochs changes with the first step of an epoch.
+    Steps are optimizer steps; mmcv counts batches, which differs only with gradient accumulation.
+    Values counted in epochs change at the first step of an epoch.
 
     Args:
         optimizer: its groups' rates are the base rates.
@@ -36,7 +36,7 @@ class MmcvSchedule(LRScheduler):
         epoch_steps: optimizer steps of an epoch.
 
     Raises:
-        ConfigError: if the updater has no rate for some step of the run.
+        ConfigError: if the updater has no rate for a step of the run.
     """
 
     def __init__(self, optimizer: Optimizer, updater: LrUpdaterHook, max_steps: int, epoch_steps: int) -> None:
@@ -55,10 +55,10 @@ class MmcvSchedule(LRScheduler):
             raise ConfigError(_KEY, f'cannot run for {max_steps} steps: {one_line(error)}') from error
 
     def rates(self, step: int) -> list[float]:
-        """Return the learning rate of each group at a step, from 0; the optimizer keeps its own."""
+        """Return the learning rate of each group at a step, from 0; the optimizer's rates stay unchanged."""
         run = self._run
         current = [group['lr'] for group in run.optimizer.param_groups]
-        run.iter = min(step, run.max_iters - 1)  # no updater is asked for the rate after the last step
+        run.iter = min(step, run.max_iters - 1)  # updaters have no rate after the last step
         run.epoch = run.iter // len(run.data_loader)
         self._updater.before_train_epoch(run)
         self._updater.before_train_iter(run)
@@ -73,38 +73,38 @@ class MmcvSchedule(LRScheduler):
         return int(self._run.max_iters)
 
     def doubts(self, whole: bool = True) -> list[str]:
-        """Return the likely mistakes in the schedule, a sentence for each.
+        """Return the likely mistakes in the schedule, one sentence each.
 
         Args:
-            whole: whether the run has its full length; of a shortened one it says nothing that is about length.
+            whole: whether the run has its full length; for a shortened run, the checks of length are skipped.
         """
         updater: Any = self._updater
         length, unit = (self._run.max_epochs, 'epochs') if updater.by_epoch else (self.max_steps, 'steps')
         decays = getattr(updater, 'step', 0)
         last = max(decays, default=0) if isinstance(decays, list) else decays
         highest = max(updater.base_lr, default=0)
-        least = getattr(updater, 'min_lr', None) or 0
-        said = {
-            'warmup_iters does nothing without warmup: linear, constant or exp': updater.warmup is None
-            and updater.warmup_iters,
-            f'the warm-up of {updater.warmup_iters} steps does not end in a run of {self.max_steps}': whole
-            and updater.warmup
-            and updater.warmup_iters >= self.max_steps,
-            f'a step at {last} is beyond the run of {length} {unit}': whole and last >= length,
-            f'min_lr {least:g} is above the learning rate {highest:g}': least > highest,
-        }
-        return [f'model.schedule: {sentence}' for sentence, applies in said.items() if applies]
+        min_lr = getattr(updater, 'min_lr', None) or 0
+        mistakes = []
+        if updater.warmup is None and updater.warmup_iters:
+            mistakes.append('warmup_iters has no effect without warmup: linear, constant or exp')
+        if whole and updater.warmup and updater.warmup_iters >= self.max_steps:
+            mistakes.append(f'the warm-up of {updater.warmup_iters} steps does not end in a run of {self.max_steps}')
+        if whole and last >= length:
+            mistakes.append(f'a step at {last} is beyond the run of {length} {unit}')
+        if min_lr > highest:
+            mistakes.append(f'min_lr {min_lr:g} is above the learning rate {highest:g}')
+        return [f'model.schedule: {mistake}' for mistake in mistakes]
 
     def get_lr(self) -> list[float | Any]:
         """Return the learning rate of each group at the current step."""
         return self.rates(self.last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the step alone: everything else follows from the config."""
+        """Return only the step: everything else follows from the config."""
         return {'last_epoch': self.last_epoch, '_step_count': self._step_count, '_last_lr': self._last_lr}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the step; its rate is that of this schedule, which may not be the one that was stored."""
+        """Load the step; its rate comes from this schedule, which may differ from the stored one."""
         super().load_state_dict(state_dict)
         self.move_to(self.last_epoch)
 
@@ -118,7 +118,7 @@ class MmcvSchedule(LRScheduler):
 
 
 def heeds_rate(schedule: dict[str, Any]) -> bool:
-    """Tell whether the rates of a schedule depend on the optimizer's; those of the policy OneCycle do not."""
+    """Return whether the rates of a schedule depend on the optimizer's; those of the policy OneCycle do not."""
     return not isinstance(find_updater(schedule), OneCycleLrUpdaterHook)
 
 
@@ -127,10 +127,10 @@ def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
 
     Args:
         schedule: mmcv's `lr_config`: `policy` (poly by default) and the arguments of mmcv's updater of
-            that name. Unlike in mmcv, `by_epoch` is false unless given, as mmseg's configs always say.
+            that name. Unlike in mmcv, `by_epoch` defaults to false, as all of mmseg's configs set it.
 
     Raises:
-        ConfigError: for an unknown policy or argument, with the nearest valid one, or a wrong value.
+        ConfigError: for a wrong value, or an unknown policy or argument; names the nearest valid one.
     """
     arguments = {'by_epoch': False, **schedule}
     policy = str(arguments.pop('policy', 'poly'))
@@ -142,7 +142,7 @@ def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
     valid, _ = init_arguments(cls)
     for name in arguments:
         if name not in valid:
-            hint = nearest(name, valid) or '; _delete_: true beside policy drops what a base config says'
+            hint = nearest(name, valid) or '; _delete_: true next to policy drops the settings of a base config'
             raise ConfigError(f'{_KEY}.{name}', f"the policy {policy} has no argument '{name}'{hint}")
     check_types(cls, arguments, _KEY)
     if 'min_lr' in valid and 'min_lr_ratio' in valid and not {'min_lr', 'min_lr_ratio'} & set(arguments):
@@ -162,6 +162,6 @@ def policies() -> dict[str, type[LrUpdaterHook]]:
 
 
 def _standard(policy: str) -> str:
-    """Return the form in which policies are compared: `cosine_restart` and `CosineRestart` are one."""
+    """Return the normalised name of a policy: `cosine_restart` and `CosineRestart` are the same."""
     name = policy.replace('_', '').replace('-', '').lower()
     return _ALIASES.get(name, name)

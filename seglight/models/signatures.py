@@ -1,4 +1,4 @@
-"""What the classes of mmcv and mmseg take: the names of their arguments, and the types where they declare them."""
+"""The arguments of mmcv's and mmseg's classes: their names, and their types where declared."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import nn
 from seglight.config.classes import type_adapter, type_hints
 from seglight.errors import ConfigError
 
-#: What pydantic calls a type.
+#: Plain words for pydantic's error types.
 _PLAIN = {'bool_type': 'true or false', 'int_type': 'a whole number', 'float_type': 'a number', 'tuple_type': 'a list'}
 
 
 def init_arguments(cls: type) -> tuple[frozenset[str], bool]:
-    """Return the arguments of a class, and whether these are all that it takes.
+    """Return the arguments of a class, and whether these are all that it accepts.
 
-    mmseg's classes pass `**kwargs` on to their bases, so the bases are asked in turn, down to the
-    first that takes no more.
+    mmseg's classes pass `**kwargs` on to their bases, so the bases are searched in turn, up to the
+    first without `**kwargs`.
     """
     names: set[str] = set()
     for base in cls.__mro__:
         if base is BaseModule or base is nn.Module:
-            break  # none of these takes part in describing a model, so the rest goes elsewhere
+            break  # these do not describe a model, so other arguments are consumed elsewhere
         if '__init__' in base.__dict__:
             parameters = inspect.signature(base.__dict__['__init__']).parameters
             names |= {name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
@@ -35,7 +35,7 @@ def init_arguments(cls: type) -> tuple[frozenset[str], bool]:
 
 
 def check_types(cls: type, arguments: dict[str, Any], key: str) -> None:
-    """Refuse an argument of another type than a class declares; lists are left to the class itself.
+    """Refuse an argument of another type than the class declares; the class itself checks lists.
 
     Raises:
         ConfigError: names the argument.
@@ -50,6 +50,6 @@ def check_types(cls: type, arguments: dict[str, Any], key: str) -> None:
                 adapter.validate_python(arguments[name], strict=True)
             except ValidationError as error:
                 first = error.errors()[0]
-                wanted = _PLAIN.get(first['type']) or first['msg'].removeprefix('Input should be ')
-                message = f'must be {wanted}, got {arguments[name]!r}'
+                expected = _PLAIN.get(first['type']) or first['msg'].removeprefix('Input should be ')
+                message = f'must be {expected}, got {arguments[name]!r}'
                 raise ConfigError(f'{key}.{name}', message) from error

@@ -1,4 +1,4 @@
-"""The batches whose loss is that of a validation."""
+"""The batches for the validation loss."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def labelled_images(batch: Batch, ignore_index: int) -> Iterator[Batch]:
     """Yield each image of a batch on its own and without padding, so that its loss depends on no other image.
 
     Args:
-        batch: of validation; masks have the size of their files.
-        ignore_index: label that does not count; an image that shows no other is left out.
+        batch: a validation batch; masks have the size of their files.
+        ignore_index: label that does not count; an image without any other label is skipped.
     """
     for index, meta in enumerate(batch['meta']):
         (height, width), (rows, columns) = meta['size'], meta['original_size']

@@ -1,4 +1,4 @@
-"""Models that only predict: a model dict without losses, and weights without theirs."""
+"""Models that only predict: model dicts and state dicts without losses."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 from torch import nn
 
-#: Part of the name of what a loss keeps in a state dict.
+#: Part of the name of a loss's entries in a state dict.
 LOSS = '.loss_decode.'
 
 
 def without_losses(model: dict[str, Any]) -> dict[str, Any]:
-    """Return a model dict with mmseg's plainest loss in each head that names another; heads cannot be without.
+    """Return a model dict with mmseg's plainest loss in place of the others, because heads need a loss.
 
-    A sampler of pixels, which weighs them for the loss, is left out too.
+    Pixel samplers, which weight pixels for the loss, are dropped too.
     """
     model = {**model}
     for key in ('decode_head', 'auxiliary_head'):
@@ -34,7 +34,7 @@ def _without_losses(value: Any) -> Any:
 
 
 def drop_unknown_losses(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Drop from a state dict what losses keep that the heads do not have: predictions need none."""
+    """Drop entries of losses that the heads do not have from a state dict: prediction needs none."""
     own = {f'{prefix}{name}' for name in module.state_dict()}
     for name in [name for name in state if LOSS in name and name not in own]:
         del state[name]

@@ -56,15 +56,15 @@ def test_gradients_with_checkpointed_activations_are_the_same(name: str) -> None
         torch.testing.assert_close(done[key], gradient, msg=key)
 
 
-def test_without_a_compiler_nothing_is_compiled_and_one_line_says_so(
+def test_without_a_compiler_nothing_is_compiled_and_one_line_reports_it(
     tiny_config: Path, run: Callable[..., Result]
 ) -> None:
     torch._dynamo.utils.counters.clear()
-    message = r'model.compile is left out: torch.compile needs a C\+\+ compiler'
-    with inductor.patch({'cpp.cxx': ('no_such_compiler',)}), pytest.warns(UserWarning, match=message) as told:
+    message = r'model.compile is ignored: torch.compile needs a C\+\+ compiler'
+    with inductor.patch({'cpp.cxx': ('no_such_compiler',)}), pytest.warns(UserWarning, match=message) as warnings:
         result = run('fit', '--config', tiny_config, '--model.compile=true', '--trainer.max_epochs=1')
     assert result.status == 0, result.err
-    assert len([warning for warning in told if 'compile' in str(warning.message)]) == 1
+    assert len([warning for warning in warnings if 'compile' in str(warning.message)]) == 1
     assert 'Traceback' not in result.err
     assert not torch._dynamo.utils.counters['frames']
 
@@ -75,7 +75,7 @@ def test_on_a_gpu_triton_is_the_compiler(monkeypatch: pytest.MonkeyPatch) -> Non
         compile_parts(Recipe(TINY_SEGMENTOR).for_data(5).build(), torch.device('cuda'))
 
 
-def test_what_cannot_be_compiled_runs_as_it_is_and_a_line_says_why(
+def test_parts_that_cannot_be_compiled_run_uncompiled_and_a_line_explains_why(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -90,9 +90,9 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_a_line_says_why(
     image = random_batch(1)['image'].float()
     with torch.no_grad(), caplog.at_level(logging.WARNING):
         torch.testing.assert_close(compiled.encode_decode(image, [{}]), plain.encode_decode(image, [{}]))
-    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert told
-    for record in told:
+    records = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert records
+    for record in records:
         assert re.fullmatch(r"WON'T CONVERT \w+ \S+ line \d+: .*no such kernel", record.getMessage())
         assert not record.exc_info
 

@@ -1,4 +1,4 @@
-"""Images of any size for any segmentor: padded to what a backbone needs, and no others."""
+"""Images of any size for any segmentor: padded only if a backbone needs it."""
 
 import copy
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ UNET: dict[str, Any] = {
     'decode_head': {**HEAD, 'in_channels': 4, 'in_index': 4},
     'auxiliary_head': {**HEAD, 'in_channels': 8, 'in_index': 3},
 }
-#: A table of relative positions for one size alone.
+#: Relative position embeddings for a single size.
 BEIT: dict[str, Any] = {
     'type': 'EncoderDecoder',
     'backbone': {'type': 'BEiT', 'img_size': (64, 96), 'embed_dims': 16, 'num_layers': 1, 'num_heads': 2, 'out_indices': [0]},
@@ -51,7 +51,7 @@ def built(model: dict[str, Any], **test_cfg: Any) -> BaseSegmentor:
 
 
 def by_hand(segmentor: BaseSegmentor, image: Tensor, height: int, width: int) -> Tensor:
-    """Pad with zeros to a size that the backbone's documentation asks for, and cut off again."""
+    """Pad with zeros to a size that the backbone's documentation asks for, and crop again."""
     whole = F.pad(image, (0, width - image.shape[3], 0, height - image.shape[2]))
     logits: Tensor = segmentor.encode_decode(whole, mmseg_meta(whole))
     return logits[:, :, : image.shape[2], : image.shape[3]]
@@ -71,21 +71,21 @@ def by_hand(segmentor: BaseSegmentor, image: Tensor, height: int, width: int) ->
         (TINY_SEGMENTOR, (1, 500), (1, 500)),
     ],
 )
-def test_an_image_is_padded_to_what_the_backbone_needs_and_no_more(
+def test_an_image_is_padded_only_to_the_size_that_the_backbone_needs(
     model: dict[str, Any], size: tuple[int, int], needed: tuple[int, int]
 ) -> None:
     segmentor = built(model)
     image = torch.randn(2, 3, *size)
     with torch.inference_mode():
         expected = by_hand(segmentor, image, *needed)
-        for _ in range(2):  # what is found and what is remembered
+        for _ in range(2):  # first found, then cached
             assert torch.equal(image_logits(segmentor, image, size), expected)
         coarse, align_corners = coarse_logits(segmentor, image)
         fine = F.interpolate(coarse, size, mode='bilinear', align_corners=align_corners)
         torch.testing.assert_close(fine, expected)
 
 
-def test_what_was_seen_before_does_not_matter() -> None:
+def test_earlier_images_do_not_matter() -> None:
     sizes = [(97, 131), (64, 64), (50, 131), (16, 8), (97, 64)]
     images = [torch.randn(1, 3, *size) for size in sizes]
     forwards, backwards = built(UNET), built(UNET)
@@ -99,7 +99,7 @@ def test_what_was_seen_before_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize('size', [(30, 40), (100, 90), (200, 50), (20, 200)])
-def test_a_backbone_with_one_size_sees_larger_images_through_windows(size: tuple[int, int]) -> None:
+def test_a_backbone_with_one_size_processes_larger_images_in_windows(size: tuple[int, int]) -> None:
     image = torch.randn(1, 3, *size)
     with torch.inference_mode():
         seen = image_logits(built(BEIT), image, size)
@@ -126,9 +126,9 @@ def state(module: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
-def test_trying_leaves_no_trace() -> None:
+def test_trying_a_size_changes_no_state() -> None:
     segmentor = built(UNET).train()
-    segmentor.backbone.encoder[0].eval()  # as a frozen part
+    segmentor.backbone.encoder[0].eval()  # like a frozen part
     modes = [part.training for part in segmentor.modules()]
     image, before, random = torch.randn(2, 3, 100, 120), state(segmentor), torch.get_rng_state()
     assert training_size(segmentor, image) == (112, 128)
@@ -154,8 +154,8 @@ def test_a_training_step_with_an_odd_crop_is_that_of_padded_and_ignored_pixels(
         return {name: value.grad for name, value in module.named_parameters() if value.grad is not None}
 
     odd, even = gradients(50, 0), gradients(50, 14)
-    said = 'Padding    UNet cannot take 50x50 pixels: batches are padded to 64x64, and the loss ignores the padding'
-    assert capsys.readouterr().out.count(said) == 1
+    line = 'Padding    UNet cannot take 50x50 pixels: batches are padded to 64x64, and the loss ignores the padding'
+    assert capsys.readouterr().out.count(line) == 1
     assert odd.keys() == even.keys()
     assert len(odd) > 20
     for name, value in odd.items():
@@ -169,7 +169,7 @@ def test_a_crop_larger_than_the_one_size_of_a_backbone_is_refused_in_the_first_s
     assert error.value.key == 'data.train_transforms'
 
 
-def test_a_model_whose_parts_do_not_fit_is_told_at_any_size() -> None:
+def test_parts_that_do_not_fit_are_reported_at_any_size() -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['in_channels'] = 32
     with pytest.raises(
@@ -178,7 +178,7 @@ def test_a_model_whose_parts_do_not_fit_is_told_at_any_size() -> None:
         image_logits(built(model), torch.randn(1, 3, 60, 70), (60, 70))
 
 
-def test_a_full_memory_is_no_matter_of_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_out_of_memory_error_is_not_taken_for_a_wrong_size(monkeypatch: pytest.MonkeyPatch) -> None:
     segmentor = built(TINY_SEGMENTOR)
     calls: list[int] = []
 
@@ -199,7 +199,7 @@ def family(request: pytest.FixtureRequest) -> Iterator[tuple[str, BaseSegmentor]
     yield request.param, Recipe(model_dict(SMALLEST[request.param])).for_data(5).construct().eval()
 
 
-#: What each family pads images of `SIZES` to; the others pad nothing.
+#: What each family pads images of `SIZES` to; other families pad nothing.
 PADDED: dict[str, list[tuple[int, int]]] = {
     'beit': [(640, 640)] * 3,
     'mae': [(512, 512)] * 3,

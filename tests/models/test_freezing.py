@@ -16,7 +16,7 @@ from seglight.models.recipe import Recipe
 
 
 def trained(folder: Path, frozen: list[str], **backbone: object) -> tuple[Segmentor, dict[str, torch.Tensor]]:
-    """A segmentor after two epochs of one step each with a validation between, and its state before."""
+    """A segmentor after two epochs of one step each with a validation in between, and its earlier state."""
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['backbone'].update(backbone)
     module = Segmentor(model, list('abcde'), frozen=frozen)
@@ -34,7 +34,7 @@ def changed(module: Segmentor, before: dict[str, torch.Tensor]) -> set[str]:
 
 
 @pytest.mark.parametrize('frozen', [['backbone'], ['backbone.*', '*.conv_seg.bias'], []])
-def test_only_what_is_not_frozen_changes(tmp_path: Path, frozen: list[str]) -> None:
+def test_only_parts_that_are_not_frozen_change(tmp_path: Path, frozen: list[str]) -> None:
     module, before = trained(tmp_path, frozen)
     names = changed(module, before)
     in_backbone = {name for name in names if name.startswith('segmentor.backbone.')}
@@ -45,7 +45,7 @@ def test_only_what_is_not_frozen_changes(tmp_path: Path, frozen: list[str]) -> N
     assert module.segmentor.backbone.layer1[0].bn1.training == (not frozen)
 
 
-def test_what_mmsegs_backbones_freeze_stays_frozen(tmp_path: Path) -> None:
+def test_parts_that_mmsegs_backbones_freeze_stay_frozen(tmp_path: Path) -> None:
     module, before = trained(tmp_path, [], norm_eval=True, frozen_stages=1)
     names = changed(module, before)
     assert not [name for name in names if 'backbone' in name and 'running' in name]
@@ -59,6 +59,6 @@ def test_a_pattern_without_a_part_names_the_nearest() -> None:
 
 
 @pytest.mark.parametrize('patterns', [['*'], ['backbone', '*_head']])
-def test_a_model_of_which_nothing_trains_is_refused(patterns: list[str]) -> None:
+def test_a_model_with_nothing_to_train_is_refused(patterns: list[str]) -> None:
     with pytest.raises(ConfigError, match=r'model\.frozen names every part: nothing is left to train'):
         freeze(Recipe(TINY_SEGMENTOR).for_data(5).build(), patterns)

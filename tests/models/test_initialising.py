@@ -1,4 +1,4 @@
-"""Models that only take the weights of a checkpoint."""
+"""Models built only to load the weights of a checkpoint."""
 
 import copy
 from typing import Any
@@ -16,7 +16,7 @@ from seglight.models.recipe import Recipe
 
 @pytest.mark.parametrize('name', ARCHITECTURES)
 def test_a_model_without_initial_weights_predicts_as_one_with_them(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory that nothing fills is filled with NaN here, so that whatever no weight replaces would show."""
+    """Uninitialised memory is NaN here, so that any tensor that the weights do not replace would show."""
     recipe = Recipe({**copy.deepcopy(ARCHITECTURES[name]), 'test_cfg': {'mode': 'whole'}}).for_data(5)
     expected = recipe.build().eval()
     monkeypatch.setattr(torch.utils.deterministic, 'fill_uninitialized_memory', True)
@@ -40,7 +40,7 @@ def wrong(**arguments: Any) -> dict[str, Any]:
     return {'segmentor': copy.deepcopy(TINY_SEGMENTOR), 'classes': ['a', 'b'], **arguments}
 
 
-def test_what_only_trains_is_looked_at_only_for_training() -> None:
+def test_settings_for_training_are_checked_only_for_training() -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['loss_decode']['loss_weight'] = -1.0
     for arguments in (wrong(optimizer={'type': 'Sdg'}), wrong(schedule={'policy': 'polly'}), wrong(segmentor=model)):
@@ -48,5 +48,5 @@ def test_what_only_trains_is_looked_at_only_for_training() -> None:
             Segmentor(**arguments)
         with only_loading():
             Segmentor(**arguments)
-    with pytest.raises(ConfigError):  # it ends with the block
+    with pytest.raises(ConfigError):  # the checks are back after the block
         Segmentor(**wrong(optimizer={'type': 'Sdg'}))

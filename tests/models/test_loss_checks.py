@@ -1,4 +1,4 @@
-"""Losses that cannot teach, or leave out what the config says, are refused before any data is read."""
+"""Losses that cannot train the model, or ignore settings of the config, are refused before any data is read."""
 
 import copy
 from typing import Any
@@ -14,7 +14,7 @@ from seglight.models.recipe import Recipe
 
 
 def segmentor(loss: Any, channels: int = 5, **head: Any) -> nn.Module:
-    """Build a model whose head has a loss; of two classes with one channel, if that is its number."""
+    """Build a model whose head has a loss; one channel means two classes."""
     model = copy.deepcopy(TINY_SEGMENTOR)
     del model['auxiliary_head']
     model['decode_head'].update(loss_decode=loss, **head)
@@ -41,40 +41,40 @@ GOOD: list[tuple[Any, int, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(('loss', 'channels', 'head'), GOOD)
-def test_what_teaches_is_accepted(loss: Any, channels: int, head: dict[str, Any]) -> None:
+def test_a_loss_with_a_gradient_is_accepted(loss: Any, channels: int, head: dict[str, Any]) -> None:
     check_losses(segmentor(loss, channels, **head))
 
 
 ONE_CHANNEL = 'because a softmax over one channel is always 1; a head with out_channels: 1 takes {type: CrossEntropy'
 
 BAD: list[tuple[Any, int, dict[str, Any], str]] = [
-    ({'type': 'DiceLoss'}, 1, {}, f'DiceLoss cannot teach: its gradient is zero, {ONE_CHANNEL}'),
-    ({'type': 'TverskyLoss'}, 1, {}, f'TverskyLoss cannot teach: its gradient is zero, {ONE_CHANNEL}'),
-    ({**LOVASZ, 'classes': [1]}, 1, {}, f'LovaszLoss cannot teach: its gradient is zero, {ONE_CHANNEL}'),
+    ({'type': 'DiceLoss'}, 1, {}, f'DiceLoss cannot train the model: its gradient is zero, {ONE_CHANNEL}'),
+    ({'type': 'TverskyLoss'}, 1, {}, f'TverskyLoss cannot train the model: its gradient is zero, {ONE_CHANNEL}'),
+    ({**LOVASZ, 'classes': [1]}, 1, {}, f'LovaszLoss cannot train the model: its gradient is zero, {ONE_CHANNEL}'),
     (LOVASZ, 1, {}, 'Sigmoid output possible only with 1 class; a head with out_channels: 1 takes'),
-    (SOFTMAX, 1, {}, 'CrossEntropyLoss fails on logits and the labels of their pixels: '),
+    (SOFTMAX, 1, {}, 'CrossEntropyLoss fails on sample logits and labels: '),
     ({'type': 'FocalLoss'}, 1, {}, 'a head with out_channels: 1 takes {type: CrossEntropyLoss, use_sigmoid: true}'),
-    ([SOFTMAX, {'type': 'DiceLoss', 'class_weight': [0.0] * 5}], 5, {}, 'loss_decode.1: DiceLoss cannot teach: its gradient is zero, because class_weight is 0 for every class'),
+    ([SOFTMAX, {'type': 'DiceLoss', 'class_weight': [0.0] * 5}], 5, {}, 'loss_decode.1: DiceLoss cannot train the model: its gradient is zero, because class_weight is 0 for every class'),
     ({**SOFTMAX, 'loss_weight': 0.0}, 5, {}, 'no loss counts: every loss_weight is 0'),
     ({**SOFTMAX, 'loss_weight': -1.0}, 5, {}, 'loss_decode.loss_weight must be 0 or more, got -1.0'),
     ({**SOFTMAX, 'class_weight': [1, 1, 1, 1, -1]}, 5, {}, 'class_weight must be numbers of 0 or more, got [1, 1, 1, 1, -1]'),
-    ({**BINARY, 'class_weight': [3.0]}, 1, {}, 'loss_decode.class_weight has no effect: this LovaszLoss uses none; leave it out'),
-    (BINARY, 5, {}, 'LovaszLoss fails on logits and the labels of their pixels'),
-    ({'type': 'TverskyLoss', 'smooth': 0}, 5, {}, 'TverskyLoss is nan for a batch whose pixels are all ignored (ignore_index 255); give smooth above 0'),
+    ({**BINARY, 'class_weight': [3.0]}, 1, {}, 'loss_decode.class_weight has no effect: this LovaszLoss does not use it; remove it'),
+    (BINARY, 5, {}, 'LovaszLoss fails on sample logits and labels'),
+    ({'type': 'TverskyLoss', 'smooth': 0}, 5, {}, 'TverskyLoss is nan for a batch whose pixels are all ignored (ignore_index 255); set smooth above 0'),
     (LOVASZ, 5, {'sampler': OHEM}, 'decode_head.sampler: OHEMPixelSampler has no effect: LovaszLoss does not weight pixels; remove it'),
-    (SIGMOID, 1, {'sampler': OHEM}, 'decode_head.sampler: OHEMPixelSampler fails on logits and the labels of their pixels'),
+    (SIGMOID, 1, {'sampler': OHEM}, 'decode_head.sampler: OHEMPixelSampler fails on sample logits and labels'),
     ({'type': 'DiceLoss'}, 5, {'sampler': {**OHEM, 'thresh': None}}, 'decode_head.sampler: OHEMPixelSampler fails'),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(('loss', 'channels', 'head', 'said'), BAD)
-def test_what_teaches_nothing_is_refused(loss: Any, channels: int, head: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(('loss', 'channels', 'head', 'message'), BAD)
+def test_a_loss_that_cannot_train_is_refused(loss: Any, channels: int, head: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         check_losses(segmentor(loss, channels, **head))
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_no_side_of_the_sample_is_a_number_of_something_else() -> None:
+def test_no_side_of_the_sample_equals_another_dimension() -> None:
     from seglight.models.loss_checks import _sample
 
     for count in (2, 3, 29, 31, 32, 37, 150):
@@ -100,8 +100,8 @@ def test_points_are_sampled_for_a_point_head() -> None:
 
 def test_a_loss_that_counts_ignored_pixels_is_named() -> None:
     model = segmentor([SOFTMAX, {'type': 'DiceLoss'}])
-    (told,) = losses_of_ignored_pixels(model)
-    assert told.startswith('model.segmentor.decode_head.loss_decode.1: DiceLoss of mmseg counts ignored pixels')
-    assert 'MaskedDiceLoss, with the same arguments' in told
+    (warning,) = losses_of_ignored_pixels(model)
+    assert warning.startswith("model.segmentor.decode_head.loss_decode.1: mmseg's DiceLoss counts ignored pixels")
+    assert 'MaskedDiceLoss, with the same arguments' in warning
     assert not losses_of_ignored_pixels(segmentor([SOFTMAX, {'type': 'MaskedDiceLoss'}]))
     assert torch.is_grad_enabled()

@@ -1,4 +1,4 @@
-"""What mmseg's dict of losses says, and what of it is true."""
+"""The items of mmseg's loss dict, without those that are wrong."""
 
 import copy
 

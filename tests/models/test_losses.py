@@ -19,7 +19,7 @@ from seglight.models.recipe import Recipe
 
 
 class SoftDiceLoss(nn.Module):
-    """A loss as libraries have them: logits and labels, no `ignore_index`."""
+    """A typical library loss: logits and labels, no `ignore_index`."""
 
     def __init__(self, smooth: float = 1.0) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class SoftDiceLoss(nn.Module):
 
 
 class OneHotDiceLoss(SoftDiceLoss):
-    """A loss as MONAI has them: labels with a channel, one-hot made of them on request, weights in a buffer."""
+    """A loss like MONAI's: labels with a channel, optionally one-hot encoded, weights in a buffer."""
 
     def __init__(self, to_onehot_y: bool = False, weight: torch.Tensor | None = None) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class OneHotDiceLoss(SoftDiceLoss):
 
 @pytest.fixture(autouse=True)
 def _library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the losses of this file where a library has its own."""
+    """Put the losses of this file into a module of losses, as in a library."""
     import torch.nn.modules.loss as place
 
     for loss in (SoftDiceLoss, OneHotDiceLoss):
@@ -77,7 +77,7 @@ def test_label_smoothing_is_torchs() -> None:
     torch.testing.assert_close(items['loss_crossentropy'], expected)
 
 
-def test_a_loss_that_knows_no_ignore_index_sees_the_labelled_pixels_alone() -> None:
+def test_a_loss_without_ignore_index_gets_only_the_labelled_pixels() -> None:
     several = [
         {'type': 'CrossEntropyLoss', 'loss_weight': 1.0},
         {'class_path': 'torch.nn.modules.loss.SoftDiceLoss', 'init_args': {'smooth': 2.0}, 'loss_weight': 3.0, 'loss_name': 'loss_dice'},
@@ -91,7 +91,7 @@ def test_a_loss_that_knows_no_ignore_index_sees_the_labelled_pixels_alone() -> N
     assert nothing['loss_dice'] == 0
 
 
-def test_a_loss_that_makes_one_hot_labels_gets_them_with_a_channel() -> None:
+def test_a_loss_that_one_hot_encodes_labels_gets_them_with_a_channel() -> None:
     loss = {'type': 'torch.nn.modules.loss.OneHotDiceLoss', 'to_onehot_y': True}
     logits, labels = logits_and_labels()
     items = segmentor(loss).decode_head.losses(logits, labels)
@@ -100,7 +100,7 @@ def test_a_loss_that_makes_one_hot_labels_gets_them_with_a_channel() -> None:
 
 @pytest.mark.parametrize('weights', [None, [0, 0, 1, 2, 3]])
 def test_a_batch_without_labelled_pixels_has_no_loss_and_no_gradient(weights: list[int] | None) -> None:
-    """Torch's mean over no pixel is NaN."""
+    """The mean of torch over no pixels is NaN."""
     logits, labels = logits_and_labels()
     nothing = torch.full_like(labels, 255)
     assert F.cross_entropy(logits, nothing[:, 0], ignore_index=255).isnan()
@@ -116,12 +116,12 @@ def test_a_batch_without_labelled_pixels_has_no_loss_and_no_gradient(weights: li
     'loss',
     [{'type': 'torch.nn.CrossEntropyLoss'}, {'type': 'torch.nn.modules.loss.OneHotDiceLoss', 'to_onehot_y': True}],
 )
-def test_the_weights_of_a_checkpoints_classes_do_not_replace_those_of_the_config(loss: dict[str, Any]) -> None:
+def test_class_weights_of_a_checkpoint_do_not_replace_those_of_the_config(loss: dict[str, Any]) -> None:
     name = 'decode_head.loss_decode.loss.' + ('weight' if 'Cross' in loss['type'] else 'class_weight')
     built = segmentor({**loss, 'class_weight': [1, 2, 3, 4, 5]})
     state = built.state_dict()
     assert name not in state
-    built.load_state_dict({**state, name: torch.full((5,), 9.0)})  # as older checkpoints have it
+    built.load_state_dict({**state, name: torch.full((5,), 9.0)})  # as in older checkpoints
     assert built.get_buffer(name).tolist() == [1, 2, 3, 4, 5]
     assert built.get_buffer(name).dtype == torch.float32
     with pytest.raises(RuntimeError, match=r'decode_head\.other'):
@@ -129,10 +129,10 @@ def test_the_weights_of_a_checkpoints_classes_do_not_replace_those_of_the_config
 
 
 @pytest.mark.parametrize(
-    ('loss', 'said'),
+    ('loss', 'message'),
     [
-        ({'type': 'torch.nn.BCEWithLogitsLoss'}, 'torch.nn.BCEWithLogitsLoss fails on logits and the labels of their pixels: Target size'),
-        ({'type': 'torch.nn.MSELoss'}, 'torch.nn.MSELoss fails on logits and the labels of their pixels: Using a target size'),
+        ({'type': 'torch.nn.BCEWithLogitsLoss'}, 'torch.nn.BCEWithLogitsLoss fails on sample logits and labels: Target size'),
+        ({'type': 'torch.nn.MSELoss'}, 'torch.nn.MSELoss fails on sample logits and labels: Using a target size'),
         ({'type': 'CrossEntropyLoss', 'loss_weight': 'high'}, "loss_decode.loss_weight must be a number, got 'high'"),
         ({'type': 'CrossEntropyLoss', 'class_weight': 'blanced'}, "class_weight must be 'balanced' or a file, got 'blanced'; did you mean 'balanced'?"),
         ({'type': 'CrossEntropyLoss', 'class_weight': 3.0}, "class_weight must be a list of numbers, 'balanced' or null, got 3.0"),
@@ -143,18 +143,18 @@ def test_the_weights_of_a_checkpoints_classes_do_not_replace_those_of_the_config
         ({'type': 'torch.nn.Linear', 'in_features': 1, 'out_features': 1}, 'torch.nn.Linear is not a loss'),
         ({'type': 'os.system'}, 'os.system is not a subclass of Module'),
         ({'type': 'torch.nn.NLLLoss', 'class_weight': [1, 2]}, 'has 2 weights for 5 classes'),
-        ({'type': 'torch.nn.MSELoss', 'class_weight': [1] * 5}, 'takes no class_weight'),
+        ({'type': 'torch.nn.MSELoss', 'class_weight': [1] * 5}, 'does not support class_weight'),
         ({'type': 'CrossEntropyLos'}, "mmseg has no 'CrossEntropyLos'; did you mean 'CrossEntropyLoss'"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named(loss: dict[str, Any], said: str) -> None:
+def test_the_cause_is_named(loss: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         segmentor(loss)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert 'decode_head.loss_decode' in str(error.value)
 
 
-def test_weights_may_be_in_a_file_of_numpy(tmp_path: Path) -> None:
+def test_weights_may_be_in_a_numpy_file(tmp_path: Path) -> None:
     np.save(tmp_path / 'weights.npy', [1.0, 2, 3, 4, 5])
     for kind, extra in (('CrossEntropyLoss', {'use_sigmoid': False}), ('torch.nn.CrossEntropyLoss', {})):
         model = copy.deepcopy(TINY_SEGMENTOR)
@@ -167,7 +167,7 @@ def test_weights_may_be_in_a_file_of_numpy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('name', ['weights.json', 'weights.yaml'])
-def test_weights_may_be_in_a_file_of_text_and_are_stored_as_numbers(tmp_path: Path, name: str) -> None:
+def test_weights_may_be_in_a_text_file_and_are_stored_as_numbers(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text('[1, 2, 3.5, 4, 5]')
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['loss_decode'] = {'type': 'CrossEntropyLoss', 'class_weight': str(tmp_path / name)}
@@ -184,8 +184,8 @@ def test_files_of_weights_are_not_unpickled(tmp_path: Path, monkeypatch: pytest.
     np.save(tmp_path / 'table.npy', np.ones((2, 5)))
     (tmp_path / 'words.json').write_text('{"a": 1}')
     (tmp_path / 'broken.yaml').write_text('[1, 2')
-    for name, said in {
-        'weights.pkl': 'must be a file that ends with .npy, .json, .yaml',
+    for name, message in {
+        'weights.pkl': 'must be a file ending in .npy, .json, .yaml',
         'objects.npy': 'cannot be read',
         'table.npy': 'must hold a list of numbers',
         'words.json': 'must hold a list of numbers',
@@ -195,10 +195,10 @@ def test_files_of_weights_are_not_unpickled(tmp_path: Path, monkeypatch: pytest.
         model['decode_head']['loss_decode'] = {'type': 'CrossEntropyLoss', 'class_weight': str(tmp_path / name)}
         with pytest.raises(ConfigError, match=r'decode_head\.loss_decode\.class_weight') as error:
             Recipe(model).for_data(5).build()
-        assert said in str(error.value)
+        assert message in str(error.value)
 
 
-def test_of_two_classes_told_apart_by_a_threshold_the_second_is_weighed() -> None:
+def test_of_two_classes_separated_by_a_threshold_the_second_is_weighted() -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
     loss = {'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'class_weight': [3.0]}
     for name in ('decode_head', 'auxiliary_head'):
@@ -207,9 +207,9 @@ def test_of_two_classes_told_apart_by_a_threshold_the_second_is_weighed() -> Non
     logits, labels = torch.randn(2, 1, 4, 4), torch.randint(0, 2, (2, 4, 4))
     expected = F.binary_cross_entropy_with_logits(logits[:, 0], labels.float(), pos_weight=torch.tensor(3.0))
     assert float(built(logits, labels)) == pytest.approx(float(expected), rel=1e-5)
-    for weights, said in (([1.0, 3.0], 'has 2 weights for 1 class;'), ('balanced', 'one channel')):
+    for weights, message in (([1.0, 3.0], 'has 2 weights for 1 class;'), ('balanced', 'one channel')):
         model['decode_head']['loss_decode'] = {**loss, 'class_weight': weights}
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             Recipe(model).for_data(2).build()
 
 
@@ -218,7 +218,7 @@ def test_losses_that_mmseg_would_not_sum_are_named() -> None:
     model['decode_head']['loss_decode']['loss_name'] = 'ce'
     Recipe(model).for_data(5).build()  # the auxiliary head's counts
     model['auxiliary_head']['loss_decode']['loss_name'] = 'other'
-    with pytest.raises(ConfigError, match=r"no loss counts: .*'loss' in their loss_name, and these are ce, other"):
+    with pytest.raises(ConfigError, match=r"no loss counts: .*'loss' in their loss_name, got ce, other"):
         Recipe(model).for_data(5).build()
 
 
@@ -242,7 +242,7 @@ def test_balanced_weights_by_hand() -> None:
 
 
 @pytest.mark.parametrize('kind', ['CrossEntropyLoss', 'torch.nn.CrossEntropyLoss'])
-def test_weights_that_come_later_are_used(kind: str) -> None:
+def test_weights_set_after_construction_are_used(kind: str) -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['loss_decode'] = {'type': kind, 'class_weight': 'balanced', 'loss_name': 'loss_ce'}
     built = Recipe(model).for_data(5).build()

@@ -1,4 +1,4 @@
-"""The figures, compared with mmseg's."""
+"""The metrics, compared with mmseg's."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def random_masks(seed: int, classes: int, count: int = 5) -> tuple[np.ndarray, n
 
 
 @pytest.mark.parametrize('classes', [2, 11, 150])
-def test_all_figures_equal_mmsegs(classes: int) -> None:
+def test_all_metrics_equal_mmsegs(classes: int) -> None:
     predictions, masks = random_masks(classes, classes)
     metrics = SegmentationMetrics(classes)
     for prediction, mask in zip(predictions, masks, strict=True):
@@ -32,9 +32,9 @@ def test_all_figures_equal_mmsegs(classes: int) -> None:
     np.testing.assert_allclose(ours['mAcc'], np.nanmean(theirs['Acc']), atol=1e-6)
 
 
-def test_figures_computed_by_hand() -> None:
+def test_metrics_computed_by_hand() -> None:
     metrics = SegmentationMetrics(4)
-    # Labels 0 0 1 1 2 and one ignored; predictions 0 1 1 1 0 3. Class 3 is nowhere where it counts.
+    # Labels 0 0 1 1 2 and one ignored; predictions 0 1 1 1 0 3. Class 3 is predicted only at the ignored pixel.
     metrics.update(torch.tensor([0, 1, 1, 1, 0, 3]), torch.tensor([0, 0, 1, 1, 2, 255]))
     figures = metrics.compute()
     assert figures['IoU'][:3].tolist() == pytest.approx([1 / 3, 2 / 3, 0])
@@ -44,7 +44,7 @@ def test_figures_computed_by_hand() -> None:
     assert figures['aAcc'].item() == pytest.approx(3 / 5)
 
 
-def test_memory_is_one_matrix_whatever_was_added() -> None:
+def test_memory_is_one_matrix_for_any_number_of_images() -> None:
     metrics = SegmentationMetrics(3)
     for _ in range(10):
         metrics.update(torch.zeros(50, 50, dtype=torch.uint8), torch.zeros(50, 50, dtype=torch.uint8))
@@ -54,7 +54,7 @@ def test_memory_is_one_matrix_whatever_was_added() -> None:
 
 
 def test_two_processes_count_as_one(tmp_path: object) -> None:
-    """The state is summed, so the figures of parts that are added are those of the whole."""
+    """The state is summed, so the metrics of summed parts are those of the whole."""
     predictions, masks = (torch.from_numpy(part) for part in random_masks(0, 5, count=4))
     whole, parts = SegmentationMetrics(5), [SegmentationMetrics(5), SegmentationMetrics(5)]
     whole.update(predictions, masks)
@@ -107,7 +107,7 @@ def test_boundary_iou_equals_that_of_eroded_masks() -> None:
     assert float(figures['mBoundaryIoU']) == pytest.approx((both / either).mean())
 
 
-def test_ignored_pixels_bound_nothing() -> None:
+def test_ignored_pixels_form_no_boundary() -> None:
     mask = torch.zeros(40, 40, dtype=torch.uint8)
     mask[18:22, 18:22] = 255
     near = at_boundary(mask, mask == 255)

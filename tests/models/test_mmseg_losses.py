@@ -18,7 +18,7 @@ def sample(channels: int, classes: int | None = None) -> tuple[torch.Tensor, tor
     return logits, torch.randint(0, classes or max(2, channels), (3, 6, 7), generator=generator)
 
 
-#: Every loss of mmseg and this project's, for heads of one channel, of two and of several.
+#: All losses of mmseg and seglight, for heads with one, two and several channels.
 ONE = [
     {'type': 'CrossEntropyLoss', 'use_sigmoid': True},
     {'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'avg_non_ignore': True},
@@ -75,7 +75,7 @@ def test_a_single_labelled_pixel_is_enough(loss: dict[str, Any], channels: int) 
 
 @pytest.mark.parametrize('per_image', [False, True])
 @pytest.mark.parametrize('channels', [1, 5])
-def test_lovasz_is_mmsegs_where_mmsegs_is_a_number(channels: int, per_image: bool) -> None:
+def test_lovasz_equals_mmsegs_where_that_is_finite(channels: int, per_image: bool) -> None:
     logits, labels = sample(channels)
     labels[:, :, :2] = 255
     arguments: dict[str, Any] = {
@@ -89,7 +89,7 @@ def test_lovasz_is_mmsegs_where_mmsegs_is_a_number(channels: int, per_image: boo
 
 
 @pytest.mark.parametrize('channels', [4, 7])  # 7 is the width of the sample too
-def test_the_weights_of_classes_with_a_sigmoid_are_torchs_of_positive_pixels(channels: int) -> None:
+def test_class_weights_with_a_sigmoid_are_torchs_pos_weight(channels: int) -> None:
     logits, labels = sample(channels)
     weights = [float(index + 1) for index in range(channels)]
     loss = build_loss({'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'class_weight': weights})
@@ -99,13 +99,13 @@ def test_the_weights_of_classes_with_a_sigmoid_are_torchs_of_positive_pixels(cha
 
 
 def dice_by_hand(probabilities: np.ndarray, target: np.ndarray, counted: np.ndarray) -> float:
-    """Return the loss of an image and a class, from the pixels that count alone."""
+    """Return the loss of an image and a class from the pixels that count."""
     p, t = probabilities[counted], target[counted]
     return float(1 - (2 * (p * t).sum() + 1) / ((p**2).sum() + (t**2).sum() + 1))
 
 
 @pytest.mark.parametrize('channels', [1, 3])
-def test_the_dice_loss_is_that_of_the_labelled_pixels_alone(channels: int) -> None:
+def test_the_dice_loss_counts_only_labelled_pixels(channels: int) -> None:
     logits, labels = sample(channels)
     labels[:, :2] = 255
     z = logits.detach().double().numpy()

@@ -15,7 +15,9 @@ def test_a_step_names_what_is_not_finite_and_saves_its_batch(tmp_path: Path) -> 
     assert step.describe() == '(decode.loss_ce nan; images a)'
     error = step.save(tmp_path, 7, 1)
     file = tmp_path / 'non_finite_step_7.pt'
-    assert str(error).startswith(f'the loss of step 7 is not finite {step.describe()}; the batch is in {file}; lower')
+    assert str(error).startswith(
+        f'the loss of step 7 is not finite {step.describe()}; the batch is saved in {file}; lower'
+    )
     saved = torch.load(file, weights_only=True)
     assert (saved['step'], saved['epoch']) == (7, 1)
     assert torch.equal(saved['batch']['image'], batch['image'])

@@ -1,4 +1,4 @@
-"""An optimizer takes its state from a checkpoint, and its settings from the config in force."""
+"""An optimizer takes its state from a checkpoint, and its settings from the current config."""
 
 import re
 from collections.abc import Callable
@@ -51,18 +51,18 @@ def test_settings_are_those_of_the_config_and_the_state_that_of_the_checkpoint()
 def test_a_parameter_finds_its_state_in_other_groups() -> None:
     stored = trained([NAMES])
     module = model()
-    built = optimizer(module, [NAMES[2:], NAMES[:2]])  # 0.bias and 1.weight have one shape
+    built = optimizer(module, [NAMES[2:], NAMES[:2]])  # 0.bias and 1.weight have the same shape
     built.load_state_dict(stored)
     for name, parameter in module.named_parameters():
         assert torch.equal(built.state[parameter]['exp_avg'], stored['state'][NAMES.index(name)]['exp_avg'])
 
 
-def test_another_kind_of_optimizer_starts_anew_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_class_of_optimizer_starts_anew_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     module = model()
     built = optimizer(module, [NAMES], torch.optim.SGD, momentum=0.9)
     built.load_state_dict(trained([NAMES]))
     assert not built.state
-    assert 'the checkpoint has the state of AdamW, model.optimizer is SGD' in capsys.readouterr().err
+    assert 'the checkpoint has the state of AdamW, but model.optimizer is SGD' in capsys.readouterr().err
 
 
 DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
@@ -104,7 +104,7 @@ def test_a_damaged_state_is_refused_before_the_first_step(name: str) -> None:
 
 
 @pytest.mark.parametrize('kind', ['Adagrad', 'Adadelta', 'ASGD', 'Adamax', 'NAdam', 'RAdam', 'RMSprop', 'Rprop', 'SGD'])
-def test_the_state_of_every_optimizer_is_taken(kind: str) -> None:
+def test_the_state_of_every_optimizer_is_loaded(kind: str) -> None:
     options = {'momentum': 0.9} if kind in ('SGD', 'RMSprop') else {}
     stored = trained([NAMES], kind=getattr(torch.optim, kind), **options)
     built = optimizer(model(), [NAMES], getattr(torch.optim, kind))
@@ -112,13 +112,13 @@ def test_the_state_of_every_optimizer_is_taken(kind: str) -> None:
     assert len(built.state) == len(NAMES)
 
 
-def test_an_old_checkpoint_without_names_is_taken_by_position_or_refused() -> None:
+def test_an_old_checkpoint_without_names_is_matched_by_position_or_refused() -> None:
     stored = trained([NAMES[:1], NAMES[1:]])
     for group in stored['param_groups']:
         del group['param_names']
     module = model()
     optimizer(module, [NAMES[:1], NAMES[1:]]).load_state_dict(stored)
-    with pytest.raises(CheckpointError, match='other groups of parameters'):
+    with pytest.raises(CheckpointError, match='the parameter groups of the checkpoint differ'):
         optimizer(module, [NAMES]).load_state_dict(stored)
 
 
@@ -131,9 +131,7 @@ def test_an_old_checkpoint_without_names_is_taken_by_position_or_refused() -> No
         (torch.optim.SGD, {'momentum': 0.9}, 'momentum_buffer'),
     ],
 )
-def test_a_setting_that_is_switched_on_finds_a_state_of_its_own(
-    kind: Any, settings: dict[str, Any], entry: str
-) -> None:
+def test_a_setting_that_is_switched_on_has_a_state(kind: Any, settings: dict[str, Any], entry: str) -> None:
     module = model()
     built = optimizer(module, [NAMES], kind, **settings)
     built.load_state_dict(trained([NAMES], kind=kind))

@@ -95,7 +95,7 @@ def test_every_parameter_has_the_options_that_mmseg_gives_it(case: str) -> None:
     assert (len(ours.param_groups) == 1) == (case == 'one group')
 
 
-def test_the_table_says_what_each_group_holds() -> None:
+def test_the_table_describes_each_group() -> None:
     segmentor = Recipe(TINY_SEGMENTOR).for_data(5).build()
     segmentor.backbone.stem.requires_grad_(False)
     optimizer = build_optimizer(segmentor, {**ADAMW, 'paramwise_cfg': {'custom_keys': {'head': {'lr_mult': 10.0}}}})
@@ -124,7 +124,7 @@ def test_any_optimizer_and_variant_of_torch_steps(config: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    ('config', 'said'),
+    ('config', 'message'),
     [
         ({'type': 'AdamWW'}, "torch has no optimizer 'AdamWW'; did you mean 'AdamW'"),
         ({'type': 'SGD', 'lrr': 1}, "SGD has no argument 'lrr'; did you mean 'lr'"),
@@ -133,51 +133,52 @@ def test_any_optimizer_and_variant_of_torch_steps(config: dict[str, Any]) -> Non
         ({'type': 'AdamW', 'betas': 0.9}, 'model.optimizer.betas must be a list, got 0.9'),
         ({'type': 'SGD', 'lr': -1}, 'Invalid learning rate: -1'),
         ({'type': 'SGD', 'lr': 1, 'constructor': 'LearningRateDecay'}, "unknown constructor 'LearningRateDecay'; did you mean"),
-        ({**CASES['layer decay of ConvNeXt'][1]}, 'knows no layers in a ResNetV1c'),
-        ({'type': 'os.system'}, 'os.system is not a subclass of Optimizer'),
+        ({**CASES['layer decay of ConvNeXt'][1]}, 'does not support ResNetV1c'),
+        ({'type': 'os.system'}, 'model.optimizer.type: os.system is not a subclass of Optimizer'),
         ({'type': 'no_such_package.Lion'}, "unknown class 'no_such_package.Lion'"),
         ({'lr': 0.1}, "model.optimizer must be a dict with 'type' or with 'class_path'"),
         (paramwise(norm_decay_mul=0), "paramwise_cfg.norm_decay_mul: unknown key; did you mean 'norm_decay_mult'"),
-        (paramwise(num_layers=3), "paramwise_cfg.num_layers: unknown key; there are custom_keys, bias_lr_mult"),
+        (paramwise(num_layers=3), "paramwise_cfg.num_layers: unknown key; valid keys are custom_keys, bias_lr_mult"),
         (paramwise(norm_decay_mult='no'), "paramwise_cfg.norm_decay_mult must be a number, got 'no'"),
-        (paramwise(custom_keys={'haed': {'lr_mult': 10}}), "no parameter's name has 'haed' in it; did you mean 'head'"),
+        (paramwise(custom_keys={'haed': {'lr_mult': 10}}), "no parameter name contains 'haed'; did you mean 'head'"),
         (paramwise(custom_keys={'backbone.layr1': {'lr_mult': 10}}), "did you mean 'backbone.layer1'"),
         (paramwise(custom_keys={'head': {'lr_mul': 10}}), "custom_keys.head.lr_mul: unknown key; did you mean 'lr_mult'"),
         (paramwise(custom_keys={'head': 10}), 'custom_keys.head must be a dict, got 10'),
         (paramwise(custom_keys=['head']), "custom_keys must be a dict, got ['head']"),
         ({**ADAMW, 'paramwise_cfg': 3}, 'model.optimizer.paramwise_cfg must be a dict, got 3'),
-        ({'type': 'SGD', 'lr': 1, 'paramwise_cfg': {'norm_decay_mult': 0}}, 'norm_decay_mult multiplies model.optimizer.weight_decay, which is not given'),
+        ({'type': 'SGD', 'lr': 1, 'paramwise_cfg': {'norm_decay_mult': 0}}, 'norm_decay_mult multiplies model.optimizer.weight_decay, which is not set'),
         ({'type': 'Adam', 'paramwise_cfg': {'custom_keys': {'head': {'lr_mult': 2}}}}, 'custom_keys.head multiplies model.optimizer.lr, which'),
         ({**ADAMW, 'constructor': 'LearningRateDecayOptimizerConstructor'}, 'LearningRateDecayOptimizerConstructor needs num_layers'),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named(config: dict[str, Any], said: str) -> None:
+def test_the_cause_is_named(config: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         Segmentor(TINY_SEGMENTOR, list('abcde'), optimizer=config)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
-def test_a_custom_key_for_another_model_is_no_error() -> None:
+def test_a_custom_key_for_another_model_is_not_an_error() -> None:
     segmentor = Recipe(TINY_SEGMENTOR).for_data(5).build()
     keys = {'absolute_pos_embed': {'decay_mult': 0.0}, 'norm': {'decay_mult': 0.0}, 'pos_block': {'decay_mult': 0.0}}
     assert len(build_optimizer(segmentor, paramwise(custom_keys=keys)).param_groups) == 1
 
 
-def test_keys_of_a_vit_may_stay_for_a_swin() -> None:
+def test_custom_keys_of_a_vit_are_accepted_for_a_swin() -> None:
     swin = {'type': 'SwinTransformer', 'embed_dims': 8, 'depths': [1] * 4, 'num_heads': [1] * 4, 'window_size': 2}
     keys = {name: {'decay_mult': 0.0} for name in ('pos_embed', 'cls_token', 'level_embed', 'query_embed', 'norm')}
     build_optimizer(build_backbone(swin), paramwise(custom_keys=keys))
 
 
 def zoo_paramwise() -> dict[str, str]:
-    """One config of mmseg's zoo for each family, backbone and `paramwise_cfg` of it."""
+    """One config of mmseg's zoo per family, backbone and `paramwise_cfg`."""
     found = {}
     for name in zoo_names():
         config = Config.fromfile(str(find_zoo(name)))
-        told = config.get('optimizer', {}).get('paramwise_cfg')
-        if told:
+        options = config.get('optimizer', {}).get('paramwise_cfg')
+        if options:
             found.setdefault(
-                f'{name.split("/")[0]}: {config.model.backbone.type}, {[*told, *told.get("custom_keys", {})]}', name
+                f'{name.split("/")[0]}: {config.model.backbone.type}, {[*options, *options.get("custom_keys", {})]}',
+                name,
             )
     return found
 

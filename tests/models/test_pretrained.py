@@ -1,4 +1,4 @@
-"""Weights that a config names must reach the model, and run no code on their way."""
+"""Pretrained weights of a config are loaded into the model, without running code."""
 
 import copy
 import functools
@@ -37,7 +37,7 @@ def test_weights_of_the_same_architecture_are_loaded(backbone: Path) -> None:
 
 
 @pytest.mark.parametrize('where', ['pretrained', 'init_cfg'])
-def test_weights_of_which_nothing_fits_are_refused(backbone: Path, where: str) -> None:
+def test_weights_of_another_architecture_are_refused(backbone: Path, where: str) -> None:
     other = copy.deepcopy(TINY_SEGMENTOR)
     other['backbone'].update(base_channels=16, stem_channels=16)  # type: ignore[attr-defined]
     other['decode_head']['in_channels'], other['auxiliary_head']['in_channels'] = 128, 64  # type: ignore[index]
@@ -45,12 +45,12 @@ def test_weights_of_which_nothing_fits_are_refused(backbone: Path, where: str) -
         other['pretrained'] = str(backbone)
     else:
         other['backbone']['init_cfg'] = {'type': 'Pretrained', 'checkpoint': str(backbone)}  # type: ignore[index]
-    with pytest.raises(ConfigError, match=r'nothing in .*r18\.pth fits the ResNetV1c'):
+    with pytest.raises(ConfigError, match=r'no weights in .*r18\.pth fit the ResNetV1c'):
         Recipe(other).for_data(3).build()
 
 
 class Malicious:
-    """Makes a folder when it is unpickled."""
+    """Creates a folder when unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -69,12 +69,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().do_GET()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a server of the files in `tmp_path`; downloads go to a folder of the test."""
+    """The address of a server for the files in `tmp_path`; downloads go to a folder of the test."""
     teach_mmcv()
     for name in ('TORCH_HOME', 'MMCV_HOME'):
         monkeypatch.setenv(name, str(tmp_path / 'home'))
@@ -87,7 +87,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize('scheme', ['http', 'open-mmlab'])
-def test_what_an_address_leads_to_runs_no_code(server: str, tmp_path: Path, scheme: str) -> None:
+def test_downloaded_weights_run_no_code(server: str, tmp_path: Path, scheme: str) -> None:
     torch.save({'state_dict': {}, 'meta': Malicious(tmp_path / 'ran')}, tmp_path / 'a.pth')
     address = f'{server}/a.pth'
     if scheme == 'open-mmlab':  # a name that mmcv looks up in a table
@@ -100,7 +100,7 @@ def test_what_an_address_leads_to_runs_no_code(server: str, tmp_path: Path, sche
     assert not (tmp_path / 'ran').exists()
 
 
-def test_honest_weights_are_fetched_with_the_numpy_values_of_mmcvs_meta(server: str, tmp_path: Path) -> None:
+def test_harmless_weights_are_downloaded_with_the_numpy_values_of_mmcvs_meta(server: str, tmp_path: Path) -> None:
     weights = nn.Linear(1, 1).state_dict()
     torch.save({'state_dict': weights, 'meta': {'lr': np.float64(0.5)}}, tmp_path / 'b.pth')
     layer = nn.Linear(1, 1)
@@ -108,7 +108,7 @@ def test_honest_weights_are_fetched_with_the_numpy_values_of_mmcvs_meta(server: 
     assert torch.equal(layer.weight, weights['weight'])
 
 
-def test_nothing_is_fetched_for_a_checkpoint(server: str, tmp_path: Path, trained: Path) -> None:
+def test_nothing_is_downloaded_for_a_checkpoint(server: str, tmp_path: Path, trained: Path) -> None:
     checkpoint = torch.load(trained / 'last.ckpt', weights_only=True)
     segmentor = checkpoint['hyper_parameters']['segmentor']
     segmentor['backbone']['init_cfg'] = [{'type': 'Pretrained', 'checkpoint': f'{server}/a.pth'}]

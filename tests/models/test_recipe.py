@@ -1,4 +1,4 @@
-"""Segmentors of every structure get the classes of the data."""
+"""Segmentors of every structure predict the classes of the data."""
 
 import copy
 from pathlib import Path
@@ -61,8 +61,8 @@ def test_every_head_predicts_the_classes_of_the_data(name: str) -> None:
         assert segmentor.encode_decode(image[:1], [{}]).shape == (1, 7, 64, 64)
 
 
-def test_heads_that_leave_num_classes_to_its_default_get_it_too() -> None:
-    """K-Net's update heads have 150 classes unless told otherwise."""
+def test_heads_with_the_default_num_classes_get_it_too() -> None:
+    """K-Net's update heads have 150 classes by default."""
     model = {
         'decode_head': {
             'type': 'IterativeDecodeHead',
@@ -82,7 +82,7 @@ def test_heads_that_leave_num_classes_to_its_default_get_it_too() -> None:
 
 
 def small_stdc(num_classes: int) -> dict[str, Any]:
-    """STDC as mmseg has it with few channels, and as many classes as one who uses mmseg alone would write."""
+    """STDC of mmseg with few channels, and the number of classes that users of mmseg would write."""
     model: dict[str, Any] = Config.fromfile(str(MMSEG_CONFIGS / '_base_/models/stdc.py')).model.to_dict()
     model['backbone'] |= {'last_in_channels': [32, 16], 'out_channels': 8}
     model['backbone']['backbone_cfg']['channels'] = [8, 8, 16, 16, 32]
@@ -112,7 +112,7 @@ def test_the_boundaries_of_stdc_have_mmsegs_losses_for_any_number_of_classes(num
 
 
 @pytest.mark.parametrize('key', ['out_channels', 'class_weight'])
-def test_what_is_said_of_stdcs_boundaries_counts_boundaries(key: str) -> None:
+def test_settings_of_stdcs_boundary_head_count_boundaries(key: str) -> None:
     model = small_stdc(3)
     head = model['auxiliary_head'][2]
     if key == 'out_channels':
@@ -122,7 +122,7 @@ def test_what_is_said_of_stdcs_boundaries_counts_boundaries(key: str) -> None:
     assert Recipe(model).for_data(3).construct().auxiliary_head[2].num_classes == 2
 
 
-def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
+def test_nothing_is_downloaded_for_a_model_that_loads_a_checkpoint() -> None:
     model = {
         'pretrained': 'open-mmlab://resnet50_v1c',
         'backbone': {'pretrained': 'x.pth', 'init_cfg': {'type': 'Pretrained', 'checkpoint': 'y.pth'}},
@@ -148,7 +148,7 @@ def test_nothing_is_fetched_for_a_model_that_a_checkpoint_fills() -> None:
     ],
     ids=['in a list', 'in an override', 'as Swin reads it', 'with a plus'],
 )
-def test_no_address_of_weights_hides_in_an_init_cfg(init: Any, left: Any) -> None:
+def test_addresses_of_weights_in_an_init_cfg_are_removed(init: Any, left: Any) -> None:
     assert without_pretrained({'neck': [{'init_cfg': init}]}) == {'neck': [{'init_cfg': left}]}
 
 
@@ -158,7 +158,7 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('key', 'part', 'said'),
+    ('key', 'part', 'message'),
     [
         (
             'decode_head',
@@ -225,7 +225,7 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
         ('test_cfg', {'mode': 'slide', 'crop_size': [32, 32], 'stride': [0, 0]}, 'such as [512, 512], got [0, 0]'),
     ],
 )
-def test_what_mmseg_cannot_build_is_named(key: str, part: object, said: str) -> None:
+def test_the_part_that_mmseg_cannot_build_is_named(key: str, part: object, message: str) -> None:
     model = {
         'type': 'EncoderDecoder',
         'backbone': {'type': 'ResNetV1c', 'depth': 18},
@@ -233,7 +233,7 @@ def test_what_mmseg_cannot_build_is_named(key: str, part: object, said: str) -> 
     }
     with pytest.raises(ConfigError) as error:
         Recipe({**model, key: part}).for_data(3).build()
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert '\n' not in str(error.value)
 
 
@@ -260,7 +260,7 @@ def test_a_recipe_finds_each_part_once_with_its_key_and_role() -> None:
 
 
 def test_a_segmentor_walks_its_model_dict_twice_and_copies_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once as it is written, once as mmseg builds it."""
+    """Once as written, once as mmseg builds it."""
     walks, copies = [], []
     walk, deepcopy = recipe_module.walk, copy.deepcopy
     monkeypatch.setattr(recipe_module, 'walk', lambda model: walks.append(model) or walk(model))

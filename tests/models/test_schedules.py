@@ -46,7 +46,7 @@ policies = st.one_of(
 
 
 class NoModel(nn.Module):
-    """Something that mmcv's Runner can train: it does nothing."""
+    """A model that mmcv's Runner can train; it does nothing."""
 
     def train_step(self) -> None:
         pass
@@ -59,7 +59,7 @@ def optimizer() -> torch.optim.Optimizer:
 def rates_of_mmcv(
     lr_config: dict[str, Any], steps: int, epoch_steps: int, by_iterations: bool = False
 ) -> list[list[float]]:
-    """The rates that a Runner of mmcv's trains with."""
+    """The rates of mmcv's Runner at each step."""
     of_runner = {'max_iters': steps} if by_iterations else {'max_epochs': steps // epoch_steps}
     cls = IterBasedRunner if by_iterations else EpochBasedRunner
     logger = logging.getLogger('quiet')
@@ -118,7 +118,7 @@ def test_cosine_by_hand() -> None:
     assert rates[9][0] == pytest.approx(0.002 + 0.004 * (1 + math.cos(0.9 * math.pi)))
 
 
-def test_a_scheduler_goes_on_where_it_was_saved() -> None:
+def test_a_scheduler_resumes_where_it_was_saved() -> None:
     schedule = {
         'policy': 'CosineRestart',
         'periods': [6, 30],
@@ -143,7 +143,7 @@ def test_a_scheduler_goes_on_where_it_was_saved() -> None:
 
 
 @pytest.mark.parametrize(
-    ('schedule', 'said'),
+    ('schedule', 'message'),
     [
         ({'policy': 'ploy'}, "unknown policy 'ploy'; did you mean 'poly'"),
         ({'policy': 'cosine_anealing'}, "did you mean 'cosineannealing'"),
@@ -158,10 +158,10 @@ def test_a_scheduler_goes_on_where_it_was_saved() -> None:
         ({'warmup': 'lin'}, '"lin" is not a supported type for warming up'),
     ],
 )
-def test_what_is_wrong_is_named(schedule: dict[str, Any], said: str) -> None:
+def test_the_cause_is_named(schedule: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         find_updater(schedule)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_restarts_that_end_before_the_run_are_refused() -> None:
@@ -171,7 +171,7 @@ def test_restarts_that_end_before_the_run_are_refused() -> None:
 
 
 DOUBTS = {
-    'no warm-up': ({'warmup_iters': 5}, 'warmup_iters does nothing without warmup: linear, constant or exp'),
+    'no warm-up': ({'warmup_iters': 5}, 'warmup_iters has no effect without warmup: linear, constant or exp'),
     'a long warm-up': ({'warmup': 'linear', 'warmup_iters': 20}, 'the warm-up of 20 steps does not end in a run of 20'),
     'a late step': (
         {'policy': 'step', 'step': [8, 16], 'by_epoch': True},
@@ -185,18 +185,18 @@ DOUBTS = {
 
 
 @pytest.mark.parametrize('case', DOUBTS)
-def test_what_can_hardly_be_meant_is_told(case: str) -> None:
-    schedule, said = DOUBTS[case]
+def test_likely_mistakes_are_reported(case: str) -> None:
+    schedule, mistake = DOUBTS[case]
     doubts = MmcvSchedule(optimizer(), find_updater(schedule), 20, 5).doubts()
-    assert doubts == ([f'model.schedule: {said}'] if said else [])
+    assert doubts == ([f'model.schedule: {mistake}'] if mistake else [])
 
 
-def test_a_shortened_run_is_not_told_of_its_length() -> None:
+def test_a_shortened_run_is_not_checked_for_length() -> None:
     schedule = MmcvSchedule(optimizer(), find_updater({'warmup': 'linear', 'warmup_iters': 1500}), 2, 2)
     assert not schedule.doubts(whole=False)
 
 
-def test_a_scheduler_that_goes_on_has_the_rates_of_its_own_config() -> None:
+def test_a_resumed_scheduler_has_the_rates_of_its_own_config() -> None:
     stored = MmcvSchedule(optimizer(), find_updater({'policy': 'fixed'}), 10, 5)
     for _ in range(8):
         stored.optimizer.step()

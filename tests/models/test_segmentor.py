@@ -31,7 +31,7 @@ def loader(data: dict[str, Any]) -> DataLoader:
     return DataLoader([data], collate_fn=lambda batches: batches[0])
 
 
-def test_the_loss_is_the_sum_that_mmseg_takes_and_every_item_is_logged(tmp_path: Path) -> None:
+def test_the_loss_is_mmsegs_sum_and_every_item_is_logged(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = Segmentor(copy.deepcopy(TINY_SEGMENTOR), CLASSES)
     for head in (module.segmentor.decode_head, module.segmentor.auxiliary_head):
@@ -105,26 +105,26 @@ def test_batch_norm_is_synchronous_on_several_gpus_only(processes: int, device: 
     assert plain > 10
 
 
-def test_without_classes_it_says_where_to_name_them() -> None:
+def test_without_classes_the_error_names_the_key_to_set() -> None:
     with pytest.raises(ConfigError, match=r'data\.classes'):
         Segmentor(TINY_SEGMENTOR)
 
 
 @pytest.mark.parametrize('wrong', [{'mean': [1.0, 2.0]}, {'std': [0.0, 1.0, 1.0]}])
-def test_normalisation_that_is_none_is_named(wrong: dict[str, list[float]]) -> None:
+def test_invalid_normalisation_is_named(wrong: dict[str, list[float]]) -> None:
     with pytest.raises(
         ConfigError, match=rf'model\.{next(iter(wrong))} must be three numbers, for red, green and blue'
     ):
         Segmentor(TINY_SEGMENTOR, CLASSES, **wrong)
 
 
-SLIDING = {'mode': 'slide', 'crop_size': (18, 18), 'stride': (13, 13)}  # bands that begin between the fourth rows
+SLIDING = {'mode': 'slide', 'crop_size': (18, 18), 'stride': (13, 13)}  # bands start between the strided rows
 
 
 @pytest.mark.parametrize('channels', [1, 2])
 @pytest.mark.parametrize('test_cfg', [{'mode': 'whole'}, SLIDING])
 @pytest.mark.parametrize('size', [(45, 38), (61, 50)])
-def test_the_confidence_is_that_of_every_fourth_pixel_of_all(
+def test_the_confidence_is_that_of_every_fourth_pixel(
     channels: int, test_cfg: dict[str, Any], size: tuple[int, int]
 ) -> None:
     module = two_classes(channels, seed=0, test_cfg=test_cfg)
@@ -153,11 +153,11 @@ def test_a_sigmoid_and_a_softmax_vote_together(first: int) -> None:
     module, other = two_classes(first, seed=0), two_classes(3 - first, seed=1)
     data = random_batch(count=1)
     with torch.no_grad():
-        own, others = (each.probabilities(data['image'], (32, 32)) for each in (module, other))
+        first_vote, second_vote = (each.probabilities(data['image'], (32, 32)) for each in (module, other))
         options = Options(ensemble=[(other, 3.0)])
         together = module.probabilities(data['image'], (32, 32), options)
         (prediction,) = module.predict(data, options)
-    expected = (own[:, -1] + 3 * others[:, -1]) / 4
+    expected = (first_vote[:, -1] + 3 * second_vote[:, -1]) / 4
     torch.testing.assert_close(together, torch.stack([1 - expected, expected], 1))
     assert (prediction.mask == (expected[0] > 0.5)).all()
 

@@ -15,13 +15,13 @@ class Base:
 
 
 class Passing(Base):
-    """Passes on what it does not know."""
+    """Passes unknown arguments on."""
 
     def __init__(self, name: str, **rest: Any) -> None: ...
 
 
 class Closed(Base):
-    """Takes one argument alone."""
+    """Takes only one argument."""
 
     def __init__(self, name: str) -> None: ...
 

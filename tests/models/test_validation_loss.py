@@ -1,4 +1,4 @@
-"""The images that a validation's loss is computed on."""
+"""The images for the validation loss."""
 
 import torch
 
@@ -7,7 +7,7 @@ from seglight.models.validation_loss import labelled_images
 
 
 def batch() -> Batch:
-    """Two images padded to 6x8, of which the first shows nothing but the ignored label."""
+    """Two images padded to 6x8; the first has only the ignored label."""
     masks = torch.full((2, 6, 8), 255, dtype=torch.uint8)
     masks[1, :4, :5] = 1
     meta = [{'path': f'{name}.jpg', 'name': name, 'size': (6, 8), 'original_size': (4, 5)} for name in 'ab']
@@ -15,7 +15,7 @@ def batch() -> Batch:
     return {'image': image, 'mask': masks, 'meta': meta}  # type: ignore[typeddict-item]
 
 
-def test_an_image_without_labels_is_left_out_and_masks_have_the_size_of_their_files() -> None:
+def test_an_image_without_labels_is_skipped_and_masks_have_the_size_of_their_files() -> None:
     (one,) = labelled_images(batch(), 255)
     assert one['meta'][0]['name'] == 'b'
     assert one['image'].equal(batch()['image'][1:])

@@ -1,4 +1,4 @@
-"""Every model of mmseg's zoo is built, and one of each family takes a training step."""
+"""Every model of mmseg's zoo can be built, and one of each family takes a training step."""
 
 import importlib.util
 import json
@@ -36,19 +36,19 @@ def model_dict(name: str) -> dict[str, Any]:
     model: dict[str, Any] = without_pretrained(read_mmseg_config(find_zoo(name))['model'])
     for _, part in dicts(model):
         if isinstance(part.get('class_weight'), list):
-            part['class_weight'] = None  # it is for the classes of one data set
+            part['class_weight'] = None  # they are for the classes of one data set
     return model
 
 
 @pytest.mark.slow
-def test_every_model_is_built_and_has_the_parameters_that_the_list_says(counting: ModuleType) -> None:
+def test_every_model_is_built_with_the_listed_number_of_parameters(counting: ModuleType) -> None:
     counts = parameter_counts()
     seen: dict[str, str] = {}
     for name in zoo_names():
         model = read_mmseg_config(find_zoo(name))['model']
         first = seen.setdefault(json.dumps(model, sort_keys=True), name)
         assert counts[name] == (counting.count(model) if first == name else counts[first]), name
-    assert len(seen) == 398  # of 644; the others differ in data, crops or schedule alone
+    assert len(seen) == 398  # of 644; the others differ only in data, crops or schedule
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_every_model_is_built_and_has_the_parameters_that_the_list_says(counting
 def test_one_model_of_each_family_takes_a_training_step(family: str) -> None:
     model = model_dict(SMALLEST[family])
     if family in ('beit', 'mae'):
-        model['backbone']['img_size'] = 64  # their tables of positions fit one size
+        model['backbone']['img_size'] = 64  # their position embeddings fit one size
     side = 400 if family == 'mobilenet_v3' else 64  # LR-ASPP pools 49x49 features
     torch.manual_seed(0)
     module = Segmentor(model, [f'class {index}' for index in range(5)])

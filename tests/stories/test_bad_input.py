@@ -62,7 +62,7 @@ CONFIG_ERRORS = {
             '--data.batch_size=1',
             '--model.segmentor.decode_head={_delete_: true, type: PSPHead, in_channels: 64, in_index: 3, channels: 8, norm_cfg: {type: BN}}',
         ],
-        ['give data.batch_size of 2 or more'],
+        ['set data.batch_size to 2 or more'],
     ),
     'a run without a checkpoint': (['predict', '--ckpt', '.'], ['. holds no checkpoint']),
     'an index into a dict': (
@@ -136,7 +136,7 @@ CONFIG_ERRORS = {
     ),
     'a sliding window without a stride': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.test_cfg={mode: slide, crop_size: [32, 32]}'],
-        ['model.segmentor.test_cfg needs stride in the mode slide'],
+        ["model.segmentor.test_cfg needs stride in mode 'slide'"],
     ),
     'pretrained weights that are not there': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.pretrained=gone/r18.pth'],

@@ -1,1 +1,1 @@
-"""From images to masks: logits, sliding windows, views of test-time augmentation, and the module that predicts."""
+"""Inference from images to masks: logits, sliding windows, test-time augmentation, and the predicting module."""

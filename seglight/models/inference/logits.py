@@ -1,4 +1,4 @@
-"""From a batch to logits and masks at the original image size: the one place for validation, test and predict."""
+"""Logits and masks at the original image size, shared by validation, test and predict."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from seglight.models.fitting import call_padded, mmseg_meta, window_size
 from seglight.models.inference.resampling import Size
 from seglight.models.inference.sliding import sliding_bands
 
-#: Turns uint8 images `[B, 3, H, W]` into what the backbone takes.
+#: Turns uint8 images `[B, 3, H, W]` into input for the backbone.
 Prepare = Callable[[Tensor], Tensor]
 
-STRIDE = 4  #: every fourth pixel in both directions has a confidence, which makes it cheap
+STRIDE = 4  #: confidence is computed only for every fourth pixel in both directions, to keep it cheap
 
-AS_IS: Prepare = nn.Identity()  #: for images that are prepared already
+AS_IS: Prepare = nn.Identity()  #: for images that are already prepared
 
 
 class Prediction(NamedTuple):
-    """What is predicted for one image, at the size of its file.
+    """The prediction for one image, at the size of its file.
 
-    `mask`: uint8 `[H, W]`. `probabilities`: float32 `[C, H, W]`, or None where nobody asked for them; C is
-    1 for a binary head with a sigmoid. `confidence`: the probability of the predicted class at every
-    `STRIDE`-th pixel both ways, float32 `[ceil(H / STRIDE), ceil(W / STRIDE)]`, or None as well.
+    `mask`: uint8 `[H, W]`. `probabilities`: float32 `[C, H, W]`, or None if not requested; C is 1 for a
+    binary head with a sigmoid. `confidence`: the probability of the predicted class at every `STRIDE`-th pixel
+    in both directions, float32 `[ceil(H / STRIDE), ceil(W / STRIDE)]`, or None if not requested.
     """
 
     mask: Tensor
@@ -39,14 +39,14 @@ class Prediction(NamedTuple):
 def normalize(
     image: Tensor, mean: Tensor, std: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None
 ) -> Tensor:
-    """Turn uint8 images into what the backbone takes; padding becomes zeros, as in mmseg.
+    """Turn uint8 images into input for the backbone; padding becomes zero, as in mmseg.
 
     Args:
-        image: uint8 `[B, 3, H, W]`, RGB, padded at the right and at the bottom.
+        image: uint8 `[B, 3, H, W]`, RGB, padded on the right and at the bottom.
         mean: float `[3]`, in 0 to 255.
         std: float `[3]`, in 0 to 255.
-        sizes: height and width of each image without padding; none where nothing is padded.
-        padding: further pixels that are no content, bool `[B, H, W]`.
+        sizes: height and width of each image without padding; empty if nothing is padded.
+        padding: further padded pixels, bool `[B, H, W]`.
 
     Returns:
         float32 `[B, 3, H, W]`.
@@ -61,7 +61,7 @@ def normalize(
 def logits_bands(
     segmentor: BaseSegmentor, image: Tensor, original_size: Size, prepare: Prepare = AS_IS
 ) -> Iterator[Tensor]:
-    """Yield the logits of images of one size from top to bottom, whole or sliding as the model's `test_cfg` says.
+    """Yield the logits of images of one size from top to bottom, whole or by sliding windows as `test_cfg` sets.
 
     A sliding window over images at their original size yields one band for each row of windows, so
     that memory is bounded by the width of the image; otherwise there is one band.
@@ -70,7 +70,7 @@ def logits_bands(
         segmentor: an mmseg segmentor in eval mode.
         image: `[B, 3, H, W]` without padding, as `prepare` takes it.
         original_size: height and width that the logits are resized to.
-        prepare: applied to an image, or to the rows of it that a row of windows needs.
+        prepare: applied to an image, or to the rows that a row of windows needs.
 
     Yields:
         float32 `[B, C, rows, W]`; C is 1 for a binary head with a sigmoid.
@@ -89,12 +89,12 @@ def logits_bands(
 
 
 def image_logits(segmentor: BaseSegmentor, image: Tensor, original_size: Size, prepare: Prepare = AS_IS) -> Tensor:
-    """Return what `logits_bands` yields as one tensor, float32 `[B, C, *original_size]`."""
+    """Return the bands of `logits_bands` as one tensor, float32 `[B, C, *original_size]`."""
     return _joined(logits_bands(segmentor, image, original_size, prepare))
 
 
 def encode_decode(segmentor: BaseSegmentor, image: Tensor) -> Tensor:
-    """Return the logits of images of one size, which are padded on the way if the segmentor cannot take that size.
+    """Return the logits of images of one size, padding them temporarily if the segmentor cannot take that size.
 
     Args:
         segmentor: an mmseg segmentor in eval mode.
@@ -108,7 +108,7 @@ def encode_decode(segmentor: BaseSegmentor, image: Tensor) -> Tensor:
 
 
 def coarse_logits(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare = AS_IS) -> tuple[Tensor, bool]:
-    """Return logits as they leave the decode head where that is possible, and whether corners align in resizing them.
+    """Return logits before resizing where possible, and `align_corners` for resizing them.
 
     Args:
         segmentor: an mmseg segmentor in eval mode.
@@ -118,7 +118,7 @@ def coarse_logits(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare = AS
     Returns:
         float `[B, C, h, w]`, and `align_corners`.
     """
-    plain = type(segmentor).encode_decode is EncoderDecoder.encode_decode  # a resize behind the head, and no more
+    plain = type(segmentor).encode_decode is EncoderDecoder.encode_decode  # it only resizes after the head
     if not plain or _windows(segmentor, image, prepare) is not None:
         return image_logits(segmentor, image, (image.shape[2], image.shape[3]), prepare), segmentor.align_corners
     height, width = image.shape[2:]
@@ -128,7 +128,7 @@ def coarse_logits(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare = AS
             coarse: Tensor = segmentor._decode_head_forward_test(segmentor.extract_feat(fitting), mmseg_meta(fitting))
             return coarse
         whole: Tensor = segmentor.encode_decode(fitting, mmseg_meta(fitting))
-        return whole[:, :, :height, :width]  # padding is cut off at the size of the image, not at that of the head
+        return whole[:, :, :height, :width]  # padding is cropped at image size, not at the size of the head
 
     logits = call_padded(segmentor, prepare(image), call)
     return logits, segmentor.align_corners
@@ -137,13 +137,13 @@ def coarse_logits(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare = AS
 def each_size(
     infer: Callable[[Tensor, Size], Sequence[Any]], image: Tensor, sizes: Sequence[Size], original_sizes: Sequence[Size]
 ) -> list[Any]:
-    """Apply `infer` to the images of a padded batch, so that none depends on what else is in the batch.
+    """Apply `infer` to the images of a padded batch, so that no result depends on other images.
 
-    Images of one size go together, without padding.
+    Images of the same size go together, without padding.
 
     Args:
-        infer: gets `[b, 3, H, W]` and an original size, and returns b results.
-        image: `[B, 3, H, W]`, padded at the right and at the bottom.
+        infer: maps `[b, 3, H, W]` and an original size to b results.
+        image: `[B, 3, H, W]`, padded on the right and at the bottom.
         sizes: height and width of each image without padding.
         original_sizes: height and width of each file.
 
@@ -162,12 +162,12 @@ def each_size(
 
 
 def class_probabilities(logits: Tensor) -> Tensor:
-    """Return the probability of each class: a softmax over dim 1, or a sigmoid where there is one channel."""
+    """Return the probability of each class: a softmax over dim 1, or a sigmoid for one channel."""
     return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
 
 
 def threshold(segmentor: BaseSegmentor) -> float:
-    """Return the probability above which a binary head says yes; a cascade is asked for its last head."""
+    """Return the probability above which a binary head predicts class 1; for a cascade, that of its last head."""
     heads: Any = segmentor.decode_head
     if isinstance(heads, nn.ModuleList):
         heads = heads[-1]
@@ -189,15 +189,15 @@ def predict_mask(scores: Tensor, threshold: float) -> Tensor:
 
 
 def both_classes(probabilities: Tensor, total: float = 1.0) -> Tensor:
-    """Return probabilities `[B, 1, H, W]` of class 1 as those of classes 0 and 1, which sum up to `total`.
+    """Return probabilities `[B, 1, H, W]` of class 1 as those of classes 0 and 1, which sum to `total`.
 
-    Those of several classes are returned as they are.
+    Probabilities of several classes are returned unchanged.
     """
     return probabilities if probabilities.shape[1] > 1 else torch.cat([total - probabilities, probabilities], 1)
 
 
 def strided(values: Tensor, top: int = 0) -> Tensor:
-    """Return every `STRIDE`-th pixel both ways of rows `[..., rows, W]` that begin at row `top` of an image."""
+    """Return every `STRIDE`-th pixel in both directions of `[..., rows, W]`, which start at row `top` of an image."""
     return values[..., -top % STRIDE :: STRIDE, ::STRIDE]
 
 
@@ -206,7 +206,7 @@ def confidence(probabilities: Tensor, mask: Tensor) -> Tensor:
 
     Args:
         probabilities: float `[B, C, H, W]`; C is 1 for a binary head with a sigmoid.
-        mask: uint8 `[B, H, W]`, what is predicted.
+        mask: predicted classes, uint8 `[B, H, W]`.
 
     Returns:
         float `[B, H, W]`.
@@ -217,16 +217,16 @@ def confidence(probabilities: Tensor, mask: Tensor) -> Tensor:
 
 
 def _joined(bands: Iterator[Tensor]) -> Tensor:
-    """Put bands below each other; a single one is not copied."""
+    """Concatenate bands vertically; a single band is not copied."""
     parts = list(bands)
     return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
 
 
 def _windows(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare) -> Mapping[str, Any] | None:
-    """Return how windows slide over an image, None if it is seen whole.
+    """Return the settings of sliding windows for an image, None for whole inference.
 
-    A backbone that takes one size alone sees a larger image through windows of that size, with the overlap of
-    mmseg's configs, whatever `test_cfg` says.
+    A backbone with a fixed size processes larger images in windows of that size, with the overlap of mmseg's
+    configs, whatever `test_cfg` sets.
     """
     test_cfg: Mapping[str, Any] = segmentor.test_cfg
     if test_cfg.get('mode', 'whole') != 'whole':

@@ -1,4 +1,4 @@
-"""From a batch to masks: the half of the LightningModule that validation, test and predict share."""
+"""The part of the LightningModule that validation, test and predict share: from a batch to masks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from seglight.models.inference.resampling import Size
 
 
 class PredictingModule(LightningModule):
-    """Predicts each image of a batch at the size of its file, with views and in an ensemble where the options say so.
+    """Predicts each image of a batch at the size of its file; options add views and an ensemble.
 
     Args:
         mean: RGB mean in 0 to 255, subtracted on the device.
@@ -46,7 +46,7 @@ class PredictingModule(LightningModule):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], channels_last: bool) -> None:
         super().__init__()
-        # Not persistent: they are hyperparameters, which a checkpoint holds already.
+        # Not persistent: a checkpoint already holds them as hyperparameters.
         self.register_buffer('mean', torch.tensor(mean), persistent=False)
         self.register_buffer('std', torch.tensor(std), persistent=False)
         self.channels_last = channels_last
@@ -59,18 +59,18 @@ class PredictingModule(LightningModule):
             ConfigError: for a binary head with one channel, whose threshold belongs to the second class.
         """
         if self.segmentor.out_channels == 1:
-            raise UsageError('a head with one channel predicts its classes in the order of its training only')
+            raise UsageError('a head with one channel cannot reorder its classes; use the order of its training')
         self._class_order = list(order)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[Prediction]:
-        """Return what is predicted for each image, in the way that the trainer's callbacks choose."""
+        """Return the prediction for each image, with the options of the trainer's callbacks."""
         return self.predict(batch, options_of(self._trainer))
 
     def predict(self, batch: Batch, options: Options = PLAIN) -> list[Prediction]:
-        """Return what is predicted for each image, at the size of its file.
+        """Return the prediction for each image, at the size of its file.
 
         Args:
-            batch: the images; none of them depends on the others.
+            batch: the images; no prediction depends on the other images.
             options: how to predict, and what to keep besides the masks.
         """
         return self._each_size(partial(self._predict, options=options), batch)
@@ -85,10 +85,10 @@ class PredictingModule(LightningModule):
         Args:
             image: uint8 `[B, 3, H, W]`, RGB, without padding.
             original_size: height and width of the result.
-            options: the views and the ensemble; by default neither.
+            options: the views and the ensemble; neither by default.
 
         Returns:
-            float32 `[B, C, *original_size]`; C is 1 for a binary head with a sigmoid, if the whole ensemble has such.
+            float32 `[B, C, *original_size]`; C is 1 if all heads of the ensemble are binary with a sigmoid.
         """
         if options.views:
             own = options.views.probabilities(self._coarse_logits, image, original_size, threshold(self.segmentor))
@@ -99,7 +99,7 @@ class PredictingModule(LightningModule):
         total, votes = own.mul_(options.weight), options.weight
         for other, weight in options.ensemble:
             vote = other.probabilities(image, original_size, Options(options.views)).mul_(weight)
-            if vote.shape[1] != total.shape[1]:  # heads with a sigmoid and with a softmax vote together
+            if vote.shape[1] != total.shape[1]:  # the ensemble mixes sigmoid and softmax heads
                 total, vote = both_classes(total, votes), both_classes(vote, weight)
             total += vote
             votes += weight
@@ -111,7 +111,7 @@ class PredictingModule(LightningModule):
         return each_size(infer, batch['image'], sizes, original_sizes)
 
     def _predict(self, image: Tensor, original_size: Size, options: Options) -> list[Prediction]:
-        """Predict images of one size; without need for probabilities, from band to band of the logits."""
+        """Predict images of one size, band by band if no probabilities are needed."""
         if options.probabilities or options.views or options.ensemble:
             return self._predict_whole(image, original_size, options)
         bands = list(self._predicted_bands(image, original_size, options.confidence))
@@ -134,10 +134,10 @@ class PredictingModule(LightningModule):
     def _predicted_bands(
         self, image: Tensor, original_size: Size, confident: bool
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield mask and confidence, if that is kept, of images of one size from top to bottom."""
-        top, least = 0, threshold(self.segmentor)
+        """Yield masks, and confidences if requested, of images of one size from top to bottom."""
+        top, minimum = 0, threshold(self.segmentor)
         for band in map(self._ordered, logits_bands(self.segmentor, image, original_size, self._normalize)):
-            mask = predict_mask(band.sigmoid() if band.shape[1] == 1 else band, least)
+            mask = predict_mask(band.sigmoid() if band.shape[1] == 1 else band, minimum)
             kept = confidence(class_probabilities(strided(band, top)), strided(mask, top)) if confident else None
             yield mask, kept
             top += band.shape[2]
@@ -154,7 +154,7 @@ class PredictingModule(LightningModule):
         return logits if self._class_order is None else logits[:, self._class_order]
 
     def _normalize(self, image: Tensor, sizes: Sequence[Size] = (), padding: Tensor | None = None) -> Tensor:
-        """Normalise in float32, then take dtype (`precision: bf16-true`) and memory format of the weights."""
+        """Normalise in float32, then convert to the dtype (`precision: bf16-true`) and memory format of the weights."""
         result = normalize(image, self.mean.float(), self.std.float(), sizes, padding)
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
         return result.to(next(self.segmentor.parameters()).dtype, memory_format=memory_format)
@@ -164,7 +164,7 @@ def needs_segmentor(module: LightningModule) -> PredictingModule:
     """Return a module as a `PredictingModule`, for callbacks that change how it predicts.
 
     Raises:
-        ConfigError: if it is another one.
+        UsageError: if it is another module.
     """
     if not isinstance(module, PredictingModule):
         raise UsageError(f'this callback works with seglight.models.Segmentor, not with {type(module).__name__}')

@@ -1,4 +1,4 @@
-"""How to predict: one value that callbacks compose and the module is given with each batch."""
+"""Options for prediction: callbacks compose them, and the module receives them with each batch."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Options:
     """How to predict, and what to keep besides the masks.
 
     Attributes:
-        views: ways to see each image (test-time augmentation), None for the image as it is.
-        ensemble: other modules to vote with, each with the weight of its vote; they see the same views.
-        weight: of the module's own vote.
+        views: views of each image (test-time augmentation), None for the image as it is.
+        ensemble: other modules that vote, each with its weight; they use the same views.
+        weight: weight of the module's own vote.
         probabilities: whether to keep the class probabilities.
         confidence: whether to keep the probability of the predicted class of every `STRIDE`-th pixel.
     """
@@ -33,7 +33,7 @@ class Options:
     confidence: bool = False
 
 
-#: Masks of the images as they are.
+#: Only masks, without views or an ensemble.
 PLAIN = Options()
 
 
@@ -42,18 +42,18 @@ class AdaptsPrediction(Protocol):
     """A callback that changes how the module predicts."""
 
     def adapt(self, options: Options, stage: str) -> Options:
-        """Return the options with this callback's own; `stage` is the trainer's `fit`, `validate`, `test`, `predict`.
+        """Return the options with this callback's changes; `stage` is `fit`, `validate`, `test` or `predict`.
 
-        The validation within a fit has the stage `fit`.
+        Validation during a fit has the stage `fit`.
         """
 
 
 def options_of(trainer: Trainer | None) -> Options:
-    """Return what the callbacks of a trainer compose, in their order; `PLAIN` without a trainer."""
+    """Return the options that a trainer's callbacks compose, in their order; `PLAIN` without a trainer."""
     options = PLAIN
     if trainer is None:
         return options
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # which it sets without a type
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
     for callback in callbacks:
         if isinstance(callback, AdaptsPrediction):
             options = callback.adapt(options, str(trainer.state.fn.value if trainer.state.fn else ''))

@@ -1,4 +1,4 @@
-"""Resizing logits a few rows at a time, so that what is made of them stays in the processor's cache."""
+"""Resizing logits a few rows at a time, so that intermediate results stay in the CPU cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 Size = tuple[int, int]
 
-#: Values in a band on a CPU, about the size of a cache; on a GPU fewer and larger steps are faster.
+#: Values in a band on a CPU, about the size of a cache; on a GPU, fewer and larger steps are faster.
 BAND, BAND_ON_GPU = 2**20, 2**26
 
 #: Columns that are resized in one step.
@@ -21,8 +21,8 @@ COLUMNS = 32
 class Coarse(NamedTuple):
     """Logits before they are resized.
 
-    `logits`: float `[B, C, h, w]`. `sizes`: what they are resized to, one after the other, bilinearly; the last
-    is the result's. `align_corners`: as in torch's `interpolate`.
+    `logits`: float `[B, C, h, w]`. `sizes`: the sizes of successive bilinear resizes; the last is that of the
+    result. `align_corners`: as in torch's `interpolate`.
     """
 
     logits: Tensor
@@ -33,12 +33,12 @@ class Coarse(NamedTuple):
 def resized_bands(coarse: Coarse) -> Iterator[tuple[slice, Tensor]]:
     """Yield the rows of resized logits from top to bottom.
 
-    Bilinear resizing is linear in rows and in columns, each for itself: columns are resized first, while there
-    are few rows, and each band of rows is then a small matrix product. This equals torch's `interpolate` but for
-    the rounding of float32, and takes a fraction of its time and memory where logits are resized twice.
+    Bilinear resizing is separable: columns are resized first, while there are few rows, and each band of rows is
+    then a small matrix product. This equals torch's `interpolate` up to float32 rounding, and takes a fraction of
+    its time and memory when logits are resized twice.
 
     Yields:
-        Which rows, and their logits, float32 `[B, C, rows, W]`.
+        The rows, and their logits, float32 `[B, C, rows, W]`.
     """
     logits = coarse.logits.float()
     width = coarse.sizes[-1][1]
@@ -54,7 +54,7 @@ def resized_bands(coarse: Coarse) -> Iterator[tuple[slice, Tensor]]:
 
 
 def _weights(length: int, lengths: list[int], align_corners: bool) -> Tensor:
-    """Return the matrix `[lengths[-1], length]` of one side: torch's own weights, as it resizes an identity."""
+    """Return the matrix `[lengths[-1], length]` for one side: torch's own weights, from resizing an identity."""
     weights = torch.eye(length)[None]
     for target in lengths:
         weights = F.interpolate(weights[None], (target, length), mode='bilinear', align_corners=align_corners)[0]
@@ -62,7 +62,7 @@ def _weights(length: int, lengths: list[int], align_corners: bool) -> Tensor:
 
 
 def _parts(weights: Tensor, step: int) -> Iterator[tuple[slice, tuple[int, int]]]:
-    """Yield slices of the target's rows or columns, and the range of the source that each of them needs."""
+    """Yield slices of the target's rows or columns, and the range of the source that each needs."""
     used = (weights != 0).cpu()
     first = used.int().argmax(1)
     last = weights.shape[1] - used.flip(1).int().argmax(1)

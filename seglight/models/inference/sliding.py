@@ -1,4 +1,4 @@
-"""Sliding windows: many to a forward pass, blended, and streamed from the top of an image to its bottom."""
+"""Sliding windows: several per forward pass, blended, and streamed from the top of an image to the bottom."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Windows, of all images together, in one forward pass; `test_cfg.window_batch` sets another number.
+#: Windows per forward pass, over all images; `test_cfg.window_batch` overrides it.
 WINDOW_BATCH = 8
 
-#: How overlapping windows are averaged, `test_cfg.blend`; the first is mmseg's plain mean.
+#: Values of `test_cfg.blend`: how overlapping windows are averaged; the first is mmseg's plain mean.
 BLENDS = ('mean', 'linear', 'gaussian')
 
 
@@ -21,13 +21,13 @@ def sliding_bands(
     prepare: Callable[[Tensor], Tensor],
     test_cfg: Mapping[str, Any],
 ) -> Iterator[Tensor]:
-    """Yield the averaged logits of sliding windows, as many rows at a time as no later window adds to.
+    """Yield the averaged logits of sliding windows; rows follow as soon as no later window covers them.
 
     The windows, and the order in which they are summed, are those of mmseg's
-    `EncoderDecoder.slide_inference`. Only the rows of one row of windows are in memory.
+    `EncoderDecoder.slide_inference`. Only one row of windows is in memory.
 
     Args:
-        infer: from prepared windows `[b, 3, h, w]` to logits `[b, C, h, w]`.
+        infer: maps prepared windows `[b, 3, h, w]` to logits `[b, C, h, w]`.
         image: `[B, 3, H, W]`, as `prepare` takes it.
         prepare: normalises the rows that a row of windows needs.
         test_cfg: `crop_size` and `stride`, height before width, `blend` and `window_batch`.
@@ -46,21 +46,21 @@ def sliding_bands(
     for index, top in enumerate(tops):
         strip = prepare(image[:, :, top : top + rows])
         for first in range(0, len(lefts), per_pass):
-            some = lefts[first : first + per_pass]
-            logits = infer(torch.cat([strip[..., left : left + columns] for left in some]))
+            chunk = lefts[first : first + per_pass]
+            logits = infer(torch.cat([strip[..., left : left + columns] for left in chunk]))
             if not total.numel():
                 total = logits.new_zeros(len(image), logits.shape[1], rows, width)
                 weights = logits.new_zeros(rows, width)
-            for left, window in zip(some, logits.split(len(image)), strict=True):
+            for left, window in zip(chunk, logits.split(len(image)), strict=True):
                 total[..., left : left + columns] += window if weight.numel() == 1 else window * weight
                 weights[:, left : left + columns] += weight
-        done = tops[index + 1] - top if index + 1 < len(tops) else rows
-        yield total[:, :, :done] / weights[:done]
-        total, weights = _moved_up(total, done), _moved_up(weights, done)
+        finished = tops[index + 1] - top if index + 1 < len(tops) else rows
+        yield total[:, :, :finished] / weights[:finished]
+        total, weights = _moved_up(total, finished), _moved_up(weights, finished)
 
 
 def window_starts(length: int, crop: int, stride: int) -> list[int]:
-    """Return where windows start along one side; the last is moved back to end with the image, as in mmseg."""
+    """Return where windows start along one side; the last one ends with the image, as in mmseg."""
     count = max(length - crop + stride - 1, 0) // stride + 1
     return [max(min(index * stride + crop, length) - crop, 0) for index in range(count)]
 
@@ -68,8 +68,8 @@ def window_starts(length: int, crop: int, stride: int) -> list[int]:
 def blend_weight(height: int, width: int, blend: str) -> Tensor:
     """Return the weight of each pixel of a window in the mean of the windows that cover it.
 
-    `linear` falls from the middle to the border in a straight line along each side; `gaussian` is that
-    of nnU-Net (arXiv:1904.08128): a standard deviation of an eighth of the side. Both stay above zero.
+    `linear` decreases linearly from the middle to the border along each side; `gaussian` is nnU-Net's
+    (arXiv:1904.08128), with a standard deviation of an eighth of the side. Both stay above zero.
 
     Args:
         height: rows of the window.
@@ -92,7 +92,7 @@ def blend_weight(height: int, width: int, blend: str) -> Tensor:
 
 
 def _moved_up(values: Tensor, rows: int) -> Tensor:
-    """Return `[..., H, W]` moved up by some rows, with zeros below; what moved out is freed."""
+    """Return a copy of `[..., H, W]` moved up by `rows`, with zeros below."""
     moved = torch.zeros_like(values)
     moved[..., : values.shape[-2] - rows, :] = values[..., rows:, :]
     return moved

@@ -1,4 +1,4 @@
-"""Test-time augmentation: an image seen at several scales, mirrored and turned, and what is predicted merged."""
+"""Test-time augmentation: predict scaled, mirrored and rotated views of an image, and merge the predictions."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from seglight.models.inference.resampling import Coarse, Size, resized_bands
 Flip = Literal['horizontal', 'vertical']
 Merge = Literal['probabilities', 'logits', 'vote']
 
-#: From uint8 images `[b, 3, H, W]` to logits `[b, C, h, w]` of any size, and whether corners align in resizing them.
+#: Maps uint8 images `[b, 3, H, W]` to logits `[b, C, h, w]` of any size, and `align_corners` for resizing them.
 Infer = Callable[[Tensor], tuple[Tensor, bool]]
 
 
 @dataclass(frozen=True)
 class View:
-    """One way to see an image: resized, then turned, then mirrored.
+    """One view of an image: resized, then rotated, then mirrored.
 
-    `scale`: of both sides. `turns`: by 90 degrees, against the clock. `mirrored`: left for right.
+    `scale`: of both sides. `turns`: by 90 degrees, counterclockwise. `mirrored`: left to right.
     """
 
     scale: float = 1.0
@@ -35,32 +35,32 @@ class View:
     mirrored: bool = False
 
     def apply(self, image: Tensor) -> Tensor:
-        """Turn and mirror images `[..., H, W]` that have the view's scale already."""
+        """Rotate and mirror images `[..., H, W]` that already have the view's scale."""
         turned = image.rot90(self.turns, (-2, -1)) if self.turns else image
         return turned.flip(-1) if self.mirrored else turned
 
     def undo(self, scores: Tensor) -> Tensor:
-        """Turn and mirror scores `[..., H, W]` of the view back."""
+        """Undo the mirroring and rotation in scores `[..., H, W]` of the view."""
         if self.mirrored:
             scores = scores.flip(-1)
         return scores.rot90(-self.turns, (-2, -1)) if self.turns else scores
 
     def size(self, size: Size) -> Size:
-        """Return what the size of an image becomes when it is turned."""
+        """Return the size of an image after rotation."""
         return size if self.turns % 2 == 0 else (size[1], size[0])
 
 
 def make_views(scales: Sequence[float], flips: Sequence[Flip], rotations: Sequence[int]) -> list[View]:
-    """Return every combination once, in mmseg's order: by scale, and the image as it is before its mirrored ones.
+    """Return every combination once, in mmseg's order: by scale, unmirrored views before mirrored ones.
 
     Args:
         scales: of both sides of the image.
-        flips: each gives mirrored views beside those that are not mirrored.
-        rotations: in degrees against the clock; the image as it is has to be named too, as 0.
+        flips: each adds mirrored views to the unmirrored ones.
+        rotations: in degrees counterclockwise; include 0 for the unrotated image.
 
     Raises:
-        ConfigError: for no scale or one that is not above zero, for an unknown flip, for a rotation that is
-            no multiple of 90.
+        UsageError: for no scale or one that is not above 0, for an unknown flip, for no rotation or one
+            that is not a multiple of 90.
     """
     if not scales or min(scales) <= 0:
         raise UsageError(f'scales of test-time augmentation must be above 0, got {list(scales)}')
@@ -68,7 +68,7 @@ def make_views(scales: Sequence[float], flips: Sequence[Flip], rotations: Sequen
         raise UsageError(f"flips of test-time augmentation must be 'horizontal' or 'vertical', got {sorted(unknown)}")
     if not rotations or any(degrees % 90 for degrees in rotations):
         raise UsageError(f'rotations of test-time augmentation must be multiples of 90, got {list(rotations)}')
-    views: dict[View, None] = {}  # turned around and mirrored is the same as upside down: once is enough
+    views: dict[View, None] = {}  # a set in order: rotations and flips can give the same view
     for scale in scales:
         for turns in (degrees // 90 % 4 for degrees in rotations):
             views[View(scale, turns)] = None
@@ -80,7 +80,7 @@ def make_views(scales: Sequence[float], flips: Sequence[Flip], rotations: Sequen
 def view_size(size: Size, scale: float) -> Size:
     """Return the size of an image at a scale, rounded as mmseg's `MultiScaleFlipAug` and `Resize` do.
 
-    No side gets smaller than a pixel, where theirs would be 0.
+    Each side is at least one pixel, where theirs would be 0.
     """
     height, width = size
     scaled = mmcv.rescale_size((width, height), (max(1, int(width * scale)), max(1, int(height * scale))))
@@ -89,11 +89,11 @@ def view_size(size: Size, scale: float) -> Size:
 
 @dataclass(frozen=True)
 class Views:
-    """Views of an image and how their predictions are merged.
+    """Views of an image, and how to merge their predictions.
 
     Args:
         views: the views.
-        merge: mean of the probabilities (mmseg's `aug_test`), softmax of the mean logits, or share of the votes.
+        merge: mean of the probabilities (mmseg's `aug_test`), softmax of the mean logits, or share of votes.
         batch_size: images of one size that go through the segmentor together.
     """
 
@@ -102,13 +102,13 @@ class Views:
     batch_size: int = 8
 
     def probabilities(self, infer: Infer, image: Tensor, original_size: Size, threshold: float = 0.0) -> Tensor:
-        """Return the class probabilities of images of one size, merged over the views; only a sum is kept.
+        """Return the class probabilities of images of one size, merged over the views; only their sum is in memory.
 
         Args:
-            infer: from uint8 images `[b, 3, h, w]` to their logits.
+            infer: maps uint8 images `[b, 3, h, w]` to their logits.
             image: uint8 `[B, 3, H, W]`.
             original_size: height and width of the result.
-            threshold: above which a binary head votes for class 1.
+            threshold: the probability above which a binary head votes for class 1.
 
         Returns:
             float32 `[B, C, *original_size]`.
@@ -123,13 +123,13 @@ class Views:
         return class_probabilities(total) if self.merge == 'logits' else total
 
     def _scores(self, logits: Tensor, threshold: float) -> Tensor:
-        """Return what is summed over the views, float32 of the logits' shape."""
+        """Return the values to sum over the views, float32 of the logits' shape."""
         if self.merge == 'logits':
             return logits
         return class_probabilities(logits) if self.merge == 'probabilities' else _votes(logits, threshold)
 
     def _view_logits(self, infer: Infer, image: Tensor, original_size: Size) -> Iterator[Coarse]:
-        """Yield the logits of each view, turned back; the views of one size share forward passes."""
+        """Yield the logits of each view, rotated back; views of the same size share forward passes."""
         count = max(1, self.batch_size // len(image))
         for scale in dict.fromkeys(view.scale for view in self.views):
             size = view_size((image.shape[2], image.shape[3]), scale)
@@ -140,15 +140,15 @@ class Views:
                     alike.setdefault(view.size(size), []).append(view)
             for members in alike.values():
                 for first in range(0, len(members), count):
-                    some = members[first : first + count]
-                    logits, align_corners = infer(torch.cat([view.apply(scaled) for view in some]))
-                    for view, own in zip(some, logits.split(len(image)), strict=True):
-                        # Resizing commutes with turning, which is cheaper before it.
+                    chunk = members[first : first + count]
+                    logits, align_corners = infer(torch.cat([view.apply(scaled) for view in chunk]))
+                    for view, own in zip(chunk, logits.split(len(image)), strict=True):
+                        # Rotation commutes with resizing and is cheaper before it.
                         yield Coarse(view.undo(own), (size, original_size), align_corners)
 
 
 def resized(image: Tensor, size: Size) -> Tensor:
-    """Resize uint8 images `[B, 3, H, W]` as mmseg's `Resize` does: bilinear, by OpenCV, to whole grey values."""
+    """Resize uint8 images `[B, 3, H, W]` as mmseg's `Resize` does: bilinear, with OpenCV, rounded to integers."""
     if tuple(image.shape[2:]) == tuple(size):
         return image
     height, width = size
