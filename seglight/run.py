@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from pytorch_lightning import Callback, Trainer
+if TYPE_CHECKING:
+    from pytorch_lightning import Callback, Trainer
 
 
 @runtime_checkable
