@@ -1,4 +1,4 @@
-"""Lightning callbacks for any Lightning project; one that needs more than Lightning's hooks says so."""
+"""Lightning callbacks for any Lightning project; each docstring lists what it needs beyond Lightning's hooks."""
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 from seglight.callbacks.averaging import AveragedAtEnd, TrainedUntilAveraged

@@ -1,4 +1,4 @@
-"""Finding the run that a command goes on with."""
+"""Find the run that a command resumes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import ConfigError
 from seglight.plain_text import load_yaml
 
-#: What a command may say otherwise and still mean the same run.
-OF_THE_COMMAND = ('auto_resume', 'ckpt_path', 'tags', 'trust_checkpoint', 'work_dir')
+#: Keys that describe the command and may differ between two commands for the same run.
+COMMAND_KEYS = ('auto_resume', 'ckpt_path', 'tags', 'trust_checkpoint', 'work_dir')
 
 
 class Continuation(NamedTuple):
-    """Where a run goes on.
+    """Where a run resumes.
 
     Attributes:
-        folder: the folder of the run, None for one of its own.
-        checkpoint: what it goes on from, None to start from the beginning.
-        notices: what to tell, one line each.
+        folder: the folder of the run; None for a new one.
+        checkpoint: the checkpoint to resume from; None to start from the beginning.
+        notices: messages for the user, one line each.
     """
 
     folder: Path | None
@@ -30,18 +30,18 @@ class Continuation(NamedTuple):
 
 
 def find_continuation(config: str, work_dirs: Path, work_dir: Path | None = None) -> Continuation:
-    """Find the newest run of a config and its newest checkpoint that is whole.
+    """Find the newest run of a config and its newest intact checkpoint.
 
     Args:
         config: the resolved config as YAML text, as in the `config.yaml` of a run.
-        work_dirs: where the folders of runs are.
-        work_dir: the folder of the run, if it was named.
+        work_dirs: the parent folder of the run folders.
+        work_dir: the folder of the run, if the user gave it.
     """
     folder = work_dir or _newest_run(_comparable(config), work_dirs)
     if folder is None:
         return Continuation(None, None, [f'No run of this config in {work_dirs}: starting from the beginning'])
     checkpoint, faults = newest_whole(folder)
-    notices = [f'Passed over {fault}' for fault in faults]
+    notices = [f'Skipped: {fault}' for fault in faults]
     stored = folder / 'config.yaml'
     if checkpoint and stored.is_file() and _comparable(stored.read_text()) != _comparable(config):
         notices.append(f'The config differs from {stored}; the new config applies from now on')
@@ -52,17 +52,18 @@ def find_continuation(config: str, work_dirs: Path, work_dir: Path | None = None
 
 
 def _newest_run(config: Any, work_dirs: Path) -> Path | None:
-    """Return the folder of the run of a config that was started or resumed last."""
+    """Return the folder of the config's most recently started or resumed run."""
     stored = sorted(work_dirs.glob('*/config.yaml'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in stored:
-        with suppress(OSError, UnicodeDecodeError, ConfigError):  # a damaged config is that of another run
+        with suppress(OSError, UnicodeDecodeError, ConfigError):  # a damaged config cannot match
             if _comparable(path.read_text()) == config:
                 return path.parent
     return None
 
 
 def _comparable(config: str) -> Any:
+    """Return a config without the keys of the command."""
     values = load_yaml(config, 'config.yaml')
     if not isinstance(values, dict):
         return values
-    return {name: value for name, value in values.items() if name not in OF_THE_COMMAND}
+    return {name: value for name, value in values.items() if name not in COMMAND_KEYS}

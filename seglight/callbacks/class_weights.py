@@ -1,4 +1,4 @@
-"""Class weights that come from the data."""
+"""Class weights computed from the data."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from seglight.models.recipe import Recipe
 
 
 class BalancedClassWeights(Callback):
-    """Counts the pixels of each class in the training masks for losses that say `class_weight: balanced`.
+    """Counts the pixels of each class in the training masks, for losses with `class_weight: balanced`.
 
-    The masks are counted as they are in their files, before augmentation. One that cannot be read is skipped here:
-    the data reports it. Needs a `SegmentationDataModule`; does nothing for a module that is not a `Segmentor`.
+    It counts the masks as stored in their files, before augmentation. It skips unreadable masks, since the data
+    module reports them. Needs a `SegmentationDataModule`; does nothing for a module that is not a `Segmentor`.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Count, and set the weights of the losses that want them.
+        """Count the pixels, and set the weights of the losses that need them.
 
         Raises:
-            ConfigError: if there is no data module to count in.
+            UsageError: if the trainer has no data module.
         """
         if stage != 'fit' or not isinstance(pl_module, Segmentor):
             return
@@ -35,7 +35,7 @@ class BalancedClassWeights(Callback):
             return
         datamodule: Any = getattr(trainer, 'datamodule', None)
         if datamodule is None:
-            raise UsageError('class_weight: balanced needs a SegmentationDataModule, whose masks it counts')
+            raise UsageError('class_weight: balanced needs a SegmentationDataModule, to count the pixels of its masks')
         pixels = pixels_of(datamodule.datasets['train'].samples, len(pl_module.classes)).sum(0)
         weights = balanced_weights(torch.from_numpy(pixels))
         for loss in losses:

@@ -1,4 +1,4 @@
-"""What a run says: lines that suit a log file, and in a terminal progress bars and tables too."""
+"""What a run prints: lines that suit a log file and, in a terminal, progress bars and tables."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedCo
 from rich.markup import escape
 from rich.table import Table
 
-NAMED = 5  #: classes that a note names
-COLUMN_ROWS = 20  #: classes below each other in a table, before it gets another column
+NAMED = 5  #: maximum number of classes that a note names
+COLUMN_ROWS = 20  #: maximum number of rows in a table, before it gets another column
 
 
 class EpochLines(Callback):
     """Prints `epoch 3/12   loss 0.812   mIoU 31.20 %   aAcc 84.10 %   14 s` after each epoch.
 
-    Of `train/loss`, `val/loss`, `val/mIoU` and `val/aAcc`, the line has what the module logs.
+    The line shows those of `train/loss`, `val/loss`, `val/mIoU` and `val/aAcc` that the module logs.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class EpochLines(Callback):
         self._validated = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock of an epoch that a resumed run is in the middle of."""
+        """Start the epoch's clock, also if the run resumes within an epoch."""
         self._start = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -37,22 +37,22 @@ class EpochLines(Callback):
         self._validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note that this epoch has figures of its own."""
+        """Note that this epoch was validated."""
         self._validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's line; Lightning has validated before it calls this."""
+        """Print the epoch's line; Lightning calls this after the validation."""
         line = self._line(trainer, time.monotonic() - self._start, getattr(pl_module, 'unseen', []))
         bar = trainer.progress_bar_callback
         if bar is not None:
-            bar.print(line)  # above the bar; a trainer without one has None here
+            bar.print(line)  # above the bar
             if self._validated and isinstance(bar, ProgressBars):
                 bar.print(class_table(trainer.callback_metrics, 'val'))
         elif trainer.is_global_zero:
             print(line, flush=True)
 
     def _line(self, trainer: Trainer, seconds: float, unseen: Sequence[str]) -> str:
-        """Return the line of the epoch that ends; `unseen` are the classes that no mask of val shows."""
+        """Return the line of the epoch; `unseen` are the classes without a pixel in the masks of val."""
         figures = trainer.callback_metrics
         epochs = '' if trainer.max_epochs in (None, -1) else f'/{trainer.max_epochs}'
         parts = [f'epoch {trainer.current_epoch + 1}{epochs}']
@@ -67,17 +67,17 @@ class EpochLines(Callback):
 
 
 class ProgressBars(RichProgressBar):
-    """Lightning's rich bars with the loss, the learning rate, images per second, and the time that the run has left.
+    """Lightning's rich bars with the loss, the learning rate, images per second, and the remaining time of the run.
 
-    Images are counted on all processes, over the epoch so far and without its validation. Batches must be dicts with
-    the images under `image`.
+    The speed is the mean over the epoch so far, for all processes together, without validation. Batches must be dicts
+    with the images under `image`.
     """
 
     def __init__(self, refresh_rate: int = 1) -> None:
         super().__init__(refresh_rate=refresh_rate, leave=False)
         self._images = 0
         self._start = 0.0
-        self._left = ''
+        self._remaining = ''
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock."""
@@ -88,31 +88,31 @@ class ProgressBars(RichProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: dict[str, Any], batch_idx: int
     ) -> None:
-        """Count the images of the batch, and reckon the time that is left from the batches of this epoch."""
+        """Count the images of the batch, and estimate the remaining time from the batches of this epoch."""
         self._images += len(batch['image']) * trainer.world_size
         seconds = (time.monotonic() - self._start) / (batch_idx + 1)
         batches = self.total_train_batches
         epochs = (trainer.max_epochs or 0) - trainer.current_epoch
-        if trainer.max_steps > 0:  # which may end the run before its epochs do
-            left = (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches
+        if trainer.max_steps > 0:  # may end the run before its last epoch
+            remaining = (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches
         else:
-            left = int(epochs * batches) - batch_idx - 1 if epochs > 0 else 0
-        self._left = str(timedelta(seconds=round(max(0, left) * seconds)))
+            remaining = int(epochs * batches) - batch_idx - 1 if epochs > 0 else 0
+        self._remaining = str(timedelta(seconds=round(max(0, remaining) * seconds)))
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def configure_columns(self, trainer: Trainer) -> list[Any]:
-        """Return Lightning's columns without the batches per second: images per second say more."""
+        """Return Lightning's columns without batches per second, since `get_metrics` shows images per second."""
         return [
             column for column in super().configure_columns(trainer) if not isinstance(column, ProcessingSpeedColumn)
         ]
 
     def _get_train_description(self, current_epoch: int) -> str:
-        """Count epochs from 1, as everything else that people read here does."""
+        """Count epochs from 1, like every other message of seglight."""
         epochs = '' if self.trainer.max_epochs in (None, -1) else f'/{self.trainer.max_epochs}'
         return f'{f"epoch {current_epoch + 1}{epochs}":{len(self.validation_description)}}'
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Return what stands behind the bar."""
+        """Return the values shown after the bar."""
         items = super().get_metrics(trainer, pl_module)
         shown: dict[str, Any] = {'loss': items['train/loss']} if 'train/loss' in items else {}
         rates = [group['lr'] for optimizer in trainer.optimizers for group in optimizer.param_groups]
@@ -120,21 +120,21 @@ class ProgressBars(RichProgressBar):
             shown['lr'] = f'{max(rates):.2e}'
         if self._images:
             shown['images/s'] = f'{self._images / (time.monotonic() - self._start):.1f}'
-            shown['left'] = self._left
+            shown['left'] = self._remaining
         return shown
 
     def print(self, *args: Any, **kwargs: Any) -> None:
-        """Print above the bars, also what rich draws, such as a table."""
+        """Print text or a rich object, for example a table, above the bars."""
         if self._console is not None:
             self._console.print(*args, highlight=False)
 
 
 def class_table(metrics: Mapping[str, Any], stage: str) -> Table:
-    """Return the IoU of each class as a table of as many columns as keep it short.
+    """Return the IoU of each class as a table, with more columns for more classes.
 
     Args:
-        metrics: logged figures between 0 and 1, such as `val/IoU.Paper`.
-        stage: `val` or `test`, the figures to show.
+        metrics: logged metrics between 0 and 1, for example `val/IoU.Paper`.
+        stage: `val` or `test`, the metrics to show.
     """
     start = f'{stage}/IoU.'
     rows = [(name.removeprefix(start), value) for name, value in metrics.items() if name.startswith(start)]
@@ -151,18 +151,18 @@ def class_table(metrics: Mapping[str, Any], stage: str) -> Table:
 
 
 def unseen_note(classes: Sequence[str]) -> str:
-    """Return a note on classes that no mask shows, whose IoU does not tell how well they are found."""
+    """Return a note on classes without a pixel in any mask, for which IoU is not meaningful."""
     named = ', '.join(classes[:NAMED]) + (f' and {len(classes) - NAMED} more' if len(classes) > NAMED else '')
     return f'(no mask shows {named})'
 
 
 def metrics_table(metrics: Mapping[str, Any], stage: str, unseen: Sequence[str] = ()) -> str:
-    """Return the figures of each class, one class to a line, then the means in percent, mIoU first, and the loss.
+    """Return the metrics of each class, one class per line, then the means in percent, mIoU first, and the loss.
 
     Args:
-        metrics: logged figures between 0 and 1, such as `val/IoU.Paper` and `val/mIoU`.
-        stage: `val` or `test`, the figures to show.
-        unseen: classes that no mask shows, which a note behind mIoU names.
+        metrics: logged metrics between 0 and 1, for example `val/IoU.Paper` and `val/mIoU`.
+        stage: `val` or `test`, the metrics to show.
+        unseen: classes without a pixel in any mask, named in a note after mIoU.
     """
     shown = {name.removeprefix(f'{stage}/'): value for name, value in metrics.items() if name.startswith(f'{stage}/')}
     split = [(*name.split('.', 1), value) for name, value in shown.items() if '.' in name]

@@ -19,17 +19,16 @@ from seglight.models.inference.options import Options
 class SoftVoting(Callback):
     """Averages the class probabilities of the module with those of other checkpoints, in one pass over the data.
 
-    For `validate`, `test` and `predict`. The checkpoints may hold any architectures; each normalises the
-    image in its own way, and may have the classes in an order of its own. Test-time augmentation applies to all.
-    The module must be a `seglight.models.Segmentor`.
+    For `validate`, `test` and `predict`. The architectures, the normalisation and the order of the classes may differ
+    between checkpoints. Test-time augmentation applies to all. The module must be a `seglight.models.Segmentor`.
 
     Args:
-        checkpoints: the others; their classes are those of the module.
-        weights: of the module and then of each of the others; equal where not given.
-        trust_checkpoint: whether the files are one's own, so that they may name classes of any package.
+        checkpoints: the other checkpoints; they must have the classes of the module.
+        weights: a positive number for the module, then one for each other checkpoint; equal by default.
+        trust_checkpoint: whether the files are your own; they may then name classes of any package.
 
     Raises:
-        ConfigError: if the weights are not as many as the checkpoints, or not above zero.
+        UsageError: for wrong weights.
     """
 
     def __init__(
@@ -40,16 +39,16 @@ class SoftVoting(Callback):
         self.weights = list(weights or [1.0] * (len(checkpoints) + 1))
         if len(self.weights) != len(checkpoints) + 1 or min(self.weights) <= 0:
             raise UsageError(
-                f'--ckpt-weights must give a number above 0 for each of the {len(checkpoints) + 1} checkpoints, '
-                f'not {self.weights}'
+                f'--ckpt-weights must be a positive number for each of the {len(checkpoints) + 1} checkpoints, '
+                f'got {self.weights}'
             )
-        self._others: list[PredictingModule] = []
+        self._models: list[PredictingModule] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Load the others.
+        """Load the other checkpoints.
 
         Raises:
-            CheckpointError: if one cannot be loaded or has other classes.
+            CheckpointError: if one cannot be loaded or has different classes.
         """
         if stage == 'fit':
             return
@@ -59,16 +58,16 @@ class SoftVoting(Callback):
             if order := order_of(other.classes, classes):
                 other.reorder(order)
             elif other.classes != classes:
-                raise CheckpointError(f'{path} has other classes than the first checkpoint, so they cannot vote')
-            self._others.append(other.to(trainer.strategy.root_device).eval())
+                raise CheckpointError(f'{path} must have the same classes as the first checkpoint')
+            self._models.append(other.to(trainer.strategy.root_device).eval())
 
     def adapt(self, options: Options, stage: str) -> Options:
-        """Add the others and all weights."""
+        """Add the other models and all weights."""
         if stage == 'fit':
             return options
         own, *weights = self.weights
-        return replace(options, ensemble=list(zip(self._others, weights, strict=True)), weight=own)
+        return replace(options, ensemble=list(zip(self._models, weights, strict=True)), weight=own)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Free their memory."""
-        self._others = []
+        """Free the memory of the other models."""
+        self._models = []

@@ -285,13 +285,13 @@ def test_an_ensemble_is_measured_too(checkpoint: Path, run: Run, command: str) -
 def test_a_wrong_ensemble_is_refused(checkpoint: Path, run: Run) -> None:
     wrong = run('predict', '--ckpt', checkpoint, '--ckpt', checkpoint, '--ckpt-weights', '1', '2', '3')
     assert wrong.status == 2
-    assert '--ckpt-weights must give a number above 0 for each of the 2 checkpoints' in wrong.err
+    assert '--ckpt-weights must be a positive number for each of the 2 checkpoints' in wrong.err
     content = torch.load(checkpoint, weights_only=True)
     content['hyper_parameters']['classes'] = [*content['hyper_parameters']['classes'][1:], 'Cloud']
     torch.save(content, 'clouds.ckpt')
     wrong = run('predict', '--ckpt', checkpoint, '--ckpt', 'clouds.ckpt')
     assert wrong.status == 2
-    assert 'clouds.ckpt has other classes than the first checkpoint' in wrong.err
+    assert 'clouds.ckpt must have the same classes as the first checkpoint' in wrong.err
 
 
 def test_every_frame_of_a_video_is_predicted(checkpoint: Path, run: Run) -> None:

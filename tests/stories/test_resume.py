@@ -91,8 +91,8 @@ def test_a_damaged_newest_checkpoint_is_passed_over(config: Path, run: Run) -> N
     Path('work_dirs/exp2/epoch_2.ckpt').write_bytes(b'')
     done = run(*command, '--auto-resume')
     assert done.status == 0, done.err
-    assert 'Passed over work_dirs/exp2/epoch_3.ckpt is damaged' in done.out
-    assert 'Passed over work_dirs/exp2/epoch_2.ckpt is empty' in done.out
+    assert 'Skipped: work_dirs/exp2/epoch_3.ckpt is damaged' in done.out
+    assert 'Skipped: work_dirs/exp2/epoch_2.ckpt is empty' in done.out
     assert 'Resuming from work_dirs/exp2/epoch_1.ckpt' in done.out
     assert differences(Path('work_dirs/exp1'), Path('work_dirs/exp2')) == []
 
