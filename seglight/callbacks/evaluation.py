@@ -1,4 +1,4 @@
-"""Gathering what a report shows while a model is validated or tested."""
+"""Record the data of a report while a model is validated or tested."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from seglight.report.evaluation import (
 )
 from seglight.run import run_folder
 
-EXAMPLES = 10  #: images that are kept of the best and of the worst
+EXAMPLES = 10  #: number of best images kept, and of worst images
 
-#: IoU or its negative, name, and a number that is no other's: examples themselves have no order.
+#: IoU or its negative, name, and a unique number, since examples cannot be compared.
 Entry = tuple[float, str, int, Example]
 
 
 @dataclass
 class _Pass:
-    """What one process has counted in one pass; see `Evaluation`. Heaps hold `(key, name, number, example)`."""
+    """The counts of one process in one pass; see `Evaluation`. `best` and `worst` are heaps."""
 
     confusion: Tensor
     calibration: Tensor
@@ -50,12 +50,12 @@ class _Pass:
 class EvaluationRecorder(Callback):
     """Sums confusion and calibration, keeps the best and worst images, and writes them to a file.
 
-    In training the file describes the epoch with the highest mIoU. The module must have `classes`, and may have
-    `palette` and `ignore_index`; its `validation_step` and `test_step` must return what those of `Segmentor` do
-    (`Evaluated`), with the confidence of each prediction.
+    In training, the file describes the epoch with the highest mIoU. The module must have `classes`, and may have
+    `palette` and `ignore_index`; its `validation_step` and `test_step` must return `Evaluated`, like those of
+    `Segmentor`, with the confidence of each prediction.
 
     Args:
-        file: the `.npz` file to write; by default one in the run's folder in training, none else.
+        file: the `.npz` file to write; by default a file in the run's folder in training, and no file otherwise.
 
     Attributes:
         evaluation: the last complete pass, on rank 0; None before it.
@@ -70,7 +70,7 @@ class EvaluationRecorder(Callback):
         self._first_epoch: int | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Find the folder of the run, and the highest mIoU so far where the run goes on in its own folder."""
+        """Find the folder of the run, and the highest mIoU so far if the run resumes in its own folder."""
         if self.file is None:
             self.file = run_folder(trainer) / EVALUATIONS / 'fit.npz'
         if self.file.exists():
@@ -79,7 +79,7 @@ class EvaluationRecorder(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: dict[str, Any], batch_idx: int
     ) -> None:
-        """Count the labels of the first epoch of this process."""
+        """Count the labels of this process's first epoch."""
         if self._first_epoch is None:
             self._first_epoch = trainer.current_epoch
             self._train_pixels = torch.zeros(256, dtype=torch.int64, device=pl_module.device)
@@ -87,7 +87,7 @@ class EvaluationRecorder(Callback):
             self._train_pixels += torch.bincount(batch['mask'].flatten(), minlength=256)
 
     def adapt(self, options: Options, stage: str) -> Options:
-        """Let the module keep the confidence, except in predict."""
+        """Make the module return the confidence, except in predict."""
         return options if stage == 'predict' else replace(options, confidence=True)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -118,7 +118,7 @@ class EvaluationRecorder(Callback):
             _keep(self._pass, confusion, prediction, mask, meta)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Sum over all processes, and write the file if this pass is the best."""
+        """Sum over all processes, and write the file if this pass has the highest mIoU."""
         counted = self._pass
         self._pass = None
         if counted is None or trainer.sanity_checking:
@@ -133,11 +133,11 @@ class EvaluationRecorder(Callback):
             self._save(self.evaluation)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Drop an unfinished pass."""
+        """Discard an unfinished pass."""
         self._pass = None
 
     def _save(self, evaluation: Evaluation) -> None:
-        """Write the file; a folder that cannot be written costs the report and no more."""
+        """Write the file; if it cannot be written, only the report is missing."""
         try:
             if self.file:
                 save_evaluation(evaluation, self.file)
@@ -158,7 +158,7 @@ class EvaluationRecorder(Callback):
         self.on_validation_epoch_end(trainer, pl_module)
 
     def _summed_train_pixels(self, trainer: Trainer, num_classes: int) -> Tensor:
-        """Return the labels that were counted in training, int64 `[C]`."""
+        """Return the number of pixels of each class in training, int64 `[C]`."""
         if self._train_pixels is None:
             return torch.zeros(num_classes, dtype=torch.int64)
         summed: Tensor = trainer.strategy.reduce(self._train_pixels.clone(), reduce_op='sum')
@@ -166,7 +166,7 @@ class EvaluationRecorder(Callback):
 
 
 def _highest(file: Path, classes: list[str]) -> float:
-    """Return the mIoU of a record; -1 for one that cannot be read or is of other classes, which is written anew."""
+    """Return the mIoU in a file; -1 if it cannot be read or has other classes, so that it is replaced."""
     try:
         evaluation = load_evaluation(file)
     except UserError:
@@ -178,17 +178,18 @@ def _calibration(confidence: Tensor, prediction: Tensor, mask: Tensor, ignore_in
     """Count pixels by the probability of their prediction.
 
     Args:
-        confidence: float `[h, w]`, of every `STRIDE`-th pixel of those that follow.
+        confidence: float `[h, w]`, for every `STRIDE`-th pixel of the prediction.
         prediction: uint8 `[H, W]`.
         mask: uint8 `[H, W]`.
-        ignore_index: label that does not count.
+        ignore_index: label of pixels that are not counted.
 
     Returns:
-        float64 `[3, BINS]`: pixels, sum of the probabilities, and right predictions in each bin.
+        float64 `[3, BINS]`: the number of pixels, the sum of probabilities, and the number of correct predictions in
+        each bin.
     """
     prediction, mask = strided(prediction), strided(mask)
     counted = mask != ignore_index
-    values = confidence[counted].double().nan_to_num()  # a model that has diverged is sure of nothing
+    values = confidence[counted].double().nan_to_num()  # NaN from a diverged model counts as 0
     bins = (values * BINS).long().clamp(max=BINS - 1)
     hits = (prediction == mask)[counted].double()
     weights = (torch.ones_like(values), values, hits)
@@ -196,7 +197,7 @@ def _calibration(confidence: Tensor, prediction: Tensor, mask: Tensor, ignore_in
 
 
 def _keep(counted: _Pass, confusion: Tensor, prediction: Tensor, mask: Tensor, meta: dict[str, Any]) -> None:
-    """Note the IoU of an image, and keep its masks while it is among the best or the worst."""
+    """Record the IoU of an image, and its masks if it is among the best or the worst."""
     iou = mean_known(class_iou(confusion.cpu().numpy()))
     counted.names.append(meta['name'])
     counted.image_iou.append(iou)
@@ -210,7 +211,7 @@ def _keep(counted: _Pass, confusion: Tensor, prediction: Tensor, mask: Tensor, m
 
 
 def _evaluation(parts: list[_Pass], trainer: Trainer, pl_module: Any, train_pixels: Tensor) -> Evaluation:
-    """Put together what the processes have counted; no image is among the best and the worst."""
+    """Merge the counts of all processes; no image is in both lists."""
     known = sum(not np.isnan(iou) for part in parts for iou in part.image_iou)
     best = _first([part.best for part in parts], (known + 1) // 2)
     worst = _first([part.worst for part in parts], known // 2)
@@ -235,7 +236,7 @@ def _evaluation(parts: list[_Pass], trainer: Trainer, pl_module: Any, train_pixe
 
 
 def _first(heaps: list[list[Entry]], count: int) -> list[Example]:
-    """Return the examples with the highest keys of all heaps, at most `EXAMPLES`, the highest first."""
+    """Return the examples with the highest keys of all heaps, at most `count` and `EXAMPLES`, the highest first."""
     entries = [entry for heap in heaps for entry in heap]
-    found = heapq.nlargest(min(count, EXAMPLES), entries, key=lambda entry: entry[:2])
-    return [example for *_, example in found]
+    highest = heapq.nlargest(min(count, EXAMPLES), entries, key=lambda entry: entry[:2])
+    return [example for *_, example in highest]

@@ -1,4 +1,4 @@
-"""Callbacks that work with another one find it by its class."""
+"""Find another callback of the trainer by its class."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ Kind = TypeVar('Kind', bound=Callback)
 
 
 def find_callback(trainer: Trainer, kind: type[Kind]) -> Kind | None:
-    """Return the first callback of a trainer that is of a class, None where it has none."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # which it sets without a type
+    """Return the trainer's first callback of a class; None if it has none."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
     return next((callback for callback in callbacks if isinstance(callback, kind)), None)

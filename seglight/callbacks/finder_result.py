@@ -1,4 +1,4 @@
-"""What Lightning's `LearningRateFinder` leaves unsaid when it finds nothing."""
+"""Explain why Lightning's `LearningRateFinder` did not find a learning rate."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from seglight.steps import planned_steps
 
 
 def unfound_rate(trainer: Trainer) -> str | None:
-    """Return why the finder of a trainer has found no rate and what to do, None if it has, or if there is no finder."""
+    """Return why the trainer's finder did not find a rate, and the cure; None if it did, or there is no finder."""
     finder = find_callback(trainer, LearningRateFinder)
     search = finder.optimal_lr if finder else None
     if search is None or search.suggestion() is not None:
         return None
-    tried, wanted, steps = len(search.results['lr']), search.num_training, planned_steps(trainer)
-    if tried >= wanted:
-        cure = 'give it more num_training_steps (100 by default)'
+    tried, requested, steps = len(search.results['lr']), search.num_training, planned_steps(trainer)
+    if tried >= requested:
+        cure = 'raise its num_training_steps (100 by default)'
     elif tried >= steps:
-        cure = f'the run ends after {counted(steps, "step")}; give a longer one, such as --trainer.max_epochs'
+        cure = f'the run ends after {counted(steps, "step")}; raise --trainer.max_epochs'
     else:
         cure = 'the loss grew too fast; give it a smaller max_lr, or early_stop_threshold: null'
     return (
-        f'LearningRateFinder has found no rate in {counted(tried, "step")}, of which the first 10 and the last do not '
-        f'count, so that model.optimizer applies: {cure}'
+        f'LearningRateFinder did not find a rate in {counted(tried, "step")} (it ignores the first 10 and the last), '
+        f'so the rate of model.optimizer is used; {cure}'
     )

@@ -1,4 +1,4 @@
-"""A run's `metrics.csv`, which goes on where its checkpoint was written."""
+"""A run's `metrics.csv`, which a resumed run continues from its checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Rows = list[dict[str, str]]
 
 
 class MetricsFile(CSVLogger):
-    """Lightning's `CSVLogger` with the file in the folder itself, which a resumed run does not lose.
+    """Lightning's `CSVLogger`, but the file is in the folder itself, and a resumed run appends to it.
 
     Args:
         folder: the folder of `metrics.csv`.
@@ -31,32 +31,32 @@ class MetricsFile(CSVLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
-        """The writer of the file."""
+        """The file's writer."""
         if self._experiment is None:
             self._experiment = _Writer(self.log_dir)
         writer: ExperimentWriter = self._experiment  # type: ignore[assignment]
         return writer
 
     def rows(self) -> int:
-        """Return how many rows the file has; all that was logged is in it."""
+        """Write everything logged so far, and return the number of rows in the file."""
         self.save()
         return len(_read(self._path)[1])
 
     @rank_zero_only
     def cut(self, rows: int) -> None:
-        """Keep the first rows and drop those that were logged after a checkpoint, which come again."""
-        names, found = _read(self._path)
-        if rows and found:
-            _write(self._path, names, found[:rows])
+        """Keep the first rows, and remove those after a checkpoint, which the resumed run logs again."""
+        names, stored = _read(self._path)
+        if rows and stored:
+            _write(self._path, names, stored[:rows])
         else:
             self._path.unlink(missing_ok=True)
 
 
 class _Writer(ExperimentWriter):
-    """Lightning's writer, which appends rows to a file that is there and widens it in one piece."""
+    """Lightning's writer, but it appends rows to an existing file and adds columns atomically."""
 
     def _check_log_dir_exists(self) -> None:
-        """Go on with a file that is there, which Lightning would delete."""
+        """Continue an existing file, which Lightning would delete."""
         self.metrics_keys = list(_read(Path(self.metrics_file_path))[0])
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
@@ -65,7 +65,7 @@ class _Writer(ExperimentWriter):
 
 
 def _read(path: Path) -> tuple[Sequence[str], Rows]:
-    """Return the names of the columns and the rows that are whole; a run can be killed while it writes one."""
+    """Return the names of the columns, and the complete rows; a run can be killed while it writes one."""
     if not path.is_file():
         return (), []
     text = path.read_bytes().decode()

@@ -1,4 +1,4 @@
-"""Figures that callbacks watch, such as the `monitor` of Lightning's `EarlyStopping`: each has to be logged."""
+"""Check that every metric that a callback monitors is logged, for example the `monitor` of `EarlyStopping`."""
 
 from __future__ import annotations
 
@@ -10,63 +10,63 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError
 
-#: What the names of single classes' figures have in them.
+#: Separates the metric and the class in the name of a metric of one class.
 _OF_A_CLASS = '.'
 
-#: What the names of figures of training begin with, which depend on the losses.
+#: Prefix of the training metrics, which depend on the losses.
 TRAINING = 'train/'
 
-#: What Lightning's `ModelCheckpoint` can watch besides.
+#: What Lightning's `ModelCheckpoint` can also monitor.
 _COUNTERS = ('epoch', 'step')
 
 
 class MonitoredFigures(Callback):
-    """Ends a run if a callback watches a figure that nothing logs, after its first validation at the latest.
+    """Ends a run if a callback monitors a metric that is not logged, after the first validation at the latest.
 
-    Where the module names its `figures()`, and it and all callbacks are this project's or Lightning's, the run ends
-    before anything is made. Its place is before the callbacks that watch, some of which would end the run later and
-    with less to say.
+    If the module lists its metrics (`figures()`), and it and all callbacks are seglight's or Lightning's, the run ends
+    before anything is written. This callback must come before the callbacks that monitor a metric, some of which would
+    end the run later, with a less helpful message.
     """
 
     def __init__(self) -> None:
         self._validated = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Look for figures of the validation where it is known what is logged.
+        """Check the validation metrics if the logged metrics are known.
 
         Raises:
-            ConfigError: for one that is not logged.
+            ConfigError: for a metric that is not logged.
         """
         figures = getattr(pl_module, 'figures', None)
         if stage != 'fit' or figures is None or not all(map(_is_known, [pl_module, *_callbacks(trainer)])):
             return
-        others = [each for each in _callbacks(trainer) if _package(each) != 'seglight']  # which check their own
-        watched = [each for each in others if not str(getattr(each, 'monitor', '')).startswith(TRAINING)]
-        _check(watched, ('',), [*(f'val/{name}' for name in figures()), *_COUNTERS])
+        foreign = [each for each in _callbacks(trainer) if _package(each) != 'seglight']  # seglight's check themselves
+        checked = [each for each in foreign if not str(getattr(each, 'monitor', '')).startswith(TRAINING)]
+        _check(checked, ('',), [*(f'val/{name}' for name in figures()), *_COUNTERS])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look for figures of the validation; those of training may come at the end of the epoch.
+        """Check the validation metrics; training metrics may be logged at the end of the epoch.
 
         Raises:
-            ConfigError: for one that is not logged.
+            ConfigError: for a metric that is not logged.
         """
         if not trainer.sanity_checking:
             self._validated = True
             _check(_callbacks(trainer), ('val/',), trainer.callback_metrics)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look for all figures.
+        """Check all metrics.
 
         Raises:
-            ConfigError: for one that is not logged.
+            ConfigError: for a metric that is not logged.
         """
-        if self._validated or not trainer.enable_validation:  # not so while a finder tries a few steps
+        if self._validated or not trainer.enable_validation:  # false while a finder tries a few steps
             prefixes = ('',) if self._validated else (TRAINING,)
             _check(_callbacks(trainer), prefixes, trainer.callback_metrics)
 
 
 def _callbacks(trainer: Trainer) -> list[Any]:
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # which it sets without a type
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
     return callbacks
 
 
@@ -75,12 +75,12 @@ def _package(part: object) -> str:
 
 
 def _is_known(part: object) -> bool:
-    """Tell whether all that a module or a callback logs is known here."""
+    """Return whether the metrics that a module or a callback logs are known."""
     return _package(part) in ('seglight', 'pytorch_lightning')
 
 
 def _check(callbacks: Iterable[Any], prefixes: tuple[str, ...], figures: Iterable[str]) -> None:
-    """Refuse the first callback that watches a figure with one of the prefixes that is not among those logged."""
+    """Reject the first callback whose `monitor` has one of the prefixes and is not logged."""
     figures = list(figures)
     for callback in callbacks:
         name = getattr(callback, 'monitor', None)
@@ -91,5 +91,5 @@ def _check(callbacks: Iterable[Any], prefixes: tuple[str, ...], figures: Iterabl
             raise ConfigError(
                 'trainer.callbacks',
                 f"{type(callback).__name__} has the monitor '{name}', which is not logged"
-                f'{nearest(name, figures)}; what is logged: {logged}',
+                f'{nearest(name, figures)}; logged are: {logged}',
             )

@@ -10,7 +10,7 @@ T = TypeVar('T')
 
 
 def gathered(own: T) -> list[T]:
-    """Return the values of all processes, by rank; each must call this. They are pickled: pass no GPU tensors."""
+    """Return the values of all processes, by rank; all must call this. Values are pickled: pass no GPU tensors."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return [own]
     parts: list[Any] = [None] * distributed.get_world_size()

@@ -157,7 +157,7 @@ def test_a_task_of_slurm_in_the_environment_is_one_line(
 @pytest.mark.parametrize(
     ('callback', 'monitor', 'said'),
     [
-        ('EarlyStopping', 'val/mIou', "EarlyStopping has the monitor 'val/mIou', which is not logged; did you mean 'val/mIoU'?; what is logged: "),
+        ('EarlyStopping', 'val/mIou', "EarlyStopping has the monitor 'val/mIou', which is not logged; did you mean 'val/mIoU'?; logged are: "),
         ('ModelCheckpoint', 'val/nothing', "ModelCheckpoint has the monitor 'val/nothing', which is not logged"),
         ('ModelCheckpoint', 'train/nothing', "ModelCheckpoint has the monitor 'train/nothing', which is not logged"),
         ('EarlyStopping', 'nothing', 'nothing'),

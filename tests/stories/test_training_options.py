@@ -79,8 +79,8 @@ def test_finders_of_lightning_work_from_the_command_line(tiny_config: Path, run:
 @pytest.mark.parametrize(
     ('flags', 'cure'),
     [
-        (['num_training_steps=3'], 'in 3 steps, .*: give it more num_training_steps'),
-        (['num_training_steps=100'], 'in 4 steps, .*: the run ends after 4 steps; give a longer one'),
+        (['num_training_steps=3'], 'in 3 steps .*; raise its num_training_steps'),
+        (['num_training_steps=100'], 'in 4 steps .*; the run ends after 4 steps; raise --trainer.max_epochs'),
         (['num_training_steps=4', 'early_stop_threshold=0.5'], 'in 2 steps, .*: the loss grew too fast; give it a smaller max_lr'),
     ],
     ids=['few steps', 'short run', 'growing loss'],
@@ -91,7 +91,7 @@ def test_a_rate_that_is_not_found_is_told_with_the_cure(
     finder = ['--trainer.callbacks+=LearningRateFinder', *(f'--trainer.callbacks.{flag}' for flag in flags)]
     done = run('fit', '--config', tiny_config, '--trainer.max_epochs=1', '--data.batch_size=2', *finder)
     assert done.status == 0, done.err
-    assert re.search(f'seglight: warning: LearningRateFinder has found no rate {cure}', done.err)
+    assert re.search(f'seglight: warning: LearningRateFinder did not find a rate {cure}', done.err)
     assert 'Failed to compute suggestion' not in done.err
 
 
