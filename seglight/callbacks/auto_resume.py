@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seglight.callbacks.resume import newest_whole
+from seglight.callbacks.resume import newest_intact
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import ConfigError
 from seglight.plain_text import load_yaml
@@ -40,7 +40,7 @@ def find_continuation(config: str, work_dirs: Path, work_dir: Path | None = None
     folder = work_dir or _newest_run(_comparable(config), work_dirs)
     if folder is None:
         return Continuation(None, None, [f'No run of this config in {work_dirs}: starting from the beginning'])
-    checkpoint, faults = newest_whole(folder)
+    checkpoint, faults = newest_intact(folder)
     notices = [f'Skipped: {fault}' for fault in faults]
     stored = folder / 'config.yaml'
     if checkpoint and stored.is_file() and _comparable(stored.read_text()) != _comparable(config):

@@ -1,4 +1,4 @@
-"""What Lightning and its callbacks do not bring back from a checkpoint, or bring back over the config in force."""
+"""Restore what Lightning and its callbacks do not, and undo what they restore over the current config."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from seglight.console import labelled
 
 FINDERS = (BatchSizeFinder, LearningRateFinder)
 
-#: The patience that the config gives to each callback that stops early.
+#: The patience in the config for each callback that stops early.
 Patience = dict[EarlyStopping, int]
 
 
 def recounted(trainer: Trainer, checkpoint: dict[str, Any], stored: dict[str, Any]) -> list[str]:
-    """Count the batches of the epoch that is under way as this run does, and return what there is to tell.
+    """Convert the checkpoint's count of batches in the current epoch to this run's batches, and return messages.
 
     Args:
-        trainer: of this run, whose data module knows where it is (see `seglight.data.position`).
-        checkpoint: whose counters are changed.
+        trainer: the trainer of this run; its data module knows the position (see `seglight.data.position`).
+        checkpoint: the checkpoint; its counters are changed in place.
         stored: the entry of `ExactResume`.
     """
-    said = []
+    messages = []
     before, now = stored.get('world_size', trainer.world_size), trainer.world_size
     done = checkpoint['loops']['fit_loop']['epoch_loop.batch_progress']
     count = done['current']['processed'] * before // now
@@ -39,45 +39,46 @@ def recounted(trainer: Trainer, checkpoint: dict[str, Any], stored: dict[str, An
     if old is not None and new is not None:
         count = new.batches if old.batches else count
         if (old.of, old.batch_size, old.batches) != (new.of, new.batch_size, new.batches):
-            place = f', goes on after batch {new.batches} of epoch {new.epoch + 1}' if old.batches else ''
-            said.append(
-                f'The checkpoint is of a run with {old.of} batches of {old.batch_size} images in an epoch, this one '
+            place = f'; it resumes after batch {new.batches} of epoch {new.epoch + 1}' if old.batches else ''
+            messages.append(
+                f'The run of the checkpoint had {old.of} batches of {old.batch_size} images in an epoch, this run '
                 f'has {new.of} of {new.batch_size}{place}'
             )
     if count != done['current']['processed']:
         done['current'] = dict.fromkeys(done['current'], count)
         done['is_last_batch'] = done['is_last_batch'] and not (new and old and old.batches)
     if before != now:
-        said.append(
-            f'The checkpoint is of a run with {before} processes, this one has {now}: '
-            'samples come in another order, and random numbers differ, than in a run that was never stopped'
+        messages.append(
+            f'The run of the checkpoint had {before} processes, this run has {now}: the order of the samples and '
+            'the random numbers differ from those of an uninterrupted run'
         )
-    return said
+    return messages
 
 
 def without_finders(trainer: Trainer, module: LightningModule) -> list[str]:
-    """Leave out Lightning's finders, whose results are in the checkpoint, and return what there is to tell.
+    """Remove Lightning's finders, whose results are in the checkpoint, and return messages.
 
-    A subclass that searches at other times than the start of a run stays.
+    Keep a subclass that does not search at the start of a run.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # which it sets without a type
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
     starts = {kind.on_fit_start for kind in FINDERS}
-    found = [each for each in callbacks if isinstance(each, FINDERS) and type(each).on_fit_start in starts]
-    trainer.callbacks = [each for each in callbacks if each not in found]  # type: ignore[attr-defined]
-    results = []
-    for finder in found:
+    finders = [each for each in callbacks if isinstance(each, FINDERS) and type(each).on_fit_start in starts]
+    trainer.callbacks = [each for each in callbacks if each not in finders]  # type: ignore[attr-defined]
+    messages = []
+    for finder in finders:
         rate, size = getattr(module, 'lr', None), getattr(getattr(trainer, 'datamodule', None), 'batch_size', None)
         result = (
             f'learning rate {rate:.4g}' if isinstance(finder, LearningRateFinder) and rate else f'batch size {size}'
         )
-        results.append(labelled('Left out', f'{type(finder).__name__}: the run goes on with the {result}'))
-    return results
+        messages.append(labelled('Skipped', f'{type(finder).__name__}: the run continues with the {result}'))
+    return messages
 
 
 def check_after_validation(trainer: Trainer) -> None:
-    """Let callbacks that stop early look at a figure of a validation when that ends, not when an epoch ends.
+    """Make callbacks that stop early check a validation metric after the validation, not at the end of the epoch.
 
-    An epoch that `max_steps` or a signal cuts has no validation, and an old figure would count as one without progress.
+    An epoch cut short by `max_steps` or a signal has no validation, so the previous value would be counted again, as
+    one without improvement.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for callback in callbacks:
@@ -86,18 +87,18 @@ def check_after_validation(trainer: Trainer) -> None:
 
 
 def patience(trainer: Trainer) -> Patience:
-    """Return the patience of each callback that stops early, before it takes that of the checkpoint."""
+    """Return the patience of each callback that stops early, before the checkpoint's patience replaces it."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     return {each: each.patience for each in callbacks if isinstance(each, EarlyStopping)}
 
 
 def keep_patience(trainer: Trainer, before: Patience, stopped: bool) -> None:
-    """Give callbacks that stop early the patience of the config, and stop again where that is at its end.
+    """Reset the patience of callbacks that stop early to the config's, and stop again if it is exhausted.
 
     Args:
-        trainer: of the run that goes on.
-        before: from `patience`.
-        stopped: whether the run had been asked to stop when the checkpoint was written.
+        trainer: the trainer of the resumed run.
+        before: the result of `patience`.
+        stopped: whether the run was about to stop when the checkpoint was written.
     """
     for callback, own in before.items():
         callback.patience = own
@@ -110,14 +111,14 @@ def keep_patience(trainer: Trainer, before: Patience, stopped: bool) -> None:
 
 
 def move_schedules(trainer: Trainer, step: int) -> None:
-    """Let schedules that can go to a step (`MmcvSchedule`) go there."""
+    """Move schedules that support it (`MmcvSchedule`) to a step."""
     for config in trainer.lr_scheduler_configs:
         if hasattr(config.scheduler, 'move_to'):
             config.scheduler.move_to(step)
 
 
 def begin_epoch_again(trainer: Trainer, module: LightningModule) -> None:
-    """Let callbacks whose state is made at the start of an epoch make it, where a run goes on within one."""
+    """Initialise callbacks that do so at the start of an epoch, when a run resumes within one."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for callback in callbacks:
         if isinstance(callback, (GradientAccumulationScheduler, StochasticWeightAveraging)):
@@ -125,14 +126,14 @@ def begin_epoch_again(trainer: Trainer, module: LightningModule) -> None:
 
 
 def averaging_rates(trainer: Trainer) -> list[float] | None:
-    """Return the rates of the groups where `StochasticWeightAveraging` has begun; to be set up again changes them."""
+    """Return the rate of each parameter group if weight averaging has begun, since its setup changes them."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     begun = any(isinstance(each, StochasticWeightAveraging) and each._scheduler_state for each in callbacks)
     return [group['lr'] for group in trainer.optimizers[0].param_groups] if begun else None
 
 
 def plan_again(trainer: Trainer) -> None:
-    """Make optimizer and schedule anew where `BatchSizeFinder` has just changed the number of steps."""
+    """Build optimizer and schedule again if `BatchSizeFinder` may have changed the number of steps."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     if trainer.global_step == 0 and any(isinstance(each, BatchSizeFinder) for each in callbacks):
         trainer.strategy.setup_optimizers(trainer)

@@ -1,4 +1,4 @@
-"""What Lightning leaves out of a checkpoint, so that a run goes on as if it had never stopped."""
+"""Add to checkpoints what Lightning leaves out, so that a resumed run matches an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -33,17 +33,16 @@ ENTRY = 'exact_resume'
 
 
 class ExactResume(Callback):
-    """Stores and restores the random states, the counters of the loops between two steps, and the known figures.
+    """Stores and restores random states, the loops' counters between two steps, and the latest metrics.
 
-    Lightning restores weights, optimizer, schedule, precision, callbacks, and counters as they are at
-    the end of an epoch or of a validation. This adds the states of python's, numpy's, torch's and
-    CUDA's random numbers of every process, and makes a checkpoint that is written in
-    `on_train_batch_start` one of the moment before the batch. It also brings back what other callbacks of
-    Lightning's do not (see `seglight.callbacks.restoring`). The position in the data is the data
-    module's (its `state_dict`); the randomness of a sample depends on seed, epoch and index alone.
+    Lightning restores weights, optimizer, schedule, precision, callbacks, and the counters as of the end of an epoch or
+    a validation. This callback adds the random states of Python, numpy, torch and CUDA of every process. It also
+    corrects the counters of a checkpoint written in `on_train_batch_start`, so that the batch is not counted, and
+    restores what Lightning's own callbacks do not (see `seglight.callbacks.restoring`). The data module's `state_dict`
+    holds the position in the data; the randomness of a sample depends only on seed, epoch and index.
 
-    Its place is after the callbacks that it restores. Data loaders must draw from a generator of their own: a new
-    iterator would otherwise draw from torch's state after that was restored, or before.
+    This callback must come after the callbacks that it restores. Data loaders must have their own generator, since a
+    new iterator would otherwise draw from torch's random state.
     """
 
     def __init__(self) -> None:
@@ -52,7 +51,7 @@ class ExactResume(Callback):
         self._rates: list[float] | None = None
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Store the states; all processes come here, one writes."""
+        """Store the states; all processes call this, one writes."""
         entry: dict[str, Any] = {
             'random_states': gathered(_random_state()),
             'world_size': trainer.world_size,
@@ -66,7 +65,7 @@ class ExactResume(Callback):
         if before_batch:
             for count in (batches['current'], batches['total']):
                 count['ready'] -= 1
-            batches['is_last_batch'] = False  # said of the batch that is to come
+            batches['is_last_batch'] = False  # describes the next batch
         elif epoch_is_cut(trainer):
             for count in (epochs, loops['epoch_progress']['total']):
                 count['processed'] -= 1
@@ -78,22 +77,22 @@ class ExactResume(Callback):
         checkpoint[ENTRY] = {**entry, 'figures': figures}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let each validation count once for early stopping."""
+        """Make each validation count once for early stopping."""
         if stage == 'fit':
             check_after_validation(trainer)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the states for the first batch, and count the batches of the epoch as this run does."""
+        """Keep the states for the first batch, and convert the count of batches to this run's batches."""
         self._restored = checkpoint.get(ENTRY, {})
         if not (self._restored and resumes(trainer)):
             return
-        said = [*recounted(trainer, checkpoint, self._restored), *without_finders(trainer, pl_module)]
-        if trainer.is_global_zero and said:
-            say('\n'.join(said))
+        messages = [*recounted(trainer, checkpoint, self._restored), *without_finders(trainer, pl_module)]
+        if trainer.is_global_zero and messages:
+            say('\n'.join(messages))
         self._patience = patience(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring back the figures of the last validation; the model was tried on some batches when the run began."""
+        """Restore the metrics of the last validation, and skip the sanity check, which the original run passed."""
         if self._restored:
             trainer.num_sanity_val_steps = 0
             figures = self._restored['figures']
@@ -101,7 +100,7 @@ class ExactResume(Callback):
             keep_patience(trainer, self._patience, self._restored.get('stopped', False))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let the schedule go on where the run is, and callbacks do what they did at the start of this epoch."""
+        """Move the schedule to the run's position, and repeat what callbacks did at the start of this epoch."""
         plan_again(trainer)
         if not (self._restored and resumes(trainer)):
             return
@@ -116,7 +115,7 @@ class ExactResume(Callback):
             self._set_rates(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take back what a callback that averages weights does to the rates when it begins anew."""
+        """Restore the learning rates that a callback for weight averaging changes during its setup."""
         self._set_rates(trainer)
 
     def _set_rates(self, trainer: Trainer) -> None:
@@ -126,7 +125,7 @@ class ExactResume(Callback):
                 group['lr'] = rate
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Bring back the random states, when nothing but training draws from them any more."""
+        """Restore the random states, now that only training draws from them."""
         if not self._restored:
             return
         states, self._restored = self._restored, {}
@@ -137,19 +136,19 @@ class ExactResume(Callback):
 
 
 def newest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
-    """Return the newest checkpoint of a run that is whole, None where there is none, and what is wrong with newer ones.
+    """Return a run's newest intact checkpoint, or None, and an error message for each damaged one that is newer.
 
     In any Lightning project: `trainer.fit(module, ckpt_path=newest_checkpoint(folder)[0])`.
     """
-    found, faults = newest_whole(folder)
-    return found.path if found else None, faults
+    checkpoint, faults = newest_intact(folder)
+    return checkpoint.path if checkpoint else None, faults
 
 
-def newest_whole(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """Return what `newest_checkpoint` does, the checkpoint as it was read to verify it."""
-    found = {path for pattern in RESUMABLE for path in folder.glob(pattern) if path.is_file()}
+def newest_intact(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """Return what `newest_checkpoint` does, but the checkpoint as an object, already read."""
+    paths = {path for pattern in RESUMABLE for path in folder.glob(pattern) if path.is_file()}
     faults: list[str] = []
-    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         checkpoint = Checkpoint(path)
         try:
             checkpoint.verify()
@@ -161,7 +160,7 @@ def newest_whole(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 def _begin_next_epoch(loops: dict[str, Any]) -> None:
-    """Turn counters of an epoch's end into those of the next one's start, from which Lightning can count steps."""
+    """Turn the counters at the end of an epoch into those at the start of the next, from which Lightning resumes."""
     epochs, batches = loops['epoch_progress'], loops['epoch_loop.batch_progress']
     for count in (epochs['current'], epochs['total']):
         count['completed'] = count['processed']
@@ -170,7 +169,7 @@ def _begin_next_epoch(loops: dict[str, Any]) -> None:
 
 
 def _random_state() -> dict[str, Any]:
-    """Return the random states of this process, of tensors, numbers and text alone."""
+    """Return the random states of this process, as tensors, numbers and text only."""
     states = _collect_rng_states()
     name, keys, *rest = states['numpy']
     return {**states, 'numpy': (name, torch.from_numpy(keys.astype(np.int64)), *rest)}

@@ -20,26 +20,26 @@ from seglight.masking import masked_yaml
 from seglight.run_lock import RunLock, used
 from seglight.steps import resumes
 
-#: The entry of a checkpoint that says how many rows `metrics.csv` had.
+#: The entry of a checkpoint with the number of rows in `metrics.csv`.
 ROWS_ENTRY = 'metrics_rows'
 
 
 class RunFolder(Callback):
-    """Makes the folder of a training run and keeps the run's config in it and in every checkpoint.
+    """Creates the folder of a training run, and stores the run's config in it and in every checkpoint.
 
-    The texts that the data module's `records()` returns by their file names, if it has that, are written too, and its
-    `record_left_out()` gets the file that lists what is left out.
+    If the data module has `records()`, which returns texts by file name, these are written too. If it has
+    `record_left_out()`, it receives the path of the file for the skipped samples.
 
-    The folder is made when the data module has found its files, so wrong input leaves none behind.
-    Checkpoint callbacks without a folder of their own write into it.
+    The folder is created after the data module has found its files, so that wrong input leaves no folder behind.
+    Checkpoint callbacks without a folder write into it.
 
     Args:
         config: the resolved config as YAML text, written to `config.yaml` and into checkpoints.
         folder: the folder; by default the next free `{root}/exp{N}`.
-        root: where numbered folders go.
-        environment: what the run was made with, written to `environment.yaml` if given.
+        root: the parent of the numbered folders.
+        environment: the command line and the package versions, written to `environment.yaml` if given.
         log: whether to log to `metrics.csv` in the folder if the trainer has no logger.
-        resumed: whether the folder is that of a run that goes on, so that it may hold something.
+        resumed: whether the run resumes in this folder, which may then contain files.
     """
 
     def __init__(
@@ -55,24 +55,24 @@ class RunFolder(Callback):
         self.environment = None if environment is None else masked_yaml(environment)
         self.root = Path(root)
         self.folder = Path(folder) if folder else None
-        self.keeps_log = log  # not `log`, which Lightning sets in every callback
+        self.keeps_log = log  # not `log`, an attribute that Lightning sets on every callback
         self.resumed = resumed
-        self._made = False
+        self._created = False
         self._metrics: MetricsFile | None = None
         self._lock: RunLock | None = None
 
     @property
     def run_folder(self) -> Path | None:
-        """The folder, known on all processes when a fit is set up; see `seglight.run`."""
+        """The folder, known on all processes after the setup of a fit; see `seglight.run`."""
         return self.folder
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make the folder on rank 0 and tell it to all ranks, the logger and the checkpoint callbacks.
+        """Create the folder on rank 0, and pass it to all ranks, the loggers and the checkpoint callbacks.
 
         Raises:
-            ConfigError: if the given folder holds a run already.
+            UsageError: if the given folder is not empty, unless the run resumes in it.
         """
-        if stage != 'fit':  # a validation after it, with the same trainer
+        if stage != 'fit':  # a later validation with the same trainer
             return
         if trainer.is_global_zero:
             self._claim()
@@ -90,7 +90,7 @@ class RunFolder(Callback):
             data.record_left_out(self.folder / 'left_out.txt')
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Store the config in the checkpoint, so that nothing else is needed to use it, and how it came about."""
+        """Store the config in the checkpoint, so that it can be used alone, and the environment and the metrics."""
         checkpoint[CONFIG_ENTRY] = self.config
         if self._metrics:
             checkpoint[ROWS_ENTRY] = self._metrics.rows()
@@ -99,37 +99,37 @@ class RunFolder(Callback):
             checkpoint[ENVIRONMENT_ENTRY] = self.environment
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Drop what was logged after the checkpoint: it comes again."""
+        """Remove what was logged after the checkpoint, since the run logs it again."""
         if self.resumed and self._metrics:
             self._metrics.cut(checkpoint.get(ROWS_ENTRY, 0))
             self._purge(trainer, checkpoint['global_step'])
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Drop all that was logged before the first checkpoint of a run that starts from the beginning again."""
+        """Remove everything logged earlier if a run without a checkpoint starts again from the beginning."""
         if self._metrics and not resumes(trainer):
             self._metrics.cut(0)
             if self.resumed:
                 self._purge(trainer, 0)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say where the run lies, once nothing refuses it."""
+        """Print the folder, now that everything has accepted the config."""
         if trainer.is_global_zero:
             print(labelled('Run', self.folder), flush=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Remove the folder again if wrong input, or a model that runs on none, ended the run before its first step."""
+        """Remove the folder again if wrong input or a failing model ended the run before its first step."""
         wrong_input = isinstance(exception, UserError) and not isinstance(exception, (Interrupted, TrainingError))
         refused = isinstance(exception, (RuntimeError, ValueError, MisconfigurationException))
         wrong_input |= refused and trainer.global_step == 0
-        if self._made and wrong_input and self.folder and not list(self.folder.glob('*.ckpt')):
-            for logger in trainer.loggers:  # Lightning has them write later what they hold, where no folder is any more
+        if self._created and wrong_input and self.folder and not list(self.folder.glob('*.ckpt')):
+            for logger in trainer.loggers:  # Lightning would make them write later, when the folder no longer exists
                 if isinstance(logger, (MetricsFile, TensorBoardLogger)):
                     logger.finalize('failed')
             shutil.rmtree(self.folder, ignore_errors=True)
         self._release()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let other runs use the folder."""
+        """Release the folder for other runs."""
         self._release()
 
     def _release(self) -> None:
@@ -137,7 +137,7 @@ class RunFolder(Callback):
             self._lock.release()
 
     def _purge(self, trainer: Trainer, step: int) -> None:
-        """Have TensorBoard pass over what was logged from a step on; nothing is logged yet."""
+        """Make TensorBoard ignore what was logged from a step on; call this before anything is logged."""
         if self.folder:
             trainer.loggers = [
                 _tensorboard(self.folder, purge_step=step) if isinstance(logger, TensorBoardLogger) else logger
@@ -145,13 +145,13 @@ class RunFolder(Callback):
             ]
 
     def summary(self) -> str:
-        """Return where the run lies and its newest checkpoint, for a run that did not come to its end."""
+        """Return the folder and the newest checkpoint, for the message about an interrupted run."""
         last = newest(self.folder, *RESUMABLE) if self.folder else None
-        known = f'its newest checkpoint is {last.name}' if last else 'it has no checkpoint yet'
-        return f'the run lies in {self.folder}, {known}'
+        state = f'its newest checkpoint is {last.name}' if last else 'it has no checkpoint yet'
+        return f'the run is in {self.folder}, {state}'
 
     def _write(self, folder: Path, records: dict[str, str]) -> None:
-        """Write what there is to know of the run before it starts."""
+        """Write the records of the run that exist before it starts."""
         write_atomically(folder / 'config.yaml', as_bytes(self.config))
         if self.environment:
             write_atomically(folder / 'environment.yaml', as_bytes(self.environment))
@@ -159,23 +159,23 @@ class RunFolder(Callback):
             write_atomically(folder / name, as_bytes(text))
 
     def _claim(self) -> None:
-        """Make the folder; one that was asked for must be new or empty."""
+        """Create and lock the folder; a given folder must be new or empty, unless the run resumes in it."""
         try:
             if self.folder is None:
                 self.folder = claim_run_folder(self.root)
             self.folder.mkdir(parents=True, exist_ok=True)
-            holds = used(self.folder)
+            has_files = used(self.folder)
         except OSError as error:
-            raise UsageError(f'The run folder {self.folder or self.root} cannot be made: {error.strerror}') from error
+            raise UsageError(f'cannot create the run folder {self.folder or self.root}: {error.strerror}') from error
         self._lock = RunLock(self.folder)
         self._lock.acquire()
-        if holds and not self.resumed:
+        if has_files and not self.resumed:
             raise UsageError(
-                f'--work-dir {self.folder} is not empty; choose another, or go on with its run by --auto-resume'
+                f'--work-dir {self.folder} is not empty; choose another, or resume its run with --auto-resume'
             )
-        self._made = not holds
+        self._created = not has_files
 
 
 def _tensorboard(folder: Path, **options: Any) -> TensorBoardLogger:
-    """Return the logger of a run's folder; the options are those of torch's `SummaryWriter`."""
+    """Return the logger for a run's folder; the options are passed to torch's `SummaryWriter`."""
     return TensorBoardLogger(folder, 'tensorboard', '', **options)

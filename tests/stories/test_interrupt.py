@@ -104,7 +104,7 @@ def test_a_second_ctrl_c_ends_at_once(
 ) -> None:
     signals_at(monkeypatch, 2, signal.SIGINT, signal.SIGINT)
     with pytest.raises(
-        KeyboardInterrupt, match=r'the run lies in work_dirs/exp1, its newest checkpoint is epoch_1\.ckpt'
+        KeyboardInterrupt, match=r'the run is in work_dirs/exp1, its newest checkpoint is epoch_1\.ckpt'
     ):
         run('fit', '--config', tiny_config)
     assert not list(Path().rglob('iter_*.ckpt'))

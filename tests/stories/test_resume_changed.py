@@ -60,9 +60,9 @@ def test_another_length_and_rate_hold_from_the_first_step_on(command: list[str],
 @pytest.mark.parametrize(
     ('flags', 'place', 'steps', 'first'),
     [
-        (['--data.batch_size=4'], '2 of 4, goes on after batch 1 of epoch 2', 6 + 1 + 2, 3),
-        (['--data.batch_size=1'], '8 of 1, goes on after batch 4 of epoch 2', 6 + 4 + 8, 12),
-        (['--trainer.limit_train_batches=2'], '2 of 2, goes on after batch 1 of epoch 2', 6 + 1 + 2, 3),
+        (['--data.batch_size=4'], '2 of 4; it resumes after batch 1 of epoch 2', 6 + 1 + 2, 3),
+        (['--data.batch_size=1'], '8 of 1; it resumes after batch 4 of epoch 2', 6 + 4 + 8, 12),
+        (['--trainer.limit_train_batches=2'], '2 of 2; it resumes after batch 1 of epoch 2', 6 + 1 + 2, 3),
     ],
 )
 def test_another_batch_size_counts_the_epoch_anew(
@@ -73,7 +73,7 @@ def test_another_batch_size_counts_the_epoch_anew(
     cut('a', 6)
     done = run(*command, 'a', '--trainer.max_epochs=3', *flags, '--auto-resume')
     assert done.status == 0, done.err
-    assert f'The checkpoint is of a run with 4 batches of 2 images in an epoch, this one has {place}' in done.out
+    assert f'The run of the checkpoint had 4 batches of 2 images in an epoch, this run has {place}' in done.out
     rates = logged('a', 'lr-SGD')
     assert list(rates) == list(range(steps))
     assert len(logged('a', 'val/mIoU')) == 3
@@ -118,7 +118,7 @@ def test_a_finder_has_found_and_is_left_out(command: list[str], run: Run, finder
     cut('stopped', 5)
     done = run(*command, 'stopped', *flags, '--auto-resume')
     assert done.status == 0, done.err
-    assert f'Left out   {finder[0]}: the run goes on with the {said}' in done.out
+    assert f'Skipped    {finder[0]}: the run continues with the {said}' in done.out
     assert differences(Path('whole'), Path('stopped')) == [
         f'files: {", ".join(f"iter_{step}.ckpt" for step in range(1, 5))}'
     ]

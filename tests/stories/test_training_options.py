@@ -81,7 +81,7 @@ def test_finders_of_lightning_work_from_the_command_line(tiny_config: Path, run:
     [
         (['num_training_steps=3'], 'in 3 steps .*; raise its num_training_steps'),
         (['num_training_steps=100'], 'in 4 steps .*; the run ends after 4 steps; raise --trainer.max_epochs'),
-        (['num_training_steps=4', 'early_stop_threshold=0.5'], 'in 2 steps, .*: the loss grew too fast; give it a smaller max_lr'),
+        (['num_training_steps=4', 'early_stop_threshold=0.5'], 'in 2 steps .*; the loss grew too fast; give it a smaller max_lr'),
     ],
     ids=['few steps', 'short run', 'growing loss'],
 )  # fmt: skip
