@@ -10,7 +10,7 @@ from seglight.counting import counted
 from seglight.steps import planned_steps
 
 
-def unfound_rate(trainer: Trainer) -> str | None:
+def finder_failure(trainer: Trainer) -> str | None:
     """Return why the trainer's finder did not find a rate, and the cure; None if it did, or there is no finder."""
     finder = find_callback(trainer, LearningRateFinder)
     search = finder.optimal_lr if finder else None

@@ -1,4 +1,4 @@
-"""What a run is going to do: its parameter groups, and its learning rate at every step."""
+"""The plan of a run: its parameter groups, and its learning rate at every step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from seglight.callbacks.finder_result import unfound_rate
+from seglight.callbacks.finder_result import finder_failure
 from seglight.console import labelled
 from seglight.counting import counted
 from seglight.errors import warn
@@ -19,18 +19,18 @@ from seglight.report.drawing import drawn
 from seglight.run import run_folder
 from seglight.steps import planned_steps
 
-LEGEND = 16  #: curves that the legend of the schedule names
+LEGEND = 16  #: maximum number of curves in the legend of the schedule
 
 
 class TrainingPlan(Callback):
     """Writes `optimizer.txt`, a table of the parameter groups, and `schedule.png` into the run's folder.
 
-    Also prints the plan in one line, and the likely mistakes in the schedule. Does nothing for a module that is not a
-    `Segmentor`.
+    Also prints the plan in one line, and warns of likely mistakes in the schedule. Does nothing for a module that is
+    not a `Segmentor`.
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write both, when Lightning has built them."""
+        """Write both files, after Lightning has built optimizer and schedule."""
         folder = run_folder(trainer)
         if not trainer.is_global_zero or not isinstance(pl_module, Segmentor):
             return
@@ -40,12 +40,12 @@ class TrainingPlan(Callback):
             if isinstance(config.scheduler, MmcvSchedule):
                 picture = draw_schedule(config.scheduler, pl_module.segmentor)
                 write_atomically(folder / 'schedule.png', picture)
-                limit = trainer.limit_train_batches  # 1 is a batch, 1.0 is all of them
-                for doubt in config.scheduler.doubts(whole=isinstance(limit, float) and limit == 1):
-                    warn(doubt)
-        if unfound := unfound_rate(trainer):
-            warn(unfound)
-        # Said here, because Lightning's finders may have changed what the config says.
+                limit = trainer.limit_train_batches  # 1 is one batch, 1.0 is all batches
+                for warning in config.scheduler.doubts(whole=isinstance(limit, float) and limit == 1):
+                    warn(warning)
+        if failure := finder_failure(trainer):
+            warn(failure)
+        # Printed this late because Lightning's finders may have changed the values in the config.
         batch_size: Any = getattr(trainer.train_dataloader, 'batch_size', None)
         steps = planned_steps(trainer)
         optimizer = trainer.optimizers[0]
@@ -56,14 +56,14 @@ class TrainingPlan(Callback):
 
 
 def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 2000) -> bytes:
-    """Return a picture of the learning rates over a run, as PNG; where they differ, a legend says whose they are.
+    """Return a plot of the learning rates over a run, as PNG, with a legend if parameter groups differ.
 
     Args:
-        schedule: of the run; it is left as it is.
-        segmentor: whose parameters it trains.
-        points: how many steps are drawn at most.
+        schedule: the schedule of the run; it is not changed.
+        segmentor: the model, for the names of the parameters.
+        points: maximum number of steps to draw.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: only a run draws
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: matplotlib takes long to import
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

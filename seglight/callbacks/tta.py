@@ -13,24 +13,24 @@ from seglight.models.inference.views import Flip, Merge, Views, make_views
 
 
 class TestTimeAugmentation(Callback):
-    """Predicts an image at several scales, mirrored and turned, and merges what is predicted.
+    """Predicts views of an image (scaled, mirrored, rotated), and merges the predictions.
 
-    For `validate`, `test` and `predict`, whole or sliding; the validation within `fit` stays as it is. With the mean
-    of the probabilities, the default, the masks are those of mmseg's `aug_test` behind its `MultiScaleFlipAug`. The
-    module must be a `seglight.models.Segmentor`, with any of mmseg's models.
+    For `validate`, `test` and `predict`, with whole or sliding inference; it does not affect the validation within
+    `fit`. With the mean of the probabilities, the default, the masks equal those of mmseg's `aug_test` with its
+    `MultiScaleFlipAug`. The module must be a `seglight.models.Segmentor`, with any of mmseg's models.
 
     Args:
-        scales: of both sides of the image.
-        flips: mirrored views beside those that are not mirrored: `horizontal`, `vertical`, both or none.
-        rotations: in degrees against the clock, multiples of 90; 0 is the image as it is.
+        scales: factors for both sides of the image.
+        flips: mirrored views to add to the others: `horizontal`, `vertical`, both or none.
+        rotations: counterclockwise, in degrees, multiples of 90; 0 is the original image.
         merge: mean of the probabilities, mean of the logits, or vote; a tie goes to the class with the lower label.
-        batch_size: views of one size, of all images together, in a forward pass.
+        batch_size: number of views of one size, from all images together, in a forward pass.
 
     Raises:
-        ConfigError: if an argument is outside what is said here.
+        UsageError: if an argument has none of these values.
     """
 
-    __test__ = False  # it is no test, whatever pytest makes of its name
+    __test__ = False  # not a test, although pytest would infer so from its name
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A run in Weights & Biases, as people look at segmentation there."""
+"""Log a run to Weights & Biases, with tables and masks for segmentation."""
 
 from __future__ import annotations
 
@@ -26,26 +26,25 @@ from seglight.masking import masked, masked_arguments
 from seglight.report.evaluation import Evaluation, Example
 from seglight.run import run_folder
 
-STATE = 'wandb.json'  #: in the run's folder: id of the W&B run, and the last step of each figure in it
-START_TIMEOUT = 20  #: seconds that W&B's server may take before the run goes on offline
+STATE = 'wandb.json'  #: file in the run's folder: id of the W&B run, and the last logged step of each metric
+START_TIMEOUT = 20  #: seconds to wait for W&B's server before logging offline
 
 
 class WandbRun(Callback):
-    """Logs a training run to W&B: all figures, and with an `EvaluationRecorder` tables, confusion matrix and images.
+    """Logs a training run to W&B: all metrics and, with an `EvaluationRecorder`, tables, confusion matrix and images.
 
-    Without a key or without a network the run is kept offline, in its own folder, to be synced later.
-    Training never ends because of W&B. A run that goes on in its own folder goes on in W&B too, by the
-    file `wandb.json` there; steps that are there already are not logged again.
-    `WANDB_MODE=disabled` turns it off, `WANDB_MODE=offline` keeps it offline.
+    Without an API key or a network, the run is logged offline, to its own folder, and can be synced later. W&B never
+    ends the training. A run that resumes in its own folder resumes in W&B, too, using the file `wandb.json` there; it
+    does not log steps twice. `WANDB_MODE=disabled` turns logging off, `WANDB_MODE=offline` keeps it offline.
 
     Args:
-        project: W&B project; without one nothing is logged.
-        entity: user or team that it belongs to.
+        project: W&B project; without one, nothing is logged.
+        entity: user or team that the project belongs to.
         group: group of the run.
         name: name of the run, by default that of its folder.
-        tags: words to find the run by.
+        tags: labels of the run.
         notes: text about the run.
-        num_images: validation images to show with their masks: as many that stay the same, and the worst.
+        num_images: number of fixed validation images to show with their masks, and of the worst images.
         log_checkpoints: whether to upload the best checkpoint as an artifact at the end.
         log_gradients: whether to log histograms of the gradients.
     """
@@ -80,10 +79,10 @@ class WandbRun(Callback):
         return self.project is not None and not off
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the W&B run, or go on with the one of the folder.
+        """Start the W&B run, or resume the one of the folder.
 
         Raises:
-            ConfigError: if wandb is not installed.
+            UsageError: if wandb is not installed.
         """
         if not self.is_on or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
@@ -91,7 +90,7 @@ class WandbRun(Callback):
         if not trainer.is_global_zero:
             return
         if any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
-            warn('trainer.logger has a WandbLogger, so wandb.project is left out; remove one of the two')
+            warn('trainer.logger has a WandbLogger, so wandb.project is ignored; remove one of the two')
             return
         try:
             import wandb
@@ -109,7 +108,7 @@ class WandbRun(Callback):
         earlier = _read_state(folder / STATE)
         try:
             self.logger = SteppedLogger(folder / STATE, earlier, online=not reason, **options)
-        except wandb.errors.Error as error:  # refused key, no such project, server too slow
+        except wandb.errors.Error as error:  # rejected key, unknown project, slow server
             reason = one_line(error)
             self.logger = SteppedLogger(folder / STATE, earlier, online=False, **options)
         run = self.logger.experiment
@@ -124,7 +123,7 @@ class WandbRun(Callback):
             self.logger.watch(pl_module, log='gradients', log_freq=trainer.log_every_n_steps, log_graph=False)  # type: ignore[attr-defined]
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start to count images."""
+        """Start counting the images."""
         self._seen = 0
         self._fixed = []
 
@@ -137,7 +136,7 @@ class WandbRun(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the predictions of the images that are shown after every validation, spread over the data set."""
+        """Keep the predictions of the fixed images, which are spread over the data set."""
         if self.logger is None or trainer.sanity_checking:
             return
         loader: Any = trainer.val_dataloaders
@@ -152,19 +151,19 @@ class WandbRun(Callback):
             self._seen += 1
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Log tables and images of the validation; its figures are logged by the module."""
+        """Log tables and images of the validation; the module logs the metrics."""
         recorder = find_callback(trainer, EvaluationRecorder)
         if self.logger is None or trainer.sanity_checking or recorder is None or recorder.evaluation is None:
             return
         evaluation = recorder.evaluation
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped  # what Lightning's own callbacks log with
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped  # the step that Lightning's own callbacks log with
         worst = evaluation.worst[: self.num_images]
         fixed = self._fixed
         value_range = range_of(trainer)
         self.logger.log_media(lambda: media(evaluation, fixed, worst, value_range), step)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the best checkpoint if that is wanted, and finish the W&B run."""
+        """Upload the best checkpoint if requested, and finish the W&B run."""
         if self.logger is None:
             return
         best = next((path for path in map(_best_path, trainer.checkpoint_callbacks) if path), None)
@@ -173,7 +172,7 @@ class WandbRun(Callback):
         self._finish(0)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Finish the W&B run as failed; it can go on from a checkpoint."""
+        """Finish the W&B run as failed; it can be resumed."""
         self._finish(1)
 
     def _finish(self, exit_code: int) -> None:
@@ -183,27 +182,27 @@ class WandbRun(Callback):
 
 
 class SteppedLogger(WandbLogger):
-    """Lightning's `WandbLogger` with the optimizer step as W&B's own step, each logged once, and errors held back.
+    """Lightning's `WandbLogger`, but W&B's step is the optimizer step, logged once, and errors do not end the run.
 
     Args:
-        state: file for the id of the run and the last step of each figure.
-        earlier: what that file held when the run was interrupted; empty for a new run.
+        state: file for the id of the run and the last step of each metric.
+        earlier: the contents of that file when the run was interrupted; empty for a new run.
         online: whether to log to the server.
-        **options: of `wandb.init`.
+        **options: arguments of `wandb.init`.
 
     Raises:
-        wandb.errors.Error: if the run cannot be started.
+        wandb.errors.Error: if the W&B run cannot be started.
     """
 
     def __init__(self, state: Path, earlier: Mapping[str, Any], online: bool, **options: Any) -> None:
         import wandb
 
-        # The commit is in the config, as `environment`; W&B would store the address of the remote with a token in it.
+        # No git: W&B would store the URL of the remote, which may contain a token. `environment` has the commit.
         settings = wandb.Settings(silent=True, init_timeout=START_TIMEOUT, disable_git=True)
         with masked_arguments():
             run = wandb.init(
                 id=earlier.get('id'),
-                resume='allow' if online else None,  # offline there is nothing to resume from; the id joins the parts
+                resume='allow' if online else None,  # W&B cannot resume offline; the id joins the parts
                 mode='online' if online else 'offline',
                 settings=settings,
                 **options,
@@ -218,21 +217,21 @@ class SteppedLogger(WandbLogger):
         self._write_state()
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log figures or media that are not there from before an interruption."""
+        """Log metrics or media, except those already logged before an interruption."""
         at = max([step or 0, *self.steps.values()]) if step is None else step
         fresh = {name: value for name, value in metrics.items() if at > self.before.get(name, -1)}
         if fresh and not self.broken:
-            self._hold_back(lambda: self.experiment.log({**fresh, 'trainer/global_step': at}, step=at))
+            self._guarded(lambda: self.experiment.log({**fresh, 'trainer/global_step': at}, step=at))
             self.steps.update(dict.fromkeys(fresh, at))
-            self._hold_back(self._write_state)
+            self._guarded(self._write_state)
 
     def log_media(self, make: Callable[[], dict[str, Any]], step: int) -> None:
-        """Make and log tables and images; what goes wrong does not end the training."""
+        """Create and log tables and images; an error does not end the training."""
         if not self.broken:
-            self._hold_back(lambda: self.log_metrics(make(), step))
+            self._guarded(lambda: self.log_metrics(make(), step))
 
     def log_checkpoint(self, path: Path) -> None:
-        """Log a checkpoint as an artifact of the run."""
+        """Upload a checkpoint as an artifact of the run."""
         import wandb
 
         def log() -> None:
@@ -240,27 +239,27 @@ class SteppedLogger(WandbLogger):
             artifact.add_file(str(path))
             self.experiment.log_artifact(artifact, aliases=['best'])
 
-        self._hold_back(log)
+        self._guarded(log)
 
     def finish(self, exit_code: int) -> None:
-        """Write what is left and end the W&B run."""
-        self._hold_back(lambda: self.experiment.finish(exit_code=exit_code))
+        """Write what is pending, and end the W&B run."""
+        self._guarded(lambda: self.experiment.finish(exit_code=exit_code))
 
     def _write_state(self) -> None:
         write_atomically(self.state, json.dumps({'id': self.version, 'steps': self.steps}).encode())
 
-    def _hold_back(self, action: Callable[[], Any]) -> None:
-        """Do something of W&B's; report the first failure, then stop logging."""
+    def _guarded(self, action: Callable[[], Any]) -> None:
+        """Call W&B; report the first failure, then stop logging."""
         try:
             action()
-        except Exception as error:  # a full disk or a fault of W&B's is no reason to lose hours of training
+        except Exception as error:  # a full disk or a bug in W&B must not end the training
             if not self.broken:
-                print(labelled('W&B', f'stopped logging: {one_line(error)}; the training goes on'), flush=True)
+                print(labelled('W&B', f'stopped logging: {one_line(error)}; the training continues'), flush=True)
             self.broken = True
 
 
 def offline_reason(url: str) -> str | None:
-    """Return why W&B's server cannot be used: the user's wish, no key, or no way to it; None if it can."""
+    """Return why W&B's server cannot be used: the user's choice, no API key, or no connection; None if it can."""
     import wandb
 
     mode = os.environ.get('WANDB_MODE', 'online')
@@ -268,12 +267,12 @@ def offline_reason(url: str) -> str | None:
         return f'WANDB_MODE={mode}'
     try:
         if not wandb.login(prompt=False, verify=False):
-            return 'no API key: type `wandb login` once'
+            return 'no API key; run `wandb login` once'
         urllib.request.urlopen(urllib.request.Request(url, method='HEAD'), timeout=5).close()
-    except urllib.error.HTTPError:  # any answer shows that there is a way
+    except urllib.error.HTTPError:  # any response shows that the server is reachable
         return None
     except (OSError, ValueError) as error:
-        return f'{url} cannot be reached: {one_line(getattr(error, "reason", error))}'
+        return f'cannot connect to {url}: {one_line(getattr(error, "reason", error))}'
     except wandb.errors.Error as error:
         return one_line(error)
     return None
@@ -285,7 +284,7 @@ def media(
     worst: Sequence[Example],
     value_range: ValueRange | None = None,
 ) -> dict[str, Any]:
-    """Return the tables and images of a validation as W&B shows them."""
+    """Return the tables and images of a validation for W&B."""
     import wandb
 
     rows = zip(evaluation.classes, evaluation.iou, evaluation.accuracy, evaluation.confusion.sum(1), strict=True)
@@ -299,7 +298,7 @@ def media(
         for predicted, count in zip(evaluation.classes, row, strict=True)
     ]
     names = ['Actual', 'Predicted', 'nPredictions']
-    # What wandb.plot.confusion_matrix makes of lists of samples, for counts.
+    # wandb.plot.confusion_matrix draws this, too, but it needs lists of samples, not counts.
     confusion = wandb.plot_table(
         'wandb/confusion_matrix/v1',
         wandb.Table(columns=[*names], data=cells),
@@ -315,7 +314,7 @@ def media(
 
 
 def masked_image(example: Example, evaluation: Evaluation, value_range: ValueRange | None = None) -> Any:
-    """Return a `wandb.Image` with labels and prediction as masks that can be switched on and off."""
+    """Return a `wandb.Image` with labels and prediction as masks that can be toggled."""
     import wandb
 
     labels = {**dict(enumerate(evaluation.classes)), evaluation.ignore_index: 'ignored'}
@@ -329,28 +328,28 @@ def masked_image(example: Example, evaluation: Evaluation, value_range: ValueRan
 
 
 def _config(run: RunFolder | None) -> dict[str, Any]:
-    """Return the resolved config of a run, and what it was made with."""
+    """Return the resolved config of a run, and its environment."""
     if run is None:
         return {}
     return {**yaml.safe_load(run.config), 'environment': yaml.safe_load(run.environment or '{}')}
 
 
 def _read_state(file: Path) -> dict[str, Any]:
-    """Return the state of the W&B run that goes on; empty for a new one."""
+    """Return the state of the W&B run to resume; empty for a new one."""
     if file.is_file():
         try:
             state = json.loads(file.read_text())
             return {'id': str(state['id']), 'steps': {str(name): int(at) for name, at in state['steps'].items()}}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            print(labelled('W&B', f'{file} is damaged; this is a run of its own'), flush=True)
+            print(labelled('W&B', f'{file} is damaged; starting a new W&B run'), flush=True)
     return {}
 
 
 def _best_path(callback: Any) -> str:
-    """Return the best checkpoint by a figure of the validation, '' where there is none."""
+    """Return the path of a callback's best checkpoint by a validation metric, or ''."""
     is_best = str(getattr(callback, 'monitor', None)).startswith('val/')
     if not is_best or not callback.best_model_path:
         return ''
-    # A state that came from a checkpoint may name any file.
-    own = Path(callback.best_model_path).resolve().parent == Path(str(callback.dirpath)).resolve()
-    return callback.best_model_path if own else ''
+    # The state may come from a checkpoint, and name any file.
+    in_folder = Path(callback.best_model_path).resolve().parent == Path(str(callback.dirpath)).resolve()
+    return callback.best_model_path if in_folder else ''

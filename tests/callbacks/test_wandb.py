@@ -112,7 +112,7 @@ def test_a_run_is_in_wandb_with_all_that_it_logs(tiny_config: Path, run: Run) ->
     assert done.err == ''
     (written,) = read()
     assert [line for line in done.out.splitlines() if line.startswith('W&B')] == [
-        f'W&B        offline (no API key: type `wandb login` once); sync later with: wandb sync {written.folder}'
+        f'W&B        offline (no API key; run `wandb login` once); sync later with: wandb sync {written.folder}'
     ]
     about = written.run
     assert (about.project, about.display_name, about.run_group) == ('trash', 'exp1', 'folds')
@@ -198,7 +198,7 @@ def test_a_logger_of_wandb_in_the_trainer_is_the_only_one(tiny_config: Path, run
     result = run('fit', '-c', tiny_config, *FLAGS, *logger, '--trainer.logger.save_dir=own')
     assert result.status == 0, result.err
     wandb.teardown()
-    assert 'seglight: warning: trainer.logger has a WandbLogger, so wandb.project is left out' in result.err
+    assert 'seglight: warning: trainer.logger has a WandbLogger, so wandb.project is ignored' in result.err
     assert len(list(Path().glob('**/offline-run-*'))) == 1
     assert not Path('work_dirs/exp1/wandb').exists()
 
@@ -228,7 +228,7 @@ def test_without_a_way_to_the_server_it_is_offline(
     monkeypatch.setenv('WANDB_BASE_URL', 'http://127.0.0.1:9')
     done = run('fit', '--config', tiny_config, *FLAGS, '--trainer.max_epochs=1')
     assert done.status == 0, done.err
-    assert 'W&B        offline (http://127.0.0.1:9 cannot be reached: ' in done.out
+    assert 'W&B        offline (cannot connect to http://127.0.0.1:9: ' in done.out
     assert len(read()) == 1
 
 
@@ -267,7 +267,7 @@ def test_a_fault_of_wandb_does_not_end_the_training(
     monkeypatch.setattr(wandb.Run, 'log', fail)
     done = run('fit', '--config', tiny_config, *FLAGS)
     assert done.status == 0, done.err
-    assert done.out.count('W&B        stopped logging: no space left on device; the training goes on') == 1
+    assert done.out.count('W&B        stopped logging: no space left on device; the training continues') == 1
     assert 'epoch 2/2' in done.out
 
 

@@ -156,7 +156,7 @@ CONFIG_ERRORS = {
     ),
     'a work dir that is a file': (
         ['fit', '--config', 'tiny.yaml', '--work-dir', 'tiny.yaml'],
-        ['cannot create the run folder'],
+        ['cannot create the run folder tiny.yaml: '],
     ),
     'a checkpoint without --ckpt': (['predict', 'exp5/epoch_1.ckpt'], ['--ckpt exp5/epoch_1.ckpt']),
     'a typo in the middle of a flag': (
