@@ -163,7 +163,7 @@ def test_a_full_disk_leaves_the_checkpoints_that_are_there(config: Path, run: Ru
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert 'epoch_2.ckpt cannot be written: File too large; the checkpoints before it are as they were' in done.err
     assert done.status == (2 if choice == 'stop' else 0)
-    assert ('training goes on' in done.err) == (choice == 'continue')
+    assert ('training continues' in done.err) == (choice == 'continue')
     Checkpoint('a/epoch_1.ckpt').verify()
     assert [path.name for path in Path('a').glob('*epoch_2*')] == []
     assert Path('a/last.ckpt').resolve().name == 'epoch_1.ckpt'

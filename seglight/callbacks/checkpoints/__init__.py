@@ -1,1 +1,1 @@
-"""When a run writes checkpoints, and which of them stay."""
+"""When a run writes checkpoints, and which of them it keeps."""

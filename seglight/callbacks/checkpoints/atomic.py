@@ -1,4 +1,4 @@
-"""Lightning's plugin for checkpoints, atomic."""
+"""Lightning's plugin that reads and writes checkpoints, but with atomic writes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from seglight.weight_files import write_checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all, see `write_checkpoint`.
+    """Writes checkpoints atomically (see `write_checkpoint`).
 
-    Unlike Lightning's own, which builds the whole file in memory first and does not flush.
+    Lightning's own plugin builds the whole file in memory first, and does not flush it to the disk.
     """
 
     def save_checkpoint(
@@ -23,6 +23,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint.
 
         Raises:
-            CheckpointError: if it cannot be written; an earlier file of that name is unchanged.
+            CheckpointError: if it cannot be written; an existing file stays unchanged.
         """
         write_checkpoint(checkpoint, Path(path))

@@ -1,4 +1,4 @@
-"""What the callbacks that write checkpoints share: where they write, what a failure does, what they delete."""
+"""Base of the callbacks that write checkpoints: the folder, failed writes, and deleting old files."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ OnWriteError = Literal['stop', 'continue']
 
 
 class SafeCheckpoint(Checkpoint):
-    """Writes checkpoints atomically and deletes old ones only when the new one is safe.
+    """Writes checkpoints atomically, and deletes old ones only after the new one is written.
 
-    Lightning and its loggers read the attributes, as those of `ModelCheckpoint`. Lightning searches checkpoints for
-    `ckpt_path='last'` for its own `ModelCheckpoint` only: use `seglight.callbacks.resume.newest_checkpoint` instead.
+    The public attributes are those of `ModelCheckpoint` that Lightning and its loggers read. Lightning supports
+    `ckpt_path='last'` only for `ModelCheckpoint`: use `seglight.callbacks.resume.newest_checkpoint` instead.
 
     Args:
         on_write_error: `stop` the run if a file cannot be written, or `continue` with a message.
 
     Attributes:
-        dirpath: folder of the files, by default the one where Lightning's `ModelCheckpoint` writes.
-        best_model_path: the file written last, '' before there is one.
-        best_model_score: its value of `monitor`, if there is one.
+        dirpath: folder of the files, by default that of Lightning's `ModelCheckpoint`.
+        best_model_path: the last file written; '' before the first.
+        best_model_score: its value of `monitor`, if any.
     """
 
     monitor: str | None = None
@@ -44,7 +44,7 @@ class SafeCheckpoint(Checkpoint):
         self.dirpath: str | None = None
         self.best_model_path = ''
         self.best_model_score: Tensor | None = None
-        self._step_saved = 0  #: step of the last checkpoint; before the first step nothing needs one
+        self._step_saved = 0  #: step of the last checkpoint; none is needed before the first step
 
     @property
     @abstractmethod
@@ -53,34 +53,34 @@ class SafeCheckpoint(Checkpoint):
 
     @abstractmethod
     def kept(self) -> set[str]:
-        """Return the names of the files that stay."""
+        """Return the names of the files to keep."""
 
     @property
     def folder(self) -> Path:
-        """The folder of the files, once a fit has started."""
+        """The folder of the files, known after the setup of a fit."""
         return Path(str(self.dirpath))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Choose the folder, and make Lightning's own plugin for checkpoints atomic."""
+        """Choose the folder, and replace Lightning's plugin for checkpoints with the atomic one."""
         if stage == 'fit' and self.dirpath is None:
             self.dirpath = trainer.strategy.broadcast(str(_default_folder(trainer)))
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Delete what a killed run left behind, except the checkpoint that it resumes from."""
+        """Delete what a killed run left behind, except the checkpoint to resume from."""
         resumed = Path(trainer.ckpt_path or '')
         if trainer.ckpt_path and self.folder.resolve() == resumed.resolve().parent:
             self.prune(trainer, {resumed.name})
 
     def write(self, trainer: Trainer, path: Path, score: Tensor | None = None) -> bool:
-        """Write a checkpoint, then delete old ones; on all processes.
+        """Write a checkpoint; all processes must call this.
 
         Returns:
-            whether the file was written; otherwise everything is as before.
+            Whether the file was written; otherwise nothing has changed.
 
         Raises:
-            CheckpointError: if it cannot be written and `on_write_error` is `stop`; on all processes.
+            CheckpointError: on all processes, if it cannot be written and `on_write_error` is `stop`.
         """
         before = self.best_model_path, self.best_model_score
         self.best_model_path, self.best_model_score = str(path), score  # first: the file contains this state
@@ -89,7 +89,7 @@ class SafeCheckpoint(Checkpoint):
             if self.on_write_error == 'stop':
                 raise CheckpointError(failure)
             if trainer.is_global_zero:
-                print(f'seglight: {failure}; training goes on', file=sys.stderr)
+                print(f'seglight: {failure}; training continues', file=sys.stderr)
             return False
         self._step_saved = trainer.global_step
         if trainer.is_global_zero:
@@ -99,19 +99,19 @@ class SafeCheckpoint(Checkpoint):
         return True
 
     def prune(self, trainer: Trainer, spared: Set[str] = frozenset()) -> None:
-        """Delete this callback's files except those to keep, and what is left of unfinished ones."""
+        """Delete this callback's files except those to keep, and its unfinished files."""
         if trainer.is_global_zero:
             prune(self.folder, self.patterns, self.kept() | spared)
 
 
 def _save(trainer: Trainer, path: Path) -> str | None:
-    """Save, and return on every process why the one that writes cannot write, None if it can."""
+    """Save, and return on every process the error of the one that writes, or None."""
     failure = None
     try:
         trainer.save_checkpoint(path)
     except CheckpointError as error:
         failure = str(error)
-        trainer.strategy.barrier()  # the other processes wait here when they have saved
+        trainer.strategy.barrier()  # as the other processes do in `save_checkpoint`
     return trainer.strategy.broadcast(failure)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints by an interval, under the names that mmseg's users know."""
+"""Checkpoints at an interval, with mmseg's file names."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from seglight.steps import counts_steps, epoch_is_cut, epochs_done, is_last_epoc
 
 
 class IntervalCheckpoint(SafeCheckpoint):
-    """Writes `epoch_{E}.ckpt` or `iter_{I}.ckpt` and keeps the newest ones; as in mmcv, the end of a run has one.
+    """Writes `epoch_{E}.ckpt` or `iter_{I}.ckpt`, and at the end of the run, as in mmcv; keeps the newest.
 
-    `last.ckpt` is a link to the newest. Each is written between two steps, when the step before is logged.
+    `last.ckpt` is a link to the newest. Checkpoints are written between two steps, after the last step is logged.
 
     Args:
         interval: epochs, iterations or minutes between checkpoints, mmseg's `checkpoint_config.interval`.
-        unit: what `interval` counts; epochs give `epoch_{E}.ckpt`, the others `iter_{I}.ckpt`.
-        max_keep_ckpts: how many to keep, -1 for all, as in mmseg.
+        unit: unit of `interval`; epochs give `epoch_{E}.ckpt`, the others `iter_{I}.ckpt`.
+        max_keep_ckpts: maximum number to keep, -1 for all, as in mmseg.
         on_write_error: `stop` the run if a checkpoint cannot be written (a full disk), or `continue` it.
 
     Raises:
-        ConfigError: if the interval is below 1 or none would be kept.
+        ConfigError: if the interval is below 1, or no checkpoint would be kept.
     """
 
     patterns = RESUMABLE
@@ -46,12 +46,12 @@ class IntervalCheckpoint(SafeCheckpoint):
         self.interval = interval
         self.unit = unit
         self.max_keep_ckpts = max_keep_ckpts
-        self._epochs_saved = -1  #: epochs that were done at the last checkpoint
-        self._step_seen = -1  #: step before which the interval was checked last
+        self._epochs_saved = -1  #: number of finished epochs at the last checkpoint
+        self._step_seen = -1  #: global step at the last check of the interval
         self._clock = 0.0  #: time of the last checkpoint
 
     def kept(self) -> set[str]:
-        """Return the newest of the own kind; the others were written when a signal ended the run."""
+        """Return the newest of this callback's unit; those of another unit were written on interruption."""
         return newest_names(self.folder, 'epoch' if self.unit == 'epoch' else 'iter', self.max_keep_ckpts)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,15 +60,15 @@ class IntervalCheckpoint(SafeCheckpoint):
         self._step_seen = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Save by the interval when the step before is done and logged, and its validation too."""
+        """Save if the interval has passed; the previous step and its validation are done and logged."""
         if trainer.global_step != self._step_seen and self._is_due(trainer, batch_idx):
             self.save(trainer)
         self._step_seen = trainer.global_step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save by the interval, and in any case when the run ends with this epoch."""
+        """Save if the interval has passed, and always if the run ends with this epoch."""
         done, is_last = epochs_done(trainer), is_last_epoch(trainer)
-        # An epoch without steps may change the weights too: to averaged ones, with their own BatchNorm.
+        # An epoch without steps can change the weights, too: weight averaging adds one to update BatchNorm.
         if not self._may_save(trainer) and not (is_last and self._epochs_saved != done):
             return
         if epoch_is_cut(trainer):
@@ -77,15 +77,15 @@ class IntervalCheckpoint(SafeCheckpoint):
             self.save(trainer)
 
     def save(self, trainer: Trainer, interrupted: bool = False) -> bool:
-        """Write a checkpoint now, and set `last.ckpt`.
+        """Write a checkpoint now, and update `last.ckpt`.
 
         Args:
             trainer: the trainer, between two steps or at the end of an epoch.
-            interrupted: whether the run ends here, within an epoch; the checkpoint is named by its step then, and
-                none is deleted.
+            interrupted: whether the run ends here, within an epoch; the checkpoint's name then has the step, and no
+                checkpoint is deleted.
 
         Returns:
-            whether the file was written.
+            Whether the file was written.
         """
         done = epochs_done(trainer)
         by_epoch = self.unit == 'epoch' and not interrupted
@@ -100,7 +100,7 @@ class IntervalCheckpoint(SafeCheckpoint):
         return written
 
     def prune(self, trainer: Trainer, spared: Set[str] = frozenset()) -> None:
-        """Let `last.ckpt` name the newest before others are deleted."""
+        """Link `last.ckpt` to the newest checkpoint before deleting older ones."""
         self._link(trainer)
         super().prune(trainer, spared)
 
@@ -109,16 +109,16 @@ class IntervalCheckpoint(SafeCheckpoint):
             link_newest(self.folder)
 
     def _may_save(self, trainer: Trainer) -> bool:
-        """Tell whether the run writes anything, and did not at this step."""
+        """Return whether the run writes checkpoints, and has not written one at this step."""
         return not trainer.fast_dev_run and self._step_saved != trainer.global_step  # type: ignore[attr-defined]
 
     def _is_due(self, trainer: Trainer, batch_idx: int) -> bool:
-        """Tell whether to save before this batch."""
+        """Return whether to save before this batch."""
         if not self._may_save(trainer) or batch_idx % trainer.accumulate_grad_batches:
-            return False  # a checkpoint does not hold the gradients of the batches before
+            return False  # a checkpoint does not contain accumulated gradients
         if self.unit == 'iter':
             return trainer.global_step % self.interval == 0
         if self.unit == 'minute':
             return bool(trainer.strategy.broadcast(time.monotonic() - self._clock >= 60 * self.interval))
-        # Lightning cannot resume at the end of an epoch where it counts steps, but at the start of the next.
+        # With max_steps, Lightning cannot resume at the end of an epoch, only at the start of the next.
         return counts_steps(trainer) and batch_idx == 0 and epochs_done(trainer) % self.interval == 0

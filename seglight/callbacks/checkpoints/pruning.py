@@ -1,4 +1,4 @@
-"""Which checkpoints of a folder stay, and the link to the newest."""
+"""Which checkpoints in a folder to keep, and the link to the newest."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from seglight.files import link, newest
 from seglight.weight_files import temporary_name
 
-#: The checkpoints that a run can resume from without loss, each written between two steps.
+#: Checkpoints from which a run can resume exactly, each written between two steps.
 RESUMABLE = ('epoch_*.ckpt', 'iter_*.ckpt')
 
 
 def prune(folder: Path, patterns: Iterable[str], kept: Set[str]) -> None:
-    """Delete the files that match a pattern, except those whose names are kept, and their unfinished versions."""
+    """Delete the files that match a pattern, and their unfinished versions, except those whose names are in `kept`."""
     for pattern in patterns:
         for path in [*folder.glob(pattern), *folder.glob(temporary_name(Path(pattern)).name)]:
             if path.name not in kept:
@@ -21,13 +21,13 @@ def prune(folder: Path, patterns: Iterable[str], kept: Set[str]) -> None:
 
 
 def newest_names(folder: Path, prefix: str, count: int) -> set[str]:
-    """Return the names of the `count` newest files `{prefix}_{N}.ckpt`, of all for -1."""
+    """Return the names of the `count` newest files `{prefix}_{N}.ckpt`; of all if `count` is -1."""
     paths = sorted(folder.glob(f'{prefix}_*.ckpt'), key=lambda path: (path.stat().st_mtime_ns, _number(path)))
     return {path.name for path in (paths if count == -1 else paths[-count:])}
 
 
 def link_newest(folder: Path) -> None:
-    """Let `last.ckpt` name the newest checkpoint, as mmcv's `latest.pth` does."""
+    """Link `last.ckpt` to the newest checkpoint, like mmcv's `latest.pth`."""
     if target := newest(folder, *RESUMABLE):
         link(folder / 'last.ckpt', Path(target.name))
 
