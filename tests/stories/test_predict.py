@@ -119,7 +119,7 @@ def test_a_submission_is_never_overwritten(checkpoint: Path, run: Run) -> None:
     first = Path('epoch_2.csv').stat().st_mtime_ns
     again = run('predict', '--ckpt', checkpoint, '--submission')
     assert again.status == 2
-    assert 'epoch_2.csv exists; name the new one with --remark' in again.err
+    assert 'epoch_2.csv exists; remove it, or choose another name with --remark' in again.err
     assert run('predict', '--ckpt', checkpoint, '--remark', 'flips').status == 0
     assert Path('epoch_2.csv').stat().st_mtime_ns == first
     assert Path('epoch_2_flips.csv').read_bytes() == Path('epoch_2.csv').read_bytes()
@@ -230,7 +230,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(checkpoint: Path, run: Run, 
     assert not list(Path().rglob('.*.partial'))
     nothing = run(*command, '--resume')
     assert nothing.status == 0, nothing.err
-    assert '12 of 12 images were done before' in nothing.out
+    assert '12 of 12 images are already predicted' in nothing.out
 
 
 def soften(checkpoint: Path, path: Path, seed: int) -> Path:
@@ -326,7 +326,7 @@ def test_no_run_goes_on_with_the_predictions_of_another_checkpoint(trained: Path
     assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out').status == 0
     done = run('predict', '--ckpt', trained / 'epoch_2.ckpt', '--output', 'out', '--resume')
     assert done.status == 2
-    assert 'out holds predictions of another run (other checkpoint' in done.err
+    assert 'out contains predictions made with a different checkpoint' in done.err
     assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume').status == 0
     done = run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', '--aug-test')
     assert 'other aug_test' in done.err

@@ -18,12 +18,12 @@ from seglight.callbacks.writers.submission import file_name
 class CocoWriter(JournalWriter):
     """Writes a COCO JSON with compressed RLE: one annotation for each class in an image.
 
-    `category_id` is the label of the class, `image_id` counts the images from 1 in the order of the data.
+    `category_id` is the label of the class; `image_id` numbers the images from 1, in the order of the data.
 
     Args:
         path: the file.
-        resume: go on with what a run that was stopped has left.
-        overwrite: replace a file that is there.
+        resume: continue the lines of an interrupted run.
+        overwrite: replace an existing file.
     """
 
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
@@ -33,7 +33,7 @@ class CocoWriter(JournalWriter):
         return json.dumps({'image': image, 'annotations': [_annotation(mask, k) for k in np.unique(mask)]}).encode()
 
     def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:
-        """Write images and annotations as they come, then the categories."""
+        """Write annotations, images and categories."""
         images = []
         count = 0
         file.write(b'{"annotations": [')

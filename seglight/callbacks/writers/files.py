@@ -1,4 +1,4 @@
-"""Writing predictions to files: one for each image, in the background, batch by batch."""
+"""Write predictions to files, one for each image, in the background."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ from seglight.pictures import encode_jpeg
 
 Float32Array = npt.NDArray[np.float32]
 
-#: Cures for a folder that cannot be written, before anything is predicted and after.
-OTHER_FOLDER, GO_ON = 'choose another folder with --output', 'fix this, then add --resume'
+#: Cures for a folder that cannot be written: before the first prediction, and later.
+OTHER_FOLDER, RESUME = 'choose another folder with --output', 'fix this, then add --resume'
 
-#: Images that wait to be written, at most; then predicting waits for the files. With probabilities, which at
-#: 150 classes and a megapixel are 600 MB for each image, fewer may wait.
-WAITING, WAITING_WITH_PROBABILITIES = 32, 2
+#: Maximum number of images in the queue of the writing thread. With probabilities (600 MB for an image of one
+#: megapixel and 150 classes) it is lower.
+MAX_WAITING, MAX_WAITING_WITH_PROBABILITIES = 32, 2
 
 
 def predict_dataset(trainer: Trainer) -> Any:
-    """Return the dataset that is predicted, None where the data is not a `SegmentationDataModule`'s."""
+    """Return the dataset to predict; None if the data module is not a `SegmentationDataModule`."""
     return getattr(getattr(trainer, 'datamodule', None), 'datasets', {}).get('test')
 
 
 def all_names(trainer: Trainer) -> list[str]:
-    """Return the names of the images to predict in order, also of those that are done; empty where unknown."""
+    """Return the names of all images in order, including those already predicted; empty if unknown."""
     dataset = predict_dataset(trainer)
     return getattr(dataset, 'all_names', None) or [sample.name for sample in getattr(dataset, 'samples', [])]
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes predictions in a thread of its own, with a bounded queue.
+    """Writes predictions in a separate thread, with a bounded queue.
 
     `predict_step` must return a list of `seglight.models.inference.logits.Prediction`, and the batch must have `meta`,
-    a list with the `path` and the `name` of each image (its path below the image folder, without suffix). An error in
-    writing ends the run.
+    a list with the `path` and the `name` of each image (its path below the image folder, without suffix). A write
+    error ends the run.
 
     Args:
-        folder: where the files go.
+        folder: the folder of the files.
     """
 
     #: Whether `write` needs the probabilities.
@@ -73,30 +73,30 @@ class PredictionWriter(BasePredictionWriter):
 
     @abstractmethod
     def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
-        """Write what is predicted for one image.
+        """Write the prediction of one image.
 
         Args:
-            mask: uint8 `[H, W]` at the size of the file.
-            probabilities: what `kept_probabilities` returned.
-            meta: what is known of the image; see `seglight.batch.ImageMeta`.
+            mask: uint8 `[H, W]`, at the size of the image file.
+            probabilities: the result of `kept_probabilities`.
+            meta: a description of the image; see `seglight.batch.ImageMeta`.
         """
 
     def kept_probabilities(self, predicted: Prediction) -> Tensor | None:
-        """Return what waits with the mask: float32 `[C, H, W]`, or None where `needs_probabilities` is false."""
+        """Return the probabilities to queue, float32 `[C, H, W]`; None if `needs_probabilities` is false."""
         return predicted.probabilities if self.needs_probabilities else None
 
     @abstractmethod
     def is_done(self, name: str) -> bool:
-        """Tell whether the image of a name was written before, by this run or by one that was stopped."""
+        """Return whether the prediction of an image is already written, by this run or an interrupted one."""
 
     def finish(self, trainer: Trainer) -> None:
-        """Do what remains after the last image; on all processes."""
+        """Complete the output after the last image; called on all processes."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make the folder, before anything is predicted.
+        """Create the folder before the first prediction.
 
         Raises:
-            OutputError: if it cannot be made.
+            OutputError: if it cannot be created.
         """
         super().setup(trainer, pl_module, stage)
         if stage != 'predict':
@@ -109,7 +109,7 @@ class PredictionWriter(BasePredictionWriter):
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
 
     def adapt(self, options: Options, stage: str) -> Options:
-        """Let the module keep the probabilities where they are needed."""
+        """Make the module return the probabilities if they are needed."""
         return replace(options, probabilities=True) if self.needs_probabilities and stage == 'predict' else options
 
     def write_on_batch_end(
@@ -122,33 +122,33 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Hand the predictions of one batch to the thread; waits where it is behind."""
+        """Pass the predictions of a batch to the thread; wait while its queue is full."""
         if self._pool is None:
             raise UsageError(f'{type(self).__name__} was not set up for predict')
-        most = WAITING_WITH_PROBABILITIES if self.needs_probabilities else WAITING
+        maximum = MAX_WAITING_WITH_PROBABILITIES if self.needs_probabilities else MAX_WAITING
         for predicted, meta in zip(prediction, batch['meta'], strict=True):
-            while len(self._waiting) >= most:
+            while len(self._waiting) >= maximum:
                 self._finish_oldest()
             kept = self.kept_probabilities(predicted)
             probabilities = None if kept is None else kept.cpu().numpy()
             self._waiting.append(self._pool.submit(self.write, predicted.mask.cpu().numpy(), probabilities, meta))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Wait for the last file; here, because Lightning skips the other hooks where nothing is to be predicted."""
+        """Wait for the last file; here, because Lightning skips other hooks if there are no images to predict."""
         if self._pool is not None:
             while self._waiting:
                 self._finish_oldest()
             self._stop()
-            with writing_to(self.folder, GO_ON):
+            with writing_to(self.folder, RESUME):
                 self.finish(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Let the thread write what it was given, then stop it."""
+        """Let the thread write the queued predictions, then stop it."""
         self._stop()
 
     def _finish_oldest(self) -> None:
-        """Wait for the file of the prediction that waits longest."""
-        with writing_to(self.folder, GO_ON):
+        """Wait until the oldest prediction in the queue is written."""
+        with writing_to(self.folder, RESUME):
             self._waiting.popleft().result()
 
     def _stop(self) -> None:
@@ -159,12 +159,12 @@ class PredictionWriter(BasePredictionWriter):
 
 
 class FileWriter(PredictionWriter):
-    """Writes one file for each image, `{folder}/{name}{suffix}`: either the whole file or none."""
+    """Writes a file for each image, `{folder}/{name}{suffix}`, atomically."""
 
     suffix = ''
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Make the folder, unless a file in it would have to be a folder too.
+        """Create the folder, unless a path in it would have to be both a file and a folder.
 
         Raises:
             OutputError: names the two images.
@@ -181,12 +181,12 @@ class FileWriter(PredictionWriter):
         """Return the file of an image.
 
         Raises:
-            OutputError: if it would lie outside the folder.
+            OutputError: if it would be outside the folder.
         """
         return path_below(self.folder, name, self.suffix)
 
     def is_done(self, name: str) -> bool:
-        """Tell whether the image has its file."""
+        """Return whether the file of an image exists."""
         return self.path(name).is_file()
 
     def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
@@ -204,11 +204,11 @@ class MaskWriter(FileWriter):
     Args:
         folder: gets `{name}.png`.
         palette: an RGB colour in 0 to 255 for each class; by default the module's `palette`.
-        labels: the pixel value of each class, 0 to 255, where a benchmark numbers its classes in its own way; a
-            single number is that of the first class, from which the others count on.
+        labels: the pixel value of each class, 0 to 255, if a benchmark numbers its classes differently; a single
+            number is the value of the first class, and the other classes follow.
 
     Raises:
-        ConfigError: if a label is outside 0 to 255.
+        UsageError: if a label is outside 0 to 255.
     """
 
     suffix = '.png'
@@ -223,17 +223,17 @@ class MaskWriter(FileWriter):
             raise UsageError(f'--mask-labels must be 0 to 255, got {labels}')
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Number the classes.
+        """Compute the label of each class.
 
         Raises:
-            ConfigError: if there is not one label for each class.
+            UsageError: if there is not one label for each class.
         """
         if stage == 'predict' and self.labels is not None:
             count = len(getattr(pl_module, 'classes', ()))
             labels = range(self.labels, self.labels + count) if isinstance(self.labels, int) else self.labels
             if len(labels) != count or max(labels) > 255:
                 raise UsageError(
-                    f'--mask-labels must give each of the {count} classes a number from 0 to 255, got {self.labels}'
+                    f'--mask-labels must be a number from 0 to 255 for each of the {count} classes, got {self.labels}'
                 )
             self.labels = list(labels)
         super().setup(trainer, pl_module, stage)
@@ -249,12 +249,12 @@ class MaskWriter(FileWriter):
 
 
 class OverlayWriter(FileWriter):
-    """Writes each image with the colours of its mask laid over it, as a JPEG.
+    """Writes each image with an overlay of its mask in colour, as a JPEG.
 
     Args:
         folder: gets `{name}.jpg`.
         palette: an RGB colour in 0 to 255 for each class; by default the module's `palette`.
-        opacity: share of the colour, 0 to 1.
+        opacity: opacity of the overlay, 0 to 1.
     """
 
     suffix = '.jpg'
@@ -266,7 +266,7 @@ class OverlayWriter(FileWriter):
         self._value_range: ValueRange | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find out how the images are read."""
+        """Find the value range of the images."""
         super().setup(trainer, pl_module, stage)
         self._value_range = range_of(trainer)
 
@@ -283,7 +283,7 @@ class ProbabilityWriter(FileWriter):
 
     Args:
         folder: gets `{name}.npz`.
-        quantize: write uint8, the probability times 255, compressed, in place of float16 as it is.
+        quantize: write uint8 (the probability times 255), compressed, instead of uncompressed float16.
     """
 
     suffix = '.npz'

@@ -1,4 +1,4 @@
-"""One file for all images, written line by line on the way so that a run that is stopped can go on."""
+"""Write one file for all images, with a journal line for each image, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from seglight.plain_text import load_json
 
 
 class JournalWriter(PredictionWriter):
-    """Keeps a line for each image in a hidden file beside the target, and makes the target of them at the end.
+    """Appends a line for each image to a hidden journal next to the target, and writes the target at the end.
 
-    The target has the images in the order of the data, whatever process predicted them, and the target
-    of another run is not overwritten unless that is asked for.
+    The target has the images in the order of the data, independent of the process that predicted them.
 
     Args:
         path: the target.
-        resume: go on with the lines that a run that was stopped has left; a target that is there is complete.
-        overwrite: replace a target that is there.
+        resume: continue the journals of an interrupted run; an existing target is taken as complete.
+        overwrite: replace an existing target.
     """
 
     def __init__(self, path: str | Path, resume: bool = False, overwrite: bool = False) -> None:
@@ -40,24 +39,24 @@ class JournalWriter(PredictionWriter):
 
     @abstractmethod
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
-        """Return what is kept of one image, without a line break."""
+        """Return the line of one image, without a line break."""
 
     @abstractmethod
     def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:
         """Write the target from the lines of all images."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find what was done before.
+        """Read the journals of an interrupted run, and open this process's journal.
 
         Raises:
-            ConfigError: if the target is there and this run does not go on with it.
+            UsageError: if the target exists, and the run neither resumes nor overwrites it.
         """
         super().setup(trainer, pl_module, stage)
         if stage != 'predict':
             return
         self._complete = self.resume and self.path.is_file()
         if self.path.exists() and not (self.resume or self.overwrite):
-            raise UsageError(f'{self.path} exists; name the new one with --remark, or remove it')
+            raise UsageError(f'{self.path} exists; remove it, or choose another name with --remark')
         for journal in self._journals():
             if self.resume:
                 self._lines.update(_read(journal))
@@ -70,7 +69,7 @@ class JournalWriter(PredictionWriter):
                 self._file = own.open('ab')
 
     def is_done(self, name: str) -> bool:
-        """Tell whether the image has its line."""
+        """Return whether the line of an image exists."""
         return self._complete or name in self._lines
 
     def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
@@ -80,7 +79,7 @@ class JournalWriter(PredictionWriter):
             self._file.flush()
 
     def finish(self, trainer: Trainer) -> None:
-        """Make the target of the lines of all processes and remove them."""
+        """Write the target from the journals of all processes, then remove these."""
         if self._file is None:
             return
         self._file.close()
@@ -96,7 +95,7 @@ class JournalWriter(PredictionWriter):
                 journal.unlink()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Keep the lines."""
+        """Close the journal, and keep it."""
         super().on_exception(trainer, pl_module, exception)
         if self._file is not None:
             self._file.close()
@@ -106,7 +105,7 @@ class JournalWriter(PredictionWriter):
 
 
 def _read(journal: Path) -> dict[str, tuple[Path, int]]:
-    """Return the file and the place of each image's line; a last line that is not whole is cut off."""
+    """Return the file and the offset of each image's line; remove an incomplete last line."""
     lines: dict[str, tuple[Path, int]] = {}
     with _opened(journal) as file:
         start = 0
@@ -116,14 +115,14 @@ def _read(journal: Path) -> dict[str, tuple[Path, int]]:
                 break
             name = load_json(line.partition(b'\t')[0], str(journal))
             if not isinstance(name, str):
-                raise UsageError(f'{journal} names an image {name!r:.80}: it is damaged; remove it')
+                raise UsageError(f'{journal} is damaged: an image name must be a string, got {name!r:.80}; remove it')
             lines[name] = (journal, start)
             start += len(line)
     return lines
 
 
 def _opened(journal: Path) -> BinaryIO:
-    """Open a journal to read and to cut it off; the folder may be a stranger's, and a link in it lead anywhere.
+    """Open a journal for reading and truncating, but not a link, which could point to any file.
 
     Raises:
         UsageError: if it is not a regular file.
@@ -134,7 +133,7 @@ def _opened(journal: Path) -> BinaryIO:
 
 
 def _in_order(lines: dict[str, tuple[Path, int]], names: list[str]) -> Iterator[bytes]:
-    """Yield the lines in the order of the names; one that has none comes last."""
+    """Yield the lines in the order of the names, then those without a name in the list."""
     place = {name: index for index, name in enumerate(names)}
     files: dict[Path, BinaryIO] = {}
     try:

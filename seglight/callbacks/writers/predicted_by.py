@@ -1,4 +1,4 @@
-"""What a folder of predictions was made with, so that no run resumes those of another."""
+"""Record how a folder of predictions was made, so that `--resume` does not mix different predictions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from seglight.plain_text import load_yaml
 
 
 class PredictedBy(Callback):
-    """Keeps in the folder what its predictions were made with. Its place is before the writers.
+    """Records in the folder how its predictions were made. This callback must come before the writers.
 
     Args:
-        folder: gets `predicted_by.yaml`.
-        facts: plain values: the checkpoints and what changes what they predict.
+        folder: the folder of `predicted_by.yaml`.
+        facts: plain values: the checkpoint, and the options that affect its predictions.
         resume: whether this run adds to the predictions in the folder.
     """
 
@@ -32,7 +32,7 @@ class PredictedBy(Callback):
         """Write the file, on rank 0.
 
         Raises:
-            ConfigError: if this run is to go on with predictions of something else.
+            UsageError: if the run would resume predictions made differently.
         """
         if stage != 'predict':
             return
@@ -42,8 +42,8 @@ class PredictedBy(Callback):
             differing = [name for name in self.facts if known.get(name) != self.facts[name]]
             if differing:
                 raise UsageError(
-                    f'{self.path.parent} holds predictions of another run (other {", ".join(differing)}: see '
-                    f'{self.path.name}); leave out --resume, or choose another --output'
+                    f'{self.path.parent} contains predictions made with a different {", ".join(differing)} (see '
+                    f'{self.path.name}); remove --resume, or choose another --output'
                 )
         if trainer.is_global_zero:
             with writing_to(self.path.parent, OTHER_FOLDER):

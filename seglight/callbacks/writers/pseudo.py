@@ -18,19 +18,19 @@ from seglight.names import path_below
 
 
 class PseudoLabelWriter(PredictionWriter):
-    """Writes masks that ignore uncertain pixels, and `data.yaml`, a config that trains on them too.
+    """Writes masks that ignore uncertain pixels, and `data.yaml`, a config that adds them to the training data.
 
-    `fit --config own.yaml --config {folder}/data.yaml` adds them to the training data. The module must be a
+    To train on them: `fit --config own.yaml --config {folder}/data.yaml`. The module must be a
     `seglight.models.Segmentor`.
 
     Args:
-        folder: gets `ann_dir` with the masks, `img_dir` with links to the images, and `data.yaml`.
+        folder: for `ann_dir` with the masks, `img_dir` with links to the images, and `data.yaml`.
         confidence: probability, 0 to 1, below which a pixel becomes `ignore_index`.
-        weight: how often each of them is seen in an epoch, on average.
-        train: the `data.train` that they are added to.
+        weight: how often each image occurs in an epoch, on average.
+        train: the value of `data.train` to add the masks to.
 
     Raises:
-        ConfigError: if the confidence is outside 0 to 1, or the weight is not above 0.
+        UsageError: if the confidence is outside 0 to 1, or the weight is not above 0.
     """
 
     needs_probabilities = True
@@ -48,7 +48,7 @@ class PseudoLabelWriter(PredictionWriter):
         self.masks = MaskWriter(self.folder / 'ann_dir')
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the palette and the ignored label of the module."""
+        """Copy the palette and the ignored label from the module."""
         super().setup(trainer, pl_module, stage)
         self.masks.palette = self.palette
         self.ignore_index = getattr(pl_module, 'ignore_index', 255)
@@ -63,11 +63,11 @@ class PseudoLabelWriter(PredictionWriter):
             write_atomically(self.folder / 'data.yaml', text.encode())
 
     def is_done(self, name: str) -> bool:
-        """Tell whether the image has its mask."""
+        """Return whether the mask of an image exists."""
         return self.masks.is_done(name)
 
     def kept_probabilities(self, predicted: Prediction) -> Tensor | None:
-        """Return the probability of the class that each pixel was given, float32 `[H, W]`: all that is needed."""
+        """Return the probability of each pixel's predicted class, float32 `[H, W]`."""
         return None if predicted.probabilities is None else winners(predicted.mask, predicted.probabilities)
 
     def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
@@ -83,23 +83,23 @@ class PseudoLabelWriter(PredictionWriter):
 
 
 def winners(mask: Tensor, probabilities: Tensor) -> Tensor:
-    """Return the probability of the class that each pixel was given, float32 `[H, W]`.
+    """Return the probability of each pixel's predicted class, float32 `[H, W]`.
 
     Args:
         mask: uint8 `[H, W]`.
-        probabilities: float32 `[C, H, W]`; with one channel, of class 1.
+        probabilities: float32 `[C, H, W]`; if C is 1, the probability of class 1.
     """
     return probabilities.amax(0) if len(probabilities) > 1 else (probabilities[0] - 1 + mask).abs()
 
 
 def confident(mask: UInt8Array, winner: Float32Array, confidence: float, ignore_index: int = 255) -> UInt8Array:
-    """Return a mask without the pixels that are below a confidence.
+    """Return a mask whose uncertain pixels are ignored.
 
     Args:
         mask: uint8 `[H, W]`.
-        winner: the probability of the class that each pixel was given, float32 `[H, W]`.
-        confidence: 0 to 1.
-        ignore_index: what the other pixels become.
+        winner: the probability of each pixel's predicted class, float32 `[H, W]`.
+        confidence: minimum probability, 0 to 1.
+        ignore_index: the new label of pixels below it.
     """
     result = mask.copy()
     result[winner < confidence] = ignore_index

@@ -1,4 +1,4 @@
-"""The CSV file that a competition takes."""
+"""Write the CSV file for a competition."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from seglight.names import name_fault
 
 
 class SubmissionWriter(JournalWriter):
-    """Writes `image_id` and `PredictionString`, byte for byte as pandas writes them.
+    """Writes the columns `image_id` and `PredictionString`, byte for byte like pandas.
 
-    `image_id` is the path of the image below its folder, which is the `file_name` of a COCO JSON; the
-    order is that of the data. `PredictionString` is the mask from left to right and top to bottom.
+    `image_id` is the path of the image below its folder, or its `file_name` in a COCO JSON; the order is that of the
+    data. `PredictionString` contains the labels of the mask, row by row.
 
     Args:
         path: the file.
-        size: height and width that masks are resized to by nearest neighbour, None for those of the image.
-        resume: go on with what a run that was stopped has left.
+        size: height and width to which masks are resized by nearest neighbour; None to keep the image's size.
+        resume: continue the lines of an interrupted run.
     """
 
     def __init__(self, path: str | Path, size: tuple[int, int] | None = (256, 256), resume: bool = False) -> None:
@@ -49,10 +49,10 @@ def file_name(meta: dict[str, Any]) -> str:
 
 
 def submission_path(checkpoint: Path, remark: str | None = None, folder: Path | None = None) -> Path:
-    """Return `epoch_45.csv` or `epoch_45_{remark}.csv`, in a folder or else beside the checkpoint.
+    """Return `epoch_45.csv` or `epoch_45_{remark}.csv`, in a folder, by default that of the checkpoint.
 
     Raises:
-        ConfigError: if the remark would lead to another folder.
+        UsageError: if the remark is not part of a file name, for example because it contains a slash.
     """
     name = f'{checkpoint.stem}{f"_{remark}" if remark else ""}.csv'
     if Path(name).name != name or name_fault(name):

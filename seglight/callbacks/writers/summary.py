@@ -1,4 +1,4 @@
-"""What a prediction run does besides writing: resuming, and a summary at its end."""
+"""Skip images that are already predicted, and summarise a prediction run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.array_types import UInt8Array
 from seglight.batch import Failure
 from seglight.callbacks.processes import gathered
-from seglight.callbacks.writers.files import GO_ON, PredictionWriter, predict_dataset
+from seglight.callbacks.writers.files import RESUME, PredictionWriter, predict_dataset
 from seglight.counting import counted
 from seglight.data.images import read_image
 from seglight.data.value_range import range_of
@@ -24,18 +24,18 @@ from seglight.models.inference.logits import Prediction
 from seglight.palette import default_palette, overlay
 from seglight.pictures import contact_sheet, encode_jpeg
 
-#: Images on a contact sheet, in rows of four, and the side in pixels that each is fitted to.
+#: Number of images on a contact sheet, its columns, and the side of each square in pixels.
 SHEET, COLUMNS, SIDE = 16, 4, 240
 
 
 class SkipDone(Callback):
-    """Predicts only the images that one of the writers has not written yet.
+    """Predicts only the images that at least one of the writers has not written yet.
 
-    Its place is after the `PredictionWriter`s. Needs a `SegmentationDataModule`; does nothing with other data.
+    This callback must come after the `PredictionWriter`s. Needs a `SegmentationDataModule`; does nothing for others.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the images that are done out of the data."""
+        """Remove the images that are done from the data."""
         dataset = predict_dataset(trainer)
         if stage != 'predict' or dataset is None:
             return
@@ -46,23 +46,23 @@ class SkipDone(Callback):
         trainer.strategy.barrier('resume')  # before the first file of this run is written
         if trainer.is_global_zero:
             done = len(samples) - len(dataset.samples)
-            print(f'{done} of {len(samples)} images were done before')
+            print(f'{done} of {len(samples)} images are already predicted')
 
 
 class PredictionSummary(Callback):
-    """Counts classes, images and bad files, and makes a contact sheet of the first images.
+    """Counts pixels of each class, images and unreadable files, and draws a contact sheet of the first images.
 
-    Takes the same predictions and batches as a `PredictionWriter`; batches may list bad files under `failed`.
+    Needs the same predictions and batches as a `PredictionWriter`; batches may list unreadable files under `failed`.
 
     Args:
-        folder: gets `contact_sheet.jpg`.
+        folder: the folder of `contact_sheet.jpg`.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        #: images that were skipped; at the end those of all processes, on the main one
+        #: skipped images; at the end, those of all processes, on rank 0
         self.failed: list[Failure] = []
-        self.count = 0  #: predicted images; at the end those of all processes
+        self.count = 0  #: number of predicted images; at the end, of all processes
         self._pixels = torch.zeros(256, dtype=torch.int64)
         self._seconds = 0.0
         self._start = 0.0
@@ -81,7 +81,7 @@ class PredictionSummary(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count what is in a batch, and report bad files at once."""
+        """Count the images of a batch, and report unreadable files at once."""
         for failure in batch.get('failed', []):
             self.failed.append(failure)
             print(f'seglight: {failure.message}', file=sys.stderr, flush=True)
@@ -98,7 +98,7 @@ class PredictionSummary(Callback):
             bar.predict_progress_bar.set_postfix_str(f'{self.count / self._seconds:.1f} images/s')
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Sum the counts of all processes; the main process alone reports what failed."""
+        """Sum the counts of all processes; only rank 0 keeps the list of failures."""
         parts = gathered((self.failed, self.count, self._pixels.tolist(), self._seconds))
         failed, counts, pixels, seconds = zip(*parts, strict=True)
         self.failed = [failure for each in failed for failure in each] if trainer.is_global_zero else []
@@ -109,12 +109,12 @@ class PredictionSummary(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the contact sheet."""
         if self._tiles:
-            with writing_to(self.folder, GO_ON):
+            with writing_to(self.folder, RESUME):
                 sheet = contact_sheet(self._tiles, COLUMNS)
                 write_atomically(self.folder / 'contact_sheet.jpg', encode_jpeg(sheet))
 
     def lines(self, classes: list[str]) -> list[str]:
-        """Return the share of each class, and the number of images and their speed."""
+        """Return the share of each class, the number of images, and the speed."""
         total = max(1, int(self._pixels.sum()))
         width = max(len(name) for name in classes)
         counts = self._pixels[: len(classes)].tolist()
@@ -124,7 +124,7 @@ class PredictionSummary(Callback):
 
 
 def _tile(image: UInt8Array, mask: UInt8Array, palette: list[list[int]]) -> UInt8Array:
-    """Return an image with its mask laid over it, fitted into a white square."""
+    """Return an image with an overlay of its mask, fitted into a white square."""
     height, width = mask.shape
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

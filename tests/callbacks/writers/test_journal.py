@@ -21,8 +21,8 @@ def test_whole_lines_are_read_and_the_last_one_is_cut_off(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ('content', 'text'),
     [
-        (b'[1]\tx\n', 'names an image [1]'),
-        (b'{"a": 1}\tx\n', 'names an image'),
+        (b'[1]\tx\n', 'an image name must be a string, got [1]'),
+        (b'{"a": 1}\tx\n', "an image name must be a string, got {'a': 1}"),
         (b'no json\tx\n', 'is not valid JSON'),
         (b'\xff\xfe\tx\n', 'is not valid JSON'),
         (b'[' * 100_000 + b'\n', 'is not valid JSON'),
