@@ -1,1 +1,1 @@
-"""The command line: parsing what was typed, assembling a run, and running it."""
+"""The command line: parse the arguments, assemble a run, and run it."""

@@ -1,4 +1,4 @@
-"""What the subcommands of the trainer take beside Lightning's own arguments."""
+"""The arguments that seglight adds to Lightning's subcommands."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from seglight.cli import fit, predict
 from seglight.config.mmseg.options import add_options
 from seglight.config.parser import prefer_int_to_float
 
-#: What Lightning's subcommands do here.
+#: Descriptions of Lightning's subcommands.
 TRAINER_COMMANDS = {
     'fit': 'Train and validate a model, and keep its checkpoints in a run folder.',
     'validate': 'Evaluate a checkpoint on the validation data.',
-    'test': 'Evaluate a checkpoint likewise, and log its metrics as test/.',
+    'test': 'Evaluate a checkpoint like validate, and log its metrics as test/.',
     'predict': 'Write the masks that a checkpoint predicts.',
 }
 
-#: Scales of the views of mmseg's `test.py --aug-test`.
+#: Scales of the views in mmseg's `test.py --aug-test`.
 AUG_TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
-#: What `--trust-checkpoint` opens.
+#: Help for `--trust-checkpoint`.
 TRUST_HELP = (
-    'Let your own checkpoint name classes of any package, and unpickle everything in the file of --load-from: '
+    'Allow your own checkpoint to name classes of any package, and unpickle the whole file of --load-from; '
     'both execute code.'
 )
 
@@ -35,13 +35,13 @@ def add_arguments(parser: LightningArgumentParser, subcommand: str) -> None:
         fit.add_arguments(parser)
     else:
         parser.add_argument('--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt in an ensemble.')
-        text = f'Predict at the scales {", ".join(map(str, AUG_TEST_SCALES))}, mirrored too, and average.'
+        text = f'Average predictions at the scales {", ".join(map(str, AUG_TEST_SCALES))}, each also mirrored.'
         parser.add_argument('--aug_test', action='store_true', help=text)
-    parser.set_defaults({'weights_only': True})  # a checkpoint is data from outside: never unpickle it
+    parser.set_defaults({'weights_only': True})  # a checkpoint may be untrusted: never unpickle it
     if subcommand != 'predict':
-        parser.add_argument('--report', type=bool, default=True, help='Write a page of figures and images at the end.')
+        parser.add_argument('--report', type=bool, default=True, help='Write a page of metrics and images at the end.')
     if subcommand in ('validate', 'test'):
-        parser.set_defaults({'verbose': False})  # its table is printed by the command line, with classes by name
+        parser.set_defaults({'verbose': False})  # the command line prints its own table, with class names
     if subcommand == 'predict':
         predict.add_arguments(parser)
         parser.set_defaults({'return_predictions': False})

@@ -1,4 +1,4 @@
-"""The classes of a checkpoint and those of the data that it is used on."""
+"""Match the classes of a checkpoint with those of the data."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from seglight.errors import UsageError, say, warn
 
 
 def keep_classes(request: Request, data: Any) -> list[int] | None:
-    """Let a checkpoint have the classes it was trained with, whatever the data that it is used on.
+    """Keep the classes that a checkpoint was trained with, even if those of the data differ.
 
     Args:
-        request: with the checkpoint and the data that it was trained on.
+        request: the request, with the checkpoint and its training data.
         data: the arguments of the data; their classes are changed for a prediction.
 
     Returns:
-        The order that maps what the checkpoint predicts to the classes of the data, None where nothing is mapped.
+        The order that maps the checkpoint's classes to those of the data; None if they are not mapped.
 
     Raises:
-        UsageError: if it is to be measured on masks of another number of classes.
+        UsageError: if the checkpoint is evaluated on masks with a different number of classes.
     """
     checkpoint, trained, given = request.checkpoint, request.trained_on.get('classes'), data.classes
     evaluates = request.subcommand in ('validate', 'test')
     if checkpoint and checkpoint.from_mmseg and evaluates and data.reduce_zero_label:
         text = (
-            f'label 0 of the masks is ignored and the others move down by one, as {checkpoint} was trained; '
-            '--data.reduce_zero_label=false takes them as they are'
+            f'label 0 of the masks is ignored and the others decrease by one, as in the training of {checkpoint}; '
+            '--data.reduce_zero_label=false keeps the labels unchanged'
         )
         rank_zero_only(say)(labelled('Labels', text))
     if trained is None or trained == given:
@@ -38,16 +38,16 @@ def keep_classes(request: Request, data: Any) -> list[int] | None:
     if len(trained) == len(given):
         return _order(f'{checkpoint} {difference(trained, given)}', order_of(trained, given))
     if evaluates:
-        message = f'{checkpoint} was trained on {len(trained)} classes, data.classes names {len(given)}'
-        raise UsageError(f'{message}; give data whose masks have the classes of the checkpoint')
+        message = f'{checkpoint} was trained on {len(trained)} classes, but data.classes has {len(given)}'
+        raise UsageError(f'{message}; use data with the classes of the checkpoint')
     data.classes, data.palette = trained, request.trained_on.get('palette')
     return None
 
 
 def _order(text: str, order: list[int] | None) -> list[int] | None:
-    """Report classes of other names or another order, and return the order."""
+    """Report different class names or a different order, and return the order."""
     if order:
-        rank_zero_only(say)(labelled('Classes', f'{text}; what it predicts is mapped by name'))
+        rank_zero_only(say)(labelled('Classes', f'{text}; its predictions are mapped by name'))
     else:
-        rank_zero_only(warn)(f'{text}; label i of a mask is taken for its class i')
+        rank_zero_only(warn)(f'{text}; label i of a mask is compared with its class i')
     return order

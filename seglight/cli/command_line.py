@@ -1,4 +1,4 @@
-"""The command line: parsing what was typed, assembling a run, and running it."""
+"""Parse the arguments, assemble a run, and run it."""
 
 from __future__ import annotations
 
@@ -52,22 +52,22 @@ from seglight.models.recipe import Recipe
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 
-#: What the model takes from the data, so that it is given only once.
+#: Arguments that the model copies from the data, so that users set them only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
 
 
 class CommandLine(LightningCLI):
-    """LightningCLI with inherited configs, run folders, and checkpoints that bring their config."""
+    """LightningCLI with inherited configs, run folders, and checkpoints that contain their config."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         quieten()
         register()
         self.request = Request(argv)
-        self.class_order: list[int] | None = None  # of the checkpoint's classes, where the data have another
+        self.class_order: list[int] | None = None  # maps the checkpoint's classes to the data's, if they differ
         self.run_folder: RunFolder | None = None
-        self.resumed = False  # whether the run goes on in its own folder
+        self.resumed = False  # whether the run resumes in its own folder
         self.run_config = ''
-        self.other_keys: dict[str, set[str]] = {}  # top-level keys of subcommands that were not typed
+        self.other_keys: dict[str, set[str]] = {}  # top-level keys of the other subcommands
         self.recorder: EvaluationRecorder | None = None
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
         super().__init__(
@@ -89,7 +89,7 @@ class CommandLine(LightningCLI):
     # Parsing
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
-        """Add Lightning's subcommands, and for help and completion those that need no trainer."""
+        """Add Lightning's subcommands and, for help and completion, those that need no trainer."""
         super()._add_subcommands(parser, **kwargs)
         commands = parser._subcommands_action
         assert commands
@@ -101,23 +101,23 @@ class CommandLine(LightningCLI):
             action.help = arguments.TRAINER_COMMANDS.get(action.dest, action.help)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        """Return the parser of a subcommand; if it was not typed, an empty one, which is enough for a list."""
+        """Return the parser of the requested subcommand; for the others, an empty one, which is enough for a list."""
         if subcommand == self.request.subcommand or self.request.arguments.has('--print_completion'):
             return self._whole_parser(klass, subcommand, **kwargs)
         return self.init_parser(**kwargs)
 
     def _whole_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        """Return the parser of a subcommand with all its arguments, which takes a tenth of a second."""
+        """Return the parser of a subcommand with all its arguments; this takes a tenth of a second."""
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         arguments.add_arguments(parser, subcommand)
         return parser
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ARG002  (read before)
-        """Resolve configs, checkpoint and overrides, and give jsonargparse the result to check."""
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ARG002  (in self.request)
+        """Resolve configs, checkpoint and overrides, and let jsonargparse check the result."""
         request = self.request
         if request.subcommand in self._subcommand_parsers:
-            request.resolve(self._subcommand_parsers[request.subcommand], self._is_of_others)
-            if request.arguments.has('--print_config'):  # which builds nothing that would tell
+            request.resolve(self._subcommand_parsers[request.subcommand], self._belongs_to_others)
+            if request.arguments.has('--print_config'):  # it does not build the model, which would check the keys
                 model = request.settings.values.get('model') or {}
                 with request.with_origins():
                     Recipe(model.get('segmentor') or {}).check_keys()
@@ -127,28 +127,28 @@ class CommandLine(LightningCLI):
             self.config = parser.parse_args(request.arguments.argv())
 
     def _refuse(self, command: str | None) -> None:
-        """End with the commands that exist."""
+        """Raise an error that lists the commands."""
         commands = [*self.subcommands(), *COMMANDS]
         choice = f'choose one of {", ".join(commands)} (--help shows more)'
         if not command:
             raise UsageError(f'no command given; {choice}')
         raise UsageError(f"unknown command '{command}'{nearest(command, commands) or ';'} {choice}")
 
-    def _is_of_others(self, key: str) -> bool:
-        """Tell whether only other subcommands take a key: a run's config may be given to commands other than `fit`."""
+    def _belongs_to_others(self, key: str) -> bool:
+        """Return whether only other subcommands have a key, since other commands accept the config of a `fit`."""
         own = str(self.request.subcommand)
         if key in _top_keys(self._subcommand_parsers[own]):
             return False
         return any(key in self._keys_of(name) for name in self.subcommands() if name != own)
 
     def _keys_of(self, subcommand: str) -> set[str]:
-        """Return the top-level keys of another subcommand, whose parser is built for them, once."""
+        """Return the top-level keys of another subcommand; its parser is built once."""
         if subcommand not in self.other_keys:
             self.other_keys[subcommand] = _top_keys(self._whole_parser(Trainer, subcommand))
         return self.other_keys[subcommand]
 
     def _parse_ckpt_path(self) -> None:
-        """Leave out Lightning's own reading of a checkpoint, which would win over the command line."""
+        """Disable Lightning's own use of the checkpoint's hyperparameters, which would override the command line."""
 
     # Assembling
 
@@ -156,7 +156,7 @@ class CommandLine(LightningCLI):
         """Seed all random numbers.
 
         Raises:
-            ConfigError: for a seed that numpy does not take.
+            ConfigError: for a seed that numpy does not accept.
         """
         try:
             super()._set_seed()
@@ -164,24 +164,24 @@ class CommandLine(LightningCLI):
             raise ConfigError('seed_everything', one_line(error)) from error
 
     def before_instantiate_classes(self) -> None:
-        """Copy the classes to the model and the seed to the data, and find where a run goes on."""
+        """Copy the classes to the model and the seed to the data, and find where a run resumes."""
         config = self.config[self.config.subcommand]
         self.class_order = keep_classes(self.request, config.data)
         for name in FROM_DATA:
             if config.model[name] not in (None, config.data[name]):
-                raise ConfigError(f'model.{name}', f'must be left out, or be that of data.{name}, got another')
+                raise ConfigError(f'model.{name}', f'must be omitted or equal data.{name}, got a different value')
             config.model[name] = config.data[name]
         if config.get('input'):
             config.data.test = predict.input_source(Path(config.input), self.output_folder)
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
         with self.request.with_origins():
-            recipe = Recipe(config.model.segmentor).with_read_weights()  # the config then needs no file of them
+            recipe = Recipe(config.model.segmentor).with_read_weights()  # the stored config then contains their values
         config.model.segmentor = recipe.model
         if self.subcommand == 'fit':
             self.run_config = self.resolved_config()
             self.resumed = fit.find_start(self.request, config, self.run_config)
-            if config.ckpt_path or config.load_from:  # which have the weights, so that none are fetched
+            if config.ckpt_path or config.load_from:  # these contain the weights: fetch none
                 config.model.segmentor = recipe.without_pretrained().model
 
     def instantiate_classes(self) -> None:
@@ -213,14 +213,14 @@ class CommandLine(LightningCLI):
         except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
             raise failures.explain_trainer(error) from error
         if self.subcommand == 'fit':
-            trainer.callbacks.insert(0, MonitoredFigures())  # type: ignore[attr-defined]  # before those that it checks
+            trainer.callbacks.insert(0, MonitoredFigures())  # type: ignore[attr-defined]  # before the callbacks that it checks
         return trainer
 
     def _own_callbacks(self, config: Namespace) -> list[Callback]:
-        """Return the callbacks that a subcommand always has, and those that its arguments ask for."""
-        traces = not config.trainer.fast_dev_run  # which leaves none
+        """Return the callbacks that a subcommand always has, and those that its arguments request."""
+        writes_files = not config.trainer.fast_dev_run
         if self.subcommand == 'fit':
-            if traces:
+            if writes_files:
                 self.run_folder = self._run_folder(config)
                 self.recorder = EvaluationRecorder()
                 config.wandb.tags += config.tags
@@ -234,7 +234,7 @@ class CommandLine(LightningCLI):
             assert request.checkpoint
             plain = self.config[self.subcommand]
             callbacks += predict.prediction_callbacks(plain, request.checkpoint, self.output_folder)
-        elif traces:
+        elif writes_files:
             self.recorder = EvaluationRecorder(self.evaluation_file)
             callbacks.append(self.recorder)
         if config.aug_test:
@@ -242,38 +242,38 @@ class CommandLine(LightningCLI):
         return callbacks
 
     def _run_folder(self, config: Namespace) -> RunFolder:
-        """Return what makes the folder of this run."""
+        """Return the callback that creates the folder of this run."""
         log, command = config.trainer.logger is not False, ['seglight', *self.request.argv]
         return RunFolder(
             self.run_config, config.work_dir, str(WORK_DIRS), describe(command), log=log, resumed=self.resumed
         )
 
     def resolved_config(self) -> str:
-        """Return the whole config without secrets, as YAML that `--config` takes again, in a run folder of its own."""
+        """Return the whole config as YAML for `--config`, without secrets and without the folder of this run."""
         config = self.config[self.subcommand].clone()
         config.work_dir = config.ckpt_path = None
         config.auto_resume = config.trust_checkpoint = False
-        for name in FROM_DATA:  # said once, so that changing it once is enough
+        for name in FROM_DATA:  # only in the data, so that users change them only once
             config.model[name] = None
         text: str = self._parser(self.subcommand).dump(config, skip_none=False, skip_link_targets=False)
         return masked_yaml(text)
 
     @property
     def output_folder(self) -> Path:
-        """The folder that predictions are written to."""
+        """The folder for predictions."""
         config = self.config[self.subcommand]
         return Path(config.output or predict.default_folder(Path(config.ckpt_path), config.input))
 
     @property
     def evaluation_file(self) -> Path:
-        """The file, beside the checkpoint, of what `validate` or `test` measures."""
+        """The file, next to the checkpoint, for the results of `validate` or `test`."""
         checkpoint = Path(self._get(self.config, 'ckpt_path'))
         return checkpoint.parent / EVALUATIONS / f'{self.subcommand}_{checkpoint.stem}.npz'
 
     # Running
 
     def before_fit(self) -> None:
-        """Take weights from another file, or refuse a checkpoint at its run's end, unless --auto-resume found it."""
+        """Load weights from another file, or reject a checkpoint at its run's end, unless --auto-resume found it."""
         config, checkpoint = self.config[self.subcommand], self.request.checkpoint
         fit.check_finder(self.trainer, self.model.schedule)
         if checkpoint:
@@ -282,16 +282,16 @@ class CommandLine(LightningCLI):
             fit.take_weights(self.model, Checkpoint.find(config.load_from), config.trust_checkpoint)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """Hand over the checkpoint that was read, before Lightning restores it."""
+        """Pass the checkpoint, which is already read, to the trainer before Lightning restores it."""
         if self.request.checkpoint:
             restore_from(self.trainer, self.request.checkpoint, subcommand == 'fit')
         return super()._prepare_subcommand_kwargs(subcommand)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        """Run it.
+        """Run a subcommand.
 
         Raises:
-            KeyboardInterrupt: where Lightning, after Ctrl-C, would exit like after a failure.
+            KeyboardInterrupt: after Ctrl-C, where Lightning would exit with the status of a failure.
         """
         try:
             with (
@@ -306,7 +306,7 @@ class CommandLine(LightningCLI):
             raise KeyboardInterrupt(*([self.run_folder.summary()] if self.run_folder else [])) from None
 
     def after_fit(self) -> None:
-        """Print where the run lies, how good it is, and what to type next."""
+        """Print the folder of the run, its metrics, and the command to predict with it."""
         if not self.trainer.is_global_zero:
             return
         if not self.run_folder:
@@ -317,15 +317,15 @@ class CommandLine(LightningCLI):
         self._report()
 
     def after_validate(self) -> None:
-        """Show the figures."""
+        """Show the metrics."""
         self._show('val')
 
     def after_test(self) -> None:
-        """Show the figures."""
+        """Show the metrics."""
         self._show('test')
 
     def after_predict(self) -> None:
-        """Print what was written, and end like after an error if there were files that could not be predicted."""
+        """Print a summary, and raise an error if images could not be predicted."""
         callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
         if self.trainer.is_global_zero:
             say('\n'.join(predict.summary(callbacks, self.model.classes, self.output_folder)))
@@ -337,18 +337,18 @@ class CommandLine(LightningCLI):
             self._report()
 
     def _report(self) -> None:
-        """Write the page of what was measured, and print where it lies."""
+        """Write the report page, and print its path."""
         file = self.recorder.file if self.recorder and self._get(self.config, 'report') else None
         if file is None:
             return
         try:
             say(labelled('Report', write_report(file.parents[1], file.stem)))
-        except Exception as error:  # whatever it is, the run is done and its figures are printed
+        except Exception as error:  # whatever it is, the run is done and its metrics are printed
             if border.debugs(self.request.argv):
                 traceback.print_exc()
-            warn(f'the report cannot be written: {one_line(error) or type(error).__name__}; --debug shows why')
+            warn(f'cannot write the report: {one_line(error) or type(error).__name__}; --debug shows why')
 
 
 def _top_keys(parser: LightningArgumentParser) -> set[str]:
-    """Return the groups and keys at the top of what a subcommand takes."""
+    """Return the top-level groups and keys of a subcommand."""
     return {key[0] for key in argument_types(parser)}

@@ -1,4 +1,4 @@
-"""What ends a run in Lightning or in torch, as an error of the user's with its cure."""
+"""Turn errors of Lightning and torch that end a run into user errors with a cure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line
 from seglight.models.explain import explain_first_batch
 
-#: What begins torch's message about weights of other names or shapes.
+#: The start of torch's message about weights with other names or shapes.
 _NOT_FITTING = 'Error(s) in loading state_dict'
 
 
 @contextmanager
 def building_explained() -> Iterator[None]:
-    """Turn what the class of an argument says of its value into an error of the user's.
+    """Turn an error that a class raises for an argument into a user error.
 
     Raises:
         ConfigError: names the key.
@@ -28,19 +28,19 @@ def building_explained() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        cause = error.__cause__  # jsonargparse tries each member of a union: it is what the class itself said
+        cause = error.__cause__  # the error of the class itself; jsonargparse's lists each member of a union
         if isinstance(cause, ConfigError):
             raise cause from None
         if not isinstance(cause, (ValueError, TypeError, MisconfigurationException)):
             raise
-        found = re.search(r'\b(trainer\.\w+)', str(error))
-        raise ConfigError(found[1] if found else 'trainer.callbacks', one_line(cause)) from error
+        key = re.search(r'\b(trainer\.\w+)', str(error))
+        raise ConfigError(key[1] if key else 'trainer.callbacks', one_line(cause)) from error
 
 
 @contextmanager
 def reported(trainer: Trainer) -> Iterator[None]:
-    """Let callbacks know what ends a run while one of Lightning's finders, which puts them aside, tries some steps."""
-    callbacks: list[Callback] = list(trainer.callbacks)  # type: ignore[attr-defined]  # which it sets without a type
+    """Call `on_exception` for callbacks that one of Lightning's finders has temporarily removed from the trainer."""
+    callbacks: list[Callback] = list(trainer.callbacks)  # type: ignore[attr-defined]  # set by Lightning without a type
     try:
         yield
     except BaseException as error:
@@ -52,14 +52,14 @@ def reported(trainer: Trainer) -> Iterator[None]:
 
 @contextmanager
 def running_explained(trainer: Trainer, checkpoint: Checkpoint | None) -> Iterator[None]:
-    """Turn what ends a run into an error of the user's, where it is one.
+    """Turn an error that ends a run into a user error, if the user can cause it.
 
     Args:
-        trainer: runs.
-        checkpoint: that it starts or goes on from.
+        trainer: the trainer of the run.
+        checkpoint: the checkpoint that the run starts or resumes from.
 
     Raises:
-        UserError: such as weights that do not fit the model.
+        UserError: for example for weights that do not fit the model.
     """
     try:
         yield
@@ -67,7 +67,7 @@ def running_explained(trainer: Trainer, checkpoint: Checkpoint | None) -> Iterat
         raise UsageError(one_line(error)) from error
     except Exception as error:
         if _is_restoring(error) and not isinstance(error, UserError):
-            raise CheckpointError(f'{checkpoint} cannot be resumed from: {one_line(error)}'[:500]) from error
+            raise CheckpointError(f'cannot resume from {checkpoint}: {one_line(error)}'[:500]) from error
         if not isinstance(error, (RuntimeError, ValueError)):
             raise
         if _NOT_FITTING in str(error):
@@ -81,37 +81,32 @@ def running_explained(trainer: Trainer, checkpoint: Checkpoint | None) -> Iterat
 
 
 def explain_trainer(error: Exception) -> UserError:
-    """Return why Lightning builds no trainer, with a cure where Lightning has none."""
+    """Return why Lightning cannot build the trainer, with a cure if Lightning's message has none."""
     text = one_line(error)
     if 'SLURM' in text:
-        return UsageError(f'trainer: {text} For a run of one process, unset SLURM_NTASKS')
-    if found := re.search(r'more than one stateful callback of type `(\w+)`', text):
+        return UsageError(f'trainer: {text} For a run with one process, unset SLURM_NTASKS')
+    if match := re.search(r'more than one stateful callback of type `(\w+)`', text):
         return ConfigError(
             'trainer.callbacks',
-            f'two callbacks {found[1]} have the same settings, so that their states in a checkpoint '
-            'are one; remove one of them, or let them differ',
+            f'two callbacks {match[1]} have the same settings, so a checkpoint cannot store their states '
+            'separately; remove one of them, or change its settings',
         )
     return UsageError(f'trainer: {text}')
 
 
 def _explain_refusal(error: Exception) -> UserError | None:
-    """Return what Lightning itself refused as an error of the user's, None if it was not that.
-
-    Args:
-        error: ended the run, at its start or in any of its epochs.
-    """
+    """Return an error that Lightning itself raised as a user error; None for an error raised elsewhere."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     package = str(frame.f_globals.get('__name__')).split('.')[0]
-    refused = package in ('pytorch_lightning', 'lightning_fabric')
-    return UsageError(f'trainer: {one_line(error)}; --debug shows where') if refused else None
+    from_lightning = package in ('pytorch_lightning', 'lightning_fabric')
+    return UsageError(f'trainer: {one_line(error)}; --debug shows where') if from_lightning else None
 
 
-#: Modules that bring states back.
+#: Modules that restore states.
 RESTORING = ('pytorch_lightning.trainer.connectors.checkpoint_connector', 'seglight.callbacks.resume')
 
 
 def _is_restoring(error: Exception) -> bool:
-    """Tell whether an error comes from bringing the states of a checkpoint back, other than weights that do not fit."""
-    frames = [str(frame.f_globals.get('__name__')) for frame, _ in traceback.walk_tb(error.__traceback__)]
-    own = any(name in RESTORING for name in frames)
-    return own and _NOT_FITTING not in str(error)
+    """Return whether an error occurred while restoring a checkpoint, other than weights that do not fit."""
+    modules = [str(frame.f_globals.get('__name__')) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(name in RESTORING for name in modules) and _NOT_FITTING not in str(error)

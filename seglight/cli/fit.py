@@ -1,4 +1,4 @@
-"""What `fit` takes beside Lightning's arguments, the callbacks that it always has, and what it says at its end."""
+"""The arguments that seglight adds to `fit`, its default callbacks, and its summary."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ from seglight.models import Segmentor
 from seglight.models.schedules import heeds_rate
 from seglight.run_lock import RunLock
 
-_UNLIMITED = 'give 1 or more, or -1 for no limit'
+_UNLIMITED = 'at least 1, or -1 for no limit'
 
-#: The least values of arguments of Lightning's `Trainer`, and what to give instead of less.
-LEAST = {
-    'accumulate_grad_batches': (1, 'give 1 or more'),
-    'check_val_every_n_epoch': (1, 'give 1 or more; trainer.limit_val_batches: 0 leaves out validation'),
-    'gradient_clip_val': (0, 'give a norm above 0; 0 or null for no clipping'),
+#: The minimum of arguments of Lightning's `Trainer`, and a description of the valid values.
+MINIMUM = {
+    'accumulate_grad_batches': (1, 'at least 1'),
+    'check_val_every_n_epoch': (1, 'at least 1 (trainer.limit_val_batches: 0 disables validation)'),
+    'gradient_clip_val': (0, 'a norm above 0, or 0 or null for no clipping'),
     'max_epochs': (1, _UNLIMITED),
     'max_steps': (1, _UNLIMITED),
 }
@@ -76,7 +76,7 @@ def add_arguments(parser: Any) -> None:
 
 
 def check_trainer(trainer: Any) -> None:
-    """Refuse numbers that Lightning takes, but divides by, trains nothing with, or does not heed.
+    """Reject numbers that Lightning accepts, but divides by, ignores, or trains nothing with.
 
     Args:
         trainer: the arguments of Lightning's `Trainer`.
@@ -84,31 +84,31 @@ def check_trainer(trainer: Any) -> None:
     Raises:
         ConfigError: names the key.
     """
-    for name, (least, advice) in LEAST.items():
+    for name, (minimum, valid) in MINIMUM.items():
         value, unlimited = trainer[name], name in ('max_epochs', 'max_steps')
-        if isinstance(value, (int, float)) and value < least and not (unlimited and value == -1):
-            raise ConfigError(f'trainer.{name}', f'is {value}; {advice}')
+        if isinstance(value, (int, float)) and value < minimum and not (unlimited and value == -1):
+            raise ConfigError(f'trainer.{name}', f'must be {valid}, got {value}')
     if trainer.limit_train_batches == 0:
-        message = 'is 0, which trains nothing; give 1 or more batches, or a share of them'
+        message = 'must be at least 1 batch, or a fraction of all batches, got 0, which trains nothing'
         raise ConfigError('trainer.limit_train_batches', message)
 
 
 def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:
-    """Refuse Lightning's `LearningRateFinder` with the policy OneCycle, whose rates its own `max_lr` alone decides.
+    """Reject Lightning's `LearningRateFinder` with the policy OneCycle, whose rates depend only on its `max_lr`.
 
     Raises:
-        ConfigError: names both.
+        ConfigError: for this combination.
     """
     if find_callback(trainer, LearningRateFinder) and not heeds_rate(schedule):
         raise ConfigError(
             'trainer.callbacks',
-            'LearningRateFinder finds optimizer.lr, but in the policy OneCycle max_lr alone decides; '
-            'search with another policy, such as fixed, and give what it finds as max_lr',
+            'LearningRateFinder finds optimizer.lr, but the policy OneCycle uses only max_lr; '
+            'search with another policy, for example fixed, and set max_lr to the result',
         )
 
 
 def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorder | None, log: bool) -> list[Callback]:
-    """Return the callbacks that every run has; without a folder, in a trial, only those that leave no traces."""
+    """Return the callbacks of every run; for `fast_dev_run`, which has no folder, only those that write no files."""
     callbacks: list[Callback] = []
     if run_folder and recorder:
         callbacks += [run_folder, recorder, EpochLines(), ExactResume(), StopBySignal()]
@@ -118,15 +118,15 @@ def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorde
 
 
 def find_start(request: Request, config: Any, run_config: str) -> bool:
-    """Find out where a run goes on, and put that into its request and its config.
+    """Find where a run resumes, and store it in the request and the config.
 
     Args:
-        request: gets the checkpoint.
-        config: the values of the arguments of `fit`; gets the checkpoint and the folder of the run.
+        request: the request; receives the checkpoint.
+        config: the values of the arguments of `fit`; receives the checkpoint and the folder of the run.
         run_config: the resolved config, by which `--auto-resume` finds the run.
 
     Returns:
-        Whether the run goes on in its own folder.
+        Whether the run resumes in its own folder.
     """
     if config.ckpt_path:
         path = Path(config.ckpt_path)
@@ -136,80 +136,82 @@ def find_start(request: Request, config: Any, run_config: str) -> bool:
         return bool(config.work_dir) and Path(config.work_dir).resolve() == path.resolve().parent
     if not config.auto_resume:
         return False
-    found = find_continuation(run_config, WORK_DIRS, named_run(config.work_dir))
-    request.checkpoint = found.checkpoint
-    config.work_dir = str(found.folder) if found.folder else None
-    config.ckpt_path = None if found.checkpoint is None else str(found.checkpoint)
-    if found.folder:
-        rank_zero_only(RunLock(found.folder).check)()
-    rank_zero_only(say)('\n'.join(found.notices))
-    return found.folder is not None
+    run = find_continuation(run_config, WORK_DIRS, named_run(config.work_dir))
+    request.checkpoint = run.checkpoint
+    config.work_dir = str(run.folder) if run.folder else None
+    config.ckpt_path = None if run.checkpoint is None else str(run.checkpoint)
+    if run.folder:
+        rank_zero_only(RunLock(run.folder).check)()
+    rank_zero_only(say)('\n'.join(run.notices))
+    return run.folder is not None
 
 
 def take_weights(module: Segmentor, checkpoint: Checkpoint, trust: bool) -> None:
-    """Load the weights of another model, and print what was taken."""
+    """Load the weights of another model, and print which were loaded."""
     loaded = load_weights(module.segmentor, checkpoint.path, trust)
     rank_zero_only(say)(loaded.table())
-    if doubt := loaded.doubt(module.classes):
-        rank_zero_only(warn)(doubt)
+    if warning := loaded.doubt(module.classes):
+        rank_zero_only(warn)(warning)
 
 
 def check_continuation(checkpoint: Checkpoint, trainer: Trainer, module: Segmentor, auto: bool) -> None:
-    """Refuse a checkpoint of other classes, and one at the end of its run, unless `--auto-resume` found it.
+    """Reject a checkpoint with other classes, or at the end of its run unless `--auto-resume` found it.
 
     Raises:
         UserError: names the checkpoint.
     """
     check_classes(checkpoint, module.classes)
-    reached = reached_end(checkpoint, trainer, module)
-    if reached and not auto:
-        raise UsageError(reached)
-    if reached:
-        rank_zero_only(say)(reached)
+    message = reached_end(checkpoint, trainer, module)
+    if message and not auto:
+        raise UsageError(message)
+    if message:
+        rank_zero_only(say)(message)
 
 
 def named_run(name: str | None) -> Path | None:
-    """Return the folder of a run: a path, or else one in `work_dirs`, as for `--ckpt`."""
+    """Return the folder of a run: a path, or relative to `work_dirs`, as for `--ckpt`."""
     if name is None:
         return None
     return next((path for path in in_work_dirs(name) if path.is_dir()), Path(name))
 
 
 def reached_end(checkpoint: Checkpoint, trainer: Trainer, module: LightningModule) -> str | None:
-    """Return what to tell of a checkpoint that has nothing left to train, None if it has.
+    """Return a message if a checkpoint is at the end of its run, and None if it is not.
 
     Raises:
-        CheckpointError: if no run can go on from it.
+        CheckpointError: if training cannot resume from it.
     """
     entries = checkpoint.entries
     if 'loops' not in entries:
-        raise CheckpointError(f'{checkpoint} holds weights alone and no run; --load-from takes them')
+        raise CheckpointError(
+            f'{checkpoint} contains only weights: training cannot resume from it; use --load-from to load them'
+        )
     try:
         epochs = int(entries['loops']['fit_loop']['epoch_progress']['current']['processed'])
     except (TypeError, ValueError, LookupError) as error:
-        raise CheckpointError(f'{checkpoint} cannot be resumed from: its loops have no count of epochs') from error
+        raise CheckpointError(f'cannot resume from {checkpoint}: its loops have no count of epochs') from error
     end = trainer.max_epochs
     if end is not None and end > 0:
         end += averaging_epochs(trainer, module)
     done = {'step': (entries['global_step'], trainer.max_steps), 'epoch': (epochs, end)}
     for unit, (at, end) in done.items():
         if end is not None and 0 <= end <= at:
-            return f'{checkpoint} is at {unit} {at} of {end} already; raise --trainer.max_{unit}s to go on'
+            return f'{checkpoint} is already at {unit} {at} of {end}; raise --trainer.max_{unit}s to continue'
     return None
 
 
 def tried(trainer: Trainer) -> str:
-    """Return the line that `trainer.fast_dev_run` ends with."""
+    """Return the last line of a run with `trainer.fast_dev_run`."""
     batches = counted(trainer.fast_dev_run, 'batch')  # type: ignore[attr-defined]
-    text = f'{batches} of train and of val without a fault; nothing was written (trainer.fast_dev_run)'
+    text = f'{batches} each of train and val, without errors; nothing was written (trainer.fast_dev_run)'
     return labelled('Tried', text)
 
 
 def check_classes(checkpoint: Checkpoint, classes: Sequence[str]) -> None:
-    """Refuse to go on with the classes of a checkpoint in another order; say so where their names are others.
+    """Reject the classes of a checkpoint in a different order; warn if their names differ.
 
     Raises:
-        ConfigError: names the first that differ.
+        ConfigError: names the first classes that differ.
     """
     stored = checkpoint.classes
     text = difference(stored, classes) if len(stored) == len(classes) else ''
@@ -220,10 +222,10 @@ def check_classes(checkpoint: Checkpoint, classes: Sequence[str]) -> None:
 
 
 def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: IntervalCheckpoint) -> list[str]:
-    """Return the lines that a run ends with: its figures, where it lies, how good it is, and what to type next."""
+    """Return the last lines of a run: its metrics, its folder, the best metric, and the command to predict."""
     checkpoint = best.best_model_path or newest.best_model_path
     unseen = getattr(trainer.lightning_module, 'unseen', [])
-    # What spawned processes trained (ddp_spawn) is known here by the checkpoint alone.
+    # With ddp_spawn, this process knows only the checkpoint.
     folder = run.folder or (Path(checkpoint).parent if checkpoint else None)
     lines = [metrics_table(trainer.callback_metrics, 'val', unseen), labelled('Run', folder)]
     if best.best_model_score is not None:

@@ -1,4 +1,4 @@
-"""What `predict` takes beside Lightning's arguments, and the callbacks that it asks for."""
+"""The arguments that seglight adds to `predict`, its callbacks, and its summary."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
 
-#: Images whose names the last line of a run holds; a log may have thousands.
+#: Maximum number of failed images named in the last line.
 NAMED = 20
 
 
@@ -69,7 +69,7 @@ def add_arguments(parser: Any) -> None:
 
 
 def input_source(path: Path, folder: Path) -> dict[str, str]:
-    """Return the `data.test` that an `--input` means; the frames of a video go below the output folder.
+    """Return the value of `data.test` for an `--input`; extract the frames of a video to the output folder.
 
     Raises:
         DataError: if a video cannot be read.
@@ -82,7 +82,7 @@ def input_source(path: Path, folder: Path) -> dict[str, str]:
 
 
 def default_folder(checkpoint: Path, given: str | None) -> Path:
-    """Return `predictions/{checkpoint}` in the run, with the name of the input behind it where one was given."""
+    """Return `predictions/{checkpoint}` in the run, or `predictions/{checkpoint}_{input}` if an input is given."""
     name = checkpoint.stem
     if given:
         name += '_' + (re.sub(r'\W+', '_', Path(given).stem).strip('_') or 'input')
@@ -90,45 +90,45 @@ def default_folder(checkpoint: Path, given: str | None) -> Path:
 
 
 def prediction_callbacks(config: Any, checkpoint: Checkpoint, folder: Path) -> list[Callback]:
-    """Return the callbacks that the arguments of `predict` ask for.
+    """Return the callbacks that the arguments of `predict` request.
 
     Args:
-        config: the values of what `add_arguments` adds.
+        config: the values of the arguments.
         checkpoint: the first checkpoint.
-        folder: where the files go.
+        folder: the output folder.
 
     Raises:
-        ConfigError: for a value that is none of those an argument takes.
+        UsageError: for an invalid value.
     """
-    found: list[Callback] = [
+    callbacks: list[Callback] = [
         PredictedBy(folder, _facts(config, checkpoint), config.resume),
         MaskWriter(folder / 'masks', labels=config.mask_labels),
     ]
     if config.overlays:
-        found.append(OverlayWriter(folder / 'overlays'))
+        callbacks.append(OverlayWriter(folder / 'overlays'))
     if config.probabilities is not None:
         if config.probabilities not in ('float16', 'uint8'):
             raise UsageError(f"--probabilities must be float16 or uint8, got '{config.probabilities}'")
-        found.append(ProbabilityWriter(folder / 'probabilities', quantize=config.probabilities == 'uint8'))
+        callbacks.append(ProbabilityWriter(folder / 'probabilities', quantize=config.probabilities == 'uint8'))
     if config.coco:
-        found.append(CocoWriter(folder / 'predictions.json', config.resume, overwrite=True))
+        callbacks.append(CocoWriter(folder / 'predictions.json', config.resume, overwrite=True))
     if config.submission or config.remark is not None:
         size = config.submission_size
         if size is not None and (len(size) != 2 or min(size) < 1):
-            raise UsageError(f'--submission-size must be height and width, such as [256, 256], got {size}')
+            raise UsageError(f'--submission-size must be height and width, for example [256, 256], got {size}')
         path = submission_path(checkpoint.path, config.remark, folder if config.output else None)
-        found.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
+        callbacks.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
     if config.pseudo_labels is not None:
         pseudo = folder / 'pseudo_labels'
-        found.append(PseudoLabelWriter(pseudo, config.pseudo_labels, config.pseudo_weight, config.data.train))
-    found.append(PredictionSummary(folder))
+        callbacks.append(PseudoLabelWriter(pseudo, config.pseudo_labels, config.pseudo_weight, config.data.train))
+    callbacks.append(PredictionSummary(folder))
     if config.resume:
-        found.append(SkipDone())
-    return found
+        callbacks.append(SkipDone())
+    return callbacks
 
 
 def _facts(config: Any, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what tells one prediction run from another."""
+    """Return what identifies the predictions of a run: the checkpoint and the options that affect them."""
     return {
         'checkpoint': checkpoint.fingerprint,
         'aug_test': bool(config.aug_test),
@@ -139,7 +139,7 @@ def _facts(config: Any, checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def summary(callbacks: list[Callback], classes: list[str], folder: Path) -> list[str]:
-    """Return the lines that a prediction run ends with."""
+    """Return the last lines of a prediction run."""
     summaries = [each for each in callbacks if isinstance(each, PredictionSummary)]
     lines = [line for each in summaries for line in each.lines(classes)]
     count = sum(each.count for each in summaries)
@@ -148,18 +148,18 @@ def summary(callbacks: list[Callback], classes: list[str], folder: Path) -> list
             lines.append(f'{counted(count, "mask")} in {callback.folder}')
         elif isinstance(callback, SubmissionWriter):
             lines.append(f'Submission {callback.path}')
-    return [*lines, f'All of it is in {folder}']
+    return [*lines, f'All files are in {folder}']
 
 
 def check_failed(callbacks: list[Callback]) -> None:
-    """End with the names of the images that were left out; what is wrong with each was printed when it was found.
+    """Raise an error that names the images that failed; the cause of each is already printed.
 
     Raises:
-        DataError: if there are any.
+        DataError: if any image failed.
     """
     summaries = [each for each in callbacks if isinstance(each, PredictionSummary)]
     failed = [failure.path for each in summaries for failure in each.failed]
     if failed:
         more = f' and {len(failed) - NAMED} more' if len(failed) > NAMED else ''
         names = f'{", ".join(failed[:NAMED])}{more}'
-        raise DataError(f'{counted(len(failed), "image")} could not be predicted, the others are done: {names}')
+        raise DataError(f'{counted(len(failed), "image")} could not be predicted; all others are done: {names}')

@@ -1,4 +1,4 @@
-"""What was typed: a subcommand, the checkpoints that it starts from, and the settings of both."""
+"""The user's request: a subcommand, its checkpoints, and the resolved settings."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from seglight.console import labelled
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.errors import CheckpointError, UsageError, say, warn
 
-#: Subcommands that start from a checkpoint and the config in it.
+#: Subcommands that use a checkpoint and the config in it.
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
 
 
 class Request:
-    """A command line, and what its checkpoint brings.
+    """A command line, its checkpoints, and the settings of both.
 
     Args:
         argv: the command line.
 
     Attributes:
-        arguments: the command line, taken apart.
-        checkpoint: that the run starts or goes on from, if any.
-        more_checkpoints: that predict together with it.
-        stored: the settings in the checkpoint that count, none where a config was given to train with.
-        settings: the resolved settings, with where each was written.
-        trained_on: the `data` of the config in the checkpoint; empty in training.
+        arguments: the parsed command line.
+        checkpoint: the checkpoint that the run starts or resumes from, if any.
+        more_checkpoints: further checkpoints of an ensemble.
+        stored: the settings used from the checkpoint; empty when training with a config.
+        settings: the resolved settings, with the origin of each.
+        trained_on: the `data` of the checkpoint's config; empty in training.
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
@@ -49,20 +49,20 @@ class Request:
 
     @property
     def subcommand(self) -> str | None:
-        """The subcommand that was typed."""
+        """The name of the subcommand; None if there is none."""
         return self.arguments.subcommand
 
     @property
     def wants_help(self) -> bool:
-        """Whether the help of a subcommand is printed, and nothing is read."""
+        """Whether to print the help of a subcommand, for which nothing is read."""
         return self.arguments.has('--help', '-h')
 
     def resolve(self, parser: ArgumentParser, ignored: Callable[[str], bool]) -> None:
-        """Find the checkpoint, and lay configs and flags upon the settings in it.
+        """Find the checkpoint, and override its settings with configs and flags.
 
         Args:
-            parser: of the subcommand.
-            ignored: tells which keys only other commands take.
+            parser: the parser of the subcommand.
+            ignored: returns whether a key belongs only to other commands.
 
         Raises:
             UserError: if a file is missing or cannot be used, or a setting is wrong.
@@ -73,23 +73,23 @@ class Request:
         self.stored.check(self.settings, self._needless())
 
     def with_origins(self) -> AbstractContextManager[None]:
-        """Return what puts before each error where the key that it names was written."""
+        """Return a context that adds the origin of its key to a config error."""
         return with_origins(self.settings, self.arguments)
 
     def budget(self) -> AbstractContextManager[None]:
-        """Return what bounds the model that a checkpoint describes by the weights in it."""
+        """Return a context that limits the size of a model described by a checkpoint to that of its weights."""
         described = self.checkpoint if self.stored.settings.values else None
         return described.budget() if described else nullcontext()
 
     def _use_checkpoint(self) -> None:
-        """Find the checkpoint; everything else overrides the config in it."""
+        """Find the checkpoint, and read the config in it, which configs and flags override."""
         arguments, training = self.arguments, self.subcommand not in FROM_CHECKPOINT
         names = arguments.values('--ckpt_path')
         if not names:
             if training:
                 return
             typed = next((flag.value for flag in arguments.flags[1:] if not flag.name), None) or 'exp1/epoch_2.ckpt'
-            raise UsageError(f'{self.subcommand} needs a checkpoint, such as --ckpt {typed}')
+            raise UsageError(f'{self.subcommand} needs a checkpoint, for example --ckpt {typed}')
         name, *others = names[-1:] if training else names
         trust = arguments.has('--trust_checkpoint')
         self.more_checkpoints = [Checkpoint.find(other, trust) for other in others]
@@ -101,10 +101,10 @@ class Request:
             self._start_from(self.checkpoint, required=not arguments.configs)
 
     def _resume_from(self, checkpoint: Checkpoint, with_config: bool) -> None:
-        """Take the config of a checkpoint that training goes on from, unless one was given."""
+        """Use the config of a checkpoint that training resumes from, unless the user gave a config."""
         if checkpoint.from_mmseg:
             raise CheckpointError(
-                f'{checkpoint} is a checkpoint of mmseg: training cannot resume from it; '
+                f'{checkpoint} is an mmseg checkpoint: training cannot resume from it; '
                 'use --load-from to load its weights'
             )
         checkpoint.verify()
@@ -114,20 +114,20 @@ class Request:
         self.settings = self.stored.settings
         if self.stored.left_out:
             names, config = ', '.join(self.stored.left_out), checkpoint.path.parent / 'config.yaml'
-            reason = 'a checkpoint names no class of the trainer and no account'
-            cure = f'--config {config} brings it, and is trusted like your own: read that file first'
-            rank_zero_only(say)(labelled('Left out', f'{names}: {reason}; {cure}'))
+            reason = 'a checkpoint may not set classes of the trainer or accounts'
+            cure = f'--config {config} sets them, but check that file first: it is trusted like your own'
+            rank_zero_only(say)(labelled('Ignored', f'{names}: {reason}; {cure}'))
 
     def _start_from(self, checkpoint: Checkpoint, required: bool) -> None:
-        """Take what predictions need of the config of a checkpoint."""
+        """Use the part of a checkpoint's config that predictions need."""
         self.stored = checkpoint.stored(PARTS, required, 'prediction')
         self.settings = self.stored.settings
         self.trained_on = dict(self.settings.values.get('data') or {})
-        for what in checkpoint.not_taken_over:
-            rank_zero_only(warn)(f"{checkpoint}: not taken over: {what}; metrics may differ from mmseg's")
+        for setting in checkpoint.not_taken_over:
+            rank_zero_only(warn)(f"{checkpoint}: not supported: {setting}; metrics may differ from mmseg's")
 
     def _needless(self) -> set[Key]:
-        """Return the sources of data that the subcommand does not read."""
+        """Return the keys of data sources that the subcommand does not read."""
         split = (self.settings.values.get('data') or {}).get('split')
         read = {'predict': ['test'], 'fit': ['train', 'split', 'val']}.get(
             str(self.subcommand), ['train', 'split'] if split else ['val', 'split']

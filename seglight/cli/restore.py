@@ -1,4 +1,4 @@
-"""What hands a checkpoint that was read already over to Lightning's trainer."""
+"""Pass a checkpoint that is already read to Lightning's trainer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from seglight.checkpoints.checkpoint import Checkpoint
 
 
 class ReadCheckpointIO(AtomicCheckpointIO):
-    """Gives the trainer a checkpoint that was read already, under its path; other files it reads itself.
+    """Returns a checkpoint that is already read for its path; reads other files as usual.
 
     Args:
-        checkpoint: what is given.
-        training: whether the trainer goes on with the run.
+        checkpoint: the checkpoint.
+        training: whether the trainer resumes the run.
     """
 
     def __init__(self, checkpoint: Checkpoint, training: bool) -> None:
@@ -33,6 +33,6 @@ class ReadCheckpointIO(AtomicCheckpointIO):
 
 
 def restore_from(trainer: Trainer, checkpoint: Checkpoint, training: bool) -> None:
-    """Let a trainer restore a checkpoint that was read already; its own plugin for checkpoints, if any, reads again."""
+    """Make a trainer restore a checkpoint without reading it again, unless the user gave a plugin for checkpoints."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = ReadCheckpointIO(checkpoint, training)

@@ -22,7 +22,7 @@ from seglight.files import expand_home
 #: The families of backbones that `convert` knows.
 FAMILIES = ('beit', 'convnext', 'deit', 'mae', 'mit', 'resnet', 'stdc', 'swin', 'twins', 'vit', 'vitjax', 'timm')
 
-_TRUST = 'Let your own checkpoint name classes of any package.'
+_TRUST = 'Allow your own checkpoint to name classes of any package.'
 _CHECKPOINT = 'A path, or relative to work_dirs; the folder of a run means its best checkpoint.'
 _WEIGHTS = 'A positive number for each; equal by default.'
 
@@ -198,7 +198,7 @@ def _soup_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--output', required=True, type=Path, help='The checkpoint to write; it must not exist.')
     parser.add_argument('--root', help='Folder of the training data, if it has moved.')
     parser.add_argument(
-        '--trust-checkpoint', action='store_true', help='Let your own checkpoints name classes of any package.'
+        '--trust-checkpoint', action='store_true', help='Allow your own checkpoints to name classes of any package.'
     )
     parser.add_argument('--batches', type=int, default=200, help='Maximum of training batches for BatchNorm.')
 

@@ -1,4 +1,4 @@
-"""Types of arguments of Lightning's classes that jsonargparse cannot write into a config by itself."""
+"""Argument types of Lightning's classes that jsonargparse cannot write to a config by itself."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from jsonargparse.typing import register_type
 
 
 def register() -> None:
-    """Let a `torch.device` and a `torch.dtype` be texts, such as `cpu` and `float16`, and so the default of `Timer`.
+    """Register `torch.device` and `torch.dtype` as strings, for example `cpu` and `float16`, and enums as their values.
 
-    It is a member of an enumeration, for an argument that is a text.
+    The default of a string argument of Lightning's `Timer` is an enum.
     """
     yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, value: dumper.represent_data(value.value))
     register_type(torch.device, str, torch.device, fail_already_registered=False)
@@ -24,7 +24,7 @@ def _dtype_name(value: torch.dtype) -> str:
 
 
 def _dtype(name: str) -> torch.dtype:
-    found = getattr(torch, name.removeprefix('torch.'), None)
-    if not isinstance(found, torch.dtype):
-        raise ValueError(f"'{name}' is not a type of torch's numbers, such as float16")
-    return found
+    dtype = getattr(torch, name.removeprefix('torch.'), None)
+    if not isinstance(dtype, torch.dtype):
+        raise ValueError(f"must be a torch.dtype, for example float16, got '{name}'")
+    return dtype

@@ -71,4 +71,4 @@ def test_a_run_that_stopped_before_the_last_pass_of_swa_goes_on(tiny_config: Pat
     assert all(torch.equal(value, other[name]) for name, value in own.items())
     end = run('fit', '--config', tiny_config, *flags, '--resume-from', str(last), '--work-dir', 'end')
     assert end.status == 2
-    assert 'is at epoch 3 of 3 already' in end.err
+    assert 'is already at epoch 3 of 3' in end.err

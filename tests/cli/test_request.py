@@ -14,7 +14,7 @@ Run = Callable[..., Result]
 
 @pytest.mark.parametrize('subcommand', ['validate', 'test', 'predict'])
 def test_a_command_that_needs_a_checkpoint_says_so(subcommand: str, workspace: Path) -> None:
-    with pytest.raises(UsageError, match=f'{subcommand} needs a checkpoint, such as --ckpt exp1/epoch_2.ckpt'):
+    with pytest.raises(UsageError, match=f'{subcommand} needs a checkpoint, for example --ckpt exp1/epoch_2.ckpt'):
         Request([subcommand])._use_checkpoint()
 
 
@@ -41,7 +41,7 @@ def test_training_goes_on_from_the_last_that_was_typed(trained: Path, workspace:
 
 def test_training_does_not_go_on_from_a_checkpoint_of_mmseg(workspace: Path) -> None:
     Path('a.pth').write_bytes(b'x')
-    with pytest.raises(CheckpointError, match=r'a\.pth is a checkpoint of mmseg: training cannot resume from it'):
+    with pytest.raises(CheckpointError, match=r'a\.pth is an mmseg checkpoint: training cannot resume from it'):
         Request(['fit', '--ckpt', 'a.pth'])._use_checkpoint()
 
 

@@ -144,7 +144,7 @@ def test_what_a_stored_config_says_and_is_not_done_is_told_once(data_root: Path,
         segmentor_of_mmseg(CONFIG), 'mm.pth', {**CONFIG, 'data': {'test': {**CONFIG['data']['test'], 'pipeline': test}}}
     )
     result = run('validate', '--ckpt', 'mm.pth', '--data.root', data_root, '--report=false')
-    said = "seglight: warning: mm.pth: not taken over: ResizeToMultiple in its test pipeline; metrics may differ from mmseg's"
+    said = "seglight: warning: mm.pth: not supported: ResizeToMultiple in its test pipeline; metrics may differ from mmseg's"
     assert result.err.splitlines() == [said]
 
 
@@ -252,7 +252,7 @@ def test_training_does_not_go_on_from_it(workspace: Path, run: Run) -> None:
     save(segmentor_of_mmseg(CONFIG), 'mm.pth', CONFIG)
     result = run('fit', '--ckpt', 'mm.pth')
     assert result.status == 2
-    assert 'mm.pth is a checkpoint of mmseg: training cannot resume from it; use --load-from' in result.err
+    assert 'mm.pth is an mmseg checkpoint: training cannot resume from it; use --load-from' in result.err
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ def test_a_try_of_a_batch_says_what_it_did(tiny_config: Path, run: Run) -> None:
     result = run('fit', '-c', tiny_config, '--trainer.fast_dev_run=true')
     assert (result.status, result.err) == (0, '')
     assert result.out.endswith(
-        'Tried      1 batch of train and of val without a fault; nothing was written (trainer.fast_dev_run)\n'
+        'Tried      1 batch each of train and val, without errors; nothing was written (trainer.fast_dev_run)\n'
     )
     assert not Path('work_dirs').exists()
 

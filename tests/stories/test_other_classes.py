@@ -47,7 +47,7 @@ def test_validation_and_prediction_map_classes_by_name(
     assert (found.status, found.err) == (0, '')
     assert 'Classes    ' in found.out
     assert 'has the same classes in another order: 0 is ' in found.out
-    assert 'what it predicts is mapped by name' in found.out
+    assert 'its predictions are mapped by name' in found.out
     assert figures(found.out) == figures(expected.out)
     assert len(figures(expected.out)) >= len(classes)
     for more in ([], ['--aug-test'], ['--ckpt', trained / 'epoch_2.ckpt']):  # an ensemble with itself

@@ -146,7 +146,7 @@ def test_a_bad_file_does_not_end_the_run(checkpoint: Path, run: Run, data_root: 
     done = run('predict', '--ckpt', checkpoint, '--input', 'photos', '--data.batch_size=1')
     assert done.status == 2
     last = done.err.splitlines()[-1]
-    assert '4 images could not be predicted, the others are done' in last
+    assert '4 images could not be predicted; all others are done' in last
     assert all(
         done.err.count(f'{name} cannot be read') == 1 for name in ('broken.jpg', 'float.tif', 'cut.jpg', 'half.png')
     )

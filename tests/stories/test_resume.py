@@ -105,7 +105,7 @@ def test_auto_resume_finds_the_run_of_its_own_config(config: Path, run: Run) -> 
     again = run('fit', '--config', config, *short, '--auto-resume')
     assert again.status == 0, again.err
     assert 'Resuming from work_dirs/exp1/epoch_1.ckpt' in again.out
-    assert 'is at epoch 1 of 1 already' in again.out
+    assert 'is already at epoch 1 of 1' in again.out
     assert 'Best mIoU' in again.out
     assert sorted(path.name for path in Path('work_dirs').iterdir()) == ['exp1', 'exp2']
 

@@ -64,7 +64,7 @@ def test_training_goes_on_from_a_checkpoint(tiny_config: Path, run: Run) -> None
         assert 'epoch 2/2' in done.out
     done = run('fit', '--config', tiny_config, '--ckpt_path', 'exp1/epoch_2.ckpt')
     assert done.status == 2
-    assert 'epoch_2.ckpt is at epoch 2 of 2 already; raise --trainer.max_epochs' in done.err
+    assert 'epoch_2.ckpt is already at epoch 2 of 2; raise --trainer.max_epochs' in done.err
     assert not Path('work_dirs/exp4').exists()
     first, second = (weights(Path(f'work_dirs/exp{number}/epoch_2.ckpt')) for number in (1, 2))
     assert first.keys() == second.keys()
@@ -309,7 +309,7 @@ def test_a_checkpoint_keeps_its_classes_whatever_the_data(
     assert written.getpalette()[:33] == [channel for colour in palette for channel in colour]
     done = run('validate', '--config', other, '--ckpt', checkpoint)
     assert done.status == 2
-    assert f'{checkpoint} was trained on 11 classes, data.classes names 2' in done.err
+    assert f'{checkpoint} was trained on 11 classes, but data.classes has 2' in done.err
 
 
 def test_a_user_copies_a_config_changes_three_things_trains_and_predicts_elsewhere(
