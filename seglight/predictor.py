@@ -1,4 +1,4 @@
-"""Predicting from Python, without a trainer."""
+"""Predict from Python, without a trainer."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from seglight.errors import DataError, UsageError
 from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views
 
-#: An image: its path, or uint8 `[H, W, 3]` in RGB, or uint8 `[H, W]` in grey.
+#: An image: its path, or uint8 `[H, W, 3]` RGB, or uint8 `[H, W]` grey.
 Image = str | Path | UInt8Array
 
 #: Several images.
 Images = list[str] | list[Path] | list[UInt8Array] | list[Image] | tuple[Image, ...]
 
-#: The views of `tta=True`: three scales, each mirrored too.
+#: The views of `tta=True`: three scales, each also mirrored.
 VIEWS = Views(make_views((0.75, 1.0, 1.25), ('horizontal',), (0,)))
 
 
@@ -44,9 +44,9 @@ class Predictor:
     """Predicts the masks of images with a checkpoint, exactly as `seglight predict` does.
 
     Args:
-        checkpoint: a path, or relative to `work_dirs`; the folder of a run means its best.
-        device: such as `cuda:1`; by default a GPU where there is one.
-        trust_checkpoint: whether the file is one's own, so that it may name classes of any package, which runs code.
+        checkpoint: a path, or relative to `work_dirs`; the folder of a run means its best checkpoint.
+        device: for example `cuda:1`; by default a GPU if there is one.
+        trust_checkpoint: whether the file is your own; it may then name classes of any package, which runs code.
 
     Attributes:
         module: the `Segmentor`.
@@ -58,11 +58,11 @@ class Predictor:
     """
 
     def __init__(self, checkpoint: str | Path, device: str | None = None, trust_checkpoint: bool = False) -> None:
-        found = Checkpoint.find(checkpoint, trust_checkpoint, mapped=True)
-        self.module = found.module()
+        opened = Checkpoint.find(checkpoint, trust_checkpoint, mapped=True)
+        self.module = opened.module()
         self.module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.classes, self.palette = self.module.classes, self.module.palette
-        stored = found.stored(('data', 'seed_everything'), False, 'prediction')
+        stored = opened.stored(('data', 'seed_everything'), False, 'prediction')
         stored.check(Settings(), [('data', name) for name in ('train', 'val', 'test', 'split')])
         settings = stored.settings.values
         data = settings.get('data') or {}
@@ -98,13 +98,13 @@ class Predictor:
         """Return the mask of an image, or of each of a list of images.
 
         Args:
-            image: a path, or uint8 `[H, W, 3]` in RGB or `[H, W]` in grey; or a list or tuple of them.
-            tta: test-time augmentation: true for three scales, each mirrored too, or views of one's own.
-            probabilities: return `Predicted`, with the class probabilities, in place of the mask.
-            batch_size: images of a list that are read together; those of one size go through the model together.
+            image: a path, or uint8 `[H, W, 3]` RGB or `[H, W]` grey; or a list or tuple of them.
+            tta: test-time augmentation: true for three scales, each also mirrored, or your own views.
+            probabilities: return `Predicted`, with the class probabilities, instead of the mask.
+            batch_size: number of images of a list in a batch; the model predicts those of the same size together.
 
         Returns:
-            uint8 `[H, W]` at the size of the image, or `Predicted`; a list of them for a list.
+            uint8 `[H, W]` at the size of the image, or `Predicted`; a list of them for a list or tuple.
 
         Raises:
             DataError: if an image cannot be read or has another shape or dtype.
@@ -116,14 +116,14 @@ class Predictor:
         many = isinstance(image, (list, tuple))
         items = (self._item(each, index) for index, each in enumerate(cast(list[Image], image if many else [image])))
         results: list[Any] = []
-        while together := list(islice(items, batch_size)):
-            results += self._predict(collate(together), options)
+        while batch := list(islice(items, batch_size)):
+            results += self._predict(collate(batch), options)
         return results if many else results[0]
 
     def _item(self, image: Image, index: int) -> Item:
-        """Read an image; its place in the list is that in a data set, on which random transforms depend."""
+        """Read and transform an image; random transforms depend on its index, as in a data set."""
         pixels = read_image(Path(image), self._value_range) if isinstance(image, (str, Path)) else _checked(image)
-        name = str(image) if isinstance(image, (str, Path)) else f'{index} of those given'
+        name = str(image) if isinstance(image, (str, Path)) else f'image {index}'
         stream = (self._seed, 0, index)  # as in the first epoch of a data set
         seen, size = transform_for_evaluation(self._transforms, pixels, self._padding, stream, name)
         tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))
@@ -132,7 +132,7 @@ class Predictor:
         return {'image': tensor, 'mask': None, 'meta': meta}
 
     def _predict(self, batch: Batch, options: Options) -> Sequence[UInt8Array | Predicted]:
-        """Predict a batch, and bring what is predicted to the CPU."""
+        """Predict a batch, and move the predictions to the CPU."""
         batch['image'] = batch['image'].to(self.module.device)
         with torch.inference_mode():
             predictions = self.module.predict(batch, options)
@@ -146,8 +146,8 @@ class Predictor:
 def _checked(image: UInt8Array) -> UInt8Array:
     """Return an array as uint8 `[H, W, 3]`."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        found = getattr(image, 'dtype', type(image).__name__)
-        raise DataError(f'an image must be a path or a uint8 array, got {found}')
+        kind = getattr(image, 'dtype', type(image).__name__)
+        raise DataError(f'an image must be a path or a uint8 array, got {kind}')
     if image.ndim == 2:
         return np.repeat(image[..., None], 3, axis=2)
     if image.ndim != 3 or image.shape[2] != 3:

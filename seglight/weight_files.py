@@ -1,6 +1,6 @@
-"""Reading checkpoints and files of weights without running code from them, and writing them whole or not at all.
+"""Read checkpoints and files of weights without running code from them, and write them atomically.
 
-This module knows no other of the project but its errors, `plain_values` and `numpy_values`, so that whoever reads a
+Of seglight, this module imports only the errors, `plain_values` and `numpy_values`, so that every module that reads a
 checkpoint can use it.
 """
 
@@ -28,17 +28,17 @@ SAFETENSORS = '.safetensors'
 
 
 def read_file(path: Path, trust: bool = False) -> Any:
-    """Load what a file holds: `.safetensors`, or what `torch.save` wrote, in its zip format or the one before 1.6.
+    """Load a `.safetensors` file, or a file of `torch.save` in its zip format or the format before torch 1.6.
 
-    Tensors come to the CPU; those of a zip stay on disk until they are used. Only tensors, plain
-    containers, numbers and text are unpickled, and numpy's scalars and arrays, which mmcv stores.
+    Tensors are loaded to the CPU; those of a zip stay on disk until they are used. Only tensors, plain containers,
+    numbers, text, and numpy's scalars and arrays, which mmcv stores, are unpickled.
 
     Args:
         path: the file.
-        trust: unpickle everything, which runs the code that the file names. For files of one's own only.
+        trust: unpickle everything, which runs the code that the file names. Only for your own files.
 
     Raises:
-        CheckpointError: if the file is damaged, or would need code to be loaded.
+        CheckpointError: if the file is damaged, or loading it would run code.
     """
     if path.suffix == SAFETENSORS:
         with opened(path):  # a regular file
@@ -65,16 +65,16 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_saved(file: BinaryIO, path: Path, trust: bool = False, mapped: bool = False) -> Any:
-    """Load what `torch.save` wrote; unless it is trusted, of a size that the file accounts for.
+    """Load a file of `torch.save`; unless it is trusted, values larger than the file are an error.
 
     Args:
         file: the open file.
-        path: of the file.
+        path: the path of the file.
         trust: as for `read_file`.
         mapped: leave the tensors of a zip on disk until they are used; torch opens the file again for this.
 
     Raises:
-        CheckpointError: if the file is damaged, or would need code to be loaded.
+        CheckpointError: if the file is damaged, or loading it would run code.
     """
     with _readable(path):
         if path.stat().st_size == 0:
@@ -92,7 +92,7 @@ def read_saved(file: BinaryIO, path: Path, trust: bool = False, mapped: bool = F
 
 
 def check_records(file: BinaryIO, path: Path) -> None:
-    """Compare the checksum of each record of a zip, as `torch.save` writes it, with the record's contents.
+    """Check each record of a zip of `torch.save` against its checksum.
 
     Raises:
         CheckpointError: if the file is empty, truncated or changed.
@@ -111,7 +111,7 @@ def check_records(file: BinaryIO, path: Path) -> None:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever torch and safetensors raise for a file into a `CheckpointError`."""
+    """Turn any error of torch and safetensors for a file into a `CheckpointError`."""
     try:
         yield
     except CheckpointError:
@@ -122,20 +122,20 @@ def _readable(path: Path) -> Iterator[None]:
         raise CheckpointError(_refusal(path, str(error))) from error
     except (AttributeError, ImportError) as error:  # with trust: a class that is not installed
         raise CheckpointError(f'{path} cannot be read: {one_line(error)}') from error
-    except Exception as error:  # they raise anything on bytes that nobody wrote
-        raise CheckpointError(f'{path} is not a checkpoint that can be read: it is truncated or damaged') from error
+    except Exception as error:  # they can raise anything for damaged bytes
+        raise CheckpointError(f'{path} is not a readable checkpoint: it is truncated or damaged') from error
 
 
 def read_address(address: str, folder: str | None = None) -> Any:
-    """Load what `http://` or `https://` leads to by the rules of `read_file`; what was fetched once is kept.
+    """Download a file by `http://` or `https://`, keep it, and load it by the rules of `read_file`.
 
     Args:
-        address: of a file that `torch.save` wrote.
-        folder: where downloads are kept, None for torch's own (`TORCH_HOME`).
+        address: the URL of a file of `torch.save`.
+        folder: the folder for downloads, None for torch's own (`TORCH_HOME`).
 
     Raises:
-        CheckpointError: if it would need code to be loaded.
-        OSError: if it cannot be fetched.
+        CheckpointError: if loading it would run code.
+        OSError: if it cannot be downloaded.
     """
     try:
         with torch.serialization.safe_globals(numpy_values.safe_globals()):
@@ -145,7 +145,7 @@ def read_address(address: str, folder: str | None = None) -> Any:
 
 
 def state_dict(entries: Any, path: Path) -> dict[str, Tensor]:
-    """Return the weights in what `read_file` returned: below `state_dict`, `model` or the like, or at the top.
+    """Return the weights in a result of `read_file`: below a key such as `state_dict` or `model`, or at the top.
 
     Raises:
         CheckpointError: if there are none.
@@ -157,22 +157,22 @@ def state_dict(entries: Any, path: Path) -> dict[str, Tensor]:
     weights = entries if isinstance(entries, Mapping) else {}
     tensors = {str(name): value for name, value in weights.items() if isinstance(value, Tensor)}
     if not tensors:
-        raise CheckpointError(f'{path} holds no weights')
+        raise CheckpointError(f'{path} contains no weights')
     return tensors
 
 
 def save_safetensors(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write weights alone, as safetensors; tensors that share memory are written apart."""
+    """Write only weights, as safetensors; tensors that share memory are written separately."""
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}, path)
 
 
 def write_checkpoint(entries: Any, path: Path) -> None:
-    """Write with `torch.save` under a temporary name beside the file, flush it to the disk, then rename it.
+    """Write atomically with `torch.save`: to a temporary file in the same folder, flushed to the disk, then renamed.
 
-    The zip holds a CRC-32 of each record, which `check_records` compares.
+    The zip contains a CRC-32 of each record for `check_records`.
 
     Raises:
-        CheckpointError: if it cannot be written; an earlier file of that name is unchanged.
+        CheckpointError: if it cannot be written; an existing file stays unchanged.
     """
     temporary = temporary_name(path)
     try:
@@ -183,25 +183,23 @@ def write_checkpoint(entries: Any, path: Path) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         _flush_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # torch's zip writer turns the former into the latter
+    except (OSError, RuntimeError) as error:  # torch's zip writer turns an OSError into a RuntimeError
         temporary.unlink(missing_ok=True)
         cause = error if isinstance(error, OSError) else error.__context__
         reason = cause.strerror if isinstance(cause, OSError) else one_line(error)
-        raise CheckpointError(
-            f'{path} cannot be written: {reason}; the checkpoints before it are as they were'
-        ) from error
+        raise CheckpointError(f'{path} cannot be written: {reason}; earlier checkpoints are unchanged') from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
 def temporary_name(path: Path) -> Path:
-    """Return the name of a checkpoint while it is written; the next write replaces one that was left over."""
+    """Return the name of a checkpoint while it is written; the next write replaces a leftover file."""
     return path.with_name(f'.{path.name}.part')
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk, where the system can."""
+    """Flush the file names in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -210,17 +208,17 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _is_zip(file: BinaryIO) -> bool:
-    """Tell whether a file begins like a zip, so that a truncated one is read as a zip too."""
+    """Return whether a file begins like a zip, which is also true for a truncated zip."""
     file.seek(0)
     return file.read(4) == b'PK\x03\x04'
 
 
 def _refusal(path: Path | str, reason: str) -> str:
-    """Say what a file would run, as torch's message names it."""
-    found = re.search(r'GLOBAL ([\w.]+)', reason)
-    if found is None:
+    """Return the message about an object whose loading would run code, which torch's message names."""
+    match = re.search(r'GLOBAL ([\w.]+)', reason)
+    if match is None:
         return f'{path} is not a checkpoint: it is damaged, or torch.save did not write it'
     return (
-        f'{path} is refused: loading its {found[1]} would execute code '
-        '(fit --load-from takes a file of your own with --trust-checkpoint)'
+        f'{path} is refused: loading its {match[1]} would execute code '
+        '(for your own file, use fit --load-from with --trust-checkpoint)'
     )

@@ -112,7 +112,7 @@ _ENTRY = '"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}'
 def test_a_damaged_header_of_safetensors_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / 'a.safetensors'
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r'a\.safetensors is not a checkpoint that can be read'):
+    with pytest.raises(CheckpointError, match=r'a\.safetensors is not a readable checkpoint'):
         read_file(path)
 
 
@@ -128,5 +128,5 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
 
 
 def test_a_file_without_weights_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match='holds no weights'):
+    with pytest.raises(CheckpointError, match='contains no weights'):
         state_dict({'meta': {'a': 1}}, tmp_path / 'a.pth')

@@ -1,4 +1,4 @@
-"""A checkpoint: a file of weights and of what they were trained with, found, read once, and used safely."""
+"""A checkpoint, a file with weights and the settings of their training: find it, read it once, use it safely."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ from seglight.weight_files import SAFETENSORS, check_records, opened, read_file,
 if TYPE_CHECKING:
     from seglight.models.segmentor import Segmentor
 
-#: The entry of a checkpoint that holds the resolved config of its run, as YAML text.
+#: The entry with the resolved config of its run, as YAML text.
 CONFIG_ENTRY = 'config'
 
-#: The entry that holds what the run was made with, as YAML text; see `seglight.environment`.
+#: The entry with the environment of its run, as YAML text; see `seglight.environment`.
 ENVIRONMENT_ENTRY = 'environment'
 
-#: The entry that holds the figures that were known when it was written, a dict of floats.
+#: The entry with the latest metrics when it was written, a dict of floats.
 METRICS_ENTRY = 'metrics'
 
-#: The parts of that config that another command starts from.
+#: The parts of the config that another command uses.
 PARTS = ('model', 'data', 'seed_everything')
 
-#: Entries that say what the model is, and how long it was trained.
+#: Entries about the model and the length of its training.
 OF_THE_MODEL = ('state_dict', 'hyper_parameters', 'epoch', 'global_step', 'pytorch-lightning_version')
 
-#: Bytes at the end of a file, where a zip keeps the checksums of all its records.
+#: Bytes at the end of a file, where a zip stores the checksums of all its records.
 _TAIL = 65536
 
 AnySegmentor = TypeVar('AnySegmentor', bound='Segmentor')
 
 
 class Checkpoint:
-    """A checkpoint of this project or of mmseg, read when something of it is first asked for, and then kept.
+    """A checkpoint of seglight or mmseg, read at the first access and then kept.
 
-    No code in the file runs: only tensors and plain values are read, and what the file describes passes the gate
+    No code in the file runs: only tensors and plain values are read, and the settings in the file must pass the gate
     before anything is imported or built.
 
     Args:
-        path: the file; `Checkpoint.find` takes the names that people type.
-        trust: whether it is a file of one's own, so that it may name classes of any package.
-        mapped: leave the tensors on disk until they are used; for those who look at few of them. The file is then
+        path: the file; `Checkpoint.find` also accepts other names.
+        trust: whether the file is your own; it may then name classes of any package.
+        mapped: leave the tensors on disk until they are used, for callers that need few of them. The file is then
             opened twice, because torch opens it itself.
     """
 
@@ -68,65 +68,65 @@ class Checkpoint:
 
     @classmethod
     def find(cls, name: str | Path, trust: bool = False, best: bool = True, mapped: bool = False) -> Checkpoint:
-        """Return the checkpoint that a name means: a path, or a path below `work_dirs`.
+        """Return the checkpoint for a path, which may be relative to `work_dirs`.
 
-        The folder of a run means its best checkpoint, or its newest where there is none or `best` is false.
+        The folder of a run means its best checkpoint, or its newest if it has no best or `best` is false.
 
         Raises:
-            CheckpointError: if there is none.
+            CheckpointError: if it is not found.
         """
         return cls(_find(str(name), best), trust, mapped)
 
     def __str__(self) -> str:
-        """Return the path, as messages show it."""
+        """Return the path, for messages."""
         return str(self.path)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs, which reads the file itself."""
+        """Return the state without the contents: another process reads the file itself."""
         kept = {name: value for name, value in self.__dict__.items() if name != 'entries'}
         return {**kept, '_contents': None}
 
-    # What the file holds
+    # Contents of the file
 
     @property
     def from_mmseg(self) -> bool:
-        """Whether mmseg's training wrote it, by the file's suffix."""
+        """Whether mmseg's training wrote it, judging by the file's suffix."""
         return self.path.suffix == SUFFIX
 
     def contents(self, unpickle: bool = False) -> Any:
-        """Return all that the file holds, of any layout; for weights that need not be a checkpoint.
+        """Return the whole contents of the file, in any layout; for files of weights, too.
 
         Args:
-            unpickle: also what is neither a tensor nor a plain value, which runs the code that the file names.
+            unpickle: unpickle everything, not only tensors and plain values; this runs the code that the file names.
 
         Raises:
-            CheckpointError: if the file is damaged, or would need code to be loaded.
+            CheckpointError: if the file is damaged, or loading it would run code.
         """
         if self._contents is None:
             self._read(unpickle)
         return self._contents
 
     def verify(self) -> None:
-        """Read the file, and compare the checksum of each of its records with the contents.
+        """Read the file, and check each of its records against its checksum.
 
         Raises:
-            CheckpointError: if it is empty, truncated or changed, or would need code to be loaded.
+            CheckpointError: if it is empty, truncated or changed, or loading it would run code.
         """
         self.forget()
         self._read(verify=True)
         _ = self.entries
 
     def forget(self) -> None:
-        """Free the memory; what is asked for from now on is read again."""
+        """Free the memory; the next access reads the file again."""
         self._contents = None
         self.__dict__.pop('entries', None)
 
     @cached_property
     def entries(self) -> dict[str, Any]:
-        """The entries, checked, by the names of this project, also those of a checkpoint of mmseg.
+        """The checked entries, by seglight's names also for an mmseg checkpoint.
 
         Raises:
-            CheckpointError: if the file is no checkpoint, is damaged, or would need code to be loaded.
+            CheckpointError: if the file is not a checkpoint, is damaged, or loading it would run code.
         """
         contents = self.contents()
         if self.from_mmseg:
@@ -136,7 +136,7 @@ class Checkpoint:
 
     @property
     def fingerprint(self) -> str:
-        """What tells the file from others of its name: its size, and a checksum of the checksums in it."""
+        """The name, the size and a checksum (of the checksums in it), which identify the file."""
         if not self._fingerprint:
             with opened(self.path) as file:
                 self._fingerprint = _checksum(file)
@@ -152,35 +152,35 @@ class Checkpoint:
             self._fingerprint = _checksum(file)
             self._contents = read_saved(file, self.path, unpickle, self.mapped)
 
-    # What it says
+    # Entries
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The tensors of the model by their names."""
+        """The tensors of the model, by name."""
         return cast(dict[str, Tensor], self.entries['state_dict'])
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The figures that were known when it was written."""
+        """The latest metrics when it was written."""
         return self.entries.get(METRICS_ENTRY) or {}
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes that it was trained with; none where it does not name them."""
+        """Names of the classes that it was trained with; empty if it does not name them."""
         return list((self.entries.get('hyper_parameters') or {}).get('classes') or [])
 
     @property
     def config(self) -> str | None:
-        """The resolved config of its run, as YAML; None where it stores none."""
+        """The resolved config of its run, as YAML; None if it does not store one."""
         return self.entries.get(CONFIG_ENTRY)
 
     @property
     def not_taken_over(self) -> list[str]:
-        """What mmseg's config says of testing and this project does not do."""
+        """Settings for testing in mmseg's config that seglight does not support."""
         return list(self.entries.get(NOT_TAKEN_OVER) or [])
 
     def mapping(self, entry: str) -> dict[str, Any]:
-        """Return the YAML mapping in an entry, an empty one where it has none.
+        """Return the YAML mapping in an entry; empty if there is no such entry.
 
         Raises:
             CheckpointError: if the text is not YAML.
@@ -190,44 +190,44 @@ class Checkpoint:
     def stored(
         self, parts: tuple[str, ...] | None = PARTS, required: bool = True, purpose: Purpose = 'training'
     ) -> Stored:
-        """Return the settings that it was trained with, as far as they pass the gate.
+        """Return the settings of its training that pass the gate.
 
         Args:
             parts: the groups to return, None for all.
             required: whether a checkpoint without settings is an error.
-            purpose: what they are for; a prediction does without what says how to train.
+            purpose: 'prediction' drops the settings that only training needs.
 
         Raises:
-            CheckpointError: if the checkpoint stores none and they are required.
+            CheckpointError: if it does not store settings and they are required.
         """
         text = self.config
         if text is None and not required:
             return Stored(Settings())
         if not isinstance(text, str):
-            raise CheckpointError(f'{self.path} stores no config; give the one it was trained with as --config')
+            raise CheckpointError(f'{self.path} stores no config; pass the config of its training with --config')
         return read_stored(text, self.path, parts, self.trust, purpose)
 
     @property
     def settings(self) -> Settings:
-        """The settings that it was trained with.
+        """The settings of its training.
 
         Raises:
-            CheckpointError: if it stores none, or one does not pass the gate.
+            CheckpointError: if it does not store any, or one does not pass the gate.
         """
         stored = self.stored()
         stored.check(Settings())
         return stored.settings
 
-    # What is built from it
+    # Building the model
 
     def budget(self) -> AbstractContextManager[None]:
-        """Return what bounds the model that is built meanwhile by the weights in the file, unless it is trusted."""
-        from seglight.checkpoints.budget import within_budget  # late: it brings a part of torch that few need
+        """Return a context that limits the size of models built in it to that of the weights, unless it is trusted."""
+        from seglight.checkpoints.budget import within_budget  # late: it imports a rarely needed part of torch
 
         return nullcontext() if self.trust else within_budget(self.path, self.weights)
 
     def module(self) -> Segmentor:
-        """Return its segmentor on the CPU, in eval mode.
+        """Return its `Segmentor` on the CPU, in eval mode.
 
         Raises:
             CheckpointError: if it cannot be built or loaded.
@@ -241,17 +241,17 @@ class Checkpoint:
     def build(
         self, cls: type[AnySegmentor], given: Mapping[str, Any] | None = None, strict: bool = True
     ) -> AnySegmentor:
-        """Return the segmentor that its hyperparameters describe, to be given its weights.
+        """Build the `Segmentor` that its hyperparameters describe, without loading the weights.
 
-        Its heads have mmseg's plainest loss, whatever they were trained with.
+        Its heads have mmseg's default loss instead of that of the training.
 
         Args:
-            cls: the class that is built.
-            given: arguments that win over those of the checkpoint.
-            strict: whether all weights follow, so that none need be initialised.
+            cls: the class to build.
+            given: arguments that override those of the checkpoint.
+            strict: whether the caller loads all weights, so that none need initialisation.
 
         Raises:
-            CheckpointError: if there are none, or they do not pass the gate.
+            CheckpointError: if it has no hyperparameters, or they do not pass the gate.
         """
         from seglight.checkpoints.needed import without_training  # late, as above
         from seglight.models.initialising import only_loading
@@ -260,7 +260,7 @@ class Checkpoint:
         stored = self.entries.get('hyper_parameters')
         if not isinstance(stored, dict) or not isinstance(stored.get('segmentor'), dict):
             raise CheckpointError(
-                f'{self.path} holds no hyperparameters to build its model with: seglight did not write it'
+                f'{self.path} contains no hyperparameters to build its model from: seglight did not write it'
             )
         named = {str(name): value for name, value in stored.items() if not str(name).startswith('_')}
         named['segmentor'] = without_pretrained(named['segmentor'])
@@ -274,11 +274,11 @@ class Checkpoint:
                 return cls(**{**parameters, **(given or {})})
         except UserError as error:
             raise CheckpointError(f'{self.path}: {error}') from error
-        except (TypeError, ValueError, AttributeError, LookupError) as error:  # values of types that nobody checks
-            raise CheckpointError(f'{self.path} describes no model that can be built: {one_line(error)}') from error
+        except (TypeError, ValueError, AttributeError, LookupError) as error:  # values of unchecked types
+            raise CheckpointError(f'cannot build the model of {self.path}: {one_line(error)}') from error
 
     def load_into(self, module: Segmentor, weights: dict[str, Tensor] | None = None, strict: bool = True) -> None:
-        """Give a segmentor its weights, or others of the same names.
+        """Load its weights into a `Segmentor`, or other weights with the same names.
 
         Raises:
             CheckpointError: if they do not fit.
@@ -290,11 +290,11 @@ class Checkpoint:
             raise CheckpointError(f'{self.path} does not fit the model that it describes: {reason}') from error
 
     def hand_over(self, training: bool) -> dict[str, Any]:
-        """Return the entries for Lightning's trainer, which changes them, and keep none of them in memory.
+        """Return the entries for Lightning's trainer, which changes them, and free the memory here.
 
         Args:
-            training: whether the trainer goes on with the run; one that does not train restores nothing of training:
-                no loops, optimizers, callbacks, precision or place in the data.
+            training: whether the trainer resumes the run; otherwise the entries of the training are omitted: loops,
+                optimizers, callbacks, precision, and position in the data.
         """
         entries = {'pytorch-lightning_version': version('pytorch-lightning'), **self.entries}
         self.forget()
@@ -302,13 +302,14 @@ class Checkpoint:
 
 
 def _checksum(file: BinaryIO) -> int:
-    """Return a checksum of the end of a file, which depends on all that a zip holds."""
+    """Return a checksum of the end of a file, which depends on the whole contents of a zip."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _TAIL))
     return zlib.crc32(file.read())
 
 
 def _find(name: str, best: bool) -> Path:
+    """Return the path for a name; see `Checkpoint.find`."""
     for path in in_work_dirs(name):
         if path.is_file():
             return path
@@ -317,7 +318,7 @@ def _find(name: str, best: bool) -> Path:
                 return found
     folder = next((folder for folder in in_work_dirs(name) if folder.is_dir()), None)
     if folder:
-        raise CheckpointError(f'{folder} holds no checkpoint')
+        raise CheckpointError(f'{folder} contains no checkpoint')
     near = sorted(path.name for path in (WORK_DIRS / name).parent.glob('*.ckpt'))
-    nearby = f'; that folder holds {", ".join(near)}' if near else ''
-    raise CheckpointError(f"Checkpoint '{name}' was not found, either as a path or in {WORK_DIRS}{nearby}")
+    nearby = f'; its folder contains {", ".join(near)}' if near else ''
+    raise CheckpointError(f"Checkpoint '{name}' was not found, neither as a path nor in {WORK_DIRS}{nearby}")

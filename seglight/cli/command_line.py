@@ -346,7 +346,7 @@ class CommandLine(LightningCLI):
         except Exception as error:  # whatever it is, the run is done and its metrics are printed
             if border.debugs(self.request.argv):
                 traceback.print_exc()
-            warn(f'cannot write the report: {one_line(error) or type(error).__name__}; --debug shows why')
+            warn(f'the report cannot be written: {one_line(error) or type(error).__name__}; --debug shows why')
 
 
 def _top_keys(parser: LightningArgumentParser) -> set[str]:

@@ -25,7 +25,7 @@ def test_dtypes_and_devices_convert_to_strings_and_back(parser: ArgumentParser) 
 
 
 def test_an_unknown_dtype_is_an_error(parser: ArgumentParser) -> None:
-    with pytest.raises(Exception, match="must be a torch.dtype, for example float16, got 'float17'"):
+    with pytest.raises(Exception, match=r"must be a torch\.dtype, for example float16, got 'float17'"):
         parser.parse_args(['--dtype=float17'])
 
 

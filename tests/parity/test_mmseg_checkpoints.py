@@ -227,7 +227,7 @@ BAD: dict[str, tuple[Callable[[torch.nn.Module], Any], list[str]]] = {
     'no classes': (change(CLASSES=None), ['mm.pth does not name its classes', '--config']),
     'no config': (change(config=None), ['mm.pth stores no config', '--config']),
     'code': (lambda _: torch.save({'state_dict': Payload()}, 'mm.pth'), ['mm.pth is refused', 'posix.mkdir']),
-    'no weights': (lambda _: torch.save({'meta': {}}, 'mm.pth'), ['mm.pth holds no weights']),
+    'no weights': (lambda _: torch.save({'meta': {}}, 'mm.pth'), ['mm.pth contains no weights']),
     'a text': (lambda _: Path('mm.pth').write_text('text'), ['mm.pth is not a checkpoint']),
     'another model': (
         lambda segmentor: save(segmentor.backbone, 'mm.pth', CONFIG),

@@ -64,7 +64,7 @@ CONFIG_ERRORS = {
         ],
         ['set data.batch_size to 2 or more'],
     ),
-    'a run without a checkpoint': (['predict', '--ckpt', '.'], ['. holds no checkpoint']),
+    'a run without a checkpoint': (['predict', '--ckpt', '.'], ['. contains no checkpoint']),
     'an index into a dict': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.loss_decode.0.loss_weight=1'],
         ['--model.segmentor.decode_head.loss_decode.0.loss_weight=1', 'is a dict, not a list'],

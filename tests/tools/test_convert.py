@@ -131,7 +131,7 @@ WRONG: dict[str, tuple[str, Callable[[], Any], str]] = {
         'w.pth looks like mit weights, but some are missing',
     ),
     'no file': ('vit', lambda: None, 'w.pth was not found'),
-    'no weights': ('vit', lambda: save('w.pth', {'epoch': 3}), 'w.pth holds no weights'),
+    'no weights': ('vit', lambda: save('w.pth', {'epoch': 3}), 'w.pth contains no weights'),
     'a damaged file': ('vit', lambda: Path('w.pth').write_bytes(b'PK\x03\x04 and then'), 'w.pth is not a checkpoint'),
     'an unknown family': ('vgg', lambda: None, "invalid choice: 'vgg'"),
 }
