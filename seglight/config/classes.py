@@ -141,7 +141,9 @@ def _converted(value: Any, wanted: Any, key: str) -> Any:
         return adapter.validate_json(json.dumps(value), strict=True)
     except (ValidationError, TypeError, ValueError) as error:
         name = re.sub(r'\b(?:\w+\.)+(\w+)', r'\1', inspect.formatannotation(wanted)).replace('None', 'null')
-        raise ConfigError(key, f'expected {name}, got {value!r}') from error
+        choices = re.fullmatch(r'Literal\[([^]]*)\]', name)
+        text = f'must be one of {choices[1]}' if choices else f'expected {name}'
+        raise ConfigError(key, f'{text}, got {value!r}') from error
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Callbacks in a Lightning project that has nothing else of seglight's."""
+"""Callbacks in a Lightning project that uses nothing else from seglight."""
 
 from pathlib import Path
 from typing import Any

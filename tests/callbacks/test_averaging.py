@@ -1,4 +1,4 @@
-"""Until an average of the weights exists, the trained weights count."""
+"""Weight averaging: before the first average, the trained weights are used."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def figures(folder: str) -> list[str]:
 
 
 @pytest.mark.parametrize(('start', 'alike'), [(100, [True, True]), (3, [True, True]), (2, [True, False])])
-def test_a_run_is_that_without_averaging_until_the_first_update(
+def test_before_the_first_update_a_run_equals_one_without_averaging(
     tiny_config: Path, run: Run, start: int, alike: list[bool]
 ) -> None:
     assert run('fit', '--config', tiny_config, *PLAIN, '--work-dir', 'plain').status == 0
@@ -48,7 +48,7 @@ SWA = [
 ]  # fmt: skip
 
 
-def test_without_batch_norm_the_last_checkpoint_holds_the_average_of_swa(tiny_config: Path, run: Run) -> None:
+def test_without_batch_norm_the_last_checkpoint_contains_the_swa_average(tiny_config: Path, run: Run) -> None:
     """Lightning averages the weights at the start of each epoch from `swa_epoch_start` on."""
     flags = [*GROUP_NORM, *SWA, '--trainer.max_epochs=4', '--model.optimizer.lr=0.1', '--checkpoint.max_keep_ckpts=-1']
     done = run('fit', '--config', tiny_config, *flags, '--work-dir', 'swa')
@@ -60,7 +60,7 @@ def test_without_batch_norm_the_last_checkpoint_holds_the_average_of_swa(tiny_co
             torch.testing.assert_close(value, expected, msg=name)
 
 
-def test_a_run_that_stopped_before_the_last_pass_of_swa_goes_on(tiny_config: Path, run: Run) -> None:
+def test_a_run_stopped_before_the_last_swa_epoch_resumes(tiny_config: Path, run: Run) -> None:
     """With BatchNorm the average has one epoch more than `max_epochs`."""
     flags = [*SWA, '--trainer.max_epochs=2']
     assert run('fit', '--config', tiny_config, *flags, '--work-dir', 'swa').status == 0

@@ -1,4 +1,4 @@
-"""Class weights from the data, where a mask of it cannot be read."""
+"""Class weights from data with an unreadable mask."""
 
 import copy
 from pathlib import Path
@@ -16,7 +16,7 @@ from seglight.models import Segmentor
 CLASSES = [f'class {index}' for index in range(11)]
 
 
-def test_a_mask_that_cannot_be_read_counts_nothing(own_data: Path) -> None:
+def test_an_unreadable_mask_is_skipped(own_data: Path) -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
     model['decode_head']['loss_decode']['class_weight'] = 'balanced'
     module = Segmentor(model, CLASSES)

@@ -1,4 +1,4 @@
-"""What is gathered in validation, against mmseg's and torchmetrics' own figures."""
+"""The record of a validation, compared with the metrics of mmseg and torchmetrics."""
 
 import shutil
 from collections.abc import Callable
@@ -53,13 +53,13 @@ def test_the_confusion_is_that_of_the_best_epoch(recorded: Evaluation, predictio
     assert recorded.train_pixels.sum() == 8 * 48 * 48  # every crop of the first epoch
 
 
-def test_the_iou_of_each_image_is_mmsegs(recorded: Evaluation, predictions: dict) -> None:
+def test_the_iou_of_each_image_equals_mmseg(recorded: Evaluation, predictions: dict) -> None:
     for iou, (mask, prediction, _) in zip(recorded.image_iou, predictions.values(), strict=True):
         intersection, union, _, _ = intersect_and_union(prediction, mask, 11, 255)
         assert iou == pytest.approx(float((intersection / union)[union > 0].mean()))
 
 
-def test_the_best_and_the_worst_images_come_with_their_masks(recorded: Evaluation, predictions: dict) -> None:
+def test_the_best_and_the_worst_images_have_their_masks(recorded: Evaluation, predictions: dict) -> None:
     order = [recorded.names[index] for index in np.argsort(-recorded.image_iou)]
     assert [example.name for example in recorded.best] == order[:2]
     assert [example.name for example in recorded.worst] == order[:1:-1]
@@ -70,7 +70,7 @@ def test_the_best_and_the_worst_images_come_with_their_masks(recorded: Evaluatio
         assert Image.open(example.path).size == mask.shape[::-1]
 
 
-def test_the_calibration_error_is_torchmetrics(recorded: Evaluation, predictions: dict) -> None:
+def test_the_calibration_error_equals_torchmetrics(recorded: Evaluation, predictions: dict) -> None:
     grid = (slice(None, None, STRIDE), slice(None, None, STRIDE))
     logits = torch.cat([logits[(slice(None), *grid)].flatten(1).T for _, _, logits in predictions.values()])
     masks = np.concatenate([mask[grid].ravel() for mask, _, _ in predictions.values()])
@@ -79,7 +79,7 @@ def test_the_calibration_error_is_torchmetrics(recorded: Evaluation, predictions
     assert recorded.bin_counts.sum() == len(masks)
 
 
-def test_ignored_pixels_and_binary_heads_count_as_they_should() -> None:
+def test_ignored_pixels_and_binary_heads_are_counted_correctly() -> None:
     logits = torch.tensor([[[3.0, -3.0, 3.0, -3.0]]]).repeat_interleave(STRIDE, 2)  # probability 0.953
     prediction = (logits[0] > 0).to(torch.uint8)
     mask = torch.tensor([[1, 0, 0, 255]], dtype=torch.uint8).repeat_interleave(STRIDE, 1)
@@ -91,7 +91,7 @@ def test_ignored_pixels_and_binary_heads_count_as_they_should() -> None:
     assert hits[-1] == 2
 
 
-def test_the_confidence_is_kept_where_it_is_counted() -> None:
+def test_the_confidence_is_kept_only_if_it_is_counted() -> None:
     recorder = EvaluationRecorder()
     assert all(recorder.adapt(PLAIN, stage) == Options(confidence=True) for stage in ('fit', 'validate', 'test'))
     assert recorder.adapt(PLAIN, 'predict') == PLAIN
@@ -107,7 +107,7 @@ def test_a_pass_that_fails_is_not_counted() -> None:
 
 
 @pytest.mark.parametrize('fault', ['none', 'cut', 'flipped', 'other classes'])
-def test_a_record_that_cannot_be_used_does_not_stop_a_run_that_goes_on(
+def test_an_unusable_record_does_not_stop_a_resumed_run(
     trained: Path, recorded: Evaluation, tmp_path: Path, fault: str
 ) -> None:
     content = bytearray((trained / 'evaluation' / 'fit.npz').read_bytes())
@@ -122,7 +122,7 @@ def test_a_record_that_cannot_be_used_does_not_stop_a_run_that_goes_on(
     assert recorder._best == (recorded.miou if fault == 'none' else -1)
 
 
-def test_images_may_share_name_and_iou() -> None:
+def test_images_may_have_the_same_name_and_iou() -> None:
     counted = _Pass(torch.zeros(2, 2), torch.zeros(3, BINS))
     mask = torch.ones(4, 4, dtype=torch.uint8)
     for folder in range(EXAMPLES + 2):
@@ -131,7 +131,7 @@ def test_images_may_share_name_and_iou() -> None:
 
 
 @pytest.mark.parametrize('command', ['validate', 'test'])
-def test_validate_and_test_leave_their_own_record(trained: Path, run: Run, tmp_path: Path, command: str) -> None:
+def test_validate_and_test_write_separate_records(trained: Path, run: Run, tmp_path: Path, command: str) -> None:
     shutil.copy(trained / 'epoch_2.ckpt', tmp_path / 'a.ckpt')
     done = run(command, '--ckpt', tmp_path / 'a.ckpt', '--trainer.accelerator=cpu', '--report=false')
     assert done.status == 0, done.err
@@ -139,7 +139,7 @@ def test_validate_and_test_leave_their_own_record(trained: Path, run: Run, tmp_p
     assert f'mIoU           {100 * found.miou:6.2f} %' in done.out
 
 
-def test_a_folder_that_cannot_be_written_costs_the_report_alone(trained: Path, run: Run, tmp_path: Path) -> None:
+def test_an_unwritable_folder_prevents_only_the_report(trained: Path, run: Run, tmp_path: Path) -> None:
     shutil.copy(trained / 'epoch_2.ckpt', tmp_path / 'a.ckpt')
     (tmp_path / 'evaluation').touch()  # where the folder would be
     done = run('validate', '--ckpt', tmp_path / 'a.ckpt', '--trainer.accelerator=cpu')

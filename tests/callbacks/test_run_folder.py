@@ -16,7 +16,7 @@ from seglight.models import Segmentor
 from seglight.report.run import read_curves
 
 
-def test_tensorboard_reads_the_figures_of_the_csv_file(trained: Path) -> None:
+def test_tensorboard_and_the_csv_file_have_the_same_metrics(trained: Path) -> None:
     written = EventAccumulator(str(trained / 'tensorboard')).Reload()
     curves = read_curves(trained / 'metrics.csv')
     assert {'train/loss', 'lr-SGD', 'val/mIoU', 'val/IoU.Battery'} <= set(written.Tags()['scalars'])
@@ -88,7 +88,7 @@ FUSED = '--model.optimizer={_delete_: true, type: AdamW, lr: 0.001, fused: true}
         ),
     ],
 )
-def test_what_the_trainer_cannot_do_is_one_sentence_and_leaves_no_folder(
+def test_invalid_trainer_arguments_give_one_sentence_and_leave_no_folder(
     tiny_config: Path, run: Callable[..., Result], flags: list[str], said: str
 ) -> None:
     result = run('fit', '--config', tiny_config, *flags)
@@ -99,7 +99,7 @@ def test_what_the_trainer_cannot_do_is_one_sentence_and_leaves_no_folder(
     assert not list(Path().glob('work_dirs/*'))
 
 
-def test_clipping_at_0_is_off_as_in_lightning(tiny_config: Path, run: Callable[..., Result]) -> None:
+def test_a_clip_value_of_0_disables_clipping_as_in_lightning(tiny_config: Path, run: Callable[..., Result]) -> None:
     for name, value in (('off', 'null'), ('zero', '0')):
         clip = f'--trainer.gradient_clip_val={value}'
         assert run('fit', '--config', tiny_config, '--work-dir', name, '--trainer.max_epochs=1', clip).status == 0

@@ -1,4 +1,4 @@
-"""A run whose time is up goes on where it stopped."""
+"""A run whose time is up resumes where it stopped."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ def one_second_a_step(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TimeLimit, 'on_train_start', started)
 
 
-def test_it_saves_within_the_epoch_and_the_rest_is_that_of_a_run_left_alone(
+def test_a_run_saved_within_an_epoch_resumes_like_an_uninterrupted_one(
     tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = ['fit', '--config', tiny_config, '--data.batch_size=2', '--trainer.max_epochs=2']

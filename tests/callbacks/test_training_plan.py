@@ -1,4 +1,4 @@
-"""The picture of the schedule and the table of the groups in a run's folder."""
+"""The plot of the schedule and the table of parameter groups in a run's folder."""
 
 import io
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def curve(picture: bytes) -> list[int]:
     return [int(found.mean()) for found in rows if len(found)]
 
 
-def test_the_picture_shows_the_rate_of_every_step_and_changes_nothing() -> None:
+def test_the_plot_shows_the_rate_of_every_step_and_changes_nothing() -> None:
     layer = nn.Linear(1, 1, bias=False)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     warmup = {'warmup': 'linear', 'warmup_iters': 300, 'warmup_ratio': 0.1}
@@ -38,7 +38,7 @@ def test_the_picture_shows_the_rate_of_every_step_and_changes_nothing() -> None:
     assert rows[top:] == sorted(rows[top:])
 
 
-def test_a_long_schedule_is_drawn_from_some_of_its_steps() -> None:
+def test_a_long_schedule_is_subsampled() -> None:
     layer = nn.Linear(1, 1, bias=False)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     schedule = MmcvSchedule(optimizer, find_updater({'policy': 'fixed'}), 160_000, 1000)
@@ -49,7 +49,7 @@ def test_a_long_schedule_is_drawn_from_some_of_its_steps() -> None:
 @pytest.mark.parametrize(
     ('rates', 'named'), [([0.1, 0.1], None), ([0.1, 0.2], ['1 tensors: 0.weight', '2 tensors: 1.weight, ...'])]
 )
-def test_a_legend_says_whose_each_of_several_rates_is(
+def test_a_legend_names_the_parameters_of_each_rate(
     rates: list[float], named: list[str] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Figure] = []
@@ -62,9 +62,7 @@ def test_a_legend_says_whose_each_of_several_rates_is(
     assert [[text.get_text() for text in legend.get_texts()] for legend in legends] == ([named] if named else [])
 
 
-def test_the_rate_of_an_optimizer_that_is_given_none_and_what_can_hardly_be_meant_are_told(
-    tiny_config: Path, run: Callable[..., Result]
-) -> None:
+def test_the_default_rate_and_likely_mistakes_are_reported(tiny_config: Path, run: Callable[..., Result]) -> None:
     flags = ['--model.optimizer={_delete_: true, type: Adam}', '--trainer.max_steps=1', '--trainer.max_epochs=-1']
     flags += ['--model.schedule.warmup=linear', '--model.schedule.warmup_iters=9']
     done = run('fit', '--config', tiny_config, *flags)

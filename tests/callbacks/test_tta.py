@@ -1,4 +1,4 @@
-"""Test-time augmentation as a user asks for it."""
+"""Test-time augmentation from the command line and the config."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +17,7 @@ def masks(folder: Path) -> list[np.ndarray]:
     return [np.asarray(Image.open(path)) for path in sorted((folder / 'masks').iterdir())]
 
 
-def test_a_flag_and_a_config_give_the_same_masks_and_others_than_without(
-    trained: Path, workspace: Path, run: Run
-) -> None:
+def test_the_flag_and_the_config_give_the_same_masks_and_change_them(trained: Path, workspace: Path, run: Run) -> None:
     views = {'scales': [0.5, 1.0], 'flips': ['vertical'], 'rotations': [0, 90], 'merge': 'logits'}
     Path('tta.yaml').write_text(
         yaml.safe_dump({'trainer': {'callbacks': [{'class_path': CALLBACK, 'init_args': views}]}})
@@ -38,7 +36,7 @@ def test_a_flag_and_a_config_give_the_same_masks_and_others_than_without(
 
 
 @pytest.mark.parametrize('command', ['validate', 'test'])
-def test_the_figures_are_those_of_the_merged_masks(trained: Path, workspace: Path, run: Run, command: str) -> None:
+def test_the_metrics_are_those_of_the_merged_masks(trained: Path, workspace: Path, run: Run, command: str) -> None:
     plain, merged = (
         run(command, '--ckpt', trained / 'epoch_2.ckpt', *more)
         for more in ([], [f'--trainer.callbacks+={CALLBACK}', '--trainer.callbacks.rotations=[0,180]'])
@@ -47,7 +45,7 @@ def test_the_figures_are_those_of_the_merged_masks(trained: Path, workspace: Pat
     assert merged.out != plain.out
 
 
-def test_a_wrong_view_is_told_with_its_flag(trained: Path, workspace: Path, run: Run) -> None:
+def test_an_invalid_view_is_reported_with_its_flag(trained: Path, workspace: Path, run: Run) -> None:
     flags = [f'--trainer.callbacks+={CALLBACK}', '--trainer.callbacks.rotations=[45]']
     done = run('predict', '--ckpt', trained / 'epoch_2.ckpt', *flags)
     assert done.status == 2

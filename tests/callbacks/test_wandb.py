@@ -1,4 +1,4 @@
-"""A run in W&B: the real package, offline, and what it wrote read back."""
+"""Runs logged to W&B: the real package writes offline, and the tests read its files."""
 
 import json
 import struct
@@ -105,7 +105,7 @@ def _no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     wandb.teardown()
 
 
-def test_a_run_is_in_wandb_with_all_that_it_logs(tiny_config: Path, run: Run) -> None:
+def test_wandb_contains_everything_that_a_run_logs(tiny_config: Path, run: Run) -> None:
     tags = ['--tags', 'batch_size=16', 'swin_cascade']
     done = run('fit', '--config', tiny_config, *FLAGS, '--wandb.notes=first try', '--wandb.group=folds', *tags)
     assert done.status == 0, done.err
@@ -123,7 +123,7 @@ def test_a_run_is_in_wandb_with_all_that_it_logs(tiny_config: Path, run: Run) ->
     assert written.config['environment'] == yaml.safe_load(Path('work_dirs/exp1/environment.yaml').read_text())
 
 
-def test_secrets_are_in_no_file_of_wandb(tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_of_wandb_contains_secrets(tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run(['git', 'init', '-q'], check=True)
     subprocess.run(['git', 'remote', 'add', 'origin', 'https://hunter2:x-oauth-basic@host/a.git'], check=True)
     flags = ['--wandb.notes=https://user:hunter2@host/', '--tags', 'api_key=hunter2']
@@ -135,7 +135,7 @@ def test_secrets_are_in_no_file_of_wandb(tiny_config: Path, run: Run, monkeypatc
     assert sys.argv[-1] == 'api_key=hunter2'
 
 
-def test_its_history_is_that_of_the_csv_file(tiny_config: Path, run: Run) -> None:
+def test_its_history_equals_the_csv_file(tiny_config: Path, run: Run) -> None:
     assert run('fit', '--config', tiny_config, *FLAGS).status == 0
     (written,) = read()
     assert [row['_step'] for row in written.history] == [0, 1, 2, 3]
@@ -193,7 +193,7 @@ def test_it_can_be_turned_off(tiny_config: Path, run: Run, monkeypatch: pytest.M
     assert not list(Path().rglob('*wandb*'))
 
 
-def test_a_logger_of_wandb_in_the_trainer_is_the_only_one(tiny_config: Path, run: Run) -> None:
+def test_a_wandb_logger_of_the_trainer_is_the_only_one(tiny_config: Path, run: Run) -> None:
     logger = ['--trainer.logger=WandbLogger', '--trainer.logger.project=mine', '--trainer.logger.offline=true']
     result = run('fit', '-c', tiny_config, *FLAGS, *logger, '--trainer.logger.save_dir=own')
     assert result.status == 0, result.err
@@ -203,7 +203,7 @@ def test_a_logger_of_wandb_in_the_trainer_is_the_only_one(tiny_config: Path, run
     assert not Path('work_dirs/exp1/wandb').exists()
 
 
-def test_a_resumed_run_goes_on_in_wandb_without_double_steps(tiny_config: Path, run: Run) -> None:
+def test_a_resumed_run_continues_in_wandb_without_duplicate_steps(tiny_config: Path, run: Run) -> None:
     assert run('fit', '--config', tiny_config, *FLAGS).status == 0
     Path('work_dirs/exp1/epoch_2.ckpt').unlink()
     more = [*FLAGS, '--work-dir', 'work_dirs/exp1', '--auto-resume', '--trainer.max_epochs=3']
@@ -221,9 +221,7 @@ def test_a_resumed_run_goes_on_in_wandb_without_double_steps(tiny_config: Path, 
     assert [row['_step'] for row in other.history] == [2, 3]
 
 
-def test_without_a_way_to_the_server_it_is_offline(
-    tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_connection_it_is_offline(tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('WANDB_API_KEY', 'a' * 40)
     monkeypatch.setenv('WANDB_BASE_URL', 'http://127.0.0.1:9')
     done = run('fit', '--config', tiny_config, *FLAGS, '--trainer.max_epochs=1')
@@ -246,7 +244,7 @@ class Refusing(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_with_a_refused_key_it_is_offline(tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_rejected_key_it_is_offline(tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     server = HTTPServer(('127.0.0.1', 0), Refusing)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv('WANDB_API_KEY', 'a' * 40)
@@ -258,7 +256,7 @@ def test_with_a_refused_key_it_is_offline(tiny_config: Path, run: Run, monkeypat
     assert len(read()) == 1
 
 
-def test_a_fault_of_wandb_does_not_end_the_training(
+def test_an_error_in_wandb_does_not_end_the_training(
     tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object, **named: object) -> None:
@@ -313,7 +311,7 @@ def test_the_sweep_of_the_docs_calls_the_command_line(tiny_config: Path, run: Ru
     assert sweep['metric']['name'] in written.history[-1]
 
 
-def test_each_figure_is_logged_once_for_a_step(tmp_path: Path) -> None:
+def test_each_metric_is_logged_once_per_step(tmp_path: Path) -> None:
     earlier = {'id': 'abc', 'steps': {'loss': 5, 'mIoU': 3}}
     logger = SteppedLogger(tmp_path / 'wandb.json', earlier, online=False, project='trash', dir=str(tmp_path))
     for step in (4, 5, 6):

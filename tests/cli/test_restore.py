@@ -1,4 +1,4 @@
-"""The trainer restores from what was read already, unless it has a plugin of its own for checkpoints."""
+"""The trainer restores a checkpoint that is already read, unless the user gave a plugin for checkpoints."""
 
 from pathlib import Path
 
@@ -27,7 +27,9 @@ def trainer(tmp_path: Path, *plugins: TorchCheckpointIO) -> Trainer:
 
 
 @pytest.mark.parametrize('training', [True, False])
-def test_the_trainer_gets_what_was_read(checkpoint: Checkpoint, tmp_path: Path, training: bool) -> None:
+def test_the_trainer_receives_the_checkpoint_that_was_read(
+    checkpoint: Checkpoint, tmp_path: Path, training: bool
+) -> None:
     runs = trainer(tmp_path)
     restore_from(runs, checkpoint, training)
     _ = checkpoint.entries
@@ -51,7 +53,7 @@ def test_new_checkpoints_are_written(checkpoint: Checkpoint, tmp_path: Path) -> 
     assert torch.load(tmp_path / 'c.ckpt') == {'epoch': 6}
 
 
-def test_a_plugin_of_the_users_reads_itself(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_a_plugin_of_the_user_reads_the_file_itself(checkpoint: Checkpoint, tmp_path: Path) -> None:
     own = OwnIO()
     runs = trainer(tmp_path, own)
     restore_from(runs, checkpoint, training=False)

@@ -82,7 +82,6 @@ def test_arguments_are_of_the_types_that_the_class_says(argument: str, value: ob
         ('pair', [1], 'expected tuple[int, int], got [1]'),
         ('numbers', '12', "expected Sequence[int], got '12'"),
         ('folder', 5, 'expected Path | null, got 5'),
-        ('kind', 'mid', "expected Literal['near', 'far'], got 'mid'"),
         ('labels', ['a'], "expected dict[int, str | null] | null, got ['a']"),
         ('labels', {1.5: 'a'}, "got {1.5: 'a'}"),
         ('labels', {True: 'a'}, "got {True: 'a'}"),
@@ -94,6 +93,11 @@ def test_a_value_of_another_type_is_refused_in_one_line(argument: str, value: ob
     assert str(error.value).startswith(f'data.train.0.{argument}: ')
     assert said in str(error.value)
     assert error.value.key == f'data.train.0.{argument}'
+
+
+def test_a_value_outside_a_literal_lists_the_choices() -> None:
+    with pytest.raises(ConfigError, match=r"^data\.train\.0\.kind must be one of 'near', 'far', got 'mid'$"):
+        construct(Typed, {'kind': 'mid'}, 'Typed', 'data.train.0')
 
 
 def test_a_default_needs_no_type() -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints are written whole or not at all, and damage is recognised."""
+"""Checkpoints are written atomically, and damage is detected."""
 
 import random
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_a_truncated_file_is_found(checkpoint: Path, share: float) -> None:
         Checkpoint(checkpoint).verify()
 
 
-def test_a_file_that_cannot_be_written_leaves_the_one_before(checkpoint: Path) -> None:
+def test_a_failed_write_keeps_the_existing_file(checkpoint: Path) -> None:
     class Unwritable:
         def __reduce__(self) -> str:
             raise OSError(28, 'No space left on device')

@@ -1,4 +1,4 @@
-"""Which checkpoint is the best, and what Lightning and older checkpoints know of it."""
+"""Which checkpoint is the best, and compatibility with Lightning and older checkpoints."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def rows(name: str, folder: str = 'work_dirs/exp1') -> list[float]:
         ('mDice', max, 'best_mDice_epoch_'),
     ],
 )
-def test_a_checkpoint_can_be_the_best_by_any_figure_of_the_validation(
+def test_a_checkpoint_can_be_the_best_by_any_validation_metric(
     tiny_config: Path, run: Run, metric: str, best: Callable[[list[float]], float], name: str
 ) -> None:
     flags = ['--trainer.max_epochs=3', '--model.val_loss=true', f'--best_checkpoint.metric={metric}']
@@ -48,7 +48,7 @@ def test_a_checkpoint_can_be_the_best_by_any_figure_of_the_validation(
     assert f'Best {metric}  {shown}  ({name}{epoch}.ckpt)' in done.out
 
 
-def test_odd_names_of_classes_are_no_matter(tiny_config: Path, run: Run, data_root: Path) -> None:
+def test_class_names_may_contain_special_characters(tiny_config: Path, run: Run, data_root: Path) -> None:
     names = ['a.b', 'c/d', '{e}', '[f]*', 'g=h', '$\\\\foo{', 'ü', 'x' * 300, *map(str, range(4))]
     classes = f'--data.classes={json.dumps(names)}'
     for number, name in enumerate(names[:8], 1):
@@ -68,7 +68,7 @@ def test_odd_names_of_classes_are_no_matter(tiny_config: Path, run: Run, data_ro
         ('mBoundaryIoU', 'model.boundary_iou'),
     ],
 )
-def test_a_figure_that_is_not_logged_is_refused_before_training(
+def test_a_metric_that_is_not_logged_is_rejected_before_training(
     tiny_config: Path, run: Run, metric: str, said: str
 ) -> None:
     done = run('fit', '--config', tiny_config, f'--best_checkpoint.metric={metric}')
@@ -131,7 +131,7 @@ def test_the_best_is_the_first_highest_and_nan_is_the_lowest(tmp_path: Path, sco
     assert newest.best_model_path == str(tmp_path / f'checkpoints/epoch_{len(scores)}.ckpt')
 
 
-def test_files_go_where_those_of_lightning_go(tmp_path: Path) -> None:
+def test_files_have_the_default_folder_of_lightning(tmp_path: Path) -> None:
     lightnings = ModelCheckpoint()
     trainer = Trainer(logger=CSVLogger(tmp_path, 'name'), callbacks=[lightnings], default_root_dir=tmp_path)
     lightnings.setup(trainer, trainer.lightning_module, 'fit')
@@ -139,7 +139,7 @@ def test_files_go_where_those_of_lightning_go(tmp_path: Path) -> None:
     assert best.dirpath == newest.dirpath == lightnings.dirpath == str(tmp_path / 'name/version_0/checkpoints')
 
 
-def test_loggers_learn_of_each_file(tmp_path: Path) -> None:
+def test_loggers_are_notified_of_each_file(tmp_path: Path) -> None:
     class Noting(CSVLogger):
         def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
             path = Path(checkpoint_callback.best_model_path)

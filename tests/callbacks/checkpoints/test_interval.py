@@ -1,4 +1,4 @@
-"""When checkpoints are written, and which stay."""
+"""When checkpoints are written, and which are kept."""
 
 import itertools
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def checkpoints(folder: Path) -> set[str]:
         'minutes': (['--checkpoint.unit=minute'], {'iter_3.ckpt', 'iter_6.ckpt', 'iter_8.ckpt'}),
     }.values(),
 )  # fmt: skip
-def test_a_checkpoint_is_written_by_the_interval_and_at_the_end(
+def test_a_checkpoint_is_written_at_the_interval_and_at_the_end(
     tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch, flags: list[str], expected: set[str]
 ) -> None:
     clock = itertools.count(0, 25)  # it is asked at the start, before every step, and after a checkpoint

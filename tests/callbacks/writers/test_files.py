@@ -12,8 +12,8 @@ from seglight.callbacks.writers.files import MaskWriter, PredictionWriter, Proba
 from seglight.models.inference.logits import Prediction
 
 
-@pytest.mark.parametrize(('kind', 'most'), [(ProbabilityWriter, 2), (MaskWriter, 32)])
-def test_no_more_than_a_few_predictions_wait(kind: type[PredictionWriter], most: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(('kind', 'maximum'), [(ProbabilityWriter, 2), (MaskWriter, 32)])
+def test_the_queue_of_predictions_is_bounded(kind: type[PredictionWriter], maximum: int, tmp_path: Path) -> None:
     handed, go_on = 0, threading.Event()
 
     class Slow(kind):  # type: ignore[misc, valid-type]
@@ -23,7 +23,7 @@ def test_no_more_than_a_few_predictions_wait(kind: type[PredictionWriter], most:
         def kept_probabilities(self, predicted: Prediction) -> Any:
             nonlocal handed
             handed += 1
-            if handed == most:
+            if handed == maximum:
                 threading.Timer(0.2, seen_and_go_on).start()
             return super().kept_probabilities(predicted)
 
@@ -35,9 +35,9 @@ def test_no_more_than_a_few_predictions_wait(kind: type[PredictionWriter], most:
     writer = Slow(tmp_path)
     writer._pool = ThreadPoolExecutor(1)
     image = Prediction(torch.zeros(2, 2, dtype=torch.uint8), torch.zeros(3, 2, 2))
-    count = most + 5
+    count = maximum + 5
     arguments: Any = ([image] * count, None, {'meta': [{}] * count}, 0, 0)
     writer.write_on_batch_end(None, None, *arguments)  # type: ignore[arg-type]
     writer._stop()
-    assert stopped_at == [most]
+    assert stopped_at == [maximum]
     assert handed == count

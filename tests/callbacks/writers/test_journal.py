@@ -1,4 +1,4 @@
-"""The journal that a stopped prediction goes on from is data: the folder may be a stranger's."""
+"""The journal of an interrupted prediction is untrusted data."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from seglight.errors import UsageError
 GOOD = b'"a"\t1 2\n"b"\t3 4\n'
 
 
-def test_whole_lines_are_read_and_the_last_one_is_cut_off(tmp_path: Path) -> None:
+def test_complete_lines_are_read_and_an_incomplete_one_is_removed(tmp_path: Path) -> None:
     journal = tmp_path / '.a.csv.0.partial'
     journal.write_bytes(GOOD + b'"c"\t5')
     assert _read(journal) == {'a': (journal, 0), 'b': (journal, 8)}
@@ -28,7 +28,7 @@ def test_whole_lines_are_read_and_the_last_one_is_cut_off(tmp_path: Path) -> Non
         (b'[' * 100_000 + b'\n', 'is not valid JSON'),
     ],
 )
-def test_other_lines_are_an_error_of_one_line(tmp_path: Path, content: bytes, text: str) -> None:
+def test_invalid_lines_are_reported_in_one_line(tmp_path: Path, content: bytes, text: str) -> None:
     journal = tmp_path / '.a.csv.0.partial'
     journal.write_bytes(content)
     with pytest.raises(UsageError, match='partial') as caught:
@@ -37,7 +37,7 @@ def test_other_lines_are_an_error_of_one_line(tmp_path: Path, content: bytes, te
     assert len(str(caught.value)) < 300
 
 
-def test_a_link_is_not_followed_and_a_pipe_not_waited_for(tmp_path: Path) -> None:
+def test_links_and_pipes_are_rejected(tmp_path: Path) -> None:
     victim = tmp_path / 'victim'
     victim.write_text('no line break')
     link, pipe = tmp_path / '.a.csv.0.partial', tmp_path / '.a.csv.1.partial'

@@ -1,4 +1,4 @@
-"""Pseudo labels keep what is sure."""
+"""Pseudo labels keep only confident pixels."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from seglight.callbacks.writers.pseudo import PseudoLabelWriter, confident
 from seglight.models.inference.logits import Prediction
 
 
-def test_only_the_probability_of_the_class_of_a_pixel_waits_to_be_written(tmp_path: Path) -> None:
+def test_only_the_probability_of_the_predicted_class_is_queued(tmp_path: Path) -> None:
     writer = PseudoLabelWriter(tmp_path, 0.6)
     several = torch.tensor([[[0.7, 0.2]], [[0.1, 0.5]], [[0.2, 0.3]]])
     kept = writer.kept_probabilities(Prediction(torch.tensor([[0, 1]], dtype=torch.uint8), several))
