@@ -123,7 +123,7 @@ def _readable(path: Path) -> Iterator[None]:
     except (AttributeError, ImportError) as error:  # with trust: a class that is not installed
         raise CheckpointError(f'{path} cannot be read: {one_line(error)}') from error
     except Exception as error:  # they can raise anything for damaged bytes
-        raise CheckpointError(f'{path} is not a readable checkpoint: it is truncated or damaged') from error
+        raise CheckpointError(f'{path} is not a checkpoint, or it is truncated or damaged') from error
 
 
 def read_address(address: str, folder: str | None = None) -> Any:

@@ -53,15 +53,15 @@ class EpochLines(Callback):
 
     def _line(self, trainer: Trainer, seconds: float, unseen: Sequence[str]) -> str:
         """Return the line of the epoch; `unseen` are the classes without a pixel in the masks of val."""
-        figures = trainer.callback_metrics
+        metrics = trainer.callback_metrics
         epochs = '' if trainer.max_epochs in (None, -1) else f'/{trainer.max_epochs}'
         parts = [f'epoch {trainer.current_epoch + 1}{epochs}']
-        if 'train/loss' in figures:
-            parts.append(f'loss {figures["train/loss"]:.3f}')
-        if self._validated and 'val/loss' in figures:
-            parts.append(f'val loss {figures["val/loss"]:.3f}')
-        shown = [name for name in ('mIoU', 'aAcc') if self._validated and f'val/{name}' in figures]
-        parts += [f'{name} {100 * figures[f"val/{name}"]:.2f} %' for name in shown]
+        if 'train/loss' in metrics:
+            parts.append(f'loss {metrics["train/loss"]:.3f}')
+        if self._validated and 'val/loss' in metrics:
+            parts.append(f'val loss {metrics["val/loss"]:.3f}')
+        shown = [name for name in ('mIoU', 'aAcc') if self._validated and f'val/{name}' in metrics]
+        parts += [f'{name} {100 * metrics[f"val/{name}"]:.2f} %' for name in shown]
         parts += [unseen_note(unseen)] if unseen and 'mIoU' in shown else []
         return '   '.join([*parts, f'{seconds:.0f} s'])
 
@@ -166,13 +166,13 @@ def metrics_table(metrics: Mapping[str, Any], stage: str, unseen: Sequence[str] 
     """
     shown = {name.removeprefix(f'{stage}/'): value for name, value in metrics.items() if name.startswith(f'{stage}/')}
     split = [(*name.split('.', 1), value) for name, value in shown.items() if '.' in name]
-    figures = list(dict.fromkeys(figure for figure, _, _ in split))
-    rows = {name: [shown[f'{figure}.{name}'] for figure in figures] for _, name, _ in split}
-    means = ['mIoU', 'mAcc', 'aAcc', *(f'm{figure}' for figure in figures if figure not in ('IoU', 'Acc'))]
+    metric_names = list(dict.fromkeys(metric for metric, _, _ in split))
+    rows = {name: [shown[f'{metric}.{name}'] for metric in metric_names] for _, name, _ in split}
+    means = ['mIoU', 'mAcc', 'aAcc', *(f'm{metric}' for metric in metric_names if metric not in ('IoU', 'Acc'))]
     rows.update({name: [shown[name]] for name in means if name in shown})
     width = max((len(name) for name in rows), default=0)
-    columns = [max(8, len(figure)) for figure in figures] or [8]
-    lines = [f'  {"":<{width}}' + _cells(figures, columns)] if len(figures) > 1 else []
+    columns = [max(8, len(metric)) for metric in metric_names] or [8]
+    lines = [f'  {"":<{width}}' + _cells(metric_names, columns)] if len(metric_names) > 1 else []
     for name, row in rows.items():
         note = f'  {unseen_note(unseen)}' if unseen and name == 'mIoU' else ''
         lines.append(f'  {name:<{width}}' + _cells([f'{100 * float(value):.2f} %' for value in row], columns) + note)

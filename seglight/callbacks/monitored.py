@@ -79,17 +79,17 @@ def _is_known(part: object) -> bool:
     return _package(part) in ('seglight', 'pytorch_lightning')
 
 
-def _check(callbacks: Iterable[Any], prefixes: tuple[str, ...], figures: Iterable[str]) -> None:
+def _check(callbacks: Iterable[Any], prefixes: tuple[str, ...], metrics: Iterable[str]) -> None:
     """Reject the first callback whose `monitor` has one of the prefixes and is not logged."""
-    figures = list(figures)
+    metrics = list(metrics)
     for callback in callbacks:
         name = getattr(callback, 'monitor', None)
-        if not isinstance(name, str) or not name.startswith(prefixes) or name in figures:
+        if not isinstance(name, str) or not name.startswith(prefixes) or name in metrics:
             continue
         if getattr(callback, 'strict', True):
-            logged = ', '.join(figure for figure in figures if _OF_A_CLASS not in figure)
+            logged = ', '.join(metric for metric in metrics if _OF_A_CLASS not in metric)
             raise ConfigError(
                 'trainer.callbacks',
                 f"{type(callback).__name__} has the monitor '{name}', which is not logged"
-                f'{nearest(name, figures)}; logged are: {logged}',
+                f'{nearest(name, metrics)}; logged are: {logged}',
             )

@@ -228,8 +228,8 @@ class CommandLine(LightningCLI):
         request = self.request
         callbacks: list[Callback] = []
         if request.more_checkpoints or config.ckpt_weights:
-            others = [str(each) for each in request.more_checkpoints]
-            callbacks.append(SoftVoting(others, config.ckpt_weights, config.trust_checkpoint))
+            paths = [str(each) for each in request.more_checkpoints]
+            callbacks.append(SoftVoting(paths, config.ckpt_weights, config.trust_checkpoint))
         if self.subcommand == 'predict':
             assert request.checkpoint
             plain = self.config[self.subcommand]

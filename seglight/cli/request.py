@@ -90,9 +90,9 @@ class Request:
                 return
             typed = next((flag.value for flag in arguments.flags[1:] if not flag.name), None) or 'exp1/epoch_2.ckpt'
             raise UsageError(f'{self.subcommand} needs a checkpoint, for example --ckpt {typed}')
-        name, *others = names[-1:] if training else names
+        name, *more = names[-1:] if training else names
         trust = arguments.has('--trust_checkpoint')
-        self.more_checkpoints = [Checkpoint.find(other, trust) for other in others]
+        self.more_checkpoints = [Checkpoint.find(each, trust) for each in more]
         self.checkpoint = Checkpoint.find(name, trust, best=not training)
         arguments.replace('--ckpt_path', str(self.checkpoint))
         if training:
