@@ -78,7 +78,7 @@ def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 20
     axes = figure.add_subplot()
     names = parameter_names(segmentor)
     for curve, tensors in curves.items():
-        label = f'{len(tensors)} tensors: {first_names(names, tensors, 1)}'
+        label = f'{counted(len(tensors), "tensor")}: {first_names(names, tensors, 1)}'
         axes.plot(steps, curve, label=label if len(axes.lines) < LEGEND else None)
     axes.set(xlabel='step', ylabel='learning rate', title=f'{schedule.max_steps} steps', ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

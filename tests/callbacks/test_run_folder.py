@@ -84,7 +84,7 @@ FUSED = '--model.optimizer={_delete_: true, type: AdamW, lr: 0.001, fused: true}
                 '--model.schedule={_delete_: true, policy: OneCycle, max_lr: 0.1}',
                 '--trainer.callbacks+=LearningRateFinder',
             ],
-            '--trainer.callbacks+=LearningRateFinder: trainer.callbacks: LearningRateFinder finds optimizer.lr, but in the policy OneCycle',
+            '--trainer.callbacks+=LearningRateFinder: trainer.callbacks: LearningRateFinder finds optimizer.lr, but the policy OneCycle uses only max_lr',
         ),
     ],
 )

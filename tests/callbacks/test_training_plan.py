@@ -47,7 +47,7 @@ def test_a_long_schedule_is_subsampled() -> None:
 
 
 @pytest.mark.parametrize(
-    ('rates', 'named'), [([0.1, 0.1], None), ([0.1, 0.2], ['1 tensors: 0.weight', '2 tensors: 1.weight, ...'])]
+    ('rates', 'named'), [([0.1, 0.1], None), ([0.1, 0.2], ['1 tensor: 0.weight', '2 tensors: 1.weight, ...'])]
 )
 def test_a_legend_names_the_parameters_of_each_rate(
     rates: list[float], named: list[str] | None, monkeypatch: pytest.MonkeyPatch
