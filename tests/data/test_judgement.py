@@ -70,7 +70,7 @@ def test_masks_of_0_and_255_beside_masks_of_0_and_1() -> None:
     extra = FolderSource('more', 'more')
     lines = judged(facts([0, 1], ('data.train.1', [0, 0, 0, 255])), classes=CLASSES[:2], s1=extra)
     assert lines == [
-        "the masks of data.train.1 show 'background' alone, 25.0% of their pixels are ignored: 255 is the ignored "
+        "the masks of data.train.1 show 'background' only, 25.0% of their pixels are ignored: 255 is the ignored "
         "label; if that is 'object', set label_map: {255: object} in data.train.1"
     ]
 

@@ -106,7 +106,7 @@ def test_a_custom_transform_that_interpolates_ends_training_with_one_line(
         batch_size=4,
     )
     module.setup('fit')
-    with pytest.raises(DataError, match=r'The transforms of the config give the mask of .*jpg the label .*; Soft must'):
+    with pytest.raises(DataError, match=r'The transforms of the config give the mask of .*jpg the new label .*; Soft must'):
         list(module.train_dataloader())
 
 
