@@ -60,7 +60,7 @@ def test_cfg_options_take_lists_of_dicts(tiny_config: Path, run: Run) -> None:
         ('{a: b: c}', "'{a: b: c}' is not a dict; write it as {type: GN, num_groups: 8}"),
         ('dict(open("a"))', 'is not a dict'),
         ('(a),(b)', "unbalanced brackets in '(a),(b)'; write a list as [(a,b),(c,d)]"),
-        ('[(a,b]', 'do not fit'),
+        ('[(a,b]', 'unbalanced brackets'),
     ],
 )
 def test_cfg_options_that_cannot_be_read_say_which_form_works(
