@@ -42,7 +42,7 @@ def test_batch_norm_has_the_statistics_of_the_averaged_weights(
 ) -> None:
     done = run('soup', *checkpoints, '--output', 'soup.ckpt', '--batches', '1')
     assert done.status == 0, done.err
-    assert 'estimated on 1 batches' in done.out
+    assert 'estimated on 1 batch' in done.out
     soup = Checkpoint('soup.ckpt').module()
     # The first layer of the stem, worked out by hand on the batch that the first epoch begins with.
     from seglight.data import SegmentationDataModule
