@@ -24,7 +24,7 @@ def main(images: str, predictions: str, output: str) -> None:
     for start in range(0, len(overlays), COLUMNS):
         group = overlays[start : start + COLUMNS]
         originals = [next(Path(images).glob(f'{path.stem}.*')) for path in group]
-        rows += [np.hstack([cv2.imread(str(path)) for path in paths]) for paths in (originals, group)]
+        rows += [np.hstack([np.asarray(cv2.imread(str(path))) for path in paths]) for paths in (originals, group)]
     cv2.imwrite(output, np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 

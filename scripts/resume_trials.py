@@ -167,7 +167,7 @@ def stopping(stop: str, call: int) -> Callable[[], None]:
 
     def arm() -> None:
         if stop == 'max_time':
-            TimeLimit._is_over = lambda _, trainer: trainer.global_step >= call  # type: ignore[method-assign]
+            TimeLimit._is_over = lambda _, trainer: trainer.global_step >= call  # type: ignore[method-assign, assignment]
         if stop not in KILLS:
             return
         owner, name, _ = KILLS[stop]

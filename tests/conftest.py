@@ -15,14 +15,14 @@ import torch
 import yaml
 
 from seglight import __main__ as seglight
-from seglight.batch import Item, collate
+from seglight.batch import Batch, Item, collate
 from seglight.config.files import SHIPPED
 from seglight.data.demo import generate
 
 CAMVID = Path(__file__).parents[2] / 'shared' / 'camvid'
 
 #: A segmentor of a real kind, with an auxiliary head, that trains in milliseconds.
-TINY_SEGMENTOR = {
+TINY_SEGMENTOR: dict[str, Any] = {
     'type': 'EncoderDecoder',
     'backbone': {
         'type': 'ResNetV1c',
@@ -54,7 +54,7 @@ TINY_SEGMENTOR = {
 }
 
 
-def random_batch(count: int = 4, size: int = 32, classes: int = 5, seed: int = 1) -> dict[str, Any]:
+def random_batch(count: int = 4, size: int = 32, classes: int = 5, seed: int = 1) -> Batch:
     """A batch of noise, the same in every call with the same seed."""
     generator = torch.Generator().manual_seed(seed)
     items: list[Item] = [
@@ -65,7 +65,7 @@ def random_batch(count: int = 4, size: int = 32, classes: int = 5, seed: int = 1
         }
         for index in range(count)
     ]
-    return dict(collate(items))
+    return collate(items)
 
 
 class Result(NamedTuple):

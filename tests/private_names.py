@@ -9,9 +9,10 @@ import pkgutil
 import re
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import seglight
 
@@ -105,7 +106,7 @@ def overridden() -> Iterator[tuple[str, str]]:
         for _, kind in inspect.getmembers(module, inspect.isclass):
             if kind.__module__ != info.name:
                 continue
-            mine = members(kind)
+            mine = members(cast(Hashable, kind))
             for base in kind.__mro__[1:]:
                 if not base.__module__.startswith(('seglight', 'builtins', 'typing')):
                     for name in mine & members(base):

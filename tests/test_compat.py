@@ -215,7 +215,7 @@ def test_beit_and_mae_load_weights_of_another_image_size(kind: str, tmp_path: Pa
 
 def cubic(values: np.ndarray, at: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Interpolate along the first axis with a cubic spline; a product of these is the spline of a grid."""
-    return CubicSpline(at, values, axis=0)(wanted)
+    return np.asarray(CubicSpline(at, values, axis=0)(wanted))
 
 
 def test_exactly_one_opencv_is_installed() -> None:

@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from seglight.errors import CheckpointError
 from seglight.weight_files import read_file
 
-VALUES = {
+VALUES: dict[str, Any] = {
     'a number': np.float64(1.5),
     'a truth value': np.bool_(True),
     'a text': np.str_('road'),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,8 @@ def test_a_path_an_array_and_a_list_are_the_same_image(trained: Path, data_root:
 
 def test_what_is_no_image_is_refused(trained: Path, tmp_path: Path) -> None:
     predictor = seglight.load(trained, 'cpu')
-    for wrong in (np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), 'missing.jpg'):
+    wrongs: list[Any] = [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), 'missing.jpg']
+    for wrong in wrongs:
         with pytest.raises(DataError):
             predictor.predict(wrong)
     with pytest.raises(CheckpointError):
@@ -94,10 +96,14 @@ def test_images_of_one_size_go_through_the_model_together(
     sizes = [(40, 30), (33, 48), (40, 30), (40, 30), (33, 48)]
     images = [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
     alone = [predictor.predict(image, tta, probabilities=True) for image in images]
-    seen, backbone = [], predictor.module.segmentor.extract_feat
-    monkeypatch.setattr(
-        predictor.module.segmentor, 'extract_feat', lambda image: [seen.append(len(image)), backbone(image)][1]
-    )
+    seen: list[int] = []
+    backbone = predictor.module.segmentor.extract_feat
+
+    def extract_feat(image: torch.Tensor) -> Any:
+        seen.append(len(image))
+        return backbone(image)
+
+    monkeypatch.setattr(predictor.module.segmentor, 'extract_feat', extract_feat)
     together = predictor.predict(images, tta, probabilities=True, batch_size=5)
     if not tta:
         assert seen == [3, 2]

@@ -57,8 +57,8 @@ def test_type_checkers_see_the_names_and_their_types(tmp_path: Path) -> None:
         '--strict',
         '--follow-imports=silent',
         '--cache-dir',
-        root / '.mypy_cache',
-        user,
+        str(root / '.mypy_cache'),
+        str(user),
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     lines = done.stdout.splitlines()

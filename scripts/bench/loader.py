@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
 
@@ -31,24 +32,32 @@ from seglight.data.images import read_image
 from seglight.data.sources import Context, FolderSource, Sample
 from seglight.data.transforms import build_pipeline
 
+Steps = list[dict[str, Any]]
 CLASSES = [str(index) for index in range(11)]
 NORM = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'to_rgb': True}
-FLIP = [{'type': 'KeepRatioResize', 'img_scale': [512, 512]}, {'type': 'HorizontalFlip', 'p': 0.5}]
-STANDARD = [
+FLIP: Steps = [
+    {'type': 'KeepRatioResize', 'img_scale': [512, 512]},
+    {'type': 'HorizontalFlip', 'p': 0.5},
+]
+STANDARD: Steps = [
     {'type': 'KeepRatioResize', 'img_scale': [512, 512], 'ratio_range': [0.5, 2.0]},
     {'type': 'CatMaxRatioCrop', 'height': 512, 'width': 512, 'cat_max_ratio': 0.75},
     {'type': 'HorizontalFlip', 'p': 0.5},
     {'type': 'PhotoMetricDistortion'},
     {'type': 'PadTo', 'height': 512, 'width': 512},
 ]
-MMSEG_END = [
+MMSEG_END: Steps = [
     {'type': 'Normalize', **NORM},
     {'type': 'Pad', 'size': (512, 512), 'pad_val': 0, 'seg_pad_val': 255},
     {'type': 'DefaultFormatBundle'},
     {'type': 'Collect', 'keys': ['img', 'gt_semantic_seg']},
 ]
-MMSEG_FLIP = [{'type': 'Resize', 'img_scale': (512, 512)}, {'type': 'RandomFlip', 'prob': 0.5}, *MMSEG_END]
-MMSEG_STANDARD = [
+MMSEG_FLIP: Steps = [
+    {'type': 'Resize', 'img_scale': (512, 512)},
+    {'type': 'RandomFlip', 'prob': 0.5},
+    *MMSEG_END,
+]
+MMSEG_STANDARD: Steps = [
     {'type': 'Resize', 'img_scale': (512, 512), 'ratio_range': (0.5, 2.0)},
     {'type': 'RandomCrop', 'crop_size': (512, 512), 'cat_max_ratio': 0.75},
     {'type': 'RandomFlip', 'prob': 0.5},
@@ -57,7 +66,7 @@ MMSEG_STANDARD = [
 ]
 
 
-def mmseg_loader(samples: list[Sample], steps: list[dict]) -> Callable[[int], object]:
+def mmseg_loader(samples: list[Sample], steps: Steps) -> Callable[[int], object]:
     """Return a function that loads a sample with an mmseg pipeline."""
     pipeline = Compose([{'type': 'LoadImageFromFile'}, {'type': 'LoadAnnotations'}, *steps])
 
@@ -79,13 +88,14 @@ def mmseg_loader(samples: list[Sample], steps: list[dict]) -> Callable[[int], ob
 def ways(samples: list[Sample], cache: Path) -> dict[str, Callable[[int], object]]:
     """Return the functions to compare, by name."""
 
-    def ours(transforms: list[dict], cached: bool = False) -> Callable[[int], object]:
+    def ours(transforms: Steps, cached: bool = False) -> Callable[[int], object]:
         pipeline = build_pipeline(transforms, 'transforms', classes=CLASSES)
         sample_cache = SampleCache(cache, 4) if cached else None
         return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=sample_cache).__getitem__
 
     def decoding(index: int) -> object:
-        return read_image(samples[index].image), samples[index].mask.read()
+        mask = samples[index].mask
+        return read_image(samples[index].image), mask and mask.read()
 
     return {
         'decoding, mmseg': mmseg_loader(samples, []),
@@ -127,7 +137,7 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in rates.items()}
     print('| | mmseg 0.30, images/s | here, images/s | times | here, cached | times |\n|---|---:|---:|---:|---:|---:|')
     for name in ('decoding', 'flip', 'standard'):
-        base, own, cached = (medians.get(f'{name}{kind}') for kind in (', mmseg', '', ', cached'))
+        base, own, cached = medians[f'{name}, mmseg'], medians[name], medians.get(f'{name}, cached')
         kept = f'{cached:.0f} | {cached / base:.1f}' if cached else ' | '
         print(f'| {name} | {base:.0f} | {own:.0f} | {own / base:.1f} | {kept} |')
 

@@ -190,6 +190,7 @@ def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **le
     logger.setLevel(logging.ERROR)
     cls = IterBasedRunner if 'max_iters' in length else EpochBasedRunner
     runner = cls(model, optimizer=optimizer, work_dir=work_dir, logger=logger, **length)
+    assert task.schedule
     runner.register_lr_hook({**task.schedule})
     runner.register_optimizer_hook(Fp16OptimizerHook(loss_scale='dynamic') if task.mixed else {'grad_clip': None})
     runner.register_hook(_ClockHook(clock))
@@ -199,7 +200,7 @@ def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **le
 
 
 def seglight_trainer(
-    task: Task, clock: Clock, work_dir: str, callbacks: list[pl.Callback], **length: int
+    task: Task, clock: Clock, work_dir: str, callbacks: list[pl.Callback], **length: Any
 ) -> Callable[[], None]:
     """Return a function that trains with seglight; `length`: `max_steps` or `max_epochs`, and more Trainer options."""
     min_scale, max_scale = task.scales()

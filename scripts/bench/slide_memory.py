@@ -17,6 +17,7 @@ from seglight import compat  # noqa: F401  (first: mmcv imports torchvision)
 # isort: split
 import torch
 
+from seglight.batch import Batch
 from seglight.models import Segmentor
 from seglight.models.inference.logits import Prediction, predict_mask
 
@@ -63,9 +64,10 @@ def main(side: int, whole: bool) -> None:
     print(f'logits of the image would take {side * side * 11 * 4 / 1e9:.2f} GB; {seconds:.0f} s')
 
 
-def _batch(image: torch.Tensor) -> dict[str, object]:
-    size = tuple(image.shape[2:])
-    return {'image': image, 'meta': [{'size': size, 'original_size': size}]}
+def _batch(image: torch.Tensor) -> Batch:
+    height, width = image.shape[2:]
+    size = (height, width)
+    return {'image': image, 'meta': [{'path': '', 'name': '', 'size': size, 'original_size': size}]}
 
 
 def _peak() -> float:

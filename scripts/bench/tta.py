@@ -22,6 +22,7 @@ import mmseg
 import torch
 from mmcv import Config
 
+from seglight.batch import Batch
 from seglight.models import Segmentor
 from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views, resized, view_size
@@ -46,7 +47,8 @@ def main(classes: int) -> None:
         [{'ori_shape': (512, 512, 3), 'img_shape': (*v.shape[2:], 3), 'flip': odd, 'flip_direction': 'horizontal'}]
         for v, odd in zip(views, [False, True] * len(SCALES), strict=True)
     ]
-    batch: dict[str, Any] = {'image': image, 'meta': [{'size': (512, 512), 'original_size': (512, 512)}]}
+    size = (512, 512)
+    batch: Batch = {'image': image, 'meta': [{'path': '', 'name': '', 'size': size, 'original_size': size}]}
     segmentor = module.segmentor
     ways: dict[str, Callable[[], Any]] = {
         'bare forward': lambda: [segmentor._decode_head_forward_test(segmentor.extract_feat(v), None) for v in views],

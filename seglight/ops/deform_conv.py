@@ -13,7 +13,7 @@ from torch.nn.modules.utils import _pair
 from torch.utils.checkpoint import checkpoint
 
 try:
-    from torchvision.ops import deform_conv2d as torchvision_deform_conv2d  # type: ignore[import-untyped]
+    from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 except (ImportError, RuntimeError):  # the latter if it was built for another torch
     torchvision_deform_conv2d = None
 

@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,9 @@ def test_an_unreadable_mask_is_skipped(own_data: Path) -> None:
     data.setup('fit')
     first, *others = sorted((own_data / 'ann_dir/train').iterdir())
     first.write_bytes(first.read_bytes()[:60])  # only now: of a large data set not every mask is checked before
-    BalancedClassWeights().setup(SimpleNamespace(datamodule=data, is_global_zero=False), module, 'fit')
-    counts = sum(np.bincount(np.array(Image.open(path)).ravel(), minlength=256)[: len(CLASSES)] for path in others)
+    trainer: Any = SimpleNamespace(datamodule=data, is_global_zero=False)
+    BalancedClassWeights().setup(trainer, module, 'fit')
+    labels = np.concatenate([np.array(Image.open(path)).ravel() for path in others])
+    counts = np.bincount(labels, minlength=256)[: len(CLASSES)]
     expected = counts.sum() / ((counts > 0).sum() * np.maximum(counts, 1)) * (counts > 0)
     assert module.segmentor.decode_head.loss_decode.class_weight == pytest.approx(list(expected))

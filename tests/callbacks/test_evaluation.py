@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ def predictions(trained: Path, data_root: Path) -> dict[str, tuple[np.ndarray, n
     data.setup('validate')
     found = {}
     with torch.no_grad():
+        batch: Any
         for batch in data.val_dataloader():
             (logits,) = module(batch)
             found[batch['meta'][0]['name']] = batch['mask'][0].numpy(), logits.argmax(0).numpy(), logits
@@ -43,7 +45,7 @@ def recorded(trained: Path) -> Evaluation:
     return load_evaluation(trained / 'evaluation' / 'fit.npz')
 
 
-def test_the_confusion_is_that_of_the_best_epoch(recorded: Evaluation, predictions: dict) -> None:
+def test_the_confusion_is_that_of_the_best_epoch(recorded: Evaluation, predictions: dict[str, Any]) -> None:
     expected = np.zeros((11, 11), dtype=int)
     for mask, prediction, _ in predictions.values():
         np.add.at(expected, (mask, prediction), 1)
@@ -53,13 +55,13 @@ def test_the_confusion_is_that_of_the_best_epoch(recorded: Evaluation, predictio
     assert recorded.train_pixels.sum() == 8 * 48 * 48  # every crop of the first epoch
 
 
-def test_the_iou_of_each_image_equals_mmseg(recorded: Evaluation, predictions: dict) -> None:
+def test_the_iou_of_each_image_equals_mmseg(recorded: Evaluation, predictions: dict[str, Any]) -> None:
     for iou, (mask, prediction, _) in zip(recorded.image_iou, predictions.values(), strict=True):
         intersection, union, _, _ = intersect_and_union(prediction, mask, 11, 255)
         assert iou == pytest.approx(float((intersection / union)[union > 0].mean()))
 
 
-def test_the_best_and_the_worst_images_have_their_masks(recorded: Evaluation, predictions: dict) -> None:
+def test_the_best_and_the_worst_images_have_their_masks(recorded: Evaluation, predictions: dict[str, Any]) -> None:
     order = [recorded.names[index] for index in np.argsort(-recorded.image_iou)]
     assert [example.name for example in recorded.best] == order[:2]
     assert [example.name for example in recorded.worst] == order[:1:-1]
@@ -70,7 +72,7 @@ def test_the_best_and_the_worst_images_have_their_masks(recorded: Evaluation, pr
         assert Image.open(example.path).size == mask.shape[::-1]
 
 
-def test_the_calibration_error_equals_torchmetrics(recorded: Evaluation, predictions: dict) -> None:
+def test_the_calibration_error_equals_torchmetrics(recorded: Evaluation, predictions: dict[str, Any]) -> None:
     grid = (slice(None, None, STRIDE), slice(None, None, STRIDE))
     logits = torch.cat([logits[(slice(None), *grid)].flatten(1).T for _, _, logits in predictions.values()])
     masks = np.concatenate([mask[grid].ravel() for mask, _, _ in predictions.values()])
@@ -98,11 +100,12 @@ def test_the_confidence_is_kept_only_if_it_is_counted() -> None:
 
 
 def test_a_pass_that_fails_is_not_counted() -> None:
-    module = SimpleNamespace(classes=['a', 'b'], device=torch.device('cpu'))
+    trainer: Any = None
+    module: Any = SimpleNamespace(classes=['a', 'b'], device=torch.device('cpu'))
     recorder = EvaluationRecorder()
-    recorder.on_validation_epoch_start(None, module)
-    recorder.on_exception(None, module, ValueError())
-    recorder.on_validation_epoch_end(None, module)
+    recorder.on_validation_epoch_start(trainer, module)
+    recorder.on_exception(trainer, module, ValueError())
+    recorder.on_validation_epoch_end(trainer, module)
     assert recorder.evaluation is None
 
 
@@ -118,7 +121,9 @@ def test_an_unusable_record_does_not_stop_a_resumed_run(
     file.write_bytes(content[:400] if fault == 'cut' else content)
     classes = recorded.classes[::-1] if fault == 'other classes' else recorded.classes
     recorder = EvaluationRecorder(file)
-    recorder.on_fit_start(SimpleNamespace(callbacks=[]), SimpleNamespace(classes=classes))
+    trainer: Any = SimpleNamespace(callbacks=[])
+    module: Any = SimpleNamespace(classes=classes)
+    recorder.on_fit_start(trainer, module)
     assert recorder._best == (recorded.miou if fault == 'none' else -1)
 
 

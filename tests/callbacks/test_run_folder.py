@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -47,7 +48,8 @@ def test_a_trainer_can_validate_after_it_has_trained(tmp_path: Path) -> None:
         enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     module = Segmentor(TINY_SEGMENTOR, ['a', 'b', 'c', 'd', 'e'])
-    loader = DataLoader([random_batch()], collate_fn=lambda batches: batches[0])
+    batches: Any = [random_batch()]
+    loader: DataLoader[Any] = DataLoader(batches, collate_fn=lambda items: items[0])
     trainer.fit(module, loader)
     (figures,) = trainer.validate(module, loader, verbose=False)
     assert 'val/mIoU' in figures

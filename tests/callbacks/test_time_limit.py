@@ -17,10 +17,10 @@ Run = Callable[..., Result]
 def one_second_a_step(patch: pytest.MonkeyPatch) -> None:
     """Let the clock of a limit go by the steps of the run."""
 
-    def elapsed(self: TimeLimit, stage: Any = None) -> float:
+    def elapsed(self: Any, stage: Any = None) -> float:
         return float(self._offset or 0) if self.trainer is None else float(self.trainer.global_step)
 
-    def started(self: TimeLimit, trainer: Any, module: Any) -> None:
+    def started(self: Any, trainer: Any, module: Any) -> None:
         self.trainer = trainer
 
     patch.setattr(TimeLimit, 'trainer', None, raising=False)

@@ -16,7 +16,7 @@ import wandb
 import yaml
 from conftest import Result
 from PIL import Image
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined]  # made at import
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from seglight.callbacks import EpochLines

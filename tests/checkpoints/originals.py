@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from seglight import compat  # noqa: F401  (first: timm imports torchvision)
 
@@ -52,7 +53,8 @@ def randomise(model: nn.Module) -> nn.Module:
 
 
 def stages(model: nn.Module, **options: Any) -> Callable[[Tensor], list[Tensor]]:
-    return lambda image: model.forward_intermediates(image, intermediates_only=True, **options)
+    timms: Any = model
+    return lambda image: timms.forward_intermediates(image, intermediates_only=True, **options)
 
 
 def renamed(weights: dict[str, Tensor], *rules: tuple[str, Any]) -> dict[str, Tensor]:
@@ -62,7 +64,7 @@ def renamed(weights: dict[str, Tensor], *rules: tuple[str, Any]) -> dict[str, Te
 
 
 def swin() -> Original:
-    shape = {'window_size': 2, 'depths': (2, 2, 2, 2), 'num_heads': (1, 2, 2, 4)}
+    shape: dict[str, Any] = {'window_size': 2, 'depths': (2, 2, 2, 2), 'num_heads': (1, 2, 2, 4)}
     model = randomise(zoo.swin_transformer.SwinTransformer(img_size=128, embed_dim=8, num_classes=5, **shape))
     backbone = {'type': 'SwinTransformer', 'pretrain_img_size': 128, 'embed_dims': 8, **shape}
     return Original(model.state_dict(), stages(model), backbone, norms=True)
@@ -80,7 +82,7 @@ def swin_of_its_authors() -> Original:
 
 
 def beit(shared: bool = False) -> Original:
-    tables = {'use_rel_pos_bias': not shared, 'use_shared_rel_pos_bias': shared}
+    tables: dict[str, Any] = {'use_rel_pos_bias': not shared, 'use_shared_rel_pos_bias': shared}
     model = randomise(
         zoo.beit.Beit(
             img_size=64,
@@ -105,7 +107,7 @@ def transformer(kind: str, **options: Any) -> dict[str, Any]:
     return {'type': kind, **sizes, **options}
 
 
-def timm_vit(width: int) -> nn.Module:
+def timm_vit(width: int) -> Any:
     return randomise(
         zoo.vision_transformer.VisionTransformer(img_size=64, embed_dim=width, depth=2, num_heads=2, num_classes=5)
     )
@@ -156,7 +158,7 @@ def vitjax(path: str) -> Original:
                 f'{block}/MlpBlock_3/{name}/kernel': values(*shape),
                 f'{block}/MlpBlock_3/{name}/bias': values(shape[1]),
             }
-    np.savez(path, **arrays)
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy's option `allow_pickle` is not among the names
     model = timm_vit(8)
     model.load_pretrained(path)
     reference = vit()
@@ -171,7 +173,7 @@ def vitjax(path: str) -> Original:
 
 def mit() -> Original:
     """SegFormer's encoder is that of PVTv2, which timm has, under other names."""
-    shape = {'num_heads': (1, 1, 2, 2), 'sr_ratios': (8, 4, 2, 1)}
+    shape: dict[str, Any] = {'num_heads': (1, 1, 2, 2), 'sr_ratios': (8, 4, 2, 1)}
     model = randomise(
         zoo.pvt_v2.PyramidVisionTransformerV2(
             embed_dims=(8, 8, 16, 16), depths=(1, 2, 1, 1), mlp_ratios=(4, 4, 4, 4), num_classes=5, **shape
@@ -190,10 +192,15 @@ def mit() -> Original:
 
 
 def twins(windows: bool) -> Original:
-    shape = {'num_heads': (1, 1, 2, 2), 'depths': (2, 2, 2, 2), 'sr_ratios': (8, 4, 2, 1)}
+    shape: dict[str, Any] = {'num_heads': (1, 1, 2, 2), 'depths': (2, 2, 2, 2), 'sr_ratios': (8, 4, 2, 1)}
     sizes = (2, 2, 2, 2) if windows else None
     model = randomise(zoo.twins.Twins(img_size=128, embed_dims=WIDTHS, num_classes=5, wss=sizes, **shape))
-    backbone = {'type': 'SVT' if windows else 'PCPVT', 'embed_dims': WIDTHS, 'mlp_ratios': (4, 4, 4, 4), **shape}
+    backbone: dict[str, Any] = {
+        'type': 'SVT' if windows else 'PCPVT',
+        'embed_dims': WIDTHS,
+        'mlp_ratios': (4, 4, 4, 4),
+        **shape,
+    }
     backbone |= {'qkv_bias': True, 'norm_after_stage': windows, 'norm_cfg': LN, 'out_indices': (0, 1, 2, 3)}
     backbone |= {'windiow_sizes': sizes} if windows else {}  # as mmseg spells it
     return Original(model.state_dict(), stages(model), backbone)
@@ -230,8 +237,9 @@ def convnext_of_its_authors() -> Original:
 
 
 def resnet(deep: bool = False) -> Original:
-    stem = {'stem_width': 32, 'stem_type': 'deep', 'avg_down': True} if deep else {}
-    model = randomise(zoo.resnet.ResNet(BasicBlock, [2, 2, 2, 2], num_classes=5, channels=(8, 16, 32, 64), **stem))
+    shape: dict[str, Any] = {'block': BasicBlock, 'layers': (2, 2, 2, 2), 'channels': (8, 16, 32, 64)}
+    shape |= {'stem_width': 32, 'stem_type': 'deep', 'avg_down': True} if deep else {}
+    model = randomise(zoo.resnet.ResNet(num_classes=5, **shape))
     backbone = {'type': 'ResNetV1d' if deep else 'ResNet', 'depth': 18, 'base_channels': 8}
     return Original(model.state_dict(), stages(model, indices=[1, 2, 3, 4]), backbone)
 
@@ -249,7 +257,7 @@ class ConvX(nn.Module):
         self.bn = nn.BatchNorm2d(outer)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.bn(self.conv(image)).relu()
+        return F.relu(self.bn(self.conv(image)))
 
 
 class CatBottleneck(nn.Module):
@@ -289,13 +297,13 @@ def stdc(depths: tuple[int, ...] = (2, 2, 2)) -> Original:
         layers += [CatBottleneck(inner if n == 0 else outer, outer, 2 if n == 0 else 1) for n in range(depth)]
         ends.append(len(layers) - 1)
     model = nn.Module()
-    model.features = nn.Sequential(*layers)
+    model.features = sequence = nn.Sequential(*layers)
     model.conv_last = ConvX(128, 128, 1)
     randomise(model)
 
     def features(image: Tensor) -> list[Tensor]:
         outputs = []
-        for layer in model.features:
+        for layer in sequence:
             image = layer(image)
             outputs.append(image)
         return [outputs[end] for end in ends]

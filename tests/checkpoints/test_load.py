@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -18,13 +19,13 @@ from seglight.weight_files import save_safetensors
 
 
 @pytest.fixture(scope='module')
-def source() -> nn.Module:
+def source() -> Any:
     torch.manual_seed(1)
     return Recipe(TINY_SEGMENTOR).for_data(11).build()
 
 
 @pytest.fixture
-def segmentor() -> nn.Module:
+def segmentor() -> Any:
     torch.manual_seed(2)
     return Recipe(TINY_SEGMENTOR).for_data(11).build()
 
@@ -46,14 +47,14 @@ def test_known_prefixes_are_stripped(
     assert not result.missing + result.unexpected + result.mismatched
 
 
-def test_safetensors_are_loaded(source: nn.Module, segmentor: nn.Module, tmp_path: Path) -> None:
+def test_safetensors_are_loaded(source: Any, segmentor: nn.Module, tmp_path: Path) -> None:
     save_safetensors(source.state_dict(), tmp_path / 'a.safetensors')
     load_weights(segmentor, tmp_path / 'a.safetensors')
     assert equal(segmentor.state_dict(), source.state_dict())
 
 
 @pytest.mark.parametrize('prefix', ['', 'backbone.', 'module.', 'model.backbone.', 'module.encoder.'])
-def test_weights_of_a_backbone_alone(source: nn.Module, segmentor: nn.Module, tmp_path: Path, prefix: str) -> None:
+def test_weights_of_a_backbone_alone(source: Any, segmentor: nn.Module, tmp_path: Path, prefix: str) -> None:
     weights = {prefix + name: value for name, value in source.backbone.state_dict().items()}
     weights['head.fc.weight'] = torch.ones(2, 3)
     torch.save({'state_dict': weights}, tmp_path / 'a.pth')
@@ -78,7 +79,7 @@ def test_heads_for_other_classes_are_reported(source: nn.Module, tmp_path: Path)
     assert equal(segmentor.state_dict(), source.state_dict(), 'backbone.')
 
 
-def test_the_table_counts_every_outcome(source: nn.Module, segmentor: nn.Module, tmp_path: Path) -> None:
+def test_the_table_counts_every_outcome(source: Any, segmentor: nn.Module, tmp_path: Path) -> None:
     weights = {name: value for name, value in source.state_dict().items() if not name.startswith('auxiliary_head')}
     torch.save({'state_dict': {**weights, 'teacher.weight': torch.ones(1)}}, tmp_path / 'a.pth')
     lines = load_weights(segmentor, tmp_path / 'a.pth').table().splitlines()
@@ -134,7 +135,9 @@ without_interp2d = pytest.mark.skipif(interp2d_is_gone(), reason='mmseg needs in
         pytest.param(SWIN, {'window_size': 7}, id='Swin'),
     ],
 )
-def test_position_embeddings_are_resized_as_mmseg_does(tmp_path: Path, config: dict, change: dict) -> None:
+def test_position_embeddings_are_resized_as_mmseg_does(
+    tmp_path: Path, config: dict[str, Any], change: dict[str, Any]
+) -> None:
     torch.manual_seed(3)
     weights = {name: torch.rand_like(value) if value.is_floating_point() else value
                for name, value in build_backbone(config).state_dict().items()}  # fmt: skip
@@ -144,10 +147,10 @@ def test_position_embeddings_are_resized_as_mmseg_does(tmp_path: Path, config: d
     with mock.patch('torch.load', return_value={'state_dict': dict(weights)}):
         expected.init_weights()
     segmentor = nn.Module()
-    segmentor.backbone = build_backbone({**config, **change})
+    segmentor.backbone = backbone = build_backbone({**config, **change})
     result = load_weights(segmentor, tmp_path / 'a.pth')
     assert result.resized
     assert not result.mismatched
-    loaded = segmentor.backbone.state_dict()
+    loaded = backbone.state_dict()
     assert equal(loaded, expected.state_dict())
     assert any(loaded[name].shape != value.shape for name, value in weights.items())

@@ -13,7 +13,7 @@ from seglight.config.classes import construct, name_and_arguments
 from seglight.errors import ConfigError
 
 if TYPE_CHECKING:
-    from nowhere import Unknown
+    from nowhere import Unknown  # type: ignore[import-not-found]
 
 
 class Typed:
@@ -102,7 +102,7 @@ def test_a_value_outside_a_literal_lists_the_choices() -> None:
 
 def test_a_default_needs_no_type() -> None:
     class Own:
-        def __init__(self, limit: int = None) -> None:  # noqa: RUF013  (as users write it)
+        def __init__(self, limit: int = None) -> None:  # type: ignore[assignment]  # noqa: RUF013  (as users write it)
             self.limit = limit
 
     assert construct(Own, {'limit': None}, 'Own', 'key').limit is None

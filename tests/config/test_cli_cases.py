@@ -34,7 +34,7 @@ def head(config: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-EXPECTED_HEAD = {**TINY_SEGMENTOR['decode_head'], 'loss_decode': LOSSES}  # type: ignore[dict-item]
+EXPECTED_HEAD = {**TINY_SEGMENTOR['decode_head'], 'loss_decode': LOSSES}
 
 
 def test_one_level(printed: Callable[..., dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """Merging, compared with mmcv's own `Config`."""
 
 import copy
+from typing import Any
 
 import pytest
 from mmcv import Config
@@ -19,7 +20,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(('base', 'over'), CASES)
-def test_merges_as_mmcv_does(base: dict, over: dict) -> None:
+def test_merges_as_mmcv_does(base: dict[str, Any], over: dict[str, Any]) -> None:
     expected = Config._merge_a_into_b(copy.deepcopy(over), copy.deepcopy(base))
     assert merge(base, over) == expected
 

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from seglight.data.transforms import build_pipeline
 CLASSES = [str(index) for index in range(11)]
 
 
-def dataset(root: Path, cache: SampleCache | None, **options: object) -> SegmentationDataset:
+def dataset(root: Path, cache: SampleCache | None, **options: Any) -> SegmentationDataset:
     samples = FolderSource('img_dir/train', 'ann_dir/train', **options).samples(Context(CLASSES, root=root))
     pipeline = build_pipeline([{'type': 'HorizontalFlip'}], 'key', classes=CLASSES)
     return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=cache)
@@ -34,6 +35,7 @@ def test_cached_samples_are_those_that_were_decoded(own_data: Path, tmp_path: Pa
             assert torch.equal(batch['mask'], expected['mask'])
     files = list((tmp_path / 'cache').iterdir())
     assert len(files) == 8
+    assert cached._cache
     assert int(cached._cache.held) == sum(path.stat().st_size for path in files) == 8 * (28 + 64 * 64 * 4)
 
 
@@ -49,8 +51,8 @@ def test_a_second_read_decodes_nothing(own_data: Path, tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize('change', ['image', 'mask', 'labels'])
 def test_what_has_changed_is_decoded_anew(own_data: Path, tmp_path: Path, change: str) -> None:
-    before = dataset(own_data, SampleCache(tmp_path / 'cache', 1))[3]
-    options: dict = {}
+    before: Any = dataset(own_data, SampleCache(tmp_path / 'cache', 1))[3]
+    options: dict[str, Any] = {}
     if change == 'labels':
         options = {'label_map': {0: 5}}
     else:
@@ -58,8 +60,8 @@ def test_what_has_changed_is_decoded_anew(own_data: Path, tmp_path: Path, change
         path = own_data / kind / 'train' / f'0003.{suffix}'
         path.write_bytes((own_data / kind / 'train' / f'0004.{suffix}').read_bytes())
         os.utime(path, ns=(1, 1))
-    after = dataset(own_data, SampleCache(tmp_path / 'cache', 1), **options)[3]
-    expected = dataset(own_data, None, **options)[3]
+    after: Any = dataset(own_data, SampleCache(tmp_path / 'cache', 1), **options)[3]
+    expected: Any = dataset(own_data, None, **options)[3]
     for key in ('image', 'mask'):
         assert torch.equal(after[key], expected[key])
     assert not all(torch.equal(before[key], after[key]) for key in ('image', 'mask'))

@@ -57,7 +57,12 @@ def test_it_is_made_once_and_whole(workspace: Path, monkeypatch: pytest.MonkeyPa
     cache = workspace.parent / 'cache' / 'seglight'
     assert list(cache.iterdir()) == []
     calls: list[Path] = []
-    monkeypatch.setattr(demo, 'generate', lambda root: calls.append(root) or (root / 'whole').touch())
+
+    def generate(root: Path) -> None:
+        calls.append(root)
+        (root / 'whole').touch()
+
+    monkeypatch.setattr(demo, 'generate', generate)
     assert demo.demo_folder() == demo.demo_folder() == cache / f'demo-v{demo.VERSION}'
     assert len(calls) == 1
     assert [path.name for path in demo.demo_folder().iterdir()] == ['whole']

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,15 +24,16 @@ def encoded(mode: str = 'RGB', **options: object) -> bytes:
 
 @pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
 @pytest.mark.parametrize('options', [{'quality': 92}, {'subsampling': 0}, {'progressive': True}], ids=str)
-def test_the_pixels_are_opencvs(mode: str, options: dict) -> None:
+def test_the_pixels_are_opencvs(mode: str, options: dict[str, Any]) -> None:
     data = encoded(mode, **options)
     image = decode_jpeg(data)
-    assert np.array_equal(image, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB))
+    assert image is not None
+    assert np.array_equal(image, opencvs(data))
     assert image.flags.writeable
 
 
-def opencvs(data: bytes) -> np.ndarray | None:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+def opencvs(data: bytes) -> np.ndarray:
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB))
 
 
 def with_exif(orientation: int, thumbnail: bytes = b'') -> Image.Exif:
@@ -46,6 +48,7 @@ def with_exif(orientation: int, thumbnail: bytes = b'') -> Image.Exif:
 def test_what_exif_turns_is_turned_as_opencv_does(orientation: int) -> None:
     data = encoded(exif=with_exif(orientation))
     image = decode_jpeg(data)
+    assert image is not None
     assert image.shape == ((51, 37, 3) if 5 <= orientation <= 8 else (37, 51, 3))
     assert np.array_equal(image, opencvs(data))
     assert image.flags.writeable

@@ -181,7 +181,7 @@ def test_a_palette_that_contradicts_data_palette_is_reported(tmp_path: Path) -> 
 def test_the_nearest_label_is_that_of_a_search(labels: list[int]) -> None:
     known = {0: 0, 90: 1, 200: 2, 255: 255}  # sky is not named and keeps its number; 255 is ignored
     mapping = LabelMap.of(Context(CLASSES), label_map={90: 'road', 200: 'car'}, nearest=True)
-    expected = [known[min(known, key=lambda each, label=label: (abs(each - label), each))] for label in labels]
+    expected = [known[min((abs(each - label), each) for each in known)[1]] for label in labels]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'a.png'
         Image.fromarray(np.array([labels], dtype=np.uint8)).save(path)

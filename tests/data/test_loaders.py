@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_a_script_that_loads_with_processes_comes_to_its_end(data_root: Path) ->
 def test_batches_are_the_same_whatever_way_they_come(
     free: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    batches = [random_batch(seed=seed) for seed in range(3)]
+    batches: list[Any] = [random_batch(seed=seed) for seed in range(3)]
     for batch in batches:
         batch['padding'] = batch['mask'] > 2
     monkeypatch.setattr(sending, 'free_shared_memory', lambda: free)
@@ -49,9 +49,9 @@ def test_batches_are_the_same_whatever_way_they_come(
 
     for own, other in zip(batches, make_loader(batches, 1, 1, 0, collate_fn=first), strict=True):  # type: ignore[arg-type]
         for name in ('image', 'mask', 'padding'):
-            assert torch.equal(own[name], other[name])  # type: ignore[literal-required]
-            assert own[name].stride() == other[name].stride()  # type: ignore[literal-required]
-            assert other[name].is_shared() == (free > 0)  # type: ignore[literal-required]
+            assert torch.equal(own[name], other[name])
+            assert own[name].stride() == other[name].stride()
+            assert other[name].is_shared() == (free > 0)
         assert own['meta'] == other['meta']
     err = capfd.readouterr().err
     assert ('/dev/shm is too small for batches' in err) == (free == 0)
@@ -59,7 +59,7 @@ def test_batches_are_the_same_whatever_way_they_come(
 
 
 def test_in_the_main_process_a_batch_is_as_it_was_made() -> None:
-    batch = random_batch()
+    batch: Any = random_batch()
     assert Sent(lambda _: batch)([]) is batch
 
 
@@ -74,8 +74,10 @@ def test_no_process_is_started_where_shared_memory_is_full(
 def test_processes_of_a_run_leave_signals_to_it(data_root: Path) -> None:
     for in_run, handlers in ((True, ['SIG_IGN', 'SIG_IGN']), (False, ['SIG_IGN', 'SIG_DFL'])):
         loader: DataLoader[Any] = make_loader([0], 1, 1, 0, in_run, collate_fn=_handlers)  # type: ignore[arg-type]
-        assert [batch['names'] for batch in loader] == [handlers]  # type: ignore[typeddict-item]
+        assert [batch['names'] for batch in loader] == [handlers]
 
 
 def _handlers(_: Any) -> dict[str, Any]:
-    return {'names': [signal.Handlers(signal.getsignal(number)).name for number in (signal.SIGINT, signal.SIGTERM)]}
+    return {
+        'names': [cast(signal.Handlers, signal.getsignal(number)).name for number in (signal.SIGINT, signal.SIGTERM)]
+    }

@@ -1,6 +1,7 @@
 """CutMix, Mosaic and CopyPaste: image and mask stay aligned."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def dataset(root: Path, mixes: list[Mix], transforms: list | None = None) -> SegmentationDataset:
+def dataset(root: Path, mixes: list[Mix], transforms: list[Any] | None = None) -> SegmentationDataset:
     samples = FolderSource('img', 'ann').samples(Context(CLASSES, root=root))
     pipeline = build_pipeline(CROP if transforms is None else transforms, 'key', classes=CLASSES)
     presence = np.eye(8, dtype=bool)
@@ -45,11 +46,12 @@ def dataset(root: Path, mixes: list[Mix], transforms: list | None = None) -> Seg
 
 @pytest.mark.parametrize('transforms', [CROP, []])
 @pytest.mark.parametrize('mix', [CutMix(p=1), Mosaic(p=1), CopyPaste(['6', '7'], p=1)], ids=['cut', 'mosaic', 'paste'])
-def test_a_mix_keeps_image_and_mask_aligned_and_the_size(root: Path, mix: Mix, transforms: list) -> None:
+def test_a_mix_keeps_image_and_mask_aligned_and_the_size(root: Path, mix: Mix, transforms: list[Any]) -> None:
     data, plain = dataset(root, [mix], transforms), dataset(root, [], transforms)
     changed = 0
     for index in range(8):
-        item, before = data[index], plain[index]
+        item: Any = data[index]
+        before: Any = plain[index]
         assert item['image'].shape == before['image'].shape
         content = item['mask'] != 255
         assert (item['image'][0][content] == 20 * item['mask'][content] + 20).all()
@@ -71,7 +73,7 @@ def test_every_pixel_of_a_mix_is_a_pixel_of_one_source_at_its_place(
     mix.prepare(CLASSES, np.ones((1, 8), dtype=bool))
     pairs = []
     for number, size in enumerate(sizes):  # the source in one channel, the label in another, the label 255 included
-        mask = rng.choice(np.uint8([0, 6, 7, 255]), size)
+        mask = rng.choice(np.array([0, 6, 7, 255], np.uint8), size)
         pairs.append((np.stack([np.full(size, 10 + number, np.uint8), mask, 3 * mask], -1), mask))
     before = [(image.copy(), mask.copy()) for image, mask in pairs]
     image, mask = mix.join(pairs[0], pairs[1:], rng, padding=254)
@@ -92,7 +94,10 @@ def test_every_pixel_of_a_mix_is_a_pixel_of_one_source_at_its_place(
 
 def test_only_the_classes_that_were_asked_for_are_pasted(root: Path) -> None:
     data, plain = dataset(root, [CopyPaste(['7'], p=1)], []), dataset(root, [], [])
-    new = [set(np.unique(data[index]['mask'])) - set(np.unique(plain[index]['mask'])) for index in range(7)]
+    new = [
+        set(np.unique(np.asarray(data[index]['mask']))) - set(np.unique(np.asarray(plain[index]['mask'])))
+        for index in range(7)
+    ]
     assert new == [{7}] * 7
 
 
@@ -119,7 +124,7 @@ def test_a_mix_is_drawn_for_a_share_of_the_samples_by_seed_epoch_and_index(root:
         ({'type': 'CopyPaste', 'classes': []}, 'classes must be a list of names in data.classes, got []'),
     ],
 )
-def test_a_faulty_mix_is_named(spec: dict, message: str) -> None:
+def test_a_faulty_mix_is_named(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         build_mixes([spec], 'data.mixes')
     assert message in str(error.value)

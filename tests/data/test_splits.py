@@ -3,6 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_lists_can_name_files_that_are_not_utf8(tmp_path: Path) -> None:
         ({'fold': '1 of 2', 'group': '('}, 'not a regular expression'),
     ],
 )
-def test_an_invalid_split_is_rejected(values: dict, message: str) -> None:
+def test_an_invalid_split_is_rejected(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Split(**values)
 

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,6 +15,15 @@ from seglight.data.tiff import page_count, read_bands
 from seglight.errors import DataError
 
 RNG = np.random.default_rng(0)
+
+#: Order of bytes, BigTIFF or not, edge of the tiles.
+LAYOUTS: list[tuple[Literal['<', '>'], bool, int]] = [
+    ('<', False, 0),
+    ('>', False, 0),
+    ('<', True, 32),
+    ('>', True, 0),
+    ('>', False, 48),
+]
 
 
 def values(dtype: str, bands: int) -> np.ndarray:
@@ -28,8 +38,9 @@ def test_the_values_are_those_that_are_stored(dtype: str, bands: int, planar: bo
     pixels = values(dtype, bands)
     for photometric in (1, 2) if bands > 1 else (1,):
         extra = [0] * (bands - (3 if photometric == 2 else 1))
-        for order, big, tile in (('<', False, 0), ('>', False, 0), ('<', True, 32), ('>', True, 0), ('>', False, 48)):
+        for order, big, tile in LAYOUTS:
             found = read_bands(tiff(pixels, planar, photometric, extra, order, big, tile), maximum=4)
+            assert found is not None
             expected = pixels[..., 0] if bands == 1 else pixels
             assert np.array_equal(found, expected), (photometric, order, big, tile)
 
@@ -38,6 +49,7 @@ def test_the_values_are_those_that_are_stored(dtype: str, bands: int, planar: bo
 def test_the_smallest_tiles_are_read(bands: int) -> None:
     pixels = values('u1', bands)
     found = read_bands(tiff(pixels, photometric=2 if bands == 3 else 1, tile=16))
+    assert found is not None
     assert np.array_equal(found, pixels[..., 0] if bands == 1 else pixels)
 
 
@@ -46,7 +58,9 @@ def test_the_smallest_tiles_are_read(bands: int) -> None:
 def test_compressed_files_are_read(compression: str, predictor: int) -> None:
     pixels, buffer = values('u1', 3), io.BytesIO()
     Image.fromarray(pixels).save(buffer, 'TIFF', compression=compression, tiffinfo={317: predictor})
-    assert np.array_equal(read_bands(buffer.getvalue()), pixels)
+    found = read_bands(buffer.getvalue())
+    assert found is not None
+    assert np.array_equal(found, pixels)
 
 
 @pytest.mark.parametrize('photometric', [1, 2])

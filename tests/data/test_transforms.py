@@ -1,6 +1,7 @@
 """albumentations pipelines from configs."""
 
 import random
+from typing import Any
 
 import albumentations as A
 import cv2
@@ -46,7 +47,7 @@ def test_new_pixels_of_masks_are_ignored_by_default() -> None:
         ({'height': 4}, "key.0: a transform must be a dict with 'type' or with 'class_path'"),
     ],
 )
-def test_a_faulty_transform_is_named_by_its_index(spec: dict, message: str) -> None:
+def test_a_faulty_transform_is_named_by_its_index(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         build_pipeline([spec], 'key')
     assert message in str(error.value)
@@ -87,7 +88,7 @@ CROP = {'height': 8, 'width': 8}
         ({'type': 'PhotoMetricDistortion', 'hue_delta': 18.5}, 'hue_delta: expected int, got 18.5'),
     ],
 )
-def test_a_value_that_a_transform_cannot_take_is_named_before_training(spec: dict, message: str) -> None:
+def test_a_value_that_a_transform_cannot_take_is_named_before_training(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         build_pipeline([spec], 'key', classes=CLASSES)
     assert str(error.value).startswith(('key.0.', f'key.0: {spec["type"]} cannot be built: '))
@@ -108,7 +109,7 @@ def test_a_value_that_a_transform_cannot_take_is_named_before_training(spec: dic
         ({'type': 'MultiScaleFlipAug', 'transforms': []}, 'TestTimeAugmentation'),
     ],
 )
-def test_a_transform_of_mmsegs_pipelines_is_answered_with_what_to_do(spec: dict, message: str) -> None:
+def test_a_transform_of_mmsegs_pipelines_is_answered_with_what_to_do(spec: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as error:
         build_pipeline([{'type': 'HorizontalFlip'}, spec], 'data.train_transforms')
     assert str(error.value).startswith('data.train_transforms.1: ')
@@ -140,7 +141,7 @@ def test_a_users_own_transform_may_have_any_name() -> None:
         ({'class_path': f'{__name__}.Widened', 'p': 1.0}, 'return the mask x.png as uint8 [6, 8]'),
     ],
 )
-def test_invalid_outputs_of_transforms_are_rejected_at_the_first_sample(spec: dict, message: str) -> None:
+def test_invalid_outputs_of_transforms_are_rejected_at_the_first_sample(spec: dict[str, Any], message: str) -> None:
     image = np.zeros((6, 8, 3), np.uint8)
     with pytest.raises(DataError) as error:
         apply(build_pipeline([spec], 'key'), {'image': image, 'mask': image[..., 0]}, (1,), 'x.png')
@@ -179,7 +180,9 @@ SIZED = {'min_height': 40, 'min_width': 50}
     ids=str,
 )
 @pytest.mark.parametrize('inside', [False, True], ids=['alone', 'inside'])
-def test_evaluation_takes_the_transforms_that_leave_the_whole_image_in_place(spec: dict, inside: bool) -> None:
+def test_evaluation_takes_the_transforms_that_leave_the_whole_image_in_place(
+    spec: dict[str, Any], inside: bool
+) -> None:
     """A transform is taken exactly where the content, as it is measured, shows the same ramps as the image."""
     specs = [{'type': 'OneOf', 'transforms': [{**spec, 'p': 1.0}], 'p': 1.0}] if inside else [{**spec, 'p': 1.0}]
     ramp = np.stack([*np.mgrid[60:180:4, 40:240:5], np.full((30, 40), 100)], -1).astype(np.uint8)
@@ -235,7 +238,7 @@ def test_a_faulty_transform_inside_another_is_named() -> None:
         build_pipeline([{'type': 'OneOf', 'transforms': [{'type': 'Transpose'}, {'type': 'Tranpose'}]}], 'key')
 
 
-GEOMETRIC = [
+GEOMETRIC: list[dict[str, Any]] = [
     {'type': 'KeepRatioResize', 'ratio_range': [0.5, 2.0]},
     {'type': 'KeepRatioResize', 'img_scale': [50, 30], 'keep_ratio': False},
     {'type': 'CatMaxRatioCrop', 'height': 24, 'width': 20},
@@ -255,7 +258,7 @@ def test_image_and_mask_stay_aligned_and_no_label_is_invented(chosen: list[int],
     pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
     mask = np.zeros((30, 40), dtype=np.uint8)
     mask[8:20, 10:26] = 3
-    image = np.where(mask[..., None] == 3, np.uint8([20, 220, 20]), np.uint8([220, 20, 20]))
+    image = np.where(mask[..., None] == 3, np.array([20, 220, 20], np.uint8), np.array([220, 20, 20], np.uint8))
     result = pipeline(image=image, mask=mask)
     image, mask = result['image'], result['mask']
     assert image.shape[:2] == mask.shape
@@ -297,10 +300,10 @@ EXACT = [
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(EXACT), min_size=1, max_size=5), st.integers(0, 2**32 - 1))
-def test_albumentations_transforms_keep_alignment_and_mark_padding(chosen: list[dict], seed: int) -> None:
+def test_albumentations_transforms_keep_alignment_and_mark_padding(chosen: list[dict[str, Any]], seed: int) -> None:
     """Without interpolation the label of each pixel follows from its value alone; only padding is black."""
     pipeline = build_pipeline([{**spec, 'p': 1.0} for spec in chosen], 'key', classes=CLASSES)
-    mask = np.random.default_rng(seed).choice(np.uint8([0, 1, 2, 255]), (6, 8)).repeat(5, 0).repeat(5, 1)
+    mask = np.random.default_rng(seed).choice(np.array([0, 1, 2, 255], np.uint8), (6, 8)).repeat(5, 0).repeat(5, 1)
     result = apply(pipeline, {'image': VALUES[mask][..., None].repeat(3, 2), 'mask': mask}, (seed,), 'x')
     image, label = result['image'], result['mask']
     padding = label == padding_label(3, 255)

@@ -86,7 +86,8 @@ def test_the_data_module_reads_with_its_range_and_the_cache_knows_it(
     for path in (own_data / 'img_dir/val').iterdir():
         cv2.imwrite(str(path.with_suffix('.png')), values)
         path.unlink()
-    for spec, white in ((None, 65280), (1000, 1000), ([0, 500], 500)):
+    ranges: list[tuple[Any, int]] = [(None, 65280), (1000, 1000), ([0, 500], 500)]
+    for spec, white in ranges:
         module = SegmentationDataModule(
             [str(label) for label in range(11)], root=str(own_data), image_range=spec, cache=1.0
         )

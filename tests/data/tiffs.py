@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +14,7 @@ def tiff(
     planar: bool = False,
     photometric: int = 1,
     extra: Sequence[int] = (),
-    order: str = '<',
+    order: Literal['<', '>'] = '<',
     big: bool = False,
     tile: int = 0,
     bits: int = 0,

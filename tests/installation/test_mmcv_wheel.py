@@ -100,7 +100,7 @@ def test_an_environment_without_mmcv_gets_it_once(sdist: Path, tmp_path: Path) -
         'import mmcv.version, importlib.metadata as m; print(mmcv.version.__version__, m.version("mmcv"))'
     )
     python, root = environment(tmp_path / 'env'), Path(mmcv.__file__).parents[2]
-    command = [python, '-c', f'import sys; sys.path.insert(0, {str(root)!r}); {code}']
+    command = [str(python), '-c', f'import sys; sys.path.insert(0, {str(root)!r}); {code}']
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.splitlines() == ['True False', '1.7.2 1.7.2'], done.stderr
     assert all(line.startswith('seglight: ') for line in done.stderr.splitlines())  # progress, if it takes long
@@ -111,7 +111,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder of packages, the only one that holds mmcv as far as can be seen."""
     folder = tmp_path / 'site-packages'
     folder.mkdir()
-    monkeypatch.setattr(mmcv.sysconfig, 'get_path', lambda _: str(folder))
+    monkeypatch.setattr('sysconfig.get_path', lambda _: str(folder))
     monkeypatch.setattr(
         requirements, 'mmcv_folder', lambda: folder / 'mmcv' if (folder / 'mmcv/__init__.py').exists() else None
     )

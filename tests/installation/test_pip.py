@@ -84,6 +84,6 @@ def test_uv_gets_the_settings_of_pip(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pythons_own_pip_serves_where_none_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pip.importlib.util, 'find_spec', lambda _: None)
+    monkeypatch.setattr('importlib.util.find_spec', lambda _: None)
     with pytest.raises(SetupError, match='pip is missing'):
         pip.pip_command()

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 from seglight.models.compilation import compile_parts
 from seglight.models.recipe import Recipe
 
-BACKBONES = {
+BACKBONES: dict[str, dict[str, Any]] = {
     'ResNet': {'type': 'ResNetV1c', 'depth': 18, 'base_channels': 8, 'stem_channels': 8},
     'MobileNet': {'type': 'MobileNetV2', 'widen_factor': 0.25},
     'CGNet': {'type': 'CGNet', 'num_channels': (8, 16, 32), 'num_blocks': (1, 2)},

@@ -12,6 +12,7 @@ from models.test_zoo import SMALLEST, model_dict
 from torch import Tensor
 from torch.nn import functional as F
 
+from seglight.batch import ImageMeta
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
 from seglight.models.fitting import mmseg_meta, training_size
@@ -116,7 +117,7 @@ def test_masks_have_the_size_of_any_image_with_views_and_ensembles(model: dict[s
         options = Options(views, [(second, 1.0)])
         for size in [(49, 65), (1, 90), (90, 1)]:
             image = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
-            meta = [{'path': '', 'name': '', 'original_size': size, 'size': size}]
+            meta: list[ImageMeta] = [{'path': '', 'name': '', 'original_size': size, 'size': size}]
             with torch.inference_mode():
                 (prediction,) = first.predict({'image': image, 'meta': meta}, options)
             assert tuple(prediction.mask.shape) == size
@@ -150,7 +151,9 @@ def test_a_training_step_with_an_odd_crop_is_that_of_padded_and_ignored_pixels(
         batch['mask'] = F.pad(batch['mask'], (0, padding, 0, padding), value=255)
         with torch.autocast('cpu', dtype=torch.bfloat16, enabled=autocast):
             losses = module.losses(batch)
-        sum(value.mean() for name, value in losses.items() if 'loss' in name).backward()  # type: ignore[union-attr]
+        torch.stack(
+            [torch.as_tensor(value).mean() for name, value in losses.items() if 'loss' in name]
+        ).sum().backward()
         return {name: value.grad for name, value in module.named_parameters() if value.grad is not None}
 
     odd, even = gradients(50, 0), gradients(50, 14)

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -21,7 +22,8 @@ def trained(folder: Path, frozen: list[str], **backbone: object) -> tuple[Segmen
     model['backbone'].update(backbone)
     module = Segmentor(model, list('abcde'), frozen=frozen)
     before = copy.deepcopy(module.state_dict())
-    loader = DataLoader([random_batch()], collate_fn=lambda batches: batches[0])
+    batches: Any = [random_batch()]
+    loader: DataLoader[Any] = DataLoader(batches, collate_fn=lambda items: items[0])
     pl.Trainer(
         accelerator='cpu', logger=False, enable_progress_bar=False, enable_model_summary=False,
         default_root_dir=folder, max_epochs=2, enable_checkpointing=False,

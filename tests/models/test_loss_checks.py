@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY_SEGMENTOR
-from torch import nn
 
 from seglight.errors import ConfigError
 from seglight.models.loss_checks import check_losses, losses_of_ignored_pixels
 from seglight.models.recipe import Recipe
 
 
-def segmentor(loss: Any, channels: int = 5, **head: Any) -> nn.Module:
+def segmentor(loss: Any, channels: int = 5, **head: Any) -> Any:
     """Build a model whose head has a loss; one channel means two classes."""
     model = copy.deepcopy(TINY_SEGMENTOR)
     del model['auxiliary_head']

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import TINY_SEGMENTOR, random_batch
 
+from seglight.batch import Batch
 from seglight.models import Segmentor
 
 
@@ -22,7 +23,7 @@ def test_the_accuracy_of_one_channel_is_left_out_since_mmseg_takes_its_argmax(
     torch.manual_seed(0)
     module = Segmentor(model, ['a', 'b']).eval()
     batch = random_batch(classes=2)
-    ones = {**batch, 'mask': torch.ones_like(batch['mask'])}
+    ones: Batch = {**batch, 'mask': torch.ones_like(batch['mask'])}
     mmsegs = module.segmentor.forward_train(torch.zeros(4, 3, 32, 32), [{}] * 4, ones['mask'][:, None].long())
     assert decode == 2 or float(mmsegs['decode.acc_seg']) == pytest.approx(0, abs=1e-3)  # whatever is predicted
     items = module.losses(ones)

@@ -109,6 +109,7 @@ def test_a_batch_without_labelled_pixels_has_no_loss_and_no_gradient(weights: li
     loss = head.losses(logits, nothing)['loss_crossentropy']
     loss.backward()
     assert loss == 0
+    assert logits.grad is not None
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 

@@ -1,5 +1,7 @@
 """The metrics, compared with mmseg's."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,8 @@ def test_two_processes_count_as_one(tmp_path: object) -> None:
     whole.update(predictions, masks)
     for index, part in enumerate(parts):
         part.update(predictions[index::2], masks[index::2])
-    reduced = whole._reductions['confusion'](torch.stack([part.confusion for part in parts]))
+    add: Any = whole._reductions['confusion']
+    reduced = add(torch.stack([part.confusion for part in parts]))
     assert torch.equal(reduced, whole.confusion)
 
 
@@ -82,7 +85,7 @@ def test_dice_fscore_precision_and_recall_equal_mmsegs(classes: int, ignore_inde
 def regions(seed: int, classes: int = 4) -> np.ndarray:
     """A label map of connected regions, 60x80, with some pixels to ignore."""
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).random((classes, 60, 80)), (0, 5, 5))
-    return noise.argmax(0)
+    return np.asarray(noise.argmax(0))
 
 
 def test_boundary_iou_equals_that_of_eroded_masks() -> None:

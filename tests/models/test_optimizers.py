@@ -171,7 +171,7 @@ def test_custom_keys_of_a_vit_are_accepted_for_a_swin() -> None:
 
 def zoo_paramwise() -> dict[str, str]:
     """One config of mmseg's zoo per family, backbone and `paramwise_cfg`."""
-    found = {}
+    found: dict[str, str] = {}
     for name in zoo_names():
         config = Config.fromfile(str(find_zoo(name)))
         options = config.get('optimizer', {}).get('paramwise_cfg')

@@ -39,12 +39,12 @@ def test_weights_of_the_same_architecture_are_loaded(backbone: Path) -> None:
 @pytest.mark.parametrize('where', ['pretrained', 'init_cfg'])
 def test_weights_of_another_architecture_are_refused(backbone: Path, where: str) -> None:
     other = copy.deepcopy(TINY_SEGMENTOR)
-    other['backbone'].update(base_channels=16, stem_channels=16)  # type: ignore[attr-defined]
-    other['decode_head']['in_channels'], other['auxiliary_head']['in_channels'] = 128, 64  # type: ignore[index]
+    other['backbone'].update(base_channels=16, stem_channels=16)
+    other['decode_head']['in_channels'], other['auxiliary_head']['in_channels'] = 128, 64
     if where == 'pretrained':
         other['pretrained'] = str(backbone)
     else:
-        other['backbone']['init_cfg'] = {'type': 'Pretrained', 'checkpoint': str(backbone)}  # type: ignore[index]
+        other['backbone']['init_cfg'] = {'type': 'Pretrained', 'checkpoint': str(backbone)}
     with pytest.raises(ConfigError, match=r'no weights in .*r18\.pth fit the ResNetV1c'):
         Recipe(other).for_data(3).build()
 

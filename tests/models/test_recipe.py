@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import mmseg
 import pytest
@@ -14,7 +15,7 @@ from torch import nn
 
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
-from seglight.models import recipe as recipe_module
+from seglight.models.parts import walk
 from seglight.models.pretrained import without_pretrained
 from seglight.models.recipe import Recipe
 
@@ -35,7 +36,7 @@ STRUCTURES = {
 }
 
 
-def mmseg_model(name: str) -> dict:
+def mmseg_model(name: str) -> dict[str, Any]:
     """The model dict of one of mmseg's own configs."""
     model = Config.fromfile(str(MMSEG_CONFIGS / STRUCTURES[name])).model.to_dict()
     return without_pretrained(model)
@@ -259,19 +260,17 @@ def test_a_recipe_finds_each_part_once_with_its_key_and_role() -> None:
     ]
 
 
-def test_a_segmentor_walks_its_model_dict_twice_and_copies_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segmentor_walks_its_model_dict_twice_and_copies_it_once() -> None:
     """Once as written, once as mmseg builds it."""
-    walks, copies = [], []
-    walk, deepcopy = recipe_module.walk, copy.deepcopy
-    monkeypatch.setattr(recipe_module, 'walk', lambda model: walks.append(model) or walk(model))
-    monkeypatch.setattr(
-        recipe_module.copy, 'deepcopy', lambda value, *memo: copies.append(value) or deepcopy(value, *memo)
-    )
-    model = deepcopy(TINY_SEGMENTOR)
-    Segmentor(model, ['a', 'b'])
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    with (
+        mock.patch('seglight.models.recipe.walk', wraps=walk) as walks,
+        mock.patch('copy.deepcopy', wraps=copy.deepcopy) as copies,
+    ):
+        Segmentor(model, ['a', 'b'])
     assert model == TINY_SEGMENTOR
-    assert len(walks) == 2
-    assert [value for value in copies if value is model] == [model]
+    assert walks.call_count == 2
+    assert [call.args[0] for call in copies.call_args_list if call.args[0] is model] == [model]
 
 
 def test_the_classes_reach_the_losses_of_other_libraries_and_the_head_around_them() -> None:

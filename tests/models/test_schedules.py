@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmcv.runner import EpochBasedRunner, IterBasedRunner, epoch_based_runner
 from torch import nn
-from torch.utils.data import DataLoader
 
 from seglight.errors import ConfigError
 from seglight.models.schedules import MmcvSchedule, find_updater
@@ -67,10 +66,15 @@ def rates_of_mmcv(
     runner = cls(NoModel(), optimizer=optimizer(), logger=logger, work_dir='.', **of_runner)
     runner.register_lr_hook({**lr_config})
     rates: list[list[float]] = []
-    runner.model.train_step = lambda *_, **__: rates.append([g['lr'] for g in runner.optimizer.param_groups]) or {}
+
+    def train_step(*_: object, **__: object) -> dict[str, Any]:
+        rates.append([group['lr'] for group in runner.optimizer.param_groups])
+        return {}
+
+    runner.model.train_step = train_step
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(epoch_based_runner.time, 'sleep', lambda _: None)
-        runner.run([DataLoader(range(epoch_steps))], [('train', 1)])
+        runner.run([range(epoch_steps)], [('train', 1)])
     return rates
 
 
@@ -170,7 +174,7 @@ def test_restarts_that_end_before_the_run_are_refused() -> None:
         MmcvSchedule(optimizer(), find_updater(schedule), 20, 5)
 
 
-DOUBTS = {
+DOUBTS: dict[str, tuple[dict[str, Any], str | None]] = {
     'no warm-up': ({'warmup_iters': 5}, 'warmup_iters has no effect without warmup: linear, constant or exp'),
     'a long warm-up': ({'warmup': 'linear', 'warmup_iters': 20}, 'the warm-up of 20 steps does not end in a run of 20'),
     'a late step': (

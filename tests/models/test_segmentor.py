@@ -11,6 +11,7 @@ import torch
 from conftest import TINY_SEGMENTOR, random_batch
 from torch.utils.data import DataLoader
 
+from seglight.batch import Batch
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
 from seglight.models.inference.options import Options
@@ -26,9 +27,10 @@ def trainer(folder: Path, **options: Any) -> pl.Trainer:
     )  # fmt: skip
 
 
-def loader(data: dict[str, Any]) -> DataLoader:
-    """A loader of one batch."""
-    return DataLoader([data], collate_fn=lambda batches: batches[0])
+def loader(*batches: Batch) -> DataLoader[Any]:
+    """A loader of ready batches."""
+    ready: Any = batches
+    return DataLoader(ready, collate_fn=lambda items: items[0])
 
 
 def test_the_loss_is_mmsegs_sum_and_every_item_is_logged(tmp_path: Path) -> None:
@@ -98,7 +100,8 @@ def test_batch_norm_is_synchronous_on_several_gpus_only(processes: int, device: 
     module = Segmentor(TINY_SEGMENTOR, CLASSES)
     plain = sum(isinstance(part, torch.nn.BatchNorm2d) for part in module.modules())
     strategy = SimpleNamespace(root_device=torch.device(device))
-    module._trainer = SimpleNamespace(world_size=processes, strategy=strategy)
+    trainer: Any = SimpleNamespace(world_size=processes, strategy=strategy)
+    module._trainer = trainer
     module.setup('fit')
     count = sum(isinstance(part, torch.nn.SyncBatchNorm) for part in module.modules())
     assert count == (plain if synchronous else 0)
@@ -111,7 +114,7 @@ def test_without_classes_the_error_names_the_key_to_set() -> None:
 
 
 @pytest.mark.parametrize('wrong', [{'mean': [1.0, 2.0]}, {'std': [0.0, 1.0, 1.0]}])
-def test_invalid_normalisation_is_named(wrong: dict[str, list[float]]) -> None:
+def test_invalid_normalisation_is_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(
         ConfigError, match=rf'model\.{next(iter(wrong))} must be three numbers, for red, green and blue'
     ):
@@ -131,7 +134,7 @@ def test_the_confidence_is_that_of_every_fourth_pixel(
     data = random_batch(count=2, size=45)
     data['image'] = data['image'][..., :38]
     for meta in data['meta']:
-        meta.update(size=(45, 38), original_size=size)
+        meta.update({'size': (45, 38), 'original_size': size})
     with torch.no_grad():
         middle = torch.stack([logits.flatten(1).median(1).values for logits in module(data)]).mean(0)
         module.segmentor.decode_head.conv_seg.bias -= middle  # so that both classes are predicted
@@ -178,8 +181,7 @@ def test_the_validation_loss_is_the_mean_of_mmsegs_own_over_the_images(tmp_path:
     module = Segmentor(TINY_SEGMENTOR, CLASSES, val_loss=True)
     batches = [random_batch(3, 32, seed=1), random_batch(1, 48, seed=2), random_batch(1, 48, seed=3)]
     batches[2]['mask'][:] = 255
-    several: DataLoader = DataLoader(batches, collate_fn=lambda items: items[0])  # type: ignore[arg-type]
-    (figures,) = trainer(tmp_path).validate(module, several, verbose=False)
+    (figures,) = trainer(tmp_path).validate(module, loader(*batches), verbose=False)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     expected = []
     module.eval()

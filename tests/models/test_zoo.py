@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from seglight.batch import Batch, ImageMeta
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.config.settings import dicts
@@ -61,11 +62,12 @@ def test_one_model_of_each_family_takes_a_training_step(family: str) -> None:
     torch.manual_seed(0)
     module = Segmentor(model, [f'class {index}' for index in range(5)])
     image = torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8)
-    meta = [{'path': '', 'name': '', 'original_size': (side, side), 'size': (side, side)}] * 2
-    batch = {'image': image, 'mask': torch.randint(0, 5, (2, side, side), dtype=torch.uint8), 'meta': meta}
+    meta: list[ImageMeta] = [{'path': '', 'name': '', 'original_size': (side, side), 'size': (side, side)}] * 2
+    batch: Batch = {'image': image, 'mask': torch.randint(0, 5, (2, side, side), dtype=torch.uint8), 'meta': meta}
     optimizer = torch.optim.SGD(module.parameters(), lr=1e-3)
     before = [parameter.detach().clone() for parameter in module.segmentor.decode_head.parameters()]
     loss = module.training_step(batch, 0)
+    assert loss is not None
     loss.backward()
     optimizer.step()
     assert loss.isfinite()

@@ -62,6 +62,9 @@ def test_offsets_that_lead_nowhere_sample_zeros(far: float) -> None:
 )
 def test_bad_input_is_named(changed: dict[str, Tensor], message: str) -> None:
     names = ('features', 'offset', 'mask', 'weight', 'bias')
-    tensors = dict(zip(names, inputs()['modulated_deform_conv2d'], strict=True)) | changed
+    arguments: list[Any] = [
+        *(dict(zip(names, inputs()['modulated_deform_conv2d'], strict=True)) | changed).values(),
+        *GEOMETRY,
+    ]
     with pytest.raises(ValueError, match=message):
-        modulated_deform_conv2d(*tensors.values(), *GEOMETRY)
+        modulated_deform_conv2d(*arguments)

@@ -25,7 +25,7 @@ PALETTE = [[index, 100, 200 - index] for index in range(11)]
 HEADS = {name: {**TINY_SEGMENTOR[name], 'num_classes': 11} for name in ('decode_head', 'auxiliary_head')}
 #: A config as mmseg's users have it: a normalisation, and a size at which the model is tested.
 NORMALIZE = {'type': 'Normalize', 'mean': [100.0, 110.0, 120.0], 'std': [50.0, 60.0, 70.0], 'to_rgb': True}
-TEST = [
+TEST: list[dict[str, Any]] = [
     {'type': 'LoadImageFromFile'},
     {
         'type': 'MultiScaleFlipAug',
@@ -49,7 +49,7 @@ CONFIG: dict[str, Any] = {
 SLIDE = {'mode': 'slide', 'crop_size': (32, 32), 'stride': (24, 24)}
 
 
-def segmentor_of_mmseg(config: dict[str, Any]) -> torch.nn.Module:
+def segmentor_of_mmseg(config: dict[str, Any]) -> Any:
     """Build with mmseg itself, with the statistics of some images, so that all classes are predicted."""
     torch.manual_seed(0)
     segmentor = revert_sync_batchnorm(init_segmentor(mmcv.Config(config), device='cpu')).train()
@@ -99,7 +99,7 @@ def test_predict_takes_a_checkpoint_of_mmseg(test_cfg: dict[str, Any], images: l
     assert len(np.unique(np.concatenate([mask.ravel() for mask in expected]))) > 1
     for mask, other in zip(masks('out', images), expected, strict=True):
         np.testing.assert_array_equal(mask, other)
-    assert Image.open('out/masks/wide.png').getpalette()[: 3 * 11] == [
+    assert (Image.open('out/masks/wide.png').getpalette() or [])[: 3 * 11] == [
         channel for colour in PALETTE for channel in colour
     ]
 
@@ -139,7 +139,7 @@ def test_label_0_is_ignored_where_the_stored_pipeline_ignores_it(
 
 def test_what_a_stored_config_says_and_is_not_done_is_told_once(data_root: Path, workspace: Path, run: Run) -> None:
     test = copy.deepcopy(TEST)
-    test[1]['transforms'].insert(1, {'type': 'ResizeToMultiple', 'size_divisor': 32})  # type: ignore[attr-defined]
+    test[1]['transforms'].insert(1, {'type': 'ResizeToMultiple', 'size_divisor': 32})
     save(
         segmentor_of_mmseg(CONFIG), 'mm.pth', {**CONFIG, 'data': {'test': {**CONFIG['data']['test'], 'pipeline': test}}}
     )
@@ -196,7 +196,7 @@ def test_a_folder_means_its_best_and_the_file_lies_beside_it(trained: Path, run:
 class Payload:
     """A pickle that makes a folder when it is loaded."""
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ('was_run',)
 
 
@@ -204,7 +204,7 @@ def change(**meta: Any) -> Callable[[torch.nn.Module], None]:
     return lambda segmentor: save(segmentor, 'mm.pth', CONFIG, **meta)
 
 
-BAD: dict[str, tuple[Callable[[torch.nn.Module], Any], list[str]]] = {
+BAD: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     'a config that runs code': (
         change(config='import os\nos.mkdir("was_run")'),
         ["a config may not contain 'import os'"],

@@ -15,6 +15,7 @@ from mmcv.runner import EpochBasedRunner, Hook, IterBasedRunner, epoch_based_run
 from mmseg.core import build_optimizer
 from torch.utils.data import DataLoader
 
+from seglight.batch import Batch
 from seglight.models import Segmentor
 
 CLASSES = list('abcde')
@@ -157,24 +158,28 @@ class LightningRecorder(pl.Callback):
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
-    def on_train_batch_start(self, trainer: pl.Trainer, module: Segmentor, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         self.rates = [group['lr'] for group in trainer.optimizers[0].param_groups]
         torch.manual_seed(trainer.global_step)
         np.random.seed(trainer.global_step)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Segmentor, *args: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         losses = {
             name.removeprefix('train/'): float(v) for name, v in trainer.logged_metrics.items() if 'train/' in name
         }
         self.steps.append(Step(losses=losses, rates=self.rates, gradients=gradients(module.segmentor)))
 
 
-def mmseg_batch(batch: dict[str, Any], module: Segmentor) -> dict[str, Any]:
+def mmseg_batch(batch: Batch, module: Segmentor) -> dict[str, Any]:
     """A batch as mmseg's pipeline makes it; `test_inference` compares the normalisation with mmcv's."""
     metas = [{'filename': m['path'], 'ori_shape': (*m['original_size'], 3), 'img_shape': (*m['size'], 3), 'pad_shape': (*m['size'], 3), 'scale_factor': 1.0, 'flip': False} for m in batch['meta']]  # fmt: skip
     normalised = (batch['image'].float() - module.mean.view(3, 1, 1)) / module.std.view(3, 1, 1)
     image = normalised.contiguous()  # as mmcv collates
     return {'img': image, 'img_metas': metas, 'gt_semantic_seg': batch['mask'].unsqueeze(1).long()}
+
+
+def loader(batches: Any) -> DataLoader[Any]:
+    return DataLoader(batches, collate_fn=lambda items: items[0])
 
 
 def run_mmcv(
@@ -190,7 +195,7 @@ def run_mmcv(
     runner.register_lr_hook({**lr_config})
     runner.register_optimizer_hook({'grad_clip': clip})
     runner.register_hook(recorder, priority='LOWEST')
-    runner.run([DataLoader(batches, collate_fn=lambda items: items[0])], [('train', 1)])
+    runner.run([loader(batches)], [('train', 1)])
     return recorder.steps
 
 
@@ -198,13 +203,13 @@ def run_lightning(
     module: Segmentor, batches: list[Any], clip: dict[str, Any] | None, folder: Path, cls: Any
 ) -> list[Step]:
     recorder = LightningRecorder()
-    length = {'max_steps': EPOCHS * EPOCH_STEPS} if cls is IterBasedRunner else {'max_epochs': EPOCHS}
+    length: dict[str, Any] = {'max_steps': EPOCHS * EPOCH_STEPS} if cls is IterBasedRunner else {'max_epochs': EPOCHS}
     trainer = pl.Trainer(
         accelerator='cpu', logger=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
         enable_checkpointing=False, callbacks=[recorder], log_every_n_steps=1,
-        gradient_clip_val=clip and clip['max_norm'], **length,
+        gradient_clip_val=clip['max_norm'] if clip else None, **length,
     )  # fmt: skip
-    trainer.fit(module, DataLoader(batches, collate_fn=lambda items: items[0]))
+    trainer.fit(module, loader(batches))
     return recorder.steps
 
 

@@ -19,8 +19,8 @@ class Stream:
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
 
-    def randint(self, *bounds: int) -> int:
-        return int(self.rng.integers(*bounds))
+    def randint(self, low: int, high: int | None = None) -> int:
+        return int(self.rng.integers(low, high))
 
     def uniform(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
@@ -39,7 +39,7 @@ def scene(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
     return image, cv2.resize(blocks, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
-def ours(spec: dict, scene: tuple[np.ndarray, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def ours(spec: dict[str, Any], scene: tuple[np.ndarray, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
     pipeline = build_pipeline([spec], 'key')
     pipeline[0].set_random_state(np.random.default_rng(seed), pipeline[0].py_random)
     assert isinstance(pipeline[0], A.BasicTransform)
@@ -61,7 +61,7 @@ def theirs(transform: Any, scene: tuple[np.ndarray, np.ndarray], seed: int) -> t
     return results['img'][..., ::-1], results['gt_semantic_seg']
 
 
-PAIRS: dict[str, tuple[dict, Any]] = {
+PAIRS: dict[str, tuple[dict[str, Any], Any]] = {
     'a scale': (
         {'type': 'KeepRatioResize', 'img_scale': [100, 40]}, mmseg.Resize(img_scale=(100, 40))),
     'a scale that is not kept': (
@@ -112,7 +112,7 @@ def test_image_and_mask_are_mmsegs_to_the_bit(case: str, scene: tuple[np.ndarray
 
 
 @pytest.mark.parametrize('given', [{}, {'fill_mask': 255}], ids=['', 'fill_mask'])
-def test_a_batch_is_padded_with_zeros_after_normalisation_as_in_mmseg(tmp_path: Path, given: dict) -> None:
+def test_a_batch_is_padded_with_zeros_after_normalisation_as_in_mmseg(tmp_path: Path, given: dict[str, Any]) -> None:
     """The standard pipeline ends in Normalize and Pad: what is padded is zero, also when padding comes before a flip."""
     import torch
 

@@ -11,6 +11,7 @@ from mmseg.datasets.pipelines import Compose
 from parity.architectures import ARCHITECTURES
 from PIL import Image
 
+from seglight.batch import Batch
 from seglight.models import Segmentor
 from seglight.models.inference.logits import image_logits
 from seglight.models.inference.options import Options
@@ -24,8 +25,8 @@ def segmentor(name: str, **test_cfg: Any) -> Segmentor:
     torch.manual_seed(3)
     model = {**copy.deepcopy(ARCHITECTURES[name]), 'train_cfg': {}, 'test_cfg': test_cfg or {'mode': 'whole'}}
     module = Segmentor(model, list('abcde')).eval()
-    head = module.segmentor.decode_head
-    last = (head[-1] if isinstance(head, torch.nn.ModuleList) else head).conv_seg
+    head: Any = module.segmentor.decode_head
+    last: Any = (head[-1] if isinstance(head, torch.nn.ModuleList) else head).conv_seg
     torch.nn.init.normal_(last.weight)
     with torch.no_grad():  # so that each class wins somewhere
         logits = module.segmentor.encode_decode(torch.randn(1, 3, 64, 64), [{}])
@@ -65,9 +66,10 @@ def mmsegs_views(path: Path, ratios: list[float], directions: list[str]) -> dict
     return {'imgs': [img[None] for img in made['img']], 'img_metas': [[meta.data] for meta in made['img_metas']]}
 
 
-def batch(path: Path) -> dict[str, Any]:
+def batch(path: Path) -> Batch:
     image = torch.from_numpy(np.asarray(Image.open(path)).transpose(2, 0, 1).copy())[None]
-    size = tuple(image.shape[2:])
+    height, width = image.shape[2:]
+    size = (height, width)
     return {'image': image, 'meta': [{'path': str(path), 'name': path.stem, 'original_size': size, 'size': size}]}
 
 

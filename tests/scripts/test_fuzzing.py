@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fuzzing.mutations import deep, mutate_bytes, mutate_value, places
@@ -199,7 +200,8 @@ def test_what_commands_do_is_no_fault(call: Callable[[], int], status: int, sand
 
 
 def test_damage_depends_on_the_seed_alone() -> None:
-    value = {'a': [1, {'b': 'text'}], 'c': {'d': None}}
+    value: Any = {'a': [1, {'b': 'text'}], 'c': {'d': None}}
+    damage: Callable[[Any, random.Random], Any]
     for damage, sound in ((mutate_value, value), (mutate_bytes, bytes(range(256)))):
         first, again = ([repr(damage(sound, random.Random(seed))) for seed in range(50)] for _ in range(2))
         assert first == again

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -262,7 +263,12 @@ def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
-DATA_ERRORS = {
+def empty(root: Path) -> None:
+    for path in (root / 'img_dir/val').iterdir():
+        path.unlink()
+
+
+DATA_ERRORS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     'a missing image folder': (lambda root: (root / 'img_dir').rename(root / 'images'), ['img_dir/train', 'does not exist', 'data.root']),
     'a missing mask folder': (lambda root: (root / 'ann_dir').rename(root / 'masks'), ['ann_dir/train', 'does not exist']),
     'an image without a mask': (lambda root: (root / 'ann_dir/val/0001.png').unlink(), ['val/0001.jpg has no mask', 'val/0001.png']),
@@ -276,7 +282,7 @@ DATA_ERRORS = {
     'a mask that is cut off': (lambda root: cut_off(root / 'ann_dir/train/0001.png'), ['train/0001.png', 'cut off or damaged']),
     'two images that differ in their suffix alone': (
         lambda root: Image.new('RGB', (64, 64)).save(root / 'img_dir/train/0001.png'), ['train/0001.png has the name of 0001.jpg']),
-    'an empty folder': (lambda root: [path.unlink() for path in (root / 'img_dir/val').iterdir()], ['img_dir/val contains no image']),
+    'an empty folder': (empty, ['img_dir/val contains no image']),
 }  # fmt: skip
 
 
@@ -293,7 +299,7 @@ def test_wrong_data(case: str, workers: int, own_data: Path, workspace: Path, ru
 class Payload:
     """A pickle that makes a file when it is loaded."""
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ('was_run',)
 
 
@@ -301,7 +307,7 @@ def write_pickle(path: Path) -> None:
     path.write_bytes(pickle.dumps(Payload()))
 
 
-CHECKPOINT_ERRORS = {
+CHECKPOINT_ERRORS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint: it is damaged, or torch.save did not write it']),
     'an empty file': (lambda path: path.write_bytes(b''), ['a.ckpt is not a checkpoint']),
     'an image': (lambda path: Image.new('RGB', (4, 4)).save(path, 'PNG'), ['a.ckpt is not a checkpoint']),

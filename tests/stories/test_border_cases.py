@@ -291,7 +291,7 @@ def test_a_config_with_weights_averaged_trains_the_same_again(tiny_config: Path,
 
 
 #: Classes of Lightning whose arguments have defaults that a config cannot hold as they are, or need something.
-PARTS = {
+PARTS: dict[str, dict[str, list[str]]] = {
     'callbacks+': {
         'DeviceStatsMonitor': [],
         'EMAWeightAveraging': [],

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from conftest import Result, write_tiny_config
 from PIL import Image
 
 from seglight.data import SegmentationDataModule
+from seglight.data.dataset import SegmentationDataset
 
 Run = Callable[..., Result]
 
@@ -122,7 +124,7 @@ def test_files_that_turn_bad_while_training_are_left_out_counted_and_listed(
     (own_data / 'img_dir/val/0001.jpg').write_bytes(b'no image')
     prepare = SegmentationDataModule._prepare_training
 
-    def prepare_and_damage(module: SegmentationDataModule, dataset: object) -> None:
+    def prepare_and_damage(module: SegmentationDataModule, dataset: SegmentationDataset) -> None:
         prepare(module, dataset)
         cut_off(own_data / 'img_dir/train/0005.jpg')
         cut_off(own_data / 'ann_dir/val/0002.png')
@@ -162,7 +164,7 @@ def test_a_file_that_turns_bad_while_training_is_named(
     config = configure(own_data)
     prepare = SegmentationDataModule._prepare_training
 
-    def prepare_and_damage(module: SegmentationDataModule, dataset: object) -> None:
+    def prepare_and_damage(module: SegmentationDataModule, dataset: SegmentationDataset) -> None:
         prepare(module, dataset)
         cut_off(own_data / name)
 
@@ -433,7 +435,7 @@ def test_images_to_predict_come_from_anywhere(
 
 
 #: What can be wrong with data, beside what `test_bad_input.py` has: keys of `data`, and what the error says.
-WRONG = {
+WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     'no such source': ({'train': {'type': 'Cocosource'}}, ["own.yaml", "unknown source 'Cocosource'", "'CocoSource'"]),
     'a source without its file': ({'train': {'type': 'CocoSource', 'ann_file': 'no.json'}}, ['no.json cannot be read']),
     'a source that only trains, of val': ({'val': {'type': 'FolderSource', 'img_dir': 'a', 'only_train': True}}, ['data.val.only_train is for']),

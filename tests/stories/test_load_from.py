@@ -12,7 +12,8 @@ Run = Callable[..., Result]
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)['state_dict']
+    weights: dict[str, torch.Tensor] = torch.load(path, weights_only=True)['state_dict']
+    return weights
 
 
 def test_training_starts_from_the_weights_of_another_run(trained: Path, tiny_config: Path, run: Run) -> None:

@@ -13,8 +13,6 @@ import pytest
 from conftest import Result
 from PIL import Image
 
-from seglight import files
-
 Run = Callable[..., Result]
 
 
@@ -125,7 +123,7 @@ def test_a_full_disk_ends_in_one_line_and_resume_goes_on(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path), None, str(target))
         return replace(path, target)
 
-    monkeypatch.setattr(files.Path, 'replace', full)
+    monkeypatch.setattr(Path, 'replace', full)
     done = run(*command, '--output', 'out')
     assert done.status == 2
     assert 'No space left on device; fix this, then add --resume' in done.err

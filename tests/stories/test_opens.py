@@ -83,11 +83,11 @@ def test_a_predictor_leaves_tensors_on_disk(opens: Callable[[], int]) -> None:
     assert opens() == 2
 
 
-def test_a_run_that_finds_it_opens_it_once(opens: Callable[[], int], run: Run) -> None:
+@pytest.mark.usefixtures('opens')
+def test_a_run_that_finds_it_opens_it_once(run: Run) -> None:
     assert run('fit', '--config', 'tiny.yaml', '--trainer.max_epochs=1').status == 0
     path = str(Path('work_dirs/exp1/epoch_1.ckpt').resolve())
     OPENS.counted = {path: 0}
     done = run('fit', '--config', 'tiny.yaml', '--auto-resume', '--work-dir', 'exp1')
     assert done.status == 0, done.err
     assert OPENS.counted[path] == 1
-    assert opens

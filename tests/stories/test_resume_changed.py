@@ -31,7 +31,7 @@ def logged(folder: str, name: str) -> dict[int, float]:
 
 def poly(step: int, of: int, base: float) -> float:
     """The rate of a step, from 0, of the schedule above."""
-    rate = base * (1 - step / of) ** 0.9
+    rate: float = base * (1 - step / of) ** 0.9
     return rate * (1 - (1 - step / 3) * 0.9) if step < 3 else rate
 
 
@@ -123,14 +123,8 @@ def test_a_finder_has_found_and_is_left_out(command: list[str], run: Run, finder
         f'files: {", ".join(f"iter_{step}.ckpt" for step in range(1, 5))}'
     ]
     assert logged('whole', 'lr-SGD') == logged('stopped', 'lr-SGD')
-    assert (
-        list(
-            unequal(
-                *(torch.load(f'{name}/last.ckpt', weights_only=True)['state_dict'] for name in ('whole', 'stopped')), ''
-            )
-        )
-        == []
-    )
+    weights = [torch.load(f'{name}/last.ckpt', weights_only=True)['state_dict'] for name in ('whole', 'stopped')]
+    assert list(unequal(weights[0], weights[1], '')) == []
 
 
 def test_a_run_that_had_stopped_early_stops_again_and_goes_on_with_more_patience(command: list[str], run: Run) -> None:

@@ -85,8 +85,8 @@ def test_two_processes_resume_exactly_and_one_goes_on_with_a_notice(
     alone = run(*command, 'one', '--trainer.devices=1', '--auto-resume')
     assert alone.status == 0, alone.err
     assert 'The run of the checkpoint had 2 processes, this run has 1: the order of the samples' in alone.out
-    with Path('one/metrics.csv').open() as file:
-        steps = [int(row['step']) for row in csv.DictReader(file) if row['train/loss']]
+    with Path('one/metrics.csv').open() as metrics:
+        steps = [int(row['step']) for row in csv.DictReader(metrics) if row['train/loss']]
     # Of 8 samples 6 were seen in 3 steps of 2; 2 steps of one are left, then 8 in the second epoch.
     assert steps == list(range(3 + 2 + 8))
 

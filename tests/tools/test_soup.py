@@ -16,11 +16,12 @@ Run = Callable[..., Result]
 @pytest.fixture
 def checkpoints(trained: Path, workspace: Path) -> list[str]:
     """The two checkpoints of a run."""
-    return [shutil.copy(trained / f'epoch_{epoch}.ckpt', workspace) for epoch in (1, 2)]
+    return [str(shutil.copy(trained / f'epoch_{epoch}.ckpt', workspace)) for epoch in (1, 2)]
 
 
 def state(path: str) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)['state_dict']
+    weights: dict[str, torch.Tensor] = torch.load(path, weights_only=True)['state_dict']
+    return weights
 
 
 def test_weights_are_the_weighted_mean(checkpoints: list[str], run: Run) -> None:

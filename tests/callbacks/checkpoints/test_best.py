@@ -107,7 +107,7 @@ class Scored(BoringModel):
 
 def fit(folder: Path, *scores: float, **options: Any) -> tuple[BestCheckpoint, IntervalCheckpoint]:
     best, newest = BestCheckpoint(), IntervalCheckpoint(max_keep_ckpts=1)
-    options = {'logger': False, 'limit_train_batches': 1, 'limit_val_batches': 1, 'accelerator': 'cpu'} | options
+    options = {'logger': False, 'limit_train_batches': 1, 'limit_val_batches': 1, 'accelerator': 'cpu', **options}
     options |= {'enable_progress_bar': False, 'enable_model_summary': False, 'num_sanity_val_steps': 0}
     trainer = Trainer(default_root_dir=folder, max_epochs=len(scores), callbacks=[best, newest], **options)
     trainer.fit(Scored(*scores))

@@ -37,7 +37,7 @@ def test_the_queue_of_predictions_is_bounded(kind: type[PredictionWriter], maxim
     image = Prediction(torch.zeros(2, 2, dtype=torch.uint8), torch.zeros(3, 2, 2))
     count = maximum + 5
     arguments: Any = ([image] * count, None, {'meta': [{}] * count}, 0, 0)
-    writer.write_on_batch_end(None, None, *arguments)  # type: ignore[arg-type]
+    writer.write_on_batch_end(None, None, *arguments)
     writer._stop()
     assert stopped_at == [maximum]
     assert handed == count

@@ -5,6 +5,7 @@ import os
 import time
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,10 +32,12 @@ def counts(mask: np.ndarray) -> list[int]:
     """Run lengths by hand: down the columns, beginning with zeros."""
     flat = mask.T.ravel().astype(int)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flat]))).tolist()
-    return np.diff([0, *edges, flat.size]).tolist()
+    return [int(count) for count in np.diff([0, *edges, flat.size])]
 
 
-def write(root: Path, annotations: list[dict], categories: list[dict] = CATEGORIES, **image: object) -> CocoSource:
+def write(
+    root: Path, annotations: list[dict[str, Any]], categories: list[dict[str, Any]] = CATEGORIES, **image: object
+) -> CocoSource:
     Image.new('RGB', (20, 16)).save(root / 'a.jpg')
     entry = {'id': 5, 'file_name': 'a.jpg', 'height': 16, 'width': 20, **image}
     full = [{'id': index, 'image_id': 5, **each} for index, each in enumerate(annotations)]
@@ -43,9 +46,10 @@ def write(root: Path, annotations: list[dict], categories: list[dict] = CATEGORI
     return CocoSource('a.json')
 
 
-def painted(root: Path, annotations: list[dict], source: CocoSource | None = None) -> np.ndarray:
+def painted(root: Path, annotations: list[dict[str, Any]], source: CocoSource | None = None) -> np.ndarray:
     found = (source or write(root, annotations)).samples(Context(CLASSES, root=root))
     assert [sample.name for sample in found] == ['a']
+    assert found[0].mask
     return found[0].mask.read()
 
 
@@ -66,7 +70,9 @@ def test_accents_apart_from_their_letters_are_those_joined_to_them(tmp_path: Pat
     joined, apart = (unicodedata.normalize(form, 'Kätzchen') for form in ('NFC', 'NFD'))
     for name, category in ((joined, apart), (apart, joined)):
         source = write(tmp_path, [{'category_id': 3, 'segmentation': box(2, 2, 10, 10)}], [{'id': 3, 'name': category}])
-        mask = source.samples(Context(['Background', name], root=tmp_path))[0].mask.read()
+        annotation = source.samples(Context(['Background', name], root=tmp_path))[0].mask
+        assert annotation
+        mask = annotation.read()
         assert (mask[2:12, 2:12] == 1).all()
         assert mask.sum() == 100
 
@@ -242,7 +248,7 @@ def test_categories_may_be_renamed_and_ignored(tmp_path: Path) -> None:
 #: The run lengths of a mask of 100x100.
 LARGER = mask_utils.encode(np.ones((100, 100), dtype=np.uint8, order='F'))['counts'].decode()
 
-BAD = {
+BAD: dict[str, tuple[Any, Any, str]] = {
     'no polygon': ([{'category_id': 3, 'segmentation': [[1, 2, 3, 4]]}], {}, 'annotation 0 must be a polygon of at least three'),
     'nothing': ([{'category_id': 3}], {}, 'annotation 0 must be a polygon'),
     'run lengths of another size': (
@@ -361,7 +367,7 @@ OBJECT = {'id': 0, 'image_id': 5, 'category_id': 3, 'segmentation': box(0, 0, 4,
         ({'images': [{**IMAGE, 'width': -3}]}, r'images.0.width \(id 5\) is wrong'),
     ],
 )
-def test_errors_in_a_file_name_the_entry(tmp_path: Path, content: dict, message: str) -> None:
+def test_errors_in_a_file_name_the_entry(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     source = write(tmp_path, [OBJECT])
     whole = {'images': [IMAGE], 'categories': CATEGORIES, 'annotations': [OBJECT], **content}
     (tmp_path / 'a.json').write_text(json.dumps(whole))

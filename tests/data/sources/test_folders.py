@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,10 @@ def save(path: Path, pixels: np.ndarray | None = None) -> Path:
     return path
 
 
-def masks(root: Path, **options: object) -> dict[str, np.ndarray]:
+def masks(root: Path, **options: Any) -> dict[str, np.ndarray]:
     source = FolderSource('img', 'ann', **options)
-    return {sample.name: sample.mask.read() for sample in source.samples(Context(CLASSES, PALETTE, root=root))}
+    samples = source.samples(Context(CLASSES, PALETTE, root=root))
+    return {sample.name: sample.mask.read() for sample in samples if sample.mask}
 
 
 def with_palette(labels: np.ndarray) -> Image.Image:
@@ -82,7 +84,7 @@ def test_labels_are_mapped_after_label_zero_is_reduced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('bad', [{'x': 1}, {70000: 1}, {1: 'caar'}, {1: 3}])
-def test_an_invalid_label_map_is_rejected(tmp_path: Path, bad: dict) -> None:
+def test_an_invalid_label_map_is_rejected(tmp_path: Path, bad: dict[str, Any]) -> None:
     save(tmp_path / 'img/a.jpg')
     (tmp_path / 'ann').mkdir()
     with pytest.raises(ConfigError, match='label_map'):
@@ -96,7 +98,7 @@ def test_suffixes_nested_folders_and_masks_beside_images(tmp_path: Path) -> None
     source = FolderSource('data', 'data', '_leftImg8bit.png', '_gt.png')
     found = source.samples(Context(CLASSES, root=tmp_path))
     assert [sample.name for sample in found] == ['bonn/x', 'ulm/x']
-    assert all((sample.mask.read() == LABELS).all() for sample in found)
+    assert all(sample.mask and (sample.mask.read() == LABELS).all() for sample in found)
 
 
 def test_a_split_file_takes_some_images_with_or_without_suffix(tmp_path: Path) -> None:
@@ -220,6 +222,7 @@ def test_masks_in_a_folder_that_cannot_be_listed_are_found(shared_folder: Path) 
     save(shared_folder / 'ann/a.png', LABELS)
     with without_permission(shared_folder / 'ann', 0o711):
         found = FolderSource('img', 'ann').samples(Context(CLASSES, root=shared_folder))
+        assert found[0].mask
         assert (found[0].mask.read() == LABELS).all()
 
 
@@ -336,7 +339,7 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_faulty_source_is_named(spec: object, message: str) -> None:
+def test_a_faulty_source_is_named(spec: Any, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         build_sources(spec, 'data.train', 'img', 'ann')
     assert message in str(error.value)

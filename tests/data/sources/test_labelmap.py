@@ -98,4 +98,4 @@ def test_a_labelmap_that_cannot_be_used_is_one_line(tmp_path: Path, text: str, m
 def test_incompatible_settings_are_rejected() -> None:
     for options in ({'category_map': {'a': 'b'}}, {'labelmap': 'a.txt', 'reduce_zero_label': True}):
         with pytest.raises(ConfigError):
-            FolderSource('a', 'b', **options)  # type: ignore[arg-type]
+            FolderSource('a', 'b', **options)

@@ -186,7 +186,7 @@ def test_what_pixels_without_a_shape_are(tmp_path: Path) -> None:
     assert masks(tmp_path, ['sky', 'pet'], category_map={'cat': 'pet'})['a'][5, 5] == 1
 
 
-WRONG = {
+WRONG: dict[str, tuple[Any, Any, str]] = {
     'a name of no class': ([{**SQUARE, 'label': 'cta'}], {}, "has the category 'cta', which is not in data.classes"),
     'two points': ([{**SQUARE, 'points': [[0, 0], [1, 1]]}], {}, 'shapes.0 (cat) is a polygon of 2 points, must have 3'),
     'a rectangle of four points': ([{**SQUARE, 'shape_type': 'rectangle'}], {}, 'is a rectangle of 4 points, must have 2'),

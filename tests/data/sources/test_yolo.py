@@ -81,8 +81,10 @@ def test_polygons_are_filled_by_opencv_the_largest_first(polygons: list[tuple[in
         mask = Polygons(path, path, points, 0).read()
     shapes = []
     for label, corners in points:
-        shape = cv2.fillPoly(np.zeros((20, 32), np.uint8), [(corners * np.float32([32, 20])).astype(np.int32)], 1)
-        shapes.append((label, shape > 0))
+        filled = cv2.fillPoly(
+            np.zeros((20, 32), np.uint8), [(corners * np.array([32, 20], np.float32)).astype(np.int32)], 1
+        )
+        shapes.append((label, filled > 0))
     expected = np.zeros((20, 32))
     for label, shape in sorted(shapes, key=lambda each: -int(each[1].sum())):
         expected[shape] = label

@@ -55,7 +55,8 @@ def test_the_logits_of_an_image_do_not_depend_on_the_batch_it_is_in() -> None:
     for padded, image, (height, width) in zip(batch, images, sizes, strict=True):
         padded[:, :height, :width] = image
     with torch.no_grad():
-        together = each_size(partial(image_logits, model), batch, sizes, originals)
+        infer: Any = partial(image_logits, model)
+        together = each_size(infer, batch, sizes, originals)
         for logits, image, original in zip(together, images, originals, strict=True):
             alone = image_logits(model, image[None], original)[0]
             assert logits.shape == (5, *original)

@@ -25,15 +25,15 @@ def test_a_trainer_predicts_with_its_callbacks_and_leaves_no_trace(tmp_path: Pat
     torch.manual_seed(0)
     module = Segmentor(TINY_SEGMENTOR, list('abcde')).eval()
     batch: Any = random_batch(count=2)
-    loader = DataLoader([batch], collate_fn=lambda batches: batches[0])
+    loader: DataLoader[Any] = DataLoader([batch], collate_fn=lambda batches: batches[0])  # type: ignore[arg-type]
     attributes = set(vars(module))
     with torch.inference_mode():
         plain = module.predict(batch)
         expected = module.predict(batch, Options(TestTimeAugmentation().views))
     options: dict[str, Any] = {'logger': False, 'enable_checkpointing': False, 'enable_progress_bar': False}
-    for callbacks, masks in (([TestTimeAugmentation()], expected), ([], plain)):
-        trainer = Trainer(accelerator='cpu', callbacks=callbacks, default_root_dir=tmp_path, **options)
-        (found,) = trainer.predict(module, loader)
-        assert all(torch.equal(one.mask, other.mask) for one, other in zip(found, masks, strict=True))
+    for callback, masks in ((TestTimeAugmentation(), expected), (None, plain)):
+        trainer = Trainer(accelerator='cpu', callbacks=callback, default_root_dir=tmp_path, **options)
+        found: Any = trainer.predict(module, loader)
+        assert all(torch.equal(one.mask, other.mask) for one, other in zip(found[0], masks, strict=True))
     assert any((one.mask != other.mask).any() for one, other in zip(expected, plain, strict=True))
     assert set(vars(module)) == attributes
