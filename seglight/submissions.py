@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,9 @@ from seglight.errors import DataError
 from seglight.files import as_bytes
 
 HEADER = b'image_id,PredictionString\n'
+
+#: A minus that is not the sign of a number.
+STRAY_SIGN = re.compile(rb'-(?!\d)|\d-')
 
 #: Limit of a row in bytes, so that no file can exhaust memory: the labels of 2^26 pixels, four bytes each.
 LONGEST_ROW = 1 << 28
@@ -52,14 +56,15 @@ def parse_labels(text: bytes) -> UInt8Array:
     Raises:
         ValueError: if the text contains anything but numbers from 0 to 255.
     """
-    try:
-        labels = np.array(np.fromstring(text.decode(), dtype=np.int64, sep=' '))
-    except UnicodeDecodeError as error:
-        raise ValueError('it is not text') from error
-    other = text.translate(None, b'0123456789 \t\n\r\v\f')  # numpy takes a lone sign for a number
-    if other.strip(b'-') or len(labels) != len(text.split()):
+    other = text.translate(None, b'0123456789 \t\n\r\v\f')
+    if other.strip(b'-') or (other and STRAY_SIGN.search(text)):
         raise ValueError('it must contain only numbers')
-    if other or (labels.size and not 0 <= labels.min() <= labels.max() <= 255):
+    if other:
+        raise ValueError('labels must be 0 to 255')
+    labels = np.fromstring(text.decode(), dtype=np.int64, sep=' ')
+    if len(labels) != len(text.split()):  # of spaces alone numpy makes a zero
+        raise ValueError('it must contain only numbers')
+    if labels.size and labels.max() > 255:
         raise ValueError('labels must be 0 to 255')
     return labels.astype(np.uint8)
 

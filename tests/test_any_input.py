@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -147,7 +146,6 @@ def test_labels_of_a_submission_come_back(labels: np.ndarray[Any, Any]) -> None:
 
 @few
 @given(st.binary(max_size=40) | st.text('0123456789 -+.e,\n', max_size=40).map(str.encode))
-@pytest.mark.filterwarnings('ignore::DeprecationWarning')
 def test_any_bytes_are_labels_or_refused(text: bytes) -> None:
     try:
         labels = parse_labels(text)

@@ -81,7 +81,6 @@ def options_of_each(optimizer: torch.optim.Optimizer) -> dict[nn.Parameter, dict
     }
 
 
-@pytest.mark.filterwarnings('ignore:DeprecationWarning')
 @pytest.mark.parametrize('case', CASES)
 def test_every_parameter_has_the_options_that_mmseg_gives_it(case: str) -> None:
     model, config = CASES[case]
