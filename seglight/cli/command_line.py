@@ -255,7 +255,7 @@ class CommandLine(LightningCLI):
         config.auto_resume = config.trust_checkpoint = False
         for name in FROM_DATA:  # only in the data, so that users change them only once
             config.model[name] = None
-        text: str = self._parser(self.subcommand).dump(config, skip_none=False, skip_link_targets=False)
+        text: str = self._parser(self.subcommand).dump(config, skip_unset=False, skip_link_targets=False)
         return masked_yaml(text)
 
     @property

@@ -43,7 +43,7 @@ def data_module(command: str, words: Sequence[str]) -> SegmentationDataModule:
         config = parser.parse_args(arguments.argv()[1:])  # without the command
         if not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
-        built: SegmentationDataModule = parser.instantiate_classes(config).data
+        built: SegmentationDataModule = parser.instantiate(config).data
     return built
 
 
