@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmcv.runner import EpochBasedRunner, IterBasedRunner, epoch_based_runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from seglight.errors import ConfigError
 from seglight.models.schedules import MmcvSchedule, find_updater
@@ -72,9 +73,11 @@ def rates_of_mmcv(
         return {}
 
     runner.model.train_step = train_step
+    numbers: Any = range(epoch_steps)
+    loader: DataLoader[Any] = DataLoader(numbers)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(epoch_based_runner.time, 'sleep', lambda _: None)
-        runner.run([range(epoch_steps)], [('train', 1)])
+        runner.run([loader], [('train', 1)])
     return rates
 
 

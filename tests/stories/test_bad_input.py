@@ -304,7 +304,7 @@ class Payload:
 
 
 def write_pickle(path: Path) -> None:
-    path.write_bytes(pickle.dumps(Payload()))
+    path.write_bytes(pickle.dumps(Payload(), protocol=2))  # as torch.save does
 
 
 CHECKPOINT_ERRORS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
