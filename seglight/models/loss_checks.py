@@ -160,7 +160,7 @@ class _Trial:
         value = self.compute(labels=torch.full_like(self.labels, self.head.ignore_index))
         if not value.isfinite():
             raise self.refusal(
-                f'{self.name} is {float(value)} for a batch whose pixels are all ignored (ignore_index '
+                f'{self.name} is {value.item()} for a batch whose pixels are all ignored (ignore_index '
                 f'{self.head.ignore_index}){"; set smooth above 0" if hasattr(self.loss, "smooth") else ""}'
             )
 
