@@ -91,7 +91,10 @@ def test_parts_that_cannot_be_compiled_run_uncompiled_and_a_line_explains_why(
     image = random_batch(1)['image'].float()
     with torch.no_grad(), caplog.at_level(logging.WARNING):
         torch.testing.assert_close(compiled.encode_decode(image, [{}]), plain.encode_decode(image, [{}]))
-    records = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    # Records of others, such as W&B's threads of an earlier test, are none of the compiler's.
+    records = [
+        record for record in caplog.records if record.levelno >= logging.WARNING and record.name.startswith('torch')
+    ]
     assert records
     for record in records:
         assert re.fullmatch(r"WON'T CONVERT \w+ \S+ line \d+: .*no such kernel", record.getMessage())

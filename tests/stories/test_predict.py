@@ -330,7 +330,7 @@ def test_no_run_goes_on_with_the_predictions_of_another_checkpoint(trained: Path
     assert 'out contains predictions made with a different checkpoint' in done.err
     assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume').status == 0
     done = run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', '--aug-test')
-    assert 'other aug_test' in done.err
+    assert 'a different aug_test' in done.err
 
 
 def test_images_of_16_bits_are_predicted_with_the_range_of_their_training(
