@@ -151,7 +151,7 @@ def test_what_a_stored_config_says_and_is_not_done_is_told_once(data_root: Path,
 def test_info_shows_it(workspace: Path, run: Run) -> None:
     save(segmentor_of_mmseg(CONFIG), 'mm.pth', CONFIG)
     rows = dict(line.split(maxsplit=1) for line in run('info', 'mm.pth').out.split('\nconfig\n')[0].splitlines())
-    assert rows['trained'] == '1 epochs, 80 steps'
+    assert rows['trained'] == '1 epoch, 80 steps'
     assert rows['classes'].startswith('11: class 0, class 1')
 
 
@@ -211,7 +211,7 @@ BAD: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     ),
     'a config with a call': (
         change(config='model = __import__("os").mkdir("was_run")'),
-        ['since it is read without running it'],
+        ['since it is parsed without running it'],
     ),
     'a config without a model': (change(config='a = 1'), ['without a model']),
     'images as OpenCV reads them': (
@@ -276,7 +276,7 @@ def test_what_mmseg_cannot_do_is_not_exported(
 
 
 def test_an_export_needs_a_name_that_mmseg_knows_and_a_config(trained: Path, workspace: Path, run: Run) -> None:
-    assert 'a.onnx does not end with .pth' in run('export', trained, 'a.onnx').err
+    assert 'a.onnx must end with .pth' in run('export', trained, 'a.onnx').err
     torch.save({'state_dict': {'a': torch.zeros(1)}}, 'a.ckpt')
     assert 'a.ckpt stores no config' in run('export', 'a.ckpt').err
     Path('file').touch()
