@@ -69,7 +69,8 @@ class IntervalCheckpoint(SafeCheckpoint):
         """Save if the interval has passed, and always if the run ends with this epoch."""
         done, is_last = epochs_done(trainer), is_last_epoch(trainer)
         # An epoch without steps can change the weights, too: weight averaging adds one to update BatchNorm.
-        if not self._may_save(trainer) and not (is_last and self._epochs_saved != done):
+        has_changed = self._step_saved != trainer.global_step or (is_last and self._epochs_saved != done)
+        if trainer.fast_dev_run or not has_changed:  # type: ignore[attr-defined]
             return
         if epoch_is_cut(trainer):
             self.save(trainer, interrupted=True)
