@@ -311,7 +311,7 @@ CHECKPOINT_ERRORS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint: it is damaged, or torch.save did not write it']),
     'an empty file': (lambda path: path.write_bytes(b''), ['a.ckpt is not a checkpoint']),
     'an image': (lambda path: Image.new('RGB', (4, 4)).save(path, 'PNG'), ['a.ckpt is not a checkpoint']),
-    'a pickle that runs code': (write_pickle, ['a.ckpt is not a checkpoint']),
+    'a pickle that runs code': (write_pickle, ['a.ckpt is refused', 'would execute code']),
     'a torch file that runs code': (lambda path: torch.save({'state_dict': Payload()}, path), ['a.ckpt', 'would execute code']),
     'a tensor': (lambda path: torch.save(torch.zeros(3), path), ['a.ckpt', 'no state_dict']),
     'weights without a config': (lambda path: torch.save({'state_dict': {}}, path), ['a.ckpt stores no config', '--config']),
