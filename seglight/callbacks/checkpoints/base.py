@@ -77,11 +77,13 @@ class SafeCheckpoint(Checkpoint):
         """Write a checkpoint; all processes must call this.
 
         Returns:
-            Whether the file was written; otherwise nothing has changed.
+            Whether the file was written; otherwise nothing has changed. A trial run (`fast_dev_run`) writes none.
 
         Raises:
             CheckpointError: on all processes, if it cannot be written and `on_write_error` is `stop`.
         """
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return False
         before = self.best_model_path, self.best_model_score
         self.best_model_path, self.best_model_score = str(path), score  # first: the file contains this state
         if failure := _save(trainer, path):

@@ -69,8 +69,7 @@ class IntervalCheckpoint(SafeCheckpoint):
         """Save if the interval has passed, and always if the run ends with this epoch."""
         done, is_last = epochs_done(trainer), is_last_epoch(trainer)
         # An epoch without steps can change the weights, too: weight averaging adds one to update BatchNorm.
-        has_changed = self._step_saved != trainer.global_step or (is_last and self._epochs_saved != done)
-        if trainer.fast_dev_run or not has_changed:  # type: ignore[attr-defined]
+        if self._step_saved == trainer.global_step and not (is_last and self._epochs_saved != done):
             return
         if epoch_is_cut(trainer):
             self.save(trainer, interrupted=True)
@@ -109,13 +108,9 @@ class IntervalCheckpoint(SafeCheckpoint):
         if trainer.is_global_zero:
             link_newest(self.folder)
 
-    def _may_save(self, trainer: Trainer) -> bool:
-        """Return whether the run writes checkpoints, and has not written one at this step."""
-        return not trainer.fast_dev_run and self._step_saved != trainer.global_step  # type: ignore[attr-defined]
-
     def _is_due(self, trainer: Trainer, batch_idx: int) -> bool:
         """Return whether to save before this batch."""
-        if not self._may_save(trainer) or batch_idx % trainer.accumulate_grad_batches:
+        if self._step_saved == trainer.global_step or batch_idx % trainer.accumulate_grad_batches:
             return False  # a checkpoint does not contain accumulated gradients
         if self.unit == 'iter':
             return trainer.global_step % self.interval == 0
