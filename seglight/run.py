@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from seglight.trainer_callbacks import callbacks_of
+
 if TYPE_CHECKING:
-    from pytorch_lightning import Callback, Trainer
+    from pytorch_lightning import Trainer
 
 
 @runtime_checkable
@@ -23,6 +25,5 @@ def run_folder(trainer: Trainer) -> Path:
 
     All processes must call this, since Lightning broadcasts the logger's folder.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
-    folder = next((callback.run_folder for callback in callbacks if isinstance(callback, KeepsRun)), None)
+    folder = next((callback.run_folder for callback in callbacks_of(trainer) if isinstance(callback, KeepsRun)), None)
     return Path(folder or trainer.log_dir or trainer.default_root_dir)

@@ -9,19 +9,17 @@ from typing import Any
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 
 # isort: split
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
 from seglight.errors import ConfigError, UsageError
+from seglight.trainer_callbacks import find_callback
 
 
 def accumulated_batches(trainer: Trainer, epoch: int) -> int:
     """Return how many batches the trainer or its callback accumulates for a step in an epoch, counted from 0."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
-    for callback in callbacks:
-        if isinstance(callback, GradientAccumulationScheduler):
-            return int(callback.get_accumulate_grad_batches(epoch))
-    return int(trainer.accumulate_grad_batches)
+    scheduler = find_callback(trainer, GradientAccumulationScheduler)
+    return int(scheduler.get_accumulate_grad_batches(epoch) if scheduler else trainer.accumulate_grad_batches)
 
 
 def planned_steps(trainer: Trainer) -> int:

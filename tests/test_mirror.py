@@ -20,7 +20,6 @@ COVERED = {
     'callbacks.checkpoints.pruning': ('callbacks/checkpoints/test_interval.py', 'max_keep_ckpts'),
     'callbacks.console': ('stories/test_resume.py', 'seglight.callbacks.console.EpochLines'),
     'callbacks.ensemble': ('stories/test_predict.py', '--ckpt-weights'),
-    'callbacks.find': ('callbacks/test_wandb.py', 'EpochLines'),
     'callbacks.finder_result': ('stories/test_training_options.py', 'LearningRateFinder'),
     'callbacks.learning_rates': ('parity/test_training.py', 'paramwise_cfg'),
     'callbacks.metrics_file': ('stories/test_train_and_predict.py', 'metrics.csv'),

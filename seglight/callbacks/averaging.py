@@ -7,6 +7,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
 
+from seglight.trainer_callbacks import find_callbacks
+
 
 class TrainedUntilAveraged(Callback):
     """Lets Lightning's `WeightAveraging` use the trained weights until its first update.
@@ -38,17 +40,14 @@ class AveragedAtEnd(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Copy the average to the model at the end of the last epoch, before the checkpoint is written."""
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
-        averaging = [each for each in callbacks if isinstance(each, StochasticWeightAveraging)]
-        for each in averaging:
+        for each in find_callbacks(trainer, StochasticWeightAveraging):
             if each._average_model is not None and _ends_now(each, trainer, pl_module):
                 each.transfer_weights(each._average_model, pl_module)
 
 
 def averaging_epochs(trainer: Trainer, module: LightningModule) -> int:
     """Return how many epochs `StochasticWeightAveraging` adds to `max_epochs` to update BatchNorm's statistics."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    averaging = [each for each in callbacks if isinstance(each, StochasticWeightAveraging)]
+    averaging = find_callbacks(trainer, StochasticWeightAveraging)
     return sum(each.pl_module_contains_batch_norm(module) for each in averaging)
 
 
@@ -60,8 +59,7 @@ def _ends_now(averaging: StochasticWeightAveraging, trainer: Trainer, module: Li
 
 def _waiting(trainer: Trainer) -> list[WeightAveraging]:
     """Return the callbacks that have not averaged any weights yet."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
-    averaging = [each for each in callbacks if isinstance(each, WeightAveraging)]
+    averaging = find_callbacks(trainer, WeightAveraging)
     return [each for each in averaging if each._average_model and not each._average_model.n_averaged]
 
 

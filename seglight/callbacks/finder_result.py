@@ -5,9 +5,9 @@ from __future__ import annotations
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import LearningRateFinder
 
-from seglight.callbacks.find import find_callback
 from seglight.counting import counted
 from seglight.steps import planned_steps
+from seglight.trainer_callbacks import find_callback
 
 
 def finder_failure(trainer: Trainer) -> str | None:

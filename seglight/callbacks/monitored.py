@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError
+from seglight.trainer_callbacks import callbacks_of
 
 #: Separates the metric and the class in the name of a metric of one class.
 _OF_A_CLASS = '.'
@@ -38,9 +39,10 @@ class MonitoredFigures(Callback):
             ConfigError: for a metric that is not logged.
         """
         figures = getattr(pl_module, 'figures', None)
-        if stage != 'fit' or figures is None or not all(map(_is_known, [pl_module, *_callbacks(trainer)])):
+        if stage != 'fit' or figures is None or not all(map(_is_known, [pl_module, *callbacks_of(trainer)])):
             return
-        foreign = [each for each in _callbacks(trainer) if _package(each) != 'seglight']  # seglight's check themselves
+        # seglight's callbacks check their metrics themselves.
+        foreign = [each for each in callbacks_of(trainer) if _package(each) != 'seglight']
         checked = [each for each in foreign if not str(getattr(each, 'monitor', '')).startswith(TRAINING)]
         _check(checked, ('',), [*(f'val/{name}' for name in figures()), *_COUNTERS])
 
@@ -52,7 +54,7 @@ class MonitoredFigures(Callback):
         """
         if not trainer.sanity_checking:
             self._validated = True
-            _check(_callbacks(trainer), ('val/',), trainer.callback_metrics)
+            _check(callbacks_of(trainer), ('val/',), trainer.callback_metrics)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check all metrics.
@@ -62,12 +64,7 @@ class MonitoredFigures(Callback):
         """
         if self._validated or not trainer.enable_validation:  # false while a finder tries a few steps
             prefixes = ('',) if self._validated else (TRAINING,)
-            _check(_callbacks(trainer), prefixes, trainer.callback_metrics)
-
-
-def _callbacks(trainer: Trainer) -> list[Any]:
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
-    return callbacks
+            _check(callbacks_of(trainer), prefixes, trainer.callback_metrics)
 
 
 def _package(part: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import (
     BatchSizeFinder,
     EarlyStopping,
@@ -15,6 +15,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.callbacks.early_stopping import EarlyStoppingReason
 
 from seglight.console import labelled
+from seglight.trainer_callbacks import callbacks_of, find_callback, find_callbacks
 
 FINDERS = (BatchSizeFinder, LearningRateFinder)
 
@@ -60,7 +61,7 @@ def without_finders(trainer: Trainer, module: LightningModule) -> list[str]:
 
     Keep a subclass that does not search at the start of a run.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
+    callbacks = callbacks_of(trainer)
     starts = {kind.on_fit_start for kind in FINDERS}
     finders = [each for each in callbacks if isinstance(each, FINDERS) and type(each).on_fit_start in starts]
     trainer.callbacks = [each for each in callbacks if each not in finders]  # type: ignore[attr-defined]
@@ -80,16 +81,14 @@ def check_after_validation(trainer: Trainer) -> None:
     An epoch cut short by `max_steps` or a signal has no validation, so the previous value would be counted again, as
     one without improvement.
     """
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    for callback in callbacks:
-        if isinstance(callback, EarlyStopping) and callback.monitor.startswith('val/'):
+    for callback in find_callbacks(trainer, EarlyStopping):
+        if callback.monitor.startswith('val/'):
             callback._check_on_train_epoch_end = False
 
 
 def patience(trainer: Trainer) -> Patience:
     """Return the patience of each callback that stops early, before the checkpoint's patience replaces it."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return {each: each.patience for each in callbacks if isinstance(each, EarlyStopping)}
+    return {each: each.patience for each in find_callbacks(trainer, EarlyStopping)}
 
 
 def keep_patience(trainer: Trainer, before: Patience, stopped: bool) -> None:
@@ -119,21 +118,18 @@ def move_schedules(trainer: Trainer, step: int) -> None:
 
 def begin_epoch_again(trainer: Trainer, module: LightningModule) -> None:
     """Initialise callbacks that do so at the start of an epoch, when a run resumes within one."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    for callback in callbacks:
+    for callback in callbacks_of(trainer):
         if isinstance(callback, (GradientAccumulationScheduler, StochasticWeightAveraging)):
             callback.on_train_epoch_start(trainer, module)
 
 
 def averaging_rates(trainer: Trainer) -> list[float] | None:
     """Return the rate of each parameter group if weight averaging has begun, since its setup changes them."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    begun = any(isinstance(each, StochasticWeightAveraging) and each._scheduler_state for each in callbacks)
+    begun = any(each._scheduler_state for each in find_callbacks(trainer, StochasticWeightAveraging))
     return [group['lr'] for group in trainer.optimizers[0].param_groups] if begun else None
 
 
 def plan_again(trainer: Trainer) -> None:
     """Build optimizer and schedule again if `BatchSizeFinder` may have changed the number of steps."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    if trainer.global_step == 0 and any(isinstance(each, BatchSizeFinder) for each in callbacks):
+    if trainer.global_step == 0 and find_callback(trainer, BatchSizeFinder) is not None:
         trainer.strategy.setup_optimizers(trainer)

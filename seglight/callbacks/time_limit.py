@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Timer
 from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
 from seglight.callbacks.signals import interrupt
 from seglight.errors import ConfigError
+from seglight.trainer_callbacks import callbacks_of
 
 
 class TimeLimit(Timer):
@@ -73,9 +74,8 @@ class KeepTime(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Replace the timers."""
         saves = any(isinstance(callback, IntervalCheckpoint) for callback in trainer.checkpoint_callbacks)
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
         if stage == 'fit' and saves:
-            trainer.callbacks = [_limit(callback) for callback in callbacks]  # type: ignore[attr-defined]
+            trainer.callbacks = [_limit(callback) for callback in callbacks_of(trainer)]  # type: ignore[attr-defined]
 
 
 def _limit(callback: Callback) -> Callback:

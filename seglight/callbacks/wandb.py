@@ -15,7 +15,6 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 
 from seglight.callbacks.evaluation import EvaluationRecorder
-from seglight.callbacks.find import find_callback
 from seglight.callbacks.run_folder import RunFolder
 from seglight.console import labelled
 from seglight.data.images import read_image
@@ -25,6 +24,7 @@ from seglight.files import write_atomically
 from seglight.masking import masked, masked_arguments
 from seglight.report.evaluation import Evaluation, Example
 from seglight.run import run_folder
+from seglight.trainer_callbacks import find_callback
 
 STATE = 'wandb.json'  #: file in the run's folder: id of the W&B run, and the last logged step of each metric
 START_TIMEOUT = 20  #: seconds to wait for W&B's server before logging offline

@@ -51,6 +51,7 @@ from seglight.models.initialising import only_loading
 from seglight.models.recipe import Recipe
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
+from seglight.trainer_callbacks import callbacks_of
 
 #: Arguments that the model copies from the data, so that users set them only once.
 FROM_DATA = ('classes', 'palette', 'ignore_index')
@@ -67,7 +68,7 @@ class CommandLine(LightningCLI):
         self.run_folder: RunFolder | None = None
         self.resumed = False  # whether the run resumes in its own folder
         self.run_config = ''
-        self.other_keys: dict[str, set[str]] = {}  # top-level keys of the other subcommands
+        self.keys: dict[str, set[str]] = {}  # top-level keys of the subcommands, as far as they were looked up
         self.recorder: EvaluationRecorder | None = None
         subparsers: dict[str, Any] = {name: {'exit_on_error': False} for name in self.subcommands()}
         super().__init__(
@@ -137,15 +138,17 @@ class CommandLine(LightningCLI):
     def _belongs_to_others(self, key: str) -> bool:
         """Return whether only other subcommands have a key, since other commands accept the config of a `fit`."""
         own = str(self.request.subcommand)
-        if key in _top_keys(self._subcommand_parsers[own]):
+        if key in self._keys_of(own):
             return False
         return any(key in self._keys_of(name) for name in self.subcommands() if name != own)
 
     def _keys_of(self, subcommand: str) -> set[str]:
-        """Return the top-level keys of another subcommand; its parser is built once."""
-        if subcommand not in self.other_keys:
-            self.other_keys[subcommand] = _top_keys(self._whole_parser(Trainer, subcommand))
-        return self.other_keys[subcommand]
+        """Return the top-level keys of a subcommand, for which the parser of one that was not requested is built."""
+        if subcommand not in self.keys:
+            requested = subcommand == self.request.subcommand
+            parser = self._subcommand_parsers[subcommand] if requested else self._whole_parser(Trainer, subcommand)
+            self.keys[subcommand] = _top_keys(parser)
+        return self.keys[subcommand]
 
     def _parse_ckpt_path(self) -> None:
         """Disable Lightning's own use of the checkpoint's hyperparameters, which would override the command line."""
@@ -213,7 +216,7 @@ class CommandLine(LightningCLI):
         except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
             raise failures.explain_trainer(error) from error
         if self.subcommand == 'fit':
-            trainer.callbacks.insert(0, MonitoredFigures())  # type: ignore[attr-defined]  # before the callbacks that it checks
+            callbacks_of(trainer).insert(0, MonitoredFigures())  # before the callbacks that it checks
         return trainer
 
     def _own_callbacks(self, config: Namespace) -> list[Callback]:
@@ -326,7 +329,7 @@ class CommandLine(LightningCLI):
 
     def after_predict(self) -> None:
         """Print a summary, and raise an error if images could not be predicted."""
-        callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
+        callbacks = callbacks_of(self.trainer)
         if self.trainer.is_global_zero:
             say('\n'.join(predict.summary(callbacks, self.model.classes, self.output_folder)))
         predict.check_failed(callbacks)

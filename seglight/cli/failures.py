@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError, ConfigError, UsageError, UserError, one_line
 from seglight.models.explain import explain_first_batch
+from seglight.trainer_callbacks import callbacks_of
 
 #: The start of torch's message about weights with other names or shapes.
 _NOT_FITTING = 'Error(s) in loading state_dict'
@@ -40,12 +41,12 @@ def building_explained() -> Iterator[None]:
 @contextmanager
 def reported(trainer: Trainer) -> Iterator[None]:
     """Call `on_exception` for callbacks that one of Lightning's finders has temporarily removed from the trainer."""
-    callbacks: list[Callback] = list(trainer.callbacks)  # type: ignore[attr-defined]  # set by Lightning without a type
+    callbacks = list(callbacks_of(trainer))
     try:
         yield
     except BaseException as error:
         for callback in callbacks:
-            if callback not in trainer.callbacks:  # type: ignore[attr-defined]
+            if callback not in callbacks_of(trainer):
                 callback.on_exception(trainer, trainer.lightning_module, error)
         raise
 

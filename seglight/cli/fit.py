@@ -31,7 +31,6 @@ from seglight.callbacks import (
 from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.averaging import averaging_epochs
 from seglight.callbacks.console import metrics_table, unseen_note
-from seglight.callbacks.find import find_callback
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.load import load_weights
 from seglight.cli.request import Request
@@ -43,6 +42,7 @@ from seglight.files import WORK_DIRS, in_work_dirs
 from seglight.models import Segmentor
 from seglight.models.schedules import heeds_rate
 from seglight.run_lock import RunLock
+from seglight.trainer_callbacks import find_callback
 
 _UNLIMITED = 'at least 1, or -1 for no limit'
 

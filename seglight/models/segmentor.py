@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 import torch
-from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import LearningRateFinder
 from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
@@ -39,6 +38,7 @@ from seglight.models.without_losses import drop_unknown_losses
 from seglight.palette import default_palette
 from seglight.run import run_folder
 from seglight.steps import planned_steps, resumes, steps_of_an_epoch
+from seglight.trainer_callbacks import find_callback
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -345,11 +345,10 @@ class Segmentor(PredictingModule):
         """Restore the number of skipped batches, and the rate that a finder found when the run resumes."""
         self.skipped = checkpoint.get('skipped', 0)
         found = checkpoint.get('found_lr')
-        if found is not None and self._trainer is not None and resumes(self.trainer):
-            callbacks: list[Callback] = self.trainer.callbacks  # type: ignore[attr-defined]
-            if any(isinstance(callback, LearningRateFinder) for callback in callbacks):
-                self._found_lr = found
-                self.optimizer = {**self.optimizer, 'lr': found}
+        resumed = self._trainer is not None and resumes(self.trainer)
+        if found is not None and resumed and find_callback(self.trainer, LearningRateFinder) is not None:
+            self._found_lr = found
+            self.optimizer = {**self.optimizer, 'lr': found}
 
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()

@@ -23,6 +23,7 @@ from seglight.files import write_atomically, writing_to
 from seglight.models.inference.logits import Prediction
 from seglight.palette import default_palette, overlay
 from seglight.pictures import contact_sheet, encode_jpeg
+from seglight.trainer_callbacks import callbacks_of
 
 #: Number of images on a contact sheet, its columns, and the side of each square in pixels.
 SHEET, COLUMNS, SIDE = 16, 4, 240
@@ -39,7 +40,7 @@ class SkipDone(Callback):
         dataset = predict_dataset(trainer)
         if stage != 'predict' or dataset is None:
             return
-        writers = [callback for callback in trainer.callbacks if isinstance(callback, PredictionWriter)]  # type: ignore[attr-defined]
+        writers = [callback for callback in callbacks_of(trainer) if isinstance(callback, PredictionWriter)]
         samples = list(dataset.samples)
         dataset.all_names = [sample.name for sample in samples]
         dataset.samples = [each for each in samples if not all(writer.is_done(each.name) for writer in writers)]

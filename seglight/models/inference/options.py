@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 
 from seglight.models.inference.views import Views
+from seglight.trainer_callbacks import callbacks_of
 
 if TYPE_CHECKING:
     from seglight.models.inference.module import PredictingModule
@@ -53,8 +54,7 @@ def options_of(trainer: Trainer | None) -> Options:
     options = PLAIN
     if trainer is None:
         return options
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by Lightning without a type
-    for callback in callbacks:
+    for callback in callbacks_of(trainer):
         if isinstance(callback, AdaptsPrediction):
             options = callback.adapt(options, str(trainer.state.fn.value if trainer.state.fn else ''))
     return options
