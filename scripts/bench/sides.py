@@ -11,7 +11,8 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import mmseg
 import pytorch_lightning as pl
 import torch
 from mmcv import Config
+from mmcv.parallel import _functions as mmcv_scattering
 from mmcv.runner import EpochBasedRunner, Fp16OptimizerHook, Hook, IterBasedRunner, wrap_fp16_model
 from mmcv.utils import get_logger
 from mmseg.core import build_optimizer
@@ -51,8 +53,12 @@ class Task:
     optimizer: dict[str, Any] | None = None
     schedule: dict[str, Any] | None = None
     mixed: bool = False  #: float16 mixed precision, on a GPU
+    bfloat16: bool = False  #: with `mixed`: bfloat16 instead; mmcv's Runner has only float16
     channels_last: bool = False  #: applies only to seglight
     compile: bool = False  #: applies only to seglight
+    image: tuple[int, int] = (480, 360)  #: width and height of the files
+    transforms: list[dict[str, Any]] | None = None  #: seglight's; by default those of mmseg's side
+    device: str = field(default_factory=lambda: 'cuda' if torch.cuda.is_available() else 'cpu')
 
     def __post_init__(self) -> None:
         """Fill in mmseg's usual optimizer and schedule."""
@@ -60,9 +66,9 @@ class Task:
         self.schedule = self.schedule or {'policy': 'poly', 'power': 0.9, 'min_lr': 1e-4, 'by_epoch': False}
 
     @property
-    def device(self) -> str:
-        """The GPU if there is one, else the CPU."""
-        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    def precision(self) -> Any:
+        """Lightning's name of the precision."""
+        return '32-true' if not self.mixed else 'bf16-mixed' if self.bfloat16 else '16-mixed'
 
     def model_dict(self) -> dict[str, Any]:
         """Return the model dict, without pretrained weights."""
@@ -75,26 +81,37 @@ class Task:
         return Recipe(self.model_dict()).for_data(len(DATA['classes'])).build()
 
     def scales(self) -> tuple[float, float]:
-        """Return the minimum and maximum scale factor for the 480x360 images, so that a crop fits."""
-        smallest = max(0.5, self.crop / 360)
+        """Return the minimum and maximum scale factor for the images, so that a crop fits."""
+        smallest = max(0.5, self.crop / min(self.image))
         return smallest, max(1.0, 1.35 * smallest)
 
 
 @dataclass
 class Clock:
-    """Seconds at the end of each training step."""
+    """The end of each training step, on a GPU in the order of its work, so that no step waits for the measurement."""
 
     times: list[float]
+    device: str = 'cpu'
+    events: list[torch.cuda.Event] = field(default_factory=list)
 
     def tick(self) -> None:
-        """Record the time when the device has finished."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        """Record the end of a step."""
         self.times.append(time.perf_counter())
+        if self.device == 'cuda':
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
+            self.events.append(event)
 
     def rate(self, batch_size: int, warmup: int) -> float:
         """Return images per second after the first steps."""
-        return batch_size * (len(self.times) - 1 - warmup) / (self.times[-1] - self.times[warmup])
+        return batch_size * (len(self.times) - 1 - warmup) / self._seconds(warmup)
+
+    def _seconds(self, first: int) -> float:
+        """Return the time from the end of a step to the end of the last one."""
+        if not self.events:
+            return self.times[-1] - self.times[first]
+        self.events[-1].synchronize()
+        return self.events[first].elapsed_time(self.events[-1]) / 1000
 
 
 class _ClockHook(Hook):
@@ -124,13 +141,14 @@ def bare_loop(task: Task, steps: int) -> Clock:
     """Train on one batch in memory, as an upper limit of the speed."""
     segmentor = task.build().to(task.device).train()
     optimizer = build_optimizer(segmentor, copy.deepcopy(task.optimizer))
-    scaler = torch.amp.GradScaler(enabled=task.mixed)
+    scaler = torch.amp.GradScaler(task.device, enabled=task.mixed and not task.bfloat16)
+    dtype = torch.bfloat16 if task.bfloat16 else torch.float16
     image = torch.randn(task.batch_size, 3, task.crop, task.crop, device=task.device)
     mask = torch.randint(0, len(DATA['classes']), (task.batch_size, 1, task.crop, task.crop), device=task.device)
-    clock = Clock([])
+    clock = Clock([], task.device)
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(task.device, torch.float16, enabled=task.mixed):
+        with torch.autocast(task.device, dtype, enabled=task.mixed):
             losses = segmentor.forward_train(image, [{}] * task.batch_size, mask)
             loss = sum(value.mean() for name, value in losses.items() if 'loss' in name)
         scaler.scale(loss).backward()
@@ -146,7 +164,7 @@ def mmseg_dataset(task: Task, split: str) -> Any:
     normalize = {'type': 'Normalize', 'mean': IMAGENET_MEAN, 'std': IMAGENET_STD, 'to_rgb': True}
     training = [
         {'type': 'LoadAnnotations'},
-        {'type': 'Resize', 'img_scale': (480, 360), 'ratio_range': (min_scale, max_scale)},
+        {'type': 'Resize', 'img_scale': task.image, 'ratio_range': (min_scale, max_scale)},
         {'type': 'RandomCrop', 'crop_size': (task.crop, task.crop), 'cat_max_ratio': 1.0},
         {'type': 'RandomFlip', 'prob': 0.5},
         normalize,
@@ -156,7 +174,7 @@ def mmseg_dataset(task: Task, split: str) -> Any:
     ]
     inner = [{'type': 'Resize', 'keep_ratio': True}, {'type': 'RandomFlip'}, normalize]
     inner += [{'type': 'ImageToTensor', 'keys': ['img']}, {'type': 'Collect', 'keys': ['img']}]
-    testing = [{'type': 'MultiScaleFlipAug', 'img_scale': (480, 360), 'flip': False, 'transforms': inner}]
+    testing = [{'type': 'MultiScaleFlipAug', 'img_scale': task.image, 'flip': False, 'transforms': inner}]
     config = {
         'type': 'CustomDataset',
         'img_dir': f'{task.root}/img_dir/{split}',
@@ -182,6 +200,7 @@ def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **le
     options = {'samples_per_gpu': task.batch_size, 'workers_per_gpu': task.workers, 'drop_last': True}
     loader = build_dataloader(mmseg_dataset(task, 'train'), num_gpus=1, dist=False, seed=0, shuffle=True, **options)
     segmentor = task.build()
+    mmcv_scattering._get_stream = _copying_stream  # torch's takes a device since 2.1, mmcv 1.7.2 passes its number
     if task.mixed:
         wrap_fp16_model(segmentor)
     model = build_dp(segmentor, task.device, device_ids=[0])
@@ -189,7 +208,8 @@ def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **le
     logger = logging.getLogger('mmcv-runner')
     logger.setLevel(logging.ERROR)
     cls = IterBasedRunner if 'max_iters' in length else EpochBasedRunner
-    runner = cls(model, optimizer=optimizer, work_dir=work_dir, logger=logger, **length)
+    # The hook for float16 writes to `meta`.
+    runner = cls(model, optimizer=optimizer, work_dir=work_dir, logger=logger, meta={}, **length)
     assert task.schedule
     runner.register_lr_hook({**task.schedule})
     runner.register_optimizer_hook(Fp16OptimizerHook(loss_scale='dynamic') if task.mixed else {'grad_clip': None})
@@ -199,23 +219,35 @@ def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **le
     return lambda: runner.run([loader], [('train', 1)])
 
 
+@cache
+def _copying_stream(number: int) -> Any:
+    """Return the stream for copies to a GPU."""
+    return torch.cuda.Stream(number)
+
+
+def seglight_data(task: Task) -> SegmentationDataModule:
+    """Return seglight's data, with the transforms of mmseg's side unless the task has others."""
+    min_scale, max_scale = task.scales()
+    same_as_mmseg: list[dict[str, Any]] = [
+        {'type': 'RandomScale', 'scale_limit': [min_scale - 1, max_scale - 1], 'p': 1.0},
+        {'type': 'PadIfNeeded', 'min_height': task.crop, 'min_width': task.crop},
+        {'type': 'RandomCrop', 'height': task.crop, 'width': task.crop},
+        {'type': 'HorizontalFlip', 'p': 0.5},
+    ]
+    return SegmentationDataModule(
+        DATA['classes'],
+        root=task.root,
+        train_transforms=task.transforms or same_as_mmseg,
+        batch_size=task.batch_size,
+        num_workers=task.workers,
+    )
+
+
 def seglight_trainer(
     task: Task, clock: Clock, work_dir: str, callbacks: list[pl.Callback], **length: Any
 ) -> Callable[[], None]:
     """Return a function that trains with seglight; `length`: `max_steps` or `max_epochs`, and more Trainer options."""
-    min_scale, max_scale = task.scales()
-    data = SegmentationDataModule(
-        DATA['classes'],
-        root=task.root,
-        train_transforms=[
-            {'type': 'RandomScale', 'scale_limit': [min_scale - 1, max_scale - 1], 'p': 1.0},
-            {'type': 'PadIfNeeded', 'min_height': task.crop, 'min_width': task.crop},
-            {'type': 'RandomCrop', 'height': task.crop, 'width': task.crop},
-            {'type': 'HorizontalFlip', 'p': 0.5},
-        ],
-        batch_size=task.batch_size,
-        num_workers=task.workers,
-    )
+    data = seglight_data(task)
     torch.manual_seed(0)
     module = Segmentor(
         task.model_dict(),
@@ -226,7 +258,7 @@ def seglight_trainer(
         compile=task.compile,
     )
     trainer = pl.Trainer(
-        accelerator='auto', devices=1, precision='16-mixed' if task.mixed else '32-true', logger=False,
+        accelerator=task.device, devices=1, precision=task.precision, logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, default_root_dir=work_dir,
         callbacks=[_ClockCallback(clock), *callbacks], num_sanity_val_steps=0, **length,
     )  # fmt: skip

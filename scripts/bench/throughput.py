@@ -64,12 +64,12 @@ def contest(task: Task, folder: str, steps: int, warmup: int, rounds: int) -> di
         return bare_loop(task, steps)
 
     def runner() -> Clock:
-        clock = Clock([])
+        clock = Clock([], task.device)
         mmcv_runner(task, clock, folder, [], max_iters=steps)()
         return clock
 
     def seglight() -> Clock:
-        clock = Clock([])
+        clock = Clock([], task.device)
         seglight_trainer(task, clock, folder, [], max_steps=steps, limit_val_batches=0)()
         return clock
 

@@ -1,0 +1,153 @@
+"""Images per second of training: seglight, a bare loop over a batch in memory, and mmcv's Runner, in turn."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from sides import Clock, Task, bare_loop, mmcv_runner, quieten, seglight_data, seglight_trainer
+
+from gpu.lab import Lab, float32
+from gpu.results import GOAL, Row
+
+#: At least these: the share of the bare loop, and in mixed precision the ratio to mmcv's Runner.
+SHARE, RATIO = 0.95, 2.0
+
+ROUNDS = 2
+SECONDS = 12.0  #: after which a comparison gets no further round
+
+#: The usual augmentations of mmseg's configs.
+STANDARD: list[dict[str, Any]] = [
+    {'type': 'KeepRatioResize', 'img_scale': [512, 512], 'ratio_range': [0.5, 2.0]},
+    {'type': 'CatMaxRatioCrop', 'height': 512, 'width': 512, 'cat_max_ratio': 0.75},
+    {'type': 'HorizontalFlip', 'p': 0.5},
+    {'type': 'PhotoMetricDistortion'},
+    {'type': 'PadTo', 'height': 512, 'width': 512},
+]
+
+
+class Measured(NamedTuple):
+    """Images per second, and the peak memory in GiB."""
+
+    rate: float
+    memory: float | None
+
+
+def speed(lab: Lab, model: str) -> Iterator[Row]:
+    """Yield a row for each precision."""
+    quieten()
+    for mixed, bfloat16 in ((False, False),) if lab.tiny else ((True, False), (True, True), (False, False)):
+        with float32(precise=False):
+            yield _compared(lab, lab.task(_tested(lab, model), mixed=mixed, bfloat16=bfloat16))
+
+
+def _compared(lab: Lab, task: Task) -> Row:
+    """Return a row that compares the three."""
+    sides: dict[str, Callable[[], Clock]] = {'bare': lambda: bare_loop(task, _steps(lab)[0])}
+    sides['seglight'] = lambda: _trained(lab, task)
+    if lab.device == 'cuda' or not task.mixed:  # mmcv's mixed precision needs a GPU
+        sides['runner'] = lambda: _run(lab, task)
+    rounds = in_turn(lab, task, sides)
+    rates = {name: statistics.median(each[name].rate for each in rounds) for name in sides}
+    share = statistics.median(each['seglight'].rate / each['bare'].rate for each in rounds)
+    row: Row = {'precision': task.precision if task.mixed else '32-true (TF32)', 'rounds': len(rounds)}
+    row |= {'bare loop, images/s': rates['bare'], 'seglight, images/s': rates['seglight'], 'of the bare loop': share}
+    met = share >= SHARE
+    if 'runner' in sides:
+        ratio = statistics.median(each['seglight'].rate / each['runner'].rate for each in rounds)
+        row |= {"mmcv's Runner, images/s": rates['runner'], "times mmcv's Runner": ratio}
+        met = met and (ratio >= RATIO or not task.mixed)
+    names = {'bare': 'bare loop', 'seglight': 'seglight', 'runner': "mmcv's Runner"}
+    row |= {f'{names[name]}, GiB': rounds[-1][name].memory for name in sides}
+    return {**row, GOAL: None if lab.tiny else met}
+
+
+def in_turn(lab: Lab, task: Task, sides: dict[str, Callable[[], Clock]]) -> list[dict[str, Measured]]:
+    """Measure all sides in turn, and return the results of each round."""
+    start = time.perf_counter()
+    rounds: list[dict[str, Measured]] = []
+    while not rounds or (len(rounds) < ROUNDS and time.perf_counter() - start < SECONDS and not lab.tiny):
+        rounds.append({name: _measured(lab, task, run) for name, run in sides.items()})
+    return rounds
+
+
+def _measured(lab: Lab, task: Task, run: Callable[[], Clock]) -> Measured:
+    lab.tidy()
+    rate = run().rate(task.batch_size, _steps(lab)[1])
+    return Measured(rate, lab.peak())
+
+
+def _tested(lab: Lab, model: str) -> str:
+    """Return the name of the model to train: that of a small one in a trial."""
+    return 'fast_scnn' if lab.tiny else model
+
+
+def _steps(lab: Lab) -> tuple[int, int]:
+    """Return the number of steps of a measurement, and how many of the first not to count."""
+    return (3, 1) if lab.tiny else (28, 8)
+
+
+def _trained(lab: Lab, task: Task) -> Clock:
+    clock = Clock([], task.device)
+    seglight_trainer(task, clock, lab.folder, [], max_steps=_steps(lab)[0], limit_val_batches=0)()
+    return clock
+
+
+def _run(lab: Lab, task: Task) -> Clock:
+    clock = Clock([], task.device)
+    mmcv_runner(task, clock, lab.folder, [], max_iters=_steps(lab)[0])()
+    return clock
+
+
+def files(lab: Lab, argument: str = '') -> Iterator[Row]:
+    """Yield a row for each number of loader processes: a fast model, the usual augmentations."""
+    del argument
+    quieten()
+    side = {'height': lab.side, 'width': lab.side}
+    transforms = [{**each, **{key: side[key] for key in side if key in each}} for each in STANDARD]
+    for workers in (0,) if lab.tiny else (8, lab.workers):
+        task = lab.task(
+            'fast_scnn',
+            batch_size=lab.batch_size * 2,
+            mixed=not lab.tiny,
+            bfloat16=True,
+            workers=workers,
+            transforms=transforms,
+        )
+        loaded = _loading_rate(task, 3 if lab.tiny else 24)
+        sides = {
+            'bare': lambda task=task: bare_loop(task, _steps(lab)[0]),
+            'seglight': lambda task=task: _trained(lab, task),
+        }
+        rounds = in_turn(lab, task, sides)
+        bare, own = (statistics.median(each[name].rate for each in rounds) for name in ('bare', 'seglight'))
+        row: Row = {'loader processes': workers, 'loader alone, images/s': loaded, 'bare loop, images/s': bare}
+        yield {**row, 'seglight, images/s': own, 'of the lower': own / min(loaded, bare)}
+
+
+def _loading_rate(task: Task, batches: int) -> float:
+    """Return images per second of the loader, after its first two batches."""
+    data = seglight_data(task)
+    data.setup('fit')
+    times = [time.perf_counter() for _, _ in zip(range(batches), data.train_dataloader(), strict=False)]
+    return task.batch_size * (len(times) - 2) / (times[-1] - times[1])
+
+
+def compiled(lab: Lab, argument: str = '') -> Iterator[Row]:
+    """Yield a row for training with torch.compile, beside training without."""
+    del argument
+    quieten()
+    model = _tested(lab, 'segformer_b2')
+    choices = (False,) if lab.tiny else (False, True)  # on a CPU, compiling takes a minute
+    tasks = [lab.task(model, mixed=not lab.tiny, bfloat16=True, compile=on) for on in choices]
+    rates: list[float] = []
+    for task in tasks:
+        start = time.perf_counter()
+        lab.tidy()
+        clock = _trained(lab, task)
+        rates.append(clock.rate(task.batch_size, _steps(lab)[1]))
+        row: Row = {'model': model, 'precision': task.precision, 'compile': task.compile}
+        row |= {'images/s': rates[-1], 'times without': rates[-1] / rates[0], 'GiB': lab.peak()}
+        yield {**row, 'seconds until the second step': clock.times[1] - start}
