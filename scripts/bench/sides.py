@@ -111,7 +111,8 @@ class Clock:
         if not self.events:
             return self.times[-1] - self.times[first]
         self.events[-1].synchronize()
-        return self.events[first].elapsed_time(self.events[-1]) / 1000
+        milliseconds: float = self.events[first].elapsed_time(self.events[-1])
+        return milliseconds / 1000
 
 
 class _ClockHook(Hook):

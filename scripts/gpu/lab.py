@@ -6,7 +6,7 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,8 @@ class Lab:
 
     @property
     def workers(self) -> int:
-        """Loader processes."""
-        return 0 if self.tiny else min(16, cores())
+        """Loader processes, where their number does not matter."""
+        return 0 if self.tiny else min(8, cores())
 
     @cached_property
     def root(self) -> str:
@@ -78,9 +78,8 @@ class Lab:
 
     def task(self, model: str, **changes: Any) -> Task:
         """Return a training for `sides`."""
-        settings = {'crop': self.side, 'image': (self.side, self.side), 'batch_size': self.batch_size}
-        settings |= {'workers': self.workers, 'device': self.device, 'root': self.root, **changes}
-        return Task(CONFIGS[model], **settings)
+        task = Task(CONFIGS[model], self.root, self.side, self.batch_size, self.workers)
+        return replace(task, device=self.device, image=(self.side, self.side), **changes)
 
     def model(self, name: str) -> dict[str, Any]:
         """Return a model dict, without pretrained weights."""
@@ -102,10 +101,15 @@ class Lab:
         gc.collect()
         if self.device == 'cuda':
             torch.cuda.empty_cache()
+        self.reset_peak()
+
+    def reset_peak(self) -> None:
+        """Forget the peak memory of the device."""
+        if self.device == 'cuda':
             torch.cuda.reset_peak_memory_stats()
 
     def peak(self) -> float | None:
-        """Return the peak memory of the device since `tidy` in GiB; None on a CPU."""
+        """Return the peak memory of the device since it was forgotten, in GiB; None on a CPU."""
         return torch.cuda.max_memory_allocated() / 2**30 if self.device == 'cuda' else None
 
     def now(self) -> float:

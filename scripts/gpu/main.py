@@ -25,16 +25,7 @@ SCRIPTS = Path(__file__).parents[1]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare or run the check and return the exit status."""
-    parser = argparse.ArgumentParser(prog='gpu_check', description='Check correctness and speed on a GPU.')
-    parser.add_argument('--prepare', type=Path, metavar='DIR', help='collect the wheels for the other machine in DIR')
-    parser.add_argument('--also', nargs='+', default=[], metavar='NAME', help='with --prepare: large packages to add')
-    parser.add_argument('--wheels', type=Path, metavar='DIR', help='install what is missing from DIR, temporarily')
-    parser.add_argument('--out', type=Path, metavar='DIR', help='folder of the results')
-    parser.add_argument('--minutes', type=float, default=8.0, help='end after this time')
-    parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
-    parser.add_argument('--tiny', action='store_true', help='tiny models and images, as a trial of the check itself')
-    parser.add_argument('--only', nargs='+', metavar='SECTION', help=f'of {", ".join(each.name for each in PLAN)}')
-    options = parser.parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         if options.prepare:
             return _prepare(options.prepare, options.also)
@@ -44,6 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f'gpu_check: {error}', file=sys.stderr)
         return error.status
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    parser = argparse.ArgumentParser(prog='gpu_check', description='Check correctness and speed on a GPU.')
+    parser.add_argument('--prepare', type=Path, metavar='DIR', help='collect the wheels for the other machine in DIR')
+    parser.add_argument('--also', nargs='+', default=[], metavar='NAME', help='with --prepare: large packages to add')
+    parser.add_argument('--wheels', type=Path, metavar='DIR', help='install what is missing from DIR, temporarily')
+    parser.add_argument('--out', type=Path, metavar='DIR', help='folder of the results')
+    parser.add_argument('--minutes', type=float, default=8.0, help='end after this time')
+    parser.add_argument('--device', choices=['cuda', 'cpu'], default='cuda')
+    parser.add_argument('--tiny', action='store_true', help='tiny models and images, as a trial of the check itself')
+    parser.add_argument('--only', nargs='+', metavar='SECTION', help=f'of {", ".join(each.name for each in PLAN)}')
+    return parser
 
 
 def _prepare(folder: Path, also: Sequence[str]) -> int:

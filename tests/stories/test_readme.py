@@ -60,6 +60,7 @@ def readers_folder(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 def test_every_command_is_known() -> None:
     others = [command for command in commands() if not command.startswith((*SEGLIGHT, *INSTALLERS))]
+    others = [command for command in others if 'scripts/gpu_check' not in command]  # tests/scripts/test_gpu_check.py
     assert others == ['scripts/test', 'source <(seglight completion bash)']  # this test, and that of completion
     assert commands()[0] == 'scripts/seglight fit --config demo.yaml'
 

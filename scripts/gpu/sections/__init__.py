@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from gpu.lab import Lab
+from gpu.results import Row
 from gpu.sections import environment, inference, masks, ops, resume, speed, steps, waits
 from gpu.worker import Run
 
-FUNCTIONS = {
+FUNCTIONS: dict[str, Callable[[Lab, str], Iterator[Row]]] = {
     'environment': environment.environment,
     'ops': ops.ops,
     'steps': steps.steps,

@@ -96,13 +96,14 @@ def _image(lab: Lab, side: int) -> Batch:
 def _rates(lab: Lab, ways: dict[str, Callable[[], Any]], unit: str) -> Iterator[Row]:
     """Call all ways in turn, in float32 and bfloat16, and yield the rate of each."""
     for precision in ('float32',) if lab.tiny else ('float32', 'bfloat16'):
+        lab.tidy()
         times: dict[str, list[float]] = {name: [] for name in ways}
         peaks: dict[str, float | None] = {}
         autocast = torch.autocast(lab.device, torch.bfloat16, enabled=precision == 'bfloat16')
         with torch.inference_mode(), autocast:
             for turn in range(2 if lab.tiny else 4):  # the first one warms up
                 for name, way in ways.items():
-                    lab.tidy()
+                    lab.reset_peak()
                     start = lab.now()
                     way()
                     times[name] += [lab.now() - start] * (turn > 0)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from sides import Clock, Task, bare_loop, mmcv_runner, quieten, seglight_data, seglight_trainer
 
 from gpu.lab import Lab, float32
 from gpu.results import GOAL, Row
+from seglight.environment import cores
 
 #: At least these: the share of the bare loop, and in mixed precision the ratio to mmcv's Runner.
 SHARE, RATIO = 0.95, 2.0
 
 ROUNDS = 2
-SECONDS = 12.0  #: after which a comparison gets no further round
+SECONDS = 8.0  #: after which a comparison gets no further round
 
 #: The usual augmentations of mmseg's configs.
 STANDARD: list[dict[str, Any]] = [
@@ -26,6 +29,13 @@ STANDARD: list[dict[str, Any]] = [
     {'type': 'PhotoMetricDistortion'},
     {'type': 'PadTo', 'height': 512, 'width': 512},
 ]
+
+
+class Steps(NamedTuple):
+    """The steps of a measurement, and how many of the first do not count."""
+
+    all: int
+    warmup: int
 
 
 class Measured(NamedTuple):
@@ -45,10 +55,11 @@ def speed(lab: Lab, model: str) -> Iterator[Row]:
 
 def _compared(lab: Lab, task: Task) -> Row:
     """Return a row that compares the three."""
-    sides: dict[str, Callable[[], Clock]] = {'bare': lambda: bare_loop(task, _steps(lab)[0])}
-    sides['seglight'] = lambda: _trained(lab, task)
+    steps = _steps(lab)
+    sides: dict[str, Callable[[], Clock]] = {'bare': partial(bare_loop, task, steps.all)}
+    sides['seglight'] = partial(_trained, lab, task, steps)
     if lab.device == 'cuda' or not task.mixed:  # mmcv's mixed precision needs a GPU
-        sides['runner'] = lambda: _run(lab, task)
+        sides['runner'] = partial(_run, lab, task, steps)
     rounds = in_turn(lab, task, sides)
     rates = {name: statistics.median(each[name].rate for each in rounds) for name in sides}
     share = statistics.median(each['seglight'].rate / each['bare'].rate for each in rounds)
@@ -69,13 +80,13 @@ def in_turn(lab: Lab, task: Task, sides: dict[str, Callable[[], Clock]]) -> list
     start = time.perf_counter()
     rounds: list[dict[str, Measured]] = []
     while not rounds or (len(rounds) < ROUNDS and time.perf_counter() - start < SECONDS and not lab.tiny):
-        rounds.append({name: _measured(lab, task, run) for name, run in sides.items()})
+        rounds.append({name: _measured(lab, task, run, _steps(lab)) for name, run in sides.items()})
     return rounds
 
 
-def _measured(lab: Lab, task: Task, run: Callable[[], Clock]) -> Measured:
+def _measured(lab: Lab, task: Task, run: Callable[[], Clock], steps: Steps) -> Measured:
     lab.tidy()
-    rate = run().rate(task.batch_size, _steps(lab)[1])
+    rate = run().rate(task.batch_size, steps.warmup)
     return Measured(rate, lab.peak())
 
 
@@ -84,20 +95,20 @@ def _tested(lab: Lab, model: str) -> str:
     return 'fast_scnn' if lab.tiny else model
 
 
-def _steps(lab: Lab) -> tuple[int, int]:
-    """Return the number of steps of a measurement, and how many of the first not to count."""
-    return (3, 1) if lab.tiny else (28, 8)
+def _steps(lab: Lab) -> Steps:
+    """Return the steps of a measurement."""
+    return Steps(3, 1) if lab.tiny else Steps(40, 16)
 
 
-def _trained(lab: Lab, task: Task) -> Clock:
+def _trained(lab: Lab, task: Task, steps: Steps) -> Clock:
     clock = Clock([], task.device)
-    seglight_trainer(task, clock, lab.folder, [], max_steps=_steps(lab)[0], limit_val_batches=0)()
+    seglight_trainer(task, clock, lab.folder, [], max_steps=steps.all, limit_val_batches=0)()
     return clock
 
 
-def _run(lab: Lab, task: Task) -> Clock:
+def _run(lab: Lab, task: Task, steps: Steps) -> Clock:
     clock = Clock([], task.device)
-    mmcv_runner(task, clock, lab.folder, [], max_iters=_steps(lab)[0])()
+    mmcv_runner(task, clock, lab.folder, [], max_iters=steps.all)()
     return clock
 
 
@@ -107,32 +118,25 @@ def files(lab: Lab, argument: str = '') -> Iterator[Row]:
     quieten()
     side = {'height': lab.side, 'width': lab.side}
     transforms = [{**each, **{key: side[key] for key in side if key in each}} for each in STANDARD]
-    for workers in (0,) if lab.tiny else (8, lab.workers):
-        task = lab.task(
-            'fast_scnn',
-            batch_size=lab.batch_size * 2,
-            mixed=not lab.tiny,
-            bfloat16=True,
-            workers=workers,
-            transforms=transforms,
-        )
-        loaded = _loading_rate(task, 3 if lab.tiny else 24)
-        sides = {
-            'bare': lambda task=task: bare_loop(task, _steps(lab)[0]),
-            'seglight': lambda task=task: _trained(lab, task),
-        }
-        rounds = in_turn(lab, task, sides)
-        bare, own = (statistics.median(each[name].rate for each in rounds) for name in ('bare', 'seglight'))
-        row: Row = {'loader processes': workers, 'loader alone, images/s': loaded, 'bare loop, images/s': bare}
-        yield {**row, 'seglight, images/s': own, 'of the lower': own / min(loaded, bare)}
+    # Long enough that what loader processes prepare before the first step does not count.
+    steps = _steps(lab) if lab.tiny else Steps(120, 50)
+    for workers in (0,) if lab.tiny else (8, min(16, cores())):
+        options = {'mixed': not lab.tiny, 'bfloat16': True, 'workers': workers, 'transforms': transforms}
+        task = lab.task('fast_scnn', **options, batch_size=2 * lab.batch_size)
+        loaded = _loading_rate(replace(task, batch_size=lab.batch_size // 2))
+        bare = _measured(lab, task, partial(bare_loop, task, steps.all), steps)
+        own = _measured(lab, task, partial(_trained, lab, task, steps), steps)
+        row: Row = {'loader processes': workers, 'loader alone, images/s': loaded, 'bare loop, images/s': bare.rate}
+        yield {**row, 'seglight, images/s': own.rate, 'of the lower': own.rate / min(loaded, bare.rate)}
 
 
-def _loading_rate(task: Task, batches: int) -> float:
-    """Return images per second of the loader, after its first two batches."""
+def _loading_rate(task: Task) -> float:
+    """Return images per second of the loader in one epoch, from when all processes are busy."""
     data = seglight_data(task)
     data.setup('fit')
-    times = [time.perf_counter() for _, _ in zip(range(batches), data.train_dataloader(), strict=False)]
-    return task.batch_size * (len(times) - 2) / (times[-1] - times[1])
+    times = [time.perf_counter() for _ in data.train_dataloader()]
+    first = 2 * task.workers + 1
+    return task.batch_size * (len(times) - 1 - first) / (times[-1] - times[first])
 
 
 def compiled(lab: Lab, argument: str = '') -> Iterator[Row]:
@@ -146,8 +150,8 @@ def compiled(lab: Lab, argument: str = '') -> Iterator[Row]:
     for task in tasks:
         start = time.perf_counter()
         lab.tidy()
-        clock = _trained(lab, task)
-        rates.append(clock.rate(task.batch_size, _steps(lab)[1]))
+        clock = _trained(lab, task, _steps(lab))
+        rates.append(clock.rate(task.batch_size, _steps(lab).warmup))
         row: Row = {'model': model, 'precision': task.precision, 'compile': task.compile}
         row |= {'images/s': rates[-1], 'times without': rates[-1] / rates[0], 'GiB': lab.peak()}
         yield {**row, 'seconds until the second step': clock.times[1] - start}

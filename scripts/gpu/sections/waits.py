@@ -22,7 +22,7 @@ MODELS = ('pspnet_r50', 'segformer_b0')
 FIRST = 5  #: step after which the state is steady
 
 #: Frames that do not say which line of which library waits.
-OUTSIDE = (str(Path(torch.__file__).parent), __file__)
+OUTSIDE = (str(Path(torch.__file__).parent), str(warnings.__file__), __file__)
 
 
 class Waits:
@@ -90,8 +90,10 @@ class _Validation(pl.Callback):
         self.waits = waits
         self.last = last
 
-    def on_validation_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        del trainer, module, outputs, batch
+    def on_validation_batch_end(
+        self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        del trainer, module, outputs, batch, dataloader_idx
         if batch_idx == 1:
             self.waits.start()
         if batch_idx == self.last:
