@@ -60,7 +60,11 @@ def _prepare(folder: Path, also: Sequence[str]) -> int:
 
 
 class Stopped(BaseException):
-    """SIGTERM or SIGINT."""
+    """A signal to stop, with its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -86,9 +90,9 @@ def _check(options: argparse.Namespace) -> int:
             results.settings['seconds'] = round(time.monotonic() - start)
             results.write()
             print(results.markdown(), flush=True)
-    except Stopped:
+    except Stopped as stopped:
         print('gpu_check: stopped', file=sys.stderr)
-        return 130
+        return 128 + stopped.number
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return int(any(section.is_wrong for section in results.sections))
@@ -108,8 +112,8 @@ def chosen(names: Sequence[str] | None) -> list[Planned]:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise Stopped
+    del frame
+    raise Stopped(number)
 
 
 def _starter(options: argparse.Namespace, folder: Path) -> Callable[[str], Worker]:

@@ -26,7 +26,7 @@ class Planned:
 PLAN = (
     Planned('environment', 'Environment', 60, 'correct'),
     Planned('ops', 'Operators: CPU against the device', 30, 'correct'),
-    Planned('steps', 'A training step of each family: CPU against the device', 60, 'correct'),
+    Planned('steps', 'A training step of each family: CPU against the device', 75, 'correct'),
     Planned('masks', 'Predicted masks: CPU against the device', 30, 'correct'),
     Planned('waits', 'Waits for the device in the steady state', 45, 'correct'),
     Planned('resume', 'Resuming in deterministic mode', 45, 'correct'),

@@ -155,7 +155,7 @@ class Supervisor:
             for answer in worker.run(planned.name, start + limit):
                 self._take(answer, section, start)
         except OutOfTimeError:
-            section.status, section.error = 'out of time', f'ended after {limit:.0f} s'
+            section.status, section.error = 'out of time', f'ended after {limit:.3g} s'
             self._end_worker()
         except WorkerDiedError as error:
             section.status, section.error = 'failed', str(error)

@@ -34,6 +34,19 @@ EXPECTED = {
 PYTHON = '3.12'
 PLATFORMS = [f'manylinux_2_{minor}_x86_64' for minor in (28, 27, 17)] + ['manylinux2014_x86_64', 'manylinux1_x86_64']
 
+#: The same machine for markers of requirements.
+THERE = {
+    'python_version': PYTHON,
+    'python_full_version': f'{PYTHON}.0',
+    'implementation_name': 'cpython',
+    'platform_python_implementation': 'CPython',
+    'sys_platform': 'linux',
+    'platform_system': 'Linux',
+    'platform_machine': 'x86_64',
+    'os_name': 'posix',
+    'extra': '',
+}
+
 CONSTRAINTS = Path(__file__).parents[1] / 'constraints.txt'
 
 
@@ -66,7 +79,6 @@ def needed(root: str, expected: set[str]) -> set[str]:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    there = {'python_version': PYTHON, 'python_full_version': f'{PYTHON}.0', 'sys_platform': 'linux', 'extra': ''}
     found: set[str] = set()
     waiting = [Requirement(root)]
     while waiting:
@@ -74,7 +86,7 @@ def needed(root: str, expected: set[str]) -> set[str]:
         extras = requirement.extras or {''}
         for each in map(Requirement, metadata.requires(requirement.name) or []):
             name = canonicalize_name(each.name)
-            wanted = each.marker is None or any(each.marker.evaluate({**there, 'extra': extra}) for extra in extras)
+            wanted = each.marker is None or any(each.marker.evaluate({**THERE, 'extra': extra}) for extra in extras)
             if wanted and name not in expected | found:
                 found.add(name)
                 waiting.append(each)
@@ -82,15 +94,23 @@ def needed(root: str, expected: set[str]) -> set[str]:
 
 
 def pinned(constraints: str, names: set[str]) -> str:
-    """Return the lines of `constraints.txt` for the packages, with versions and hashes.
+    """Return the lines of `constraints.txt` for the packages on the other machine, with versions and hashes.
+
+    Without markers, which pip would evaluate for this machine.
 
     Raises:
         SetupError: if one of them has no version there.
     """
-    entries = [*re.finditer(r'^([\w.-]+)==.*(?:\n +--hash=.*)*', constraints, re.MULTILINE)]
-    if unknown := names - {entry[1] for entry in entries}:
+    from packaging.markers import Marker
+
+    pins = {}
+    entries = r'^([\w.-]+)(==\S+)(?: ; (.*?))?( \\\n(?: +--hash=.*\n)+)'
+    for name, version, marker, hashes in re.findall(entries, constraints, re.MULTILINE):
+        if name in names and (not marker or Marker(marker).evaluate(THERE)):
+            pins[name] = f'{name}{version}{hashes}'
+    if unknown := names - set(pins):
         raise SetupError(f'scripts/constraints.txt has no version of {", ".join(sorted(unknown))}; run scripts/lock')
-    return '\n'.join(entry[0] for entry in entries if entry[1] in names) + '\n'
+    return ''.join(pins.values())
 
 
 def download_arguments(requirements: Path, folder: Path) -> list[str]:

@@ -27,13 +27,13 @@ def masks(lab: Lab, argument: str = '') -> Iterator[Row]:
         torch.manual_seed(0)
         module = Segmentor(lab.model(name), CLASSES).eval()
         expected = predicted(module, batch)
-        there, on_device = copy.deepcopy(module).to(lab.device), moved(batch, lab.device)
+        moved_module, on_device = copy.deepcopy(module).to(lab.device), moved(batch, lab.device)
         with float32(precise=True):
-            share = equal(expected, predicted(there, on_device))
+            share = equal(expected, predicted(moved_module, on_device))
         row: Row = {'model': name, 'equal pixels in float32': share, RIGHT: share >= EQUAL}
         for dtype_name, dtype in DTYPES.items():
             with torch.autocast(lab.device, dtype):
-                row[f'equal pixels in {dtype_name}'] = equal(expected, predicted(there, on_device))
+                row[f'equal pixels in {dtype_name}'] = equal(expected, predicted(moved_module, on_device))
         yield row
         lab.tidy()
 
