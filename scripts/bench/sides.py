@@ -199,6 +199,7 @@ def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **le
         length: `max_iters` or `max_epochs`.
     """
     options = {'samples_per_gpu': task.batch_size, 'workers_per_gpu': task.workers, 'drop_last': True}
+    options['persistent_workers'] = task.workers > 0
     loader = build_dataloader(mmseg_dataset(task, 'train'), num_gpus=1, dist=False, seed=0, shuffle=True, **options)
     segmentor = task.build()
     mmcv_scattering._get_stream = _copying_stream  # torch's takes a device since 2.1, mmcv 1.7.2 passes its number

@@ -74,16 +74,20 @@ def table(rows: list[Row]) -> str:
     """Return rows as a Markdown table; the columns are the keys in order of appearance."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [columns, ['---'] * len(columns)]
-    lines += [[text(row.get(column)) for column in columns] for row in rows]
+    lines += [[_cell(row.get(column), column) for column in columns] for row in rows]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
+def _cell(value: Value, column: str) -> str:
+    return '**no**' if value is False and column in (RIGHT, GOAL) else text(value)
+
+
 def text(value: Value) -> str:
-    """Return a value as a cell: floats with three significant digits, nothing for None."""
+    """Return a value in words: floats with three significant digits, nothing for None."""
     if value is None:
         return ''
     if isinstance(value, bool):
-        return 'yes' if value else '**no**'
+        return 'yes' if value else 'no'
     if isinstance(value, float):
         return f'{value:.0f}' if abs(value) >= 100 else f'{value:.3g}'
     return ' '.join(str(value).split()).replace('|', '\\|')

@@ -100,16 +100,16 @@ def test_a_wrong_row_makes_a_section_wrong() -> None:
 
 def test_tables() -> None:
     rows: list[Row] = [
-        {'name': 'a|b', 'images/s': 123.456},
+        {'name': 'a|b', 'images/s': 123.456, 'compile': False},
         {'name': 'c', 'GiB': 0.012345, 'right': False},
         {'right': True},
     ]
     assert table(rows) == dedent(r'''
-        | name | images/s | GiB | right |
-        | --- | --- | --- | --- |
-        | a\|b | 123 |  |  |
-        | c |  | 0.0123 | **no** |
-        |  |  |  | yes |
+        | name | images/s | compile | GiB | right |
+        | --- | --- | --- | --- | --- |
+        | a\|b | 123 | no |  |  |
+        | c |  |  | 0.0123 | **no** |
+        |  |  |  |  | yes |
     ''').strip()  # fmt: skip
 
 
