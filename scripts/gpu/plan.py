@@ -14,17 +14,19 @@ class Planned:
         title: its heading.
         limit: seconds after which it is ended, on one H100.
         phase: sections of one phase share a process, which is started again after a failure.
+        essential: whether nothing else runs if it fails.
     """
 
     name: str
     title: str
     limit: float
     phase: str
+    essential: bool = False
 
 
 #: The limits add up to more than the check may take: a section ends on the way, and the total has its own limit.
 PLAN = (
-    Planned('environment', 'Environment', 60, 'correct'),
+    Planned('environment', 'Environment', 60, 'correct', essential=True),
     Planned('ops', 'Operators: CPU against the device', 30, 'correct'),
     Planned('steps', 'A training step of each family: CPU against the device', 75, 'correct'),
     Planned('masks', 'Predicted masks: CPU against the device', 30, 'correct'),

@@ -130,7 +130,10 @@ class Supervisor:
         sections = {section.name: section for section in self.results.sections}
         try:
             for planned in plan:
-                self._run_section(planned, sections[planned.name])
+                section = sections[planned.name]
+                self._run_section(planned, section)
+                if planned.essential and section.status != 'done':
+                    self.end = 0.0  # nothing else can work
         except BaseException:
             for section in self.results.sections:
                 if section.status in ('waiting', 'running'):
@@ -143,7 +146,8 @@ class Supervisor:
     def _run_section(self, planned: Planned, section: Section) -> None:
         start = time.monotonic()
         if start >= self.end:
-            section.status, section.error = 'skipped', 'no time was left'
+            section.status = 'skipped'
+            section.error = 'no time was left' if self.end else 'an essential section failed'
             return
         section.status = 'running'
         self.results.write()

@@ -1,5 +1,6 @@
 """The check for a GPU: its tables, its time limits, its wheels, and a trial on the CPU."""
 
+import importlib
 import json
 import os
 import re
@@ -7,17 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from importlib import metadata
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from gpu import wheels
+from gpu.images import write_data
 from gpu.main import main, make_parser
 from gpu.plan import PLAN, Planned
 from gpu.results import Results, Row, Section, table
 from gpu.supervisor import Supervisor, Worker
+from PIL import Image
 
 from seglight.errors import SetupError, UsageError
 
@@ -91,6 +97,15 @@ def test_the_whole_check_has_a_limit_too(tmp_path: Path) -> None:
     assert time.monotonic() - start < 30
     assert [section.status for section in sections] == ['out of time', 'skipped']
     assert sections[1].error == 'no time was left'
+
+
+def test_nothing_runs_after_an_essential_section_failed(tmp_path: Path) -> None:
+    plan = [Planned('failing', 'Failing', 30, 'all', essential=True), Planned('good', 'Good', 30, 'all')]
+    sections = run_sections(tmp_path, *plan)
+    assert [(section.status, section.error) for section in sections] == [
+        ('failed', 'ValueError: the reason'),
+        ('skipped', 'an essential section failed'),
+    ]
 
 
 def test_a_wrong_row_makes_a_section_wrong() -> None:
@@ -199,6 +214,36 @@ def test_a_missing_package_is_named_before_anything_runs(
     monkeypatch.setitem(wheels.EXPECTED, 'nonesuch', 'nonesuch')
     assert main(['--out', str(tmp_path), '--device', 'cpu']) == 2
     assert 'this Python lacks nonesuch; install them, or carry them' in capsys.readouterr().err
+
+
+def test_waits_are_counted_with_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS / 'bench'))
+    section: Any = importlib.import_module('gpu.sections.waits')
+    modes: list[str] = []
+    monkeypatch.setattr(torch.cuda, 'set_sync_debug_mode', modes.append)
+    counted = section.Waits('cuda')
+    counted.start()
+    for _ in range(3):
+        warnings.warn('called a synchronizing CUDA operation (Triggered internally at x.cpp:1.)', stacklevel=1)
+    warnings.warn('something else', stacklevel=1)
+    counted.stop(3)
+    (place,) = counted.places
+    assert place.startswith('scripts/test_gpu_check.py:')
+    assert (counted.count, counted.steps, modes) == (3, 3, ['warn', 'default'])
+    assert section.Waits('cpu').count is None
+
+
+def test_generated_images_are_the_same_in_every_call(tmp_path: Path) -> None:
+    for name in ('first', 'second'):
+        write_data(tmp_path / name, 48, {'train': 34, 'val': 1}, classes=5)
+    files = sorted(path.relative_to(tmp_path / 'first') for path in tmp_path.glob('first/*/*/*'))
+    assert len(files) == 2 * 35
+    contents = {path: (tmp_path / 'first' / path).read_bytes() for path in files}
+    assert contents == {path: (tmp_path / 'second' / path).read_bytes() for path in files}
+    assert len(set(contents.values())) == 2 * 33, 'the last two of train are links'
+    masks = [np.array(Image.open(path)) for path in tmp_path.glob('first/ann_dir/train/*.png')]
+    assert set(np.unique(masks)) == set(range(5))
+    assert {Image.open(path).size for path in tmp_path.glob('first/img_dir/*/*.jpg')} == {(48, 48)}
 
 
 def command(out: Path, *options: str) -> list[str]:
