@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from textwrap import dedent
@@ -18,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from gpu import wheels
+from gpu.attempts import attempt
 from gpu.images import write_data
 from gpu.main import main, make_parser
 from gpu.plan import PLAN, Planned
@@ -233,6 +236,37 @@ def test_waits_are_counted_with_their_place(monkeypatch: pytest.MonkeyPatch) -> 
     assert section.Waits('cpu').count is None
 
 
+def test_an_error_of_one_row_leaves_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    def rows(error: Exception) -> Iterator[Row]:
+        yield {'model': 'a', 'right': True}
+        raise error
+
+    found = list(attempt({'model': 'b'}, partial(rows, ValueError('the\nreason'))))
+    assert found == [{'model': 'a', 'right': True}, {'model': 'b', 'failure': 'ValueError: the reason', 'right': False}]
+    assert 'Traceback' in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match='CUDA error'):  # after it, nothing works
+        list(attempt({}, partial(rows, RuntimeError('CUDA error: an illegal memory access'))))
+
+
+def test_goals_are_those_of_the_share_and_of_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS / 'bench'))
+    section: Any = importlib.import_module('gpu.sections.speed')
+
+    def row(rounds: list[dict[str, float]], ratio: float = 2.0) -> Any:
+        measured = [{name: section.Measured(rate, 1.5) for name, rate in each.items()} for each in rounds]
+        return section.row_of(measured, ratio, judge=True)
+
+    found = row([{'bare': 100, 'seglight': 96, 'runner': 40}, {'bare': 50, 'seglight': 49, 'runner': 20}])
+    assert found['times the bare loop'] == pytest.approx((0.96 + 0.98) / 2)
+    assert found['times the Runner of mmcv'] == pytest.approx((2.4 + 2.45) / 2)
+    assert (found['seglight, images/s'], found['seglight, GiB'], found['goal met']) == (72.5, 1.5, True)
+    assert not row([{'bare': 100, 'seglight': 94, 'runner': 40}])['goal met']
+    assert not row([{'bare': 100, 'seglight': 99, 'runner': 50}])['goal met']
+    assert row([{'bare': 100, 'seglight': 99, 'runner': 98}], ratio=0.0)['goal met']
+    assert row([{'bare': 100, 'seglight': 99}])['goal met'], 'a Runner that fails is named elsewhere'
+    assert not row([{'bare': 100}])['goal met']
+
+
 def test_generated_images_are_the_same_in_every_call(tmp_path: Path) -> None:
     for name in ('first', 'second'):
         write_data(tmp_path / name, 48, {'train': 34, 'val': 1}, classes=5)
@@ -269,7 +303,7 @@ def test_every_section_gives_results(tmp_path: Path) -> None:
     assert {row['what'] for row in found['waits']['rows']} == {'training', 'validation'}
     for name in [each.name for each in PLAN if each.name.startswith('speed:')]:
         (row,) = found[name]['rows']
-        assert min(row['bare loop, images/s'], row['seglight, images/s'], row["mmcv's Runner, images/s"]) > 0
+        assert min(row['bare loop, images/s'], row['seglight, images/s'], row['Runner of mmcv, images/s']) > 0
     assert found['writing']['rows'][0]['images'] == 6
     assert (tmp_path / 'gpu_check.md').read_text().count('\n## ') == len(PLAN)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 
+from gpu.attempts import attempt
 from gpu.lab import CLASSES, Lab, float32, moved
 from gpu.results import RIGHT, Row
 from seglight.batch import Batch
@@ -24,18 +26,22 @@ def masks(lab: Lab, argument: str = '') -> Iterator[Row]:
     del argument
     batch = lab.batch(2, 64 if lab.tiny else 256)
     for name in MODELS[:1] if lab.tiny else MODELS:
-        torch.manual_seed(0)
-        module = Segmentor(lab.model(name), CLASSES).eval()
-        expected = predicted(module, batch)
-        moved_module, on_device = copy.deepcopy(module).to(lab.device), moved(batch, lab.device)
-        with float32(precise=True):
-            share = equal(expected, predicted(moved_module, on_device))
-        row: Row = {'model': name, 'equal pixels in float32': share, RIGHT: share >= EQUAL}
-        for dtype_name, dtype in DTYPES.items():
-            with torch.autocast(lab.device, dtype):
-                row[f'equal pixels in {dtype_name}'] = equal(expected, predicted(moved_module, on_device))
-        yield row
+        yield from attempt({'model': name}, partial(_rows, lab, name, batch))
         lab.tidy()
+
+
+def _rows(lab: Lab, name: str, batch: Batch) -> Iterator[Row]:
+    torch.manual_seed(0)
+    module = Segmentor(lab.model(name), CLASSES).eval()
+    expected = predicted(module, batch)
+    moved_module, on_device = copy.deepcopy(module).to(lab.device), moved(batch, lab.device)
+    with float32(precise=True):
+        share = equal(expected, predicted(moved_module, on_device))
+    row: Row = {'model': name, 'equal pixels in float32': share, RIGHT: share >= EQUAL}
+    for dtype_name, dtype in DTYPES.items():
+        with torch.autocast(lab.device, dtype):
+            row[f'equal pixels in {dtype_name}'] = equal(expected, predicted(moved_module, on_device))
+    yield row
 
 
 @torch.inference_mode()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from gpu.attempts import attempt
 from gpu.lab import Lab, float32
 from gpu.results import RIGHT, Row
 from gpu.sections.errors import relative_error
@@ -27,23 +29,21 @@ class Case(NamedTuple):
 def ops(lab: Lab, argument: str = '') -> Iterator[Row]:
     """Yield a row for each operator and dtype."""
     del argument
+    for name, case in cases().items():
+        for dtype in TOLERANCES:
+            row: Row = {'operator': name, 'dtype': str(dtype).removeprefix('torch.')}
+            yield from attempt(row, partial(_rows, lab, row, case, dtype))
+
+
+def _rows(lab: Lab, row: Row, case: Case, dtype: torch.dtype) -> Iterator[Row]:
+    rounded = [each.to(dtype) for each in case.inputs]
     with float32(precise=True):
-        for name, case in cases().items():
-            for dtype, tolerance in TOLERANCES.items():
-                rounded = [each.to(dtype) for each in case.inputs]
-                truth = with_gradients(case.function, [each.double() for each in rounded])
-                found = with_gradients(case.function, [each.to(lab.device) for each in rounded])
-                forward = relative_error(found[:1], truth[:1])
-                backward = max(relative_error([a], [b]) for a, b in zip(found[1:], truth[1:], strict=True))
-                right = max(forward, backward) <= tolerance
-                dtype_name = str(dtype).removeprefix('torch.')
-                yield {
-                    'operator': name,
-                    'dtype': dtype_name,
-                    'error': forward,
-                    'gradients, error': backward,
-                    RIGHT: right,
-                }
+        truth = with_gradients(case.function, [each.double() for each in rounded])
+        found = with_gradients(case.function, [each.to(lab.device) for each in rounded])
+    forward = relative_error(found[:1], truth[:1])
+    backward = max(relative_error([a], [b]) for a, b in zip(found[1:], truth[1:], strict=True))
+    right = max(forward, backward) <= TOLERANCES[dtype]
+    yield {**row, 'error': forward, 'gradients, error': backward, RIGHT: right}
 
 
 def cases() -> dict[str, Case]:

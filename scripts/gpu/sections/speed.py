@@ -14,6 +14,7 @@ from mmseg.models import LOSSES, losses
 from mmseg.models.decode_heads import decode_head, point_head
 from sides import Clock, Task, bare_loop, mmcv_runner, quieten, seglight_data, seglight_trainer
 
+from gpu.attempts import failure
 from gpu.lab import Lab, float32
 from gpu.results import GOAL, Row
 from seglight.environment import cores
@@ -22,6 +23,8 @@ from seglight.environment import cores
 SHARE, RATIO = 0.95, 2.0
 
 ROUNDS = 2
+NAMES = {'bare': 'bare loop', 'seglight': 'seglight', 'runner': 'Runner of mmcv'}
+
 SECONDS = 8.0  #: after which a comparison gets no further round
 
 #: The usual augmentations of mmseg's configs.
@@ -63,28 +66,51 @@ def _compared(lab: Lab, task: Task) -> Row:
     sides['seglight'] = partial(_trained, lab, task, steps)
     if lab.device == 'cuda' or not task.mixed:  # mmcv's mixed precision needs a GPU
         sides['runner'] = partial(_run, lab, task, steps)
-    rounds = in_turn(lab, task, sides)
-    rates = {name: statistics.median(each[name].rate for each in rounds) for name in sides}
-    share = statistics.median(each['seglight'].rate / each['bare'].rate for each in rounds)
-    row: Row = {'precision': task.precision if task.mixed else '32-true (TF32)', 'rounds': len(rounds)}
-    row |= {'bare loop, images/s': rates['bare'], 'seglight, images/s': rates['seglight'], 'of the bare loop': share}
-    met = share >= SHARE
-    if 'runner' in sides:
-        ratio = statistics.median(each['seglight'].rate / each['runner'].rate for each in rounds)
-        row |= {"mmcv's Runner, images/s": rates['runner'], "times mmcv's Runner": ratio}
-        met = met and (ratio >= RATIO or not task.mixed)
-    names = {'bare': 'bare loop', 'seglight': 'seglight', 'runner': "mmcv's Runner"}
-    row |= {f'{names[name]}, GiB': rounds[-1][name].memory for name in sides}
-    return {**row, GOAL: None if lab.tiny else met}
+    rounds, failures = in_turn(lab, task, sides)
+    return {
+        'precision': task.precision if task.mixed else '32-true (TF32)',
+        **row_of(rounds, RATIO if task.mixed else 0.0, judge=not lab.tiny),
+        **({'failure': '; '.join(failures)} if failures else {}),
+    }
 
 
-def in_turn(lab: Lab, task: Task, sides: dict[str, Callable[[], Clock]]) -> list[dict[str, Measured]]:
-    """Measure all sides in turn, and return the results of each round."""
+def row_of(rounds: list[dict[str, Measured]], ratio: float, judge: bool) -> Row:
+    """Return the rates, ratios and memory of the sides that were measured.
+
+    Args:
+        rounds: the results; every side in the first one counts.
+        ratio: at least this many times mmcv's Runner is the goal.
+        judge: whether to say if the goals are met.
+    """
+    row: Row = {'rounds': len(rounds)}
+    for name in rounds[0]:
+        row[f'{NAMES[name]}, images/s'] = statistics.median(each[name].rate for each in rounds)
+    shares = {
+        name: statistics.median(each['seglight'].rate / each[name].rate for each in rounds)
+        for name in ('bare', 'runner')
+        if name in rounds[0] and 'seglight' in rounds[0]
+    }
+    row |= {f'times the {NAMES[name]}': share for name, share in shares.items()}
+    row |= {f'{NAMES[name]}, GiB': measured.memory for name, measured in rounds[-1].items()}
+    if not judge:
+        return row
+    return {**row, GOAL: shares.get('bare', 0.0) >= SHARE and shares.get('runner', ratio) >= ratio}
+
+
+def in_turn(lab: Lab, task: Task, sides: dict[str, Callable[[], Clock]]) -> tuple[list[dict[str, Measured]], list[str]]:
+    """Measure all sides in turn; return the results of each round, and the sides that failed, with the reason."""
     start = time.perf_counter()
     rounds: list[dict[str, Measured]] = []
+    failures: list[str] = []
     while not rounds or (len(rounds) < ROUNDS and time.perf_counter() - start < SECONDS and not lab.tiny):
-        rounds.append({name: _measured(lab, task, run, _steps(lab)) for name, run in sides.items()})
-    return rounds
+        measured = {}
+        for name in rounds[0] if rounds else sides:
+            try:
+                measured[name] = _measured(lab, task, sides[name], _steps(lab))
+            except Exception as error:
+                failures.append(f'{NAMES[name]}: {failure(error)}')
+        rounds.append(measured)
+    return [each for each in rounds if each.keys() == rounds[0].keys()], failures
 
 
 def _measured(lab: Lab, task: Task, run: Callable[[], Clock], steps: Steps) -> Measured:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from mmcv.cnn.bricks.drop import DropPath
 from torch import Tensor, nn
 
+from gpu.attempts import attempt
 from gpu.lab import CLASSES, Lab, float32, moved
 from gpu.results import RIGHT, Row
 from gpu.sections.errors import relative_error
@@ -43,9 +45,13 @@ def steps(lab: Lab, argument: str = '') -> Iterator[Row]:
     del argument
     batch = lab.batch(2, 64 if lab.tiny else 128)
     for name in TINY if lab.tiny else FAMILIES:
-        with float32(precise=True):
-            yield compared(name, step_model(lab.model(name)), batch, lab.device)
+        yield from attempt({'model': name}, partial(_rows, lab, name, batch))
         lab.tidy()
+
+
+def _rows(lab: Lab, name: str, batch: Batch) -> Iterator[Row]:
+    with float32(precise=True):
+        yield compared(name, step_model(lab.model(name)), batch, lab.device)
 
 
 def step_model(model: dict[str, Any]) -> Segmentor:

@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from sides import seglight_data
 
+from gpu.attempts import attempt
 from gpu.lab import Lab
 from gpu.results import RIGHT, Row
 from gpu.sections.steps import step_model
@@ -106,7 +108,8 @@ def waits(lab: Lab, argument: str = '') -> Iterator[Row]:
     for model in MODELS[1:] if lab.tiny else MODELS:
         precisions = ('32-true', 'bf16-mixed') if lab.device == 'cpu' else ('32-true', 'bf16-mixed', '16-mixed')
         for precision in precisions[:1] if lab.tiny else precisions:
-            yield from _waits_of(lab, model, precision)
+            name: Row = {'model': model, 'precision': precision}
+            yield from attempt(name, partial(_waits_of, lab, model, precision))
             lab.tidy()
 
 
