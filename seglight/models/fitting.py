@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,7 @@ from seglight.batch import ImageMeta
 from seglight.errors import ConfigError, UsageError
 from seglight.models.explain import reason
 from seglight.models.inference.resampling import Size
+from seglight.models.shapes import NeedsValuesError, blank, on_shapes, without_values
 
 #: Errors that a backbone may raise for an image size that it cannot take, among other causes.
 MISFITS = (AssertionError, RuntimeError, ValueError, IndexError, ZeroDivisionError)
@@ -33,6 +35,9 @@ _PADDED_SIZES: WeakKeyDictionary[BaseSegmentor, dict[Size, Size]] = WeakKeyDicti
 
 #: Whether each segmentor takes images of the size `ODD`.
 _TAKES_ODD: WeakKeyDictionary[BaseSegmentor, bool] = WeakKeyDictionary()
+
+#: For each segmentor, a copy without values; None if only the segmentor itself can try a size.
+_SHAPES: WeakKeyDictionary[BaseSegmentor, BaseSegmentor | None] = WeakKeyDictionary()
 
 #: The minimum side of a square image that each segmentor takes.
 _MIN_SIDES: WeakKeyDictionary[BaseSegmentor, int] = WeakKeyDictionary()
@@ -134,7 +139,7 @@ def training_size(segmentor: BaseSegmentor, image: Tensor) -> Size:
     if size[0] >= ODD[0] and size[1] >= ODD[1] and _takes_odd(segmentor, image):
         known[size] = size
     else:
-        larger = size if _takes(segmentor, image, size) else _larger(segmentor, image)
+        larger = size if takes(segmentor, image, size) else _larger(segmentor, image)
         fixed = fixed_size(segmentor)
         if larger is None and fixed:
             raise ConfigError(
@@ -185,32 +190,55 @@ def _refusal(size: Size, error: Exception) -> ConfigError:
     )
 
 
-def _takes(segmentor: BaseSegmentor, like: Tensor, size: Size) -> bool:
-    """Return whether a segmentor takes images of a size, by trying a blank one."""
-    blank = like.new_zeros(1, like.shape[1], *size)
+def takes(segmentor: BaseSegmentor, like: Tensor, size: Size) -> bool:
+    """Return whether a segmentor takes images of a size: from the shapes alone, or else by trying a black image."""
+    shapes = shapes_of(segmentor)
+    if shapes is not None:
+        try:
+            return _succeeds(shapes.eval(), blank(1, like.shape[1], *size, dtype=like.dtype), on_shapes())
+        except NeedsValuesError:
+            _SHAPES[segmentor] = None
+    weight = next(segmentor.parameters())
+    image = torch.zeros(1, like.shape[1], *size, dtype=like.dtype, device=weight.device)
     modes = [(part, part.training) for part in segmentor.modules()]
-    segmentor.eval()
-    devices = [like.device] if like.device.type == 'cuda' else []
+    devices = [weight.device] if weight.device.type == 'cuda' else []
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices), torch.compiler.set_stance('force_eager'):
-            segmentor.encode_decode(blank, mmseg_meta(blank))
-    except torch.OutOfMemoryError:
+        with torch.compiler.set_stance('force_eager'):
+            return _succeeds(segmentor.eval(), image, torch.random.fork_rng(devices))
+    finally:
+        for part, training in modes:
+            part.training = training
+        torch.clear_autocast_cache()  # it now holds weights without gradients
+
+
+def _succeeds(segmentor: BaseSegmentor, image: Tensor, context: AbstractContextManager[Any]) -> bool:
+    """Return whether a segmentor takes an image without an error about its size."""
+    try:
+        with context, torch.no_grad():
+            segmentor.encode_decode(image, mmseg_meta(image))
+    except (torch.OutOfMemoryError, NeedsValuesError):
         raise
     except MISFITS:
         return False
     except Exception:  # not about the size: an invalid test_cfg, which training does not need
         return True
-    finally:
-        for part, training in modes:
-            part.training = training
-        torch.clear_autocast_cache()  # it now holds weights without gradients
     return True
+
+
+def shapes_of(segmentor: BaseSegmentor) -> BaseSegmentor | None:
+    """Return a copy of a segmentor without values, made once; None if it cannot run on shapes alone."""
+    if segmentor not in _SHAPES:
+        try:
+            _SHAPES[segmentor] = without_values(segmentor)
+        except NeedsValuesError:
+            _SHAPES[segmentor] = None
+    return _SHAPES[segmentor]
 
 
 def _takes_odd(segmentor: BaseSegmentor, like: Tensor) -> bool:
     """Return whether a segmentor takes images of the size `ODD`; tried once."""
     if segmentor not in _TAKES_ODD:
-        _TAKES_ODD[segmentor] = _takes(segmentor, like, ODD)
+        _TAKES_ODD[segmentor] = takes(segmentor, like, ODD)
     return _TAKES_ODD[segmentor]
 
 
@@ -220,10 +248,10 @@ def _larger(segmentor: BaseSegmentor, image: Tensor) -> Size | None:
     fixed = fixed_size(segmentor)
     # Tried first: if position embeddings fit only one size, trying others costs a lot of memory.
     if fixed and fixed[0] >= height and fixed[1] >= width and not _takes_odd(segmentor, image):
-        return fixed if _takes(segmentor, image, fixed) else None
+        return fixed if takes(segmentor, image, fixed) else None
     minimum = _min_side(segmentor, image)
     sizes = _multiples(max(height, minimum), max(width, minimum))
-    return next((size for size in sizes if size != (height, width) and _takes(segmentor, image, size)), None)
+    return next((size for size in sizes if size != (height, width) and takes(segmentor, image, size)), None)
 
 
 def _multiples(height: int, width: int) -> Iterator[Size]:
@@ -238,9 +266,9 @@ def _multiples(height: int, width: int) -> Iterator[Size]:
 def _min_side(segmentor: BaseSegmentor, like: Tensor) -> int:
     """Return the minimum side of a square that a segmentor takes, a multiple of `STEP`; bisected once."""
     if segmentor not in _MIN_SIDES:
-        low, high = 0, next((side for side in START_SIDES if _takes(segmentor, like, (side, side))), 0)
+        low, high = 0, next((side for side in START_SIDES if takes(segmentor, like, (side, side))), 0)
         while high - low > STEP:
             middle = (low + high) // 2 // STEP * STEP
-            low, high = (low, middle) if _takes(segmentor, like, (middle, middle)) else (middle, high)
+            low, high = (low, middle) if takes(segmentor, like, (middle, middle)) else (middle, high)
         _MIN_SIDES[segmentor] = high
     return _MIN_SIDES[segmentor]
