@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from seglight.errors import DataError
 
@@ -87,6 +88,14 @@ def with_slashes(name: str) -> str:
 
 
 def path_in(folder: Path, name: str) -> Path:
-    """Return the path of a file in a folder; backslashes are separators, unless a file has them in its name."""
+    """Return the path of a file in a folder.
+
+    Where no file has exactly this name, backslashes are separators, and `%20` and the like, as labelling tools write
+    them for names in URLs, are the characters that they encode if a file has that name.
+    """
     path = folder / name
-    return path if '\\' not in name or os.path.lexists(path) else folder / with_slashes(name)
+    if not {'\\', '%'} & set(name) or os.path.lexists(path):
+        return path
+    decoded = with_slashes(unquote(name))
+    leads_out = Path(decoded).is_absolute() != Path(name).is_absolute()
+    return folder / (decoded if os.path.lexists(folder / decoded) and not leads_out else with_slashes(name))
