@@ -20,7 +20,7 @@ from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[attr-defined] 
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from seglight.callbacks import EpochLines
-from seglight.callbacks.wandb import SteppedLogger
+from seglight.callbacks.wandb_logger import SteppedLogger
 from seglight.report.evaluation import load_evaluation
 
 Run = Callable[..., Result]

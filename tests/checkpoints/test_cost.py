@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from seglight.checkpoints.cost import highest, runs, transform_fault, window_fault
-from seglight.checkpoints.gate import Refused, check_transforms
+from seglight.checkpoints.data_checks import check_transforms
+from seglight.checkpoints.plain_checks import Refused
 from seglight.data.transforms import NAMES
 
 KEY = ('data', 'val_transforms')
