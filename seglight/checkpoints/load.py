@@ -78,8 +78,8 @@ class Loaded:
         return '\n'.join(lines)
 
 
-def load_weights(segmentor: nn.Module, path: Path, trust: bool = False) -> Loaded:
-    """Load a checkpoint of this project or of mmseg, a safetensors file, or the weights of a backbone alone.
+def load_weights(segmentor: nn.Module, checkpoint: Checkpoint) -> Loaded:
+    """Load a checkpoint of seglight or mmseg, a safetensors file, or the weights of a backbone alone.
 
     The prefixes to strip are those that give the most matching names. Position embeddings and relative
     position tables of another size are interpolated as by mmseg's backbones. Other weights with another
@@ -87,13 +87,13 @@ def load_weights(segmentor: nn.Module, path: Path, trust: bool = False) -> Loade
 
     Args:
         segmentor: an mmseg segmentor.
-        path: the file.
-        trust: unpickle everything in it, which runs code.
+        checkpoint: the file; if it is trusted, everything in it is unpickled, which runs code.
 
     Raises:
         CheckpointError: if the file cannot be read, or nothing in it matches the segmentor.
     """
-    entries = Checkpoint(path, mapped=True).contents(unpickle=trust)
+    path = checkpoint.path
+    entries = checkpoint.contents(unpickle=checkpoint.trust)
     source = state_dict(entries, path)
     own = segmentor.state_dict()
     names = _match(source, own)

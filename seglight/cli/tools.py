@@ -44,7 +44,7 @@ def setup(arguments: Namespace) -> None:
         say(download(arguments.download, arguments.find_links))
         return
     for label, value in set_up(arguments.find_links).items():
-        say(f'{label:10}{value}')
+        say(labelled(label, value))
 
 
 def _setup_arguments(parser: ArgumentParser) -> None:

@@ -82,11 +82,9 @@ class Recipe:
         Raises:
             ConfigError: for a value that does not fit the classes, or an unknown key; names the key.
         """
-        model = copy.deepcopy(self.model)
+        model = copy.deepcopy(self.with_read_weights().model)
         model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
         recipe = Recipe(model)
-        for part in recipe.parts:
-            read_weights(part)
         check(recipe.parts, num_classes)
         for part in recipe.parts:
             _adapt(part, num_classes)

@@ -12,6 +12,7 @@ from mmseg.models import build_backbone
 from scipy.interpolate import interp2d
 from torch import Tensor, nn
 
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.load import load_weights
 from seglight.errors import CheckpointError
 from seglight.models.recipe import Recipe
@@ -41,7 +42,7 @@ def test_known_prefixes_are_stripped(
 ) -> None:
     weights = {prefix + name: value for name, value in source.state_dict().items()}
     torch.save({entry: weights, 'meta': {}} if entry else weights, tmp_path / 'a.pth')
-    result = load_weights(segmentor, tmp_path / 'a.pth')
+    result = load_weights(segmentor, Checkpoint(tmp_path / 'a.pth', mapped=True))
     assert equal(segmentor.state_dict(), source.state_dict())
     assert len(result.loaded) == len(weights)
     assert not result.missing + result.unexpected + result.mismatched
@@ -49,7 +50,7 @@ def test_known_prefixes_are_stripped(
 
 def test_safetensors_are_loaded(source: Any, segmentor: nn.Module, tmp_path: Path) -> None:
     save_safetensors(source.state_dict(), tmp_path / 'a.safetensors')
-    load_weights(segmentor, tmp_path / 'a.safetensors')
+    load_weights(segmentor, Checkpoint(tmp_path / 'a.safetensors', mapped=True))
     assert equal(segmentor.state_dict(), source.state_dict())
 
 
@@ -58,7 +59,7 @@ def test_weights_of_a_backbone_alone(source: Any, segmentor: nn.Module, tmp_path
     weights = {prefix + name: value for name, value in source.backbone.state_dict().items()}
     weights['head.fc.weight'] = torch.ones(2, 3)
     torch.save({'state_dict': weights}, tmp_path / 'a.pth')
-    result = load_weights(segmentor, tmp_path / 'a.pth')
+    result = load_weights(segmentor, Checkpoint(tmp_path / 'a.pth', mapped=True))
     assert equal(segmentor.state_dict(), source.state_dict(), 'backbone.')
     assert result.unexpected == ['head.fc.weight']
     assert len(result.loaded) == len(weights) - 1
@@ -69,7 +70,7 @@ def test_heads_for_other_classes_are_reported(source: nn.Module, tmp_path: Path)
     torch.save({'state_dict': source.state_dict()}, tmp_path / 'a.pth')
     segmentor = Recipe(TINY_SEGMENTOR).for_data(5).build()
     before = copy.deepcopy(segmentor.state_dict())
-    result = load_weights(segmentor, tmp_path / 'a.pth')
+    result = load_weights(segmentor, Checkpoint(tmp_path / 'a.pth', mapped=True))
     heads = ['decode_head', 'auxiliary_head']
     assert sorted(line.split()[0] for line in result.mismatched) == sorted(
         f'{head}.conv_seg.{kind}' for head in heads for kind in ('weight', 'bias')
@@ -82,7 +83,7 @@ def test_heads_for_other_classes_are_reported(source: nn.Module, tmp_path: Path)
 def test_the_table_counts_every_outcome(source: Any, segmentor: nn.Module, tmp_path: Path) -> None:
     weights = {name: value for name, value in source.state_dict().items() if not name.startswith('auxiliary_head')}
     torch.save({'state_dict': {**weights, 'teacher.weight': torch.ones(1)}}, tmp_path / 'a.pth')
-    lines = load_weights(segmentor, tmp_path / 'a.pth').table().splitlines()
+    lines = load_weights(segmentor, Checkpoint(tmp_path / 'a.pth', mapped=True)).table().splitlines()
     rows = [line.split() for line in lines[1:] if line[2] != ' ']  # the others go on with the names of a row
     counts = {row[0]: row[1] for row in rows}
     assert counts == {
@@ -98,7 +99,7 @@ def test_the_table_counts_every_outcome(source: Any, segmentor: nn.Module, tmp_p
 def test_loading_nothing_is_an_error(segmentor: nn.Module, tmp_path: Path) -> None:
     torch.save({'state_dict': {'lstm.weight': torch.ones(3)}}, tmp_path / 'a.pth')
     with pytest.raises(CheckpointError, match=r"no weights for this model: its names are like 'lstm\.weight'"):
-        load_weights(segmentor, tmp_path / 'a.pth')
+        load_weights(segmentor, Checkpoint(tmp_path / 'a.pth', mapped=True))
 
 
 VIT = {
@@ -148,7 +149,7 @@ def test_position_embeddings_are_resized_as_mmseg_does(
         expected.init_weights()
     segmentor = nn.Module()
     segmentor.backbone = backbone = build_backbone({**config, **change})
-    result = load_weights(segmentor, tmp_path / 'a.pth')
+    result = load_weights(segmentor, Checkpoint(tmp_path / 'a.pth', mapped=True))
     assert result.resized
     assert not result.mismatched
     loaded = backbone.state_dict()

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from pytorch_lightning import Trainer
+from torch import Tensor
 
+from seglight.models.inference.resampling import Size
 from seglight.models.inference.views import Views
 from seglight.trainer_callbacks import callbacks_of
 
-if TYPE_CHECKING:
-    from seglight.models.inference.module import PredictingModule
+
+class Voter(Protocol):
+    """A module that can vote in an ensemble: a `PredictingModule`."""
+
+    def probabilities(self, image: Tensor, original_size: Size, options: Options) -> Tensor:
+        """Return the class probabilities of images of one size."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Options:
     """
 
     views: Views | None = None
-    ensemble: Sequence[tuple[PredictingModule, float]] = ()
+    ensemble: Sequence[tuple[Voter, float]] = ()
     weight: float = 1.0
     probabilities: bool = False
     confidence: bool = False
