@@ -14,6 +14,7 @@ from seglight.config.class_names import order_of
 from seglight.errors import CheckpointError, UsageError
 from seglight.models.inference.module import PredictingModule, needs_segmentor
 from seglight.models.inference.options import Options
+from seglight.voting import vote_weights
 
 
 class SoftVoting(Callback):
@@ -36,12 +37,13 @@ class SoftVoting(Callback):
     ) -> None:
         self.trust_checkpoint = trust_checkpoint
         self.checkpoints = [Path(each) for each in checkpoints]
-        self.weights = list(weights or [1.0] * (len(checkpoints) + 1))
-        if len(self.weights) != len(checkpoints) + 1 or min(self.weights) <= 0:
+        valid = vote_weights(weights, len(checkpoints) + 1)
+        if valid is None:
             raise UsageError(
                 f'--ckpt-weights must be a positive number for each of the {len(checkpoints) + 1} checkpoints, '
-                f'got {self.weights}'
+                f'got {weights}'
             )
+        self.weights = valid
         self._models: list[PredictingModule] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

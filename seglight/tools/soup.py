@@ -21,6 +21,7 @@ from seglight.data import SegmentationDataModule
 from seglight.errors import CheckpointError, UsageError
 from seglight.files import open_atomically
 from seglight.models.segmentor import Segmentor
+from seglight.voting import vote_weights
 
 #: Entries that a soup copies from the first checkpoint; without optimizer states, so training cannot resume from it.
 KEPT = ('hyper_parameters', 'config', 'environment', 'epoch', 'global_step', 'pytorch-lightning_version')
@@ -49,8 +50,8 @@ def make_soup(
         UsageError: for wrong weights or an output that exists.
     """
     found, output = [Checkpoint.find(str(name), trust_checkpoint, mapped=True) for name in checkpoints], Path(output)
-    weights = weights or [1.0] * len(found)
-    if len(found) < 2 or len(weights) != len(found) or min(weights) <= 0:
+    valid = vote_weights(weights, len(found))
+    if len(found) < 2 or valid is None:
         raise UsageError('soup: give two or more checkpoints, and either no --weights or a positive one for each')
     if output.exists():
         raise UsageError(f'soup: {output} exists; choose another --output or remove it')
@@ -59,7 +60,7 @@ def make_soup(
     for each in found[1:]:
         if each.classes and each.classes != module.classes:
             raise CheckpointError(f'soup: {each} must have the same classes as {first}, in the same order')
-    first.load_into(module, averaged(found, weights))
+    first.load_into(module, averaged(found, valid))
     used_batches = 0
     if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
         used_batches = estimate_statistics(module, first, None if root is None else str(root), batches)

@@ -17,6 +17,7 @@ from seglight.errors import DataError, UsageError
 from seglight.files import made_atomically, open_atomically, write_atomically
 from seglight.palette import encode_mask
 from seglight.submissions import HEADER, Submission, format_labels, row
+from seglight.voting import vote_weights
 
 
 def take_vote(inputs: Sequence[str | Path], output: str | Path, weights: Sequence[float] | None = None) -> int:
@@ -31,8 +32,8 @@ def take_vote(inputs: Sequence[str | Path], output: str | Path, weights: Sequenc
         UsageError: for inputs of different kinds, wrong weights, or an output that exists.
     """
     paths, output = [Path(each) for each in inputs], Path(output)
-    weights = weights or [1.0] * len(paths)
-    if len(weights) != len(paths) or min(weights) <= 0:
+    valid = vote_weights(weights, len(paths))
+    if valid is None:
         raise UsageError(f'vote: --weights must be a positive number for each of the {len(paths)} inputs')
     if output.exists():
         raise UsageError(f'vote: {output} exists; choose another --output or remove it')
@@ -41,7 +42,7 @@ def take_vote(inputs: Sequence[str | Path], output: str | Path, weights: Sequenc
             raise UsageError(f'vote: {path} does not exist')
         if path.is_dir() != paths[0].is_dir():
             raise UsageError(f'vote: {paths[0]} and {path} must both be CSV files or both be folders')
-    return _vote_folders(paths, weights, output) if paths[0].is_dir() else _vote_files(paths, weights, output)
+    return _vote_folders(paths, valid, output) if paths[0].is_dir() else _vote_files(paths, valid, output)
 
 
 def vote(masks: Sequence[UInt8Array], weights: Sequence[float]) -> UInt8Array:
@@ -89,13 +90,21 @@ def _vote_folders(inputs: list[Path], weights: Sequence[float], output: Path) ->
         raise DataError(f'{inputs[0]} holds no masks (.png)')
     with made_atomically(output) as folder:
         for name in sorted(found[0]):
-            masks = [read_mask(each / name).astype(np.uint8) for each in inputs]
+            masks = [_read_mask(each / name) for each in inputs]
             _check_alike(inputs, masks, str(name))
             with Image.open(inputs[0] / name, formats=['PNG']) as image:
                 channels = image.getpalette() or []
             palette = [list(channels[index : index + 3]) for index in range(0, len(channels), 3)]
             write_atomically(folder / name, encode_mask(vote(masks, weights), palette))
     return len(found[0])
+
+
+def _read_mask(path: Path) -> UInt8Array:
+    """Read a mask, uint8 `[H, W]`."""
+    mask = read_mask(path)
+    if mask.size and mask.max() > 255:
+        raise DataError(f'{path} has the label {mask.max()}; labels must be 0 to 255')
+    return mask.astype(np.uint8)
 
 
 def _check_alike(inputs: list[Path], masks: Sequence[UInt8Array], name: str) -> None:

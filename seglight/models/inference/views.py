@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -62,7 +63,7 @@ def make_views(scales: Sequence[float], flips: Sequence[Flip], rotations: Sequen
         UsageError: for no scale or one that is not above 0, for an unknown flip, for no rotation or one
             that is not a multiple of 90.
     """
-    if not scales or min(scales) <= 0:
+    if not scales or not all(0 < scale < math.inf for scale in scales):
         raise UsageError(f'scales of test-time augmentation must be above 0, got {list(scales)}')
     if unknown := set(flips) - {'horizontal', 'vertical'}:
         raise UsageError(f"flips of test-time augmentation must be 'horizontal' or 'vertical', got {sorted(unknown)}")

@@ -1,5 +1,7 @@
 """Views of an image and how they are merged, worked out by hand with numpy."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -83,7 +85,16 @@ def test_a_binary_head_votes_by_its_threshold() -> None:
 
 
 @pytest.mark.parametrize(
-    'scales, flips, rotations', [([], [], [0]), ([0.0], [], [0]), ([1], ['up'], [0]), ([1], [], [45]), ([1], [], [])]
+    'scales, flips, rotations',
+    [
+        ([], [], [0]),
+        ([0.0], [], [0]),
+        ([math.nan, 1.0], [], [0]),
+        ([math.inf], [], [0]),
+        ([1], ['up'], [0]),
+        ([1], [], [45]),
+        ([1], [], []),
+    ],
 )
 def test_impossible_views_are_refused(scales: list[float], flips: list[str], rotations: list[int]) -> None:
     with pytest.raises(ConfigError, match='test-time augmentation'):
