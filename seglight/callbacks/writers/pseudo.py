@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seglight.array_types import UInt8Array
 from seglight.callbacks.writers.files import Float32Array, MaskWriter, PredictionWriter
+from seglight.data.sources import MAX_REPEATS
 from seglight.errors import UsageError
 from seglight.files import link, write_atomically
 from seglight.models.inference.logits import Prediction
@@ -39,8 +40,8 @@ class PseudoLabelWriter(PredictionWriter):
         super().__init__(folder)
         if not 0 <= confidence <= 1:
             raise UsageError(f'--pseudo-labels must be a probability from 0 to 1, got {confidence}')
-        if weight <= 0:
-            raise UsageError(f'--pseudo-weight must be above 0, got {weight}')
+        if not 0 < weight <= MAX_REPEATS:  # false for NaN, too
+            raise UsageError(f'--pseudo-weight must be above 0 and at most {MAX_REPEATS}, got {weight}')
         self.confidence = confidence
         self.weight = weight
         self.train = train
@@ -77,7 +78,7 @@ class PseudoLabelWriter(PredictionWriter):
         image = Path(meta['path']).resolve()
         path = path_below(self.folder / 'img_dir', meta['name'], image.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
+        if not (path.exists() and path.samefile(image)):  # an earlier run may have predicted another image of this name
             link(path, image)
         self.masks.write(confident(mask, probabilities, self.confidence, self.ignore_index), None, meta)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from seglight.callbacks.writers.pseudo import PseudoLabelWriter, confident
 from seglight.models.inference.logits import Prediction
@@ -21,3 +22,17 @@ def test_only_the_probability_of_the_predicted_class_is_queued(tmp_path: Path) -
     torch.testing.assert_close(kept, torch.tensor([[0.9, 0.8, 0.45]]))
     mask = np.array([[1, 0, 1]], np.uint8)
     assert confident(mask, kept.numpy(), 0.6).tolist() == [[1, 0, 255]]
+
+
+def test_a_mask_is_never_beside_the_image_of_an_earlier_run(tmp_path: Path) -> None:
+    mask, certain = np.zeros((4, 5), np.uint8), np.ones((4, 5), np.float32)
+    for folder, colour in (('first', 10), ('second', 200)):
+        (tmp_path / folder).mkdir()
+        Image.new('RGB', (5, 4), (colour,) * 3).save(tmp_path / folder / 'a.png')
+        writer = PseudoLabelWriter(tmp_path / 'out', 0.6)
+        writer.masks.palette = [[0, 0, 0]]
+        for _ in range(2):  # the second time as after an interruption
+            writer.write(mask, certain, {'path': str(tmp_path / folder / 'a.png'), 'name': 'a'})
+        with Image.open(tmp_path / 'out' / 'img_dir' / 'a.png') as linked:
+            assert linked.getpixel((0, 0)) == (colour,) * 3
+    assert [path.name for path in (tmp_path / 'out' / 'img_dir').iterdir()] == ['a.png']
