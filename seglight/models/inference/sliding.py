@@ -33,7 +33,7 @@ def sliding_bands(
         test_cfg: `crop_size` and `stride`, height before width, `blend` and `window_batch`.
 
     Yields:
-        `[B, C, rows, W]`, from top to bottom.
+        float32 `[B, C, rows, W]`, from top to bottom; sums in lower precision would depend on the number of windows.
     """
     height, width = image.shape[2:]
     (crop_height, crop_width), (step_down, step_right) = test_cfg['crop_size'], test_cfg['stride']
@@ -49,8 +49,8 @@ def sliding_bands(
             chunk = lefts[first : first + per_pass]
             logits = infer(torch.cat([strip[..., left : left + columns] for left in chunk]))
             if not total.numel():
-                total = logits.new_zeros(len(image), logits.shape[1], rows, width)
-                weights = logits.new_zeros(rows, width)
+                total = logits.new_zeros(len(image), logits.shape[1], rows, width, dtype=torch.float32)
+                weights = total.new_zeros(rows, width)
             for left, window in zip(chunk, logits.split(len(image)), strict=True):
                 total[..., left : left + columns] += window if weight.numel() == 1 else window * weight
                 weights[:, left : left + columns] += weight

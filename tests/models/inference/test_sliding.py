@@ -59,3 +59,13 @@ def test_no_more_windows_go_together_than_asked_for() -> None:
     test_cfg = {'crop_size': (8, 8), 'stride': (8, 8), 'window_batch': 4}
     assert len(list(sliding_bands(infer, torch.zeros(2, 3, 16, 40), torch.clone, test_cfg))) == 2
     assert counts == [4, 4, 2] * 2
+
+
+def test_windows_in_half_precision_are_averaged_in_single_precision() -> None:
+    """As in mmseg, whose sums have the dtype of the image."""
+    image = torch.rand(1, 1, 8, 40)
+    windows = {'crop_size': (8, 8), 'stride': (8, 1), 'window_batch': 4}
+    (averaged,) = sliding_bands(lambda window: window.bfloat16() + 100, image, lambda part: part, windows)
+    pixels = image.bfloat16().float()  # in each window the same: a mean of equal values is that value
+    assert averaged.dtype == torch.float32
+    assert torch.equal(averaged, (pixels.bfloat16() + 100).float())
