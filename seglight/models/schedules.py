@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,8 @@ _ALIASES = {'constant': 'fixed', 'cosine': 'cosineannealing'}
 
 _KEY = 'model.schedule'
 
+CHECKED = 100  #: steps of a run whose rates are checked before it starts
+
 
 class MmcvSchedule(LRScheduler):
     """The learning rate that mmcv's updater would set at every step, for Lightning to step after every step.
@@ -36,7 +39,7 @@ class MmcvSchedule(LRScheduler):
         epoch_steps: optimizer steps of an epoch.
 
     Raises:
-        ConfigError: if the updater has no rate for a step of the run.
+        ConfigError: if the updater has no rate for a step of the run, or one below 0, which would unlearn.
     """
 
     def __init__(self, optimizer: Optimizer, updater: LrUpdaterHook, max_steps: int, epoch_steps: int) -> None:
@@ -49,10 +52,18 @@ class MmcvSchedule(LRScheduler):
         )
         try:
             updater.before_run(self._run)
-            self.rates(max_steps - 1)
+            self._check_rates()
             super().__init__(optimizer)
-        except (TypeError, ValueError, ZeroDivisionError, KeyError) as error:
+        except (TypeError, ValueError, ArithmeticError, KeyError) as error:
             raise ConfigError(_KEY, f'cannot run for {max_steps} steps: {one_line(error)}') from error
+
+    def _check_rates(self) -> None:
+        """Refuse a rate below 0 or not finite, at the last step and at some of those before."""
+        for step in [*range(0, self.max_steps, max(1, self.max_steps // CHECKED)), self.max_steps - 1]:
+            # Rounding may give a tiny negative number in place of 0.
+            wrong = next((rate for rate in self.rates(step) if not -1e-12 <= rate < math.inf), None)
+            if wrong is not None:
+                raise ConfigError(_KEY, f'has the learning rate {wrong:g} at step {step + 1}, must be 0 or more')
 
     def rates(self, step: int) -> list[float]:
         """Return the learning rate of each group at a step, from 0; the optimizer's rates stay unchanged."""
@@ -91,6 +102,8 @@ class MmcvSchedule(LRScheduler):
             mistakes.append(f'the warm-up of {updater.warmup_iters} steps does not end in a run of {self.max_steps}')
         if whole and last >= length:
             mistakes.append(f'a step at {last} is beyond the run of {length} {unit}')
+        if not highest and not isinstance(updater, OneCycleLrUpdaterHook):
+            mistakes.append('the learning rate of the optimizer is 0, so nothing is learned')
         if min_lr > highest:
             mistakes.append(f'min_lr {min_lr:g} is above the learning rate {highest:g}')
         return [f'model.schedule: {mistake}' for mistake in mistakes]

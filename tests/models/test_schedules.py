@@ -177,6 +177,28 @@ def test_restarts_that_end_before_the_run_are_refused() -> None:
         MmcvSchedule(optimizer(), find_updater(schedule), 20, 5)
 
 
+@pytest.mark.parametrize(
+    ('schedule', 'message'),
+    [
+        ({'policy': 'step', 'step': [8], 'gamma': -0.1}, r'has the learning rate -0\.001 at step 9, must be 0 or more'),
+        ({'policy': 'poly', 'power': 1.0, 'min_lr': -0.3}, 'has the learning rate -0.'),
+        ({'policy': 'exp', 'gamma': float('nan')}, 'has the learning rate nan at step 2'),
+        ({'policy': 'exp', 'gamma': 1e200}, 'cannot run for 20 steps: '),
+        ({'policy': 'fixed', 'warmup': 'linear', 'warmup_iters': 4, 'warmup_ratio': -1e-3}, 'warmup_ratio'),
+    ],
+)
+def test_rates_below_0_are_refused(schedule: dict[str, Any], message: str) -> None:
+    """Torch and mmcv would go uphill without a word."""
+    with pytest.raises(ConfigError, match=message):
+        MmcvSchedule(optimizer(), find_updater(schedule), 20, 5)
+
+
+def test_a_rate_of_0_is_reported() -> None:
+    idle = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
+    (doubt,) = MmcvSchedule(idle, find_updater({}), 20, 5).doubts()
+    assert doubt == 'model.schedule: the learning rate of the optimizer is 0, so nothing is learned'
+
+
 DOUBTS: dict[str, tuple[dict[str, Any], str | None]] = {
     'no warm-up': ({'warmup_iters': 5}, 'warmup_iters has no effect without warmup: linear, constant or exp'),
     'a long warm-up': ({'warmup': 'linear', 'warmup_iters': 20}, 'the warm-up of 20 steps does not end in a run of 20'),
