@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytorch_lightning.cli import LightningArgumentParser
 
 from seglight.cli import fit, predict
 from seglight.config.mmseg.options import add_options
 from seglight.config.parser import prefer_int_to_float
+from seglight.errors import ConfigError
 
 #: Descriptions of Lightning's subcommands.
 TRAINER_COMMANDS = {
@@ -24,6 +27,20 @@ TRUST_HELP = (
     'Allow your own checkpoint to name classes of any package, and unpickle the whole file of --load-from; '
     'both execute code.'
 )
+
+#: Maximum processes of a run on a machine: more than any has, but a mistyped number would start as many.
+MAX_DEVICES = 1024
+
+
+def check_devices(devices: Any) -> None:
+    """Check `trainer.devices`, each of which is a process.
+
+    Raises:
+        ConfigError: for more than any machine has.
+    """
+    text = str(devices)
+    if text.isdecimal() and (len(text) > 9 or int(text) > MAX_DEVICES):
+        raise ConfigError('trainer.devices', f'must be at most {MAX_DEVICES}, got {devices}')
 
 
 def add_arguments(parser: LightningArgumentParser, subcommand: str) -> None:

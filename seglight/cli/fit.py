@@ -86,7 +86,7 @@ def check_trainer(trainer: Any) -> None:
     """
     for name, (minimum, valid) in MINIMUM.items():
         value, unlimited = trainer[name], name in ('max_epochs', 'max_steps')
-        if isinstance(value, (int, float)) and value < minimum and not (unlimited and value == -1):
+        if isinstance(value, (int, float)) and not value >= minimum and not (unlimited and value == -1):
             raise ConfigError(f'trainer.{name}', f'must be {valid}, got {value}')
     if trainer.limit_train_batches == 0:
         message = 'must be at least 1 batch, or a fraction of all batches, got 0, which trains nothing'
@@ -146,9 +146,9 @@ def find_start(request: Request, config: Any, run_config: str) -> bool:
     return run.folder is not None
 
 
-def take_weights(module: Segmentor, checkpoint: Checkpoint, trust: bool) -> None:
+def take_weights(module: Segmentor, checkpoint: Checkpoint) -> None:
     """Load the weights of another model, and print which were loaded."""
-    loaded = load_weights(module.segmentor, checkpoint.path, trust)
+    loaded = load_weights(module.segmentor, checkpoint)
     rank_zero_only(say)(loaded.table())
     if warning := loaded.doubt(module.classes):
         rank_zero_only(warn)(warning)

@@ -20,6 +20,16 @@ def check_setting(key: str, value: float | None, minimum: float, maximum: float 
         raise ConfigError(key, f'must be {bounds}, got {value}')
 
 
+def check_most(key: str, value: float | None, maximum: float) -> None:
+    """Check that a value of the config is None or at most a maximum.
+
+    Raises:
+        ConfigError: if it is larger.
+    """
+    if value is not None and value > maximum:
+        raise ConfigError(key, f'must be at most {maximum}, got {value}')
+
+
 def check_bounds(minimum: float, maximum: float | None = None, /, **arguments: Any) -> None:
     """Check that arguments, passed by name, are numbers within bounds.
 
