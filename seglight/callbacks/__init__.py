@@ -8,6 +8,7 @@ from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.ensemble import SoftVoting
 from seglight.callbacks.evaluation import EvaluationRecorder
+from seglight.callbacks.first_batch import FirstBatchCheck
 from seglight.callbacks.learning_rates import LearningRates
 from seglight.callbacks.monitored import MonitoredFigures
 from seglight.callbacks.resume import ExactResume
@@ -32,6 +33,7 @@ __all__ = [
     'EpochLines',
     'EvaluationRecorder',
     'ExactResume',
+    'FirstBatchCheck',
     'IntervalCheckpoint',
     'KeepTime',
     'LearningRates',

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError
@@ -14,7 +15,7 @@ from seglight.trainer_callbacks import callbacks_of
 #: Separates the metric and the class in the name of a metric of one class.
 _OF_A_CLASS = '.'
 
-#: Prefix of the training metrics, which depend on the losses.
+#: Prefix of the metrics of a training step.
 TRAINING = 'train/'
 
 #: What Lightning's `ModelCheckpoint` can also monitor.
@@ -24,16 +25,16 @@ _COUNTERS = ('epoch', 'step')
 class MonitoredFigures(Callback):
     """Ends a run if a callback monitors a metric that is not logged, after the first validation at the latest.
 
-    If the module lists its metrics (`figures()`), and it and all callbacks are seglight's or Lightning's, the run ends
-    before anything is written. This callback must come before the callbacks that monitor a metric, some of which would
-    end the run later, with a less helpful message.
+    If the module lists its metrics (`figures()` and `training_figures()`), and it and all callbacks are seglight's or
+    Lightning's, the run ends before anything is written. This callback must come before the callbacks that monitor a
+    metric, some of which would end the run later, with a less helpful message.
     """
 
     def __init__(self) -> None:
         self._validated = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the validation metrics if the logged metrics are known.
+        """Check all metrics, or if those of a training step are not known yet, those of the validation.
 
         Raises:
             ConfigError: for a metric that is not logged.
@@ -42,9 +43,13 @@ class MonitoredFigures(Callback):
         if stage != 'fit' or figures is None or not all(map(_is_known, [pl_module, *callbacks_of(trainer)])):
             return
         # seglight's callbacks check their metrics themselves.
-        foreign = [each for each in callbacks_of(trainer) if _package(each) != 'seglight']
-        checked = [each for each in foreign if not str(getattr(each, 'monitor', '')).startswith(TRAINING)]
-        _check(checked, ('',), [*(f'val/{name}' for name in figures()), *_COUNTERS])
+        monitoring = [each for each in callbacks_of(trainer) if _package(each) != 'seglight']
+        training = [each for each in monitoring if str(getattr(each, 'monitor', '')).startswith(TRAINING)]
+        items = pl_module.training_figures() if training and hasattr(pl_module, 'training_figures') else None
+        if items is None:
+            monitoring = [each for each in monitoring if each not in training]
+        logged = [f'val/{name}' for name in figures()] + [f'{TRAINING}{name}' for name in items or ()]
+        _check(monitoring, ('',), logged)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check the validation metrics; training metrics may be logged at the end of the epoch.
@@ -81,10 +86,11 @@ def _check(callbacks: Iterable[Any], prefixes: tuple[str, ...], metrics: Iterabl
     metrics = list(metrics)
     for callback in callbacks:
         name = getattr(callback, 'monitor', None)
-        if not isinstance(name, str) or not name.startswith(prefixes) or name in metrics:
+        counts = isinstance(callback, ModelCheckpoint) and name in _COUNTERS
+        if not isinstance(name, str) or not name.startswith(prefixes) or name in metrics or counts:
             continue
         if getattr(callback, 'strict', True):
-            logged = ', '.join(metric for metric in metrics if _OF_A_CLASS not in metric)
+            logged = ', '.join(each for each in metrics if _OF_A_CLASS not in each or each.startswith(TRAINING))
             raise ConfigError(
                 'trainer.callbacks',
                 f"{type(callback).__name__} has the monitor '{name}', which is not logged"

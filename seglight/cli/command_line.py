@@ -23,6 +23,7 @@ import seglight
 from seglight import border
 from seglight.callbacks import (
     EvaluationRecorder,
+    FirstBatchCheck,
     MonitoredFigures,
     ProgressBars,
     RunFolder,
@@ -190,6 +191,7 @@ class CommandLine(LightningCLI):
     def instantiate_classes(self) -> None:
         """Build data, model and trainer."""
         with self.request.with_origins():
+            arguments.check_devices(self.config[self.subcommand].trainer.devices)
             if self.subcommand == 'fit':
                 fit.check_trainer(self.config['fit'].trainer)
             weights = nullcontext() if self.subcommand == 'fit' else only_loading()
@@ -216,7 +218,8 @@ class CommandLine(LightningCLI):
         except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
             raise failures.explain_trainer(error) from error
         if self.subcommand == 'fit':
-            callbacks_of(trainer).insert(0, MonitoredFigures())  # before the callbacks that it checks
+            # Before the callbacks that create the run's folder, and those whose monitors are checked.
+            callbacks_of(trainer)[:0] = [FirstBatchCheck(), MonitoredFigures()]
         return trainer
 
     def _own_callbacks(self, config: Namespace) -> list[Callback]:
@@ -282,7 +285,7 @@ class CommandLine(LightningCLI):
         if checkpoint:
             fit.check_continuation(checkpoint, self.trainer, self.model, config.auto_resume)
         elif config.load_from:
-            fit.take_weights(self.model, Checkpoint.find(config.load_from), config.trust_checkpoint)
+            fit.take_weights(self.model, Checkpoint.find(config.load_from, config.trust_checkpoint, mapped=True))
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         """Pass the checkpoint, which is already read, to the trainer before Lightning restores it."""

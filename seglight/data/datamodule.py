@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from seglight.batch import Item, collate
 from seglight.config.classes import construct
 from seglight.counting import counted
-from seglight.data.arguments import check_setting
+from seglight.data.arguments import check_most, check_setting
 from seglight.data.cache import SampleCache
 from seglight.data.checks import quick_faults, shared_images
 from seglight.data.class_checks import check_classes, check_palette
@@ -49,6 +49,9 @@ from seglight.files import append_once, cache_dir
 from seglight.steps import accumulated_batches, epoch_is_cut, resumes
 
 Dicts = list[dict[str, Any]]
+
+#: Maximum images in a batch, and loader processes: more than any machine runs, but a mistyped number would hang it.
+MAX_BATCH, MAX_WORKERS = 2**20, 1024
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -119,6 +122,8 @@ class SegmentationDataModule(LightningDataModule):
         check_palette(palette, classes)
         check_setting('data.batch_size', batch_size, 1)
         check_setting('data.num_workers', num_workers, 0)
+        check_most('data.batch_size', batch_size, MAX_BATCH)
+        check_most('data.num_workers', num_workers, MAX_WORKERS)
         check_setting('data.ignore_index', ignore_index, 0, 255)
         check_setting('data.class_balance', class_balance, 0, 1)
         check_setting('data.cache', cache, 0)
@@ -328,6 +333,14 @@ class SegmentationDataModule(LightningDataModule):
         self.position = self.stored_position.counted_as(self.batch_size, processes, of, accumulated)
         # Lightning expects a stateful loader; its warning does not apply.
         warnings.filterwarnings('ignore', message='You.re resuming from a checkpoint that ended before the epoch ended')
+
+    def training_size(self, images: int) -> tuple[int, int]:
+        """Return the height and width of a batch of the first training images, after all transforms and mixes."""
+        dataset = self.datasets['train']
+        skipped = int(dataset.skipped)
+        shapes = [dataset[index]['image'].shape for index in range(min(images, len(dataset)))]
+        dataset.skipped.fill_(skipped)  # training counts what it skips itself
+        return max(shape[1] for shape in shapes), max(shape[2] for shape in shapes)
 
     def _train_batches(self) -> int:
         """Return the number of training batches per epoch in each process, with Lightning's limit applied."""

@@ -1,16 +1,17 @@
-"""Training steps whose loss is infinite or NaN."""
+"""Training steps whose loss is infinite or NaN, and weights that are NaN."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor, nn
 
 from seglight.batch import Batch
-from seglight.errors import TrainingError
+from seglight.errors import TrainingError, warn
 from seglight.files import write_atomically
 
 
@@ -35,4 +36,14 @@ class Step(NamedTuple):
         return TrainingError(
             f'the loss of step {number} is not finite {self.describe()}; the batch is saved in {file}; lower the '
             'learning rate, clip gradients, or skip such batches with model.non_finite: skip'
+        )
+
+
+def warn_of_nan(module: nn.Module, state: dict[str, Any], *_: Any) -> None:  # noqa: ARG001  (a hook of torch)
+    """Warn of weights that are NaN, before they are loaded: every pixel would be predicted as one class."""
+    wrong = [name for name, value in state.items() if isinstance(value, Tensor) and value.isnan().any()]
+    if wrong:
+        rank_zero_only(warn)(
+            f'{len(wrong)} of {len(state)} weights to load contain NaN, first {wrong[0]}: the training has diverged, '
+            'so predictions mean nothing; use an earlier checkpoint'
         )

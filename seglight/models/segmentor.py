@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
@@ -19,6 +20,7 @@ from seglight.console import labelled
 from seglight.errors import CheckpointError, ConfigError, UsageError, warn
 from seglight.masking import masked
 from seglight.models.compilation import compile_parts
+from seglight.models.first_batch import loss_names
 from seglight.models.fitting import padded, scaled, training_meta, training_size
 from seglight.models.freezing import freeze
 from seglight.models.inference.logits import Prediction
@@ -28,7 +30,7 @@ from seglight.models.initialising import is_only_loading
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_wrong_accuracy
 from seglight.models.metrics import PerClass, SegmentationMetrics, count_confusion
-from seglight.models.non_finite import Step
+from seglight.models.non_finite import Step, warn_of_nan
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer
 from seglight.models.recipe import Recipe
@@ -144,7 +146,8 @@ class Segmentor(PredictingModule):
         self.per_class = per_class
         self.mean_loss = MeanMetric() if val_loss else None
         self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
-        self.register_load_state_dict_pre_hook(drop_unknown_losses)  # type: ignore[no-untyped-call]
+        for hook in (drop_unknown_losses, warn_of_nan):
+            self.register_load_state_dict_pre_hook(hook)  # type: ignore[no-untyped-call]
         self.run_folder = Path()  #: known when a fit starts
 
     @classmethod
@@ -256,7 +259,8 @@ class Segmentor(PredictingModule):
         mask = batch['mask']
         size = training_size(self.segmentor, image)
         if image.shape[2:] != size:
-            self._report_padding((image.shape[2], image.shape[3]), size)
+            if self.training:  # padding for the validation loss needs no fix
+                self.report_padding((image.shape[2], image.shape[3]), size)
             mask = padded(mask, scaled(size, image, mask), self.ignore_index)
             image = padded(image, size)
         mask = mask.unsqueeze(1).long()  # [B, 1, H, W], as mmseg's heads expect
@@ -286,6 +290,11 @@ class Segmentor(PredictingModule):
         counted = [name for name in get_args(PerClass) if name != 'BoundaryIoU' or self.metrics.boundary_iou]
         classes = [f'{figure}.{name}' for figure in self.per_class for name in self.classes]
         return [*(f'm{name}' for name in counted), 'aAcc', *['loss'] * (self.mean_loss is not None), *classes]
+
+    def training_figures(self) -> list[str] | None:
+        """Return the names of what a training step logs, without `train/`; None if only a step shows them."""
+        names = loss_names(self.segmentor)
+        return None if names is None else ['loss', *['skipped'] * (self.non_finite == 'skip'), *names]
 
     def test_step(self, batch: Batch, batch_idx: int) -> Evaluated:
         """Run `validation_step`."""
@@ -363,22 +372,24 @@ class Segmentor(PredictingModule):
             values = zip(self.classes, figures[figure], strict=True)
             self.log_dict({f'{stage}/{figure}.{name}': value.float() for name, value in values})
 
-    def _report_padding(self, given: Size, size: Size) -> None:
-        """Report once that the backbone cannot take the crop size of the config."""
-        if self.training and not self._reported_padding:  # padding for the validation loss needs no fix
-            self._reported_padding = True
-            backbone = type(self.segmentor.backbone).__name__
-            (height, width), (height_given, width_given) = size, given
-            text = (
-                f'{backbone} cannot take {width_given}x{height_given} pixels: batches are padded to '
-                f'{width}x{height}, and the loss ignores the padding; a crop of {width}x{height} needs none'
-            )
-            rank_zero_only(print)(labelled('Padding', text), flush=True)
+    def report_padding(self, given: Size, size: Size) -> None:
+        """Report, once, that batches of the crop size of the config are padded to a size that the backbone takes."""
+        if self._reported_padding:
+            return
+        self._reported_padding = True
+        backbone = type(self.segmentor.backbone).__name__
+        (height, width), (height_given, width_given) = size, given
+        text = (
+            f'{backbone} cannot take {width_given}x{height_given} pixels: batches are padded to '
+            f'{width}x{height}, and the loss ignores the padding; a crop of {width}x{height} needs none'
+        )
+        rank_zero_only(print)(labelled('Padding', text), flush=True)
 
 
 def _check_normalisation(mean: list[float], std: list[float]) -> None:
     """Refuse a mean or std without one number each for red, green and blue, and a std that is not above 0."""
     for name, values in (('mean', mean), ('std', std)):
-        if len(values) != 3 or (name == 'std' and min(values) <= 0):
+        minimum = 0 if name == 'std' else -math.inf
+        if len(values) != 3 or not all(minimum < value < math.inf for value in values):
             above = ', each above 0' if name == 'std' else ''
             raise ConfigError(f'model.{name}', f'must be three numbers, for red, green and blue{above}, got {values}')

@@ -1,6 +1,7 @@
 """The LightningModule, compared with mmseg's own training and validation."""
 
 import copy
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -113,7 +114,10 @@ def test_without_classes_the_error_names_the_key_to_set() -> None:
         Segmentor(TINY_SEGMENTOR)
 
 
-@pytest.mark.parametrize('wrong', [{'mean': [1.0, 2.0]}, {'std': [0.0, 1.0, 1.0]}])
+@pytest.mark.parametrize(
+    'wrong',
+    [{'mean': [1.0, 2.0]}, {'std': [0.0, 1.0, 1.0]}, {'std': [1.0, math.nan, 1.0]}, {'mean': [math.inf, 0.0, 0.0]}],
+)
 def test_invalid_normalisation_is_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(
         ConfigError, match=rf'model\.{next(iter(wrong))} must be three numbers, for red, green and blue'

@@ -14,6 +14,7 @@ from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.config.settings import dicts
 from seglight.models import Segmentor
+from seglight.models.first_batch import check_first_batch, loss_names
 from seglight.models.pretrained import without_pretrained
 from seglight.tools.zoo import parameter_counts
 
@@ -66,6 +67,8 @@ def test_one_model_of_each_family_takes_a_training_step(family: str) -> None:
     batch: Batch = {'image': image, 'mask': torch.randint(0, 5, (2, side, side), dtype=torch.uint8), 'meta': meta}
     optimizer = torch.optim.SGD(module.parameters(), lr=1e-3)
     before = [parameter.detach().clone() for parameter in module.segmentor.decode_head.parameters()]
+    assert check_first_batch(module.segmentor, 2, (side, side)) == (side, side)
+    assert loss_names(module.segmentor) == list(module.losses(batch))
     loss = module.training_step(batch, 0)
     assert loss is not None
     loss.backward()

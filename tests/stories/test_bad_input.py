@@ -119,6 +119,22 @@ CONFIG_ERRORS = {
         ['fit', '--config', 'tiny.yaml', '--data.num_workers=-1'],
         ['data.num_workers must be at least 0'],
     ),
+    'a batch of a mistyped size': (
+        ['fit', '--config', 'tiny.yaml', '--data.batch_size=8000000000000000000000'],
+        ['data.batch_size must be at most 1048576, got 8'],
+    ),
+    'a mistyped number of workers': (
+        ['fit', '--config', 'tiny.yaml', '--data.num_workers=44444'],
+        ['data.num_workers must be at most 1024, got 44444'],
+    ),
+    'a mistyped number of devices': (
+        ['fit', '--config', 'tiny.yaml', '--trainer.devices=44444'],
+        ['trainer.devices must be at most 1024, got 44444'],
+    ),
+    'a negative learning rate': (
+        ['fit', '--config', 'tiny.yaml', '--model.schedule={_delete_: true, policy: step, step: 1, gamma: -1}'],
+        ['model.schedule has the learning rate -', 'must be 0 or more'],
+    ),
     'an ignored label that no mask can have': (
         ['fit', '--config', 'tiny.yaml', '--data.ignore_index=300'],
         ['data.ignore_index must be 0 to 255, got 300'],
