@@ -40,6 +40,10 @@ SYSTEM_CURES = {
 
 #: Messages of libraries that run out of a resource, and their cures.
 RUNTIME_CURES = (
+    (
+        r'shared memory\(shm\)|shm_open|/dev/shm',
+        '/dev/shm is full: free it, increase it (in a container with --shm-size), or set data.num_workers: 0',
+    ),
     (r'out of memory|can.t allocate memory|Insufficient memory|Cannot allocate memory', _SMALLER),
     (r'PytorchStreamWriter failed writing|No space left on device', SYSTEM_CURES[errno.ENOSPC]),
     (r'DataLoader worker .*(killed by signal|exited unexpectedly)', f'the system killed it; {_SMALLER}'),

@@ -52,6 +52,11 @@ FORESEEN = {
         'free some space',
         2,
     ),
+    'no shared memory': (
+        RuntimeError('unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)'),
+        '/dev/shm is full: free it, increase it (in a container with --shm-size), or set data.num_workers: 0',
+        2,
+    ),
     'a worker that was killed': (RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. '), 'the system killed it; give a smaller', 2),
     'a package that is not there': (ModuleNotFoundError("No module named 'timm'", name='timm'), "the package 'timm' is not installed", 2),
 }  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from seglight.array_types import UInt8Array
+from seglight.data.sending import in_shared_memory
 from seglight.errors import warn
 from seglight.files import write_atomically
 
@@ -44,7 +45,7 @@ class SampleCache:
             _warn(f'decoded images are not cached: cannot create {folder}: {error.strerror}')
             self.limit = 0
         # In shared memory, so that all workers share the limit.
-        self.held = torch.tensor(held, dtype=torch.int64).share_memory_()
+        self.held = in_shared_memory(torch.tensor(held, dtype=torch.int64))
 
     def read(self, name: str, fingerprint: str, decode: Callable[[], Decoded]) -> Decoded:
         """Return image and mask from the cache; on a miss, decode and store them.

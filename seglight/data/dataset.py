@@ -24,6 +24,7 @@ from seglight.data.labels import blending_hint
 from seglight.data.mixing import Mix
 from seglight.data.orientation import orientation_in
 from seglight.data.padding import may_pad, padding_label
+from seglight.data.sending import in_shared_memory
 from seglight.data.sources.base import Sample, stamp
 from seglight.data.transforms import apply, transform_for_evaluation
 from seglight.data.value_range import ValueRange
@@ -77,8 +78,8 @@ class SegmentationDataset(Dataset[Item]):
         self.on_bad_sample = on_bad_sample
         # In shared memory, so that persistent workers see the epoch that `set_epoch` sets, and their skipped samples
         # are counted.
-        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self.skipped = torch.zeros((), dtype=torch.int64).share_memory_()
+        self.epoch = in_shared_memory(torch.zeros((), dtype=torch.int64))
+        self.skipped = in_shared_memory(torch.zeros((), dtype=torch.int64))
         #: a file that lists the faults of the skipped samples, once each
         self.left_out: Path | None = None
         self._reported: set[str] = set()

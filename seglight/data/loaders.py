@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seglight.batch import Item
 from seglight.counting import counted
-from seglight.data.sending import SHARED_MEMORY, Sent, free_shared_memory
+from seglight.data.sending import SHARED_MEMORY, Sent, all_shared, free_shared_memory
 from seglight.environment import cores
 from seglight.errors import ConfigError, warn
 
@@ -33,7 +33,7 @@ def default_workers(processes: int) -> int:
 
 def possible_workers(workers: int) -> int:
     """Return the number of loader processes; 0, with a warning, if shared memory is full."""
-    if not workers or free_shared_memory() >= MIN_SHARED:
+    if not workers or (all_shared() and free_shared_memory() >= MIN_SHARED):
         return workers
     warn(
         f'{SHARED_MEMORY} is full: loading in the training process, like data.num_workers: 0; free it, or in a '

@@ -72,6 +72,26 @@ def _unpickled(values: Any, order: list[int]) -> Tensor:
     return torch.from_numpy(values).permute(order)
 
 
+#: For each tensor that was to be shared, whether it is.
+_SHARED: list[bool] = []
+
+
+def in_shared_memory(value: Tensor) -> Tensor:
+    """Move a tensor to shared memory, so that loader processes see its changes; if it is full, there are none."""
+    try:
+        value.share_memory_()
+    except RuntimeError:  # torch raises no other class for a full file system
+        _SHARED.append(False)
+    else:
+        _SHARED.append(True)
+    return value
+
+
+def all_shared() -> bool:
+    """Return whether all of `in_shared_memory` could be moved there, so that loader processes may start."""
+    return all(_SHARED)
+
+
 def free_shared_memory() -> float:
     """Return the free bytes of shared memory; infinite if the system has no folder for it."""
     try:

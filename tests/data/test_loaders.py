@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from seglight.data import loaders, sending
 from seglight.data.loaders import make_loader, possible_workers
-from seglight.data.sending import Sent
+from seglight.data.sending import Sent, in_shared_memory
 
 CLASSES = 12  #: of the data set of the tests
 
@@ -69,6 +69,18 @@ def test_no_process_is_started_where_shared_memory_is_full(
     monkeypatch.setattr(loaders, 'free_shared_memory', lambda: 4096)
     assert possible_workers(2) == 0
     assert '/dev/shm is full: loading in the training process' in capsys.readouterr().err
+
+
+def test_a_run_without_any_shared_memory_loads_in_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError('unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)')
+
+    monkeypatch.setattr(sending, '_SHARED', [])
+    assert in_shared_memory(torch.zeros(())).is_shared()
+    assert possible_workers(2) == 2
+    monkeypatch.setattr(torch.Tensor, 'share_memory_', full)
+    assert in_shared_memory(torch.ones(())) == 1
+    assert possible_workers(2) == 0  # even if there is room again: workers would not see the epoch
 
 
 def test_processes_of_a_run_leave_signals_to_it(data_root: Path) -> None:
