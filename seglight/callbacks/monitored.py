@@ -45,7 +45,8 @@ class MonitoredFigures(Callback):
         # seglight's callbacks check their metrics themselves.
         monitoring = [each for each in callbacks_of(trainer) if _package(each) != 'seglight']
         training = [each for each in monitoring if str(getattr(each, 'monitor', '')).startswith(TRAINING)]
-        items = pl_module.training_figures() if training and hasattr(pl_module, 'training_figures') else None
+        training_figures = getattr(pl_module, 'training_figures', None)
+        items = training_figures() if training and training_figures is not None else None
         if items is None:
             monitoring = [each for each in monitoring if each not in training]
         logged = [f'val/{name}' for name in figures()] + [f'{TRAINING}{name}' for name in items or ()]

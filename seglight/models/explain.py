@@ -106,7 +106,7 @@ _MISFIT = re.compile(
 )
 
 
-def explain_first_batch(error: RuntimeError | ValueError, steps_done: int) -> ConfigError | None:
+def explain_first_batch(error: Exception, steps_done: int) -> ConfigError | None:
     """Return the user error behind a failure in the first batch, None if it is not a user error.
 
     Args:

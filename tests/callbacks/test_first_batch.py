@@ -30,7 +30,7 @@ def test_a_crop_larger_than_the_one_size_of_a_backbone_leaves_nothing_behind(tin
     done = run('fit', '--config', with_model(tiny_config, model, 80, 96))
     assert done.status == 2
     assert (
-        'data.train_transforms: must give images of 96x64 pixels, the only size that BEiT takes, got 96x80' in done.err
+        'data.train_transforms must give images of 96x64 pixels, the only size that BEiT takes, got 96x80' in done.err
     )
     assert done.out == ''
     assert not Path('work_dirs').exists()

@@ -82,7 +82,7 @@ def test_a_size_that_a_backbone_cannot_have_is_rejected_with_the_only_one() -> N
 
 
 @BACKBONES.register_module()
-class ReadsItsImage(ResNetV1c):
+class ReadsItsImage(ResNetV1c):  # type: ignore[misc]  # mmseg has no types
     """Chooses by a value, so that its shapes alone do not run it."""
 
     def forward(self, x: Tensor) -> Any:
