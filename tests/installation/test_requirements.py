@@ -16,14 +16,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     ('version', 'is_right'),
-    [('2.6.0', True), ('2.6.0+cu124', True), ('2.14.1', True), ('2.5.1', False), ('2.15.0', False), ('3.0', False)],
+    [('2.6.0', True), ('2.6.0+cu124', True), ('2.15.0', True), ('2.5.1', False), ('2.16.0', False), ('3.0', False)],
 )
 def test_torch_lies_in_the_range(version: str, is_right: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requirements, 'torch_version', lambda: version)
     if is_right:
         requirements.check_torch()
         return
-    with pytest.raises(SetupError, match=rf"torch must be >=2\.6,<2\.15, got {version}; run: pip install 'torch>=2\.6"):
+    with pytest.raises(SetupError, match=rf"torch must be >=2\.6,<2\.16, got {version}; run: pip install 'torch>=2\.6"):
         requirements.check_torch()
 
 
