@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from seglight.errors import SetupError
 from seglight.installation import requirements
@@ -30,6 +31,14 @@ def test_torch_lies_in_the_range(version: str, is_right: bool, monkeypatch: pyte
 def test_the_range_is_that_of_the_package() -> None:
     first, end = requirements.TORCH
     assert f'"torch>={first},<{end}"' in (ROOT / 'pyproject.toml').read_text()
+
+
+def test_the_workflow_tests_both_ends_of_the_range() -> None:
+    workflow = yaml.safe_load((ROOT / '.github/workflows/test.yaml').read_text())
+    tested = workflow['jobs']['torch']['strategy']['matrix']['torch']
+    first, end = requirements.TORCH
+    major, minor = tested[-1].split('.')
+    assert (tested[0], f'{major}.{int(minor) + 1}') == (first, end)
 
 
 @pytest.mark.parametrize('missing', ['torch', 'mmcv'])
