@@ -31,6 +31,9 @@ if START_METHOD:
     site = str(Path(__file__).parent / 'start_method')
     os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [site, os.environ.get('PYTHONPATH')]))
 
+# Commands that tests start compute on one core, as the tests themselves do below: the other core has tests of its own.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 #: A segmentor of a real kind, with an auxiliary head, that trains in milliseconds.
 TINY_SEGMENTOR: dict[str, Any] = {
     'type': 'EncoderDecoder',
