@@ -10,12 +10,13 @@ import re
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from seglight.errors import SetupError, UserError
 from seglight.installation.mmcv import install_mmcv
-from seglight.installation.pip import run, run_pip
+from seglight.installation.pip import UnwritableError, run, run_pip
 from seglight.installation.uv import find_uv, run_uv
 
 SCRIPTS = Path(__file__).parent
@@ -43,18 +44,32 @@ def main() -> None:
 
 
 def install(uv: str | None, doing: str, arguments: list[str]) -> None:
-    """Install with uv, or with pip if uv is missing or fails, since uv does not support all of pip's settings."""
+    """Install with uv, or with pip if uv is missing or fails, since uv does not support all of pip's settings.
+
+    Neither compiles modules: `import_once` compiles the fraction that is imported.
+    """
     say(doing)
     if uv:
-        with suppress(SetupError):
+        with another_way():
             return run_uv(doing, uv, ['install', *arguments])
-    return run_pip(doing, ['install', *arguments])
+    return run_pip(doing, ['install', '--no-compile', *arguments])
+
+
+@contextmanager
+def another_way() -> Iterator[None]:
+    """Suppress the failure of an installer, except one that every installer has."""
+    try:
+        yield
+    except UnwritableError:
+        raise
+    except SetupError:
+        pass
 
 
 def installed_uv() -> str | None:
     """Install the pinned uv into this environment and return its path; None if that fails."""
     pinned = re.search(r'^uv==.*\\\n(    --hash=.*\n)+', CONSTRAINTS.read_text(), re.MULTILINE)
-    with tempfile.TemporaryDirectory() as folder, suppress(SetupError):
+    with tempfile.TemporaryDirectory() as folder, another_way():
         wanted = Path(folder, 'uv.txt')
         wanted.write_text(pinned[0] if pinned else 'uv')
         run_pip('installing uv', ['install', '--no-deps', '--require-hashes', '--requirement', str(wanted)])
@@ -62,7 +77,7 @@ def installed_uv() -> str | None:
 
 
 def import_once() -> None:
-    """Import every module, to detect failures early and to compile the modules that uv did not.
+    """Import every module, to detect failures early and to compile what is imported.
 
     Bytecode is written despite `PYTHONDONTWRITEBYTECODE`, since otherwise each start would compile everything again.
     """

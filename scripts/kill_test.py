@@ -60,6 +60,7 @@ CONFIG: dict[str, Any] = {
     },
     'trainer': {'max_epochs': 3, 'accelerator': 'cpu', 'log_every_n_steps': 1},
     'checkpoint': {'interval': 3, 'unit': 'iter', 'max_keep_ckpts': 2},
+    'report': False,  # drawing it takes longer than the run
 }
 
 

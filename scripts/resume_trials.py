@@ -116,7 +116,6 @@ IMPOSSIBLE = (
 CONFIG: dict[str, Any] = {
     **SMALL,
     '_base_': [name.replace('adamw', 'sgd') for name in SMALL['_base_']],
-    'report': False,
     'trainer': {'accelerator': 'cpu', 'log_every_n_steps': 1, 'max_time': '00:10:00:00'},
     'checkpoint': {'max_keep_ckpts': 2},
 }

@@ -82,7 +82,7 @@ def masked_arguments() -> Iterator[None]:
 
 def masked_yaml(text: str) -> str:
     """Return the text of a YAML mapping with secrets masked; unchanged if it has none."""
-    values = yaml.safe_load(text)
+    values = yaml.load(text, getattr(yaml, 'CSafeLoader', yaml.SafeLoader))  # the same in a tenth of the time
     clean = masked(values)
     return text if clean == values else yaml.safe_dump(clean, sort_keys=False)
 

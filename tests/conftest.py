@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,17 @@ from seglight.config.files import SHIPPED
 from seglight.data.demo import generate
 
 CAMVID = Path(__file__).parents[2] / 'shared' / 'camvid'
+
+#: How processes start during the tests, also in the commands that they run: `fork`, `spawn` (the default of macOS and
+#: Windows) or `forkserver` (that of Linux from Python 3.14); by default as Python has it.
+START_METHOD = os.environ.get('SEGLIGHT_TEST_START_METHOD')
+if START_METHOD:
+    multiprocessing.set_start_method(START_METHOD, force=True)
+    site = str(Path(__file__).parent / 'start_method')
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, [site, os.environ.get('PYTHONPATH')]))
+
+# Commands that tests start compute on one core, as the tests themselves do below: the other core has tests of its own.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 #: A segmentor of a real kind, with an auxiliary head, that trains in milliseconds.
 TINY_SEGMENTOR: dict[str, Any] = {

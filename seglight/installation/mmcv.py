@@ -31,6 +31,10 @@ def install_mmcv(find_links: str | None = None) -> bool:
         with tempfile.TemporaryDirectory() as temporary:
             wheel = _ready_wheel(find_links) or build_wheel(download(Path(temporary), find_links), Path(temporary))
             run_pip(f'installing mmcv {VERSION}', ['install', '--no-deps', '--no-index', str(wheel)])
+    except SetupError:
+        for record in packages.glob(f'mmcv-{VERSION}.dist-info/RECORD'):  # pip failed after it had unpacked the wheel
+            record.unlink()
+        raise
     except OSError as error:
         raise SetupError(f'installing mmcv {VERSION} failed: {error.strerror or error}: {error.filename}') from error
     finally:

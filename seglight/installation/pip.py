@@ -18,12 +18,8 @@ from seglight.errors import SetupError
 PATIENCE = 5.0  #: seconds before progress is shown
 INTERVAL = 15.0  #: seconds between lines if the output is not a terminal
 
-#: Patterns in the output of a failed pip, and the cause and cure to report.
-CAUSES = (
-    (
-        r'Expected sha256 (?P<expected>\w+)\s+Got\s+(?P<got>\w+)',
-        'a file must have the SHA-256 {expected}, got {got}; delete it, or clear the cache (pip cache purge)',
-    ),
+#: Patterns in the output of a failed installer, and the cause and cure to report, where files are to be written.
+UNWRITABLE = (
     (r'No space left on device|not enough space', 'the disk is full; free some space and try again'),
     (r'Read-only file system', 'the environment {prefix} is read-only; use a writable virtual environment'),
     (
@@ -33,6 +29,14 @@ CAUSES = (
     (
         r'Permission denied|WinError 5\b',
         'the environment {prefix} cannot be written; use your own virtual environment',
+    ),
+)
+
+#: The same for the files to install.
+CAUSES = (
+    (
+        r'(?P<file>\S+) from .*\s+Expected sha256 \w+(\s+Expected\s+or \w+)*\s+Got\s+(?P<got>\w+)',
+        '{file} must have a pinned SHA-256, got {got}; delete the file, or clear the cache (pip cache purge)',
     ),
     (
         r'NewConnectionError|NameResolutionError|ConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError'
@@ -45,6 +49,10 @@ CAUSES = (
         'or check the settings (pip config list)',
     ),
 )
+
+
+class UnwritableError(SetupError):
+    """An environment that no installer can write to."""
 
 
 def pip_command(python: str = sys.executable) -> list[str]:
@@ -90,7 +98,8 @@ def run(doing: str, command: Sequence[str], environment: dict[str, str]) -> None
     """Run an installer, pip or uv; its output is only shown if it fails.
 
     Raises:
-        SetupError: if it fails or does not start.
+        UnwritableError: if it cannot write to the environment.
+        SetupError: if it fails for another reason or does not start.
     """
     env = {**os.environ, 'PYTHONIOENCODING': 'utf-8', **environment}
     try:
@@ -109,17 +118,19 @@ def run(doing: str, command: Sequence[str], environment: dict[str, str]) -> None
     except OSError as error:
         raise SetupError(f'{doing} failed: {error}') from error
     if process.returncode:
-        raise SetupError(f'{doing} failed: {cause(output)}')
+        raise failure(doing, output)
 
 
-def cause(output: str) -> str:
+def failure(doing: str, output: str) -> SetupError:
     """Return why an installer failed, in one line."""
-    for pattern, text in CAUSES:
-        if found := re.search(pattern, output):
-            return text.format(prefix=sys.prefix, **found.groupdict())
+    for error, causes in ((UnwritableError, UNWRITABLE), (SetupError, CAUSES)):
+        for pattern, text in causes:
+            if found := re.search(pattern, output):
+                return error(f'{doing} failed: {text.format(prefix=sys.prefix, **found.groupdict())}')
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r'(ERROR|error)\b', line)]
-    return re.sub(r'^(ERROR|error): ', '', (errors or lines or ['no output'])[-1])
+    newest = re.sub(r'^(ERROR|error): ', '', (errors or lines or ['no output'])[-1])
+    return SetupError(f'{doing} failed: {newest}')
 
 
 def _watched(lines: Iterable[str], doing: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from seglight.errors import SetupError
 
-TORCH = ('2.6', '2.15')  #: the first supported release, and the first untested one; as in pyproject.toml
+TORCH = ('2.6', '2.16')  #: the first supported release, and the first untested one; as in pyproject.toml
 MMCV = ('1.7', '1.8')  #: the first supported release, and the first that mmsegmentation 0.30 does not accept
 
 

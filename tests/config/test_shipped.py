@@ -17,6 +17,7 @@ RUNS = sorted(path.name for path in SHIPPED.glob('*.yaml') if path.name != 'runt
 @pytest.mark.parametrize('name', RUNS)
 def test_a_run_parses_builds_and_takes_a_step(workspace: Path, data_root: Path, run: Run, name: str) -> None:
     flags = ['--data.batch_size=2', '--data.num_workers=0', '--trainer.max_steps=1', '--trainer.limit_val_batches=0']
+    flags.append('--report=false')  # drawing it takes longer than the step
     result = run('fit', '--config', name, '--data.root', data_root, *flags)
     assert result.status == 0, result.err
     stored = yaml.safe_load((workspace / 'work_dirs/exp1/config.yaml').read_text())

@@ -1,17 +1,18 @@
 """Loader processes: how they end, and how their batches come."""
 
-import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
 from conftest import random_batch
+from data.in_worker import first, handlers
 from torch.utils.data import DataLoader
 
-from seglight.data import loaders, sending
+from seglight.data import loaders
 from seglight.data.loaders import make_loader, possible_workers
 from seglight.data.sending import Sent, in_shared_memory
 
@@ -36,18 +37,12 @@ def test_a_script_that_loads_with_processes_comes_to_its_end(data_root: Path) ->
 
 
 @pytest.mark.parametrize('free', [0, 10**9], ids=['pipes', 'shared memory'])
-def test_batches_are_the_same_whatever_way_they_come(
-    free: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_batches_are_the_same_whatever_way_they_come(free: int, capfd: pytest.CaptureFixture[str]) -> None:
     batches: list[Any] = [random_batch(seed=seed) for seed in range(3)]
     for batch in batches:
         batch['padding'] = batch['mask'] > 2
-    monkeypatch.setattr(sending, 'free_shared_memory', lambda: free)
-
-    def first(items: list[Any]) -> Any:
-        return items[0]
-
-    for own, other in zip(batches, make_loader(batches, 1, 1, 0, collate_fn=first), strict=True):  # type: ignore[arg-type]
+    loader = make_loader(batches, 1, 1, 0, collate_fn=partial(first, free))  # type: ignore[arg-type]
+    for own, other in zip(batches, loader, strict=True):
         for name in ('image', 'mask', 'padding'):
             assert torch.equal(own[name], other[name])
             assert own[name].stride() == other[name].stride()
@@ -84,12 +79,6 @@ def test_a_run_without_any_shared_memory_loads_in_its_process(monkeypatch: pytes
 
 
 def test_processes_of_a_run_leave_signals_to_it(data_root: Path) -> None:
-    for in_run, handlers in ((True, ['SIG_IGN', 'SIG_IGN']), (False, ['SIG_IGN', 'SIG_DFL'])):
-        loader: DataLoader[Any] = make_loader([0], 1, 1, 0, in_run, collate_fn=_handlers)  # type: ignore[arg-type]
-        assert [batch['names'] for batch in loader] == [handlers]
-
-
-def _handlers(_: Any) -> dict[str, Any]:
-    return {
-        'names': [cast(signal.Handlers, signal.getsignal(number)).name for number in (signal.SIGINT, signal.SIGTERM)]
-    }
+    for in_run, names in ((True, ['SIG_IGN', 'SIG_IGN']), (False, ['SIG_IGN', 'SIG_DFL'])):
+        loader: DataLoader[Any] = make_loader([0], 1, 1, 0, in_run, collate_fn=handlers)  # type: ignore[arg-type]
+        assert [batch['names'] for batch in loader] == [names]

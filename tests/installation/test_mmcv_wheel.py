@@ -74,7 +74,7 @@ def test_another_file_than_the_pinned_one_is_refused(sdist: Path, tmp_path: Path
     sdist.write_bytes(sdist.read_bytes() + b'more')
     with pytest.raises(SetupError, match=r'mmcv-full-1\.7\.2\.tar\.gz must have the SHA-256 \w{64}, got \w{64}'):
         mmcv_wheel.build_wheel(sdist, tmp_path)
-    with pytest.raises(SetupError, match=r'must have the SHA-256 \w{64}, got \w{64}; delete it'):
+    with pytest.raises(SetupError, match=r'mmcv-full==1\.7\.2 must have a pinned SHA-256, got \w{64}; delete the file'):
         mmcv_wheel.download(tmp_path / 'out', str(sdist.parent))
     assert not list(tmp_path.glob('*.whl'))
 
@@ -124,23 +124,25 @@ def unpack(wheel: Path, folder: Path, complete: bool) -> None:
         archive.extractall(folder, archive.namelist()[: None if complete else -2])
 
 
+@pytest.mark.parametrize('complete', [False, True], ids=['in a file', 'after the last file'])
 def test_what_a_failure_left_goes_and_the_next_try_works(
-    sdist: Path, tmp_path: Path, packages: Path, monkeypatch: pytest.MonkeyPatch
+    complete: bool, sdist: Path, tmp_path: Path, packages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fails = True
+
     def run_pip(doing: str, arguments: list[str], **_: str) -> None:
-        unpack(Path(arguments[-1]), packages, complete)
-        if not complete:
+        unpack(Path(arguments[-1]), packages, complete or not fails)
+        if fails:
             raise SetupError(f'{doing} failed: the disk is full; free some space and try again')
 
     monkeypatch.setattr(mmcv, 'download', lambda *_: sdist)
     monkeypatch.setattr(mmcv, 'run_pip', run_pip)
-    complete = False
     with pytest.raises(SetupError, match='the disk is full'):
         mmcv.install_mmcv()
     assert list(packages.iterdir()) == []
     unpack(mmcv_wheel.build_wheel(sdist, tmp_path), packages, complete=False)  # the process was killed
     assert requirements.mmcv_version() is None
-    complete = True
+    fails = False
     assert mmcv.install_mmcv()
     assert requirements.mmcv_version() == '1.7.2'
     assert not mmcv.install_mmcv()

@@ -1,5 +1,6 @@
 """What is said while pip works and when it fails."""
 
+import re
 import sys
 
 import pytest
@@ -14,16 +15,25 @@ HASH = 'a' * 64
     ('output', 'right'),
     [
         (
-            f'ERROR: THESE PACKAGES\n  Expected sha256 {HASH}\n       Got        {HASH}\n',
-            f'must have the SHA-256 {HASH}',
+            f'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES. If\n    addict==2.4.0 from https://x/y.whl (from -r c.txt):\n'
+            f'        Expected sha256 {"b" * 64}\n             Got        {HASH}\n\n',
+            f'addict==2.4.0 must have a pinned SHA-256, got {HASH}; delete the file, or clear the cache',
+        ),
+        (
+            f'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES. If\n    addict==2.4.0 from https://x/y.whl:\n'
+            f'        Expected sha256 {"b" * 64}\n        Expected     or {"c" * 64}\n             Got        {HASH}\n\n',
+            f'addict==2.4.0 must have a pinned SHA-256, got {HASH}',
         ),
         (
             "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device: '/x'\n",
             'disk is full',
         ),
         ("OSError: [Errno 30] Read-only file system: '/env/lib'", 'is read-only; use a writable virtual environment'),
-        ('error: externally-managed-environment\n\nx This environment', 'the system manages'),
-        ("ERROR: [Errno 13] Permission denied: '/usr/lib'\nCheck the permissions.", 'cannot be written'),
+        ('error: externally-managed-environment\n\nx This environment', 'use a virtual environment'),
+        (
+            "ERROR: [Errno 13] Permission denied: '/usr/lib'\nCheck the permissions.",
+            'cannot be written; use your own virtual environment',
+        ),
         ('WARNING: Retrying after NameResolutionError(...)\nERROR: No matching distribution', 'index does not respond'),
         ('error: Failed to fetch: `x`\n  Caused by: dns error\n', 'index does not respond'),
         (
@@ -40,6 +50,7 @@ def test_a_failure_is_one_line_with_its_cause(output: str, right: str) -> None:
         pip.run('installing x', [sys.executable, '-c', code], {})
     assert right in str(caught.value)
     assert '\n' not in str(caught.value)
+    assert isinstance(caught.value, pip.UnwritableError) == bool(re.search('disk|environment', right))
 
 
 def test_no_such_program_is_one_line() -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from seglight.errors import SetupError
 from seglight.installation import requirements
@@ -16,20 +17,28 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     ('version', 'is_right'),
-    [('2.6.0', True), ('2.6.0+cu124', True), ('2.14.1', True), ('2.5.1', False), ('2.15.0', False), ('3.0', False)],
+    [('2.6.0', True), ('2.6.0+cu124', True), ('2.15.0', True), ('2.5.1', False), ('2.16.0', False), ('3.0', False)],
 )
 def test_torch_lies_in_the_range(version: str, is_right: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requirements, 'torch_version', lambda: version)
     if is_right:
         requirements.check_torch()
         return
-    with pytest.raises(SetupError, match=rf"torch must be >=2\.6,<2\.15, got {version}; run: pip install 'torch>=2\.6"):
+    with pytest.raises(SetupError, match=rf"torch must be >=2\.6,<2\.16, got {version}; run: pip install 'torch>=2\.6"):
         requirements.check_torch()
 
 
 def test_the_range_is_that_of_the_package() -> None:
     first, end = requirements.TORCH
     assert f'"torch>={first},<{end}"' in (ROOT / 'pyproject.toml').read_text()
+
+
+def test_the_workflow_tests_both_ends_of_the_range() -> None:
+    workflow = yaml.safe_load((ROOT / '.github/workflows/test.yaml').read_text())
+    tested = workflow['jobs']['torch']['strategy']['matrix']['torch']
+    first, end = requirements.TORCH
+    major, minor = tested[-1].split('.')
+    assert (tested[0], f'{major}.{int(minor) + 1}') == (first, end)
 
 
 @pytest.mark.parametrize('missing', ['torch', 'mmcv'])

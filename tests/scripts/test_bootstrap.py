@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import bootstrap as program
 import pytest
+
+from seglight.errors import SetupError
+from seglight.installation.pip import UnwritableError
 
 pytestmark = pytest.mark.skipif(sys.platform == 'win32', reason='a script of bash')
 
@@ -84,3 +88,23 @@ def test_every_version_is_pinned_with_hashes_but_torchs() -> None:
     pins = re.findall(r'^\w+==', (ROOT / 'scripts' / 'torch.txt').read_text(), re.MULTILINE)
     assert pins == ['torch==', 'torchvision==']
     assert not re.search(r'^(torch|torchvision|nvidia-\w+|triton)==', text, re.MULTILINE)
+
+
+@pytest.mark.parametrize('error', [SetupError, UnwritableError])
+def test_pip_is_tried_where_uv_fails_but_not_where_nothing_can_be_written(
+    error: type[SetupError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def fails(doing: str, *_: object) -> None:
+        tried.append('uv')
+        raise error(f'{doing} failed')
+
+    monkeypatch.setattr(program, 'run_uv', fails)
+    monkeypatch.setattr(program, 'run_pip', lambda *_: tried.append('pip'))
+    if error is UnwritableError:
+        with pytest.raises(UnwritableError):
+            program.install('uv', 'installing x', ['x'])
+    else:
+        program.install('uv', 'installing x', ['x'])
+    assert tried == (['uv'] if error is UnwritableError else ['uv', 'pip'])

@@ -42,6 +42,7 @@ def arguments(command: str) -> list[str]:
     if words[0] == 'fit' and '--print_config' not in words:
         words += QUICK if '--debug' not in words else QUICK[3:]
         words += [] if 'demo.yaml' in words or '--debug' in words else ['--trainer.max_epochs=2']
+        words += [] if 'demo.yaml' in words else ['--report=false']  # drawing it takes longer than such a run
     return [str(CAMVID) if word == '../shared/camvid' else word for word in words]
 
 
