@@ -192,7 +192,7 @@ def _takes(segmentor: BaseSegmentor, like: Tensor, size: Size) -> bool:
     segmentor.eval()
     devices = [like.device] if like.device.type == 'cuda' else []
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices), torch.compiler.set_stance('force_eager'):
+        with torch.no_grad(), torch.random.fork_rng(devices):
             segmentor.encode_decode(blank, mmseg_meta(blank))
     except torch.OutOfMemoryError:
         raise
