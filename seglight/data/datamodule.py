@@ -397,9 +397,10 @@ class SegmentationDataModule(LightningDataModule):
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Item]:
-        processes, workers = self._replicas()[0], self.num_workers
+        samples: Any = options.get('sampler') or dataset
+        workers = self.num_workers
         if workers is None:
-            workers = default_workers(processes, -(-len(options.get('sampler') or dataset) // self.batch_size))
+            workers = default_workers(self._replicas()[0], -(-len(samples) // self.batch_size))
         options.setdefault('collate_fn', partial(collate, ignore_index=self.ignore_index))
         in_run = self.trainer is not None and self.trainer.state.status == TrainerStatus.RUNNING
         device = self.trainer.strategy.root_device if self.trainer else None

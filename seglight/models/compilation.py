@@ -66,7 +66,7 @@ def compile_parts(segmentor: nn.Module, device: torch.device, names: Sequence[st
             logging.getLogger(logger).addFilter(_in_one_line)
     for part in parts:
         if not isinstance(part.forward, _InTraining):  # a trainer may fit twice
-            part.forward = _InTraining(part.forward)  # type: ignore[method-assign]
+            part.forward = _InTraining(part.forward)
 
 
 def _modules(segmentor: nn.Module, name: str) -> Iterator[nn.Module]:

@@ -91,6 +91,7 @@ def test_hard_pixels_are_chosen_in_float32() -> None:
 
 def test_heads_of_several_logits_are_covered() -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
+    model['decode_head'].pop('num_convs')
     model['decode_head'].update(type='EncHead', in_channels=[16, 32, 64], in_index=[1, 2, 3], num_codes=4, use_se_loss=True,
                                 loss_se_decode={'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'loss_weight': 0.2})  # fmt: skip
     segmentor = Recipe(model).for_data(5, 255).build()
@@ -101,6 +102,13 @@ def test_heads_of_several_logits_are_covered() -> None:
     assert {name: item.dtype for name, item in losses.items() if 'loss' in name} == {
         'decode.loss_ce': torch.float32, 'decode.loss_se': torch.float32, 'aux.loss_ce': torch.float32,
     }  # fmt: skip
+
+
+def test_class_weights_follow_where_all_weights_have_16_bits() -> None:
+    one = head({'type': 'torch.nn.CrossEntropyLoss', 'class_weight': [1.0, 2.0, 0.5, 1.0, 4.0]})
+    logits = torch.randn(2, 5, 8, 8)
+    expected = value(one.losses(logits.bfloat16().float(), labels()))
+    torch.testing.assert_close(value(one.to(torch.bfloat16).losses(logits.bfloat16(), labels())), expected)
 
 
 def test_a_copy_of_a_segmentor_uses_its_own_heads() -> None:
