@@ -173,15 +173,14 @@ def test_only_named_parts_are_compiled_and_crops_of_other_sizes_compile_them_onc
 
 def test_a_compiled_cascade_compiles_heads_that_are_called_past_the_module(graphs: list[int]) -> None:
     model = copy.deepcopy(TINY_SEGMENTOR)
-    first = model.pop('auxiliary_head')
-    second = {
-        **model['decode_head'], 'type': 'OCRHead', 'in_channels': 64, 'ocr_channels': 8, 'channels': 8,
-    }  # fmt: skip
-    second.pop('num_convs')
+    model.pop('auxiliary_head')
+    first = model['decode_head']
+    second = {name: value for name, value in first.items() if name != 'num_convs'}
+    second.update(type='OCRHead', ocr_channels=8, channels=8)
     model.update(type='CascadeEncoderDecoder', num_stages=2, decode_head=[first, second])
     segmentor = Recipe(model).for_data(5).build()
     compile_parts(segmentor, torch.device('cpu'), ['decode_head'])
-    train(segmentor, 32)
+    train(segmentor, 64)
     assert len(graphs) == 2
 
 
