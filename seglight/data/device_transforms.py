@@ -171,12 +171,13 @@ def transformed(pipeline: A.Compose, item: Item) -> Item:
         kind = type(pipeline.transforms[number])
         if kind in COLOUR:
             image = COLOUR[kind](image, drawn)
-        else:
-            image, mask, padding = (
-                None if each is None else GEOMETRIC[kind](each, drawn) for each in (image, mask, padding)
-            )
-    size = (image.shape[1], image.shape[2])
-    result: Item = {'image': image, 'mask': mask, 'meta': {**item['meta'], 'size': size}}
+            continue
+        apply = GEOMETRIC[kind]
+        image = apply(image, drawn)
+        mask, padding = (None if each is None else apply(each, drawn) for each in (mask, padding))
+    meta = item['meta'].copy()
+    meta['size'] = (image.shape[1], image.shape[2])
+    result: Item = {'image': image, 'mask': mask, 'meta': meta}
     if padding is not None:
         result['padding'] = padding
     return result
