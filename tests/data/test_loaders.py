@@ -99,10 +99,10 @@ def test_the_default_number_of_processes_follows_cores_and_batches(
 
 def test_no_more_processes_start_than_there_are_batches(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaders, 'cores', lambda: 16)
-    data = SegmentationDataModule(list(map(str, range(CLASSES))), root=str(data_root), batch_size=3)
+    data = SegmentationDataModule(list(map(str, range(CLASSES))), root=str(data_root), batch_size=4)
     data.setup('fit')
-    assert data.train_dataloader().num_workers == 3  # 8 images, of which the third batch is left out
-    assert cast(DataLoader[Any], data.val_dataloader()).num_workers == 2  # 4 images
+    assert data.train_dataloader().num_workers == 2  # 8 images
+    assert cast(DataLoader[Any], data.val_dataloader()).num_workers == 1  # 4 images
 
 
 @pytest.mark.parametrize('prefetch', [False, True])
