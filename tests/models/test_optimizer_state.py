@@ -148,7 +148,8 @@ FUSED = [(torch.optim.AdamW, {}), (torch.optim.Adam, {'amsgrad': True}), (torch.
 def stepped(module: nn.Module, built: Any, steps: range) -> None:
     for step in steps:
         built.zero_grad()
-        module(torch.rand(4, 3, generator=torch.Generator().manual_seed(step))).square().sum().backward()
+        values = torch.rand(4, 3, generator=torch.Generator().manual_seed(step))
+        (module(values) - values).square().sum().backward()
         built.step()
 
 
@@ -179,5 +180,6 @@ def test_fused_may_change_when_a_run_resumes(fused: bool, kind: Any, options: di
     assert resumed.param_groups[0]['fused'] == fused
     stepped(whole, built, range(3, 6))
     stepped(after, resumed, range(3, 6))
-    for own, other in zip(whole.parameters(), after.parameters(), strict=True):
-        torch.testing.assert_close(own, other)
+    for (name, own), other in zip(whole.named_parameters(), after.parameters(), strict=True):
+        if name != '0.bias':  # before BatchNorm its gradient is rounding, which Adam scales up
+            torch.testing.assert_close(own, other)
