@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY_SEGMENTOR
-from torch import nn
 
 from seglight.models.float32_losses import keep_losses_in_float32
 from seglight.models.recipe import Recipe
