@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -23,13 +23,21 @@ class ImageMeta(TypedDict):
     size: tuple[int, int]
 
 
-class _Padded(TypedDict, total=False):
-    """`padding` bool `[H, W]`: the pixels that are padding; absent if there are none."""
+#: The number of a transform that runs on the device, and its drawn parameters.
+Draw = tuple[int, dict[str, Any]]
+
+
+class _Optional(TypedDict, total=False):
+    """What a sample may lack.
+
+    `padding` bool `[H, W]`: the pixels that are padding. `draws`: for the transforms that run on the device.
+    """
 
     padding: Tensor
+    draws: list[Draw]
 
 
-class Item(_Padded):
+class Item(_Optional):
     """One sample: `image` uint8 `[3, H, W]` RGB, `mask` uint8 `[H, W]` or None, `meta`."""
 
     image: Tensor
@@ -49,14 +57,15 @@ class Batch(TypedDict, total=False):
 
     The image is in torch's channels-last memory format, as it was decoded. In training the mask has the image's
     size; in evaluation it has the size of its file. `padding` bool `[B, H, W]` is present if transforms padded an
-    image; these pixels become zero after normalisation, as in mmseg. In predict, `failed` holds the images that
-    could not be used.
+    image; these pixels become zero after normalisation, as in mmseg. `draws` of length B is present until the
+    transforms that run on the device are applied. In predict, `failed` holds the images that could not be used.
     """
 
     image: Tensor
     mask: Tensor
     padding: Tensor
     meta: list[ImageMeta]
+    draws: list[list[Draw]]
     failed: list[Failure]
 
 
@@ -70,6 +79,8 @@ def collate(items: Sequence[Item], ignore_index: int = 255) -> Batch:
         batch['mask'] = _stack(masks, ignore_index)
     if any('padding' in item for item in items):
         batch['padding'] = _stack([_padding(item) for item in items], 1)
+    if any('draws' in item for item in items):
+        batch['draws'] = [item.get('draws', []) for item in items]
     return batch
 
 

@@ -75,5 +75,7 @@ def _version(name: str) -> str | None:
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    """Return the number of cores that this process may use, by its affinity and the limit of its container."""
+    from joblib import cpu_count  # late: only loading needs it
+
+    return int(cpu_count())

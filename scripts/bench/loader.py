@@ -46,6 +46,9 @@ STANDARD: Steps = [
     {'type': 'PhotoMetricDistortion'},
     {'type': 'PadTo', 'height': 512, 'width': 512},
 ]
+#: The standard pipeline without what can run on the device, and that.
+KEPT: Steps = [step for step in STANDARD if step['type'] not in ('HorizontalFlip', 'PhotoMetricDistortion')]
+MOVED: Steps = [step for step in STANDARD if step not in KEPT]
 MMSEG_END: Steps = [
     {'type': 'Normalize', **NORM},
     {'type': 'Pad', 'size': (512, 512), 'pad_val': 0, 'seg_pad_val': 255},
@@ -88,10 +91,13 @@ def mmseg_loader(samples: list[Sample], steps: Steps) -> Callable[[int], object]
 def ways(samples: list[Sample], cache: Path) -> dict[str, Callable[[int], object]]:
     """Return the functions to compare, by name."""
 
-    def ours(transforms: Steps, cached: bool = False) -> Callable[[int], object]:
+    def ours(transforms: Steps, cached: bool = False, moved: Steps | None = None) -> Callable[[int], object]:
         pipeline = build_pipeline(transforms, 'transforms', classes=CLASSES)
         sample_cache = SampleCache(cache, 4) if cached else None
-        return SegmentationDataset(samples, pipeline, CLASSES, training=True, cache=sample_cache).__getitem__
+        on_device = None if moved is None else build_pipeline(moved, 'transforms')
+        return SegmentationDataset(
+            samples, pipeline, CLASSES, training=True, cache=sample_cache, device_transforms=on_device
+        ).__getitem__
 
     def decoding(index: int) -> object:
         mask = samples[index].mask
@@ -106,6 +112,8 @@ def ways(samples: list[Sample], cache: Path) -> dict[str, Callable[[int], object
         'standard, mmseg': mmseg_loader(samples, MMSEG_STANDARD),
         'standard': ours(STANDARD),
         'standard, cached': ours(STANDARD, cached=True),
+        'moved': ours(KEPT, moved=MOVED),
+        'moved, cached': ours(KEPT, cached=True, moved=MOVED),
     }
 
 
@@ -140,6 +148,16 @@ def main() -> None:
         base, own, cached = medians[f'{name}, mmseg'], medians[name], medians.get(f'{name}, cached')
         kept = f'{cached:.0f} | {cached / base:.1f}' if cached else ' | '
         print(f'| {name} | {base:.0f} | {own:.0f} | {own / base:.1f} | {kept} |')
+    shares = [
+        [moved / own for moved, own in zip(rates[f'moved{end}'], rates[f'standard{end}'], strict=True)]
+        for end in ('', ', cached')
+    ]
+    print(
+        'flip and colours on the device: '
+        + ', cached '.join(
+            f'{statistics.median(each):.2f} times as many ({min(each):.2f} to {max(each):.2f})' for each in shares
+        )
+    )
 
 
 if __name__ == '__main__':

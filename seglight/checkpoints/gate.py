@@ -156,5 +156,6 @@ _CHECKS: dict[Key, Callable[[Any, Key], None]] = {
     ('data', 'split'): check_split,
     ('data', 'train_transforms'): check_transforms,
     ('data', 'val_transforms'): check_transforms,
+    ('data', 'device_transforms'): check_transforms,
     ('data', 'mixes'): check_mixes,
 }

@@ -9,7 +9,7 @@ from seglight.models.without_losses import without_losses
 #: The keys of each group that only training needs.
 TRAINING = {
     'model': ('optimizer', 'schedule', 'frozen', 'non_finite'),
-    'data': ('train_transforms', 'mixes', 'class_balance', 'cache'),
+    'data': ('train_transforms', 'device_transforms', 'mixes', 'class_balance', 'cache'),
 }
 
 

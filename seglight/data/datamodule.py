@@ -21,7 +21,7 @@ from pytorch_lightning.trainer.states import TrainerStatus
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader, Dataset
 
-from seglight.batch import Item, collate
+from seglight.batch import Batch, Item, collate
 from seglight.config.classes import construct
 from seglight.counting import counted
 from seglight.data.arguments import check_most, check_setting
@@ -30,6 +30,7 @@ from seglight.data.checks import quick_faults, shared_images
 from seglight.data.class_checks import check_classes, check_palette
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
+from seglight.data.device_transforms import apply_drawn, check_on_device
 from seglight.data.facts import SplitFacts
 from seglight.data.judgement import explain_labels, judge
 from seglight.data.loaders import check_enough_images, default_workers, end_workers, make_loader, possible_workers
@@ -52,6 +53,7 @@ Dicts = list[dict[str, Any]]
 
 #: Maximum images in a batch, and loader processes: more than any machine runs, but a mistyped number would hang it.
 MAX_BATCH, MAX_WORKERS = 2**20, 1024
+_ON_DEVICE = 'data.device_transforms'
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -76,11 +78,16 @@ class SegmentationDataModule(LightningDataModule):
         val_transforms: albumentations transforms for images in validation, test and predict. They must keep the
             whole image in place (resizing, colours), since masks are not transformed.
         mixes: CutMix, Mosaic, CopyPaste (see `seglight.data.mixing`), applied after `train_transforms`.
+        device_transforms: transforms of training batches that run on the device, after `mixes`, for loaders that
+            cannot keep up (see `seglight.data.device_transforms`).
         class_balance: share of images below which a class is rare; images of rare classes are used more often
             (see `seglight.data.sampling.class_balance`). None to use all images equally often.
         on_bad_sample: for files that cannot be used: `error`, or `skip` to report them and leave them out.
         batch_size: images in a batch.
-        num_workers: number of loader processes; by default one less than the cores per training process, at most 8.
+        num_workers: number of loader processes; by default one less than the cores per training process, at most 8
+            and not more than there are batches.
+        prefetch_to_device: whether to copy the next batch to the GPU while the current one is computed; it keeps one
+            batch more there.
         cache: maximum size of the cache of decoded images and masks on disk, in gigabytes, shared with other runs;
             None for no cache.
         image_range: the values of black and white in images of more than 8 bits: `[black, white]`; or only white,
@@ -107,10 +114,12 @@ class SegmentationDataModule(LightningDataModule):
         train_transforms: Dicts | None = None,
         val_transforms: Dicts | None = None,
         mixes: Dicts | None = None,
+        device_transforms: Dicts | None = None,
         class_balance: float | None = None,
         on_bad_sample: Literal['error', 'skip'] = 'error',
         batch_size: int = 8,
         num_workers: int | None = None,
+        prefetch_to_device: bool = False,
         cache: float | None = None,
         image_range: RangeSpec = None,
         ignore_index: int = 255,
@@ -137,6 +146,7 @@ class SegmentationDataModule(LightningDataModule):
         self.on_bad_sample = on_bad_sample
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.prefetch_to_device = prefetch_to_device
         self.ignore_index = ignore_index
         self.reduce_zero_label = reduce_zero_label
         self.seed = seed
@@ -151,6 +161,9 @@ class SegmentationDataModule(LightningDataModule):
         self._train_transforms = pipeline(train_transforms or [], 'data.train_transforms')
         self._val_transforms = pipeline(val_transforms or [], 'data.val_transforms', evaluation=True)
         self._mixes = build_mixes(mixes or [], 'data.mixes')
+        self.device_transforms = None if not device_transforms else pipeline(device_transforms, _ON_DEVICE)
+        if self.device_transforms is not None:
+            check_on_device(self.device_transforms, _ON_DEVICE)
         self._repeats: npt.NDArray[np.float64] | None = None
         self.datasets: dict[str, SegmentationDataset] = {}
         self._facts: dict[str, SplitFacts] = {}
@@ -212,6 +225,7 @@ class SegmentationDataModule(LightningDataModule):
             self.on_bad_sample,
             SampleCache(cache_dir() / 'decoded', self.cache) if self.cache and name != 'test' else None,
             self.value_range,
+            self.device_transforms if training else None,
         )
 
     def judgement(self, facts: Mapping[str, SplitFacts]) -> list[str]:
@@ -303,6 +317,12 @@ class SegmentationDataModule(LightningDataModule):
         """Return the root of the data."""
         return Path(self.root) if self.root is not None else demo_folder()
 
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  (by Lightning)
+        """Apply the transforms that run on the device to a training batch."""
+        if self.device_transforms is None or 'draws' not in batch:
+            return batch
+        return apply_drawn(self.device_transforms, batch, self.ignore_index)
+
     def state_dict(self) -> dict[str, int]:
         """Return the current position in the training data: the fields of `Position`."""
         if self.trainer is None:
@@ -389,10 +409,22 @@ class SegmentationDataModule(LightningDataModule):
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Item]:
-        workers = default_workers(self._replicas()[0]) if self.num_workers is None else self.num_workers
-        workers = possible_workers(workers)
+        samples: Any = options.get('sampler') or dataset
+        workers = self.num_workers
+        if workers is None:
+            workers = default_workers(self._replicas()[0], -(-len(samples) // self.batch_size))
         options.setdefault('collate_fn', partial(collate, ignore_index=self.ignore_index))
         in_run = self.trainer is not None and self.trainer.state.status == TrainerStatus.RUNNING
-        loader = make_loader(dataset, self.batch_size, workers, self.seed, in_run, **options)
+        device = self.trainer.strategy.root_device if self.trainer else None
+        loader = make_loader(
+            dataset,
+            self.batch_size,
+            possible_workers(workers),
+            self.seed,
+            in_run,
+            device,
+            self.prefetch_to_device,
+            **options,
+        )
         self._loaders.append(loader)
         return loader

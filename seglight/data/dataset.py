@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from seglight.array_types import UInt8Array
 from seglight.batch import Item
 from seglight.data.cache import SampleCache
+from seglight.data.device_transforms import draw
 from seglight.data.facts import Ints, count_labels
 from seglight.data.images import read_image
 from seglight.data.label_check import LabelCheck
@@ -55,6 +56,7 @@ class SegmentationDataset(Dataset[Item]):
             ignore it in validation.
         cache: keeps decoded samples.
         value_range: the values that become 0 and 255 in images of more than 8 bits.
+        device_transforms: run on the device in training, after the mixes; only their parameters are drawn here.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class SegmentationDataset(Dataset[Item]):
         on_bad_sample: Literal['error', 'skip'] = 'error',
         cache: SampleCache | None = None,
         value_range: ValueRange | None = None,
+        device_transforms: A.Compose | None = None,
     ) -> None:
         self.samples = samples
         self.transforms = transforms
@@ -84,6 +87,7 @@ class SegmentationDataset(Dataset[Item]):
         self.left_out: Path | None = None
         self._reported: set[str] = set()
         self.value_range = value_range
+        self.device_transforms = device_transforms
         self._cache = cache
         self._classes = classes
         self._ignore_index = ignore_index
@@ -131,7 +135,11 @@ class SegmentationDataset(Dataset[Item]):
         pair = self._transformed(position, image, mask, (index,))
         for number, mix in enumerate(self.mixes):
             pair = self._mixed(mix, number, pair, index)
-        return self._item(position, size, *pair)
+        item = self._item(position, size, *pair)
+        if self.device_transforms is not None:
+            stream = self._stream(index, len(self.mixes))  # a mix has its own number, up to this one
+            item['draws'] = draw(self.device_transforms, pair[1].shape, stream, item['meta']['path'])
+        return item
 
     def _read(self, position: int) -> tuple[UInt8Array, UInt8Array | None]:
         """Return the image and the mask of a sample, of equal size."""

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from seglight.batch import Item
 from seglight.counting import counted
+from seglight.data.prefetching import PrefetchingLoader
 from seglight.data.sending import SHARED_MEMORY, Sent, all_shared, free_shared_memory
 from seglight.environment import cores
 from seglight.errors import ConfigError, warn
@@ -26,9 +27,14 @@ MIN_SHARED = 2**20
 _loaders: WeakSet[DataLoader[Any]] = WeakSet()  #: whose processes must end before Python exits
 
 
-def default_workers(processes: int) -> int:
-    """Return the default number of loader processes for each training process, which needs a core itself."""
-    return max(1, min(MAX_WORKERS, cores() // processes - 1))
+def default_workers(processes: int, batches: int) -> int:
+    """Return the default number of loader processes for each training process, which needs a core itself.
+
+    Args:
+        processes: number of training processes.
+        batches: number of batches that each of them loads; a loader process makes whole batches.
+    """
+    return max(1, min(MAX_WORKERS, cores() // processes - 1, batches))
 
 
 def possible_workers(workers: int) -> int:
@@ -60,7 +66,14 @@ def check_enough_images(name: str, count: int, processes: int) -> None:
 
 
 def make_loader(
-    dataset: Dataset[Any], batch_size: int, workers: int, seed: int, in_run: bool = False, **options: Any
+    dataset: Dataset[Any],
+    batch_size: int,
+    workers: int,
+    seed: int,
+    in_run: bool = False,
+    device: torch.device | None = None,
+    prefetch: bool = False,
+    **options: Any,
 ) -> DataLoader[Item]:
     """Return a loader whose processes persist between epochs.
 
@@ -70,21 +83,25 @@ def make_loader(
         workers: number of loader processes.
         seed: of torch's random numbers in the processes; seglight's samples use none of them.
         in_run: whether a trainer ends the processes, which then ignore signals.
+        device: where the batches are used; for a GPU they are pinned in memory, so that copying them does not wait.
+        prefetch: whether to copy the next batch to a GPU while the current one is in use.
         options: further arguments of torch's `DataLoader`.
     """
     if workers:
         options['collate_fn'] = Sent(options['collate_fn'])
-    loader: DataLoader[Item] = DataLoader(
+    on_gpu = device is not None and device.type == 'cuda'
+    loader = PrefetchingLoader(
         dataset,
         batch_size=batch_size,
         num_workers=workers,
         persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=on_gpu,
         worker_init_fn=partial(_prepare_worker, in_run),
         # A separate generator, so that loading does not change torch's global random state (dropout).
         generator=torch.Generator().manual_seed(seed),
         **options,
     )
+    loader.device = device if on_gpu and prefetch else None
     _loaders.add(loader)
     return loader
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from seglight.data.device_transforms import transformed
 from seglight.data.splits import pixels_of
 from seglight.errors import UsageError
 from seglight.palette import default_palette, overlay
@@ -50,6 +51,8 @@ def contact_sheet(module: SegmentationDataModule, count: int, suffix: str = '.pn
     dataset = module.datasets['train']
     palette = module.palette or default_palette(len(module.classes))
     items = [dataset[index] for index in list(module.train_sampler())[:count]]
+    if module.device_transforms is not None:
+        items = [transformed(module.device_transforms, item) for item in items]
     rows = -(-len(items) // COLUMNS)
     columns = -(-len(items) // rows)
     # All cells have the same aspect ratio (height over width), the median of the samples.

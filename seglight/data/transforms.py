@@ -81,10 +81,7 @@ def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[
     Raises:
         DataError: if a transform fails, or returns other shapes or dtypes.
     """
-    # `Compose.set_random_seed` would seed all transforms alike, so that they draw the same numbers; without a seed,
-    # forked workers would share one state.
-    entropy = np.random.SeedSequence(tuple(stream))
-    pipeline.set_random_state(np.random.default_rng(entropy), random.Random(int(entropy.generate_state(1)[0])))
+    seed_pipeline(pipeline, stream)
     try:
         transformed: dict[str, Any] = pipeline(**targets)
     except Exception as error:  # of any type, since users may add transforms
@@ -99,6 +96,14 @@ def apply(pipeline: A.Compose, targets: dict[str, UInt8Array], stream: Sequence[
                 'model.mean and model.std: remove the transform that changes this'
             )
     return transformed
+
+
+def seed_pipeline(pipeline: A.Compose, stream: Sequence[int]) -> None:
+    """Make the random numbers of a pipeline depend on the key of a stream alone."""
+    # `Compose.set_random_seed` would seed all transforms alike, so that they draw the same numbers; without a seed,
+    # forked workers would share one state.
+    entropy = np.random.SeedSequence(tuple(stream))
+    pipeline.set_random_state(np.random.default_rng(entropy), random.Random(int(entropy.generate_state(1)[0])))
 
 
 def _is_array(value: Any, dimensions: int, size: tuple[int, int]) -> bool:

@@ -203,8 +203,7 @@ def takes(segmentor: BaseSegmentor, like: Tensor, size: Size) -> bool:
     modes = [(part, part.training) for part in segmentor.modules()]
     devices = [weight.device] if weight.device.type == 'cuda' else []
     try:
-        with torch.compiler.set_stance('force_eager'):
-            return _succeeds(segmentor.eval(), image, torch.random.fork_rng(devices))
+        return _succeeds(segmentor.eval(), image, torch.random.fork_rng(devices))
     finally:
         for part, training in modes:
             part.training = training

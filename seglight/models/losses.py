@@ -109,6 +109,7 @@ class ClassPathLoss(nn.Module):
             return seg_logit.sum() * 0
         if self._arguments.get('to_onehot_y'):
             seg_label = seg_label[:, None]
+        self.loss.to(seg_logit.dtype)  # `precision: bf16-true` has made its class weights bfloat16
         # Contiguous, because many libraries call `view`, which channels-last features do not have.
         value: Tensor = self.loss(seg_logit.contiguous(), seg_label)
         return value.mean() * self.loss_weight * any_counted

@@ -11,6 +11,7 @@ import torch
 from mmcv.runner.optimizer import OPTIMIZER_BUILDERS as MMCV_CONSTRUCTORS
 from mmseg.core.builder import OPTIMIZER_BUILDERS as MMSEG_CONSTRUCTORS
 from mmseg.core.builder import build_optimizer_constructor
+from pytorch_lightning import Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -95,6 +96,25 @@ def _check(name: str, cls: type[Optimizer], arguments: dict[str, Any], construct
         hint = nearest(constructor, constructors)
         message = f"unknown constructor '{constructor}'{hint}"
         raise ConfigError(f'{_KEY}.constructor', message)
+
+
+def check_fused(optimizer: Mapping[str, Any], trainer: Trainer) -> None:
+    """Refuse a fused optimizer with float16 and gradient clipping; Lightning would stop in the first step.
+
+    Args:
+        optimizer: as for `build_optimizer`.
+        trainer: of the run.
+
+    Raises:
+        ConfigError: for this combination.
+    """
+    scaled = getattr(trainer.precision_plugin, 'scaler', None) is not None
+    if optimizer.get('fused') and scaled and trainer.gradient_clip_val:
+        message = (
+            'must be false with trainer.precision: 16-mixed and trainer.gradient_clip_val, since a fused optimizer '
+            'unscales the gradients itself, after the clipping; or use trainer.precision: bf16-mixed'
+        )
+        raise ConfigError(f'{_KEY}.fused', message)
 
 
 def merged_groups(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,9 +19,10 @@ from seglight.config.classes import name_and_arguments
 from seglight.console import labelled
 from seglight.errors import CheckpointError, ConfigError, UsageError, warn
 from seglight.masking import masked
-from seglight.models.compilation import compile_parts
+from seglight.models.compilation import chosen_parts, compile_parts
 from seglight.models.first_batch import loss_names
 from seglight.models.fitting import padded, scaled, training_meta, training_size
+from seglight.models.float32_losses import keep_losses_in_float32
 from seglight.models.freezing import freeze
 from seglight.models.inference.logits import Prediction
 from seglight.models.inference.module import PredictingModule
@@ -29,10 +30,11 @@ from seglight.models.inference.resampling import Size
 from seglight.models.initialising import is_only_loading
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_wrong_accuracy
+from seglight.models.matmul_precision import ChosenMatmulPrecision, MatmulPrecision
 from seglight.models.metrics import PerClass, SegmentationMetrics, count_confusion
 from seglight.models.non_finite import Step, warn_of_nan
 from seglight.models.optimizer_state import keep_settings
-from seglight.models.optimizers import build_optimizer
+from seglight.models.optimizers import build_optimizer, check_fused
 from seglight.models.recipe import Recipe
 from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.validation_loss import labelled_images
@@ -81,8 +83,10 @@ class Segmentor(PredictingModule):
             without dropout; it costs a second pass through the model.
         channels_last: keep weights, and so all features, in torch's channels-last memory format; faster
             for convolutions, but some of mmseg's heads do not support it.
-        compile: whether to speed up each part of the segmentor with torch.compile; what it cannot compile runs
-            uncompiled.
+        compile: whether to compile all parts of the segmentor with torch.compile for training; or the names of the
+            parts: `backbone`, `neck`, `decode_head`, `auxiliary_head`. What it cannot compile runs uncompiled.
+        matmul_precision: of float32 matrix products, for the whole process: `highest`, `high` (TF32 on a GPU) or
+            `medium` (bfloat16); None leaves torch's setting, which is `highest`.
         non_finite: whether an infinite or NaN loss stops the run and saves the batch, or the batch is skipped and
             counted as `train/skipped`; skipping needs a single process.
 
@@ -105,7 +109,8 @@ class Segmentor(PredictingModule):
         boundary_iou: bool = False,
         val_loss: bool = False,
         channels_last: bool = False,
-        compile: bool = False,  # noqa: A002  (what torch calls it)
+        compile: bool | str | list[str] = False,  # noqa: A002  (what torch calls it)
+        matmul_precision: MatmulPrecision | None = None,
         non_finite: Literal['stop', 'skip'] = 'stop',
     ) -> None:
         _check_normalisation(mean, std)
@@ -117,7 +122,8 @@ class Segmentor(PredictingModule):
         segmentor = recipe.model  # so that a checkpoint holds the numbers instead of a file name
         # The hyperparameters are for building the module; the run's config records how it was trained.
         self.save_hyperparameters(
-            ignore=['optimizer', 'schedule', 'frozen', 'compile', 'non_finite', 'val_loss'], logger=False
+            ignore=['optimizer', 'schedule', 'frozen', 'compile', 'matmul_precision', 'non_finite', 'val_loss'],
+            logger=False,
         )
         self.classes = classes
         self.palette = palette or default_palette(len(classes))
@@ -127,6 +133,7 @@ class Segmentor(PredictingModule):
         self.schedule = schedule or DEFAULT_SCHEDULE
         self.frozen = frozen or []
         self.segmentor = recipe.for_data(len(classes), self.ignore_index).build()
+        keep_losses_in_float32(self.segmentor)
         self._frozen_parts = freeze(self.segmentor, self.frozen)
         if 'BoundaryIoU' in per_class and not boundary_iou:
             message = 'names BoundaryIoU, which needs model.boundary_iou: true'
@@ -136,7 +143,8 @@ class Segmentor(PredictingModule):
             find_updater(self.schedule)
         if channels_last:
             self.segmentor.to(memory_format=torch.channels_last)
-        self.compile_parts = compile
+        self.compiled_parts = chosen_parts(compile)
+        self._matmul_precision = ChosenMatmulPrecision(matmul_precision)
         self.non_finite = non_finite
         self.skipped = 0
         self._reported_padding = False
@@ -195,8 +203,13 @@ class Segmentor(PredictingModule):
             self._frozen_parts = freeze(self.segmentor, self.frozen)
         if self.non_finite == 'skip' and self.trainer.world_size > 1:
             raise UsageError('model.non_finite: skip needs a single process: all other processes would wait for it')
-        if self.compile_parts:
-            compile_parts(self.segmentor, self.trainer.strategy.root_device)
+        self._matmul_precision.set()
+        if stage == 'fit' and self.compiled_parts:
+            compile_parts(self.segmentor, self.trainer.strategy.root_device, self.compiled_parts)
+
+    def teardown(self, stage: str) -> None:
+        """Restore the process's precision of matrix products."""
+        self._matmul_precision.restore()
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all parts except the frozen ones, which stay in eval mode."""
@@ -332,6 +345,7 @@ class Segmentor(PredictingModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its schedule, which steps after every optimizer step."""
+        check_fused(self.optimizer, self.trainer)
         optimizer = build_optimizer(self.segmentor, self.optimizer)
         steps = planned_steps(self.trainer)
         self.trainer.fit_loop.setup_data()  # otherwise a run counted in steps does not know the batches per epoch

@@ -4,16 +4,19 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from conftest import random_batch
 from data.in_worker import first, handlers
+from lightning_fabric.utilities.apply_func import move_data_to_device
 from torch.utils.data import DataLoader
 
-from seglight.data import loaders
-from seglight.data.loaders import make_loader, possible_workers
+from seglight.data import SegmentationDataModule, loaders, sending
+from seglight.data.loaders import default_workers, make_loader, possible_workers
+from seglight.data.prefetching import PrefetchingLoader
 from seglight.data.sending import Sent, in_shared_memory
 
 CLASSES = 12  #: of the data set of the tests
@@ -82,3 +85,63 @@ def test_processes_of_a_run_leave_signals_to_it(data_root: Path) -> None:
     for in_run, names in ((True, ['SIG_IGN', 'SIG_IGN']), (False, ['SIG_IGN', 'SIG_DFL'])):
         loader: DataLoader[Any] = make_loader([0], 1, 1, 0, in_run, collate_fn=handlers)  # type: ignore[arg-type]
         assert [batch['names'] for batch in loader] == [names]
+
+
+@pytest.mark.parametrize(
+    ('cores', 'processes', 'batches', 'workers'),
+    [(16, 1, 100, 8), (4, 1, 100, 3), (4, 2, 100, 1), (1, 1, 100, 1), (16, 1, 3, 3), (16, 1, 0, 1)],
+)
+def test_the_default_number_of_processes_follows_cores_and_batches(
+    cores: int, processes: int, batches: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaders, 'cores', lambda: cores)
+    assert default_workers(processes, batches) == workers
+
+
+def test_no_more_processes_start_than_there_are_batches(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders, 'cores', lambda: 16)
+    data = SegmentationDataModule(list(map(str, range(CLASSES))), root=str(data_root), batch_size=4)
+    data.setup('fit')
+    assert data.train_dataloader().num_workers == 2  # 8 images
+    assert cast(DataLoader[Any], data.val_dataloader()).num_workers == 1  # 4 images
+
+
+@pytest.mark.parametrize('prefetch', [False, True])
+@pytest.mark.parametrize('device', [None, 'cpu', 'cuda'])
+def test_only_batches_for_a_gpu_are_pinned_and_copied_ahead(device: str | None, prefetch: bool) -> None:
+    where = None if device is None else torch.device(device)
+    loader: Any = make_loader([0], 1, 0, 0, device=where, prefetch=prefetch, collate_fn=list)  # type: ignore[arg-type]
+    assert loader.pin_memory == (device == 'cuda')
+    assert loader.device == (where if device == 'cuda' and prefetch else None)
+
+
+def test_the_data_module_passes_the_device_of_the_trainer(data_root: Path) -> None:
+    data = SegmentationDataModule(
+        list(map(str, range(CLASSES))), root=str(data_root), num_workers=0, prefetch_to_device=True
+    )
+    for device in (torch.device('cpu'), torch.device('cuda', 1)):
+        strategy = SimpleNamespace(root_device=device)
+        state = SimpleNamespace(status=None)
+        data.trainer = cast(Any, SimpleNamespace(strategy=strategy, state=state, world_size=1, global_rank=0))
+        data.setup('validate')
+        loader = cast(PrefetchingLoader, data.val_dataloader())
+        assert loader.device == (device if device.type == 'cuda' else None)
+        assert loader.pin_memory == (device.type == 'cuda')
+
+
+def test_every_tensor_of_a_batch_is_copied_to_a_device_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning's own function, which it calls for each batch; torch has no pinned memory here to copy from."""
+    waited: list[bool] = []
+
+    def copied(tensor: torch.Tensor, device: torch.device, non_blocking: bool = False) -> torch.Tensor:
+        waited.append(not non_blocking)
+        return tensor.new_empty(tensor.shape, device=device)
+
+    batch: Any = random_batch()
+    batch['padding'] = batch['mask'] > 2
+    batch['draws'] = [[(0, {'factor': 1.5})]] * len(batch['meta'])
+    monkeypatch.setattr(torch.Tensor, 'to', copied)
+    moved = move_data_to_device(batch, torch.device('meta'))
+    assert waited == [False] * 3
+    assert [moved[name].device.type for name in ('image', 'mask', 'padding')] == ['meta'] * 3
+    assert (moved['meta'], moved['draws']) == (batch['meta'], batch['draws'])

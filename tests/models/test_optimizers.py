@@ -1,6 +1,7 @@
 """Parameter groups, compared with those of mmcv's and mmseg's constructors."""
 
 import copy
+from types import SimpleNamespace
 from typing import Any
 
 import mmcls.models  # noqa: F401  (registers ConvNeXt)
@@ -16,7 +17,7 @@ from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
-from seglight.models.optimizers import build_optimizer, groups_table
+from seglight.models.optimizers import build_optimizer, check_fused, groups_table
 from seglight.models.pretrained import without_pretrained
 from seglight.models.recipe import Recipe
 
@@ -191,3 +192,21 @@ def test_no_paramwise_cfg_of_mmsegs_zoo_is_refused() -> None:
         config = read_mmseg_config(find_zoo(name))
         segmentor = Recipe(without_pretrained(config['model'])).for_data(19).construct()
         build_optimizer(segmentor, config['optimizer'])
+
+
+@pytest.mark.parametrize(
+    ('fused', 'scaler', 'clipped', 'refused'),
+    [(True, True, 1.0, True), (True, True, None, False), (True, False, 1.0, False), (False, True, 1.0, False)],
+)
+def test_a_fused_optimizer_with_a_scaler_and_clipping_is_refused(
+    fused: bool, scaler: bool, clipped: float | None, refused: bool
+) -> None:
+    plugin = SimpleNamespace(scaler=object() if scaler else None)
+    trainer: Any = SimpleNamespace(precision_plugin=plugin, gradient_clip_val=clipped)
+    if refused:
+        with pytest.raises(
+            ConfigError, match=r'^model\.optimizer\.fused must be false with trainer\.precision: 16-mixed'
+        ):
+            check_fused({**ADAMW, 'fused': fused}, trainer)
+    else:
+        check_fused({**ADAMW, 'fused': fused}, trainer)

@@ -12,7 +12,7 @@ from conftest import CAMVID, TINY_SEGMENTOR, Result
 from PIL import Image
 
 from seglight.config.files import SHIPPED, load_config, parse_yaml
-from seglight.data import demo
+from seglight.data import SegmentationDataModule, demo
 from seglight.models import Segmentor
 from seglight.models.optimizers import build_optimizer
 
@@ -93,6 +93,13 @@ def test_the_training_config_it_shows_builds_what_it_says() -> None:
     assert {group['lr'] for group in groups} == {6e-5, 6e-5 * 10}
     assert not module.segmentor.backbone.layer1[0].conv1.weight.requires_grad
     assert module.segmentor.backbone.layer2[0].conv1.weight.requires_grad
+
+
+def test_the_transforms_on_a_device_that_it_shows_build() -> None:
+    text = next(block for block in blocks('yaml') if 'device_transforms' in block)
+    data = SegmentationDataModule(list('abc'), **parse_yaml(text, 'README.md').values['data'])
+    assert data.device_transforms is not None
+    assert [type(each).__name__ for each in data.device_transforms] == ['HorizontalFlip', 'PhotoMetricDistortion']
 
 
 def test_the_picture_is_there() -> None:
