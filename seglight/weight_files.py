@@ -1,7 +1,7 @@
 """Read checkpoints and files of weights without running code from them, and write them atomically.
 
-Of seglight, this module imports only the errors, `plain_values` and `numpy_values`, so that every module that reads a
-checkpoint can use it.
+Of seglight, this module imports only the errors and what checks a file, so that every module that reads a checkpoint
+can use it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from seglight import numpy_values
+from seglight import numpy_values, pickle_scan
 from seglight.errors import CheckpointError, one_line
-from seglight.plain_values import check_values, check_zip
+from seglight.plain_values import check_values
+from seglight.saved_zip import check_zip
 
 SAFETENSORS = '.safetensors'
 
@@ -80,8 +81,8 @@ def read_saved(file: BinaryIO, path: Path, trust: bool = False, mapped: bool = F
         if path.stat().st_size == 0:
             raise CheckpointError(f'{path} is not a checkpoint: it is empty')
         zipped = _is_zip(file)
-        if zipped and not trust:
-            check_zip(file, path)
+        if not trust:
+            (check_zip if zipped else _check_legacy)(file, path)
         file.seek(0)
         mapped = mapped and zipped
         with torch.serialization.safe_globals(numpy_values.safe_globals()):
@@ -89,6 +90,16 @@ def read_saved(file: BinaryIO, path: Path, trust: bool = False, mapped: bool = F
         if not trust:
             check_values(values, path)
         return values
+
+
+def _check_legacy(file: BinaryIO, path: Path) -> None:
+    """Check the pickles before the tensors of a file in the format before torch 1.6.
+
+    They are a magic number, a version, the sizes of numbers, the contents, and the names of the tensors.
+    """
+    file.seek(0)
+    for _ in range(5):
+        pickle_scan.check_pickle(file, path)
 
 
 def check_records(file: BinaryIO, path: Path) -> None:
@@ -218,7 +229,4 @@ def _refusal(path: Path | str, reason: str) -> str:
     match = re.search(r'GLOBAL ([\w.]+)', reason)
     if match is None:
         return f'{path} is not a checkpoint: it is damaged, or torch.save did not write it'
-    return (
-        f'{path} is refused: loading its {match[1]} would execute code '
-        '(for your own file, use fit --load-from with --trust-checkpoint)'
-    )
+    return pickle_scan.refusal(path, match[1])
