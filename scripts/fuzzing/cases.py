@@ -15,7 +15,9 @@ import yaml
 
 import seglight
 from fuzzing.corpus import CLASSES, Corpus, from_python
+from fuzzing.label_cases import damaged_labels, damaged_yaml
 from fuzzing.mutations import mutate_bytes, mutate_value, nasty
+from fuzzing.weight_cases import damaged_zip, old_format, safetensors, weight_words
 
 
 class Case(NamedTuple):
@@ -175,7 +177,12 @@ def mmseg_checkpoint(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
 
 def own_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Damage a config."""
-    data = _yaml(mutate_value(corpus.own, rng)) if rng.random() < 0.7 else mutate_bytes(corpus.read('own.yaml'), rng)
+    damages = [
+        *[lambda: _yaml(mutate_value(corpus.own, rng))] * 6,
+        *[lambda: mutate_bytes(corpus.read('own.yaml'), rng)] * 3,
+        lambda: damaged_yaml(corpus.read('own.yaml').decode(), rng),
+    ]
+    data = rng.choice(damages)()
     (folder / 'a.yaml').write_bytes(data)
     words = [['data', 'check', '--config=a.yaml']]
     if rng.random() < 0.4:
@@ -288,6 +295,21 @@ def image_list(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     return Case([*words, '--input=a.txt'], ('read',))
 
 
+def weight_file(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Write a file of weights in a damaged zip, in an old format, or as safetensors."""
+    write = rng.choice([damaged_zip, damaged_zip, old_format, safetensors])
+    words, call = weight_words(write(corpus, folder, rng)[0], corpus, rng)
+    return Case(words, call=call)
+
+
+def labels(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage labels of labelme, YOLO polygons, or a label map."""
+    source = _filled(damaged_labels(corpus, folder, rng), folder)
+    data = {'root': str(folder), 'classes': CLASSES, 'val': source, 'train': source, 'test': None}
+    (folder / 'a.yaml').write_bytes(_yaml({'data': data}))
+    return Case(['data', 'check', '--config=a.yaml'])
+
+
 #: The generator of each kind of input, and its share.
 KINDS: dict[str, tuple[Maker, float]] = {
     'checkpoint: entries': (checkpoint_values, 14),
@@ -302,4 +324,6 @@ KINDS: dict[str, tuple[Maker, float]] = {
     'list of images': (image_list, 4),
     'submission': (submission, 3),
     'weights': (weights, 3),
+    'zip, pickle, safetensors': (weight_file, 14),
+    'labels': (labels, 6),
 }

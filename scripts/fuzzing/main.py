@@ -126,6 +126,8 @@ class Lab:
         kind = rng.choices(list(KINDS), [share for _, share in KINDS.values()])[0]
         folder = self.root / f'case{number:06}'
         folder.mkdir()
+        (folder / 'cache/seglight').mkdir(parents=True)
+        (folder / 'cache/seglight/demo-v1').symlink_to(self.root / 'corpus/data')  # the real one takes long to generate
         (folder / 'fuzz_canary.py').write_text('raise RuntimeError("imported because an input names it")\n')
         with _many_levels():
             case = make_case(kind, self.corpus, folder, self.canary, rng)
@@ -190,11 +192,11 @@ class Table:
     def text(self) -> str:
         """Return the table."""
         columns = ('worked', 'refused', 'failed')
-        lines = [f'{"":20}' + ''.join(f'{name:>9}' for name in columns)]
+        lines = [f'{"":24}' + ''.join(f'{name:>9}' for name in columns)]
         lines += [
-            f'{kind:20}' + ''.join(f'{counts[name]:9}' for name in columns) for kind, counts in self.counts.items()
+            f'{kind:24}' + ''.join(f'{counts[name]:9}' for name in columns) for kind, counts in self.counts.items()
         ]
         total = [sum(counts[name] for counts in self.counts.values()) for name in columns]
-        lines.append(f'{"all":20}' + ''.join(f'{count:9}' for count in total))
+        lines.append(f'{"all":24}' + ''.join(f'{count:9}' for count in total))
         mean = self.processor / max(sum(total), 1)
         return '\n'.join([*lines, f'processor time: {mean:.2f} s for an input, {self.slowest:.1f} s for the slowest'])
