@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlparse
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from seglight import numpy_values, pickle_scan
-from seglight.errors import CheckpointError, one_line
+from seglight.errors import CheckpointError, one_line, say
 from seglight.plain_values import check_values
 from seglight.saved_zip import check_zip
 
@@ -140,19 +141,23 @@ def _readable(path: Path) -> Iterator[None]:
 def read_address(address: str, folder: str | None = None) -> Any:
     """Download a file by `http://` or `https://`, keep it, and load it by the rules of `read_file`.
 
+    `torch.hub.load_state_dict_from_url` keeps it in the same place, but would also extract a zip with one file, which
+    could replace another file there.
+
     Args:
         address: the URL of a file of `torch.save`.
         folder: the folder for downloads, None for torch's own (`TORCH_HOME`).
 
     Raises:
-        CheckpointError: if loading it would run code.
+        CheckpointError: if it is damaged, or loading it would run code.
         OSError: if it cannot be downloaded.
     """
-    try:
-        with torch.serialization.safe_globals(numpy_values.safe_globals()):
-            return torch.hub.load_state_dict_from_url(address, folder, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_refusal(address, str(error))) from error
+    kept = Path(folder or Path(torch.hub.get_dir(), 'checkpoints')) / Path(urlparse(address).path).name
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        say(f'Downloading {address} to {kept}')
+        torch.hub.download_url_to_file(address, str(kept))  # renames the complete file
+    return read_file(kept)
 
 
 def state_dict(entries: Any, path: Path) -> dict[str, Tensor]:

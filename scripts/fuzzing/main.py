@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,8 +92,17 @@ def run_all(lab: Lab, numbers: Sequence[int], jobs: int = 1) -> Iterator[Trial]:
     if jobs == 1:
         yield from map(lab.try_input, numbers)
         return
-    with multiprocessing.get_context('fork').Pool(jobs) as pool:
-        yield from pool.imap(lab.try_input, numbers)
+    _labs.append(lab)  # for the forks
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context('fork')) as pool:  # of which each may fork further
+        yield from pool.map(_try_input, numbers)
+
+
+_labs: list[Lab] = []
+
+
+def _try_input(number: int) -> Trial:
+    """Run an input in a fork."""
+    return _labs[-1].try_input(number)
 
 
 class Lab:
