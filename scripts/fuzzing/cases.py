@@ -242,13 +242,13 @@ def image(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
 
 def pair(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Damage an image or a mask of a data set."""
-    for kind, source in (('img_dir', 'images/colour.jpg'), ('ann_dir', 'images/grey.png')):
+    for kind, source in (('img_dir', 'images/colour.jpg'), ('ann_dir', 'mask.png')):
         (folder / kind / 'train').mkdir(parents=True)
         data = corpus.read(source)
         if (kind == 'img_dir') == (rng.random() < 0.5):
             data = mutate_bytes(data, rng)
         (folder / kind / 'train' / f'a{Path(source).suffix}').write_bytes(data)
-    (folder / 'a.yaml').write_bytes(_yaml({'data': {'root': '.', 'classes': CLASSES, 'val': 'train', 'test': None}}))
+    (folder / 'a.yaml').write_bytes(_yaml({'data': {'root': '.', 'classes': CLASSES, 'val': 'train', 'test': 'train'}}))
     return Case(['data', 'check', '--config=a.yaml'])
 
 
@@ -305,7 +305,7 @@ def weight_file(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
 def labels(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Damage labels of labelme, YOLO polygons, or a label map."""
     source = _filled(damaged_labels(corpus, folder, rng), folder)
-    data = {'root': str(folder), 'classes': CLASSES, 'val': source, 'train': source, 'test': None}
+    data = {'root': str(folder), 'classes': CLASSES, 'val': source, 'train': source, 'test': source}
     (folder / 'a.yaml').write_bytes(_yaml({'data': data}))
     return Case(['data', 'check', '--config=a.yaml'])
 

@@ -191,6 +191,7 @@ def _write_images(folder: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     for suffix in ('.jpg', '.png', '.bmp', '.tif', '.webp'):
         cv2.imwrite(str(folder / f'colour{suffix}'), image)
+    cv2.imwrite(str(folder.parent / 'mask.png'), image[..., 0] % len(CLASSES))
     for name, pixels in (('grey', image[..., 0]), ('deep', image[..., 0].astype(np.uint16) * 200)):
         for suffix in ('.png', '.tif'):
             cv2.imwrite(str(folder / f'{name}{suffix}'), pixels)

@@ -91,6 +91,8 @@ class Watch:
         elif event in _CHANGES:
             for path in arguments[: 2 if event in ('os.rename', 'os.link') else 1]:
                 self._written(path, event)
+        elif event in ('socket.bind', 'socket.connect') and isinstance(arguments[1], str):
+            self._written(arguments[1], event)  # a socket of this machine, by which the processes of a loader speak
         elif event in _NETWORK or event in _PROGRAM:
             if not (event == 'subprocess.Popen' and arguments[1] == _HARMLESS):
                 self._note(f'{event} {arguments[1:3]!r}')
