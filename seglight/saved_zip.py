@@ -79,4 +79,4 @@ def _directory_is_last(file: BinaryIO, start: int) -> bool:
         if large[0] != b'PK\6\6' or locator[2] != before:
             return False
         end, size, place = before, large[-2], large[-1]
-    return place == start == end - size
+    return bool(place == start == end - size)

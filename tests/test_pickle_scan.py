@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from seglight import weight_files
 from seglight.errors import CheckpointError
 from seglight.pickle_scan import MOST_OPCODES, check_pickle
 from seglight.weight_files import read_file
@@ -134,6 +133,6 @@ def test_the_pickles_of_an_old_file_are_checked_too(tmp_path: Path, monkeypatch:
     bomb = b'\x80\2' + PICKLES['bytearray'][0] + b'.'
     third = [place for place in range(len(data)) if data.startswith(b'\x80\2}', place)][1]
     (tmp_path / 'b.pth').write_bytes(data[:third] + bomb)
-    monkeypatch.setattr(weight_files.torch, 'load', lambda *_, **__: pytest.fail('torch was called'))
+    monkeypatch.setattr(torch, 'load', lambda *_, **__: pytest.fail('torch was called'))
     with pytest.raises(CheckpointError, match=NAMES_BYTEARRAY):
         read_file(tmp_path / 'b.pth')

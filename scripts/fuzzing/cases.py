@@ -177,12 +177,13 @@ def mmseg_checkpoint(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
 
 def own_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Damage a config."""
-    damages = [
-        *[lambda: _yaml(mutate_value(corpus.own, rng))] * 6,
-        *[lambda: mutate_bytes(corpus.read('own.yaml'), rng)] * 3,
-        lambda: damaged_yaml(corpus.read('own.yaml').decode(), rng),
-    ]
-    data = rng.choice(damages)()
+    damage = rng.random()
+    if damage < 0.6:
+        data = _yaml(mutate_value(corpus.own, rng))
+    elif damage < 0.9:
+        data = mutate_bytes(corpus.read('own.yaml'), rng)
+    else:
+        data = damaged_yaml(corpus.read('own.yaml').decode(), rng)
     (folder / 'a.yaml').write_bytes(data)
     words = [['data', 'check', '--config=a.yaml']]
     if rng.random() < 0.4:
@@ -218,8 +219,8 @@ def coco(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
         data = mutate_bytes(corpus.read('coco.json'), rng)
     (folder / 'a.json').write_bytes(data)
     shutil.copytree(corpus.root / 'data/img_dir', folder / 'img_dir')  # which the file names
-    data = {**corpus.own['data'], 'train': {'type': 'CocoSource', 'ann_file': str(folder / 'a.json')}}
-    (folder / 'a.yaml').write_bytes(_yaml({**corpus.own, 'data': data}))
+    source = {'type': 'CocoSource', 'ann_file': str(folder / 'a.json')}
+    (folder / 'a.yaml').write_bytes(_yaml({**corpus.own, 'data': {**corpus.own['data'], 'train': source}}))
     checkpoint = f'--ckpt={corpus.root / "run/epoch_1.ckpt"}'
     words = [
         *[['data', 'check', '--config=a.yaml']] * 8,

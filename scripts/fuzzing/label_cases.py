@@ -76,7 +76,7 @@ def _labelme(folder: Path, rng: random.Random) -> dict[str, Any]:
         {'label': 'disc', 'shape_type': rng.choice(['rectangle', 'circle', 'mask']), 'points': [[2, 2], [9, 9]]},
     ]
     for number in range(2):
-        file = {
+        file: dict[str, Any] = {
             'version': '5.0.1',
             'flags': {},
             'shapes': shapes,
