@@ -26,7 +26,7 @@ class Case(NamedTuple):
     Attributes:
         argv: the words.
         allowed: beginnings of faults that are none: a config is trusted and may name modules to import and files to
-            read, and a list of images may name any file to read as an image.
+            read, and a list of images or a file of labelme may name any file to read as an image.
         call: what to call in place of the command line, which `argv` then describes.
     """
 
@@ -308,7 +308,7 @@ def labels(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     source = _filled(damaged_labels(corpus, folder, rng), folder)
     data = {'root': str(folder), 'classes': CLASSES, 'val': source, 'train': source, 'test': source}
     (folder / 'a.yaml').write_bytes(_yaml({'data': data}))
-    return Case(['data', 'check', '--config=a.yaml'])
+    return Case(['data', 'check', '--config=a.yaml'], ('read',))
 
 
 #: The generator of each kind of input, and its share.
