@@ -1,17 +1,16 @@
 """What a file of weights may contain: plain values and tensors, no larger than the file justifies.
 
 `torch.load(weights_only=True)` runs no code, but its result can still be unbounded: a list that contains itself, lists
-that share others forty levels deep, one number that claims to be 10^12 by its strides, a zip of a few kilobytes that
-expands to gigabytes. Of this project, the module imports only the errors.
+that share others forty levels deep, one number that claims to be 10^12 by its strides. Of this project, the module
+imports only the errors.
 """
 
 from __future__ import annotations
 
-import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +23,6 @@ MOST_VALUES = 2_000_000
 
 #: Limit of nested lists and dicts.
 MOST_LEVELS = 100
-
-#: Limit of the pickle in a zip, in bytes; it holds everything but the tensors' data; 0.1 MB is usual.
-MOST_PICKLED = 16 << 20
 
 #: How often the bytes of a file may be used by names that share a tensor.
 MOST_SHARED = 8
@@ -41,29 +37,6 @@ _TENSORS = (Tensor, torch.nn.Parameter)
 _SCALARS = (bool, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 _LISTS = (list, tuple, set, frozenset)
 _DICTS = (dict, OrderedDict)
-
-
-def check_zip(file: BinaryIO, path: Path) -> None:
-    """Reject a zip that `torch.save` cannot have written: it expands beyond its size, or its pickle is too large.
-
-    Args:
-        file: the open file.
-        path: its path, for the message.
-
-    Raises:
-        CheckpointError: if the zip is rejected.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            records = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
-        return  # torch reports it
-    size, claimed = path.stat().st_size, sum(record.file_size for record in records)
-    if claimed > size:
-        raise CheckpointError(f'{path} is refused: it has {size:,} bytes, but its records claim {claimed:,}')
-    pickled = max((record.file_size for record in records if record.filename.endswith('.pkl')), default=0)
-    if pickled > MOST_PICKLED:
-        raise CheckpointError(f'{path} is refused: {pickled:,} bytes of it are not tensors, more than {MOST_PICKLED:,}')
 
 
 def check_values(values: Any, path: Path) -> None:
@@ -130,7 +103,8 @@ class _Check:
 
     def _check_tensor(self, value: Tensor, path: tuple[str, ...]) -> None:
         """Reject a tensor that is not dense on the CPU, or that claims more numbers than its memory holds."""
-        if value.layout != torch.strided or value.device.type != 'cpu' or value.is_quantized:
+        special = value.is_quantized or value.is_nested
+        if value.layout != torch.strided or value.device.type != 'cpu' or special:
             raise _Refused(f'{_name(path)} is a {value.layout} tensor on {value.device}, not a dense one on the CPU')
         claimed = value.numel() * value.element_size()
         if claimed > max(value.untyped_storage().nbytes(), 1 << 20):

@@ -97,6 +97,8 @@ class Submission:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._places: dict[str, int] = {}
+        if path.exists() and not path.is_file():  # reading a pipe could block forever
+            raise DataError(f'{path} cannot be read: it is not a regular file')
         try:
             with path.open('rb') as file:
                 first = file.readline(LONGEST_ROW).removeprefix(codecs.BOM_UTF8)  # which spreadsheets write

@@ -1,7 +1,7 @@
 """Read checkpoints and files of weights without running code from them, and write them atomically.
 
-Of seglight, this module imports only the errors, `plain_values` and `numpy_values`, so that every module that reads a
-checkpoint can use it.
+Of seglight, this module imports only the errors and what checks a file, so that every module that reads a checkpoint
+can use it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlparse
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from seglight import numpy_values
-from seglight.errors import CheckpointError, one_line
-from seglight.plain_values import check_values, check_zip
+from seglight import numpy_values, pickle_scan
+from seglight.errors import CheckpointError, one_line, say
+from seglight.plain_values import check_values
+from seglight.saved_zip import check_zip
 
 SAFETENSORS = '.safetensors'
 
@@ -80,8 +82,8 @@ def read_saved(file: BinaryIO, path: Path, trust: bool = False, mapped: bool = F
         if path.stat().st_size == 0:
             raise CheckpointError(f'{path} is not a checkpoint: it is empty')
         zipped = _is_zip(file)
-        if zipped and not trust:
-            check_zip(file, path)
+        if not trust:
+            (check_zip if zipped else _check_legacy)(file, path)
         file.seek(0)
         mapped = mapped and zipped
         with torch.serialization.safe_globals(numpy_values.safe_globals()):
@@ -89,6 +91,16 @@ def read_saved(file: BinaryIO, path: Path, trust: bool = False, mapped: bool = F
         if not trust:
             check_values(values, path)
         return values
+
+
+def _check_legacy(file: BinaryIO, path: Path) -> None:
+    """Check the pickles before the tensors of a file in the format before torch 1.6.
+
+    They are a magic number, a version, the sizes of numbers, the contents, and the names of the tensors.
+    """
+    file.seek(0)
+    for _ in range(5):
+        pickle_scan.check_pickle(file, path)
 
 
 def check_records(file: BinaryIO, path: Path) -> None:
@@ -129,19 +141,23 @@ def _readable(path: Path) -> Iterator[None]:
 def read_address(address: str, folder: str | None = None) -> Any:
     """Download a file by `http://` or `https://`, keep it, and load it by the rules of `read_file`.
 
+    `torch.hub.load_state_dict_from_url` keeps it in the same place, but would also extract a zip with one file, which
+    could replace another file there.
+
     Args:
         address: the URL of a file of `torch.save`.
         folder: the folder for downloads, None for torch's own (`TORCH_HOME`).
 
     Raises:
-        CheckpointError: if loading it would run code.
+        CheckpointError: if it is damaged, or loading it would run code.
         OSError: if it cannot be downloaded.
     """
-    try:
-        with torch.serialization.safe_globals(numpy_values.safe_globals()):
-            return torch.hub.load_state_dict_from_url(address, folder, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(_refusal(address, str(error))) from error
+    kept = Path(folder or Path(torch.hub.get_dir(), 'checkpoints')) / Path(urlparse(address).path).name
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        say(f'Downloading {address} to {kept}')
+        torch.hub.download_url_to_file(address, str(kept))  # renames the complete file
+    return read_file(kept)
 
 
 def state_dict(entries: Any, path: Path) -> dict[str, Tensor]:
@@ -218,7 +234,4 @@ def _refusal(path: Path | str, reason: str) -> str:
     match = re.search(r'GLOBAL ([\w.]+)', reason)
     if match is None:
         return f'{path} is not a checkpoint: it is damaged, or torch.save did not write it'
-    return (
-        f'{path} is refused: loading its {match[1]} would execute code '
-        '(for your own file, use fit --load-from with --trust-checkpoint)'
-    )
+    return pickle_scan.refusal(path, match[1])

@@ -1,5 +1,6 @@
 """Submissions, compared byte for byte with pandas."""
 
+import os
 from pathlib import Path
 
 import albumentations as A
@@ -27,6 +28,12 @@ def test_a_file_is_that_of_pandas_to_the_byte(classes: int, tmp_path: Path) -> N
     read = Submission(tmp_path / 'pandas.csv')
     assert read.names == list(masks)
     assert all((read.labels(name) == mask.ravel()).all() for name, mask in masks.items())
+
+
+def test_a_pipe_is_refused_before_it_blocks(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'a.csv')
+    with pytest.raises(DataError, match=r'a\.csv cannot be read: it is not a regular file'):
+        Submission(tmp_path / 'a.csv')
 
 
 def test_masks_shrink_as_albumentations_shrinks_them() -> None:

@@ -13,18 +13,26 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 
-from fuzzing.corpus import CLASSES, Corpus
+import seglight
+from fuzzing.corpus import CLASSES, Corpus, from_python
+from fuzzing.label_cases import damaged_labels, damaged_yaml
 from fuzzing.mutations import mutate_bytes, mutate_value, nasty
+from fuzzing.weight_cases import damaged_zip, old_format, safetensors, weight_words
 
 
 class Case(NamedTuple):
     """The words of a command whose files were written to a folder.
 
-    A config is trusted: it may name modules to import and files to read. All other inputs are untrusted.
+    Attributes:
+        argv: the words.
+        allowed: beginnings of faults that are none: a config is trusted and may name modules to import and files to
+            read, and a list of images or a file of labelme may name any file to read as an image.
+        call: what to call in place of the command line, which `argv` then describes.
     """
 
     argv: list[str]
-    own: bool = False
+    allowed: tuple[str, ...] = ()
+    call: Callable[[], int] | None = None
 
 
 #: Writes damaged files to a folder and returns the command that takes them.
@@ -55,16 +63,30 @@ def _save(entries: Any, path: Path) -> None:
 def _yaml(value: Any) -> bytes:
     """Return a nested value as YAML; values that it does not support become lists."""
     try:
+        return yaml.dump(value, Dumper=yaml.CDumper, sort_keys=False).encode()
+    except UnicodeEncodeError:  # for a lone surrogate, which the slow one escapes
         return yaml.dump(value, sort_keys=False).encode(errors='surrogatepass')
     except (RecursionError, yaml.YAMLError):
         return b'[' * 3000
 
 
-def _checkpoint_command(path: str, corpus: Corpus, rng: random.Random) -> list[str]:
-    """Return one of the commands for a checkpoint."""
+def _checkpoint_case(path: str, corpus: Corpus, rng: random.Random, described: float = 0.5) -> Case:
+    """Return one of the commands for a checkpoint, quick ones more often.
+
+    Args:
+        path: the checkpoint.
+        corpus: what else the commands take.
+        rng: makes the choice.
+        described: the share of `info`, which reads the whole file but does not use its settings.
+    """
     images = str(corpus.root / 'data/img_dir/test')
-    common = [['predict', f'--ckpt={path}', f'--input={images}'], ['info', path]]
-    rare = [
+    if rng.random() < described:
+        return Case(['info', path])
+    if rng.random() < 0.6:
+        image = corpus.root / 'images/colour.jpg'
+        return Case(['seglight.load', path], call=from_python(lambda: seglight.load(path).predict(image)))
+    commands = [
+        *[['predict', f'--ckpt={path}', f'--input={images}']] * 3,
         ['validate', f'--ckpt={path}'],
         ['fit', f'--ckpt={path}', '--trainer.max_epochs=2'],
         ['fit', f'--config={corpus.root / "own.yaml"}', f'--load-from={path}', '--trainer.fast_dev_run=1'],
@@ -74,25 +96,30 @@ def _checkpoint_command(path: str, corpus: Corpus, rng: random.Random) -> list[s
         ['report', '.'],
         ['predict', f'--ckpt={path}', f'--input={images}', '--aug-test', '--submission', '--coco'],
     ]
-    return rng.choice(common if rng.random() < 0.6 else rare)
+    return Case(rng.choice(commands))
+
+
+def _part(entries: dict[str, Any], optional: list[str], rng: random.Random) -> dict[str, Any]:
+    """Return most entries without the optional ones, which take long to read and are seldom damaged in a useful way."""
+    left_out = {name for name in optional if rng.random() < 0.8}
+    return {name: value for name, value in entries.items() if name not in left_out}
 
 
 def checkpoint_values(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Replace entries of a checkpoint."""
-    entries = dict(corpus.checkpoint)
+    entries = _part(corpus.checkpoint, ['exact_resume', 'environment'], rng)
     mutated = mutate_value({key: value for key, value in entries.items() if key != 'state_dict'}, rng)
     if isinstance(mutated, dict):
         mutated['state_dict'] = mutate_tensors(entries['state_dict'], rng)
     _save(_filled(mutated, folder), folder / 'a.ckpt')
-    return Case(_checkpoint_command('a.ckpt', corpus, rng))
+    return _checkpoint_case('a.ckpt', corpus, rng)
 
 
 def mutate_tensors(weights: dict[str, Any], rng: random.Random) -> Any:
     """Return weights with a tensor of another shape, type or memory, or something that is not one."""
-    weights = dict(weights)
-    for _ in range(rng.choice([0, 0, 1, 2])):
-        name = rng.choice(list(weights))
-        tensor = weights[name]
+    sound, weights = weights, dict(weights)
+    for name in rng.sample(list(sound), rng.choice([0, 0, 1, 2])):
+        tensor = sound[name]
         weights[rng.choice([name, name, f'module.{name}', 'x'])] = rng.choice(
             [
                 tensor.new_zeros(1).expand(10**12),
@@ -109,14 +136,16 @@ def mutate_tensors(weights: dict[str, Any], rng: random.Random) -> Any:
 
 def checkpoint_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Replace values of the config in a checkpoint."""
-    entries = dict(corpus.checkpoint)
-    entries['config'] = _yaml(_filled(mutate_value(yaml.safe_load(entries['config']), rng), folder)).decode(
-        errors='surrogatepass'
-    )
+    entries = _part(corpus.checkpoint, ['exact_resume', 'environment'], rng)
+    config = {
+        group: _part(inner, [key for key in inner if inner[key] is None], rng) if isinstance(inner, dict) else inner
+        for group, inner in corpus.stored.items()
+    }
+    entries['config'] = _yaml(_filled(mutate_value(config, rng), folder)).decode(errors='surrogatepass')
     if rng.random() < 0.1:
         entries['config'] = mutate_bytes(entries['config'].encode(errors='replace'), rng).decode(errors='replace')
     _save(entries, folder / 'a.ckpt')
-    return Case(_checkpoint_command('a.ckpt', corpus, rng))
+    return _checkpoint_case('a.ckpt', corpus, rng, described=0.2)
 
 
 def _filled(value: Any, folder: Path) -> Any:
@@ -131,7 +160,7 @@ def _filled(value: Any, folder: Path) -> Any:
 def checkpoint_bytes(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Damage the bytes of a checkpoint."""
     (folder / 'a.ckpt').write_bytes(mutate_bytes(corpus.read('run/epoch_1.ckpt'), rng))
-    return Case(_checkpoint_command('a.ckpt', corpus, rng))
+    return _checkpoint_case('a.ckpt', corpus, rng)
 
 
 def mmseg_checkpoint(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
@@ -139,23 +168,29 @@ def mmseg_checkpoint(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     if rng.random() < 0.4:
         (folder / 'a.pth').write_bytes(mutate_bytes(corpus.read('mmseg.pth'), rng))
     else:
-        entries = torch.load(corpus.root / 'mmseg.pth', weights_only=True)
-        entries['meta'] = _filled(mutate_value(entries['meta'], rng), folder)
+        entries = {**corpus.mmseg, 'meta': _filled(mutate_value(corpus.mmseg['meta'], rng), folder)}
         if isinstance(text := entries['meta'].get('config') if isinstance(entries['meta'], dict) else None, str):
             entries['meta']['config'] = mutate_bytes(text.encode(errors='replace'), rng).decode(errors='replace')
         _save(entries, folder / 'a.pth')
-    return Case(_checkpoint_command('a.pth', corpus, rng))
+    return _checkpoint_case('a.pth', corpus, rng)
 
 
 def own_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Damage a config."""
-    config = yaml.safe_load(corpus.read('own.yaml'))
-    data = _yaml(mutate_value(config, rng)) if rng.random() < 0.7 else mutate_bytes(corpus.read('own.yaml'), rng)
+    damage = rng.random()
+    if damage < 0.6:
+        data = _yaml(mutate_value(corpus.own, rng))
+    elif damage < 0.9:
+        data = mutate_bytes(corpus.read('own.yaml'), rng)
+    else:
+        data = damaged_yaml(corpus.read('own.yaml').decode(), rng)
     (folder / 'a.yaml').write_bytes(data)
-    words = [['fit', '--config=a.yaml', '--print_config'], ['data', 'check', '--config=a.yaml']]
-    if rng.random() < 0.3:
+    words = [['data', 'check', '--config=a.yaml']]
+    if rng.random() < 0.4:
+        words = [['fit', '--config=a.yaml', '--print_config']]
+    if rng.random() < 0.15:
         words = [['fit', '--config=a.yaml', '--trainer.fast_dev_run=1', '--work-dir=run']]
-    return Case(rng.choice(words), own=True)
+    return Case(rng.choice(words), ('import', 'read'))
 
 
 def mmseg_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
@@ -184,12 +219,11 @@ def coco(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
         data = mutate_bytes(corpus.read('coco.json'), rng)
     (folder / 'a.json').write_bytes(data)
     shutil.copytree(corpus.root / 'data/img_dir', folder / 'img_dir')  # which the file names
-    config = yaml.safe_load(corpus.read('own.yaml'))
-    config['data']['train'] = {'type': 'CocoSource', 'ann_file': str(folder / 'a.json')}
-    (folder / 'a.yaml').write_bytes(_yaml(config))
+    source = {'type': 'CocoSource', 'ann_file': str(folder / 'a.json')}
+    (folder / 'a.yaml').write_bytes(_yaml({**corpus.own, 'data': {**corpus.own['data'], 'train': source}}))
     checkpoint = f'--ckpt={corpus.root / "run/epoch_1.ckpt"}'
     words = [
-        ['data', 'check', '--config=a.yaml'],
+        *[['data', 'check', '--config=a.yaml']] * 8,
         ['fit', '--config=a.yaml', '--trainer.fast_dev_run=1'],
         ['predict', checkpoint, '--input=a.json', '--output=out'],
     ]
@@ -199,20 +233,23 @@ def coco(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
 def image(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Damage an image and predict it."""
     source = rng.choice(sorted((corpus.root / 'images').iterdir()))
-    (folder / f'a{source.suffix}').write_bytes(mutate_bytes(source.read_bytes(), rng))
+    path = folder / f'a{source.suffix}'
+    path.write_bytes(mutate_bytes(source.read_bytes(), rng))
+    if rng.random() < 0.8:
+        return Case(['Predictor.predict', path.name], call=from_python(lambda: corpus.predictor.predict(path)))
     words = ['predict', f'--ckpt={corpus.root / "run/epoch_1.ckpt"}', f'--input=a{source.suffix}', '--output=out']
     return Case(words)
 
 
 def pair(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Damage an image or a mask of a data set."""
-    for kind, source in (('img_dir', 'images/colour.jpg'), ('ann_dir', 'images/grey.png')):
+    for kind, source in (('img_dir', 'images/colour.jpg'), ('ann_dir', 'mask.png')):
         (folder / kind / 'train').mkdir(parents=True)
         data = corpus.read(source)
         if (kind == 'img_dir') == (rng.random() < 0.5):
             data = mutate_bytes(data, rng)
         (folder / kind / 'train' / f'a{Path(source).suffix}').write_bytes(data)
-    (folder / 'a.yaml').write_bytes(_yaml({'data': {'root': '.', 'classes': CLASSES, 'val': 'train', 'test': None}}))
+    (folder / 'a.yaml').write_bytes(_yaml({'data': {'root': '.', 'classes': CLASSES, 'val': 'train', 'test': 'train'}}))
     return Case(['data', 'check', '--config=a.yaml'])
 
 
@@ -254,7 +291,24 @@ def image_list(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     words = ['predict', f'--ckpt={corpus.root / "run/epoch_1.ckpt"}', '--output=out']
     source = {'img_dir': 'img_dir/test', 'split': str(folder / 'a.txt')}
     test = rng.choice([{'type': 'FolderSource', **source}, {'type': 'PascalVOCDataset', **source}])
-    return Case([*words, f'--data.test={json.dumps(test)}' if is_split else '--input=a.txt'])
+    if is_split:
+        return Case([*words, f'--data.test={json.dumps(test)}'])
+    return Case([*words, '--input=a.txt'], ('read',))
+
+
+def weight_file(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Write a file of weights in a damaged zip, in an old format, or as safetensors."""
+    write = rng.choice([damaged_zip, damaged_zip, old_format, safetensors])
+    words, call = weight_words(write(corpus, folder, rng)[0], corpus, rng)
+    return Case(words, call=call)
+
+
+def labels(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage labels of labelme, YOLO polygons, or a label map."""
+    source = _filled(damaged_labels(corpus, folder, rng), folder)
+    data = {'root': str(folder), 'classes': CLASSES, 'val': source, 'train': source, 'test': source}
+    (folder / 'a.yaml').write_bytes(_yaml({'data': data}))
+    return Case(['data', 'check', '--config=a.yaml'], ('read',))
 
 
 #: The generator of each kind of input, and its share.
@@ -271,4 +325,6 @@ KINDS: dict[str, tuple[Maker, float]] = {
     'list of images': (image_list, 4),
     'submission': (submission, 3),
     'weights': (weights, 3),
+    'zip, pickle, safetensors': (weight_file, 14),
+    'labels': (labels, 6),
 }

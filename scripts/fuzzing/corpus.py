@@ -18,20 +18,31 @@ import torch
 import yaml
 from pycocotools import mask as mask_utils
 
+import seglight
 from seglight.__main__ import main, run
 from seglight.config.files import SHIPPED
 from seglight.data.demo import generate
+from seglight.errors import UserError
 
 CLASSES = ['background', 'box', 'disc']
 
 #: Trains in milliseconds.
 SEGMENTOR: dict[str, Any] = {
     'type': 'EncoderDecoder',
-    'backbone': {'type': 'ResNetV1c', 'depth': 18, 'base_channels': 4, 'stem_channels': 4},
+    'backbone': {
+        'type': 'ResNetV1c',
+        'depth': 18,
+        'base_channels': 4,
+        'stem_channels': 4,
+        'num_stages': 1,
+        'strides': [1],
+        'dilations': [1],
+        'out_indices': [0],
+    },
     'decode_head': {
         'type': 'FCNHead',
-        'in_channels': 32,
-        'in_index': 3,
+        'in_channels': 4,
+        'in_index': 0,
         'channels': 8,
         'num_convs': 1,
         'loss_decode': {'type': 'CrossEntropyLoss', 'class_weight': [1.0, 1.0, 2.0]},
@@ -54,11 +65,25 @@ pipeline = [dict(type='Resize', img_scale=(64, 32 * k)) for k in [1, 2]]
 
 @dataclass(frozen=True)
 class Corpus:
-    """The folder of the files, and the contents of a checkpoint and a COCO file."""
+    """The folder of the files, and the contents of some of them.
+
+    Attributes:
+        root: the folder.
+        checkpoint: the entries of `run/epoch_1.ckpt`.
+        stored: the config in it.
+        own: the config `own.yaml`.
+        mmseg: the entries of `mmseg.pth`.
+        coco: the COCO file.
+        predictor: of `run/epoch_1.ckpt`.
+    """
 
     root: Path
     checkpoint: dict[str, Any]
+    stored: dict[str, Any]
+    own: dict[str, Any]
+    mmseg: dict[str, Any]
     coco: dict[str, Any]
+    predictor: seglight.Predictor
 
     def read(self, name: str) -> bytes:
         """Return the contents of a file."""
@@ -81,7 +106,16 @@ def make_corpus(root: Path) -> Corpus:
     (root / 'coco.json').write_text(json.dumps(coco))
     _write_images(root / 'images')
     _write_weights(root)
-    return Corpus(root, torch.load(root / 'run/epoch_1.ckpt', weights_only=True), coco)
+    checkpoint = torch.load(root / 'run/epoch_1.ckpt', weights_only=True)
+    return Corpus(
+        root,
+        checkpoint,
+        yaml.safe_load(checkpoint['config']),
+        yaml.safe_load((root / 'own.yaml').read_text()),
+        torch.load(root / 'mmseg.pth', weights_only=True),
+        coco,
+        seglight.load(root / 'run/epoch_1.ckpt'),
+    )
 
 
 @contextlib.contextmanager
@@ -157,6 +191,7 @@ def _write_images(folder: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     for suffix in ('.jpg', '.png', '.bmp', '.tif', '.webp'):
         cv2.imwrite(str(folder / f'colour{suffix}'), image)
+    cv2.imwrite(str(folder.parent / 'mask.png'), image[..., 0] % len(CLASSES))
     for name, pixels in (('grey', image[..., 0]), ('deep', image[..., 0].astype(np.uint16) * 200)):
         for suffix in ('.png', '.tif'):
             cv2.imwrite(str(folder / f'{name}{suffix}'), pixels)
@@ -194,3 +229,17 @@ def command(*argv: str) -> Callable[[], int]:
         return 0
 
     return call
+
+
+def from_python(call: Callable[[], object]) -> Callable[[], int]:
+    """Return a function that makes a call of the Python interface, whose errors are the user's to read."""
+
+    def checked() -> int:
+        try:
+            call()
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return 2
+        return 0
+
+    return checked

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import select
 import signal
 import sys
 import time
@@ -31,6 +32,9 @@ _NAMED = ('/etc/passwd',)
 #: Audit events that change a path, which is among their first two arguments.
 _CHANGES = ('os.rename', 'os.remove', 'os.rmdir', 'os.mkdir', 'os.symlink', 'os.link', 'os.truncate', 'os.chmod')
 
+#: Seconds between two looks at a process that has not ended.
+_TICK = 0.25
+
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -47,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds of processor time and of waiting, and bytes of memory beyond what the imports take."""
+    """Seconds of processor time and of sleep without any, and bytes of memory beyond what the imports take."""
 
     processor: int = 20
     waiting: float = 60
@@ -87,6 +91,8 @@ class Watch:
         elif event in _CHANGES:
             for path in arguments[: 2 if event in ('os.rename', 'os.link') else 1]:
                 self._written(path, event)
+        elif event in ('socket.bind', 'socket.connect') and isinstance(arguments[1], str):
+            self._written(arguments[1], event)  # a socket of this machine, by which the processes of a loader speak
         elif event in _NETWORK or event in _PROGRAM:
             if not (event == 'subprocess.Popen' and arguments[1] == _HARMLESS):
                 self._note(f'{event} {arguments[1:3]!r}')
@@ -159,16 +165,28 @@ def _judged(outcome: Outcome) -> list[str]:
 
 
 def _wait(child: int, seconds: float) -> tuple[int, float]:
-    """Return a child's exit status, after killing it at the time limit, and its CPU time in seconds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        done, status, used = os.wait4(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
-        time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    _, _, used = os.wait4(child, 0)
-    return -signal.SIGKILL, used.ru_utime + used.ru_stime
+    """Return a child's exit status and its CPU time in seconds, after killing it if it sleeps too long.
+
+    Only sleep counts, not waiting for a busy processor, nor time in which this process was stopped itself.
+    """
+    handle = os.pidfd_open(child)
+    end = select.poll()
+    end.register(handle, select.POLLIN)
+    slept = 0.0
+    while slept < seconds and not end.poll(1000 * _TICK):
+        slept += _TICK * _is_asleep(child)
+    os.close(handle)
+    if slept >= seconds:
+        os.kill(child, signal.SIGKILL)
+    _, status, used = os.wait4(child, 0)
+    return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
+
+
+def _is_asleep(process: int) -> bool:
+    """Return whether a process waits for something other than a processor."""
+    with contextlib.suppress(OSError):
+        return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] in 'SD'
+    return False
 
 
 def _run_child(call: Callable[[], int], watch: Watch, limits: Limits, report: Path, log: Path) -> NoReturn:

@@ -53,7 +53,8 @@ def find_continuation(config: str, work_dirs: Path, work_dir: Path | None = None
 
 def _newest_run(config: Any, work_dirs: Path) -> Path | None:
     """Return the folder of the config's most recently started or resumed run."""
-    stored = sorted(work_dirs.glob('*/config.yaml'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    files = [path for path in work_dirs.glob('*/config.yaml') if path.is_file()]
+    stored = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in stored:
         with suppress(OSError, UnicodeDecodeError, ConfigError):  # a damaged config cannot match
             if _comparable(path.read_text()) == config:

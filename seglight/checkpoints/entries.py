@@ -64,19 +64,40 @@ def check_entries(entries: Any, path: Path) -> None:
 
 def _check_loops(loops: Mapping[str, Any], path: Path) -> None:
     """Check the counts of batches and epochs, which Lightning itself uses unchecked."""
-    states = [state for state in loops.values() if isinstance(state, Mapping)]
-    if len(states) != len(loops):
-        raise CheckpointError(f'{path} is refused: loops must hold a dict for each loop')
-    for state in states:
+    for loop, state in loops.items():
+        if not isinstance(state, Mapping):
+            raise CheckpointError(f'{path} is refused: loops must hold a dict for each loop')
         for name, value in state.items():
-            if str(name).endswith('progress') and not _are_counts(value):
-                raise CheckpointError(f'{path} is refused: {str(name)[:80]} must hold counts')
+            word = str(name)
+            is_loop_of_batches = word.endswith('batch_progress') and loop != 'predict_loop'
+            if word.endswith('progress') and not _is_progress(value, word, is_loop_of_batches):
+                raise CheckpointError(f'{path} is refused: {word[:80]} must hold counts')
 
 
-def _are_counts(value: Any) -> bool:
-    """Return whether all values within nested dicts are valid counts."""
-    if isinstance(value, Mapping):
-        return all(_are_counts(inner) for inner in value.values())
+def _is_progress(value: Any, name: str, has_end: bool = False) -> bool:
+    """Return whether a value has the counts of Lightning's progress of this name, which fails if any is missing.
+
+    Args:
+        value: the value.
+        name: its name in the state of the loop.
+        has_end: whether it must also contain `is_last_batch`.
+    """
+    if not isinstance(value, Mapping):
+        return False
+    if name.endswith('optim_progress'):
+        steps = value.get('optimizer')
+        return isinstance(steps, Mapping) and all(_is_progress(steps.get(each), each) for each in ('step', 'zero_grad'))
+    whole = name.endswith(('batch_progress', 'epoch_progress'))
+    parts = [value.get(each) for each in ('total', 'current')]
+    return _is_count(value.get('is_last_batch', None if has_end else False)) and all(
+        isinstance(part, Mapping)
+        and all(map(_is_count, part.values()))
+        and part.keys() >= {'ready', 'completed', *('started', 'processed') * whole}
+        for part in parts
+    )
+
+
+def _is_count(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value < _MAX_COUNT
 
 

@@ -47,6 +47,8 @@ def find_class(name: str, known: Mapping[str, Any], key: str) -> type | None:
         ConfigError: if nothing can be imported from the path.
     """
     module, _, attribute = name.rpartition('.')
+    if name.startswith('.'):
+        raise ConfigError(key, f"unknown class '{name}': a path must start with a package")
     try:
         found = getattr(importlib.import_module(module), attribute) if module else known.get(name)
     except (ImportError, AttributeError, ValueError) as error:

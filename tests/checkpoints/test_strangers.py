@@ -361,6 +361,10 @@ COUNTS: dict[str, Any] = {
     'below nothing': {'current': {'completed': -1}},
     'too high': {'current': {'completed': 2**64}},
     'no dict': [],
+    'a dict for a count': {'total': {'ready': 1, 'started': {}, 'processed': 1, 'completed': 1}},
+    'a count for a dict': {'current': 1},
+    'none of the batches': {'current': {'ready': 1, 'started': 1, 'completed': 1}},
+    'no end': {'is_last_batch': None},
 }
 
 

@@ -5,6 +5,7 @@ import functools
 import http.server
 import os
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError, ConfigError
 from seglight.models.pretrained import teach_mmcv
 from seglight.models.recipe import Recipe
+from seglight.weight_files import read_address
 
 
 @pytest.fixture
@@ -106,6 +108,23 @@ def test_harmless_weights_are_downloaded_with_the_numpy_values_of_mmcvs_meta(ser
     layer = nn.Linear(1, 1)
     assert load_checkpoint(layer, f'{server}/b.pth')['meta']['lr'] == 0.5
     assert torch.equal(layer.weight, weights['weight'])
+
+
+def test_a_downloaded_zip_is_not_extracted(server: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / 'a.pth', 'w') as archive:
+        archive.writestr('victim.pth', 'replaced')
+    cache = tmp_path / 'cache'
+    cache.mkdir()
+    (cache / 'victim.pth').write_text('kept')
+    with pytest.raises(CheckpointError, match=r'a\.pth is not a checkpoint, or it is truncated or damaged'):
+        read_address(f'{server}/a.pth', str(cache))
+    assert (cache / 'victim.pth').read_text() == 'kept'
+
+
+def test_downloaded_weights_are_bounded_like_files(server: str, tmp_path: Path) -> None:
+    torch.save({'w': torch.zeros(1).expand(10**12)}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'a\.pth is refused: w claims 1,000,000,000,000 numbers'):
+        read_address(f'{server}/a.pth', str(tmp_path / 'cache'))
 
 
 def test_nothing_is_downloaded_for_a_checkpoint(server: str, tmp_path: Path, trained: Path) -> None:

@@ -188,10 +188,12 @@ def test_a_config_may_name_a_dataset_for_its_classes() -> None:
         ({'img_dir': 'gone'}, 'gone does not exist'),
         ({'img_dir': 'img', 'ann_dir': 'img'}, 'contains no image that ends with _leftImg8bit.png'),
         ({'img_dir': 'img', 'split': 'gone.txt'}, 'gone.txt does not exist'),
+        ({'img_dir': 'img', 'split': 'nul.txt'}, 'nul.txt is not UTF-8 text'),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, options: dict[str, Any], said: str) -> None:
     (tmp_path / 'img').mkdir()
+    (tmp_path / 'nul.txt').write_text('a\n\0b\n')
     classes = list(DATASETS.get('CityscapesDataset').CLASSES)
     source = build_sources({'type': 'CityscapesDataset', **options}, 'data.train', '', '')
     with pytest.raises(DataError, match=said):

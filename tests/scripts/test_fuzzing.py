@@ -229,8 +229,8 @@ def test_ten_inputs_find_nothing(jobs: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('seed', 'first'), [(2, 0), (101, 0), (101, 100), (101, 200)])  # which processes share
-def test_many_inputs_find_nothing(seed: int, first: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize('first', range(0, 2000, 200))  # which processes share
+def test_many_inputs_find_nothing(first: int, tmp_path: Path) -> None:
     keep = str(tmp_path / 'failed')
-    done = fuzz('--seed', str(seed), '--first', str(first), '--count', '100', '--keep', keep)
+    done = fuzz('--seed', '101', '--first', str(first), '--count', '200', '--keep', keep)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]

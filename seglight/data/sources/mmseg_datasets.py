@@ -15,7 +15,7 @@ from seglight.config.settings import Settings, nearest
 from seglight.data.labels import LabelMap
 from seglight.data.sources.base import Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.folders import MaskFile
-from seglight.data.sources.paths import is_hidden
+from seglight.data.sources.paths import is_hidden, read_list
 from seglight.errors import DataError, UsageError, one_line
 
 
@@ -78,6 +78,8 @@ class MmsegSource(Source):
         split = root / self.split if self.split else None
         if split and kind_of(split) != 'file':
             raise DataError(f'{self.dataset}: the split {split} does not exist')
+        if split:
+            read_list(split)  # mmseg reads it without limits
         moved = self._moved(context)
         built = self._build(images, masks, split)
         infos = [info for info in built.img_infos if split or not is_hidden(images / info['filename'], images)]
