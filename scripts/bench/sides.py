@@ -28,6 +28,9 @@ from mmcv.runner import EpochBasedRunner, Fp16OptimizerHook, Hook, IterBasedRunn
 from mmcv.utils import get_logger
 from mmseg.core import build_optimizer
 from mmseg.datasets import build_dataloader, build_dataset
+from mmseg.models import LOSSES
+from mmseg.models import losses as mmseg_losses
+from mmseg.models.decode_heads import decode_head, point_head
 from mmseg.utils import build_dp
 
 from seglight.config.files import SHIPPED, load_config
@@ -186,6 +189,15 @@ def mmseg_dataset(task: Task, split: str) -> Any:
         'test_mode': split != 'train',
     }
     return build_dataset(config)
+
+
+def use_mmsegs_losses() -> None:
+    """Undo in this process that seglight replaces mmseg's losses and the accuracy that its heads log."""
+    for name in LOSSES.module_dict:
+        if original := getattr(mmseg_losses, name, None):
+            LOSSES.register_module(name, force=True, module=original)
+    for head in (decode_head, point_head):
+        head.accuracy = mmseg_losses.accuracy
 
 
 def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **length: int) -> Callable[[], None]:

@@ -7,8 +7,9 @@ limit that the model itself sets on this machine. On a GPU, --mixed trains in fl
 that each side took is printed too.
 
 Each candidate runs in a process of its own, since seglight's command line changes glibc's settings for a whole
-process; the bare loop runs with and without them. A round runs all candidates, one after the other, and the ratios
-are those within a round. Processor time and page faults are of a step, with the loader's processes.
+process; the bare loop runs with and without them. mmcv's Runner trains with mmseg's own losses. A round runs all
+candidates, one after the other, and the ratios are those within a round. Processor time and page faults are those of
+a step, with the loader's processes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import torch
 from pairs import process, ratios
-from sides import Clock, Task, bare_loop, mmcv_runner, quieten, seglight_trainer
+from sides import Clock, Task, bare_loop, mmcv_runner, quieten, seglight_trainer, use_mmsegs_losses
 
 MODELS = {
     'fast_scnn': 'fastscnn/fast_scnn_lr0.12_8x4_160k_cityscapes.py',
@@ -81,7 +82,7 @@ def main() -> None:
 
 def contest(task: Task, names: list[str], steps: int, warmup: int, rounds: int) -> dict[str, list[Round]]:
     """Return what each candidate needed in each round."""
-    pools = {name: process(CANDIDATES[name], quieten) for name in names}
+    pools = {name: process(CANDIDATES[name], _prepare, name) for name in names}
     results: dict[str, list[Round]] = {name: [] for name in names}
     for pool in pools.values():
         pool.submit(gc.collect).result()  # starts the process
@@ -91,6 +92,13 @@ def contest(task: Task, names: list[str], steps: int, warmup: int, rounds: int) 
     for pool in pools.values():
         pool.shutdown()
     return results
+
+
+def _prepare(name: str) -> None:
+    """Set up the process of a candidate."""
+    quieten()
+    if name == "mmcv's Runner":
+        use_mmsegs_losses()
 
 
 def run_round(name: str, task: Task, steps: int, warmup: int) -> Round:
