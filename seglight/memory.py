@@ -10,12 +10,12 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from functools import partial
 
 #: Set to 0 to leave glibc as it is.
 SWITCH = 'SEGLIGHT_KEEP_MEMORY'
 
-#: Blocks from this size are still returned at once: one of them, kept but too small for the next, is dear.
+#: Blocks from this size are still returned at once: kept, but too small for the next, one would waste much memory.
 RETURNED = 2**30
 
 #: The parameters in glibc's malloc.h, and the variables that set them in a process from its start.
@@ -23,7 +23,7 @@ _TRIM_THRESHOLD = -1, 'MALLOC_TRIM_THRESHOLD_'
 _MMAP_THRESHOLD = -3, 'MALLOC_MMAP_THRESHOLD_'
 _MMAP_MAX = -4, 'MALLOC_MMAP_MAX_'
 
-_NEVER = 2**62  #: a threshold that no heap reaches
+_NEVER = str(2**62)  #: a threshold that no heap reaches
 
 
 def keep_freed_memory() -> None:
@@ -33,18 +33,26 @@ def keep_freed_memory() -> None:
     changes; nor if the user has set glibc's own variables (`MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`, ...), which
     glibc has already read. The command line calls this; a program of your own can do so before it trains.
     """
-    mallopt = _find_mallopt()
-    if os.environ.get(SWITCH) == '0' or _set_by_user() or mallopt is None:
+    glibc = _find_glibc()
+    if glibc is None or os.environ.get(SWITCH) == '0':
         return
-    mallopt(_TRIM_THRESHOLD[0], -1)  # never
-    settings = {_TRIM_THRESHOLD[1]: _NEVER}
-    if mallopt(_MMAP_THRESHOLD[0], RETURNED):
-        settings[_MMAP_THRESHOLD[1]] = RETURNED
+    if os.environ.get(_TRIM_THRESHOLD[1]) != _NEVER:  # not the child of a process that called this
+        if _set_by_user():
+            return
+        _raise_thresholds(glibc)
+    # Otherwise loader processes would hold the free pages of this one, which then needs others for its next tensors.
+    os.register_at_fork(before=partial(glibc.malloc_trim, 0))
+
+
+def _raise_thresholds(glibc: ctypes.CDLL) -> None:
+    """Return nothing to the system, except large blocks; spawned processes read this from the environment."""
+    glibc.mallopt(_TRIM_THRESHOLD[0], -1)  # never
+    os.environ[_TRIM_THRESHOLD[1]] = _NEVER
+    if glibc.mallopt(_MMAP_THRESHOLD[0], RETURNED):
+        os.environ[_MMAP_THRESHOLD[1]] = str(RETURNED)
     else:  # older releases accept at most 32 MiB
-        mallopt(_MMAP_MAX[0], 0)
-        settings[_MMAP_MAX[1]] = 0
-    # Forked processes inherit the parameters, spawned ones only the environment.
-    os.environ.update({name: str(value) for name, value in settings.items()})
+        glibc.mallopt(_MMAP_MAX[0], 0)
+        os.environ[_MMAP_MAX[1]] = '0'
 
 
 def _set_by_user() -> bool:
@@ -53,12 +61,12 @@ def _set_by_user() -> bool:
     return not names.isdisjoint(os.environ) or 'glibc.malloc.' in os.environ.get('GLIBC_TUNABLES', '')
 
 
-def _find_mallopt() -> Callable[[int, int], int] | None:
-    """Return glibc's function, which sets a parameter and returns 0 if it rejects the value; None without glibc."""
+def _find_glibc() -> ctypes.CDLL | None:
+    """Return glibc if this process uses it."""
     if sys.platform != 'linux':
         return None
     try:
-        function: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):  # musl, or a Python that cannot load libraries
+        library = ctypes.CDLL(None)
+    except OSError:  # a Python that cannot load libraries
         return None
-    return function
+    return library if hasattr(library, 'mallopt') and hasattr(library, 'malloc_trim') else None  # musl has neither

@@ -10,7 +10,7 @@ import pytest
 import seglight
 from seglight import memory
 
-pytestmark = pytest.mark.skipif(memory._find_mallopt() is None, reason='without glibc')
+pytestmark = pytest.mark.skipif(memory._find_glibc() is None, reason='without glibc')
 
 #: Prints the pages that the system had to provide for five blocks of 40 MiB, each freed before the next.
 COUNT = """
@@ -25,6 +25,8 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 fill()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, flush=True)
 """
+#: Prints the resident size in bytes.
+RESIDENT = 'import os; print(int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE"), flush=True)'
 KEEP = 'from seglight.memory import keep_freed_memory; keep_freed_memory()\n'
 
 
@@ -82,8 +84,12 @@ def test_later_processes_keep_it_too(default: int, method: str) -> None:
 def test_a_glibc_that_rejects_the_size_keeps_it_too(default: int) -> None:
     # This is how older releases reject sizes above 32 MiB.
     old = (
-        'from seglight import memory\nreal = memory._find_mallopt()\n'
-        'memory._find_mallopt = lambda: lambda name, value: 0 if name == -3 and value > 2**25 else real(name, value)\n'
+        'from seglight import memory\nreal = memory._find_glibc()\n'
+        'class Old:\n'
+        '    malloc_trim = real.malloc_trim\n'
+        '    def mallopt(self, name, value):\n'
+        '        return 0 if name == -3 and value > 2**25 else real.mallopt(name, value)\n'
+        'memory._find_glibc = Old\n'
     )
     assert pages(old + KEEP + COUNT) < default / 5
     later = f'import os, subprocess, sys\nsubprocess.run([sys.executable, "-c", {COUNT!r}], check=True)'
@@ -91,10 +97,19 @@ def test_a_glibc_that_rejects_the_size_keeps_it_too(default: int) -> None:
 
 
 def test_a_block_of_a_gigabyte_is_returned() -> None:
-    block = (
-        'import os\nb"x" * 2**30\nprint(int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE"))'
-    )
-    assert pages(KEEP + block) < 2**29
+    block = f'b"x" * 2**30\n{RESIDENT}'
+    assert pages(KEEP + block) < 2**28
+
+
+def test_a_loader_process_holds_no_free_memory() -> None:
+    # Two blocks below a third that stays, as in a heap with live tensors at its end.
+    blocks = 'a, b, c = [b"x" * size for size in (2**28, 2**28, 2**20)]\ndel a, b\n'
+    child = f'from multiprocessing import get_context\nget_context("fork").Pool(1).apply(exec, ({RESIDENT!r}, {{}}))'
+    assert pages(f'{KEEP}{blocks}{RESIDENT}') > 2**29
+    assert pages(f'{KEEP}{blocks}{child}') < 2**28
+    # Also in a process that inherits glibc's settings, as Lightning starts one for each device.
+    again = f'import subprocess, sys\nsubprocess.run([sys.executable, "-c", {KEEP + blocks + child!r}], check=True)'
+    assert pages(KEEP + again) < 2**28
 
 
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
