@@ -84,8 +84,8 @@ def contest(task: Task, names: list[str], steps: int, warmup: int, rounds: int) 
     """Return what each candidate needed in each round."""
     pools = {name: process(CANDIDATES[name], _prepare, name) for name in names}
     results: dict[str, list[Round]] = {name: [] for name in names}
-    for pool in pools.values():
-        pool.submit(gc.collect).result()  # starts the process
+    for started in [pool.submit(gc.collect) for pool in pools.values()]:
+        started.result()
     for _ in range(rounds):
         for name, pool in pools.items():
             results[name].append(pool.submit(run_round, name, task, steps, warmup).result())
