@@ -10,7 +10,8 @@ import copy
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,8 +29,7 @@ from mmcv.runner import EpochBasedRunner, Fp16OptimizerHook, Hook, IterBasedRunn
 from mmcv.utils import get_logger
 from mmseg.core import build_optimizer
 from mmseg.datasets import build_dataloader, build_dataset
-from mmseg.models import LOSSES
-from mmseg.models import losses as mmseg_losses
+from mmseg.models import LOSSES, losses
 from mmseg.models.decode_heads import decode_head, point_head
 from mmseg.utils import build_dp
 
@@ -191,13 +191,18 @@ def mmseg_dataset(task: Task, split: str) -> Any:
     return build_dataset(config)
 
 
-def use_mmsegs_losses() -> None:
-    """Undo in this process that seglight replaces mmseg's losses and the accuracy that its heads log."""
-    for name in LOSSES.module_dict:
-        if original := getattr(mmseg_losses, name, None):
-            LOSSES.register_module(name, force=True, module=original)
-    for head in (decode_head, point_head):
-        head.accuracy = mmseg_losses.accuracy
+@contextmanager
+def mmsegs_own() -> Iterator[None]:
+    """Let models have mmseg's own losses, and its heads mmseg's accuracy, instead of seglight's."""
+    registered, accuracy = dict(LOSSES.module_dict), decode_head.accuracy
+    originals = {name: getattr(losses, name) for name in registered if hasattr(losses, name)}
+    try:
+        LOSSES.module_dict.update(originals)
+        decode_head.accuracy = point_head.accuracy = losses.accuracy
+        yield
+    finally:
+        LOSSES.module_dict.update(registered)
+        decode_head.accuracy = point_head.accuracy = accuracy
 
 
 def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **length: int) -> Callable[[], None]:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 from pairs import process, ratios
-from sides import Clock, Task, bare_loop, mmcv_runner, quieten, seglight_trainer, use_mmsegs_losses
+from sides import Clock, Task, bare_loop, mmcv_runner, mmsegs_own, quieten, seglight_trainer
 
 MODELS = {
     'fast_scnn': 'fastscnn/fast_scnn_lr0.12_8x4_160k_cityscapes.py',
@@ -82,7 +82,7 @@ def main() -> None:
 
 def contest(task: Task, names: list[str], steps: int, warmup: int, rounds: int) -> dict[str, list[Round]]:
     """Return what each candidate needed in each round."""
-    pools = {name: process(CANDIDATES[name], _prepare, name) for name in names}
+    pools = {name: process(CANDIDATES[name], quieten) for name in names}
     results: dict[str, list[Round]] = {name: [] for name in names}
     for started in [pool.submit(gc.collect) for pool in pools.values()]:
         started.result()
@@ -92,13 +92,6 @@ def contest(task: Task, names: list[str], steps: int, warmup: int, rounds: int) 
     for pool in pools.values():
         pool.shutdown()
     return results
-
-
-def _prepare(name: str) -> None:
-    """Set up the process of a candidate."""
-    quieten()
-    if name == "mmcv's Runner":
-        use_mmsegs_losses()
 
 
 def run_round(name: str, task: Task, steps: int, warmup: int) -> Round:
@@ -117,11 +110,12 @@ def run_round(name: str, task: Task, steps: int, warmup: int) -> Round:
 def _train(name: str, task: Task, folder: str, steps: int) -> Clock:
     if name.startswith('bare loop'):
         return bare_loop(task, steps)
-    clock = Clock([])
+    clock = Clock([], task.device)
     if name == 'seglight':
         seglight_trainer(task, clock, folder, [], max_steps=steps, limit_val_batches=0)()
     else:
-        mmcv_runner(task, clock, folder, [], max_iters=steps)()
+        with mmsegs_own():
+            mmcv_runner(task, clock, folder, [], max_iters=steps)()
     return clock
 
 
