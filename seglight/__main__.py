@@ -12,7 +12,7 @@ from seglight import own_modules
 if __name__ == '__main__':
     own_modules.leave_working_folder()  # before anything else is imported
 
-from seglight import __version__, border
+from seglight import __version__, border, memory
 from seglight.cli import tools
 from seglight.installation import requirements
 
@@ -50,6 +50,7 @@ def _command_line(argv: Sequence[str]) -> None:
 
 def main() -> None:
     """Run the command line of this process and exit with its status, 130 after Ctrl-C."""
+    memory.keep_freed_memory()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors='surrogateescape')  # for file names that are not UTF-8
     try:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
@@ -16,6 +15,7 @@ from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
 import numpy as np
 import torch
 from mmseg.core.evaluation.metrics import intersect_and_union
+from pairs import ratios, seconds_in_turn
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from seglight.models.metrics import SegmentationMetrics
@@ -44,16 +44,10 @@ def main() -> None:
         'torchmetrics': lambda: theirs.update(*tensors),
         'seglight': lambda: ours.update(*tensors),
     }
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(options.rounds):
-        for name, update in candidates.items():
-            start = time.perf_counter()
-            update()
-            times[name].append(time.perf_counter() - start)
-    slowest = statistics.median(times['mmseg'])
+    times = seconds_in_turn(candidates, options.rounds)
     for name, each in times.items():
-        median = statistics.median(each)
-        print(f'{name:<14} {1000 * median:6.2f} ms   {slowest / median:5.1f} x as fast as mmseg')
+        faster = ratios(times['mmseg'], each)
+        print(f'{name:<14} {1000 * statistics.median(each):6.2f} ms   {faster} x as fast as mmseg')
 
 
 if __name__ == '__main__':

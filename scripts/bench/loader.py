@@ -4,7 +4,7 @@
 
 Without a folder with `img_dir/train` and `ann_dir/train`, 512x512 JPEG and PNG files are generated. Each round loads
 every image once in each way, one way after the other, and counts the time of the processor, which hardly depends on
-what else the machine does; shown is the median over the rounds, and its ratio to mmseg's.
+what else the machine does; shown is the median over the rounds, and the ratios to mmseg's within a round.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
 import cv2
 import torch
 from mmseg.datasets.pipelines import Compose
+from pairs import ratios
 
 from seglight.data.cache import SampleCache
 from seglight.data.dataset import SegmentationDataset
@@ -142,22 +143,16 @@ def main() -> None:
                     load(index + turn * len(samples) if 'mmseg' not in name and 'decoding' not in name else index)
                 if turn:
                     rates[name].append(len(samples) / (time.process_time() - start))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
     print('| | mmseg 0.30, images/s | here, images/s | times | here, cached | times |\n|---|---:|---:|---:|---:|---:|')
     for name in ('decoding', 'flip', 'standard'):
-        base, own, cached = medians[f'{name}, mmseg'], medians[name], medians.get(f'{name}, cached')
-        kept = f'{cached:.0f} | {cached / base:.1f}' if cached else ' | '
-        print(f'| {name} | {base:.0f} | {own:.0f} | {own / base:.1f} | {kept} |')
-    shares = [
-        [moved / own for moved, own in zip(rates[f'moved{end}'], rates[f'standard{end}'], strict=True)]
-        for end in ('', ', cached')
-    ]
-    print(
-        'flip and colours on the device: '
-        + ', cached '.join(
-            f'{statistics.median(each):.2f} times as many ({min(each):.2f} to {max(each):.2f})' for each in shares
-        )
-    )
+        base = rates[f'{name}, mmseg']
+        columns = [f'{statistics.median(base):.0f}']
+        for own in (rates[name], rates.get(f'{name}, cached')):
+            columns += [f'{statistics.median(own):.0f}', ratios(own, base)] if own else ['', '']
+        print(f'| {name} | {" | ".join(columns)} |')
+    for end in ('', ', cached'):
+        times = ratios(rates[f'moved{end}'], rates[f'standard{end}'])
+        print(f'flip and colours on the device{end}: {times} times as many')
 
 
 if __name__ == '__main__':

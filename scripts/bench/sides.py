@@ -10,7 +10,8 @@ import copy
 import logging
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,8 @@ from mmcv.runner import EpochBasedRunner, Fp16OptimizerHook, Hook, IterBasedRunn
 from mmcv.utils import get_logger
 from mmseg.core import build_optimizer
 from mmseg.datasets import build_dataloader, build_dataset
+from mmseg.models import LOSSES, losses
+from mmseg.models.decode_heads import decode_head, point_head
 from mmseg.utils import build_dp
 
 from seglight.config.files import SHIPPED, load_config
@@ -186,6 +189,20 @@ def mmseg_dataset(task: Task, split: str) -> Any:
         'test_mode': split != 'train',
     }
     return build_dataset(config)
+
+
+@contextmanager
+def mmsegs_own() -> Iterator[None]:
+    """Let models have mmseg's own losses, and its heads mmseg's accuracy, instead of seglight's."""
+    registered, accuracy = dict(LOSSES.module_dict), decode_head.accuracy
+    originals = {name: getattr(losses, name) for name in registered if hasattr(losses, name)}
+    try:
+        LOSSES.module_dict.update(originals)
+        decode_head.accuracy = point_head.accuracy = losses.accuracy
+        yield
+    finally:
+        LOSSES.module_dict.update(registered)
+        decode_head.accuracy = point_head.accuracy = accuracy
 
 
 def mmcv_runner(task: Task, clock: Clock, work_dir: str, hooks: list[Hook], **length: int) -> Callable[[], None]:

@@ -8,10 +8,10 @@ Masks of 256x256 with 11 classes; the ways take turns.
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
+from pairs import ratios, seconds_in_turn
 
 from seglight.submissions import format_labels
 
@@ -31,16 +31,10 @@ def main() -> None:
         'seglight': lambda: format_labels(mask),
     }
     assert len({way() for way in ways.values()}) == 1
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - start)
-    ours = statistics.median(times['seglight'])
+    times = seconds_in_turn(ways, ROUNDS)
     for name, seconds in times.items():
-        median = statistics.median(seconds)
-        print(f'{name:<50} {1000 * median:6.2f} ms an image  {median / ours:5.1f} x seglight')
+        slower = ratios(seconds, times['seglight'])
+        print(f'{name:<50} {1000 * statistics.median(seconds):6.2f} ms an image  {slower} x seglight')
 
 
 if __name__ == '__main__':

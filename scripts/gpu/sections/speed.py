@@ -5,14 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from mmseg.models import LOSSES, losses
-from mmseg.models.decode_heads import decode_head, point_head
-from sides import Clock, Task, bare_loop, mmcv_runner, quieten, seglight_data, seglight_trainer
+from sides import Clock, Task, bare_loop, mmcv_runner, mmsegs_own, quieten, seglight_data, seglight_trainer
 
 from gpu.attempts import failure
 from gpu.lab import Lab, float32
@@ -140,20 +137,6 @@ def _run(lab: Lab, task: Task, steps: Steps) -> Clock:
     with mmsegs_own():
         mmcv_runner(task, clock, lab.folder, [], max_iters=steps.all)()
     return clock
-
-
-@contextmanager
-def mmsegs_own() -> Iterator[None]:
-    """Let models have mmseg's own losses, and its heads mmseg's accuracy, instead of seglight's."""
-    registered, accuracy = dict(LOSSES.module_dict), decode_head.accuracy
-    originals = {name: getattr(losses, name) for name in registered if hasattr(losses, name)}
-    try:
-        LOSSES.module_dict.update(originals)
-        decode_head.accuracy = point_head.accuracy = losses.accuracy
-        yield
-    finally:
-        LOSSES.module_dict.update(registered)
-        decode_head.accuracy = point_head.accuracy = accuracy
 
 
 def files(lab: Lab, argument: str = '') -> Iterator[Row]:

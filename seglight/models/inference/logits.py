@@ -12,6 +12,7 @@ from mmseg.ops import resize
 from torch import Tensor, nn
 
 from seglight.models.fitting import call_padded, mmseg_meta, window_size
+from seglight.models.highest import highest
 from seglight.models.inference.resampling import Size
 from seglight.models.inference.sliding import sliding_bands
 
@@ -184,8 +185,7 @@ def predict_mask(scores: Tensor, threshold: float) -> Tensor:
     Returns:
         uint8 `[B, H, W]`.
     """
-    labels = scores[:, 0] > threshold if scores.shape[1] == 1 else scores.argmax(1)
-    return labels.to(torch.uint8)
+    return (scores[:, 0] > threshold).to(torch.uint8) if scores.shape[1] == 1 else highest(scores)
 
 
 def both_classes(probabilities: Tensor, total: float = 1.0) -> Tensor:

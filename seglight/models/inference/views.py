@@ -11,9 +11,9 @@ import mmcv
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from seglight.errors import UsageError
+from seglight.models.highest import highest
 from seglight.models.inference.logits import class_probabilities, predict_mask
 from seglight.models.inference.resampling import Coarse, Size, resized_bands
 
@@ -162,4 +162,5 @@ def _votes(logits: Tensor, threshold: float) -> Tensor:
     """Return 1 for the class that wins a pixel and 0 for the others, float32 of the logits' shape."""
     if logits.shape[1] == 1:
         return predict_mask(logits.sigmoid(), threshold).unsqueeze(1).float()
-    return F.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1).float()
+    classes = torch.arange(logits.shape[1], device=logits.device).view(-1, 1, 1)
+    return (highest(logits).unsqueeze(1) == classes).float()
