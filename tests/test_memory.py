@@ -116,7 +116,7 @@ def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(('MALLOC_', 'GLIBC_TUNABLES', memory.SWITCH))]:
         monkeypatch.delenv(name)
     before = dict(os.environ)
-    monkeypatch.setattr(memory.ctypes, 'CDLL', lambda _: object())  # musl has no mallopt
+    monkeypatch.setattr('ctypes.CDLL', lambda _: object())  # musl has no mallopt
     memory.keep_freed_memory()
     monkeypatch.setattr(sys, 'platform', 'darwin')
     memory.keep_freed_memory()

@@ -104,7 +104,9 @@ def run_round(name: str, task: Task, steps: int, warmup: int) -> Round:
         rate = _train(name, task, folder, steps).rate(task.batch_size, warmup)
     gc.collect()  # ends the loader's processes, which count once they have ended
     used = [(after - before) / steps for after, before in zip(_usage(), (user, system, faults), strict=True)]
-    return Round(rate, *used, torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)
+    return Round(
+        rate, used[0], used[1], round(used[2]), torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    )
 
 
 def _train(name: str, task: Task, folder: str, steps: int) -> Clock:
