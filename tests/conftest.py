@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,6 +172,33 @@ def trained(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         config = write_tiny_config(folder / 'tiny.yaml', data_root)
         assert seglight.run(['fit', '--config', str(config)]) == 0
         yield folder / 'work_dirs' / 'exp1'
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Refuse every connection of this thread that leaves this machine; the list holds what was asked for.
+
+    W&B's service of an earlier test in this process may still speak and look up names with its own threads.
+    """
+    asked: list[str] = []
+    tested = threading.get_ident()
+
+    def guarded(original: Callable[..., Any], address: Callable[..., str]) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            if threading.get_ident() == tested and address(*arguments) not in ('127.0.0.1', '::1', ''):
+                asked.append(str(arguments))
+                raise OSError('refused by the test')
+            return original(*arguments, **keywords)
+
+        return call
+
+    def of_socket(own: socket.socket, address: Any) -> str:
+        return '' if own.family == getattr(socket, 'AF_UNIX', None) else str(address[0])
+
+    for name in ('connect', 'connect_ex'):
+        monkeypatch.setattr(socket.socket, name, guarded(getattr(socket.socket, name), of_socket))
+    monkeypatch.setattr(socket, 'getaddrinfo', guarded(socket.getaddrinfo, lambda host, *_: str(host or '')))
+    return asked
 
 
 @pytest.fixture(scope='session')

@@ -36,9 +36,9 @@ from mmseg.utils import build_dp
 from seglight.config.files import SHIPPED, load_config
 from seglight.data import SegmentationDataModule
 from seglight.models import Segmentor
+from seglight.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from seglight.models.pretrained import without_pretrained
 from seglight.models.recipe import Recipe
-from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
 
 MMSEG_CONFIGS = Path(mmseg.__file__).parent / '.mim' / 'configs'
 DATA = load_config(SHIPPED / 'datasets' / 'camvid.yaml').values['data']

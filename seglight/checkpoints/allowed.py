@@ -40,6 +40,7 @@ TIMM_ARGUMENTS = frozenset(
     {
         *('type', 'model_name', 'features_only', 'pretrained', 'checkpoint_path', 'in_channels', 'init_cfg'),
         *('out_indices', 'output_stride', 'drop_rate', 'drop_path_rate', 'drop_block_rate', 'img_size', 'norm_layer'),
+        *('with_cp', 'dynamic_img_size', 'strict_img_size'),
     }
 )
 

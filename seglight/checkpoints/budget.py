@@ -67,7 +67,7 @@ class _Budget:
         """Count a parameter."""
         del name
         self._count_part()
-        self.numbers += 0 if parameter is None else parameter.numel()
+        self.numbers += 0 if parameter is None or parameter.is_meta else parameter.numel()  # meta takes no memory
         self.check(0)
 
     def check(self, size: int) -> None:

@@ -9,8 +9,8 @@ from seglight.config.mmseg.file import parse_mmseg_config
 from seglight.config.mmseg.pipeline import RESIZE
 from seglight.config.settings import without_tuples
 from seglight.errors import ConfigError, UsageError
+from seglight.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from seglight.models.recipe import Recipe
-from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
 from seglight.palette import default_palette
 
 # isort: split

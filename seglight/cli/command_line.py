@@ -49,6 +49,7 @@ from seglight.files import WORK_DIRS
 from seglight.masking import masked_yaml
 from seglight.models import Segmentor
 from seglight.models.initialising import only_loading
+from seglight.models.normalisation import normalisation
 from seglight.models.recipe import Recipe
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
@@ -180,8 +181,9 @@ class CommandLine(LightningCLI):
         if isinstance(config.seed_everything, int) and not isinstance(config.seed_everything, bool):
             config.data.seed = config.seed_everything
         with self.request.with_origins():
-            recipe = Recipe(config.model.segmentor).with_read_weights()  # the stored config then contains their values
-        config.model.segmentor = recipe.model
+            recipe = Recipe(config.model.segmentor).self_contained()  # the stored config then contains their values
+            model = config.model
+            model.segmentor, (model.mean, model.std) = recipe.model, normalisation(recipe, model.mean, model.std)
         if self.subcommand == 'fit':
             self.run_config = self.resolved_config()
             self.resumed = fit.find_start(self.request, config, self.run_config)

@@ -25,7 +25,7 @@ MISFITS = (AssertionError, RuntimeError, ValueError, IndexError, ZeroDivisionErr
 START_SIDES, STEP = (128, 256, 512, 1024), 16
 
 #: Sides are padded to a multiple of one of these, the smallest that works.
-DIVISORS = (2, 4, 8, 16, 32, 64)
+DIVISORS = (2, 4, 8, 14, 16, 32, 56, 64)
 
 #: Sides that no power of two divides: a segmentor that takes this size takes any larger one.
 ODD: Size = (103, 109)
@@ -153,10 +153,11 @@ def training_size(segmentor: BaseSegmentor, image: Tensor) -> Size:
 
 
 def fixed_size(segmentor: BaseSegmentor) -> Size | None:
-    """Return the fixed `img_size` of a backbone with position embeddings, None for all others."""
-    size = getattr(getattr(segmentor, 'backbone', None), 'img_size', None)
-    if isinstance(size, (list, tuple)) and len(size) == 2 and all(isinstance(side, int) for side in size):
-        return size[0], size[1]
+    """Return the fixed `img_size` of a segmentor or backbone with position embeddings, None for all others."""
+    for owner in (segmentor, getattr(segmentor, 'backbone', None)):
+        size = getattr(owner, 'img_size', None)
+        if isinstance(size, (list, tuple)) and len(size) == 2 and all(isinstance(side, int) for side in size):
+            return size[0], size[1]
     return None
 
 

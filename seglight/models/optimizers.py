@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from seglight.config.classes import import_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
+from seglight.models import layer_decay  # noqa: F401  (registers its constructor)
 from seglight.models.paramwise import check_paramwise
 from seglight.models.signatures import check_types
 
@@ -56,7 +57,7 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
         built: Optimizer = build_optimizer_constructor(config)(segmentor)
     except NotImplementedError as error:
         backbone = type(segmentor.backbone).__name__
-        message = f'{constructor} does not support {backbone}, only ConvNeXt, BEiT and MAE'
+        message = f'{constructor} does not support {backbone}, only ConvNeXt, BEiT, MAE and TIMMBackbone'
         raise ConfigError(f'{_KEY}.constructor', message) from error
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ConfigError(_KEY, one_line(error)) from error

@@ -9,6 +9,7 @@ from torch import nn
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError
+from seglight.models.adapters.timm import TIMMBackbone
 
 _KEY = 'model.optimizer.paramwise_cfg'
 
@@ -53,7 +54,8 @@ def check_paramwise(paramwise: Any, constructor: str, optimizer: dict[str, Any],
         return
     _check_names(given, valid, _KEY)
     for name in valid:
-        if name in REQUIRED and name not in given:
+        known = name == 'num_layers' and isinstance(segmentor.backbone, TIMMBackbone)  # timm knows its layers
+        if name in REQUIRED and name not in given and not known:
             raise ConfigError(_KEY, f'{constructor} needs {name}')
     custom = given.get('custom_keys', {})
     _check_dict(custom, f'{_KEY}.custom_keys')

@@ -20,6 +20,9 @@ KEY = 'model.segmentor'
 #: Keys of the model dict that hold heads, each one dict or a list of dicts.
 HEAD_KEYS = ('decode_head', 'auxiliary_head')
 
+#: Key of a dict that another library reads; its dicts are no parts.
+FOREIGN = 'config'
+
 #: Packages that a `type` may name before a dot, as in `mmcls.ConvNeXt`.
 PACKAGES = ('mmseg', 'mmcls')
 
@@ -68,7 +71,7 @@ class Part:
     def role(self) -> Role:
         """Its role; a head is recognised by its class too, because it may leave `num_classes` at the default."""
         if not self.path:
-            return 'segmentor'
+            return 'head' if self.takes('num_classes') else 'segmentor'  # an adapter is its own head
         if next(key for key in reversed(self.path) if not key.isdigit()) == 'loss_decode':
             return 'loss'
         if self.path[0] not in HEAD_KEYS or 'loss_decode' in self.path:
@@ -95,12 +98,13 @@ class Part:
 
 
 def walk(value: Any, path: tuple[str, ...] = (), parent: Part | None = None) -> Iterator[Part]:
-    """Yield every dict in a nested value, outermost first."""
+    """Yield every dict in a nested value that mmseg reads, outermost first."""
     if isinstance(value, dict):
         part = Part(path, value, parent)
         yield part
         for name, inner in value.items():
-            yield from walk(inner, (*path, str(name)), part)
+            if name != FOREIGN:
+                yield from walk(inner, (*path, str(name)), part)
     elif isinstance(value, (list, tuple)):
         for index, inner in enumerate(value):
             yield from walk(inner, (*path, str(index)), parent)

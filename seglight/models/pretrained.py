@@ -21,8 +21,12 @@ from seglight.weight_files import read_address, read_file, state_dict
 #: Prefixes of the names of a backbone's weights in files and in a segmentor.
 _PREFIX = re.compile(r'^((module|model|segmentor|encoder|backbone|neck|decode_head)\.)+')
 
-#: Arguments for backbones that would download weights by default, with any prefix of their `type`.
-_FETCHING = {'TIMMBackbone': {'pretrained': False, 'checkpoint_path': ''}}
+#: Arguments with which classes that fetch weights by themselves fetch none, with any prefix of their `type`.
+_FETCHING: dict[str, dict[str, Any]] = {
+    'TIMMBackbone': {'pretrained': False, 'checkpoint_path': ''},
+    'HFSegmentor': {'name': None},
+    'SMPSegmentor': {'encoder_weights': None},
+}
 
 
 def teach_mmcv() -> None:

@@ -13,7 +13,11 @@ from mmseg.models import build_segmentor
 from mmseg.models.segmentors import BaseSegmentor
 
 from seglight.errors import UserError
-from seglight.models import losses  # registers seglight's losses
+from seglight.models import (
+    adapters,  # noqa: F401  (registers them)
+    losses,  # registers seglight's losses
+)
+from seglight.models.adapters import channels, hf_config
 from seglight.models.class_weights import names_file, read_weights
 from seglight.models.explain import explain, explain_weights
 from seglight.models.initialising import is_only_loading
@@ -52,17 +56,18 @@ class Recipe:
         for part in self.parts:
             check_part(part)
 
-    def with_read_weights(self) -> Recipe:
-        """Return the recipe with each file that a `class_weight` names replaced by its numbers.
+    def self_contained(self) -> Recipe:
+        """Return the recipe with the contents of what it names: class weights in files, configurations of the hub.
 
         Raises:
-            ConfigError: for a file that holds anything but a list of numbers.
+            ConfigError: if anything named cannot be read.
         """
-        if not any(names_file(part) for part in self.parts):
+        if not any(names_file(part) or hf_config.names_model(part) for part in self.parts):
             return self
         recipe = Recipe(copy.deepcopy(self.model))
         for part in recipe.parts:
             read_weights(part)
+            hf_config.fill_in(part)
         return recipe
 
     def without_pretrained(self) -> Recipe:
@@ -82,8 +87,9 @@ class Recipe:
         Raises:
             ConfigError: for a value that does not fit the classes, or an unknown key; names the key.
         """
-        model = copy.deepcopy(self.with_read_weights().model)
+        model = copy.deepcopy(self.self_contained().model)
         model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
+        channels.fill_in(model)
         recipe = Recipe(model)
         check(recipe.parts, num_classes)
         for part in recipe.parts:

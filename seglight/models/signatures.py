@@ -13,6 +13,9 @@ from seglight.config.classes import type_adapter, type_hints
 from seglight.errors import ConfigError
 
 #: Plain words for pydantic's error types.
+#: Attribute of a class whose further arguments are for another library.
+OPEN_ARGUMENTS = 'takes_any_argument'
+
 _PLAIN = {'bool_type': 'true or false', 'int_type': 'a whole number', 'float_type': 'a number', 'tuple_type': 'a list'}
 
 
@@ -20,7 +23,7 @@ def init_arguments(cls: type) -> tuple[frozenset[str], bool]:
     """Return the arguments of a class, and whether these are all that it accepts.
 
     mmseg's classes pass `**kwargs` on to their bases, so the bases are searched in turn, up to the
-    first without `**kwargs`.
+    first without `**kwargs`. A class that `takes_any_argument` passes them on to another library instead.
     """
     names: set[str] = set()
     for base in cls.__mro__:
@@ -29,6 +32,8 @@ def init_arguments(cls: type) -> tuple[frozenset[str], bool]:
         if '__init__' in base.__dict__:
             parameters = inspect.signature(base.__dict__['__init__']).parameters
             names |= {name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD}
+            if base.__dict__.get(OPEN_ARGUMENTS):
+                break
             if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
                 return frozenset(names - {'self'}), True
     return frozenset(names - {'self'}), False

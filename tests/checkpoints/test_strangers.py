@@ -25,33 +25,6 @@ LOSS = ('model', 'segmentor', 'decode_head', 'loss_decode')
 TIMM = {'type': 'TIMMBackbone', 'model_name': 'resnet18', 'features_only': True}
 
 
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Refuse every connection of this thread that leaves this machine; the list holds what was asked for.
-
-    W&B's service of an earlier test in this process may still speak and look up names with its own threads.
-    """
-    asked: list[str] = []
-    tested = threading.get_ident()
-
-    def guarded(original: Callable[..., Any], address: Callable[..., str]) -> Callable[..., Any]:
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            if threading.get_ident() == tested and address(*arguments) not in ('127.0.0.1', '::1', ''):
-                asked.append(str(arguments))
-                raise OSError('refused by the test')
-            return original(*arguments, **keywords)
-
-        return call
-
-    def of_socket(own: socket.socket, address: Any) -> str:
-        return '' if own.family == getattr(socket, 'AF_UNIX', None) else str(address[0])
-
-    for name in ('connect', 'connect_ex'):
-        monkeypatch.setattr(socket.socket, name, guarded(getattr(socket.socket, name), of_socket))
-    monkeypatch.setattr(socket, 'getaddrinfo', guarded(socket.getaddrinfo, lambda host, *_: str(host or '')))
-    return asked
-
-
 def test_the_guard_sees_connections_of_its_own_thread_alone(no_network: list[str]) -> None:
     with pytest.raises(OSError, match='refused by the test'):
         socket.create_connection(('198.51.100.1', 80), timeout=1)

@@ -16,7 +16,7 @@ from seglight.batch import Batch
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
 from seglight.models.inference.options import Options
-from seglight.models.segmentor import IMAGENET_MEAN, IMAGENET_STD
+from seglight.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 CLASSES = ['a', 'b', 'c', 'd', 'e']
 

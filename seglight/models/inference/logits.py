@@ -169,7 +169,7 @@ def class_probabilities(logits: Tensor) -> Tensor:
 
 def threshold(segmentor: BaseSegmentor) -> float:
     """Return the probability above which a binary head predicts class 1; for a cascade, that of its last head."""
-    heads: Any = segmentor.decode_head
+    heads: Any = getattr(segmentor, 'decode_head', None)
     if isinstance(heads, nn.ModuleList):
         heads = heads[-1]
     return getattr(heads, 'threshold', None) or 0.0

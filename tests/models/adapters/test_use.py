@@ -1,0 +1,78 @@
+"""What works for mmseg's segmentors works for those of other libraries: resuming, views, ensembles, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import Result, write_tiny_config
+from models.adapters.tiny import hf, smp
+
+import seglight
+from seglight.checkpoints.checkpoint import Checkpoint
+
+pytestmark = [pytest.mark.extras, pytest.mark.usefixtures('offline')]
+for name in ('transformers', 'segmentation_models_pytorch'):
+    pytest.importorskip(name)
+
+MODELS = {'hf pixels': hf('segformer'), 'hf masks': hf('mask2former'), 'smp': smp('FPN', 'mobilenet_v2')}
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(params=MODELS)
+def config(request: pytest.FixtureRequest, data_root: Path, workspace: Path) -> Path:
+    """A run config with one model of each adapter."""
+    path = write_tiny_config(workspace / 'own.yaml', data_root)
+    values = yaml.safe_load(path.read_text())
+    values['model'] = {'segmentor': MODELS[request.param]}
+    values['trainer'] |= {'precision': 'bf16-mixed', 'callbacks': [{'class_path': 'EMAWeightAveraging'}]}
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def weights(path: str) -> dict[str, Any]:
+    return Checkpoint(Path(path)).weights
+
+
+@pytest.mark.slow
+def test_a_run_resumes_exactly_and_predicts_in_every_way(config: Path, run: Run, no_network: list[str]) -> None:
+    assert run('fit', '--config', str(config), '--work-dir', 'whole').status == 0
+    assert run('fit', '--config', str(config), '--work-dir', 'parts', '--trainer.max_steps', '3').status == 0
+    resumed = run('fit', '--config', str(config), '--work-dir', 'parts', '--auto-resume')
+    assert resumed.status == 0, resumed
+    whole, parts = weights('whole/last.ckpt'), weights('parts/last.ckpt')
+    assert whole.keys() == parts.keys()
+    assert all(value.equal(parts[name]) for name, value in whole.items())
+
+    predicted = run('predict', '--ckpt', 'whole/last.ckpt', '--aug-test', '--ensemble', '[parts/last.ckpt]')
+    assert predicted.status == 0, predicted
+    assert run('info', 'whole/last.ckpt').status == 0
+    predictor = seglight.load('whole/last.ckpt', 'cpu')
+    image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), np.uint8)
+    assert predictor.predict(image).shape == (97, 131)
+    assert no_network == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', MODELS)
+def test_compiled_parts_give_the_same_loss(name: str) -> None:
+    from conftest import random_batch
+
+    from seglight.models import Segmentor
+    from seglight.models.compilation import compile_parts
+
+    module = Segmentor(MODELS[name], list('abcde')).eval()
+    batch = random_batch(2, 64)
+    torch.manual_seed(0)
+    plain = module.losses(batch)
+    compile_parts(module.segmentor, torch.device('cpu'))
+    torch.manual_seed(0)
+    compiled = module.losses(batch)
+    for key, value in plain.items():
+        torch.testing.assert_close(compiled[key], value, rtol=1e-3, atol=1e-3)
