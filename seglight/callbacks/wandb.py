@@ -14,13 +14,14 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 
-from seglight.callbacks.evaluation import EvaluationRecorder
+from seglight.callbacks.evaluation import Candidate, EvaluationRecorder
 from seglight.callbacks.run_folder import RunFolder
 from seglight.console import labelled
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of
 from seglight.errors import UsageError, one_line, warn
 from seglight.files import write_atomically
+from seglight.host_copy import HostCopy
 from seglight.masking import masked, masked_arguments
 from seglight.report.evaluation import Evaluation, Example
 from seglight.run import run_folder
@@ -70,7 +71,7 @@ class WandbRun(Callback):
         self.log_gradients = log_gradients
         self.logger: SteppedLogger | None = None
         self._seen = 0
-        self._fixed: list[Example] = []
+        self._fixed: list[Candidate] = []
 
     @property
     def is_on(self) -> bool:
@@ -146,8 +147,9 @@ class WandbRun(Callback):
             prediction = output.mask
             if self._seen % step == 0 and len(self._fixed) < self.num_images:
                 height, width = prediction.shape
-                cut = mask[:height, :width].cpu().numpy().copy()
-                self._fixed.append(Example(meta['path'], meta['name'], float('nan'), cut, prediction.cpu().numpy()))
+                # Cloned, so that the other images of the batch are freed.
+                copies = HostCopy(mask[:height, :width].clone()), HostCopy(prediction.clone())
+                self._fixed.append(Candidate(meta['path'], meta['name'], float('nan'), *copies))
             self._seen += 1
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -158,7 +160,7 @@ class WandbRun(Callback):
         evaluation = recorder.evaluation
         step = trainer.fit_loop.epoch_loop._batches_that_stepped  # the step that Lightning's own callbacks log with
         worst = evaluation.worst[: self.num_images]
-        fixed = self._fixed
+        fixed = [candidate.example() for candidate in self._fixed]
         value_range = range_of(trainer)
         self.logger.log_media(lambda: media(evaluation, fixed, worst, value_range), step)
 
