@@ -10,10 +10,10 @@ import mmcv
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from seglight.errors import UsageError
 from seglight.models.inference.logits import class_probabilities, predict_mask
+from seglight.models.inference.opencv import resized_as_opencv
 from seglight.models.inference.resampling import Coarse, Size, resized_bands
 
 Flip = Literal['horizontal', 'vertical']
@@ -151,14 +151,16 @@ def resized(image: Tensor, size: Size) -> Tensor:
     """Resize uint8 images `[B, 3, H, W]` as mmseg's `Resize` does: bilinear, with OpenCV, rounded to integers."""
     if tuple(image.shape[2:]) == tuple(size):
         return image
+    if image.device.type != 'cpu':
+        return resized_as_opencv(image, size)
     height, width = size
-    pixels = image.permute(0, 2, 3, 1).cpu().numpy()
+    pixels = image.permute(0, 2, 3, 1).numpy()
     smaller = [mmcv.imresize(np.ascontiguousarray(single), (width, height)) for single in pixels]
-    return torch.from_numpy(np.stack(smaller)).permute(0, 3, 1, 2).contiguous().to(image.device)
+    return torch.from_numpy(np.stack(smaller)).permute(0, 3, 1, 2).contiguous()
 
 
 def _votes(logits: Tensor, threshold: float) -> Tensor:
     """Return 1 for the class that wins a pixel and 0 for the others, float32 of the logits' shape."""
     if logits.shape[1] == 1:
         return predict_mask(logits.sigmoid(), threshold).unsqueeze(1).float()
-    return F.one_hot(logits.argmax(1), logits.shape[1]).movedim(-1, 1).float()
+    return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1.0)
