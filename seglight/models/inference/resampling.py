@@ -79,7 +79,7 @@ def _side(length: int, lengths: tuple[int, ...], align_corners: bool, device: to
 
 def _new_side(length: int, lengths: tuple[int, ...], align_corners: bool, device: torch.device) -> _Side:
     """Return how one side is resized."""
-    with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+    with torch.inference_mode(False), torch.autocast('cpu', enabled=False):
         weights = _weights(length, lengths, align_corners)
     used = weights != 0
     first = used.int().argmax(1)
