@@ -142,4 +142,4 @@ def test_a_missing_file_in_a_list_is_named(trained: Path, data_root: Path) -> No
     predictor = seglight.load(trained, 'cpu')
     path = next((data_root / 'img_dir' / 'test').iterdir())
     with pytest.raises(DataError, match=r'missing\.jpg'):
-        predictor.predict([path, path, 'missing.jpg', path])
+        predictor.predict([path, path, Path('missing.jpg'), path])

@@ -60,7 +60,7 @@ def mixed_batch() -> Batch:
     """Four images, of which the first and the third have another size than the rest."""
     batch = random_batch()
     for meta in batch['meta'][::2]:
-        meta.update(size=(28, 31), original_size=(28, 31))
+        meta['size'] = meta['original_size'] = (28, 31)
     return batch
 
 
