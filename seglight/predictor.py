@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, overload
 
@@ -19,7 +20,9 @@ from seglight.data.images import read_image
 from seglight.data.padding import padding_label
 from seglight.data.transforms import build_pipeline, transform_for_evaluation
 from seglight.data.value_range import parse_range
+from seglight.environment import cores
 from seglight.errors import DataError, UsageError
+from seglight.host_copy import HostCopy
 from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views
 
@@ -28,6 +31,12 @@ Image = str | Path | UInt8Array
 
 #: Several images.
 Images = list[str] | list[Path] | list[UInt8Array] | list[Image] | tuple[Image, ...]
+
+#: Images that are read before a batch of one size is complete, in batches.
+READ_AHEAD = 4
+
+#: Maximum number of threads that read images.
+READERS = 8
 
 #: The views of `tta=True`: three scales, each also mirrored.
 VIEWS = Views(make_views((0.75, 1.0, 1.25), ('horizontal',), (0,)))
@@ -101,7 +110,7 @@ class Predictor:
             image: a path, or uint8 `[H, W, 3]` RGB or `[H, W]` grey; or a list or tuple of them.
             tta: test-time augmentation: true for three scales, each also mirrored, or your own views.
             probabilities: return `Predicted`, with the class probabilities, instead of the mask.
-            batch_size: number of images of a list in a batch; the model predicts those of the same size together.
+            batch_size: maximum number of images of a list that the model predicts together; they have the same size.
 
         Returns:
             uint8 `[H, W]` at the size of the image, or `Predicted`; a list of them for a list or tuple.
@@ -114,16 +123,39 @@ class Predictor:
             raise UsageError(f'batch_size must be at least 1, got {batch_size}')
         options = Options(VIEWS if tta is True else tta or None, probabilities=probabilities)
         many = isinstance(image, (list, tuple))
-        items = (self._item(each, index) for index, each in enumerate(cast(list[Image], image if many else [image])))
-        results: list[Any] = []
-        while batch := list(islice(items, batch_size)):
-            results += self._predict(collate(batch), options)
+        images = cast(list[Image], image if many else [image])
+        items = (self._item(pixels, name, at) for at, (pixels, name) in enumerate(self._read(images, batch_size)))
+        results: list[Any] = [None] * len(images)
+        running: tuple[list[int], _Copies] | None = None
+        for batch in _batches(items, batch_size):
+            before, running = running, ([at for at, _ in batch], self._predict([item for _, item in batch], options))
+            _fill(results, before)  # while the device predicts the next batch
+        _fill(results, running)
         return results if many else results[0]
 
-    def _item(self, image: Image, index: int) -> Item:
-        """Read and transform an image; random transforms depend on its index, as in a data set."""
-        pixels = read_image(Path(image), self._value_range) if isinstance(image, (str, Path)) else _checked(image)
-        name = str(image) if isinstance(image, (str, Path)) else f'image {index}'
+    def _read(self, images: Sequence[Image], ahead: int) -> Iterator[tuple[UInt8Array, str]]:
+        """Yield the pixels and the name of each image, in order; threads read the next `ahead` files."""
+
+        def read(index: int) -> tuple[UInt8Array, str]:
+            image = images[index]
+            if isinstance(image, (str, Path)):
+                return read_image(Path(image), self._value_range), str(image)
+            return _checked(image), f'image {index}'
+
+        if len(images) == 1:
+            yield read(0)
+            return
+        waiting: deque[Future[tuple[UInt8Array, str]]] = deque()
+        with ThreadPoolExecutor(min(READERS, cores()), thread_name_prefix='read') as pool:
+            for index in range(len(images)):
+                waiting.append(pool.submit(read, index))
+                if len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _item(self, pixels: UInt8Array, name: str, index: int) -> Item:
+        """Transform an image; random transforms depend on its index, as in a data set."""
         stream = (self._seed, 0, index)  # as in the first epoch of a data set
         seen, size = transform_for_evaluation(self._transforms, pixels, self._padding, stream, name)
         tensor = torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)))
@@ -131,16 +163,42 @@ class Predictor:
         meta: ImageMeta = {'path': name, 'name': name, 'size': size, 'original_size': original_size}
         return {'image': tensor, 'mask': None, 'meta': meta}
 
-    def _predict(self, batch: Batch, options: Options) -> Sequence[UInt8Array | Predicted]:
-        """Predict a batch, and move the predictions to the CPU."""
-        batch['image'] = batch['image'].to(self.module.device)
+    def _predict(self, items: Sequence[Item], options: Options) -> _Copies:
+        """Start to predict a batch, and to copy masks and probabilities to the host."""
+        batch: Batch = collate(items)
+        device = self.module.device
+        image = batch['image'].pin_memory() if device.type == 'cuda' else batch['image']
+        batch['image'] = image.to(device, non_blocking=True)
         with torch.inference_mode():
             predictions = self.module.predict(batch, options)
-        masks = [each.mask.cpu().numpy() for each in predictions]
-        if not options.probabilities:
-            return masks
-        kept = (each.probabilities for each in predictions)
-        return [Predicted(mask, each.cpu().numpy()) for mask, each in zip(masks, kept, strict=True) if each is not None]
+            return [
+                (HostCopy(each.mask), None if each.probabilities is None else HostCopy(each.probabilities))
+                for each in predictions
+            ]
+
+
+#: The masks of a batch, and their probabilities if they are kept.
+_Copies = list[tuple[HostCopy, HostCopy | None]]
+
+
+def _fill(results: list[Any], batch: tuple[list[int], _Copies] | None) -> None:
+    """Put the predictions of a batch in their places; wait until they are copied."""
+    for at, (mask, probabilities) in zip(*batch, strict=True) if batch else ():
+        results[at] = mask.array() if probabilities is None else Predicted(mask.array(), probabilities.array())
+
+
+def _batches(items: Iterable[Item], batch_size: int) -> Iterator[list[tuple[int, Item]]]:
+    """Yield batches of items of one size with their indices; at most `READ_AHEAD` batches are in memory."""
+    groups: dict[Any, list[tuple[int, Item]]] = {}
+    for index, item in enumerate(items):
+        meta = item['meta']
+        key = item['image'].shape, meta['size'], meta['original_size']
+        groups.setdefault(key, []).append((index, item))
+        if len(groups[key]) == batch_size:
+            yield groups.pop(key)
+        elif sum(map(len, groups.values())) >= READ_AHEAD * batch_size:
+            yield groups.pop(max(groups, key=lambda each: len(groups[each])))
+    yield from groups.values()
 
 
 def _checked(image: UInt8Array) -> UInt8Array:

@@ -26,6 +26,32 @@ def test_an_overlay_mixes_colours_and_leaves_unknown_labels_alone() -> None:
     assert mixed.tolist() == [[[125, 75, 100], [100, 100, 100]]]
 
 
+@pytest.mark.parametrize('size', [(1, 1), (33, 70), (200, 3)])
+@pytest.mark.parametrize('colours', [0, 2, 256])
+def test_pillow_reads_the_mask_and_its_palette(size: tuple[int, int], colours: int) -> None:
+    rng = np.random.default_rng(colours)
+    mask = rng.integers(0, 256, size, dtype=np.uint8)
+    palette = rng.integers(0, 256, (colours, 3)).tolist()
+    png = encode_mask(mask[:, ::-1], palette)
+    with Image.open(io.BytesIO(png)) as image:
+        image.verify()  # the checksums
+    image = Image.open(io.BytesIO(png))
+    assert (np.asarray(image) == mask[:, ::-1]).all()
+    assert image.getpalette() == [channel for colour in palette for channel in colour] + [255] * 3 * (256 - colours)
+
+
+@pytest.mark.parametrize('opacity', [0.0, 0.25, 0.5, 0.77, 1.0])
+def test_overlays_are_the_weighted_sum_rounded_down(opacity: float) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    mask = rng.integers(0, 14, (40, 50), dtype=np.uint8)
+    palette = default_palette(12)
+    colours = np.asarray(palette, dtype=np.float32)[np.where(mask < 12, mask, 0)]
+    mixed = image * (1 - opacity) + colours * opacity
+    expected = np.where((mask < 12)[..., None], mixed, image).astype(np.uint8)
+    assert (overlay(image, mask, palette, opacity) == expected).all()
+
+
 @pytest.mark.parametrize('count', [2, 21, 60, 61, 150, 256])
 def test_default_colours_differ_to_the_eye_and_do_not_depend_on_how_many_there_are(count: int) -> None:
     palette = default_palette(count)

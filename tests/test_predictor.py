@@ -17,6 +17,7 @@ import seglight
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY
 from seglight.errors import CheckpointError, DataError, UsageError
 from seglight.models.inference.views import Views, make_views
+from seglight.predictor import READ_AHEAD, _batches
 
 Run = Callable[..., Result]
 
@@ -110,7 +111,35 @@ def test_images_of_one_size_go_through_the_model_together(
     for one, other, size in zip(alone, together, sizes, strict=True):
         assert one.mask.shape == other.mask.shape == size
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-5)
-    assert len(predictor.predict(images, batch_size=2)) == 5
+    seen.clear()
+    in_pairs = predictor.predict(images, tta, batch_size=2)
+    if not tta:
+        assert seen == [2, 2, 1]  # grouped by size over the whole list
+    assert all((mask == one.mask).all() for mask, one in zip(in_pairs, alone, strict=True))
     assert predictor.predict([]) == []
     with pytest.raises(UsageError, match='batch_size must be at least 1, got 0'):
         predictor.predict(images, batch_size=0)
+
+
+def test_few_images_are_in_memory_while_sizes_differ(trained: Path) -> None:
+    predictor = seglight.load(trained, 'cpu')
+    images = [np.full((20 + number, 30), number, np.uint8) for number in range(30)]
+    seen: list[int] = []
+
+    def items() -> Any:
+        for index, image in enumerate(images):
+            seen.append(index)
+            yield predictor._item(np.repeat(image[..., None], 3, 2), str(index), index)
+
+    batches = _batches(items(), 2)
+    assert next(batches)[0][0] == 0
+    assert len(seen) == READ_AHEAD * 2
+    rest = [index for batch in batches for index, _ in batch]
+    assert sorted(rest) == list(range(1, 30))
+
+
+def test_a_missing_file_in_a_list_is_named(trained: Path, data_root: Path) -> None:
+    predictor = seglight.load(trained, 'cpu')
+    path = next((data_root / 'img_dir' / 'test').iterdir())
+    with pytest.raises(DataError, match=r'missing\.jpg'):
+        predictor.predict([path, path, Path('missing.jpg'), path])

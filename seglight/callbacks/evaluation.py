@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from seglight.batch import ImageMeta
 from seglight.callbacks.processes import gathered
 from seglight.errors import UserError
-from seglight.models.inference.logits import strided
+from seglight.histogram import histogram
+from seglight.host_copy import HostCopy
+from seglight.models.inference.logits import Prediction, strided
 from seglight.models.inference.options import Options
 from seglight.palette import default_palette
 from seglight.report.evaluation import (
     BINS,
     EVALUATIONS,
+    Counts,
     Evaluation,
     Example,
     class_iou,
@@ -31,20 +36,62 @@ from seglight.run import run_folder
 
 EXAMPLES = 10  #: number of best images kept, and of worst images
 
-#: IoU or its negative, name, and a unique number, since examples cannot be compared.
-Entry = tuple[float, str, int, Example]
+#: Confidences are summed as multiples of 2 ** -SHIFT: as integers, the sum does not depend on their order.
+SHIFT = 30
+
+
+class Candidate(NamedTuple):
+    """An image that may become an `Example`; its mask and its prediction may still be on their way to the host."""
+
+    path: str
+    name: str
+    iou: float
+    mask: HostCopy
+    prediction: HostCopy
+
+    def example(self) -> Example:
+        """Return the example; wait for its mask and its prediction."""
+        return Example(self.path, self.name, self.iou, self.mask.array(), self.prediction.array())
+
+
+class _Counted(NamedTuple):
+    """A batch whose confusion, `[B, C, C]`, is on its way to the host; the masks are on the device."""
+
+    confusions: HostCopy
+    predictions: list[Tensor]
+    masks: Tensor
+    meta: list[ImageMeta]
+
+
+#: IoU or its negative, name, and a unique number, since candidates cannot be compared.
+Entry = tuple[float, str, int, Candidate]
 
 
 @dataclass
 class _Pass:
-    """The counts of one process in one pass; see `Evaluation`. `best` and `worst` are heaps."""
+    """The counts of one process in one pass; see `Evaluation`. `best` and `worst` are heaps.
+
+    `calibration`: the sums of `_calibration`. `waiting`: the last batch, not yet in the lists.
+    """
 
     confusion: Tensor
     calibration: Tensor
+    waiting: _Counted | None = None
     names: list[str] = field(default_factory=list)
     image_iou: list[float] = field(default_factory=list)
     best: list[Entry] = field(default_factory=list)
     worst: list[Entry] = field(default_factory=list)
+
+
+class _Part(NamedTuple):
+    """A `_Pass` in the memory of the host, with examples instead of candidates."""
+
+    confusion: Counts
+    calibration: Counts
+    names: list[str]
+    image_iou: list[float]
+    best: list[tuple[float, str, int, Example]]
+    worst: list[tuple[float, str, int, Example]]
 
 
 class EvaluationRecorder(Callback):
@@ -94,7 +141,7 @@ class EvaluationRecorder(Callback):
         """Start with empty counts."""
         classes = len(pl_module.classes)
         zeros = torch.zeros(classes, classes, dtype=torch.int64, device=pl_module.device)
-        self._pass = _Pass(zeros, torch.zeros(3, BINS, dtype=torch.float64))
+        self._pass = _Pass(zeros, torch.zeros(3, BINS, dtype=torch.int64, device=pl_module.device))
 
     def on_validation_batch_end(
         self,
@@ -105,17 +152,21 @@ class EvaluationRecorder(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Add the images of a batch."""
+        """Add the images of a batch.
+
+        Their IoU is read a batch later, while the device computes the next one.
+        """
         if self._pass is None or trainer.sanity_checking:
             return
         ignore_index = getattr(pl_module, 'ignore_index', 255)
-        images = zip(outputs['predictions'], outputs['confusions'], batch['mask'], batch['meta'], strict=True)
-        for output, confusion, padded, meta in images:
-            prediction = output.mask
-            mask = padded[: prediction.shape[0], : prediction.shape[1]]
-            self._pass.confusion += confusion
-            self._pass.calibration += _calibration(output.confidence, prediction, mask, ignore_index).cpu()
-            _keep(self._pass, confusion, prediction, mask, meta)
+        confusions = outputs['confusions']
+        self._pass.confusion += confusions.sum(0)
+        self._pass.calibration += _calibration(outputs['predictions'], batch['mask'], ignore_index)
+        before = self._pass.waiting
+        predictions = [output.mask for output in outputs['predictions']]
+        self._pass.waiting = _Counted(HostCopy(confusions), predictions, batch['mask'], batch['meta'])
+        if before is not None:
+            _keep_batch(self._pass, before)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Sum over all processes, and write the file if this pass has the highest mIoU."""
@@ -123,7 +174,9 @@ class EvaluationRecorder(Callback):
         self._pass = None
         if counted is None or trainer.sanity_checking:
             return
-        parts = gathered(replace(counted, confusion=counted.confusion.cpu()))
+        if counted.waiting is not None:
+            _keep_batch(counted, counted.waiting)
+        parts = gathered(_on_host(counted))
         train_pixels = self._summed_train_pixels(trainer, len(pl_module.classes))
         if not trainer.is_global_zero:
             return
@@ -174,48 +227,71 @@ def _highest(file: Path, classes: list[str]) -> float:
     return evaluation.miou if evaluation.classes == list(classes) else -1.0
 
 
-def _calibration(confidence: Tensor, prediction: Tensor, mask: Tensor, ignore_index: int) -> Tensor:
-    """Count pixels by the probability of their prediction.
+def _calibration(predictions: Sequence[Prediction], masks: Tensor, ignore_index: int) -> Tensor:
+    """Count the pixels of a batch by the probability of their prediction.
 
     Args:
-        confidence: float `[h, w]`, for every `STRIDE`-th pixel of the prediction.
-        prediction: uint8 `[H, W]`.
-        mask: uint8 `[H, W]`.
+        predictions: of B images, with the confidence of every `STRIDE`-th pixel.
+        masks: uint8 `[B, H, W]`, padded to the largest image.
         ignore_index: label of pixels that are not counted.
 
     Returns:
-        float64 `[3, BINS]`: the number of pixels, the sum of probabilities, and the number of correct predictions in
-        each bin.
+        int64 `[3, BINS]`: the number of pixels, the sum of probabilities in units of 2 ** -SHIFT, and the number of
+        correct predictions in each bin.
     """
-    prediction, mask = strided(prediction), strided(mask)
-    counted = mask != ignore_index
-    values = confidence[counted].double().nan_to_num()  # NaN from a diverged model counts as 0
-    bins = (values * BINS).long().clamp(max=BINS - 1)
-    hits = (prediction == mask)[counted].double()
-    weights = (torch.ones_like(values), values, hits)
-    return torch.stack([torch.bincount(bins, weight, BINS) for weight in weights])
+    labels = [strided(mask[: len(one.mask), : one.mask.shape[1]]) for one, mask in zip(predictions, masks, strict=True)]
+    label = torch.cat([each.flatten() for each in labels])
+    predicted = torch.cat([strided(one.mask).flatten() for one in predictions])
+    confidence = torch.cat([one.confidence.flatten() for one in predictions if one.confidence is not None])
+    # NaN from a diverged model counts as 0.
+    values = (confidence.float().nan_to_num() * 2**SHIFT).long()
+    bins = (values * BINS >> SHIFT).clamp(max=BINS - 1).masked_fill(label == ignore_index, BINS)
+    hits = (predicted == label).long()
+    return torch.stack([histogram(bins, BINS + 1, weights)[:BINS] for weights in (None, values, hits)])
 
 
-def _keep(counted: _Pass, confusion: Tensor, prediction: Tensor, mask: Tensor, meta: dict[str, Any]) -> None:
+def _keep_batch(counted: _Pass, batch: _Counted) -> None:
+    """Record the images of a batch."""
+    images = zip(batch.confusions.array(), batch.predictions, batch.masks, batch.meta, strict=True)
+    for confusion, prediction, padded, meta in images:
+        _keep(counted, confusion, prediction, padded[: len(prediction), : prediction.shape[1]], meta)
+
+
+def _keep(counted: _Pass, confusion: Counts, prediction: Tensor, mask: Tensor, meta: ImageMeta) -> None:
     """Record the IoU of an image, and its masks if it is among the best or the worst."""
-    iou = mean_known(class_iou(confusion.cpu().numpy()))
+    iou = mean_known(class_iou(confusion))
     counted.names.append(meta['name'])
     counted.image_iou.append(iou)
     if np.isnan(iou):
         return
-    for heap, key in ((counted.best, iou), (counted.worst, -iou)):
-        if len(heap) < EXAMPLES or (key, meta['name']) > heap[0][:2]:
-            example = Example(meta['path'], meta['name'], iou, mask.cpu().numpy().copy(), prediction.cpu().numpy())
-            push = heapq.heappush if len(heap) < EXAMPLES else heapq.heappushpop
-            push(heap, (key, meta['name'], len(counted.names), example))
+    lists = [
+        (heap, key)
+        for heap, key in ((counted.best, iou), (counted.worst, -iou))
+        if len(heap) < EXAMPLES or (key, meta['name']) > heap[0][:2]
+    ]
+    # Cloned, so that the other images of the batch are freed.
+    copies = [HostCopy(pixels.clone()) for pixels in (mask, prediction) if lists]
+    for heap, key in lists:
+        push = heapq.heappush if len(heap) < EXAMPLES else heapq.heappushpop
+        push(heap, (key, meta['name'], len(counted.names), Candidate(meta['path'], meta['name'], iou, *copies)))
 
 
-def _evaluation(parts: list[_Pass], trainer: Trainer, pl_module: Any, train_pixels: Tensor) -> Evaluation:
+def _on_host(counted: _Pass) -> _Part:
+    """Return the counts of this process as other processes can receive them."""
+    best, worst = (
+        [(key, name, number, candidate.example()) for key, name, number, candidate in heap]
+        for heap in (counted.best, counted.worst)
+    )
+    confusion, calibration = counted.confusion.cpu().numpy(), counted.calibration.cpu().numpy()
+    return _Part(confusion, calibration, counted.names, counted.image_iou, best, worst)
+
+
+def _evaluation(parts: list[_Part], trainer: Trainer, pl_module: Any, train_pixels: Tensor) -> Evaluation:
     """Merge the counts of all processes; no image is in both lists."""
     known = sum(not np.isnan(iou) for part in parts for iou in part.image_iou)
     best = _first([part.best for part in parts], (known + 1) // 2)
     worst = _first([part.worst for part in parts], known // 2)
-    counts, confidence, hits = torch.stack([part.calibration for part in parts]).sum(0).numpy()
+    counts, confidence, hits = np.sum([part.calibration for part in parts], axis=0)
     training = trainer.state.fn == 'fit'
     return Evaluation(
         classes=list(pl_module.classes),
@@ -223,19 +299,19 @@ def _evaluation(parts: list[_Pass], trainer: Trainer, pl_module: Any, train_pixe
         ignore_index=getattr(pl_module, 'ignore_index', 255),
         epoch=trainer.current_epoch + 1 if training else 0,
         step=trainer.global_step if training else 0,
-        confusion=torch.stack([part.confusion for part in parts]).sum(0).numpy(),
+        confusion=np.sum([part.confusion for part in parts], axis=0),
         names=[name for part in parts for name in part.names],
         image_iou=np.array([iou for part in parts for iou in part.image_iou]),
-        bin_counts=counts.astype(np.int64),
-        bin_confidence=confidence,
-        bin_hits=hits.astype(np.int64),
+        bin_counts=counts,
+        bin_confidence=confidence / 2**SHIFT,
+        bin_hits=hits,
         train_pixels=train_pixels.numpy(),
         best=best,
         worst=worst,
     )
 
 
-def _first(heaps: list[list[Entry]], count: int) -> list[Example]:
+def _first(heaps: list[list[tuple[float, str, int, Example]]], count: int) -> list[Example]:
     """Return the examples with the highest keys of all heaps, at most `count` and `EXAMPLES`, the highest first."""
     entries = [entry for heap in heaps for entry in heap]
     highest = heapq.nlargest(min(count, EXAMPLES), entries, key=lambda entry: entry[:2])

@@ -10,15 +10,15 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 
-from seglight.callbacks.evaluation import EvaluationRecorder
+from seglight.callbacks.evaluation import Candidate, EvaluationRecorder
 from seglight.callbacks.run_folder import RunFolder
 from seglight.callbacks.wandb_logger import STATE, SteppedLogger, offline_reason, read_state
 from seglight.callbacks.wandb_media import media
 from seglight.console import labelled
 from seglight.data.value_range import range_of
 from seglight.errors import UsageError, one_line, warn
+from seglight.host_copy import HostCopy
 from seglight.masking import masked
-from seglight.report.evaluation import Example
 from seglight.run import run_folder
 from seglight.trainer_callbacks import find_callback
 
@@ -63,7 +63,7 @@ class WandbRun(Callback):
         self.log_gradients = log_gradients
         self.logger: SteppedLogger | None = None
         self._seen = 0
-        self._fixed: list[Example] = []
+        self._fixed: list[Candidate] = []
 
     @property
     def is_on(self) -> bool:
@@ -139,8 +139,9 @@ class WandbRun(Callback):
             prediction = output.mask
             if self._seen % step == 0 and len(self._fixed) < self.num_images:
                 height, width = prediction.shape
-                cut = mask[:height, :width].cpu().numpy().copy()
-                self._fixed.append(Example(meta['path'], meta['name'], float('nan'), cut, prediction.cpu().numpy()))
+                # Cloned, so that the other images of the batch are freed.
+                copies = HostCopy(mask[:height, :width].clone()), HostCopy(prediction.clone())
+                self._fixed.append(Candidate(meta['path'], meta['name'], float('nan'), *copies))
             self._seen += 1
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -151,7 +152,7 @@ class WandbRun(Callback):
         evaluation = recorder.evaluation
         step = trainer.fit_loop.epoch_loop._batches_that_stepped  # the step that Lightning's own callbacks log with
         worst = evaluation.worst[: self.num_images]
-        fixed = self._fixed
+        fixed = [candidate.example() for candidate in self._fixed]
         value_range = range_of(trainer)
         self.logger.log_media(lambda: media(evaluation, fixed, worst, value_range), step)
 

@@ -14,12 +14,12 @@ from seglight.array_types import UInt8Array
 from seglight.data.formats import IncompleteError, UnreadableError, open_file, open_image, read_bytes, reading
 from seglight.data.jpeg import decode_jpeg
 from seglight.data.orientation import orientation, orientation_in, upright
-from seglight.data.png import SIGNATURE
 from seglight.data.tiff import first_directory, is_tiff, read_bands
 from seglight.data.value_range import ValueRange, to_8_bits
+from seglight.palette import PNG_SIGNATURE
 
 #: First and last bytes of JPEG and PNG files.
-_ENDS = {b'\xff\xd8\xff': b'\xff\xd9', SIGNATURE: b'IEND\xaeB`\x82'}
+_ENDS = {b'\xff\xd8\xff': b'\xff\xd9', PNG_SIGNATURE: b'IEND\xaeB`\x82'}
 
 #: First bytes of formats with at most 8 bits per value; OpenCV reads 8-bit JPEG only.
 _EIGHT_BITS = (b'\xff\xd8\xff', b'BM', b'GIF8', b'RIFF')
@@ -83,7 +83,7 @@ def _as_rgb(image: UInt8Array) -> UInt8Array:
 
 def has_8_bits(data: bytes) -> bool:
     """Return whether the first bytes of an image show that it has at most 8 bits per value."""
-    return data.startswith(_EIGHT_BITS) or (data.startswith(SIGNATURE) and len(data) > 24 and data[24] <= 8)
+    return data.startswith(_EIGHT_BITS) or (data.startswith(PNG_SIGNATURE) and len(data) > 24 and data[24] <= 8)
 
 
 def may_be_cut_off(path: Path) -> bool:

@@ -13,9 +13,10 @@ from PIL import Image
 from seglight.array_types import UInt8Array
 from seglight.data.formats import UnreadableError, open_image, read_bytes, reading
 from seglight.data.orientation import orientation, upright
-from seglight.data.png import SIGNATURE, decode_png, png_palette
+from seglight.data.png import decode_png, png_palette
 from seglight.data.tiff import is_tiff, read_bands
 from seglight.errors import DataError
+from seglight.palette import PNG_SIGNATURE
 
 Labels = npt.NDArray[np.uint8 | np.uint16]
 
@@ -110,7 +111,7 @@ def _grey_bits(data: bytes, image: Image.Image) -> int:
     """Return the factor by which Pillow has scaled the grey values of a file."""
     if image.mode != 'L':
         return 1
-    if data.startswith(SIGNATURE):
+    if data.startswith(PNG_SIGNATURE):
         return _SCALES.get(data[24], 1)
     if image.format == 'TIFF':
         return _SCALES.get(getattr(image, 'tag_v2', {}).get(258, (8,))[0], 1)

@@ -14,8 +14,8 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from seglight.array_types import UInt8Array
+from seglight.palette import PNG_SIGNATURE
 
-SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _FIRST_ROWS = 32  #: rows whose filters are checked before the rest is inflated
 _MAX_PIXELS = 1 << 26  #: a larger header may be a decompression bomb, which is left to Pillow
 #: Bit depth; grey or palette; compression, filters and no interlace.
@@ -32,7 +32,7 @@ def decode_png(data: bytes) -> UInt8Array | None:
         uint8 `[H, W]`, grey values or palette indices as stored, not scaled; or None if another decoder must try:
         for other formats and filters, EXIF, and damaged files.
     """
-    if not data.startswith(SIGNATURE) or len(data) < 29:
+    if not data.startswith(PNG_SIGNATURE) or len(data) < 29:
         return None
     width, height, *kind = struct.unpack_from('>II5B', data, 16)  # from the header, the first chunk
     if tuple(kind) not in _FORMATS or not 0 < width * height <= _MAX_PIXELS:
@@ -61,7 +61,7 @@ def _unpacked(rows: UInt8Array, bits: int, width: int) -> UInt8Array:
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield type and content of each chunk, up to the end or the first damaged chunk."""
-    position, name = len(SIGNATURE), b''
+    position, name = len(PNG_SIGNATURE), b''
     while position + 12 <= len(data) and name != b'IEND':
         length, name = struct.unpack_from('>I4s', data, position)
         end = position + 8 + length

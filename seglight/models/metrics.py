@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
+
+from seglight.histogram import histogram
 
 #: Metrics with a value per class; their means are named `m` plus the name.
 PerClass = Literal['IoU', 'Acc', 'Dice', 'Fscore', 'Precision', 'Recall', 'BoundaryIoU']
@@ -29,8 +32,47 @@ def count_confusion(prediction: Tensor, mask: Tensor, num_classes: int, ignore_i
     # int64, takes several times as long.
     narrow = torch.int16 if num_classes * (num_classes + 1) < 2**15 else torch.int32
     pairs = mask.to(narrow).masked_fill_(mask == ignore_index, num_classes).mul_(num_classes).add_(prediction)
-    counts = torch.bincount(pairs.flatten(), minlength=num_classes * (num_classes + 1))
+    counts = histogram(pairs, num_classes * (num_classes + 1))
     return counts.view(num_classes + 1, num_classes)[:num_classes]
+
+
+def count_confusions(predictions: Sequence[Tensor], masks: Tensor, num_classes: int, ignore_index: int = 255) -> Tensor:
+    """Count the pixels of each pair of label and prediction in each image of a batch.
+
+    Args:
+        predictions: predicted class of each pixel, uint8 `[h, w]`, one for each of B images; they may have any size
+            up to that of `masks`.
+        masks: label of each pixel, uint8 `[B, H, W]`; `ignore_index` in the padding, which therefore does not count.
+        num_classes: number of classes C.
+        ignore_index: label in the masks that does not count.
+
+    Returns:
+        int64 `[B, C, C]`: a row for each label, a column for each prediction.
+    """
+    if masks.device.type == 'cpu':  # an image at a time stays in the cache
+        own = [mask[: len(found), : found.shape[1]] for mask, found in zip(masks, predictions, strict=True)]
+        pairs = zip(predictions, own, strict=True)
+        return torch.stack([count_confusion(found, mask, num_classes, ignore_index) for found, mask in pairs])
+    return _count_together(_stacked(predictions, masks), masks, num_classes, ignore_index)
+
+
+def _count_together(predictions: Tensor, masks: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+    """Return the confusion of each image, `[B, C, C]`, from predictions `[B, H, W]`, in a single pass."""
+    bins = num_classes * (num_classes + 1)
+    pairs = masks.int().masked_fill_(masks == ignore_index, num_classes).mul_(num_classes).add_(predictions)
+    pairs += torch.arange(len(masks), device=masks.device, dtype=torch.int32)[:, None, None] * bins
+    counts = histogram(pairs, len(masks) * bins)
+    return counts.view(len(masks), num_classes + 1, num_classes)[:, :num_classes]
+
+
+def _stacked(predictions: Sequence[Tensor], masks: Tensor) -> Tensor:
+    """Return predictions of any size as one tensor of the shape of `masks`, padded with zeros."""
+    if all(found.shape == masks.shape[1:] for found in predictions):
+        return torch.stack(list(predictions))
+    result = torch.zeros_like(masks)
+    for single, found in zip(result, predictions, strict=True):
+        single[: len(found), : found.shape[1]] = found
+    return result
 
 
 class SegmentationMetrics(Metric):
@@ -80,19 +122,22 @@ class SegmentationMetrics(Metric):
         labelled = at_boundary(mask, ignored) & ~ignored
         both = predicted & labelled & (prediction == mask)
         for row, (labels, counted) in enumerate(((mask, both), (prediction, predicted), (mask, labelled))):
-            self.boundary[row] += torch.bincount(labels[counted].long(), minlength=self.num_classes)
+            only_counted = labels.int().masked_fill_(~counted, self.num_classes)
+            self.boundary[row] += histogram(only_counted, self.num_classes + 1)[:-1]
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the metrics, all float64 between 0 and 1.
+        """Return the metrics, all float64 between 0 and 1, on the CPU.
 
         Returns:
             `aAcc`, and for each of `PerClass` the mean (`mIoU`, `mAcc`, ...) as a scalar and the values per
             class (`IoU`, `Acc`, ...) of shape `[C]`. A metric that is undefined for a class (it occurs neither
             in masks nor in predictions) is NaN and does not count in the mean.
         """
-        hits = self.confusion.diag().double()
-        labelled = self.confusion.sum(1).double()
-        predicted = self.confusion.sum(0).double()
+        # On the host: a single wait for the device, which may lack float64.
+        confusion = self.confusion.cpu()
+        hits = confusion.diag().double()
+        labelled = confusion.sum(1).double()
+        predicted = confusion.sum(0).double()
         precision, recall = hits / predicted, hits / labelled
         figures = {
             'IoU': hits / (labelled + predicted - hits),
@@ -103,7 +148,7 @@ class SegmentationMetrics(Metric):
             'Recall': recall,
         }
         if self.boundary_iou:
-            both, at_predicted, at_labelled = self.boundary.double()
+            both, at_predicted, at_labelled = self.boundary.cpu().double()
             figures['BoundaryIoU'] = both / (at_predicted + at_labelled - both)
         means = {f'm{name}': figure.nanmean() for name, figure in figures.items()}
         return {**means, 'aAcc': hits.sum() / labelled.sum(), **figures}

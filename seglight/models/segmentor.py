@@ -10,7 +10,6 @@ from pytorch_lightning.callbacks import LearningRateFinder
 from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from seglight.batch import Batch
 from seglight.config.class_names import check_count
@@ -30,14 +29,14 @@ from seglight.models.initialising import is_only_loading
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_wrong_accuracy
 from seglight.models.matmul_precision import ChosenMatmulPrecision, MatmulPrecision
-from seglight.models.metrics import PerClass, SegmentationMetrics, count_confusion
+from seglight.models.metrics import PerClass, SegmentationMetrics, count_confusions
 from seglight.models.non_finite import Step, warn_of_nan
 from seglight.models.normalisation import normalisation
 from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer, check_fused
 from seglight.models.recipe import Recipe
 from seglight.models.schedules import MmcvSchedule, find_updater
-from seglight.models.validation_loss import labelled_images
+from seglight.models.validation_loss import MeanLoss, single_images
 from seglight.models.without_losses import drop_unknown_losses
 from seglight.palette import default_palette
 from seglight.run import run_folder
@@ -52,10 +51,10 @@ DEFAULT_SCHEDULE = {'policy': 'poly', 'power': 0.9}
 
 
 class Evaluated(TypedDict):
-    """Output of a validation or test step: the prediction and the `count_confusion` of each image."""
+    """Output of a validation or test step: the predictions and the `count_confusions` of a batch."""
 
     predictions: list[Prediction]
-    confusions: list[Tensor]
+    confusions: Tensor
 
 
 class Segmentor(PredictingModule):
@@ -150,7 +149,7 @@ class Segmentor(PredictingModule):
         self.wants_sync_bn = recipe.wants_sync_bn
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
-        self.mean_loss = MeanMetric() if val_loss else None
+        self.mean_loss = MeanLoss() if val_loss else None
         self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
         for hook in (drop_unknown_losses, warn_of_nan):
             self.register_load_state_dict_pre_hook(hook)  # type: ignore[no-untyped-call]
@@ -281,15 +280,13 @@ class Segmentor(PredictingModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
         """Predict a batch, count the confusion of each image at the size of its mask, and return both."""
         predictions = self.predict_step(batch, batch_idx)
-        confusions = []
-        for prediction, mask in zip(predictions, batch['mask'], strict=True):
-            height, width = prediction.mask.shape
-            label = mask[:height, :width]
-            confusions.append(count_confusion(prediction.mask, label, len(self.classes), self.ignore_index))
-            self.metrics.update(prediction.mask, label, confusions[-1])
+        masks = [prediction.mask for prediction in predictions]
+        confusions = count_confusions(masks, batch['mask'], len(self.classes), self.ignore_index)
+        for predicted, mask, confusion in zip(masks, batch['mask'], confusions, strict=True):
+            self.metrics.update(predicted, mask[: len(predicted), : predicted.shape[1]], confusion)
         if self.mean_loss is not None:
-            for one in labelled_images(batch, self.ignore_index):
-                self.mean_loss.update(self._loss_of(one))
+            for one, is_labelled in single_images(batch, self.ignore_index):
+                self.mean_loss.update(self._loss_of(one), is_labelled)
         return {'predictions': predictions, 'confusions': confusions}
 
     def _loss_of(self, batch: Batch) -> Tensor:

@@ -14,10 +14,11 @@ from mmseg.core.evaluation.metrics import intersect_and_union
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from seglight.callbacks.evaluation import EXAMPLES, EvaluationRecorder, _calibration, _keep, _Pass
+from seglight.batch import ImageMeta
+from seglight.callbacks.evaluation import EXAMPLES, SHIFT, EvaluationRecorder, _calibration, _keep, _Pass
 from seglight.data import SegmentationDataModule
 from seglight.models import Segmentor
-from seglight.models.inference.logits import STRIDE, confidence, strided
+from seglight.models.inference.logits import STRIDE, Prediction, confidence, strided
 from seglight.models.inference.options import PLAIN, Options
 from seglight.report.evaluation import BINS, Evaluation, load_evaluation
 
@@ -87,10 +88,34 @@ def test_ignored_pixels_and_binary_heads_are_counted_correctly() -> None:
     mask = torch.tensor([[1, 0, 0, 255]], dtype=torch.uint8).repeat_interleave(STRIDE, 1)
     probabilities = strided(logits.sigmoid())
     sure = confidence(probabilities[None], strided(prediction)[None])[0]
-    counts, sums, hits = _calibration(sure, prediction, mask, 255)
+    counts, sums, hits = _calibration([Prediction(prediction, None, sure)], mask[None], 255)
     assert counts.tolist() == [0] * (BINS - 1) + [3]
-    assert sums[-1].item() == pytest.approx(3 * torch.tensor(3.0).sigmoid().item())
+    assert sums[-1].item() / 2**SHIFT == pytest.approx(3 * torch.tensor(3.0).sigmoid().item())
     assert hits[-1] == 2
+
+
+def test_the_calibration_of_a_batch_is_that_of_its_images_in_any_order() -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.full((3, 30, 41), 255, dtype=torch.uint8)
+    predictions = []
+    for mask, (height, width) in zip(masks, [(30, 20), (9, 41), (17, 5)], strict=True):
+        mask[:height, :width] = torch.randint(0, 3, (height, width), generator=generator)
+        predicted = torch.randint(0, 3, (height, width), generator=generator, dtype=torch.uint8)
+        sure = torch.rand(strided(predicted).shape, generator=generator)
+        sure[0, 0] = float('nan')  # from a diverged model: counts as 0
+        predictions.append(Prediction(predicted, None, sure))
+    found = _calibration(predictions, masks, 255)
+    backwards = _calibration(predictions[::-1], masks.flip(0), 255)
+    assert found.equal(backwards)
+    expected = np.zeros((3, BINS))
+    for one, mask in zip(predictions, masks, strict=True):
+        assert one.confidence is not None
+        for row in range(one.confidence.shape[0]):
+            for column in range(one.confidence.shape[1]):
+                value = float(one.confidence[row, column].nan_to_num())
+                hit = int(one.mask[STRIDE * row, STRIDE * column] == mask[STRIDE * row, STRIDE * column])
+                expected[:, min(int(value * BINS), BINS - 1)] += [1, value, hit]
+    np.testing.assert_allclose(found / torch.tensor([[1], [2**SHIFT], [1]]), expected, rtol=1e-6)
 
 
 def test_the_confidence_is_kept_only_if_it_is_counted() -> None:
@@ -128,10 +153,11 @@ def test_an_unusable_record_does_not_stop_a_resumed_run(
 
 
 def test_images_may_have_the_same_name_and_iou() -> None:
-    counted = _Pass(torch.zeros(2, 2), torch.zeros(3, BINS))
+    counted = _Pass(torch.zeros(2, 2, dtype=torch.int64), torch.zeros(3, BINS, dtype=torch.int64))
     mask = torch.ones(4, 4, dtype=torch.uint8)
     for folder in range(EXAMPLES + 2):
-        _keep(counted, torch.tensor([[0, 0], [0, 16]]), mask, mask, {'path': f'{folder}/a.jpg', 'name': 'a'})
+        meta: ImageMeta = {'path': f'{folder}/a.jpg', 'name': 'a', 'size': (4, 4), 'original_size': (4, 4)}
+        _keep(counted, np.array([[0, 0], [0, 16]]), mask, mask, meta)
     assert len(counted.best) == len(counted.worst) == EXAMPLES
 
 

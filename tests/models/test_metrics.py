@@ -8,7 +8,7 @@ import torch
 from mmseg.core.evaluation import eval_metrics, mean_iou
 from scipy import ndimage
 
-from seglight.models.metrics import SegmentationMetrics, at_boundary
+from seglight.models.metrics import SegmentationMetrics, _count_together, _stacked, at_boundary, count_confusions
 
 
 def random_masks(seed: int, classes: int, count: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +32,29 @@ def test_all_metrics_equal_mmsegs(classes: int) -> None:
     np.testing.assert_allclose(ours['aAcc'], theirs['aAcc'], atol=1e-6)
     np.testing.assert_allclose(ours['mIoU'], np.nanmean(theirs['IoU']), atol=1e-6)
     np.testing.assert_allclose(ours['mAcc'], np.nanmean(theirs['Acc']), atol=1e-6)
+
+
+@pytest.mark.parametrize('together', [False, True])
+@pytest.mark.parametrize(('classes', 'ignore_index'), [(2, 255), (150, 255), (11, 3), (256, 0)])
+def test_the_confusion_of_each_image_of_a_batch_equals_numpys(classes: int, ignore_index: int, together: bool) -> None:
+    rng = np.random.default_rng(classes)
+    sizes = [(17, 23), (5, 30), (40, 2)]
+    masks = torch.full((3, 40, 30), ignore_index, dtype=torch.uint8)
+    predictions = []
+    expected = np.zeros((3, classes, classes), dtype=int)
+    for index, (height, width) in enumerate(sizes):
+        mask = rng.integers(0, classes, (height, width))
+        mask[rng.random(mask.shape) < 0.1] = ignore_index
+        prediction = rng.integers(0, classes, mask.shape)
+        kept = mask != ignore_index
+        np.add.at(expected[index], (mask[kept], prediction[kept]), 1)
+        masks[index, :height, :width] = torch.from_numpy(mask)
+        predictions.append(torch.from_numpy(prediction).to(torch.uint8))
+    if together:  # as on a GPU
+        found = _count_together(_stacked(predictions, masks), masks, classes, ignore_index)
+    else:
+        found = count_confusions(predictions, masks, classes, ignore_index)
+    assert (found.numpy() == expected).all()
 
 
 def test_metrics_computed_by_hand() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
@@ -20,8 +21,10 @@ from torch import Tensor
 from seglight.array_types import UInt8Array
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of
+from seglight.environment import cores
 from seglight.errors import OutputError, UsageError
 from seglight.files import write_atomically, writing_to
+from seglight.host_copy import HostCopy, shared_copy
 from seglight.models.inference.logits import Prediction
 from seglight.models.inference.module import needs_segmentor
 from seglight.models.inference.options import Options
@@ -29,14 +32,21 @@ from seglight.names import clash, path_below
 from seglight.palette import default_palette, encode_mask, overlay
 from seglight.pictures import encode_jpeg
 
-Float32Array = npt.NDArray[np.float32]
+#: Probabilities as a writer keeps them.
+Kept = npt.NDArray[Any]
 
 #: Cures for a folder that cannot be written: before the first prediction, and later.
 OTHER_FOLDER, RESUME = 'choose another folder with --output', 'fix this, then add --resume'
 
-#: Maximum number of images in the queue of the writing thread. With probabilities (600 MB for an image of one
-#: megapixel and 150 classes) it is lower.
+#: Maximum number of images in the queue of each writing thread. With probabilities (300 MB in float16 for an image
+#: of one megapixel and 150 classes) it is lower.
 MAX_WAITING, MAX_WAITING_WITH_PROBABILITIES = 32, 2
+
+#: Maximum number of threads of a writer.
+MAX_THREADS = 8
+
+#: Maximum size of a writer's queue in bytes, unless a single image is larger.
+MAX_BYTES = 2**29
 
 
 def predict_dataset(trainer: Trainer) -> Any:
@@ -51,7 +61,7 @@ def all_names(trainer: Trainer) -> list[str]:
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes predictions in a separate thread, with a bounded queue.
+    """Writes predictions in other threads, with a bounded queue.
 
     `predict_step` must return a list of `seglight.models.inference.logits.Prediction`, and the batch must have `meta`,
     a list with the `path` and the `name` of each image (its path below the image folder, without suffix). A write
@@ -68,12 +78,13 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__(write_interval='batch')
         self.folder = Path(folder)
         self.palette: list[list[int]] | None = None
+        self._threads = 1
         self._pool: ThreadPoolExecutor | None = None
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[tuple[Future[None], int]] = deque()  #: each with the size of its arrays in bytes
 
     @abstractmethod
-    def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
-        """Write the prediction of one image.
+    def write(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> None:
+        """Write the prediction of one image; called in several threads at once.
 
         Args:
             mask: uint8 `[H, W]`, at the size of the image file.
@@ -82,7 +93,7 @@ class PredictionWriter(BasePredictionWriter):
         """
 
     def kept_probabilities(self, predicted: Prediction) -> Tensor | None:
-        """Return the probabilities to queue, float32 `[C, H, W]`; None if `needs_probabilities` is false."""
+        """Return what to queue of the probabilities, on the device; None if `needs_probabilities` is false."""
         return predicted.probabilities if self.needs_probabilities else None
 
     @abstractmethod
@@ -106,7 +117,8 @@ class PredictionWriter(BasePredictionWriter):
         self.palette = self.palette or getattr(pl_module, 'palette', None) or default_palette(256)
         with writing_to(self.folder, OTHER_FOLDER):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
+        self._threads = max(1, min(MAX_THREADS, cores() // trainer.world_size - 1))  # one core predicts
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=type(self).__name__)
 
     def adapt(self, options: Options, stage: str) -> Options:
         """Make the module return the probabilities if they are needed."""
@@ -122,16 +134,25 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Pass the predictions of a batch to the thread; wait while its queue is full."""
+        """Pass the predictions of a batch to the threads; wait while the queue is full.
+
+        A thread waits until the device has computed and copied its image.
+        """
         if self._pool is None:
             raise UsageError(f'{type(self).__name__} was not set up for predict')
-        maximum = MAX_WAITING_WITH_PROBABILITIES if self.needs_probabilities else MAX_WAITING
+        maximum = self._threads * (MAX_WAITING_WITH_PROBABILITIES if self.needs_probabilities else MAX_WAITING)
         for predicted, meta in zip(prediction, batch['meta'], strict=True):
             while len(self._waiting) >= maximum:
                 self._finish_oldest()
             kept = self.kept_probabilities(predicted)
-            probabilities = None if kept is None else kept.cpu().numpy()
-            self._waiting.append(self._pool.submit(self.write, predicted.mask.cpu().numpy(), probabilities, meta))
+            size = predicted.mask.nbytes + (0 if kept is None else kept.nbytes)
+            while self._waiting and sum(bytes_ for _, bytes_ in self._waiting) + size > MAX_BYTES:
+                self._finish_oldest()
+            copies = shared_copy(predicted.mask), None if kept is None else HostCopy(kept)
+            self._waiting.append((self._pool.submit(self._write_copies, *copies, meta), size))
+
+    def _write_copies(self, mask: HostCopy, probabilities: HostCopy | None, meta: dict[str, Any]) -> None:
+        self.write(mask.array(), None if probabilities is None else probabilities.array(), meta)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Wait for the last file; here, because Lightning skips other hooks if there are no images to predict."""
@@ -143,13 +164,14 @@ class PredictionWriter(BasePredictionWriter):
                 self.finish(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Let the thread write the queued predictions, then stop it."""
+        """Let the threads write the queued predictions, then stop them."""
         self._stop()
 
     def _finish_oldest(self) -> None:
         """Wait until the oldest prediction in the queue is written."""
         with writing_to(self.folder, RESUME):
-            self._waiting.popleft().result()
+            future, _ = self._waiting.popleft()
+            future.result()
 
     def _stop(self) -> None:
         if self._pool is not None:
@@ -189,12 +211,12 @@ class FileWriter(PredictionWriter):
         """Return whether the file of an image exists."""
         return self.path(name).is_file()
 
-    def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
+    def write(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> None:
         """Write the file of one image."""
         write_atomically(self.path(meta['name']), self.encode(mask, probabilities, meta))
 
     @abstractmethod
-    def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
+    def encode(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> bytes:
         """Return the content of the file."""
 
 
@@ -238,7 +260,7 @@ class MaskWriter(FileWriter):
             self.labels = list(labels)
         super().setup(trainer, pl_module, stage)
 
-    def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
+    def encode(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> bytes:
         """Return the PNG."""
         palette = self.palette or []
         if self.labels is None:
@@ -270,7 +292,7 @@ class OverlayWriter(FileWriter):
         super().setup(trainer, pl_module, stage)
         self._value_range = range_of(trainer)
 
-    def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
+    def encode(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> bytes:
         """Return the JPEG."""
         drawn = overlay(read_image(Path(meta['path']), self._value_range), mask, self.palette or [], self.opacity)
         return encode_jpeg(drawn)
@@ -293,13 +315,18 @@ class ProbabilityWriter(FileWriter):
         super().__init__(folder)
         self.quantize = quantize
 
-    def encode(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> bytes:
+    def kept_probabilities(self, predicted: Prediction) -> Tensor | None:
+        """Return the probabilities `[C, H, W]` as they are written: float16, or uint8."""
+        exact = super().kept_probabilities(predicted)
+        if exact is None:
+            return None
+        return (exact * 255).round_().to(torch.uint8) if self.quantize else exact.half()
+
+    def encode(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> bytes:
         """Return the archive."""
         if probabilities is None:
             raise UsageError('probabilities were not kept')
         buffer = io.BytesIO()
-        if self.quantize:
-            np.savez_compressed(buffer, probabilities=np.rint(probabilities * 255).astype(np.uint8))
-        else:
-            np.savez(buffer, probabilities=probabilities.astype(np.float16))
+        save = np.savez_compressed if self.quantize else np.savez
+        save(buffer, probabilities=probabilities)
         return buffer.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO
 from pytorch_lightning import LightningModule, Trainer
 
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers.files import OTHER_FOLDER, Float32Array, PredictionWriter, all_names
+from seglight.callbacks.writers.files import OTHER_FOLDER, Kept, PredictionWriter, all_names
 from seglight.errors import UsageError
 from seglight.files import open_atomically, writing_to
 from seglight.plain_text import load_json
@@ -36,6 +37,7 @@ class JournalWriter(PredictionWriter):
         self._complete = False
         self._lines: dict[str, tuple[Path, int]] = {}
         self._file: BinaryIO | None = None
+        self._lock = threading.Lock()
 
     @abstractmethod
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
@@ -72,10 +74,13 @@ class JournalWriter(PredictionWriter):
         """Return whether the line of an image exists."""
         return self._complete or name in self._lines
 
-    def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
+    def write(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> None:
         """Append the line of one image."""
-        if self._file is not None:
-            self._file.write(json.dumps(meta['name']).encode() + b'\t' + self.line(mask, meta) + b'\n')
+        if self._file is None:
+            return
+        line = json.dumps(meta['name']).encode() + b'\t' + self.line(mask, meta) + b'\n'
+        with self._lock:
+            self._file.write(line)
             self._file.flush()
 
     def finish(self, trainer: Trainer) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers.files import Float32Array, MaskWriter, PredictionWriter
+from seglight.callbacks.writers.files import Kept, MaskWriter, PredictionWriter
 from seglight.data.sources import MAX_REPEATS
 from seglight.errors import UsageError
 from seglight.files import link, write_atomically
 from seglight.models.inference.logits import Prediction
 from seglight.names import path_below
+
+Float32Array = npt.NDArray[np.float32]
 
 
 class PseudoLabelWriter(PredictionWriter):
@@ -71,7 +75,7 @@ class PseudoLabelWriter(PredictionWriter):
         """Return the probability of each pixel's predicted class, float32 `[H, W]`."""
         return None if predicted.probabilities is None else winners(predicted.mask, predicted.probabilities)
 
-    def write(self, mask: UInt8Array, probabilities: Float32Array | None, meta: dict[str, Any]) -> None:
+    def write(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> None:
         """Link the image and write its mask."""
         if probabilities is None:
             raise UsageError('probabilities were not kept')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from seglight.callbacks.processes import gathered
 from seglight.callbacks.writers.files import RESUME, PredictionWriter, predict_dataset
 from seglight.counting import counted
 from seglight.data.images import read_image
-from seglight.data.value_range import range_of
+from seglight.data.value_range import ValueRange, range_of
 from seglight.files import write_atomically, writing_to
+from seglight.histogram import histogram
+from seglight.host_copy import HostCopy, shared_copy
 from seglight.models.inference.logits import Prediction
 from seglight.palette import default_palette, overlay
 from seglight.pictures import contact_sheet, encode_jpeg
@@ -67,11 +70,13 @@ class PredictionSummary(Callback):
         self._pixels = torch.zeros(256, dtype=torch.int64)
         self._seconds = 0.0
         self._start = 0.0
-        self._tiles: list[UInt8Array] = []
+        self._pool: ThreadPoolExecutor | None = None
+        self._tiles: list[Future[UInt8Array]] = []
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._start = time.monotonic()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
 
     def on_predict_batch_end(
         self,
@@ -87,11 +92,13 @@ class PredictionSummary(Callback):
             self.failed.append(failure)
             print(f'seglight: {failure.message}', file=sys.stderr, flush=True)
         for predicted, meta in zip(outputs, batch['meta'], strict=True):
-            self._pixels += torch.bincount(predicted.mask.flatten(), minlength=256).cpu()
-            if len(self._tiles) < SHEET and trainer.is_global_zero:
+            if self._pool is not None and len(self._tiles) < SHEET and trainer.is_global_zero:
                 palette = getattr(pl_module, 'palette', None) or default_palette(256)
-                image = read_image(Path(meta['path']), range_of(trainer))
-                self._tiles.append(_tile(image, predicted.mask.cpu().numpy(), palette))
+                arguments = Path(meta['path']), range_of(trainer), shared_copy(predicted.mask), palette
+                self._tiles.append(self._pool.submit(_tile, *arguments))
+        if outputs:
+            labels = torch.cat([predicted.mask.flatten() for predicted in outputs])
+            self._pixels = self._pixels.to(labels.device) + histogram(labels, 256)
         self.count += len(batch['meta'])
         self._seconds = time.monotonic() - self._start
         bar: Any = trainer.progress_bar_callback
@@ -100,7 +107,9 @@ class PredictionSummary(Callback):
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Sum the counts of all processes; only rank 0 keeps the list of failures."""
-        parts = gathered((self.failed, self.count, self._pixels.tolist(), self._seconds))
+        pixels_here = self._pixels.tolist()  # waits for the device
+        self._seconds = time.monotonic() - self._start
+        parts = gathered((self.failed, self.count, pixels_here, self._seconds))
         failed, counts, pixels, seconds = zip(*parts, strict=True)
         self.failed = [failure for each in failed for failure in each] if trainer.is_global_zero else []
         self.count = sum(counts)
@@ -109,9 +118,12 @@ class PredictionSummary(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the contact sheet."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
         if self._tiles:
             with writing_to(self.folder, RESUME):
-                sheet = contact_sheet(self._tiles, COLUMNS)
+                sheet = contact_sheet([tile.result() for tile in self._tiles], COLUMNS)
                 write_atomically(self.folder / 'contact_sheet.jpg', encode_jpeg(sheet))
 
     def lines(self, classes: list[str]) -> list[str]:
@@ -124,8 +136,9 @@ class PredictionSummary(Callback):
         return [*shares, f'{counted(self.count, "image")} predicted{speed}']
 
 
-def _tile(image: UInt8Array, mask: UInt8Array, palette: list[list[int]]) -> UInt8Array:
+def _tile(path: Path, value_range: ValueRange | None, copy: HostCopy, palette: list[list[int]]) -> UInt8Array:
     """Return an image with an overlay of its mask, fitted into a white square."""
+    image, mask = read_image(path, value_range), copy.array()
     height, width = mask.shape
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -156,10 +156,18 @@ def each_size(
     for pair in dict.fromkeys(pairs):
         members = [index for index, other in enumerate(pairs) if other == pair]
         (height, width), original_size = pair
-        together = image if len(members) == len(pairs) else image[members]
-        for index, single in zip(members, infer(together[:, :, :height, :width], original_size), strict=True):
+        together = _members(image, members)[:, :, :height, :width]
+        for index, single in zip(members, infer(together, original_size), strict=True):
             results[index] = single
     return results
+
+
+def _members(image: Tensor, members: Sequence[int]) -> Tensor:
+    """Return some images of a batch `[B, ...]`; indexing with a list would wait for a GPU to receive the list."""
+    first, count = members[0], len(members)
+    if members[-1] - first + 1 == count:
+        return image[first : first + count]
+    return torch.stack([image[index] for index in members])
 
 
 def class_probabilities(logits: Tensor) -> Tensor:

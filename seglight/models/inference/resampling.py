@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -16,6 +17,9 @@ BAND, BAND_ON_GPU = 2**20, 2**26
 
 #: Columns that are resized in one step.
 COLUMNS = 32
+
+#: Largest number of weights of a side that are kept: 16 MB.
+KEPT = 2**22
 
 
 class Coarse(NamedTuple):
@@ -42,18 +46,51 @@ def resized_bands(coarse: Coarse) -> Iterator[tuple[slice, Tensor]]:
     """
     logits = coarse.logits.float()
     width = coarse.sizes[-1][1]
+    down, across = (
+        _side(logits.shape[2 + axis], tuple(size[axis] for size in coarse.sizes), coarse.align_corners, logits.device)
+        for axis in (0, 1)
+    )
     with torch.autocast(logits.device.type, enabled=False):
-        down = _weights(logits.shape[2], [size[0] for size in coarse.sizes], coarse.align_corners).to(logits.device)
-        across = _weights(logits.shape[3], [size[1] for size in coarse.sizes], coarse.align_corners).to(logits.device)
         wide = logits.new_empty(*logits.shape[:3], width)
         for part, (first, last) in _parts(across, COLUMNS):
-            torch.matmul(logits[..., first:last], across[part, first:last].T, out=wide[..., part])
+            torch.matmul(logits[..., first:last], across.weights[part, first:last].T, out=wide[..., part])
         values = BAND if logits.device.type == 'cpu' else BAND_ON_GPU
         for part, (first, last) in _parts(down, max(1, values // wide[:, :, 0].numel())):
-            yield part, torch.matmul(down[part, first:last], wide[:, :, first:last])
+            yield part, torch.matmul(down.weights[part, first:last], wide[:, :, first:last])
 
 
-def _weights(length: int, lengths: list[int], align_corners: bool) -> Tensor:
+class _Side(NamedTuple):
+    """How one side is resized.
+
+    `weights`: float32 `[target, length]`, on the device of the logits. `first`, `last`: for each row of the weights,
+    the range of the source that it needs.
+    """
+
+    weights: Tensor
+    first: list[int]
+    last: list[int]
+
+
+def _side(length: int, lengths: tuple[int, ...], align_corners: bool, device: torch.device) -> _Side:
+    """Return how one side is resized; small weights are kept, since most images of a run have the same size."""
+    make: Callable[..., _Side] = _kept_side if length * lengths[-1] <= KEPT else _new_side
+    return make(length, lengths, align_corners, device)
+
+
+def _new_side(length: int, lengths: tuple[int, ...], align_corners: bool, device: torch.device) -> _Side:
+    """Return how one side is resized."""
+    with torch.inference_mode(False), torch.autocast('cpu', enabled=False):
+        weights = _weights(length, lengths, align_corners)
+    used = weights != 0
+    first = used.int().argmax(1)
+    last = length - used.flip(1).int().argmax(1)
+    return _Side(weights.to(device), first.tolist(), last.tolist())
+
+
+_kept_side = lru_cache(maxsize=16)(_new_side)
+
+
+def _weights(length: int, lengths: tuple[int, ...], align_corners: bool) -> Tensor:
     """Return the matrix `[lengths[-1], length]` for one side: torch's own weights, from resizing an identity."""
     weights = torch.eye(length)[None]
     for target in lengths:
@@ -61,11 +98,8 @@ def _weights(length: int, lengths: list[int], align_corners: bool) -> Tensor:
     return weights[0]
 
 
-def _parts(weights: Tensor, step: int) -> Iterator[tuple[slice, tuple[int, int]]]:
+def _parts(side: _Side, step: int) -> Iterator[tuple[slice, tuple[int, int]]]:
     """Yield slices of the target's rows or columns, and the range of the source that each needs."""
-    used = (weights != 0).cpu()
-    first = used.int().argmax(1)
-    last = weights.shape[1] - used.flip(1).int().argmax(1)
-    for start in range(0, len(weights), step):
-        part = slice(start, min(start + step, len(weights)))
-        yield part, (int(first[part].min()), int(last[part].max()))
+    for start in range(0, len(side.first), step):
+        part = slice(start, min(start + step, len(side.first)))
+        yield part, (min(side.first[part]), max(side.last[part]))

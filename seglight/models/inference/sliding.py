@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ def sliding_bands(
     tops = window_starts(height, crop_height, step_down)
     lefts = window_starts(width, crop_width, step_right)
     rows, columns = min(crop_height, height), min(crop_width, width)
-    weight = blend_weight(rows, columns, test_cfg.get('blend', 'mean')).to(image.device)
+    weight = _weight_on(image.device, rows, columns, test_cfg.get('blend', 'mean'))
     per_pass = max(1, test_cfg.get('window_batch', WINDOW_BATCH) // len(image))
     total = torch.empty(0)
     for index, top in enumerate(tops):
@@ -89,6 +90,13 @@ def blend_weight(height: int, width: int, blend: str) -> Tensor:
         else:
             sides.append(torch.exp(-0.5 * (distance / (size / 8)) ** 2))
     return torch.outer(*sides).clamp_min(1e-4)
+
+
+@lru_cache(maxsize=8)
+def _weight_on(device: torch.device, height: int, width: int, blend: str) -> Tensor:
+    """Return the `blend_weight` on a device; kept, since copying it there for each image would wait for a GPU."""
+    with torch.inference_mode(False):
+        return blend_weight(height, width, blend).to(device)
 
 
 def _moved_up(values: Tensor, rows: int) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from seglight.errors import UsageError
 from seglight.models.highest import highest
 from seglight.models.inference.logits import class_probabilities, predict_mask
+from seglight.models.inference.opencv import resized_as_opencv
 from seglight.models.inference.resampling import Coarse, Size, resized_bands
 
 Flip = Literal['horizontal', 'vertical']
@@ -152,10 +153,12 @@ def resized(image: Tensor, size: Size) -> Tensor:
     """Resize uint8 images `[B, 3, H, W]` as mmseg's `Resize` does: bilinear, with OpenCV, rounded to integers."""
     if tuple(image.shape[2:]) == tuple(size):
         return image
+    if image.device.type != 'cpu':
+        return resized_as_opencv(image, size)
     height, width = size
-    pixels = image.permute(0, 2, 3, 1).cpu().numpy()
+    pixels = image.permute(0, 2, 3, 1).numpy()
     smaller = [mmcv.imresize(np.ascontiguousarray(single), (width, height)) for single in pixels]
-    return torch.from_numpy(np.stack(smaller)).permute(0, 3, 1, 2).contiguous().to(image.device)
+    return torch.from_numpy(np.stack(smaller)).permute(0, 3, 1, 2).contiguous()
 
 
 def _votes(logits: Tensor, threshold: float) -> Tensor:

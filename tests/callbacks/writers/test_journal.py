@@ -1,11 +1,14 @@
 """The journal of an interrupted prediction is untrusted data."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from seglight.callbacks.writers.journal import _read
+from seglight.callbacks.writers.journal import JournalWriter, _in_order, _read
 from seglight.errors import UsageError
 
 GOOD = b'"a"\t1 2\n"b"\t3 4\n'
@@ -47,3 +50,22 @@ def test_links_and_pipes_are_rejected(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match='is not a regular file; remove it'):
             _read(journal)
     assert victim.read_text() == 'no line break'
+
+
+def test_lines_of_several_threads_stay_whole(tmp_path: Path) -> None:
+    class Lines(JournalWriter):
+        def line(self, mask: Any, meta: Any) -> bytes:
+            return bytes(meta['name'], 'ascii') * 3000
+
+        def assemble(self, *_: Any) -> None:
+            raise NotImplementedError
+
+    writer = Lines(tmp_path / 'a.csv')
+    journal = tmp_path / '.a.csv.0.partial'
+    names = [str(number) for number in range(300)]
+    with journal.open('ab') as file, ThreadPoolExecutor(4) as pool:
+        writer._file = file
+        list(pool.map(lambda name: writer.write(np.zeros((1, 1), np.uint8), None, {'name': name}), names))
+    lines = _read(journal)
+    assert sorted(lines) == sorted(names)
+    assert list(_in_order(lines, names)) == [bytes(name, 'ascii') * 3000 for name in names]
