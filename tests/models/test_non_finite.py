@@ -11,7 +11,7 @@ from seglight.models.non_finite import Step
 def test_a_step_names_what_is_not_finite_and_saves_its_batch(tmp_path: Path) -> None:
     batch: Any = {'image': torch.ones(1, 3, 2, 2), 'meta': [{'name': 'a'}]}
     items = {'decode.loss_ce': torch.tensor(float('nan')), 'aux.loss_ce': torch.tensor(0.5)}
-    step = Step(batch, items, torch.tensor(float('nan')))
+    step = Step(batch, items)
     assert step.describe() == '(decode.loss_ce nan; images a)'
     error = step.save(tmp_path, 7, 1)
     file = tmp_path / 'non_finite_step_7.pt'
