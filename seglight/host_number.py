@@ -18,12 +18,16 @@ class HostNumber:
         self._arrived: torch.cuda.Event | None = None
         self._is_known = False
 
+    def __reduce__(self) -> tuple[type[HostNumber], tuple[()]]:
+        """Let a copy of what holds a number, or its pickle, start without one."""
+        return HostNumber, ()
+
     def send(self, number: Tensor) -> None:
         """Start to copy a tensor with one value, in place of the number sent before."""
         if self._host is None:
             self._host = torch.zeros((), pin_memory=number.is_cuda)
             self._value = self._host.numpy()  # shares the memory
-        self._host.copy_(number.detach(), non_blocking=True)
+        self._host.copy_(number.detach(), non_blocking=number.is_cuda)
         if number.is_cuda:
             self._arrived = torch.cuda.Event()
             self._arrived.record()

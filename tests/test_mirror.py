@@ -24,7 +24,6 @@ COVERED = {
     'callbacks.learning_rates': ('parity/test_training.py', 'paramwise_cfg'),
     'callbacks.metrics_file': ('stories/test_train_and_predict.py', 'metrics.csv'),
     'callbacks.monitored': ('stories/test_bad_input.py', 'monitor'),
-    'callbacks.processes': ('stories/test_two_processes.py', 'count every image once'),
     'callbacks.restoring': ('stories/test_resume_changed.py', 'EarlyStopping'),
     'callbacks.resume': ('stories/test_resume.py', '--auto-resume'),
     'callbacks.signals': ('stories/test_interrupt.py', 'SIGTERM'),

@@ -194,7 +194,8 @@ def _calibration(confidence: Tensor, prediction: Tensor, mask: Tensor, ignore_in
     bins = (values * BINS).long().clamp(max=BINS - 1)
     hits = (prediction == mask)[counted].double()
     weights = (torch.ones_like(values), values, hits)
-    return torch.stack([torch.bincount(bins, weight, BINS) for weight in weights])
+    # A GPU has no deterministic `bincount` with weights.
+    return torch.stack([values.new_zeros(BINS).scatter_add_(0, bins, weight) for weight in weights])
 
 
 def _keep(counted: _Pass, confusion: Tensor, prediction: Tensor, mask: Tensor, meta: dict[str, Any]) -> None:

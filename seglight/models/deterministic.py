@@ -13,7 +13,7 @@ class DeterministicPool(nn.AdaptiveAvgPool2d):
         """Return the means of the cells of `[..., H, W]`, equal to torch's to rounding."""
         height, width = (
             side if count is None else count
-            for count, side in zip(_pair(self.output_size), input.shape[-2:], strict=True)
+            for count, side in zip(_sides(self.output_size), input.shape[-2:], strict=True)
         )
         return _cells(input, height) @ input @ _cells(input.mT, width).mT
 
@@ -21,11 +21,11 @@ class DeterministicPool(nn.AdaptiveAvgPool2d):
 def make_deterministic(segmentor: nn.Module) -> None:
     """Replace the parts of a segmentor that torch cannot differentiate deterministically on a GPU."""
     for part in segmentor.modules():
-        if type(part) is nn.AdaptiveAvgPool2d and _pair(part.output_size) != (1, 1):  # torch takes the mean of 1x1
+        if type(part) is nn.AdaptiveAvgPool2d and _sides(part.output_size) != (1, 1):  # torch takes the mean of 1x1
             part.__class__ = DeterministicPool
 
 
-def _pair(size: int | tuple[int | None, int | None]) -> tuple[int | None, int | None]:
+def _sides(size: int | tuple[int | None, int | None]) -> tuple[int | None, int | None]:
     return size if isinstance(size, tuple) else (size, size)
 
 

@@ -134,6 +134,8 @@ class MaskedDiceLoss(nn.Module):
         ValueError: if `smooth` is not above 0: a class without pixels would have the loss 0 / 0.
     """
 
+    class_weight = DeviceWeights()
+
     def __init__(
         self,
         smooth: float = 1.0,
@@ -173,8 +175,9 @@ class MaskedDiceLoss(nn.Module):
         overlap = 2 * (probabilities * target).sum(spatial)
         total = (probabilities**self.exponent + target**self.exponent).sum(spatial)
         losses = 1 - (overlap + self.smooth) / (total + self.smooth)  # [B, C]
-        if self.class_weight is not None:
-            losses = losses * losses.new_tensor(self.class_weight)
+        weights = device_weights(self, losses)
+        if weights is not None:
+            losses = losses * weights
         return losses.mean() * self.loss_weight
 
 

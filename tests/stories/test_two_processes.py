@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from compare_runs import differences
 from conftest import Result, write_tiny_config
 from PIL import Image
@@ -89,6 +91,28 @@ def test_two_processes_resume_exactly_and_one_goes_on_with_a_notice(
         steps = [int(row['step']) for row in csv.DictReader(metrics) if row['train/loss']]
     # Of 8 samples 6 were seen in 3 steps of 2; 2 steps of one are left, then 8 in the second epoch.
     assert steps == list(range(3 + 2 + 8))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='finds the second process in /proc')
+def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(data_root: Path, workspace: Path) -> None:
+    config = write_tiny_config(workspace / 'tiny.yaml', data_root)
+    command = [sys.executable, '-m', 'seglight', 'fit', '--config', str(config), '--trainer.max_epochs=10000']
+    command += ['--trainer.devices=2', '--trainer.strategy=ddp', '--data.batch_size=2']
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert any(line.startswith('epoch 2/') for line in process.stdout)
+            (second,) = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+            os.kill(int(second), signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 75, err
+    stops = [line.split(';')[0] for line in err.splitlines() if 'stopped by SIGTERM after step' in line]
+    assert len(set(stops)) == 1, err
+    saved = torch.load('work_dirs/exp1/last.ckpt', weights_only=True)
+    assert saved['global_step'] == int(stops[0].rpartition(' ')[2])
 
 
 @pytest.mark.slow

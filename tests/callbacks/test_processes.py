@@ -1,0 +1,31 @@
+"""What the processes of a run agree on."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import distributed, multiprocessing
+
+from seglight.callbacks.processes import Vote
+
+
+def ask(rank: int, folder: str) -> None:
+    """Vote six times in one of two processes; the second wants something in its third and fourth call."""
+    distributed.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
+    vote = Vote()
+    answers = [vote.any(rank == 1 and call in (2, 3)) for call in range(6)]
+    Path(folder, f'{rank}.json').write_text(json.dumps(answers))
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+def test_alone_a_process_gets_its_own_answer() -> None:
+    assert not torch.distributed.is_initialized()
+    vote = Vote()
+    assert [vote.any(own) for own in (False, True, False)] == [False, True, False]
+
+
+def test_all_processes_learn_at_the_same_call_what_one_wants_and_act_once(tmp_path: Path) -> None:
+    multiprocessing.spawn(ask, (str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    answers = [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)]
+    assert answers[0] == answers[1] == [False, False, False, True, False, False]
