@@ -1,8 +1,8 @@
-"""Count the places where a training step waits for the device.
+"""Find what waits for the device: in any code, or by a callback in the steps of a run.
 
-    python scripts/waits.py                     # the cases below, as a table
-    python scripts/waits.py --case SegFormer --stacks
     PYTHONPATH=scripts seglight fit ... --trainer.callbacks+=waits.StepWaits --trainer.callbacks.file=waits.json
+
+`count_waits.py` prints a table for several models.
 
 On a GPU, an operation waits if Python or the next operation needs a value or a shape that only the device knows, and
 if memory is copied that is not pinned. On a CPU nothing waits; there a tensor counts as the device's if it is a
@@ -11,13 +11,10 @@ parameter, a buffer, a part of the batch, or computed from one of these, so that
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-import tempfile
 import traceback
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +22,6 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 
 # isort: split
 import torch
-import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -34,9 +30,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from seglight.__main__ import run
-from seglight.config.files import SHIPPED
-from seglight.data.demo import generate
 from seglight.trainer_callbacks import callbacks_of
 
 #: Operations whose result Python reads, or whose shape depends on values.
@@ -184,7 +177,8 @@ def _crosses(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
 
 def _is_to_host(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
     """Return whether a call is `tensor.to('cpu')`; a `torch.device` is taken for that of the module."""
-    return func is Tensor.to and 'cpu' in (*args[1:2], kwargs.get('device'))
+    targets = [each for each in (*args[1:2], kwargs.get('device')) if isinstance(each, str)]
+    return func is Tensor.to and 'cpu' in targets
 
 
 def _name(call: traceback.FrameSummary) -> str:
@@ -252,127 +246,3 @@ def read(file: str | Path) -> Counts:
     """Return what `StepWaits` wrote."""
     values = json.loads(Path(file).read_text())
     return Counts(values['steps'], *([Wait(*each) for each in values[kind]] for kind in ('logging', 'other')))
-
-
-NORM = {'type': 'BN', 'requires_grad': True}
-
-#: A residual network with an auxiliary head that trains in milliseconds.
-SMALL: dict[str, Any] = {
-    'type': 'EncoderDecoder',
-    'backbone': {'type': 'ResNetV1c', 'depth': 18, 'base_channels': 8, 'stem_channels': 8, 'norm_cfg': NORM},
-    'decode_head': {'type': 'FCNHead', 'in_channels': 64, 'in_index': 3, 'channels': 16, 'norm_cfg': NORM},
-    'auxiliary_head': {'type': 'FCNHead', 'in_channels': 32, 'in_index': 2, 'channels': 8, 'norm_cfg': NORM},
-    'train_cfg': {},
-    'test_cfg': {'mode': 'whole'},
-}
-AUGMENT: list[dict[str, Any]] = [{'type': 'RandomCrop', 'height': 64, 'width': 64}, {'type': 'HorizontalFlip'}]
-
-
-def small(head: dict[str, Any] | None = None, **loss: Any) -> dict[str, Any]:
-    """Return the model group with `SMALL`, with values of its decode head and the loss of both heads."""
-    loss = {'type': 'CrossEntropyLoss', **loss}
-    decode = {**SMALL['decode_head'], 'loss_decode': loss, **(head or {})}
-    auxiliary = {**SMALL['auxiliary_head'], 'loss_decode': {**loss, 'loss_weight': 0.4}}
-    return {'segmentor': {**SMALL, 'decode_head': decode, 'auxiliary_head': auxiliary}}
-
-
-def ohem(**arguments: Any) -> dict[str, Any]:
-    """Return the values of a head that samples hard pixels."""
-    return {'sampler': {'type': 'OHEMPixelSampler', 'min_kept': 1000, **arguments}}
-
-
-FAST_SCNN = {'zoo': 'fastscnn/fast_scnn_lr0.12_8x4_160k_cityscapes'}
-SEGFORMER = {'zoo': 'segformer/segformer_mit-b0_512x512_160k_ade20k', 'segmentor': {'pretrained': None}}
-EMA = ['--trainer.callbacks+=EMAWeightAveraging', '--trainer.callbacks.decay=0.9']
-MIXES = ['--data.mixes=[{type: CutMix, p: 0.5}, {type: Mosaic, p: 0.5}]']
-
-#: The model group of each case, and its options.
-CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
-    'Fast-SCNN (sigmoid in auxiliary heads)': (FAST_SCNN, []),
-    'SegFormer-B0': (SEGFORMER, []),
-    'cross-entropy with class weights': (small(class_weight=[1.0, 2.0] * 5 + [0.5]), []),
-    'cross-entropy, avg_non_ignore': (small(avg_non_ignore=True), []),
-    'sigmoid, avg_non_ignore, weights': (
-        small(use_sigmoid=True, avg_non_ignore=True, class_weight=[1.0, 2.0] * 5 + [0.5]),
-        [],
-    ),
-    'OHEM with a threshold': (small(ohem(thresh=0.7)), []),
-    'OHEM by loss': (small(ohem()), []),
-    'Lovász': (small(type='LovaszLoss', reduction='none'), []),
-    'Lovász per image, with weights': (
-        small(type='LovaszLoss', per_image=True, class_weight=[1.0, 2.0] * 5 + [0.5]),
-        [],
-    ),
-    'focal': (small(type='FocalLoss'), []),
-    'Tversky': (small(type='TverskyLoss'), []),
-    'Dice without ignored pixels': (small(type='MaskedDiceLoss'), []),
-    'SGD, clipping, accumulation': (
-        small(),
-        ['--trainer.gradient_clip_val=1', '--trainer.accumulate_grad_batches=2', '--model.optimizer.type=SGD'],
-    ),
-    'EMA, CutMix and Mosaic': (small(), [*EMA, *MIXES]),
-    'bf16-mixed': (small(), ['--trainer.precision=bf16-mixed']),
-}
-
-
-def count(
-    model: dict[str, Any], options: Sequence[str], root: Path, folder: Path
-) -> tuple[int, list[Wait], list[Wait]]:
-    """Train a model in a folder as a user would, and return what `read` does.
-
-    Args:
-        model: the values of `model` in the config.
-        options: more arguments of the command line.
-        root: the data, see `generate`.
-        folder: an existing folder to work in.
-
-    Raises:
-        RuntimeError: if the run fails.
-    """
-    bases = [str(SHIPPED / name) for name in ('datasets/trash.yaml', 'schedules/adamw_poly.yaml', 'runtime.yaml')]
-    data = {'root': str(root), 'train_transforms': AUGMENT, 'batch_size': 2, 'num_workers': 0}
-    config, file = folder / 'config.yaml', folder / 'waits.json'
-    trainer = {'max_epochs': 1, 'limit_val_batches': 1}
-    config.write_text(
-        yaml.safe_dump({'_base_': bases, 'model': model, 'data': data, 'trainer': trainer, 'report': False})
-    )
-    command = ['fit', '--config', str(config), '--work-dir', str(folder / 'run'), *options]
-    if run([*command, '--trainer.callbacks+=waits.StepWaits', f'--trainer.callbacks.file={file}']):
-        raise RuntimeError(f'the run in {folder} failed')
-    return read(file)
-
-
-def table(found: dict[str, Counts]) -> Iterator[str]:
-    """Yield the lines of a table: who waits how often in a step that logs nothing."""
-    yield '| case | operation | called by | times a step |\n|---|---|---|---:|'
-    for case, (steps, _, waits) in found.items():
-        if not waits:
-            yield f'| {case} | none | | 0 |'
-        for (operation, caller), times in Counter((each.operation, each.caller) for each in waits).most_common():
-            yield f'| {case} | `{operation}` | {caller} | {times / steps:.3g} |'
-
-
-def main() -> None:
-    """Count the waits of each case, and print a table."""
-    sys.modules['waits'] = sys.modules[__name__]  # the module whose callback the command line finds
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--case', default='', help='run only the cases whose names contain this text')
-    parser.add_argument('--stacks', action='store_true', help='print the calls that lead to each wait')
-    arguments = parser.parse_args()
-    found = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        generate(folder / 'data', counts={'train': 56, 'val': 2, 'test': 1}, size=80)
-        for index, (case, (model, options)) in enumerate(CASES.items()):
-            if arguments.case.lower() in case.lower():
-                (folder / str(index)).mkdir()
-                found[case] = count(model, options, folder / 'data', folder / str(index))
-    print('\n'.join(table(found)))
-    if arguments.stacks:
-        for _, _, waits in found.values():
-            for wait in dict.fromkeys((each.operation, *each.stack[-8:]) for each in waits):
-                print('\n  '.join(wait))
-
-
-if __name__ == '__main__':
-    main()

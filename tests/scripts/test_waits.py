@@ -1,7 +1,6 @@
-"""Counting where a training step waits for the device, and that it does so nowhere."""
+"""Finding what waits for the device, and how often each loss does."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import seglight.models.losses  # noqa: F401  (registers mmseg's losses again)
-from seglight.data.demo import generate
 
 #: Each way to wait, for an integer tensor of the device, and the operation that shows it.
 WAYS: dict[str, tuple[Callable[[Tensor], Any], str]] = {
@@ -112,35 +110,3 @@ def test_a_loss_waits_no_more_often_than_the_table_says(loss: dict[str, Any], ex
     with counter:
         module(logits, labels, ignore_index=255).mean().backward()
     assert len(counter.found) == expected, counter.found
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set with more than 20 batches of two small images."""
-    root = tmp_path_factory.mktemp('data')
-    generate(root, counts={'train': 52, 'val': 1, 'test': 1}, size=80)
-    return root
-
-
-#: What a user may combine; the cases of the script count each by itself.
-RUNS: dict[str, tuple[dict[str, Any], list[str]]] = {
-    'OHEM, class weights, EMA, CutMix and Mosaic': (
-        waits.small(waits.ohem(thresh=0.7), class_weight=[1.0, 2.0] * 5 + [0.5]),
-        [*waits.EMA, *waits.MIXES],
-    ),
-    'Fast-SCNN, accumulation, clipping': (
-        waits.FAST_SCNN,
-        ['--trainer.gradient_clip_val=1', '--trainer.accumulate_grad_batches=2', '--trainer.max_epochs=2'],
-    ),
-    'SegFormer-B0, bf16-mixed': (waits.SEGFORMER, ['--trainer.precision=bf16-mixed']),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('case', RUNS)
-def test_no_step_that_logs_nothing_waits(case: str, data: Path, workspace: Path) -> None:
-    model, options = RUNS[case]
-    counts = waits.count(model, options, data, workspace)
-    assert counts.steps == 20
-    assert counts.other == []
-    assert counts.logging  # what Lightning logs, it reads
