@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +27,7 @@ def make_deterministic(segmentor: nn.Module) -> None:
             part.__class__ = DeterministicPool
 
 
-def _sides(size: int | tuple[int | None, int | None]) -> tuple[int | None, int | None]:
+def _sides(size: Any) -> tuple[int | None, int | None]:
     return size if isinstance(size, tuple) else (size, size)
 
 

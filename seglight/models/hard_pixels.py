@@ -38,10 +38,11 @@ class OHEMPixelSampler(MmsegSampler):
     def _losses(self, logits: Tensor, label: Tensor) -> Tensor:
         """Return the sum of the head's losses at each pixel, `[B, H, W]`."""
         losses = self.context.loss_decode
-        return sum(
+        found = [
             loss(logits, label, weight=None, ignore_index=self.context.ignore_index, reduction_override='none')
             for loss in (losses if isinstance(losses, nn.ModuleList) else [losses])
-        )
+        ]
+        return torch.stack(found).sum(0)
 
     def _hardest(self, losses: Tensor, counted: Tensor, kept: int) -> Tensor:
         """Return which of the pixels that count have the highest losses, at most `kept`."""
