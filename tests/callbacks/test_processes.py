@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from torch import distributed, multiprocessing
 
@@ -25,7 +26,8 @@ def test_alone_a_process_gets_its_own_answer() -> None:
     assert [vote.any(own) for own in (False, True, False)] == [False, True, False]
 
 
+@pytest.mark.skipif('fork' not in multiprocessing.get_all_start_methods(), reason='starts processes by fork')
 def test_all_processes_learn_at_the_same_call_what_one_wants_and_act_once(tmp_path: Path) -> None:
-    multiprocessing.spawn(ask, (str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    multiprocessing.start_processes(ask, (str(tmp_path),), nprocs=2, start_method='fork')  # type: ignore[no-untyped-call]
     answers = [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)]
     assert answers[0] == answers[1] == [False, False, False, True, False, False]

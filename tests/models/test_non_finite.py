@@ -33,6 +33,16 @@ def test_a_step_names_what_is_not_finite_and_saves_its_batch(tmp_path: Path) -> 
 CLASSES = ['a', 'b', 'c', 'd', 'e']
 
 
+class Kept(pl.Callback):
+    """Keeps the weights that a module has when its run ends with an error."""
+
+    def __init__(self) -> None:
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self.weights = {name: value.detach().clone() for name, value in pl_module.named_parameters()}
+
+
 def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, batches: int, bad: int | None, **options: Any) -> Segmentor:
     """Train on this many batches, of which one has a loss of NaN in the heads, and return the module."""
     torch.manual_seed(0)
@@ -66,19 +76,14 @@ def test_a_loss_of_nan_leaves_the_weights_of_the_step_before(
     accumulated: int, bad: int, precision: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """AdamW with weight decay and momentum, which would move the weights even with gradients of zero."""
-    weights: list[dict[str, torch.Tensor]] = []
-
-    def keep(self: Segmentor, exception: BaseException) -> None:
-        weights.append({name: value.detach().clone() for name, value in self.named_parameters()})
-
-    monkeypatch.setattr(Segmentor, 'on_exception', keep)
     options: dict[str, Any] = {'accumulate_grad_batches': accumulated, 'gradient_clip_val': 1.0, 'precision': precision}
+    kept = Kept()
     with pytest.raises(TrainingError, match=rf'the loss of step {bad // accumulated} is not finite'):
-        trained(tmp_path, monkeypatch, 7, bad, **options)
+        trained(tmp_path, monkeypatch, 7, bad, callbacks=[kept], **options)
     before = trained(tmp_path, monkeypatch, bad // accumulated * accumulated, None, **options)
-    assert list(weights[0]) == [name for name, _ in before.named_parameters()]
+    assert len(kept.weights) == len(list(before.parameters()))
     for name, value in before.named_parameters():
-        assert torch.equal(value, weights[0][name]), name
+        assert torch.equal(value, kept.weights[name]), name
 
 
 def test_a_skipped_batch_changes_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,7 +140,7 @@ def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(data_ro
         try:
             assert process.stdout is not None
             assert any(line.startswith('epoch 2/') for line in process.stdout)
-            (second,) = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+            second, *_ = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
             os.kill(int(second), signal.SIGTERM)
             _, err = process.communicate(timeout=60)
         finally:
