@@ -257,6 +257,13 @@ def test_each_module_that_needs_the_patches_brings_them(pytestconfig: pytest.Con
             assert bringing & set(names[: needing[0]]), f'{path} imports {names[needing[0]]} before compat'
 
 
+def test_mmsegs_heads_compute_the_accuracy_without_waiting_only_with_the_patch() -> None:
+    """The one of mmseg selects the labelled pixels, whose number the host needs (`tests/models/test_accuracy.py`)."""
+    code = 'import seglight.compat; {first}from mmseg.models.decode_heads import decode_head; print(decode_head.accuracy.__module__)'
+    assert python(code.format(first='')).stdout == 'mmseg.models.losses.accuracy\n'
+    assert python(code.format(first='import seglight.models; ')).stdout == 'seglight.models.accuracy\n'
+
+
 def test_torch_ops_holds_nothing_but_namespaces() -> None:
     """`torch.compile` of torch 2.6 goes through all of them."""
     code = 'import mmcv.device, torch; print([name for name in torch.ops if callable(getattr(torch.ops, name))])'

@@ -23,7 +23,6 @@ COVERED = {
     'callbacks.finder_result': ('stories/test_training_options.py', 'LearningRateFinder'),
     'callbacks.learning_rates': ('parity/test_training.py', 'paramwise_cfg'),
     'callbacks.metrics_file': ('stories/test_train_and_predict.py', 'metrics.csv'),
-    'callbacks.processes': ('stories/test_two_processes.py', 'count every image once'),
     'callbacks.restoring': ('stories/test_resume_changed.py', 'EarlyStopping'),
     'callbacks.resume': ('stories/test_resume.py', '--auto-resume'),
     'callbacks.signals': ('stories/test_interrupt.py', 'SIGTERM'),

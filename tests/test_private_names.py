@@ -53,6 +53,7 @@ NAMES = {
         'pytorch_lightning.cli:LightningCLI._set_seed',
         'pytorch_lightning.cli:LightningCLI._subcommand_parsers',
         'pytorch_lightning.loops.training_epoch_loop:_TrainingEpochLoop._batches_that_stepped',
+        'pytorch_lightning.loops.training_epoch_loop:_TrainingEpochLoop._broadcast_sigterm_tensor',
         'pytorch_lightning:LightningModule._trainer',
     ),
     ('torch', '2.6 to 2.14'): (

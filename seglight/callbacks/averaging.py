@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from seglight.trainer_callbacks import find_callbacks
 
@@ -16,6 +19,12 @@ class TrainedUntilAveraged(Callback):
     `WeightAveraging` copies the weights before training. Until its first update (`update_starting_at_step`) it would
     validate and save this untrained copy, and a shorter run would end with it.
     """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the average know that it has begun, so that it does not wait for the device in every step."""
+        for callback in find_callbacks(trainer, WeightAveraging):
+            if callback._average_model is not None:
+                callback._average_model.__class__ = _Average
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Update the copy before it is validated."""
@@ -29,6 +38,27 @@ class TrainedUntilAveraged(Callback):
         """Save the trained weights."""
         if 'current_model_state' in checkpoint and _waiting(trainer):
             checkpoint['state_dict'] = checkpoint['current_model_state']
+
+
+class _Average(AveragedModel):
+    """torch's average, which reads on the host whether it has begun, but only until it has."""
+
+    _has_begun = False
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """Average the weights once more, as torch does."""
+        if not self._has_begun or self.avg_fn is None:
+            super().update_parameters(model)
+            self._has_begun = True
+            return
+        pairs = zip(self.module.parameters(), model.parameters(), strict=True)
+        buffers = zip(self.module.buffers(), model.buffers(), strict=True)
+        for average, current in itertools.chain(pairs, buffers) if self.use_buffers else pairs:
+            other = current.detach().to(average.device)
+            average.detach().copy_(self.avg_fn(average.detach(), other, self.n_averaged))
+        for average, current in buffers:  # none is left if they are averaged, too
+            average.copy_(current)
+        self.n_averaged += 1
 
 
 class AveragedAtEnd(Callback):

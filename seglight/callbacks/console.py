@@ -13,6 +13,8 @@ from pytorch_lightning.callbacks.progress.rich_progress import ProcessingSpeedCo
 from rich.markup import escape
 from rich.table import Table
 
+from seglight.host_number import HostNumber
+
 NAMED = 5  #: maximum number of classes that a note names
 COLUMN_ROWS = 20  #: maximum number of rows in a table, before it gets another column
 
@@ -70,14 +72,18 @@ class ProgressBars(RichProgressBar):
     """Lightning's rich bars with the loss, the learning rate, images per second, and the remaining time of the run.
 
     The speed is the mean over the epoch so far, for all processes together, without validation. Batches must be dicts
-    with the images under `image`.
+    with the images under `image`; the loss is what the module logs as `train/loss`, shown when it has arrived from the
+    device, since a bar must not hold up the training.
     """
+
+    reads_loss = True  #: so that the module need not pass the loss to Lightning's own bars
 
     def __init__(self, refresh_rate: int = 1) -> None:
         super().__init__(refresh_rate=refresh_rate, leave=False)
         self._images = 0
         self._start = 0.0
         self._remaining = ''
+        self._loss = HostNumber()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clock."""
@@ -98,6 +104,8 @@ class ProgressBars(RichProgressBar):
         else:
             remaining = int(epochs * batches) - batch_idx - 1 if epochs > 0 else 0
         self._remaining = str(timedelta(seconds=round(max(0, remaining) * seconds)))
+        if 'train/loss' in (logged := trainer.callback_metrics):
+            self._loss.send(logged['train/loss'])
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def configure_columns(self, trainer: Trainer) -> list[Any]:
@@ -113,8 +121,7 @@ class ProgressBars(RichProgressBar):
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Return the values shown after the bar."""
-        items = super().get_metrics(trainer, pl_module)
-        shown: dict[str, Any] = {'loss': items['train/loss']} if 'train/loss' in items else {}
+        shown: dict[str, Any] = {} if self._loss.latest is None else {'loss': self._loss.latest}
         rates = [group['lr'] for optimizer in trainer.optimizers for group in optimizer.param_groups]
         if rates:
             shown['lr'] = f'{max(rates):.2e}'

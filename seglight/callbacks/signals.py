@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
+from seglight.callbacks.processes import Vote
 from seglight.errors import Interrupted
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -33,6 +34,7 @@ class StopBySignal(Callback):
         self._received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
         self._starting = False  # whether the run is before its first step
+        self._stop = Vote()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Handle SIGTERM, which would otherwise end the process without a message."""
@@ -42,15 +44,20 @@ class StopBySignal(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle both signals in place of Lightning, which would end the run before the step is logged."""
-        self._received, self._starting = None, False
+        self._received, self._starting, self._stop = None, False, Vote()
+        # Lightning's would wait for all processes in every step, for the signals that are handled here.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
         note = partial(self._note, trainer)
         self._before = {number: signal.signal(number, note) for number in SIGNALS} | self._before
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Save and end the run if any process received a signal, unless accumulated gradients await a step."""
+        """Save and end the run if any process received a signal, unless accumulated gradients await a step.
+
+        With several processes it takes one step more until all know of it.
+        """
         if batch_idx % trainer.accumulate_grad_batches:
             return
-        if trainer.strategy.reduce_boolean_decision(self._received is not None, all=False):
+        if self._stop.any(self._received is not None):
             interrupt(trainer, (self._received or signal.SIGTERM).name, 'resume with --auto-resume')
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -93,6 +100,10 @@ class StopBySignal(Callback):
             raise Interrupted(f'stopped by {received.name} before its first step; start again with --auto-resume')
         signal.signal(received, self._before[received])
         signal.raise_signal(received)
+
+
+def _nothing() -> None:
+    """Take the place of a method."""
 
 
 def interrupt(trainer: Trainer, cause: str, advice: str) -> NoReturn:

@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import Timer
 
 from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
+from seglight.callbacks.processes import Vote
 from seglight.callbacks.signals import interrupt
 from seglight.errors import ConfigError
 from seglight.trainer_callbacks import callbacks_of
@@ -31,6 +32,7 @@ class TimeLimit(Timer):
     def __init__(self, duration: timedelta) -> None:
         super().__init__(duration, verbose=False)
         self.duration = duration
+        self._stop = Vote()
 
     @property
     def state_key(self) -> str:
@@ -39,7 +41,7 @@ class TimeLimit(Timer):
 
     def on_fit_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Reject a checkpoint that has used all the time."""
-        if self._is_over(trainer):
+        if trainer.strategy.broadcast(self._is_over()):
             used = timedelta(seconds=round(self.time_elapsed()))
             raise ConfigError(
                 'trainer.max_time',
@@ -50,7 +52,7 @@ class TimeLimit(Timer):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save and end the run if the time is up, unless accumulated gradients await a step."""
         early = trainer.current_epoch < (trainer.min_epochs or 0) or trainer.global_step < (trainer.min_steps or 0)
-        if not (early or batch_idx % trainer.accumulate_grad_batches) and self._is_over(trainer):
+        if not (early or batch_idx % trainer.accumulate_grad_batches) and self._stop.any(self._is_over()):
             interrupt(
                 trainer,
                 f'trainer.max_time {self.duration}',
@@ -60,8 +62,8 @@ class TimeLimit(Timer):
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing, since the metrics of the step are not logged yet."""
 
-    def _is_over(self, trainer: Trainer) -> bool:
-        return bool(trainer.strategy.broadcast(self.time_elapsed() >= self.duration.total_seconds()))
+    def _is_over(self) -> bool:
+        return bool(self.time_elapsed() >= self.duration.total_seconds())
 
 
 class KeepTime(Callback):

@@ -18,6 +18,9 @@ from seglight.trainer_callbacks import callbacks_of
 #: The start of torch's message about weights with other names or shapes.
 _NOT_FITTING = 'Error(s) in loading state_dict'
 
+#: A part of torch's message about an operation that a GPU cannot compute deterministically.
+_NOT_DETERMINISTIC = 'does not have a deterministic implementation'
+
 
 @contextmanager
 def building_explained() -> Iterator[None]:
@@ -71,6 +74,10 @@ def running_explained(trainer: Trainer, checkpoint: Checkpoint | None) -> Iterat
             raise CheckpointError(f'cannot resume from {checkpoint}: {one_line(error)}'[:500]) from error
         if not isinstance(error, (RuntimeError, ValueError)):
             raise
+        if _NOT_DETERMINISTIC in str(error):
+            operation = str(error).split()[0]
+            message = f"cannot be true: a GPU has no deterministic {operation}; 'warn' allows it and warns"
+            raise ConfigError('trainer.deterministic', message) from error
         if _NOT_FITTING in str(error):
             reasons = [line.strip() for line in str(error).splitlines()[1:]]
             more = f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''

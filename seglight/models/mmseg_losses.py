@@ -1,6 +1,7 @@
-"""mmseg's losses under their own names with fixes, and a Dice loss that respects ignored pixels.
+"""mmseg's cross-entropy under its own name with fixes, and a Dice loss that respects ignored pixels.
 
-Wherever mmseg's losses are correct, these return the same values.
+Wherever mmseg's loss is correct, this one returns the same values; but it never waits for the device, whose values
+and numbers of labelled pixels mmseg's reads in every step.
 """
 
 from __future__ import annotations
@@ -11,78 +12,108 @@ from typing import Any
 import torch
 from mmseg.models import losses as mmseg
 from mmseg.models.builder import LOSSES
-from mmseg.models.losses.cross_entropy_loss import binary_cross_entropy
+from mmseg.models.losses.cross_entropy_loss import cross_entropy
 from mmseg.models.losses.utils import get_class_weight, weight_reduce_loss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seglight.models.device_weights import DeviceWeights, device_weights
+
 
 @LOSSES.register_module(force=True)
 class CrossEntropyLoss(mmseg.CrossEntropyLoss):
-    """mmseg's loss, which with a sigmoid fails on batches without labelled pixels and on weights of several channels.
+    """mmseg's loss, without waiting for the device, and with fixes for a sigmoid.
 
-    With a sigmoid, the weight of a class applies to the pixels of that class, as torch's `pos_weight` does.
+    With a sigmoid, mmseg's fails on batches without labelled pixels and on weights of several channels. Here the
+    weight of a class applies to the pixels of that class, as torch's `pos_weight` does.
     """
+
+    class_weight = DeviceWeights()
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        if self.use_sigmoid:
-            self.cls_criterion = _binary_cross_entropy
-
-
-def _binary_cross_entropy(
-    pred: Tensor, label: Tensor, weight: Tensor | None = None, class_weight: Tensor | None = None, **rest: Any
-) -> Tensor:
-    """Return mmseg's binary cross-entropy for logits `[B, C, H, W]` or `[B, C]`."""
-    channels = pred.shape[1]
-    if channels == 1 and not (label != rest['ignore_index']).any():
-        zero = pred.squeeze(1) * 0
-        return zero if rest['reduction'] == 'none' else zero.sum()
-    if class_weight is not None and channels > 1:
-        class_weight = class_weight.view(-1, *[1] * (pred.ndim - 2))  # otherwise it would weight image columns
-    loss: Tensor = binary_cross_entropy(pred, label, weight, class_weight=class_weight, **rest)
-    return loss
-
-
-@LOSSES.register_module(force=True)
-class LovaszLoss(mmseg.LovaszLoss):
-    """mmseg's loss, which is NaN or fails on images with a single labelled pixel or none."""
+        if not self.use_mask:
+            self.cls_criterion = _binary_cross_entropy if self.use_sigmoid else _cross_entropy
 
     def forward(
         self,
         cls_score: Tensor,
         label: Tensor,
-        weight: Tensor | None = None,  # noqa: ARG002  (per pixel; mmseg's loss ignores it too)
-        avg_factor: int | None = None,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
         reduction_override: str | None = None,
-        ignore_index: int = 255,
-        **_: Any,
+        ignore_index: int = -100,
+        **rest: Any,
     ) -> Tensor:
-        """Return the loss; 0 for images without labelled pixels.
+        """Return mmseg's loss.
 
         Args:
-            cls_score: float `[B, C, H, W]`, logits.
-            label: int64 `[B, H, W]`.
-            weight: ignored.
-            avg_factor: divisor of the sum instead of the number of images, with `per_image`.
-            reduction_override: replaces the loss's own reduction, with `per_image`.
+            cls_score: float `[B, C, ...]`, logits.
+            label: int64 `[B, ...]`.
+            weight: of each pixel, from a sampler; float `[B, ...]`.
+            avg_factor: divisor of the sum instead of the number of pixels.
+            reduction_override: replaces the loss's own reduction.
             ignore_index: label that does not count.
+            rest: passed on.
         """
-        if not self.per_image:
-            return self._of_labelled(cls_score, label, ignore_index)
-        images = zip(cls_score.split(1), label.split(1), strict=True)
-        losses = torch.stack([self._of_labelled(*image, ignore_index) for image in images])
-        reduced: Tensor = weight_reduce_loss(losses, None, reduction_override or self.reduction, avg_factor)
-        return reduced
+        value: Tensor = self.cls_criterion(
+            cls_score,
+            label,
+            weight,
+            class_weight=device_weights(self, cls_score),
+            reduction=reduction_override or self.reduction,
+            avg_factor=avg_factor,
+            avg_non_ignore=self.avg_non_ignore,
+            ignore_index=ignore_index,
+            **rest,
+        )
+        weighted: Tensor = self.loss_weight * value
+        return weighted
 
-    def _of_labelled(self, cls_score: Tensor, label: Tensor, ignore_index: int) -> Tensor:
-        """Return mmseg's loss for the labelled pixels, passed as one row so that no pixel has to be ignored."""
-        labelled = label != ignore_index
-        if not labelled.any():
-            return cls_score.sum() * 0
-        row = cls_score.movedim(1, -1)[labelled].T[None, :, None].contiguous()  # [1, C, 1, P]
-        loss: Tensor = super().forward(row, label[labelled][None, None], reduction_override='mean', ignore_index=None)
-        return loss
+
+def _cross_entropy(
+    pred: Tensor,
+    label: Tensor,
+    weight: Tensor | None,
+    *,
+    reduction: str,
+    avg_factor: float | Tensor | None,
+    avg_non_ignore: bool,
+    ignore_index: int,
+    **rest: Any,
+) -> Tensor:
+    """Return mmseg's cross-entropy; the number of labelled pixels stays on the device."""
+    if avg_factor is None and avg_non_ignore and reduction == 'mean':
+        avg_factor = (label != ignore_index).sum()
+    loss: Tensor = cross_entropy(
+        pred, label, weight, reduction=reduction, avg_factor=avg_factor, ignore_index=ignore_index, **rest
+    )
+    return loss
+
+
+def _binary_cross_entropy(
+    pred: Tensor,
+    label: Tensor,
+    weight: Tensor | None,
+    *,
+    class_weight: Tensor | None,
+    reduction: str,
+    avg_factor: float | Tensor | None,
+    avg_non_ignore: bool,
+    ignore_index: int,
+) -> Tensor:
+    """Return mmseg's binary cross-entropy for logits `[B, C, ...]`; with one channel, labels are 0 and 1."""
+    channels = pred.shape[1]
+    counted = ((label >= 0) & (label != ignore_index)).unsqueeze(1).expand_as(pred).float()
+    target = label.unsqueeze(1).where(counted.bool(), 0) if channels == 1 else one_hot(label, channels)
+    if class_weight is not None and channels > 1:
+        class_weight = class_weight.view(-1, *[1] * (pred.ndim - 2))  # otherwise it would weight image columns
+    weights = counted if weight is None else weight.unsqueeze(1) * counted
+    if avg_factor is None and avg_non_ignore and reduction == 'mean':
+        avg_factor = counted.sum()
+    loss = F.binary_cross_entropy_with_logits(pred, target.float(), pos_weight=class_weight, reduction='none')
+    reduced: Tensor = weight_reduce_loss(loss, weights, reduction, avg_factor)
+    return reduced.squeeze(1) if channels == 1 and reduction == 'none' else reduced
 
 
 @LOSSES.register_module()
@@ -103,6 +134,8 @@ class MaskedDiceLoss(nn.Module):
     Raises:
         ValueError: if `smooth` is not above 0: a class without pixels would have the loss 0 / 0.
     """
+
+    class_weight = DeviceWeights()
 
     def __init__(
         self,
@@ -136,13 +169,23 @@ class MaskedDiceLoss(nn.Module):
         if channels == 1:
             probabilities, target = logits.sigmoid(), safe[:, None]
         else:
-            probabilities, target = logits.softmax(1), F.one_hot(safe, channels).movedim(-1, 1)
+            probabilities, target = logits.softmax(1), one_hot(safe, channels)
         counted = counted[:, None]
         probabilities, target = probabilities * counted, target * counted
         spatial = tuple(range(2, logits.ndim))
         overlap = 2 * (probabilities * target).sum(spatial)
         total = (probabilities**self.exponent + target**self.exponent).sum(spatial)
         losses = 1 - (overlap + self.smooth) / (total + self.smooth)  # [B, C]
-        if self.class_weight is not None:
-            losses = losses * losses.new_tensor(self.class_weight)
+        weights = device_weights(self, losses)
+        if weights is not None:
+            losses = losses * weights
         return losses.mean() * self.loss_weight
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Return which class each label names, bool `[B, C, ...]` for labels `[B, ...]`; none for labels beyond C.
+
+    torch's `one_hot` reads the labels on the host to check them.
+    """
+    indices = torch.arange(classes, device=labels.device).view(-1, *[1] * (labels.ndim - 1))
+    return labels.unsqueeze(1) == indices

@@ -16,11 +16,10 @@ from seglight.files import write_atomically
 
 
 class Step(NamedTuple):
-    """A training step: its batch, the items of its loss, and the loss."""
+    """A training step: its batch, and the items of its loss."""
 
     batch: Batch
     items: dict[str, Tensor]
-    loss: Tensor
 
     def describe(self) -> str:
         """Return the non-finite items and the names of the images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
@@ -16,8 +17,10 @@ from seglight.config.class_names import check_count
 from seglight.config.classes import name_and_arguments
 from seglight.console import labelled
 from seglight.errors import CheckpointError, ConfigError, UsageError, warn
+from seglight.host_number import HostNumber
 from seglight.masking import masked
 from seglight.models.compilation import chosen_parts, compile_parts
+from seglight.models.deterministic import make_deterministic
 from seglight.models.first_batch import loss_names
 from seglight.models.fitting import padded, scaled, training_meta, training_size
 from seglight.models.float32_losses import keep_losses_in_float32
@@ -144,6 +147,8 @@ class Segmentor(PredictingModule):
         self._matmul_precision = ChosenMatmulPrecision(matmul_precision)
         self.non_finite = non_finite
         self.skipped = 0
+        self._loss = HostNumber()
+        self._bar_waits = False
         self._reported_padding = False
         self._found_lr: float | None = None  #: from Lightning's `LearningRateFinder`
         self.wants_sync_bn = recipe.wants_sync_bn
@@ -201,6 +206,8 @@ class Segmentor(PredictingModule):
         if self.non_finite == 'skip' and self.trainer.world_size > 1:
             raise UsageError('model.non_finite: skip needs a single process: all other processes would wait for it')
         self._matmul_precision.set()
+        if torch.are_deterministic_algorithms_enabled():
+            make_deterministic(self.segmentor)
         if stage == 'fit' and self.compiled_parts:
             compile_parts(self.segmentor, self.trainer.strategy.root_device, self.compiled_parts)
 
@@ -222,7 +229,12 @@ class Segmentor(PredictingModule):
             rank_zero_only(warn)(warning)
 
     def on_train_start(self) -> None:
-        """Start with the rates of the schedule: Lightning's finder sets one rate for all groups."""
+        """Start with the rates of the schedule: Lightning's finder sets one rate for all groups.
+
+        Lightning's own progress bars get the loss by `prog_bar`, which makes it wait for the loss in every step.
+        """
+        bar = self.trainer.progress_bar_callback
+        self._bar_waits = bar is not None and not getattr(bar, 'reads_loss', False)
         for config in self.trainer.lr_scheduler_configs:
             for group, rate in zip(
                 self.trainer.optimizers[0].param_groups, config.scheduler.get_last_lr(), strict=True
@@ -240,27 +252,28 @@ class Segmentor(PredictingModule):
         loss = total(items)
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
         self.log_dict(logged, batch_size=len(meta))
-        self.log('train/loss', loss.detach(), prog_bar=True, batch_size=len(meta))
-        self._step = Step(batch, logged, loss.detach())
+        self.log('train/loss', loss.detach(), prog_bar=self._bar_waits, batch_size=len(meta))
+        self._step = Step(batch, logged)
+        self._loss.send(loss)
         if self.non_finite == 'stop':
             return loss
-        if not torch.isfinite(loss):
+        is_finite = math.isfinite(self._loss.get())
+        if not is_finite:
             self.skipped += 1
             rank_zero_warn(f'Batch {self.skipped} skipped, because its loss is not finite {self._step.describe()}')
-        self.log('train/skipped', float(self.skipped), batch_size=len(meta))
-        return loss if torch.isfinite(loss) else None
+        self.log('train/skipped', torch.full((), float(self.skipped), device=loss.device), batch_size=len(meta))
+        return loss if is_finite else None
 
     def on_after_backward(self) -> None:
         """Stop before a non-finite loss corrupts the weights.
 
-        Reading the loss any earlier would delay the backward pass on a GPU.
+        The device is busy with the backward pass while the loss, which was computed before, is read on the host.
 
         Raises:
             TrainingError: if the loss is not finite; names the file with the batch.
         """
-        if torch.isfinite(self._step.loss):
-            return
-        raise self._step.save(self.run_folder, self.global_step, self.current_epoch)
+        if not math.isfinite(self._loss.get()):
+            raise self._step.save(self.run_folder, self.global_step, self.current_epoch)
 
     def losses(self, batch: Batch) -> dict[str, Tensor | list[Tensor]]:
         """Return mmseg's loss dict of a batch."""

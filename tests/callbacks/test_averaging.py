@@ -1,11 +1,20 @@
 """Weight averaging: before the first average, the trained weights are used."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+import waits
 from conftest import Result
+from pytorch_lightning.callbacks import EMAWeightAveraging
+from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
+
+from seglight.callbacks.averaging import TrainedUntilAveraged
 
 Run = Callable[..., Result]
 
@@ -72,3 +81,29 @@ def test_a_run_stopped_before_the_last_swa_epoch_resumes(tiny_config: Path, run:
     end = run('fit', '--config', tiny_config, *flags, '--resume-from', str(last), '--work-dir', 'end')
     assert end.status == 2
     assert 'is already at epoch 3 of 3' in end.err
+
+
+@pytest.mark.parametrize('use_buffers', [False, True])
+def test_the_average_is_torchs_but_is_read_only_once(use_buffers: bool) -> None:
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    average = AveragedModel(module, avg_fn=get_ema_avg_fn(0.9), use_buffers=use_buffers)
+    expected = copy.deepcopy(average)
+    callback = EMAWeightAveraging()
+    callback._average_model = average
+    trainer: Any = SimpleNamespace(callbacks=[callback])
+    TrainedUntilAveraged().on_train_start(trainer, pl.LightningModule())
+    counter = waits.Waits()
+    counter.mark([*average.parameters(), *average.buffers(), *module.parameters(), *module.buffers()])
+    for update in range(3):
+        module(torch.randn(2, 3, 4, 4)).mean().backward()
+        with torch.no_grad():
+            for value in module.parameters():
+                value.add_(1)
+        expected.update_parameters(module)
+        with counter:
+            average.update_parameters(module)
+        assert bool(counter.found) == (update == 0)
+        counter.found = []
+    for name, value in expected.state_dict().items():
+        assert torch.equal(average.state_dict()[name], value), name

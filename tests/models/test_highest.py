@@ -26,3 +26,10 @@ def test_the_scores_may_be_strided_and_need_a_gradient() -> None:
     scores = torch.randn(2, 6, 5, 8, requires_grad=True)
     view = scores[..., ::2].permute(0, 1, 3, 2)
     np.testing.assert_array_equal(highest(view).numpy(), view.detach().numpy().argmax(1))
+
+
+@pytest.mark.parametrize('place', [0, 2, 4])
+def test_nan_is_the_highest_score(place: int) -> None:
+    scores = torch.randn(2, 5, 6, 7, generator=torch.Generator().manual_seed(0))
+    scores[0, place, 1:3] = torch.nan
+    np.testing.assert_array_equal(highest(scores).numpy(), scores.numpy().argmax(1))

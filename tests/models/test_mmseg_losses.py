@@ -10,6 +10,7 @@ from mmseg.models.builder import build_loss
 from torch.nn import functional as F
 
 import seglight.models.losses  # noqa: F401  (registers them)
+from seglight.models.mmseg_losses import CrossEntropyLoss
 
 
 def sample(channels: int, classes: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -73,19 +74,48 @@ def test_a_single_labelled_pixel_is_enough(loss: dict[str, Any], channels: int) 
     assert build_loss(loss)(logits, alone, ignore_index=255).mean() > 0
 
 
-@pytest.mark.parametrize('per_image', [False, True])
-@pytest.mark.parametrize('channels', [1, 5])
-def test_lovasz_equals_mmsegs_where_that_is_finite(channels: int, per_image: bool) -> None:
-    logits, labels = sample(channels)
-    labels[:, :, :2] = 255
-    arguments: dict[str, Any] = {
-        'loss_type': 'binary' if channels == 1 else 'multi_class',
-        'per_image': per_image,
-        'reduction': 'mean' if per_image else 'none',
-        'class_weight': None if channels == 1 else [1.0, 2.0, 3.0, 4.0, 5.0],
-    }
-    ours = build_loss({'type': 'LovaszLoss', **arguments})(logits, labels, ignore_index=255)
-    torch.testing.assert_close(ours, mmseg.LovaszLoss(**arguments)(logits, labels, ignore_index=255))
+CROSS_ENTROPIES: list[dict[str, Any]] = [
+    {},
+    {'avg_non_ignore': True},
+    {'class_weight': [1.0, 2.0, 3.0, 4.0, 5.0], 'loss_weight': 0.5},
+    {'reduction': 'sum'},
+    {'reduction': 'none'},
+]
+
+
+@pytest.mark.parametrize('arguments', CROSS_ENTROPIES)
+@pytest.mark.parametrize('use_sigmoid', [False, True])
+@pytest.mark.parametrize('is_weighted', [False, True], ids=['all pixels', 'hard pixels'])
+def test_cross_entropies_and_their_gradients_are_mmsegs(
+    arguments: dict[str, Any], use_sigmoid: bool, is_weighted: bool
+) -> None:
+    if use_sigmoid and 'class_weight' in arguments:
+        pytest.skip("mmseg's weights image columns")
+    logits, labels = sample(5)
+    labels[:, :2] = 255
+    weight = torch.rand(labels.shape) if is_weighted else None
+    losses = [
+        kind(use_sigmoid=use_sigmoid, **arguments)(logits, labels, weight, ignore_index=255)
+        for kind in (mmseg.CrossEntropyLoss, CrossEntropyLoss)
+    ]
+    torch.testing.assert_close(losses[1], losses[0])
+    gradients = [torch.autograd.grad(loss.mean(), logits)[0] for loss in losses]
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize('arguments', [{}, {'avg_non_ignore': True}, {'reduction': 'none'}])
+@pytest.mark.parametrize('is_weighted', [False, True], ids=['all pixels', 'hard pixels'])
+def test_with_one_channel_the_cross_entropy_is_mmsegs(arguments: dict[str, Any], is_weighted: bool) -> None:
+    logits, labels = sample(1)
+    labels[:, :2] = 255
+    weight = torch.rand(labels.shape) if is_weighted else None
+    losses = [
+        kind(use_sigmoid=True, **arguments)(logits, labels, weight, ignore_index=255)
+        for kind in (mmseg.CrossEntropyLoss, CrossEntropyLoss)
+    ]
+    torch.testing.assert_close(losses[1], losses[0])
+    gradients = [torch.autograd.grad(loss.mean(), logits)[0] for loss in losses]
+    torch.testing.assert_close(gradients[1], gradients[0])
 
 
 @pytest.mark.parametrize('channels', [4, 7])  # 7 is the width of the sample too

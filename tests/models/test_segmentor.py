@@ -10,9 +10,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import TINY_SEGMENTOR, random_batch
+from pytorch_lightning.callbacks import TQDMProgressBar
 from torch.utils.data import DataLoader
 
 from seglight.batch import Batch
+from seglight.callbacks.console import ProgressBars
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
 from seglight.models.inference.options import Options
@@ -51,6 +53,24 @@ def test_the_loss_is_mmsegs_sum_and_every_item_is_logged(tmp_path: Path) -> None
     assert {'decode.loss_ce', 'decode.acc_seg', 'aux.loss_ce', 'aux.acc_seg'} < set(items)
     for name, value in items.items():
         assert float(logged[f'train/{name}']) == pytest.approx(value, rel=1e-5)
+
+
+@pytest.mark.parametrize(('bar', 'shown'), [(TQDMProgressBar, True), (ProgressBars, False), (None, False)])
+def test_only_lightnings_own_bars_make_it_read_the_loss_in_every_step(
+    bar: type[Any] | None, shown: bool, tmp_path: Path
+) -> None:
+    module = Segmentor(TINY_SEGMENTOR, CLASSES)
+    callbacks = [bar()] if bar else []
+    runner = pl.Trainer(
+        accelerator='cpu', logger=False, enable_model_summary=False, enable_checkpointing=False, max_epochs=1,
+        default_root_dir=tmp_path, callbacks=callbacks, enable_progress_bar=bool(bar),
+    )  # fmt: skip
+    runner.fit(module, loader(random_batch()))
+    assert ('train/loss' in runner.progress_bar_metrics) == shown
+    if bar is ProgressBars:
+        assert callbacks[0].get_metrics(runner, module)['loss'] == pytest.approx(
+            float(runner.callback_metrics['train/loss'])
+        )
 
 
 def test_the_dict_that_is_passed_in_is_not_changed(tmp_path: Path) -> None:

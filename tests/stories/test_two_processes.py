@@ -1,8 +1,10 @@
 """Two processes on the CPU (gloo) train one run and count every image once."""
 
 import csv
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from compare_runs import differences
 from conftest import Result, write_tiny_config
 from PIL import Image
@@ -89,6 +92,68 @@ def test_two_processes_resume_exactly_and_one_goes_on_with_a_notice(
         steps = [int(row['step']) for row in csv.DictReader(metrics) if row['train/loss']]
     # Of 8 samples 6 were seen in 3 steps of 2; 2 steps of one are left, then 8 in the second epoch.
     assert steps == list(range(3 + 2 + 8))
+
+
+#: A callback that notes what the processes exchange from the first batch of an epoch to the last.
+EXCHANGES = """
+import json
+from pathlib import Path
+from pytorch_lightning import Callback
+from torch import distributed
+
+class Exchanges(Callback):
+    def __init__(self):
+        self.calls, self.is_open = [], False
+
+    def on_train_start(self, trainer, pl_module):
+        for name in ('all_reduce', 'all_gather_object', 'barrier', 'broadcast', 'broadcast_object_list'):
+            setattr(distributed, name, self.noting(name, getattr(distributed, name)))
+
+    def noting(self, name, call):
+        def noted(*args, **kwargs):
+            if self.is_open:
+                self.calls.append([name, kwargs.get('async_op', False)])
+            return call(*args, **kwargs)
+        return noted
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.is_open = True
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.is_open = batch_idx + 1 < trainer.num_training_batches
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.is_global_zero and trainer.current_epoch == 0:
+            Path('exchanges.json').write_text(json.dumps(self.calls))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='finds the second process in /proc')
+def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(data_root: Path, workspace: Path) -> None:
+    config = write_tiny_config(workspace / 'tiny.yaml', data_root)
+    command = [sys.executable, '-m', 'seglight', 'fit', '--config', str(config), '--trainer.max_epochs=10000']
+    command += ['--trainer.devices=2', '--trainer.strategy=ddp', '--data.batch_size=1']
+    Path('exchanges.py').write_text(EXCHANGES)
+    command.append('--trainer.callbacks+=exchanges.Exchanges')
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert any(line.startswith('epoch 2/') for line in process.stdout)
+            second, *_ = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
+            os.kill(int(second), signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 75, err
+    stops = [line.split(';')[0] for line in err.splitlines() if 'stopped by SIGTERM after step' in line]
+    assert len(set(stops)) == 1, err
+    saved = torch.load('work_dirs/exp1/last.ckpt', weights_only=True)
+    assert saved['global_step'] == int(stops[0].rpartition(' ')[2])
+    # In the steps, nothing else is exchanged than what each wants, and none waits for it.
+    exchanges = json.loads(Path('exchanges.json').read_text())
+    assert exchanges == [['all_reduce', True]] * len(exchanges)
+    assert 3 <= len(exchanges) <= 4  # in an epoch of four steps
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from seglight.callbacks.checkpoints.base import OnWriteError, SafeCheckpoint
 from seglight.callbacks.checkpoints.pruning import RESUMABLE, link_newest, newest_names
+from seglight.callbacks.processes import Vote
 from seglight.errors import ConfigError
 from seglight.steps import counts_steps, epoch_is_cut, epochs_done, is_last_epoch
 
@@ -49,6 +50,7 @@ class IntervalCheckpoint(SafeCheckpoint):
         self._epochs_saved = -1  #: number of finished epochs at the last checkpoint
         self._step_seen = -1  #: global step at the last check of the interval
         self._clock = 0.0  #: time of the last checkpoint
+        self._time_is_up = Vote()
 
     def kept(self) -> set[str]:
         """Return the newest of this callback's unit; those of another unit were written on interruption."""
@@ -56,7 +58,7 @@ class IntervalCheckpoint(SafeCheckpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; the step that a run resumes from needs no new checkpoint."""
-        self._clock = time.monotonic()
+        self._clock, self._time_is_up = time.monotonic(), Vote()
         self._step_seen = trainer.global_step
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -115,6 +117,6 @@ class IntervalCheckpoint(SafeCheckpoint):
         if self.unit == 'iter':
             return trainer.global_step % self.interval == 0
         if self.unit == 'minute':
-            return bool(trainer.strategy.broadcast(time.monotonic() - self._clock >= 60 * self.interval))
+            return self._time_is_up.any(time.monotonic() - self._clock >= 60 * self.interval)
         # With max_steps, Lightning cannot resume at the end of an epoch, only at the start of the next.
         return counts_steps(trainer) and batch_idx == 0 and epochs_done(trainer) % self.interval == 0
