@@ -21,7 +21,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 RUNS: dict[str, tuple[dict[str, Any], list[str]]] = {
     'OHEM, class weights, EMA, CutMix and Mosaic, with a progress bar': (
         count_waits.small(count_waits.ohem(thresh=0.7), class_weight=[1.0, 2.0] * 5 + [0.5]),
-        [*count_waits.EMA, *count_waits.MIXES, '--trainer.callbacks+=seglight.callbacks.console.ProgressBars'],
+        [*count_waits.EMA, *count_waits.MIXES, '--trainer.enable_progress_bar=true'],
     ),
     'Fast-SCNN, accumulation, clipping': (
         count_waits.FAST_SCNN,
