@@ -72,8 +72,7 @@ def _check(options: argparse.Namespace) -> int:
     start = time.monotonic()
     plan = chosen(options.only)
     folder = Path(tempfile.mkdtemp(prefix='gpu_check-'))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         results = Results(options.out, [Section(each.name, each.title) for each in plan])
@@ -94,6 +93,8 @@ def _check(options: argparse.Namespace) -> int:
         print('gpu_check: stopped', file=sys.stderr)
         return 128 + stopped.number
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         shutil.rmtree(folder, ignore_errors=True)
     return int(any(section.is_wrong for section in results.sections))
 

@@ -46,11 +46,27 @@ def check_first_batch(segmentor: BaseSegmentor, images: int, size: Size) -> Size
         if distributed.is_available() and distributed.is_initialized():
             return needed  # some heads average over processes, which fails without values
         height, width = size
+        cause = reason(_error_on_values(segmentor, needed) or error)[:200]
         raise explain_first_batch(error, 0) or UsageError(
-            f'model.segmentor cannot train on images of {width}x{height} pixels: {reason(error)[:200]} '
-            '(--debug shows where)'
+            f'model.segmentor cannot train on images of {width}x{height} pixels: {cause} (--debug shows where)'
         ) from error
     return needed
+
+
+def _error_on_values(segmentor: BaseSegmentor, size: Size) -> Exception | None:
+    """Return the error for a black image, if there is one: on shapes alone, torch names no sizes and channels."""
+    weight = next(segmentor.parameters())
+    image = weight.new_zeros(1, 3, *size)
+    modes = [(part, part.training) for part in segmentor.modules()]
+    try:
+        with torch.no_grad():
+            segmentor.eval().encode_decode(image, mmseg_meta(image))
+    except MISFITS as error:
+        return error
+    finally:
+        for part, training in modes:
+            part.training = training
+    return None
 
 
 def loss_names(segmentor: BaseSegmentor) -> list[str] | None:

@@ -53,7 +53,7 @@ CONFIG_ERRORS = {
     ),
     'parts of a model that do not fit together': (
         ['fit', '--config', 'tiny.yaml', '--model.segmentor.decode_head.in_channels=32'],
-        ['model.segmentor cannot take these images: Given groups=1', '--debug shows where'],
+        ['model.segmentor cannot train on images of 48x48 pixels: Given groups=1', '--debug shows where'],
     ),
     'a batch of one image before a pooling head': (
         [
@@ -324,7 +324,7 @@ def write_pickle(path: Path) -> None:
 
 
 CHECKPOINT_ERRORS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
-    'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint: it is damaged, or torch.save did not write it']),
+    'a text': (lambda path: path.write_text('no checkpoint'), ['a.ckpt is not a checkpoint, or it is truncated or damaged']),
     'an empty file': (lambda path: path.write_bytes(b''), ['a.ckpt is not a checkpoint']),
     'an image': (lambda path: Image.new('RGB', (4, 4)).save(path, 'PNG'), ['a.ckpt is not a checkpoint']),
     'a pickle that runs code': (write_pickle, ['a.ckpt is refused', 'would execute code']),

@@ -53,7 +53,7 @@ def test_a_flipped_bit_in_the_weights_is_found(checkpoint: Path) -> None:
 def test_a_truncated_file_is_found(checkpoint: Path, share: float) -> None:
     data = checkpoint.read_bytes()
     checkpoint.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(CheckpointError, match='is empty' if share == 0 else 'is damaged or truncated'):
+    with pytest.raises(CheckpointError, match='is empty' if share == 0 else 'truncated or damaged'):
         Checkpoint(checkpoint).verify()
 
 
