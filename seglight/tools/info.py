@@ -57,12 +57,10 @@ def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:
             f'{counted(entries.get("epoch", -1) + 1, "epoch")}, {counted(entries.get("global_step", 0), "step")}',
         ),
     ]
-    for part in ('backbone', 'neck', 'decode_head', 'auxiliary_head'):
+    for part in ('backbone', 'neck', 'decode_head', 'auxiliary_head', 'model'):
         count = sum(_parameters(name, value) for name, value in weights.items() if name.split('.')[1:2] == [part])
         if count:
-            heads = _inner(config, 'model', 'segmentor', part)
-            types = [str(_inner(each, 'type')) for each in (heads if isinstance(heads, list) else [heads]) if each]
-            rows.append((part, f'{", ".join(types) or "?"}, {count / 1e6:.2f} M parameters'))
+            rows.append((part, f'{_types(config, part) or "?"}, {count / 1e6:.2f} M parameters'))
     rows.append(('parameters', f'{sum(_parameters(*item) for item in weights.items()) / 1e6:.2f} M in all'))
     rows.append(('weights', _megabytes(sum(value.nbytes for value in weights.values()))))
     rows.append(('optimizer', _megabytes(_bytes(entries.get('optimizer_states')))))
@@ -76,6 +74,16 @@ def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     environment.update(packages if isinstance(packages, dict) else {})
     rows += [(str(name), str(value)) for name, value in environment.items() if value]
     return rows
+
+
+def _types(config: dict[str, Any], part: str) -> str:
+    """Return what a part of the segmentor is: its types, or the model that an adapter has of another library."""
+    segmentor = _inner(config, 'model', 'segmentor')
+    if part == 'model':
+        inner = _inner(segmentor, 'arch') or _inner(segmentor, 'config', 'model_type')
+        return f'{_inner(segmentor, "type")} {inner or _inner(segmentor, "name")}'
+    heads = _inner(segmentor, part)
+    return ', '.join(str(_inner(each, 'type')) for each in (heads if isinstance(heads, list) else [heads]) if each)
 
 
 def _inner(value: Any, *keys: str) -> Any:

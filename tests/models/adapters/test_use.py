@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import Result, write_tiny_config
+from conftest import Result, random_batch, write_tiny_config
 from models.adapters.tiny import hf, smp
 
 import seglight
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.errors import ConfigError
+from seglight.models import Segmentor
+from seglight.models.compilation import compile_parts
 
 pytestmark = [pytest.mark.extras, pytest.mark.usefixtures('offline')]
 for name in ('transformers', 'segmentation_models_pytorch'):
@@ -50,9 +54,9 @@ def test_a_run_resumes_exactly_and_predicts_in_every_way(config: Path, run: Run,
     assert whole.keys() == parts.keys()
     assert all(value.equal(parts[name]) for name, value in whole.items())
 
-    predicted = run('predict', '--ckpt', 'whole/last.ckpt', '--aug-test', '--ensemble', '[parts/last.ckpt]')
+    predicted = run('predict', '--ckpt', 'whole/last.ckpt', '--ckpt', 'parts/last.ckpt', '--aug-test')
     assert predicted.status == 0, predicted
-    assert run('info', 'whole/last.ckpt').status == 0
+    assert 'Segmentor ' in run('info', 'whole/last.ckpt').out
     predictor = seglight.load('whole/last.ckpt', 'cpu')
     image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), np.uint8)
     assert predictor.predict(image).shape == (97, 131)
@@ -62,11 +66,6 @@ def test_a_run_resumes_exactly_and_predicts_in_every_way(config: Path, run: Run,
 @pytest.mark.slow
 @pytest.mark.parametrize('name', MODELS)
 def test_compiled_parts_give_the_same_loss(name: str) -> None:
-    from conftest import random_batch
-
-    from seglight.models import Segmentor
-    from seglight.models.compilation import compile_parts
-
     module = Segmentor(MODELS[name], list('abcde')).eval()
     batch = random_batch(2, 64)
     torch.manual_seed(0)
@@ -76,3 +75,21 @@ def test_compiled_parts_give_the_same_loss(name: str) -> None:
     compiled = module.losses(batch)
     for key, value in plain.items():
         torch.testing.assert_close(compiled[key], value, rtol=1e-3, atol=1e-3)
+
+
+def test_the_models_in_the_readme_are_right() -> None:
+    readme = (Path(__file__).parents[3] / 'README.md').read_text()
+    section = readme.partition('### Models of timm')[2].partition('\n### ')[0]
+    blocks = re.findall(r'```yaml\n(.*?)```', section, re.DOTALL)
+    timm, named, smp_model = (yaml.safe_load(block)['model']['segmentor'] for block in blocks)
+    assert timm['backbone']['pretrained'] is True
+    timm['backbone']['pretrained'] = False
+    head = Segmentor(timm, list('abc')).segmentor.decode_head
+    assert head.in_channels == [384] * 4
+    with pytest.raises(
+        ConfigError, match=r"name cannot load 'facebook/mask2former-swin-tiny-ade-semantic': .*a folder"
+    ):
+        Segmentor(named, list('abc'))
+    smp_model['encoder_weights'] = None
+    loss = Segmentor(smp_model, list('abc')).segmentor.decode_head.loss_decode
+    assert loss.path == 'segmentation_models_pytorch.losses.DiceLoss'
