@@ -25,7 +25,7 @@ class HostNumber:
     def send(self, number: Tensor) -> None:
         """Start to copy a tensor with one value, in place of the number sent before."""
         if self._host is None:
-            self._host = torch.zeros((), pin_memory=number.is_cuda)
+            self._host = torch.zeros((), dtype=torch.float32, pin_memory=number.is_cuda)
             self._value = self._host.numpy()  # shares the memory
         self._host.copy_(number.detach(), non_blocking=number.is_cuda)
         if number.is_cuda:

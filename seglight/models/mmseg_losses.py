@@ -102,13 +102,23 @@ def _binary_cross_entropy(
     avg_non_ignore: bool,
     ignore_index: int,
 ) -> Tensor:
-    """Return mmseg's binary cross-entropy for logits `[B, C, ...]`; with one channel, labels are 0 and 1."""
-    channels = pred.shape[1]
-    counted = ((label >= 0) & (label != ignore_index)).unsqueeze(1).expand_as(pred).float()
-    target = label.unsqueeze(1).where(counted.bool(), 0) if channels == 1 else one_hot(label, channels)
+    """Return mmseg's binary cross-entropy for logits `[B, C]` or `[B, C, H, W]`.
+
+    Labels have no channels, with values 0 and 1 for one channel; or, like the classes in an image for EncNet, those of
+    the logits.
+    """
+    channels, counted = pred.shape[1], (label >= 0) & (label != ignore_index)
+    if label.ndim == pred.ndim:
+        target = label
+    else:
+        if pred.ndim == 3:
+            raise ValueError('mmseg has no binary cross-entropy of points')
+        counted = counted.unsqueeze(1).expand_as(pred)
+        target = label.unsqueeze(1).where(counted, 0) if channels == 1 else one_hot(label, channels)
+        weight = None if weight is None else weight.unsqueeze(1)
     if class_weight is not None and channels > 1:
         class_weight = class_weight.view(-1, *[1] * (pred.ndim - 2))  # otherwise it would weight image columns
-    weights = counted if weight is None else weight.unsqueeze(1) * counted
+    weights = counted.float() if weight is None else weight * counted
     if avg_factor is None and avg_non_ignore and reduction == 'mean':
         avg_factor = counted.sum()
     loss = F.binary_cross_entropy_with_logits(pred, target.float(), pos_weight=class_weight, reduction='none')

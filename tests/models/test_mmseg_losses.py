@@ -166,3 +166,11 @@ def test_without_ignored_pixels_the_dice_loss_is_mmsegs(arguments: dict[str, Any
 def test_a_dice_loss_without_smoothing_is_refused() -> None:
     with pytest.raises(ValueError, match='smooth must be above 0, got 0'):
         build_loss({'type': 'MaskedDiceLoss', 'smooth': 0})
+
+
+@pytest.mark.parametrize('arguments', [{}, {'avg_non_ignore': True}, {'class_weight': [1.0, 2.0, 3.0]}])
+def test_labels_with_channels_are_those_of_mmseg(arguments: dict[str, Any]) -> None:
+    """EncNet's second loss: which classes an image shows."""
+    logits, shown = torch.randn(4, 3), torch.randint(0, 2, (4, 3))
+    losses = [kind(use_sigmoid=True, **arguments)(logits, shown) for kind in (mmseg.CrossEntropyLoss, CrossEntropyLoss)]
+    torch.testing.assert_close(losses[1], losses[0])
