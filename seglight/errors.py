@@ -6,8 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Characters that control a terminal, which names in untrusted files may contain.
-_CONTROL = dict.fromkeys({*range(32), *range(127, 160)} - {9, 10}, '?')
+#: Halves of characters, which JSON can contain and no terminal shows; not those that stand for bytes of file names.
+_HALVES = {*range(0xD800, 0xE000)} - {*range(0xDC80, 0xDD00)}
+
+#: Characters that names in untrusted files may contain and that control a terminal, or cannot be printed.
+_UNPRINTABLE = dict.fromkeys({*range(32), *range(127, 160), *_HALVES} - {9, 10}, '?')
 
 
 def one_line(error: BaseException | str) -> str:
@@ -20,8 +23,8 @@ _collections: list[list[str]] = []
 
 
 def harmless(text: str) -> str:
-    """Return a text without characters that control a terminal."""
-    return text.translate(_CONTROL)
+    """Return a text without characters that control a terminal or cannot be printed."""
+    return text.translate(_UNPRINTABLE)
 
 
 def say(text: object, end: str = '\n') -> None:

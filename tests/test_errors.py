@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from seglight.errors import ConfigError, DataError, UsageError, UserError
+from seglight.errors import ConfigError, DataError, UsageError, UserError, harmless
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,7 @@ def test_a_traceback_of_a_worker_is_left_out() -> None:
 
 def test_a_message_commands_no_terminal() -> None:
     assert str(ConfigError('data.train', 'unknown \x1b[2J\x9b5A')) == 'data.train: unknown ?[2J?5A'
+
+
+def test_halves_of_characters_are_not_printed() -> None:
+    assert harmless('a\ud800b\udfffc\udc80d') == 'a?b?c\udc80d'  # the last one stands for a byte of a file name

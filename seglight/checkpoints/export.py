@@ -27,7 +27,9 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
     Raises:
         ConfigError: for a validation transform without an equivalent in mmseg.
     """
-    model, data = settings['model'], settings['data']
+    model, data = settings.get('model') or {}, settings.get('data') or {}
+    if not isinstance(model.get('segmentor'), dict) or not isinstance(data.get('classes'), list):
+        raise UsageError('the config in the checkpoint names no model and classes, so it cannot be exported')
     classes = list(data['classes'])
     segmentor = Recipe(model['segmentor']).without_pretrained().for_data(len(classes), _ignored(data)).model
     normalize = {'mean': model.get('mean') or IMAGENET_MEAN, 'std': model.get('std') or IMAGENET_STD, 'to_rgb': True}

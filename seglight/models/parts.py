@@ -59,10 +59,10 @@ class Part:
     @property
     def cls(self) -> type | None:
         """Its class, None if mmseg has no class of that name. Imports only OpenMMLab's own packages."""
-        scope = self.type_name.rpartition('.')[0]
+        scope, dot, _ = self.type_name.rpartition('.')
         if scope in PACKAGES:
             importlib.import_module(f'{scope}.models')  # so that mmcv's registry knows its classes
-        elif scope:
+        elif dot:
             return None
         found = MODELS.get(self.type_name)
         return found if inspect.isclass(found) else None

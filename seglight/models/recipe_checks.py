@@ -54,8 +54,8 @@ def _check_package(part: Part) -> None:
 
     A loss may come from any package.
     """
-    scope = part.type_name.rpartition('.')[0]
-    if scope and scope not in PACKAGES and 'loss_decode' not in part.path:
+    scope, dot, _ = part.type_name.rpartition('.')
+    if dot and scope not in PACKAGES and 'loss_decode' not in part.path:
         message = f"must be a class of {' or '.join(PACKAGES)}, got '{part.type_name}'"
         raise ConfigError(f'{part.key}.type', message)
 

@@ -18,7 +18,7 @@ from seglight.batch import Batch
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.settings import Settings
 from seglight.data import SegmentationDataModule
-from seglight.errors import CheckpointError, UsageError
+from seglight.errors import CheckpointError, UsageError, one_line
 from seglight.files import open_atomically
 from seglight.models.segmentor import Segmentor
 from seglight.voting import vote_weights
@@ -101,7 +101,10 @@ def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | N
     read = checkpoint.stored(('data',))
     read.check(Settings({'data': {'root': root}}), [('data', 'val'), ('data', 'test')])
     stored = read.settings.values['data']
-    data = SegmentationDataModule(**{**stored, **({'root': root} if root else {})})
+    try:
+        data = SegmentationDataModule(**{**stored, **({'root': root} if root else {})})
+    except TypeError as error:  # a key that it does not have
+        raise CheckpointError(f'cannot load the training data of {checkpoint}: {one_line(error)}') from error
     data.prepare_data()
     data.setup('fit')
     loader = data.train_dataloader()
