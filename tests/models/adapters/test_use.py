@@ -35,7 +35,7 @@ def config(request: pytest.FixtureRequest, data_root: Path, workspace: Path) -> 
     path = write_tiny_config(workspace / 'own.yaml', data_root)
     values = yaml.safe_load(path.read_text())
     values['model'] = {'segmentor': MODELS[request.param]}
-    values['model']['schedule'] = {'policy': 'fixed'}  # which max_steps does not change
+    values['model']['schedule'] = {'_delete_': True, 'policy': 'fixed'}  # which max_steps does not change
     values['trainer'] |= {'precision': 'bf16-mixed', 'callbacks': [{'class_path': 'EMAWeightAveraging'}]}
     path.write_text(yaml.safe_dump(values))
     return path
