@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from conftest import Result, random_batch, write_tiny_config
+from conftest import Result, write_tiny_config
 from models.adapters.tiny import hf, smp
 
 import seglight
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import ConfigError
 from seglight.models import Segmentor
-from seglight.models.compilation import compile_parts
 
 pytestmark = [pytest.mark.extras, pytest.mark.usefixtures('offline')]
 for name in ('transformers', 'segmentation_models_pytorch'):
@@ -62,20 +60,6 @@ def test_a_run_resumes_exactly_and_predicts_in_every_way(config: Path, run: Run,
     image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), np.uint8)
     assert predictor.predict(image).shape == (97, 131)
     assert no_network == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('name', MODELS)
-def test_compiled_parts_give_the_same_loss(name: str) -> None:
-    module = Segmentor(MODELS[name], list('abcde')).eval()
-    batch = random_batch(2, 64)
-    torch.manual_seed(0)
-    plain = module.losses(batch)
-    compile_parts(module.segmentor, torch.device('cpu'))
-    torch.manual_seed(0)
-    compiled = module.losses(batch)
-    for key, value in plain.items():
-        torch.testing.assert_close(compiled[key], value, rtol=1e-3, atol=1e-3)
 
 
 def test_the_models_in_the_readme_are_right() -> None:
