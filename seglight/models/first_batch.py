@@ -13,7 +13,7 @@ from torch.utils import _pytree as trees
 
 from seglight.errors import UsageError
 from seglight.models.explain import explain_first_batch, reason
-from seglight.models.fitting import MISFITS, mmseg_meta, shapes_of, training_size
+from seglight.models.fitting import MISFITS, in_eval_mode, mmseg_meta, shapes_of, training_size
 from seglight.models.inference.resampling import Size
 from seglight.models.loss_items import without_wrong_accuracy
 from seglight.models.shapes import NeedsValuesError, blank, on_shapes
@@ -57,15 +57,11 @@ def _error_on_values(segmentor: BaseSegmentor, size: Size) -> Exception | None:
     """Return the error for a black image, if there is one: on shapes alone, torch names no sizes and channels."""
     weight = next(segmentor.parameters())
     image = weight.new_zeros(1, 3, *size)
-    modes = [(part, part.training) for part in segmentor.modules()]
     try:
-        with torch.no_grad():
-            segmentor.eval().encode_decode(image, mmseg_meta(image))
+        with in_eval_mode(segmentor), torch.no_grad():
+            segmentor.encode_decode(image, mmseg_meta(image))
     except MISFITS as error:
         return error
-    finally:
-        for part, training in modes:
-            part.training = training
     return None
 
 

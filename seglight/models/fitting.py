@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -201,10 +201,18 @@ def takes(segmentor: BaseSegmentor, like: Tensor, size: Size) -> bool:
             _SHAPES[segmentor] = None
     weight = next(segmentor.parameters())
     image = torch.zeros(1, like.shape[1], *size, dtype=like.dtype, device=weight.device)
-    modes = [(part, part.training) for part in segmentor.modules()]
     devices = [weight.device] if weight.device.type == 'cuda' else []
+    with in_eval_mode(segmentor):
+        return _succeeds(segmentor, image, torch.random.fork_rng(devices))
+
+
+@contextmanager
+def in_eval_mode(segmentor: BaseSegmentor) -> Iterator[None]:
+    """Put a segmentor into eval mode for a trial without gradients; each part gets its own mode back."""
+    modes = [(part, part.training) for part in segmentor.modules()]
+    segmentor.eval()
     try:
-        return _succeeds(segmentor.eval(), image, torch.random.fork_rng(devices))
+        yield
     finally:
         for part, training in modes:
             part.training = training

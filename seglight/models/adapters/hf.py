@@ -117,7 +117,7 @@ class HFSegmentor(Adapter):
 
     def _auto_class(self) -> Any:
         library = hf_config.transformers()
-        if self.config.model_type in hf_config.MASK_TYPES:
+        if self.classifies_masks:
             return library.AutoModelForUniversalSegmentation
         return library.AutoModelForSemanticSegmentation
 
