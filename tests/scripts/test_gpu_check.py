@@ -151,7 +151,7 @@ def test_every_dependency_is_carried_or_expected() -> None:
     assert {'albumentations', 'albucore', 'pydantic-core', 'mmsegmentation', 'mmcls', 'addict', 'wcwidth'} <= needed
     assert not needed & set(wheels.EXPECTED)
     assert not {name for name in needed if name.startswith(('nvidia', 'cuda', 'triton'))}
-    assert not needed & {'pytest', 'wandb', 'kiwisolver', 'joblib'}, 'of extras, or needed only by expected packages'
+    assert not needed & {'pytest', 'wandb', 'kiwisolver'}, 'of extras, or needed only by expected packages'
     pins = wheels.pinned(wheels.CONSTRAINTS.read_text(), needed)
     assert pins.count('==') == len(needed)
     assert f'albumentations=={metadata.version("albumentations")} \\\n    --hash=sha256:' in pins
