@@ -1,7 +1,8 @@
-"""The Markdown pages of the project, and the blocks of code in them."""
+"""The Markdown pages and notebooks of the project, and the blocks of code in them."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -11,7 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 #: Every page: at the top of the repository and in `docs/`, new ones included.
-PAGES = [*sorted(ROOT.glob('*.md')), *sorted((ROOT / 'docs').rglob('*.md'))]
+PAGES = [
+    *sorted(ROOT.glob('*.md')),
+    *sorted((ROOT / 'docs').rglob('*.md')),
+    *sorted((ROOT / 'docs').rglob('*.ipynb')),
+]
 
 #: Languages of blocks with commands.
 SHELLS = ('sh', 'bash', 'shell', 'console')
@@ -31,7 +36,7 @@ class Block:
 
     Attributes:
         page: path of its page below the repository.
-        line: number of its first line.
+        line: number of its first line, or of the cell in a notebook.
         language: the word after the backticks.
         title: the name of the file that it shows, from `title="..."`; empty if none.
         text: its lines.
@@ -60,6 +65,12 @@ class Block:
 def blocks_of(path: Path) -> list[Block]:
     """Return the blocks of a page in their order."""
     text = path.read_text(encoding='utf-8')
+    if path.suffix == '.ipynb':
+        return [
+            cell_block(path.relative_to(ROOT).as_posix(), index, ''.join(cell['source']))
+            for index, cell in enumerate(json.loads(text)['cells'], 1)
+            if cell['cell_type'] == 'code'
+        ]
     return [
         Block(
             path.relative_to(ROOT).as_posix(),
@@ -71,6 +82,19 @@ def blocks_of(path: Path) -> list[Block]:
         )
         for found in _BLOCK.finditer(text)
     ]
+
+
+def cell_block(page: str, index: int, text: str) -> Block:
+    """Return the block of a notebook's cell: Python, commands (`!`, `%`), or a file (`%%writefile NAME`)."""
+    first, _, rest = text.partition('\n')
+    reason = first.removeprefix('# not run: ') if first.startswith('# not run: ') else ''
+    if reason:
+        text = rest
+    if first.startswith('%%writefile '):
+        return Block(page, index, 'yaml', first.removeprefix('%%writefile '), rest)
+    if all(line[:1] in '!%' for line in text.splitlines()):
+        return Block(page, index, 'sh', '', re.sub('^[!%]', '', text, flags=re.MULTILINE), reason)
+    return Block(page, index, 'python', '', text, reason)
 
 
 def words_of(command: str) -> list[str]:

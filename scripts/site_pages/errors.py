@@ -80,9 +80,16 @@ def text_of(node: ast.expr) -> str | None:
     return None
 
 
-def short(part: ast.expr) -> str:
-    """Return a short name for an inserted expression: the last name in it."""
-    value = part.value if isinstance(part, ast.FormattedValue) else part
-    names = [node.attr if isinstance(node, ast.Attribute) else node.id for node in ast.walk(value)
-             if isinstance(node, (ast.Attribute, ast.Name))]  # fmt: skip
-    return names[0].strip('_').replace('_', ' ') if names else '...'
+def short(node: ast.AST) -> str:
+    """Return a short name for an inserted expression, for example `classes` for `', '.join(self.classes)`."""
+    if isinstance(node, ast.Name):
+        return node.id.strip('_').replace('_', ' ')
+    if isinstance(node, ast.Attribute):
+        return node.attr.strip('_').replace('_', ' ')
+    if isinstance(node, ast.Call):
+        return short(node.args[0]) if node.args else short(node.func)
+    if isinstance(node, (ast.FormattedValue, ast.Subscript, ast.Starred)):
+        return short(node.value)
+    if isinstance(node, (ast.GeneratorExp, ast.ListComp)):
+        return short(node.generators[0].iter)
+    return '...'

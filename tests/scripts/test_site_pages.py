@@ -101,7 +101,7 @@ def test_every_error_in_the_source_is_listed() -> None:
     page = errors.page()
     for text in (
         'checkpoint.interval must be at least 1, got {interval}',
-        'data.split needs exactly one of {...}',
+        'data.split needs exactly one of {ways}',
         'The mask folder {masks} does not exist; set data.root and data.ann_dir',
         'info: --config needs a checkpoint',
     ):
@@ -111,9 +111,11 @@ def test_every_error_in_the_source_is_listed() -> None:
 def test_a_message_in_two_pieces_is_one() -> None:
     import ast
 
-    call = ast.parse("""DataError(f'{path} has {len(self.rows)} rows, ' 'not ' + "two")""", mode='eval').body
+    call = ast.parse(
+        """DataError(f'{path} has {len(self.rows)} rows of {", ".join(kinds)}, ' 'not ' + "two")""", mode='eval'
+    ).body
     assert isinstance(call, ast.Call)
-    assert list(errors.message_of('DataError', call)) == ['{path} has {len} rows, not two']
+    assert list(errors.message_of('DataError', call)) == ['{path} has {rows} rows of {kinds}, not two']
 
 
 def test_every_command_has_its_help() -> None:

@@ -1,4 +1,4 @@
-"""Every command, config and piece of Python in the README and in docs/, in its order, on a little data.
+"""Every command, config and piece of Python in the README, in docs/ and in its notebooks, in order, on a little data.
 
 The README runs first, in a folder with images, and each other page in a copy of the folder that the README leaves:
 with `work_dirs/exp1` (the demo), `work_dirs/exp2` (`pets.yaml`), `my_data`, and what `reader` below adds. A block with
@@ -16,13 +16,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import CAMVID, TINY_SEGMENTOR
+from filelock import FileLock
 from pages import PAGES, ROOT, SEGLIGHT, SHELLS, Block, blocks_of, options_of, words_of
 from PIL import Image
 
@@ -37,6 +38,9 @@ OTHERS = [path for path in PAGES if path.name != 'README.md' and any(block.langu
 
 #: Pages in another language, whose blocks are those of the page that they translate.
 TRANSLATED = {'docs/tutorials/competition.ko.md': 'docs/tutorials/competition.md'}
+
+#: The first command of the README, whose run is whole, with its report.
+FIRST = 'scripts/seglight fit --config demo.yaml'
 
 #: What keeps a run short.
 QUICK = [
@@ -62,8 +66,9 @@ def arguments(command: str) -> list[str]:
     words = words_of(command)
     if words[0] == 'fit' and '--print_config' not in words:
         words += QUICK if '--debug' not in words else QUICK[3:]
-        words += [] if 'demo.yaml' in words or '--debug' in words else ['--trainer.max_epochs=2']
-        words += [] if 'demo.yaml' in words else ['--report=false']  # drawing it takes longer than such a run
+        if command != FIRST:
+            words += [] if '--debug' in words else ['--trainer.max_epochs=2']
+            words += ['--report=false']  # drawing it takes longer than such a run
     return [str(CAMVID) if word == '../shared/camvid' else word for word in words]
 
 
@@ -87,12 +92,13 @@ def competition(folder: Path) -> None:
     (folder / 'test.json').write_text(json.dumps({'images': images[7:], 'annotations': [], 'categories': categories}))
 
 
-def run(block: Block, names: dict[str, Any]) -> None:
+def run(block: Block, names: dict[str, Any], done: Collection[str] = ()) -> None:
     """Run a block in the working folder, or write the file that it shows.
 
     Args:
         block: the block.
         names: what the blocks of Python before it on its page have defined.
+        done: commands that are not typed again, since the folder has what they make.
     """
     if block.title:
         Path(block.title).write_text(block.text)
@@ -100,7 +106,7 @@ def run(block: Block, names: dict[str, Any]) -> None:
         exec(compile(block.text, str(block), 'exec'), names)
     elif block.language in SHELLS:
         for command in block.commands:
-            if command == 'scripts/test' or ('shared/camvid' in command and not CAMVID.is_dir()):
+            if command in ('scripts/test', *done) or ('shared/camvid' in command and not CAMVID.is_dir()):
                 continue
             printed, warned = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(warned):
@@ -123,19 +129,30 @@ def as_reader(folder: Path, cache: Path) -> Iterator[None]:
 
 @pytest.fixture(scope='session')
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a reader who has typed everything in the README."""
-    folder = tmp_path_factory.mktemp('reader')
+    """The folder of a reader who has typed everything in the README; made once for all processes of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base) / 'reader'
+    with FileLock(f'{folder}.lock'):
+        if not (folder / 'done').exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+            make_reader(folder)
+            (folder / 'done').touch()
+    return folder
+
+
+def make_reader(folder: Path) -> None:
+    """Fill a folder with images, and run the README in it."""
+    folder.mkdir()
     (folder / 'configs').symlink_to(SHIPPED)
     demo.generate(folder / 'my_data', seed=3, counts=COUNTS, size=64)
     for path in folder.glob('my_data/ann_dir/*/*.png'):  # as many classes as the README's example has
         Image.fromarray(np.array(Image.open(path)) % 3).save(path)
     competition(folder / 'dataset')
+    names: dict[str, Any] = {}
     with as_reader(folder, folder / '.cache'):
-        names: dict[str, Any] = {}
         for block in README:
             if not block.reason:
                 run(block, names)
-    return folder
 
 
 @pytest.mark.slow
@@ -154,11 +171,10 @@ def test_a_page_works_in_its_order(page: Path, reader: Path, tmp_path: Path) -> 
     folder = tmp_path / 'reader'
     shutil.copytree(reader, folder, symlinks=True, copy_function=linked)
     names: dict[str, Any] = {}
-    done = {(block.language, block.text) for block in README if not block.title}
+    done = {command for block in README if block.language in SHELLS for command in block.commands}
     with as_reader(folder, folder / '.cache'):
         for block in blocks:
-            if (block.language, block.text) not in done:
-                run(block, names)
+            run(block, names, done)
 
 
 def is_run(block: Block) -> bool:
@@ -176,7 +192,7 @@ def linked(source: str, target: str) -> None:
 def test_the_first_commands_are_those_of_a_clone() -> None:
     """CI runs them."""
     first = [command for block in README if block.language in SHELLS for command in block.commands][:2]
-    assert first == ['scripts/seglight fit --config demo.yaml', 'scripts/test']
+    assert first == [FIRST, 'scripts/test']
 
 
 @pytest.mark.parametrize('block', [block for block in ALL if block.language in SHELLS], ids=identity)
@@ -209,7 +225,9 @@ def options() -> dict[str, set[str]]:
             seglight.run(['completion', 'bash'])
     found = re.findall(r'^_shtab_seglight_(\w+?)_option_strings=\((.*?)\)$', printed.getvalue(), re.MULTILINE)
     assert {'fit', 'predict', 'export', 'setup'} <= {name for name, _ in found}
-    return {name: {word.replace('-', '_') for word in re.findall(r"'--([^']+)'", text)} for name, text in found}
+    known = {name: {word.replace('-', '_') for word in re.findall(r'--(\S+)', text)} for name, text in found}
+    known['data'] = known['fit'] | {'output', 'images'}  # which the script does not list
+    return known
 
 
 def is_known(option: str, known: set[str]) -> bool:
