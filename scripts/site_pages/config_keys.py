@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 
@@ -83,8 +84,8 @@ def page() -> str:
     return '\n\n'.join(sections) + '\n'
 
 
-def rows_of(cls: type) -> Iterator[Row]:
-    """Yield name, type, default and description of each argument of a class.
+def rows_of(cls: Any) -> Iterator[Row]:
+    """Yield name, type, default and description of each argument of the class `cls`.
 
     Raises:
         ValueError: if an argument of a class of this project is not described.
@@ -101,7 +102,7 @@ def rows_of(cls: type) -> Iterator[Row]:
         yield name, readable(hints.get(name, '')), default, texts.get(name, '')
 
 
-def descriptions(cls: type) -> dict[str, str]:
+def descriptions(cls: Any) -> dict[str, str]:
     """Return the description of each argument in the docstrings of a class and its bases, nearest first."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
@@ -111,7 +112,7 @@ def descriptions(cls: type) -> dict[str, str]:
     return found
 
 
-def summary(cls: type) -> str:
+def summary(cls: Any) -> str:
     """Return the first line of a class's docstring."""
     return docstring_parser.parse(inspect.getdoc(cls) or inspect.getdoc(cls.__init__) or '').short_description or ''
 
@@ -138,7 +139,7 @@ def written(value: object) -> str:
     return str(list(value) if isinstance(value, tuple) else value)
 
 
-def table(rows: typing.Iterable[Row], prefix: str = '') -> str:
+def table(rows: Iterable[Row], prefix: str = '') -> str:
     """Return a table in Markdown."""
     lines = ['| key | type | default | |', '|---|---|---|---|']
     for name, kind, default, text in rows:

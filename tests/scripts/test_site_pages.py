@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from pathlib import Path
 
@@ -15,6 +14,8 @@ pytest.importorskip('mkdocs')
 pytest.importorskip('mkdocstrings')
 
 from site_pages import commands, config_keys, errors, hooks  # noqa: E402  (after the check for mkdocs)
+
+from seglight.cli.tools import COMMANDS  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -122,4 +123,11 @@ def test_every_command_has_its_help() -> None:
     text = commands.help_of('vote')
     assert text.startswith('usage: seglight vote')
     assert '--weights' in text
-    assert inspect.getdoc(commands.COMMANDS['vote'].run).splitlines()[0] in text  # type: ignore[union-attr]
+    assert COMMANDS['vote'].help in text
+
+
+def test_the_keys_of_the_config_are_not_in_the_help_again() -> None:
+    text = 'usage: x\n\noptions:\n  -h, --help\n  --model.zoo ZOO\n\nA group:\n  --trainer.devices D\n                        text\n'
+    assert commands.without_keys('fit', text) == (
+        'usage: seglight fit [options]\n\noptions:\n  -h, --help\n  --model.zoo ZOO'
+    )
