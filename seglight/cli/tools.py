@@ -16,6 +16,7 @@ from typing import NamedTuple, NoReturn
 
 from seglight.console import labelled
 from seglight.counting import counted
+from seglight.environment import describe as describe_environment
 from seglight.errors import UsageError, say
 from seglight.files import expand_home
 
@@ -116,7 +117,12 @@ def _zoo_arguments(parser: ArgumentParser) -> None:
 
 
 def info(arguments: Namespace) -> None:
-    """Show the contents of a checkpoint without building its model."""
+    """Show the contents of a checkpoint without building its model; without one, the installed versions."""
+    if arguments.checkpoint is None:
+        if arguments.config:
+            raise UsageError('info: --config needs a checkpoint')
+        say(describe_environment(['seglight', 'info']), end='')
+        return
     from seglight.tools.info import inspect
 
     contents = inspect(arguments.checkpoint)
@@ -132,7 +138,7 @@ def info(arguments: Namespace) -> None:
 
 
 def _info_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument('checkpoint', help=_CHECKPOINT)
+    parser.add_argument('checkpoint', nargs='?', help=_CHECKPOINT)
     parser.add_argument('--config', action='store_true', help='Print only the config, as YAML for fit --config.')
 
 

@@ -201,8 +201,8 @@ def test_wrong_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         wheels.prepare(tmp_path, ['scipi'])
 
 
-def test_the_commands_of_the_readme_and_of_the_script_are_valid() -> None:
-    texts = [(SCRIPTS.parent / 'README.md').read_text(), (SCRIPTS / 'gpu_check').read_text()]
+def test_the_commands_of_the_documentation_and_of_the_script_are_valid() -> None:
+    texts = [(SCRIPTS.parent / 'docs/how-to/gpu.md').read_text(), (SCRIPTS / 'gpu_check').read_text()]
     commands = [re.findall(r'scripts/gpu_check (--.*?)  +#', text) for text in texts]
     assert commands[0] == commands[1]
     prepared, checked, tried = (make_parser().parse_args(words.split()) for words in commands[0])

@@ -86,7 +86,7 @@ class PlainLoss(torch.nn.Module):
         return (logits.logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]).mean()
 
 
-#: Losses, and how often each waits in a step; the table in the README.
+#: Losses, and how often each waits in a step; the table in docs/explanation/gpu.md.
 LOSSES: list[tuple[dict[str, Any], int]] = [
     ({'type': 'CrossEntropyLoss'}, 0),
     ({'type': 'CrossEntropyLoss', 'class_weight': [1.0, 2.0, 3.0]}, 0),

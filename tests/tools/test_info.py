@@ -1,5 +1,6 @@
 """`seglight info`: what a checkpoint holds."""
 
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,3 +41,18 @@ def test_what_is_no_checkpoint_is_refused(trained: Path, run: Callable[..., Resu
     result = run('info', trained / 'config.yaml')
     assert (result.status, result.out) == (2, '')
     assert 'config.yaml is not a checkpoint' in result.err
+
+
+def test_without_a_checkpoint_the_versions_are_printed(workspace: Path, run: Callable[..., Result]) -> None:
+    result = run('info')
+    assert result.status == 0, result.err
+    printed = yaml.safe_load(result.out)
+    assert printed['packages']['torch'] == torch.__version__
+    assert printed['python'] == platform.python_version()
+    assert printed['command'] == 'seglight info'
+
+
+def test_the_config_of_no_checkpoint_is_refused(workspace: Path, run: Callable[..., Result]) -> None:
+    result = run('info', '--config')
+    assert (result.status, result.out) == (2, '')
+    assert '--config needs a checkpoint' in result.err

@@ -62,10 +62,9 @@ def test_a_run_resumes_exactly_and_predicts_in_every_way(config: Path, run: Run,
     assert no_network == []
 
 
-def test_the_models_in_the_readme_are_right() -> None:
-    readme = (Path(__file__).parents[3] / 'README.md').read_text()
-    section = readme.partition('### Models of timm')[2].partition('\n### ')[0]
-    blocks = re.findall(r'```yaml\n(.*?)```', section, re.DOTALL)
+def test_the_models_in_the_documentation_are_right() -> None:
+    page = (Path(__file__).parents[3] / 'docs/how-to/other-libraries.md').read_text()
+    blocks = re.findall(r'```yaml\n(.*?)```', page, re.DOTALL)
     timm, named, smp_model = (yaml.safe_load(block)['model']['segmentor'] for block in blocks)
     assert timm['backbone']['pretrained'] is True
     timm['backbone']['pretrained'] = False
