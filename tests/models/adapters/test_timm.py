@@ -166,4 +166,9 @@ def test_the_shipped_configs_build(name: str) -> None:
     values = load_config(SHIPPED / f'{name}.yaml').values['model']
     values['segmentor']['backbone']['pretrained'] = False
     module = Segmentor(values['segmentor'], CLASSES, optimizer=values['optimizer'], frozen=values.get('frozen')).eval()
-    assert module.segmentor.encode_decode(torch.zeros(1, 3, 112, 112), []).shape == (1, 5, 112, 112)  # of patches of 14, 16
+    assert module.segmentor.encode_decode(torch.zeros(1, 3, 112, 112), []).shape == (
+        1,
+        5,
+        112,
+        112,
+    )  # of patches of 14, 16
