@@ -4,6 +4,7 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 from seglight.callbacks.averaging import AveragedAtEnd, TrainedUntilAveraged
 from seglight.callbacks.checkpoints.best import BestCheckpoint
 from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
+from seglight.callbacks.chosen_ensemble import ChosenEnsemble
 from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.ensemble import SoftVoting
@@ -29,6 +30,7 @@ __all__ = [
     'AveragedAtEnd',
     'BalancedClassWeights',
     'BestCheckpoint',
+    'ChosenEnsemble',
     'CocoWriter',
     'EpochLines',
     'EvaluationRecorder',

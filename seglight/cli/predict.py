@@ -116,7 +116,8 @@ def prediction_callbacks(config: Any, checkpoint: Checkpoint, folder: Path) -> l
         size = config.submission_size
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise UsageError(f'--submission-size must be height and width, for example [256, 256], got {size}')
-        path = submission_path(checkpoint.path, config.remark, folder if config.output else None)
+        named = Path(config.ensemble) if config.ensemble else checkpoint.path
+        path = submission_path(named, config.remark, folder if config.output else None)
         callbacks.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
     if config.pseudo_labels is not None:
         pseudo = folder / 'pseudo_labels'
@@ -131,6 +132,7 @@ def _facts(config: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     """Return what identifies the predictions of a run: the checkpoint and the options that affect them."""
     return {
         'checkpoint': checkpoint.fingerprint,
+        'ensemble': Path(config.ensemble).read_text() if config.ensemble else None,
         'aug_test': bool(config.aug_test),
         'ckpt_weights': config.ckpt_weights,
         'input': config.input,
