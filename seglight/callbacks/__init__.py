@@ -23,8 +23,10 @@ from seglight.callbacks.writers.coco import CocoWriter
 from seglight.callbacks.writers.files import MaskWriter, OverlayWriter, PredictionWriter, ProbabilityWriter
 from seglight.callbacks.writers.predicted_by import PredictedBy
 from seglight.callbacks.writers.pseudo import PseudoLabelWriter
+from seglight.callbacks.writers.run_lengths import RunLengthWriter
 from seglight.callbacks.writers.submission import SubmissionWriter
 from seglight.callbacks.writers.summary import PredictionSummary, SkipDone
+from seglight.callbacks.writers.zipped import ZipWriter
 
 __all__ = [
     'AveragedAtEnd',
@@ -49,6 +51,7 @@ __all__ = [
     'ProgressBars',
     'PseudoLabelWriter',
     'RunFolder',
+    'RunLengthWriter',
     'SkipDone',
     'SoftVoting',
     'StopBySignal',
@@ -58,4 +61,5 @@ __all__ = [
     'TrainedUntilAveraged',
     'TrainingPlan',
     'WandbRun',
+    'ZipWriter',
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -21,7 +23,7 @@ def folds(arguments: Namespace) -> None:
     """
     from seglight.competition.folds import train_folds
 
-    train_folds(
+    folder = train_folds(
         arguments.config,
         arguments.folds,
         arguments.flags,
@@ -30,6 +32,7 @@ def folds(arguments: Namespace) -> None:
         jobs=arguments.jobs,
         work_dir=arguments.work_dir,
     )
+    say(labelled('Ensemble', f'{_seglight()} ensemble {shlex.quote(str(folder))}'))
 
 
 def folds_arguments(parser: ArgumentParser) -> None:
@@ -57,7 +60,11 @@ def ensemble(arguments: Namespace) -> None:
     """
     from seglight.competition.ensemble import choose_ensemble
 
-    say(labelled('Written', choose_ensemble(arguments.folder, arguments.views, arguments.jobs, arguments.output)))
+    path = choose_ensemble(
+        arguments.folder, arguments.views, arguments.jobs, arguments.output, arguments.trust_checkpoint
+    )
+    say(labelled('Written', path))
+    say(labelled('Predict', f'{_seglight()} predict --ensemble {shlex.quote(str(path))} --submission'))
 
 
 def ensemble_arguments(parser: ArgumentParser) -> None:
@@ -66,5 +73,12 @@ def ensemble_arguments(parser: ArgumentParser) -> None:
     text = 'Views that each model may have: plain, flips (horizontal), scales (0.75, 1, 1.25, also flipped).'
     parser.add_argument('--views', nargs='+', default=['plain', 'flips'], help=text)
     parser.add_argument('--jobs', type=int, default=1, help='Number of processes that predict at once (1).')
+    text = 'Allow your own folder to name classes of any package, in its plan and its checkpoints.'
+    parser.add_argument('--trust-checkpoint', action='store_true', help=text)
     text = 'The file to write, which must not exist; by default ensemble.yaml in the folder.'
     parser.add_argument('--output', type=Path, help=text)
+
+
+def _seglight() -> str:
+    """Return how the user starts the program, for commands to copy."""
+    return os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from seglight.callbacks.auto_resume import COMMAND_KEYS
 from seglight.competition.out_of_fold import DONE, PLAIN, TRAINED, OutOfFold, prediction_folder, run_folder
 from seglight.competition.page import write_page
-from seglight.competition.plan import Plan, claim
+from seglight.competition.plan import Plan, earlier_folder, new_folder
 from seglight.competition.running import Command, Runner
 from seglight.competition.scores import Scores
-from seglight.competition.splitting import IMAGES, fold_folder, fold_lists, write_folds
+from seglight.competition.splitting import IMAGES, are_written, fold_folder, fold_lists, write_lists
 from seglight.config.arguments import as_word
 from seglight.config.class_names import difference
 from seglight.config.files import find_config
@@ -27,6 +28,9 @@ from seglight.run_lock import RunLock
 
 #: Names of models that would be folders of something else.
 RESERVED = ('split',)
+
+#: The flag that lets checkpoints name classes of any package.
+TRUST = '--trust-checkpoint'
 
 #: Keys of `data` that all models must share, since their predictions are compared pixel by pixel.
 SHARED = ('ignore_index',)
@@ -68,14 +72,15 @@ def train_folds(
     names = model_names(configs)
     models = {name: resolved(['--config', config, *flags], resolve) for name, config in names.items()}
     plan = make_plan(models, folds, group)
-    if work_dir is None or not work_dir.exists():
-        fold_lists(plan)  # faults of the data end the command before it makes a folder
-    folder = claim(plan, work_dir)
+    earlier = earlier_folder(plan, work_dir)
+    # Faults of the data end the command before it makes a folder.
+    lists = {} if earlier and are_written(earlier, folds) else fold_lists(plan)
+    folder = earlier or new_folder(plan, work_dir)
     say(labelled('Folds', folder))
     lock = RunLock(folder)
     lock.acquire()
     try:
-        write_folds(plan, folder)
+        write_lists(folder, lists)
         Runner(jobs).run(
             [
                 _job(folder, plan, name, config, fold, flags)
@@ -96,9 +101,7 @@ def model_names(configs: Sequence[str]) -> dict[str, str]:
         UsageError: if there are none, a file does not exist, or two have the same name.
     """
     if not configs:
-        raise UsageError(
-            'folds needs a config for each model, for example --config a.yaml --config b.yaml'
-        )
+        raise UsageError('folds needs a config for each model, for example --config a.yaml --config b.yaml')
     names: dict[str, str] = {}
     for config in configs:
         name = find_config(config).stem
@@ -111,7 +114,7 @@ def model_names(configs: Sequence[str]) -> dict[str, str]:
 
 
 def resolved(words: Sequence[str], resolve: Callable[[Sequence[str]], object]) -> dict[str, Any]:
-    """Return the config that `fit` would use, without secrets.
+    """Return the config that `fit` would use, without secrets and without the keys of the command.
 
     Raises:
         UserError: for a wrong key or value.
@@ -120,7 +123,7 @@ def resolved(words: Sequence[str], resolve: Callable[[Sequence[str]], object]) -
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         resolve(['fit', *words, '--print_config'])
     config: dict[str, Any] = masked(load_yaml(printed.getvalue(), 'the resolved config'))
-    return config
+    return {name: value for name, value in config.items() if name not in COMMAND_KEYS}
 
 
 def make_plan(models: dict[str, dict[str, Any]], folds: int, group: str | None) -> Plan:
@@ -162,9 +165,10 @@ def _job(folder: Path, plan: Plan, name: str, config: str, fold: int, flags: Seq
     split = as_word({'_delete_': True, 'folder': str(lists)})
     train = ['fit', '--config', config, *flags, f'--data.split={split}', '--work-dir', str(run), '--auto-resume']
     title, log = f'{name}, fold {fold} of {plan.folds}', run.with_suffix('.log')
+    trust = [flag for flag in flags if flag.replace('_', '-') == TRUST]
     return [
         Command(title, train, run / TRAINED, log, run),
-        predict_command(folder, plan, name, fold, PLAIN, ()),
+        predict_command(folder, plan, name, fold, PLAIN, trust),
     ]
 
 
@@ -172,7 +176,7 @@ def predict_command(folder: Path, plan: Plan, name: str, fold: int, views: str, 
     """Return the command that predicts a fold with some views; its masks are exact, its probabilities rounded."""
     run, output = run_folder(folder, name, fold), prediction_folder(folder, name, fold, views)
     words = ['predict', '--ckpt', str(run), '--input', str(fold_folder(folder, fold) / IMAGES), '--output', str(output)]
-    words += ['--probabilities', 'uint8', '--resume', '--trust-checkpoint', *flags]
+    words += ['--probabilities', 'uint8', '--resume', *flags]
     title = f'{name}, fold {fold} of {plan.folds}'
     return Command(title, words, output / DONE, run.with_suffix('.log'), run)
 
@@ -185,4 +189,3 @@ def report(folder: Path, plan: Plan) -> None:
     say(scores.table())
     say(labelled('Scores', folder / 'scores.csv'))
     say(labelled('Report', write_page(folder / 'folds.html', folder.name, scores)))
-    say(labelled('Ensemble', f'seglight ensemble {folder}'))

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from seglight.checkpoints.stored import read_stored
+from seglight.config.settings import Settings
 from seglight.errors import UsageError
 from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, in_work_dirs, write_atomically
 from seglight.masking import masked
@@ -46,6 +48,21 @@ class Plan:
     def text(self) -> str:
         """Return the plan as YAML."""
         return yaml.safe_dump(masked(asdict(self)), sort_keys=False)
+
+
+def check_origin(plan: Plan, path: Path) -> None:
+    """Check that the data of a plan names no classes of other packages, which building them would import.
+
+    Args:
+        plan: a plan that someone else may have written.
+        path: its file, for the error.
+
+    Raises:
+        CheckpointError: names the key that it sets.
+    """
+    for config in plan.models.values():
+        text = yaml.safe_dump({'data': config['data']})
+        read_stored(text, path, ('data',), trust=False, purpose='training').check(Settings())
 
 
 def data_arguments(config: dict[str, Any]) -> dict[str, Any]:
@@ -86,29 +103,40 @@ def find_folds(name: str) -> Path:
     raise UsageError(f"'{name}' is not a folder of seglight folds (those in {WORK_DIRS}: {known})")
 
 
-def claim(plan: Plan, work_dir: Path | None = None) -> Path:
-    """Return the folder of a plan: the newest with this plan, or a new one, which then contains it.
+def earlier_folder(plan: Plan, work_dir: Path | None = None) -> Path | None:
+    """Return the folder of an earlier command with this plan, the newest of several; None if there is none.
 
     Args:
         plan: the plan.
-        work_dir: the folder, if the user gave it; by default the next free `work_dirs/folds{N}`.
+        work_dir: the folder, if the user gave it.
 
     Raises:
         UsageError: if the given folder contains another plan or other files.
     """
     if work_dir is None:
-        earlier = sorted(WORK_DIRS.glob(f'*/{PLAN}'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        folder = next((path.parent for path in earlier if path.read_text(errors='replace') == plan.text()), None)
-        if folder is not None:
-            return folder
-        work_dir = claim_run_folder(WORK_DIRS, 'folds')
-    elif (work_dir / PLAN).is_file():
+        newest_first = sorted(WORK_DIRS.glob(f'*/{PLAN}'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        same = (path.parent for path in newest_first if path.read_text(errors='replace') == plan.text())
+        return next(same, None)
+    if (work_dir / PLAN).is_file():
         _check_same(read_plan(work_dir), plan, work_dir)
         return work_dir
-    elif work_dir.exists() and (not work_dir.is_dir() or any(work_dir.iterdir())):
+    if work_dir.exists() and (not work_dir.is_dir() or any(work_dir.iterdir())):
         raise UsageError(f'--work-dir {work_dir} must be new, empty, or the folder of an earlier seglight folds')
-    write_atomically(work_dir / PLAN, as_bytes(plan.text()))
-    return work_dir
+    return None
+
+
+def new_folder(plan: Plan, work_dir: Path | None = None) -> Path:
+    """Create the folder of a plan, by default the next free `work_dirs/folds{N}`, and write the plan to it.
+
+    Raises:
+        UsageError: if it cannot be created.
+    """
+    try:
+        folder = work_dir or claim_run_folder(WORK_DIRS, 'folds')
+        write_atomically(folder / PLAN, as_bytes(plan.text()))
+    except OSError as error:
+        raise UsageError(f'cannot create the folder {work_dir or WORK_DIRS}: {error.strerror}') from error
+    return folder
 
 
 def _check_same(earlier: Plan, plan: Plan, folder: Path) -> None:

@@ -59,11 +59,11 @@ class Changes:
 
     def best(self, kind: str) -> dict[int, int]:
         """Return the area of each class with the highest mIoU, if it gains at least `MIN_GAIN` on its own."""
-        plain = mean_known(class_iou(self.confusion))
+        minimum = mean_known(class_iou(self.confusion)) + MIN_GAIN
         chosen: dict[int, tuple[float, int]] = {}
         for (own, label, area), change in self.changes.items():
             score = mean_known(class_iou(self.confusion + change))
-            if own == kind and score >= max(plain + MIN_GAIN, chosen.get(label, (0.0, 0))[0]):
+            if own == kind and score >= minimum and score > chosen.get(label, (0.0, 0))[0]:
                 chosen[label] = score, area
         return {label: area for label, (_, area) in sorted(chosen.items())}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,16 +25,14 @@ def fold_folder(folder: Path, fold: int) -> Path:
     return folder / 'split' / f'fold{fold}'
 
 
-def write_folds(plan: Plan, folder: Path) -> None:
-    """Write the lists of all folds, unless an earlier command has written them.
+def are_written(folder: Path, folds: int) -> bool:
+    """Return whether an earlier command has written the lists of all folds."""
+    return (fold_folder(folder, folds) / IMAGES).is_file()
 
-    Raises:
-        UserError: if the images cannot be used, differ between the models, or are too few for the folds.
-    """
-    last = fold_folder(folder, plan.folds) / IMAGES
-    if last.is_file():
-        return
-    for path, text in fold_lists(plan).items():
+
+def write_lists(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write the lists of all folds, in order, so that the last one shows that all are complete."""
+    for path, text in texts.items():
         write_atomically(folder / 'split' / path, as_bytes(text))
 
 
@@ -42,7 +40,7 @@ def fold_lists(plan: Plan) -> dict[str, str]:
     """Return the texts of the lists of all folds by path, the last of which is `IMAGES` of the last fold.
 
     Raises:
-        UserError: as `write_folds`.
+        UserError: if the images cannot be used, differ between the models, or are too few for the folds.
     """
     samples, root = _common_samples(plan)
     splittable = [sample for sample in samples if not sample.only_train]

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
-from seglight.competition.plan import Plan, claim, find_folds, read_plan
-from seglight.errors import UsageError
+from seglight.competition.plan import Plan, check_origin, earlier_folder, find_folds, new_folder, read_plan
+from seglight.errors import CheckpointError, UsageError
 
 
 def plan(folds: int = 3, **data: Any) -> Plan:
     config = {'seed_everything': 7, 'wandb': {'api_key': 'secret'}, 'data': {'classes': ['a', 'b'], 'seed': 42, **data}}
     return Plan(folds, None, {'model': config})
+
+
+def claim(plan: Plan, work_dir: Path | None = None) -> Path:
+    return earlier_folder(plan, work_dir) or new_folder(plan, work_dir)
 
 
 def test_the_same_plan_has_the_same_folder_and_another_a_new_one(workspace: Path) -> None:
@@ -56,3 +60,9 @@ def test_a_folder_without_a_plan_is_named_with_those_that_have_one(workspace: Pa
     claim(plan())
     with pytest.raises(UsageError, match=r"'exp1' is not a folder of seglight folds \(those in work_dirs: folds1\)"):
         find_folds('exp1')
+
+
+def test_a_plan_of_someone_else_imports_nothing(workspace: Path) -> None:
+    check_origin(plan(train='train'), Path('plan.yaml'))
+    with pytest.raises(CheckpointError, match='evil'):
+        check_origin(plan(train={'type': 'evil.Source'}), Path('plan.yaml'))

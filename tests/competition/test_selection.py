@@ -44,7 +44,10 @@ def test_models_that_complete_each_other_are_chosen_and_noise_is_not() -> None:
     assert set(chosen) == {0, 1}
     score = sample.miou(sum(sample.values[index].astype(np.uint16) for index in chosen))
     # as good as the best of all pairs of weights, which greedy steps need not find but do here
-    grid = (sample.miou(a * sample.values[0].astype(float) + b * sample.values[1]) for a, b in itertools.product(range(1, 5), repeat=2))
+    grid = (
+        sample.miou(a * sample.values[0].astype(float) + b * sample.values[1])
+        for a, b in itertools.product(range(1, 5), repeat=2)
+    )
     assert score >= max(grid) - 0.005
 
 

@@ -1,6 +1,9 @@
 """A competition in miniature: two models on three folds, killed on the way."""
 
 import csv
+import itertools
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,53 +51,100 @@ def done_runs(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_two_models_on_three_folds_survive_a_kill(models: list[str], run: Run, many: Path) -> None:
-    command = [sys.executable, '-m', 'seglight', 'folds', *models]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def test_a_competition_that_was_killed_ends_as_if_it_had_not_been(models: list[str], run: Run, many: Path) -> None:
     folder = Path('work_dirs/folds1')
-    while len(done_runs(folder)) < 2 and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)  # in the middle of the prediction of the second fold, or of the next run
-    process.communicate()
-    finished = {path: (path / 'epoch_1.ckpt').stat().st_mtime_ns for path in done_runs(folder)}
+    kill_after(2, folder, ['folds', *models, '--jobs', '3'])
+    finished = {path: stamp(path) for path in done_runs(folder)}
     assert 2 <= len(finished) < 6
-    done = run('folds', *models)
+    done = run('folds', *models, '--jobs', '3')
     assert done.status == 0, done.err
     assert sorted(path.name for path in Path('work_dirs').iterdir()) == ['folds1']
-    assert finished == {path: (path / 'epoch_1.ckpt').stat().st_mtime_ns for path in finished}
+    assert finished == {path: stamp(path) for path in finished}  # not touched
+    check_bitwise(folder, run)
+    check_scores(folder, many, done.out)
+    again = run('folds', *models)
+    assert again.status == 0, again.err
+    assert 'epoch' not in again.out  # nothing was left to run
+    check_ensemble(folder, many, run)
 
-    # a run is what fit makes of the same lists, bit for bit
-    split = '--data.split={_delete_: true, folder: work_dirs/folds1/split/fold3}'
-    assert run('fit', '--config', 'second.yaml', '--trainer.max_epochs=1', split, '--work-dir', 'alone').status == 0
+
+def kill_after(runs: int, folder: Path, words: list[str]) -> None:
+    """Start a command, and kill it when some runs are done."""
+    command = [sys.executable, '-m', 'seglight', *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        while len(done_runs(folder)) < runs and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        out, _ = process.communicate()
+        assert process.returncode == -signal.SIGKILL, out
+
+
+def stamp(path: Path) -> int:
+    return (path / 'epoch_1.ckpt').stat().st_mtime_ns
+
+
+def check_bitwise(folder: Path, run: Run) -> None:
+    """A run is what `fit` makes of the same lists."""
+    split = f'--data.split={{_delete_: true, folder: {folder}/split/fold3}}'
+    done = run('fit', '--config', 'second.yaml', '--trainer.max_epochs=1', split, '--work-dir', 'alone')
+    assert done.status == 0, done.err
     assert differences(Path('alone'), folder / 'second/fold3') == []
 
-    # each image is predicted by the run that was not trained on it, and the score is mmseg's
-    rows = {(row['model'], row['fold']): row for row in csv.DictReader((folder / 'scores.csv').open())}
-    images = sorted((many / 'img_dir/train').iterdir())
+
+def check_scores(folder: Path, many: Path, out: str) -> None:
+    """Each image is predicted by the run that was not trained on it, and the score is mmseg's on the joined masks."""
+    images = sorted(path.name for path in (many / 'img_dir/train').iterdir())
     held: list[str] = []
     predicted, expected = [], []
     for fold in (1, 2, 3):
-        validated = (folder / f'split/fold{fold}/val.txt').read_text().split()
-        trained_on = (folder / f'split/fold{fold}/train.txt').read_text().split()
-        assert sorted(validated + trained_on) == [f'img_dir/train/{path.name}' for path in images]
+        validated, trained_on = (
+            [Path(line).name for line in (folder / f'split/fold{fold}/{name}.txt').read_text().splitlines()]
+            for name in ('val', 'train')
+        )
+        assert sorted(validated + trained_on) == images
         held += validated
         for name in validated:
-            predicted.append(labels(folder / f'second/fold{fold}/out_of_fold/plain/masks' / f'{Path(name).stem}.png'))
-            expected.append(labels(many / f'ann_dir/train/{Path(name).stem}.png'))
-    assert len(held) == len(set(held)) == len(images)
+            mask = f'{Path(name).stem}.png'
+            predicted.append(labels(folder / f'second/fold{fold}/out_of_fold/plain/masks' / mask))
+            expected.append(labels(many / 'ann_dir/train' / mask))
+    assert sorted(held) == images
     iou = mean_iou(predicted, expected, 11, 255)['IoU']
+    with (folder / 'scores.csv').open() as file:
+        rows = {(row['model'], row['fold']): row for row in csv.DictReader(file)}
+    assert len(rows) == 2 * 4
     assert float(rows['second', 'all']['mIoU']) == pytest.approx(np.nanmean(iou), abs=1e-6)
-    assert f'{100 * np.nanmean(iou):.2f}' in done.out
-    assert (
-        'first, fold 1 of 3' in Path(folder / 'folds.html').read_text()
-        or 'first' in (folder / 'folds.html').read_text()
-    )
+    assert f'{100 * np.nanmean(iou):.2f}' in out
+    assert 'mIoU of second' in (folder / 'folds.html').read_text()
 
-    # the same command again runs nothing
-    again = run('folds', *models)
-    assert again.status == 0, again.err
-    assert 'epoch' not in again.out
-    assert (folder / 'scores.csv').read_text().count('\n') == 1 + 2 * 4
+
+def check_ensemble(folder: Path, many: Path, run: Run) -> None:
+    """The plain score of the best single model is mmseg's, and the file predicts."""
+    chosen = run('ensemble', 'folds1', '--jobs', '3')
+    assert chosen.status == 0, chosen.err
+    scores = {
+        name: (float(plain), float(nested))
+        for name, plain, nested in re.findall(r'^  (.*?)  +([\d.]+) +([\d.]+)$', chosen.out, re.M)
+    }
+    assert list(scores) == ['best single model', 'ensemble', 'ensemble with post-processing']
+    singles = []
+    for model, views in itertools.product(('first', 'second'), ('plain', 'flips')):
+        files = sorted(folder.glob(f'{model}/fold*/out_of_fold/{views}/probabilities/*.npz'))
+        assert len(files) == 18
+        masks = [np.load(file)['probabilities'].argmax(0) for file in files]
+        truth = [labels(many / f'ann_dir/train/{file.stem}.png') for file in files]
+        singles.append(100 * np.nanmean(mean_iou(masks, truth, 11, 255)['IoU']))
+    assert scores['best single model'][0] == pytest.approx(max(singles), abs=0.006)
+    assert scores['ensemble'][0] >= scores['best single model'][0]  # all pixels are in the sample
+    best = max(scores, key=lambda name: scores[name][1])
+    file = folder / 'ensemble.yaml'
+    assert file.read_text().startswith(f'# {best} of {folder}')
+    done = run('predict', '--ensemble', file, '--submission')
+    assert done.status == 0, done.err
+    assert (folder / 'ensemble.csv').read_text().count('\n') == 1 + 2
+    shutil.rmtree(folder / 'second/fold2')
+    gone = run('ensemble', folder)
+    assert gone.status == 2
+    assert f'{folder}/second/fold2 has no complete predictions' in gone.err
 
 
 def test_wrong_input_starts_nothing(models: list[str], run: Run, many: Path) -> None:

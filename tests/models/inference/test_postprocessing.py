@@ -49,7 +49,7 @@ def test_small_holes_get_the_class_around_them() -> None:
     holes, _ = ndimage.label(filled & (plain != 0))
     areas = np.bincount(holes.ravel())
     small = (holes > 0) & (areas[holes] <= 20)
-    assert 0 < small.sum()
+    assert small.sum() > 0
     mask = Postprocessing(largest_holes={0: 20}).mask(probabilities)
     assert (mask == np.where(small, 0, plain)).all()
 
