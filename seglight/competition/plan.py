@@ -115,14 +115,21 @@ def earlier_folder(plan: Plan, work_dir: Path | None = None) -> Path | None:
     """
     if work_dir is None:
         newest_first = sorted(WORK_DIRS.glob(f'*/{PLAN}'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        same = (path.parent for path in newest_first if path.read_text(errors='replace') == plan.text())
-        return next(same, None)
+        return next((path.parent for path in newest_first if _text(path) == plan.text()), None)
     if (work_dir / PLAN).is_file():
         _check_same(read_plan(work_dir), plan, work_dir)
         return work_dir
     if work_dir.exists() and (not work_dir.is_dir() or any(work_dir.iterdir())):
         raise UsageError(f'--work-dir {work_dir} must be new, empty, or the folder of an earlier seglight folds')
     return None
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file; empty if it cannot be read, as that of a damaged folder among others."""
+    try:
+        return path.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError):
+        return ''
 
 
 def new_folder(plan: Plan, work_dir: Path | None = None) -> Path:
