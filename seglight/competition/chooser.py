@@ -56,7 +56,7 @@ class Chooser:
         pixels = self._pixels.of(folds)
         single = int(np.argmax([pixels.miou(value) for value in pixels.values]))
         members = dict(Counter(choose_members(pixels)))
-        total = sum(np.float32(count) * pixels.values[index] for index, count in members.items())
+        total: Any = sum(np.float32(count) * pixels.values[index] for index, count in members.items())
         thresholds = choose_thresholds(pixels, np.asarray(total / (255 * sum(members.values())), dtype=np.float32))
         changes = Changes(len(self.plan.classes), self.plan.data['ignore_index'])
         images = self._images(folds)

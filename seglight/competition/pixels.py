@@ -51,7 +51,8 @@ class Pixels:
         """Return the mIoU of the classes with the highest scores, `[C, P]`; the first of equal ones wins."""
         count = len(scores)
         pairs = self.labels.astype(np.int64) * count + highest_row(scores)
-        return mean_known(class_iou(np.bincount(pairs, minlength=count * count).reshape(count, count)))
+        confusion = np.bincount(pairs, minlength=count * count).reshape(count, count).astype(np.int64)
+        return mean_known(class_iou(confusion))
 
 
 def highest_row(scores: npt.NDArray[Any]) -> UInt8Array:

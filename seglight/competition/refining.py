@@ -49,13 +49,13 @@ class Changes:
                 new[pixels] = runners_up(scores, label, pixels) if kind == 'smallest' else label
                 change = self._counts(labels, new, pixels) - self._counts(labels, mask, pixels)
                 key = kind, label, area
-                self.changes[key] = self.changes.get(key, 0) + change
+                self.changes[key] = change + self.changes[key] if key in self.changes else change
 
     def _counts(self, labels: UInt8Array, mask: UInt8Array, pixels: Pixels) -> Counts:
         """Return the confusion of some pixels."""
         known = pixels & (labels != self.ignore_index)
         pairs = labels[known].astype(np.int64) * self.count + mask[known]
-        return np.bincount(pairs, minlength=self.count**2).reshape(self.count, self.count)
+        return np.bincount(pairs, minlength=self.count**2).reshape(self.count, self.count).astype(np.int64)
 
     def best(self, kind: str) -> dict[int, int]:
         """Return the area of each class with the highest mIoU, if it gains at least `MIN_GAIN` on its own."""

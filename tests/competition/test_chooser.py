@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,11 +70,12 @@ def test_the_scores_are_those_of_masks_that_are_made_by_hand(chooser: Chooser) -
             masks = []
             for held in images:
                 choice = chooser.choose([fold for fold in (1, 2, 3) if not (is_nested and fold == held.fold)])[at]
-                votes = sum(
+                votes: Any = sum(
                     weight * chooser.predictions.probabilities(held, MODELS[index]).astype(np.float32)
                     for index, weight in choice.weights.items()
                 )
-                masks.append(choice.rule.mask(np.float32(votes / (255 * sum(choice.weights.values())))))
+                mean = np.asarray(votes / (255 * sum(choice.weights.values())), dtype=np.float32)
+                masks.append(choice.rule.mask(mean))
             expected = np.nanmean(mean_iou(masks, labels, 3, 255)['IoU'])
             assert miou(found) == pytest.approx(expected, abs=2e-3)
 

@@ -23,14 +23,16 @@ def test_each_change_is_that_of_the_whole_mask() -> None:
     labels, scores = image(0)
     changes = Changes(2, 255)
     changes.add(labels, scores)
-    for kind, rule in (
-        ('smallest', lambda label, area: Postprocessing(smallest_areas={label: area})),
-        ('holes', lambda label, area: Postprocessing(largest_holes={label: area})),
-    ):
-        for label in (0, 1):
-            for area in AREAS:
-                expected = mean_iou([rule(label, area).mask(scores)], [labels], 2, 255)['IoU']
-                found = changes.confusion + changes.changes.get((kind, label, area), 0)
+    none = np.zeros((2, 2), dtype=np.int64)
+    for label in (0, 1):
+        for area in AREAS:
+            rules = {
+                'smallest': Postprocessing(smallest_areas={label: area}),
+                'holes': Postprocessing(largest_holes={label: area}),
+            }
+            for kind, rule in rules.items():
+                expected = mean_iou([rule.mask(scores)], [labels], 2, 255)['IoU']
+                found = changes.confusion + changes.changes.get((kind, label, area), none)
                 np.testing.assert_allclose(class_iou(found), expected)
 
 

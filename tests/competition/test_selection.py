@@ -42,7 +42,7 @@ def test_models_that_complete_each_other_are_chosen_and_noise_is_not() -> None:
     sample = pixels()
     chosen = choose_members(sample)
     assert set(chosen) == {0, 1}
-    score = sample.miou(sum(sample.values[index].astype(np.uint16) for index in chosen))
+    score = sample.miou(np.sum([sample.values[index].astype(np.uint16) for index in chosen], axis=0))
     # as good as the best of all pairs of weights, which greedy steps need not find but do here
     grid = (
         sample.miou(a * sample.values[0].astype(float) + b * sample.values[1])

@@ -43,7 +43,7 @@ def models(workspace: Path, many: Path) -> list[str]:
 
 
 def labels(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path))
+    return np.array(Image.open(path))  # writable, as torch wants it
 
 
 def done_runs(folder: Path) -> list[Path]:
