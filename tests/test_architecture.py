@@ -15,6 +15,7 @@ FLOORS = [
     {'__init__', '__main__'},
     {'cli'},
     {'tools'},
+    {'competition'},
     {'callbacks', 'predictor'},
     {'checkpoints'},
     {'data', 'models'},

@@ -18,7 +18,20 @@ atexit.register(lambda: print('imported:', *(name for name in {HEAVY!r} if name 
 main()
 """
 
-TOOLS = ('setup', 'data', 'zoo', 'info', 'report', 'vote', 'soup', 'convert', 'export', 'completion')
+TOOLS = (
+    'setup',
+    'data',
+    'zoo',
+    'info',
+    'report',
+    'folds',
+    'ensemble',
+    'vote',
+    'soup',
+    'convert',
+    'export',
+    'completion',
+)
 
 
 def imported_by(*argv: str | Path) -> list[str]:

@@ -4,6 +4,7 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 from seglight.callbacks.averaging import AveragedAtEnd, TrainedUntilAveraged
 from seglight.callbacks.checkpoints.best import BestCheckpoint
 from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
+from seglight.callbacks.chosen_ensemble import ChosenEnsemble
 from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.ensemble import SoftVoting
@@ -22,13 +23,16 @@ from seglight.callbacks.writers.coco import CocoWriter
 from seglight.callbacks.writers.files import MaskWriter, OverlayWriter, PredictionWriter, ProbabilityWriter
 from seglight.callbacks.writers.predicted_by import PredictedBy
 from seglight.callbacks.writers.pseudo import PseudoLabelWriter
+from seglight.callbacks.writers.run_lengths import RunLengthWriter
 from seglight.callbacks.writers.submission import SubmissionWriter
 from seglight.callbacks.writers.summary import PredictionSummary, SkipDone
+from seglight.callbacks.writers.zipped import ZipWriter
 
 __all__ = [
     'AveragedAtEnd',
     'BalancedClassWeights',
     'BestCheckpoint',
+    'ChosenEnsemble',
     'CocoWriter',
     'EpochLines',
     'EvaluationRecorder',
@@ -47,6 +51,7 @@ __all__ = [
     'ProgressBars',
     'PseudoLabelWriter',
     'RunFolder',
+    'RunLengthWriter',
     'SkipDone',
     'SoftVoting',
     'StopBySignal',
@@ -56,4 +61,5 @@ __all__ = [
     'TrainedUntilAveraged',
     'TrainingPlan',
     'WandbRun',
+    'ZipWriter',
 ]

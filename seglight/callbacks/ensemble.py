@@ -56,12 +56,8 @@ class SoftVoting(Callback):
             return
         classes: Any = needs_segmentor(pl_module).classes
         for path in self.checkpoints:
-            other = Checkpoint(path, self.trust_checkpoint).module()
-            if order := order_of(other.classes, classes):
-                other.reorder(order)
-            elif other.classes != classes:
-                raise CheckpointError(f'{path} must have the same classes as the first checkpoint')
-            self._models.append(other.to(trainer.strategy.root_device).eval())
+            other = load_voter(path, classes, self.trust_checkpoint)
+            self._models.append(other.to(trainer.strategy.root_device))
 
     def adapt(self, options: Options, stage: str) -> Options:
         """Add the other models and all weights."""
@@ -73,3 +69,17 @@ class SoftVoting(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Free the memory of the other models."""
         self._models = []
+
+
+def load_voter(path: Path, classes: list[str], trust_checkpoint: bool) -> PredictingModule:
+    """Load a checkpoint that votes with others, on the CPU and in eval mode; its classes get their order.
+
+    Raises:
+        CheckpointError: if it cannot be loaded or has different classes.
+    """
+    module = Checkpoint(path, trust_checkpoint).module()
+    if order := order_of(module.classes, classes):
+        module.reorder(order)
+    elif module.classes != classes:
+        raise CheckpointError(f'{path} must have the same classes as the first checkpoint')
+    return module

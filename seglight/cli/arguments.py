@@ -52,6 +52,8 @@ def add_arguments(parser: LightningArgumentParser, subcommand: str) -> None:
         fit.add_arguments(parser)
     else:
         parser.add_argument('--ckpt_weights', type=list[float] | None, help='Weights of several --ckpt in an ensemble.')
+        text = 'Predict with the file of seglight ensemble, which names the checkpoints, instead of --ckpt.'
+        parser.add_argument('--ensemble', type=str | None, help=text)
         text = f'Average predictions at the scales {", ".join(map(str, AUG_TEST_SCALES))}, each also mirrored.'
         parser.add_argument('--aug_test', action='store_true', help=text)
     parser.set_defaults({'weights_only': True})  # a checkpoint may be untrusted: never unpickle it

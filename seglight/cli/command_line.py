@@ -22,6 +22,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 import seglight
 from seglight import border
 from seglight.callbacks import (
+    ChosenEnsemble,
     EvaluationRecorder,
     FirstBatchCheck,
     MonitoredFigures,
@@ -235,7 +236,9 @@ class CommandLine(LightningCLI):
             return fit.training_callbacks(self.run_folder, self.recorder, config.trainer.logger is not False)
         request = self.request
         callbacks: list[Callback] = []
-        if request.more_checkpoints or config.ckpt_weights:
+        if request.ensemble:
+            callbacks.append(ChosenEnsemble(request.ensemble, config.trust_checkpoint))
+        elif request.more_checkpoints or config.ckpt_weights:
             paths = [str(each) for each in request.more_checkpoints]
             callbacks.append(SoftVoting(paths, config.ckpt_weights, config.trust_checkpoint))
         if self.subcommand == 'predict':
@@ -270,12 +273,12 @@ class CommandLine(LightningCLI):
     def output_folder(self) -> Path:
         """The folder for predictions."""
         config = self.config[self.subcommand]
-        return Path(config.output or predict.default_folder(Path(config.ckpt_path), config.input))
+        return Path(config.output or predict.default_folder(Path(config.ensemble or config.ckpt_path), config.input))
 
     @property
     def evaluation_file(self) -> Path:
         """The file, next to the checkpoint, for the results of `validate` or `test`."""
-        checkpoint = Path(self._get(self.config, 'ckpt_path'))
+        checkpoint = Path(self._get(self.config, 'ensemble') or self._get(self.config, 'ckpt_path'))
         return checkpoint.parent / EVALUATIONS / f'{self.subcommand}_{checkpoint.stem}.npz'
 
     # Running

@@ -16,14 +16,19 @@ from seglight.callbacks import (
     PredictionSummary,
     ProbabilityWriter,
     PseudoLabelWriter,
+    RunLengthWriter,
     SkipDone,
     SubmissionWriter,
+    ZipWriter,
 )
 from seglight.callbacks.writers.submission import submission_path
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
+
+#: The writers of submissions by the values of `--submission-format`.
+FORMATS: dict[str, type[SubmissionWriter]] = {'labels': SubmissionWriter, 'rle': RunLengthWriter, 'zip': ZipWriter}
 
 #: Maximum number of failed images named in the last line.
 NAMED = 20
@@ -51,6 +56,12 @@ def add_arguments(parser: Any) -> None:
         '--submission', action='store_true', help='Also write {checkpoint}.csv, to --output or next to the checkpoint.'
     )
     parser.add_argument('--remark', type=str | None, help='Name the submission {checkpoint}_{remark}.csv.')
+    parser.add_argument(
+        '--submission_format',
+        type=str,
+        default='labels',
+        help='labels of all pixels, rle (run lengths, column-major from 1), or zip (of PNG).',
+    )
     parser.add_argument(
         '--submission_size',
         type=list[int] | None,
@@ -113,11 +124,7 @@ def prediction_callbacks(config: Any, checkpoint: Checkpoint, folder: Path) -> l
     if config.coco:
         callbacks.append(CocoWriter(folder / 'predictions.json', config.resume, overwrite=True))
     if config.submission or config.remark is not None:
-        size = config.submission_size
-        if size is not None and (len(size) != 2 or min(size) < 1):
-            raise UsageError(f'--submission-size must be height and width, for example [256, 256], got {size}')
-        path = submission_path(checkpoint.path, config.remark, folder if config.output else None)
-        callbacks.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
+        callbacks.append(_submission_writer(config, checkpoint, folder))
     if config.pseudo_labels is not None:
         pseudo = folder / 'pseudo_labels'
         callbacks.append(PseudoLabelWriter(pseudo, config.pseudo_labels, config.pseudo_weight, config.data.train))
@@ -127,13 +134,33 @@ def prediction_callbacks(config: Any, checkpoint: Checkpoint, folder: Path) -> l
     return callbacks
 
 
+def _submission_writer(config: Any, checkpoint: Checkpoint, folder: Path) -> SubmissionWriter:
+    """Return the writer of the submission.
+
+    Raises:
+        UsageError: for an unknown format or an invalid size.
+    """
+    writer = FORMATS.get(config.submission_format)
+    if writer is None:
+        raise UsageError(f"--submission-format must be {', '.join(FORMATS)}, got '{config.submission_format}'")
+    size = config.submission_size
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise UsageError(f'--submission-size must be height and width, for example [256, 256], got {size}')
+    named = Path(config.ensemble) if config.ensemble else checkpoint.path
+    suffix = '.zip' if writer is ZipWriter else '.csv'
+    path = submission_path(named, config.remark, folder if config.output else None, suffix)
+    return writer(path, None if size is None else (size[0], size[1]), config.resume)
+
+
 def _facts(config: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     """Return what identifies the predictions of a run: the checkpoint and the options that affect them."""
     return {
         'checkpoint': checkpoint.fingerprint,
+        'ensemble': Path(config.ensemble).read_text() if config.ensemble else None,
         'aug_test': bool(config.aug_test),
         'ckpt_weights': config.ckpt_weights,
         'input': config.input,
+        'submission_format': None if config.submission_format == 'labels' else config.submission_format,
         'mask_labels': config.mask_labels,
     }
 

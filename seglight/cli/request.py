@@ -5,13 +5,15 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 
 from seglight.checkpoints.checkpoint import PARTS, Checkpoint
+from seglight.checkpoints.ensemble import Ensemble, read_ensemble
 from seglight.checkpoints.stored import Stored
-from seglight.config.arguments import read_arguments
+from seglight.config.arguments import Flag, read_arguments
 from seglight.config.parser import with_origins
 from seglight.config.resolve import resolve
 from seglight.config.settings import Key, Settings
@@ -33,6 +35,7 @@ class Request:
         arguments: the parsed command line.
         checkpoint: the checkpoint that the run starts or resumes from, if any.
         more_checkpoints: further checkpoints of an ensemble.
+        ensemble: the file of `--ensemble`, which names all checkpoints; None without it.
         stored: the settings used from the checkpoint; empty when training with a config.
         settings: the resolved settings, with the origin of each.
         trained_on: the `data` of the checkpoint's config; empty in training.
@@ -43,6 +46,7 @@ class Request:
         self.arguments = read_arguments(self.argv)
         self.checkpoint: Checkpoint | None = None
         self.more_checkpoints: list[Checkpoint] = []
+        self.ensemble: Ensemble | None = None
         self.stored = Stored(Settings())
         self.settings = Settings()
         self.trained_on: dict[str, Any] = {}
@@ -84,7 +88,7 @@ class Request:
     def _use_checkpoint(self) -> None:
         """Find the checkpoint, and read the config in it, which configs and flags override."""
         arguments, training = self.arguments, self.subcommand not in FROM_CHECKPOINT
-        names = arguments.values('--ckpt_path')
+        names = self._ensemble_checkpoints() or arguments.values('--ckpt_path')
         if not names:
             if training:
                 return
@@ -99,6 +103,25 @@ class Request:
             self._resume_from(self.checkpoint, with_config=not arguments.configs)
         else:
             self._start_from(self.checkpoint, required=not arguments.configs)
+
+    def _ensemble_checkpoints(self) -> list[str]:
+        """Read the file of `--ensemble`, and return its checkpoints; empty without it.
+
+        Raises:
+            UsageError: if it is wrong, or another flag sets what it contains.
+        """
+        arguments = self.arguments
+        file = None if self.subcommand not in FROM_CHECKPOINT else arguments.value('--ensemble')
+        if file is None:
+            return []
+        for flag in ('--ckpt_path', '--ckpt_weights', '--aug_test'):
+            if arguments.has(flag):
+                typed = next(each.typed for each in arguments.flags if each.name == flag)
+                raise UsageError(f'--ensemble sets the checkpoints, their weights and views; remove {typed}')
+        self.ensemble = read_ensemble(Path(file))
+        names = self.ensemble.checkpoints
+        arguments.flags.append(Flag('--ckpt_path', names[0], '--ensemble'))
+        return names
 
     def _resume_from(self, checkpoint: Checkpoint, with_config: bool) -> None:
         """Use the config of a checkpoint that training resumes from, unless the user gave a config."""

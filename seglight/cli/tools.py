@@ -14,6 +14,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
+from seglight.cli import competition
 from seglight.console import labelled
 from seglight.counting import counted
 from seglight.environment import describe as describe_environment
@@ -263,10 +264,11 @@ def _completion_arguments(parser: ArgumentParser) -> None:
 
 
 class Command(NamedTuple):
-    """A command: what runs it, and what adds its arguments to a parser."""
+    """A command: what runs it, what adds its arguments to a parser, and whether it passes further words on to `fit`."""
 
     run: Callable[[Namespace], None]
     add_arguments: Callable[[ArgumentParser], None]
+    passes_flags: bool = False
 
     @property
     def description(self) -> str:
@@ -286,6 +288,8 @@ COMMANDS = {
     'zoo': Command(zoo, _zoo_arguments),
     'info': Command(info, _info_arguments),
     'report': Command(report, _report_arguments),
+    'folds': Command(competition.folds, competition.folds_arguments, passes_flags=True),
+    'ensemble': Command(competition.ensemble, competition.ensemble_arguments),
     'vote': Command(vote, _vote_arguments),
     'soup': Command(soup, _soup_arguments),
     'convert': Command(convert, _convert_arguments),
@@ -316,7 +320,10 @@ def main(argv: Sequence[str], command_line: Callable[[Sequence[str]], object]) -
     name, *words = argv
     parser = _Parser(prog=f'seglight {name}', allow_abbrev=False)
     describe(name, parser)
-    parsed = parser.parse_args([expand_home(word) for word in words], Namespace(command_line=command_line))
+    parsed, flags = parser.parse_known_args([expand_home(word) for word in words], Namespace(command_line=command_line))
+    if flags and not COMMANDS[name].passes_flags:
+        parser.error(f'unrecognized arguments: {" ".join(flags)}')
+    parsed.flags = flags
     COMMANDS[name].run(parsed)
 
 

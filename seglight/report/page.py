@@ -56,7 +56,7 @@ def write_report(folder: Path, evaluation: str = 'fit', images: Sequence[Path] |
     run = read_run(folder, evaluation)
     if hidden := outside(run, images):
         warn(f'{hidden} images of {folder} are outside the working folder and not shown; --images FOLDER allows others')
-    return _write(path, report_values(run, images))
+    return write_values(path, report_values(run, images))
 
 
 def write_comparison(folders: Sequence[Path]) -> Path:
@@ -66,7 +66,7 @@ def write_comparison(folders: Sequence[Path]) -> Path:
         UserError: if a file of a run is damaged.
     """
     runs = [read_run(folder) for folder in folders]
-    return _write(folders[-1] / f'compare_{"_".join(run.name for run in runs)}.html', comparison_values(runs))
+    return write_values(folders[-1] / f'compare_{"_".join(run.name for run in runs)}.html', comparison_values(runs))
 
 
 def report_values(run: Run, images: Sequence[Path] | None = None) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def _percent(share: float) -> str:
     return f'{100 * share:.2f} %'
 
 
-def _write(path: Path, values: dict[str, Any]) -> Path:
+def write_values(path: Path, values: dict[str, Any]) -> Path:
     """Fill the template and write the page."""
     environment = Environment(
         loader=PackageLoader('seglight.report', '.'), autoescape=True, undefined=StrictUndefined, trim_blocks=True

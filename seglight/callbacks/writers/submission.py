@@ -48,13 +48,15 @@ def file_name(meta: dict[str, Any]) -> str:
     return f'{meta["name"]}{PurePosixPath(meta["path"]).suffix}'
 
 
-def submission_path(checkpoint: Path, remark: str | None = None, folder: Path | None = None) -> Path:
+def submission_path(
+    checkpoint: Path, remark: str | None = None, folder: Path | None = None, suffix: str = '.csv'
+) -> Path:
     """Return `epoch_45.csv` or `epoch_45_{remark}.csv`, in a folder, by default that of the checkpoint.
 
     Raises:
         UsageError: if the remark is not part of a file name, for example because it contains a slash.
     """
-    name = f'{checkpoint.stem}{f"_{remark}" if remark else ""}.csv'
+    name = f'{checkpoint.stem}{f"_{remark}" if remark else ""}{suffix}'
     if Path(name).name != name or name_fault(name):
         raise UsageError(f'--remark must be part of a file name, got {remark!r}')
     return (folder or checkpoint.parent) / name

@@ -112,7 +112,7 @@ class PredictingModule(LightningModule):
 
     def _predict(self, image: Tensor, original_size: Size, options: Options) -> list[Prediction]:
         """Predict images of one size, band by band if no probabilities are needed."""
-        if options.probabilities or options.views or options.ensemble:
+        if options.probabilities or options.views or options.ensemble or options.decide:
             return self._predict_whole(image, original_size, options)
         bands = list(self._predicted_bands(image, original_size, options.confidence))
         masks = torch.cat([mask for mask, _ in bands], 1)
@@ -125,7 +125,8 @@ class PredictingModule(LightningModule):
         """Predict images of one size from the class probabilities of the whole images."""
         probabilities = self.probabilities(image, original_size, options)
         voting = options.views is not None and options.views.merge == 'vote'
-        masks = predict_mask(probabilities, 0.5 if voting else threshold(self.segmentor))
+        minimum = 0.5 if voting else threshold(self.segmentor)
+        masks = options.decide(probabilities) if options.decide else predict_mask(probabilities, minimum)
         none: list[None] = [None] * len(image)
         confidences = confidence(strided(probabilities), strided(masks)) if options.confidence else none
         kept = probabilities if options.probabilities else none

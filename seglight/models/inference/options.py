@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -31,6 +31,7 @@ class Options:
         weight: weight of the module's own vote.
         probabilities: whether to keep the class probabilities.
         confidence: whether to keep the probability of the predicted class of every `STRIDE`-th pixel.
+        decide: maps probabilities, float `[B, C, H, W]`, to masks, uint8 `[B, H, W]`; None for the most probable class.
     """
 
     views: Views | None = None
@@ -38,6 +39,7 @@ class Options:
     weight: float = 1.0
     probabilities: bool = False
     confidence: bool = False
+    decide: Callable[[Tensor], Tensor] | None = None
 
 
 #: Only masks, without views or an ensemble.

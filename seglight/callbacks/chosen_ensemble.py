@@ -1,0 +1,82 @@
+"""An ensemble from a file: checkpoints with their own weights and views, and post-processing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from seglight.callbacks.ensemble import load_voter
+from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.checkpoints.ensemble import Ensemble
+from seglight.models.inference.module import PredictingModule, needs_segmentor
+from seglight.models.inference.options import Options
+from seglight.models.inference.resampling import Size
+from seglight.models.inference.views import Views
+
+
+@dataclass
+class Voice:
+    """A module that votes with its own views, whatever those of the others are."""
+
+    module: PredictingModule
+    views: Views | None
+
+    def probabilities(self, image: Tensor, original_size: Size, options: Options) -> Tensor:
+        """Return the class probabilities of images of one size."""
+        return self.module.probabilities(image, original_size, Options(self.views))
+
+
+class ChosenEnsemble(Callback):
+    """Predicts with the ensemble that `seglight ensemble` has chosen, in one pass over the data.
+
+    For `validate`, `test` and `predict`. The module must be a `seglight.models.Segmentor` with the weights of the
+    first checkpoint.
+
+    Args:
+        ensemble: the members and the post-processing.
+        trust_checkpoint: whether the files are your own; they may then name classes of any package.
+    """
+
+    def __init__(self, ensemble: Ensemble, trust_checkpoint: bool = False) -> None:
+        self.ensemble = ensemble
+        self.trust_checkpoint = trust_checkpoint
+        self._options = Options()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Load the other checkpoints.
+
+        Raises:
+            CheckpointError: if one cannot be loaded or has different classes.
+            UsageError: if the post-processing names a class that they do not have.
+        """
+        if stage == 'fit':
+            return
+        own = needs_segmentor(pl_module)
+        classes: Any = own.classes
+        first, *others = self.ensemble.checkpoints
+        modules = {first: own}
+        for name in others:
+            path = Checkpoint.find(name).path
+            modules[name] = load_voter(path, classes, self.trust_checkpoint).to(trainer.strategy.root_device)
+        (_, views, weight), *votes = [
+            (name, member.made_views(), member.weight / len(member.checkpoints))
+            for member in self.ensemble.members
+            for name in member.checkpoints
+        ]
+        voices = [(Voice(modules[name], views), weight) for name, views, weight in votes]
+        rule = self.ensemble.postprocessing(classes)
+        self._options = Options(views, voices, weight, decide=rule.masks if rule else None)
+
+    def adapt(self, options: Options, stage: str) -> Options:
+        """Add the views, the other checkpoints, all weights and the post-processing."""
+        if stage == 'fit':
+            return options
+        own = self._options
+        return replace(options, views=own.views, ensemble=own.ensemble, weight=own.weight, decide=own.decide)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Free the memory of the other checkpoints."""
+        self._options = Options()

@@ -1,0 +1,84 @@
+"""The commands for whole competitions: their arguments, and the functions of `seglight.competition` that they call."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from seglight.console import labelled
+from seglight.errors import say
+
+
+def folds(arguments: Namespace) -> None:
+    """Train models on the same folds, and score them out of fold.
+
+    Each --config is a model; flags of fit apply to all. Every image of data.train is predicted by the run that was
+    not trained on it. The folder gets a run for each model and fold, scores.csv, and folds.html, which compares the
+    models. After an interruption, even kill -9, the same command resumes; runs that are done are not touched.
+
+        seglight folds --config pspnet.yaml --config segformer.yaml --folds 5
+        seglight folds --config own.yaml --group '^[^_]+' --jobs 2 --trainer.max_epochs=20
+    """
+    from seglight.competition.folds import train_folds
+
+    folder = train_folds(
+        arguments.config,
+        arguments.folds,
+        arguments.flags,
+        resolve=arguments.command_line,
+        group=arguments.group,
+        jobs=arguments.jobs,
+        work_dir=arguments.work_dir,
+    )
+    say(labelled('Ensemble', f'{_seglight()} ensemble {shlex.quote(str(folder))}'))
+
+
+def folds_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `folds`; all others are flags of `fit`."""
+    parser.add_argument('--config', '-c', action='append', default=[], help='A model; give one for each.')
+    parser.add_argument('--folds', type=int, default=5, help='Number of folds (5).')
+    text = "Regular expression for the group in an image's name, as in data.split; a group stays in one fold."
+    parser.add_argument('--group', help=text)
+    parser.add_argument(
+        '--jobs', type=int, default=1, help='Number of runs at once (1); each uses one of several GPUs.'
+    )
+    text = 'Folder of all runs, by default that of the same command, or else the next free work_dirs/folds{N}.'
+    parser.add_argument('--work-dir', '--work_dir', type=Path, help=text)
+
+
+def ensemble(arguments: Namespace) -> None:
+    """Choose an ensemble on the out-of-fold predictions of seglight folds.
+
+    Models and views are added greedily while the mIoU grows, then thresholds of classes, smallest areas of regions and
+    largest holes. The nested score is honest: for each fold, everything is chosen on the other folds. The file with the
+    highest nested score is for predict --ensemble, which averages all probabilities in one pass.
+
+        seglight ensemble folds1
+        seglight predict --ensemble work_dirs/folds1/ensemble.yaml --submission
+    """
+    from seglight.competition.ensemble import choose_ensemble
+
+    path = choose_ensemble(
+        arguments.folder, arguments.views, arguments.jobs, arguments.output, arguments.trust_checkpoint
+    )
+    say(labelled('Written', path))
+    say(labelled('Predict', f'{_seglight()} predict --ensemble {shlex.quote(str(path))} --submission'))
+
+
+def ensemble_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `ensemble`."""
+    parser.add_argument('folder', help='The folder of seglight folds: a path, or relative to work_dirs.')
+    text = 'Views that each model may have: plain, flips (horizontal), scales (0.75, 1, 1.25, also flipped).'
+    parser.add_argument('--views', nargs='+', default=['plain', 'flips'], help=text)
+    parser.add_argument('--jobs', type=int, default=1, help='Number of processes that predict at once (1).')
+    text = 'Allow your own folder to name classes of any package, in its plan and its checkpoints.'
+    parser.add_argument('--trust-checkpoint', action='store_true', help=text)
+    text = 'The file to write, which must not exist; by default ensemble.yaml in the folder.'
+    parser.add_argument('--output', type=Path, help=text)
+
+
+def _seglight() -> str:
+    """Return how the user starts the program, for commands to copy."""
+    return os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')

@@ -1,0 +1,191 @@
+"""Train several models on the same folds, and score them out of fold."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from seglight.callbacks.auto_resume import COMMAND_KEYS
+from seglight.competition.out_of_fold import DONE, PLAIN, TRAINED, OutOfFold, prediction_folder, run_folder
+from seglight.competition.page import write_page
+from seglight.competition.plan import Plan, earlier_folder, new_folder
+from seglight.competition.running import Command, Runner
+from seglight.competition.scores import Scores
+from seglight.competition.splitting import IMAGES, are_written, fold_folder, fold_lists, write_lists
+from seglight.config.arguments import as_word
+from seglight.config.class_names import difference
+from seglight.config.files import find_config
+from seglight.console import labelled
+from seglight.errors import ConfigError, UsageError, say
+from seglight.files import as_bytes, write_atomically
+from seglight.masking import masked
+from seglight.names import name_fault
+from seglight.plain_text import load_yaml
+from seglight.run_lock import RunLock
+
+#: Names of models that would be folders of something else.
+RESERVED = ('split',)
+
+#: The flag that lets checkpoints name classes of any package.
+TRUST = '--trust-checkpoint'
+
+#: Keys of `data` that all models must share, since their predictions are compared pixel by pixel.
+SHARED = ('ignore_index',)
+
+
+def train_folds(
+    configs: Sequence[str],
+    folds: int,
+    flags: Sequence[str] = (),
+    *,
+    resolve: Callable[[Sequence[str]], object],
+    group: str | None = None,
+    jobs: int = 1,
+    work_dir: Path | None = None,
+) -> Path:
+    """Train each config on each fold, predict each image by the model that was not trained on it, and write the scores.
+
+    Runs that are done are not touched; one that was interrupted resumes.
+
+    Args:
+        configs: a config for each model, whose name is that of the file.
+        folds: number of folds.
+        flags: further arguments of `fit`, for all models.
+        resolve: runs a command line of the trainer.
+        group: regular expression for the group in an image's name; by default that of the first config.
+        jobs: number of runs at once.
+        work_dir: the folder; by default that of the same command, or else the next free `work_dirs/folds{N}`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UserError: if an argument or a config is wrong, before anything starts; or if a run fails.
+    """
+    if folds < 2:
+        raise UsageError(f'--folds must be at least 2, got {folds}')
+    if jobs < 1:
+        raise UsageError(f'--jobs must be at least 1, got {jobs}')
+    names = model_names(configs)
+    models = {name: resolved(['--config', config, *flags], resolve) for name, config in names.items()}
+    plan = make_plan(models, folds, group)
+    earlier = earlier_folder(plan, work_dir)
+    # Faults of the data end the command before it makes a folder.
+    lists = {} if earlier and are_written(earlier, folds) else fold_lists(plan)
+    folder = earlier or new_folder(plan, work_dir)
+    say(labelled('Folds', folder))
+    lock = RunLock(folder)
+    lock.acquire()
+    try:
+        write_lists(folder, lists)
+        Runner(jobs).run(
+            [
+                _job(folder, plan, name, config, fold, flags)
+                for name, config in names.items()
+                for fold in range(1, folds + 1)
+            ]
+        )
+        report(folder, plan)
+    finally:
+        lock.release()
+    return folder
+
+
+def model_names(configs: Sequence[str]) -> dict[str, str]:
+    """Return the configs by the names of their models: those of the files, without suffix.
+
+    Raises:
+        UsageError: if there are none, a file does not exist, or two have the same name.
+    """
+    if not configs:
+        raise UsageError('folds needs a config for each model, for example --config a.yaml --config b.yaml')
+    names: dict[str, str] = {}
+    for config in configs:
+        name = find_config(config).stem
+        if name in names:
+            raise UsageError(f"{names[name]} and {config} would both be the model '{name}'; rename one of the files")
+        if name in RESERVED or name_fault(name):
+            raise UsageError(f"{config}: a model cannot have the name '{name}'; rename the file")
+        names[name] = config
+    return names
+
+
+def resolved(words: Sequence[str], resolve: Callable[[Sequence[str]], object]) -> dict[str, Any]:
+    """Return the config that `fit` would use, without secrets and without the keys of the command.
+
+    Raises:
+        UserError: for a wrong key or value.
+    """
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        resolve(['fit', *words, '--print_config'])
+    config: dict[str, Any] = masked(load_yaml(printed.getvalue(), 'the resolved config'))
+    return {name: value for name, value in config.items() if name not in COMMAND_KEYS}
+
+
+def make_plan(models: dict[str, dict[str, Any]], folds: int, group: str | None) -> Plan:
+    """Return the plan of models with the same classes.
+
+    Raises:
+        ConfigError: if they differ, or a model would be trained on the images that it is validated on.
+    """
+    first, *_ = models
+    expected = models[first]['data']
+    for name, config in models.items():
+        data = config['data']
+        if data['classes'] != expected['classes']:
+            raise ConfigError(
+                'data.classes', f'must be equal in {first} and {name}: {_difference(name, data, expected)}'
+            )
+        for key in SHARED:
+            if data[key] != expected[key]:
+                message = f'must be equal in {first} and {name}, got {expected[key]} and {data[key]}'
+                raise ConfigError(f'data.{key}', message)
+        if data['full']:
+            raise ConfigError('data.full', f'must be false for folds, got true in {name}: it trains on every fold')
+        if config['trainer']['fast_dev_run']:
+            raise ConfigError('trainer.fast_dev_run', 'must be false for folds: such a run keeps no checkpoint')
+    return Plan(folds, group or (expected['split'] or {}).get('group'), models)
+
+
+def _difference(name: str, data: dict[str, Any], expected: dict[str, Any]) -> str:
+    """Return how the classes of two models differ."""
+    own, first = data['classes'], expected['classes']
+    if len(own) != len(first):
+        return f'they have {len(first)} and {len(own)} classes'
+    return f'{name} {difference(first, own)}'
+
+
+def _job(folder: Path, plan: Plan, name: str, config: str, fold: int, flags: Sequence[str]) -> list[Command]:
+    """Return the commands that train a model without a fold, and predict that fold."""
+    run, lists = run_folder(folder, name, fold), fold_folder(folder, fold)
+    split = as_word({'_delete_': True, 'folder': str(lists)})
+    train = ['fit', '--config', config, *flags, f'--data.split={split}', '--work-dir', str(run), '--auto-resume']
+    title, log = f'{name}, fold {fold} of {plan.folds}', run.with_suffix('.log')
+    trust = [flag for flag in flags if flag.replace('_', '-') == TRUST]
+    return [
+        Command(title, train, run / TRAINED, log, run),
+        predict_command(folder, plan, name, fold, PLAIN, trust),
+    ]
+
+
+def predict_command(folder: Path, plan: Plan, name: str, fold: int, views: str, flags: Sequence[str]) -> Command:
+    """Return the command that predicts a fold with some views; its masks are exact, its probabilities rounded."""
+    run, output = run_folder(folder, name, fold), prediction_folder(folder, name, fold, views)
+    words = ['predict', '--ckpt', str(run), '--input', str(fold_folder(folder, fold) / IMAGES), '--output', str(output)]
+    words += ['--probabilities', 'uint8', '--resume', *flags]
+    title = f'{name}, fold {fold} of {plan.folds}'
+    return Command(title, words, output / DONE, run.with_suffix('.log'), run)
+
+
+def report(folder: Path, plan: Plan) -> None:
+    """Write and print the scores of all models, and write the page that compares them."""
+    predictions = OutOfFold(folder, plan)
+    scores = Scores(plan.classes, {name: predictions.confusions(name) for name in plan.models})
+    write_atomically(folder / 'scores.csv', as_bytes(scores.csv()))
+    say(scores.table())
+    say(labelled('Scores', folder / 'scores.csv'))
+    say(labelled('Report', write_page(folder / 'folds.html', folder.name, scores)))

@@ -1,0 +1,36 @@
+"""The HTML page that compares the models of a competition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seglight.competition.scores import Scores, percent
+from seglight.report import plots
+from seglight.report.page import EMPTY, Plot, write_values
+
+
+def write_page(path: Path, name: str, scores: Scores) -> Path:
+    """Write the page that compares models out of fold, and return its path.
+
+    Args:
+        path: the file.
+        name: the heading.
+        scores: of all models.
+    """
+    rows = scores.of_all()
+    first, *others = rows.values()
+    classes = list(scores.classes)
+    shown = [Plot('IoU out of fold', plots.iou_plot(classes, {model: row.iou for model, row in rows.items()}))]
+    for other in others:
+        picture = plots.difference_plot(classes, other.iou - first.iou, 'difference in IoU, percentage points')
+        shown.append(Plot(f'{other.model} compared with {first.model}', picture))
+    values = {
+        **EMPTY,
+        'title': f'Folds of {name}',
+        'heading': name,
+        'subtitle': 'Each image is predicted by the model of the fold that was not trained on it.',
+        'figures': [(f'mIoU of {model}', f'{percent(row.miou)} %') for model, row in rows.items()],
+        'sections': [('Classes', shown)],
+        'tables': [('IoU by model and fold, %', ['model', 'fold', 'mIoU', *classes], scores.cells())],
+    }
+    return write_values(path, values)

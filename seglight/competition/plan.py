@@ -1,0 +1,156 @@
+"""The plan of a training on folds: its models and folds, stored in its folder, by which the same command finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seglight.checkpoints.stored import read_stored
+from seglight.config.settings import Settings
+from seglight.errors import UsageError
+from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, in_work_dirs, write_atomically
+from seglight.masking import masked
+from seglight.plain_text import load_yaml
+from seglight.report.run import flat
+
+#: The file of the plan in its folder.
+PLAN = 'plan.yaml'
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train.
+
+    Attributes:
+        folds: number of folds.
+        group: regular expression for the group in an image's name, as in `data.split`; None if there are no groups.
+        models: the resolved config of each model, without secrets, by the model's name.
+    """
+
+    folds: int
+    group: str | None
+    models: dict[str, dict[str, Any]]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The arguments of the data of the first model, whose classes and images are those of all."""
+        return data_arguments(next(iter(self.models.values())))
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes."""
+        return list(self.data['classes'])
+
+    def text(self) -> str:
+        """Return the plan as YAML."""
+        return yaml.safe_dump(masked(asdict(self)), sort_keys=False)
+
+
+def check_origin(plan: Plan, path: Path) -> None:
+    """Check that the data of a plan names no classes of other packages, which building them would import.
+
+    Args:
+        plan: a plan that someone else may have written.
+        path: its file, for the error.
+
+    Raises:
+        CheckpointError: names the key that it sets.
+    """
+    for config in plan.models.values():
+        text = yaml.safe_dump({'data': config['data']})
+        read_stored(text, path, ('data',), trust=False, purpose='training').check(Settings())
+
+
+def data_arguments(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the data module in a resolved config, with the seed of the run."""
+    data, seed = dict(config['data']), config.get('seed_everything')
+    return data if seed is None or isinstance(seed, bool) else {**data, 'seed': seed}
+
+
+def read_plan(folder: Path) -> Plan:
+    """Read the plan of a folder.
+
+    Raises:
+        UsageError: if it is missing or damaged.
+    """
+    path = folder / PLAN
+    try:
+        values = load_yaml(path.read_text(encoding='utf-8'), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f'{folder} is not a folder of seglight folds: {path} cannot be read') from error
+    try:
+        plan = Plan(**values)
+        _ = plan.folds + 1, plan.classes, [dict(config['data']) for config in plan.models.values()]
+    except (TypeError, KeyError, AttributeError, ValueError, StopIteration) as error:
+        raise UsageError(f'{path} is damaged: restore it, or train again in another --work-dir') from error
+    return plan
+
+
+def find_folds(name: str) -> Path:
+    """Return the folder of a training on folds, given as a path or as a name in `work_dirs`.
+
+    Raises:
+        UsageError: if it does not exist.
+    """
+    for folder in in_work_dirs(name):
+        if (folder / PLAN).is_file():
+            return folder
+    known = ', '.join(sorted(path.parent.name for path in WORK_DIRS.glob(f'*/{PLAN}'))) or 'none'
+    raise UsageError(f"'{name}' is not a folder of seglight folds (those in {WORK_DIRS}: {known})")
+
+
+def earlier_folder(plan: Plan, work_dir: Path | None = None) -> Path | None:
+    """Return the folder of an earlier command with this plan, the newest of several; None if there is none.
+
+    Args:
+        plan: the plan.
+        work_dir: the folder, if the user gave it.
+
+    Raises:
+        UsageError: if the given folder contains another plan or other files.
+    """
+    if work_dir is None:
+        newest_first = sorted(WORK_DIRS.glob(f'*/{PLAN}'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        return next((path.parent for path in newest_first if _text(path) == plan.text()), None)
+    if (work_dir / PLAN).is_file():
+        _check_same(read_plan(work_dir), plan, work_dir)
+        return work_dir
+    if work_dir.exists() and (not work_dir.is_dir() or any(work_dir.iterdir())):
+        raise UsageError(f'--work-dir {work_dir} must be new, empty, or the folder of an earlier seglight folds')
+    return None
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file; empty if it cannot be read, as that of a damaged folder among others."""
+    try:
+        return path.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError):
+        return ''
+
+
+def new_folder(plan: Plan, work_dir: Path | None = None) -> Path:
+    """Create the folder of a plan, by default the next free `work_dirs/folds{N}`, and write the plan to it.
+
+    Raises:
+        UsageError: if it cannot be created.
+    """
+    try:
+        folder = work_dir or claim_run_folder(WORK_DIRS, 'folds')
+        write_atomically(folder / PLAN, as_bytes(plan.text()))
+    except OSError as error:
+        raise UsageError(f'cannot create the folder {work_dir or WORK_DIRS}: {error.strerror}') from error
+    return folder
+
+
+def _check_same(earlier: Plan, plan: Plan, folder: Path) -> None:
+    """Reject a folder with another plan; name the first key that differs."""
+    old, new = (flat(yaml.safe_load(each.text())) for each in (earlier, plan))
+    differing: Sequence[str] = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    if differing:
+        key = differing[0]
+        change = f'{key} is {new.get(key, "not set")} now, and was {old.get(key, "not set")}'
+        raise UsageError(f'{folder} belongs to other settings: {change}; choose another --work-dir')

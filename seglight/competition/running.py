@@ -1,0 +1,195 @@
+"""Run seglight's commands as processes: several at once, stopped together, each with a log."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+from seglight.errors import Interrupted, TrainingError, UsageError, harmless, one_line, say
+from seglight.run_lock import RunLock
+
+#: Lines of a command's output that are shown at once; its log has all.
+SHOWN = re.compile(r'(epoch \d+/|Resuming |seglight: )')
+
+#: Signals that stop a run after its current step.
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Command(NamedTuple):
+    """A command of seglight, done once its marker exists.
+
+    Attributes:
+        title: for messages.
+        words: the command line.
+        marker: an empty file, written when the command has succeeded.
+        log: the file that its output is appended to.
+        folder: a run's folder, in which the process of an earlier command may still train.
+    """
+
+    title: str
+    words: Sequence[str]
+    marker: Path
+    log: Path
+    folder: Path
+
+
+class Runner:
+    """Runs jobs, each a sequence of commands, several at once.
+
+    After a signal or a failure no further command starts; a signal is passed on to the running ones, which then save
+    and end.
+
+    Args:
+        jobs: number of processes at once.
+    """
+
+    def __init__(self, jobs: int = 1) -> None:
+        self.jobs = jobs
+        self._running: dict[int, subprocess.Popen[bytes]] = {}  # by slot
+        self._free = list(range(jobs))
+        self._lock = threading.Lock()
+        self._signal: signal.Signals | None = None
+        self._failure: Exception | None = None
+
+    def run(self, jobs: Sequence[Sequence[Command]]) -> None:
+        """Run all commands that are not done.
+
+        Raises:
+            Interrupted: after a signal, when the running commands have ended.
+            TrainingError: for the first command that failed.
+        """
+        with self._signals(), ThreadPoolExecutor(self.jobs) as pool:
+            for job in jobs:
+                pool.submit(self._run_job, job)
+        if self._signal is not None:
+            raise Interrupted(f'stopped by {self._signal.name}; the same command resumes')
+        if self._failure is not None:
+            raise self._failure
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Pass signals on to the running commands; they are in sessions of their own and receive no others."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._stop) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (as a handler gets it)
+        self._signal = signal.Signals(number)
+        for process in list(self._running.values()):
+            process.send_signal(number)
+
+    def _stopped(self) -> bool:
+        return self._signal is not None or self._failure is not None
+
+    def _run_job(self, job: Sequence[Command]) -> None:
+        """Run the commands of a job in turn, in a thread."""
+        for command in job:
+            if self._stopped():
+                return
+            if command.marker.is_file():
+                continue
+            try:
+                self._wait_until_free(command)
+                if not self._stopped():
+                    self._run_command(command)
+            except Exception as error:  # whatever it is, the caller raises it
+                self._failure = self._failure or error
+
+    def _wait_until_free(self, command: Command) -> None:
+        """Wait while a process that outlived an earlier, killed command trains in the folder."""
+        told = False
+        while not self._stopped():
+            try:
+                RunLock(command.folder).check()
+                return
+            except UsageError as error:
+                if not told:
+                    say(f'{command.title}: waiting, {one_line(error).partition(";")[0]}')
+                told = True
+                time.sleep(0.5)
+
+    def _run_command(self, command: Command) -> None:
+        """Run a command to its end.
+
+        Raises:
+            TrainingError: if it fails; no error after a signal.
+        """
+        with self._lock:
+            slot = self._free.pop(0)
+        try:
+            status, last = self._communicate(command, slot)
+        finally:
+            with self._lock:
+                self._running.pop(slot, None)
+                self._free.insert(0, slot)
+        if status == 0:
+            command.marker.parent.mkdir(parents=True, exist_ok=True)
+            command.marker.touch()
+        elif status == Interrupted.status and not self._stopped():
+            raise Interrupted(f'{command.title} was stopped; the same command resumes')
+        elif not self._stopped():
+            reason = last or f'status {status}'
+            raise TrainingError(f'{command.title} failed: {reason} (all output is in {command.log})')
+
+    def _communicate(self, command: Command, slot: int) -> tuple[int, str]:
+        """Start a process, log and show its output, and return its status and its last line."""
+        last = ''
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            command.log.open('ab') as log,
+            subprocess.Popen(
+                [sys.executable, '-m', 'seglight', *command.words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment(slot, self.jobs),
+                start_new_session=True,
+            ) as process,
+        ):
+            self._running[slot] = process
+            if self._signal is not None:  # it came before this process was known
+                process.send_signal(self._signal)
+            assert process.stdout
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                text = harmless(line.decode(errors='replace').strip())
+                last = text or last
+                if SHOWN.match(text):
+                    say(f'{command.title}: {text.removeprefix("seglight: ")}')
+        return process.returncode, last.removeprefix('seglight: ')
+
+
+def environment(slot: int, jobs: int) -> dict[str, str]:
+    """Return the environment of the process in a slot: with several jobs, each uses one of several GPUs, in turn."""
+    gpus = visible_gpus() if jobs > 1 else []
+    if len(gpus) < 2:
+        return dict(os.environ)
+    return {**os.environ, 'CUDA_VISIBLE_DEVICES': gpus[slot % len(gpus)]}
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if visible is not None:
+        return [name.strip() for name in visible.split(',') if name.strip()]
+    import torch  # late: nothing else here needs it
+
+    return [str(index) for index in range(torch.cuda.device_count())]

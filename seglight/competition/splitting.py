@@ -1,0 +1,128 @@
+"""Assign the images of a competition to folds, and write the lists that all models share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from seglight.competition.plan import Plan, data_arguments
+from seglight.data import SegmentationDataModule
+from seglight.data.demo import demo_folder
+from seglight.data.sources import Sample
+from seglight.data.splits import Split, list_texts, pixels_of, validation_mask
+from seglight.errors import UsageError, collected_warnings
+from seglight.files import as_bytes, write_atomically
+
+#: The list with the paths of the images to predict in the folder of a fold; beside `train.txt` and `val.txt`.
+IMAGES = 'images.txt'
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Return the folder with the lists of a fold, counted from 1."""
+    return folder / 'split' / f'fold{fold}'
+
+
+def are_written(folder: Path, folds: int) -> bool:
+    """Return whether an earlier command has written the lists of all folds."""
+    return (fold_folder(folder, folds) / IMAGES).is_file()
+
+
+def write_lists(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write the lists of all folds, in order, so that the last one shows that all are complete."""
+    for path, text in texts.items():
+        write_atomically(folder / 'split' / path, as_bytes(text))
+
+
+def fold_lists(plan: Plan) -> dict[str, str]:
+    """Return the texts of the lists of all folds by path, the last of which is `IMAGES` of the last fold.
+
+    Raises:
+        UserError: if the images cannot be used, differ between the models, or are too few for the folds.
+    """
+    samples, root = _common_samples(plan)
+    splittable = [sample for sample in samples if not sample.only_train]
+    presence = pixels_of(splittable, len(plan.classes)) > 0
+    _check_classes(plan, splittable, presence)
+    texts: dict[str, str] = {}
+    for fold in range(1, plan.folds + 1):
+        chosen = validation_mask(splittable, _split(plan, fold), presence, plan.data['seed'])
+        val = [sample for sample, is_chosen in zip(splittable, chosen, strict=True) if is_chosen]
+        names = {sample.image for sample in val}
+        train = [sample for sample in samples if sample.only_train or sample.image not in names]
+        images = ''.join(f'{sample.image.absolute()}\n' for sample in val)
+        for name, text in {**list_texts(train, val, root), IMAGES: images}.items():
+            texts[f'fold{fold}/{name}'] = text
+    return texts
+
+
+def splittable_samples(plan: Plan) -> list[Sample]:
+    """Return the usable samples of the first model that are validated on, sorted by path."""
+    samples, _ = _samples(plan, next(iter(plan.models)))
+    return [sample for sample in samples if not sample.only_train]
+
+
+def _split(plan: Plan, fold: int) -> Split:
+    return Split(fold=f'{fold} of {plan.folds}', group=plan.group)
+
+
+def _samples(plan: Plan, name: str) -> tuple[list[Sample], Path]:
+    """Return the usable samples of `data.train` of a model, sorted by path, and the root of its data."""
+    arguments = data_arguments(plan.models[name])
+    split = {'fold': f'1 of {plan.folds}', 'group': plan.group}
+    module = SegmentationDataModule(**{**arguments, 'split': split})
+    module.prepare_data()
+    with collected_warnings():  # each run prints them
+        module.setup('fit')
+    samples = [sample for dataset in module.datasets.values() for sample in dataset.samples]
+    root = arguments.get('root')
+    return sorted(samples, key=lambda sample: sample.image), demo_folder() if root is None else Path(root)
+
+
+def _common_samples(plan: Plan) -> tuple[list[Sample], Path]:
+    """Return the samples of the first model; those of the others must be the same images, apart from `only_train`.
+
+    Raises:
+        UsageError: names two models and an image.
+    """
+    first, *others = plan.models
+    samples, root = _samples(plan, first)
+    for other in others:
+        if different := _listed(samples, root) ^ _listed(*_samples(plan, other)):
+            raise UsageError(
+                f"data.train of {first} and {other} must have the same images: only one has '{min(different)}'"
+            )
+    return samples, root
+
+
+def _listed(samples: Sequence[Sample], root: Path) -> set[str]:
+    """Return the paths of the images to validate on, as written in lists."""
+    splittable = [sample for sample in samples if not sample.only_train]
+    return set(next(iter(list_texts(splittable, [], root).values())).splitlines())
+
+
+def _check_classes(plan: Plan, samples: Sequence[Sample], presence: npt.NDArray[np.bool_]) -> None:
+    """Reject more folds than images, or groups of images, of a class.
+
+    Raises:
+        UsageError: names the rarest class.
+    """
+    what = 'image' if plan.group is None else 'group'
+    rarest = min(_counts(plan, samples, presence), default=None)
+    if rarest is None or rarest[0] >= plan.folds:
+        return
+    count, name = rarest
+    cure = f'use --folds {count}' if count > 1 else 'add images of it, or leave it out of data.classes'
+    raise UsageError(
+        f"--folds must be at most the number of {what}s of each class, got {plan.folds}: '{name}' is in {count}; {cure}"
+    )
+
+
+def _counts(plan: Plan, samples: Sequence[Sample], presence: npt.NDArray[np.bool_]) -> Iterator[tuple[int, str]]:
+    """Yield the number of images or groups, and the name, of each class that occurs."""
+    groups = np.array([_split(plan, 1).group_of(sample.name) for sample in samples])
+    for name, shown in zip(plan.classes, presence.T, strict=True):
+        if count := len(np.unique(groups[shown]) if plan.group else groups[shown]):
+            yield count, name

@@ -1,0 +1,74 @@
+"""Commands run in turn, once each, and stop together."""
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from seglight import __version__
+from seglight.competition.running import Command, Runner, environment
+from seglight.errors import Interrupted, TrainingError
+from seglight.run_lock import RunLock
+
+#: A command that ends at once, and one that fails at once.
+GOOD, BAD = ['--version'], ['vote', 'none.csv', '--output', 'voted.csv']
+
+
+def command(folder: Path, name: str, words: list[str]) -> Command:
+    return Command(name, words, folder / name / '.done', folder / f'{name}.log', folder / name)
+
+
+def test_a_command_runs_once_and_its_output_is_logged(workspace: Path) -> None:
+    jobs = [[command(workspace, 'a', GOOD), command(workspace, 'b', GOOD)]]
+    Runner(2).run(jobs)
+    assert (workspace / 'a/.done').is_file()
+    assert (workspace / 'b.log').read_text() == f'seglight {__version__}\n'
+    (workspace / 'b/.done').unlink()
+    Runner().run(jobs)
+    assert (workspace / 'a.log').read_text().count('\n') == 1
+    assert (workspace / 'b.log').read_text().count('\n') == 2
+
+
+def test_after_a_failure_nothing_else_starts(workspace: Path) -> None:
+    jobs = [[command(workspace, 'a', BAD), command(workspace, 'b', GOOD)], [command(workspace, 'c', GOOD)]]
+    with pytest.raises(TrainingError, match=r'^a failed: vote: none.csv does not exist \(all output is in .*a.log\)$'):
+        Runner().run(jobs)
+    assert not list(workspace.glob('*/.done'))
+
+
+def test_after_a_signal_nothing_else_starts_and_the_handler_is_as_before(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Runner, command: Command, slot: int) -> tuple[int, str]:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        while self._signal is None:
+            pass
+        return Interrupted.status, ''
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Runner, '_communicate', interrupted)
+    with pytest.raises(Interrupted, match='stopped by SIGTERM; the same command resumes'):
+        Runner().run([[command(workspace, 'a', GOOD), command(workspace, 'b', GOOD)]])
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert not list(workspace.glob('*/.done'))
+
+
+def test_a_run_that_outlived_its_command_is_waited_for(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace / 'a').mkdir()
+    lock = RunLock(workspace / 'a')
+    lock.acquire()
+    threading.Timer(1, lock.release).start()
+    Runner().run([[command(workspace, 'a', GOOD)]])
+    out = capsys.readouterr().out
+    assert out.count('\n') == 1
+    assert out.startswith(f'a: waiting, {workspace / "a"} is in use: process ')
+    assert (workspace / 'a/.done').is_file()
+
+
+def test_each_of_several_jobs_has_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3,5')
+    assert [environment(slot, 3)['CUDA_VISIBLE_DEVICES'] for slot in range(3)] == ['3', '5', '3']
+    assert environment(0, 1)['CUDA_VISIBLE_DEVICES'] == '3,5'
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    assert environment(0, 2)['CUDA_VISIBLE_DEVICES'] == ''
