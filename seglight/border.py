@@ -33,6 +33,7 @@ SYSTEM_CURES = {
     errno.ENFILE: 'raise the number of open files of the system, or give fewer data.num_workers',
     errno.EAGAIN: 'raise the number of processes (ulimit -u), or give fewer data.num_workers',
     errno.ENOMEM: _SMALLER,
+    errno.EEXIST: 'give another name, or remove that file',
     errno.ENAMETOOLONG: 'give a shorter name',
     errno.ENOTDIR: 'give the path of a folder',
     errno.EISDIR: 'give the path of a file',

@@ -63,6 +63,8 @@ class RunLock:
                 f'{self.target} is in use: {self._holder()} {self.use}; wait until it ends, '
                 f'or choose another {self.option}'
             ) from None
+        except PermissionError:  # writing the first file fails, too, and says why
+            return
         except (OSError, NotImplementedError) as error:
             warn(f'cannot lock {self.target} ({error}): make sure that no other run uses it')
             return

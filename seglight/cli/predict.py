@@ -24,6 +24,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
+from seglight.submissions import MAX_LABELS
 
 #: Maximum number of failed images named in the last line.
 NAMED = 20
@@ -116,6 +117,8 @@ def prediction_callbacks(config: Any, checkpoint: Checkpoint, folder: Path) -> l
         size = config.submission_size
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise UsageError(f'--submission-size must be height and width, for example [256, 256], got {size}')
+        if size is not None and size[0] * size[1] > MAX_LABELS:
+            raise UsageError(f'--submission-size must be at most {MAX_LABELS} pixels, got {size}')
         path = submission_path(checkpoint.path, config.remark, folder if config.output else None)
         callbacks.append(SubmissionWriter(path, None if size is None else (size[0], size[1]), config.resume))
     if config.pseudo_labels is not None:

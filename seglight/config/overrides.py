@@ -160,6 +160,25 @@ def check_keys(settings: Settings, known: frozenset[Key]) -> None:
         raise UsageError(f"{origin}: unknown key '{'.'.join(wrong)}'{_nearest_part(wrong, known)}")
 
 
+def check_nulls(settings: Settings, keys: Iterable[Key]) -> None:
+    """Reject null for keys that need a value.
+
+    Args:
+        settings: the resolved configs.
+        keys: the keys that need a value.
+
+    Raises:
+        UsageError: names the file, the line and the key.
+    """
+    for key in sorted(keys):
+        inner: Any = settings.values
+        for name in key:
+            inner = inner.get(name, key) if isinstance(inner, dict) else key  # the key itself: it is not set
+        if inner is None:
+            origin = settings.origin(key) or 'the config'
+            raise UsageError(f'{origin}: {".".join(key)} must not be null; omit it for the default')
+
+
 def _nearest_part(key: Key, known: Iterable[Key]) -> str:
     """Return a hint for the first unknown part of a key: its most similar sibling."""
     valid = {*known, *groups(known)}
