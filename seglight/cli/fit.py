@@ -127,7 +127,15 @@ def find_start(request: Request, config: Any, run_config: str) -> bool:
 
     Returns:
         Whether the run resumes in its own folder.
+
+    Raises:
+        UsageError: for flags that contradict each other.
     """
+    if request.arguments.has('--ckpt_path'):
+        for name in ('load_from', 'auto_resume'):
+            if request.arguments.has(f'--{name}') and config[name]:
+                flag = name.replace('_', '-')
+                raise UsageError(f'--ckpt and --{flag} each choose where training starts; give one of them')
     if config.ckpt_path:
         path = Path(config.ckpt_path)
         if request.checkpoint is None:  # a config file names it
