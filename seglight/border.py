@@ -87,6 +87,9 @@ def explain(error: Exception) -> tuple[str, int]:
         return f"the package '{name}' is not installed in {sys.prefix}: {error}; install it there", UserError.status
     if isinstance(error, OSError) and error.errno is not None:
         return _system_error(error), UserError.status
+    behind = error.__context__
+    if isinstance(error, RuntimeError) and isinstance(behind, OSError) and behind.errno in SYSTEM_CURES:
+        return _system_error(behind), UserError.status  # torch's writer of zips raises its own error after it
     for pattern, cure in RUNTIME_CURES:
         if re.search(pattern, str(error)):
             return f'{essence(error)}; {cure}', UserError.status

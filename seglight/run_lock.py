@@ -30,9 +30,7 @@ class RunLock:
         option: the option that chooses the folder, for the message.
     """
 
-    def __init__(
-        self, folder: Path, name: str = '', use: str = 'trains there', option: str = '--work-dir'
-    ) -> None:
+    def __init__(self, folder: Path, name: str = '', use: str = 'trains there', option: str = '--work-dir') -> None:
         self.target = folder / name
         self.use = use
         self.option = option

@@ -27,7 +27,7 @@ def test_weights_are_equal_by_default_and_otherwise_as_given() -> None:
 def test_the_sums_of_huge_and_tiny_weights_neither_overflow_nor_vanish(weights: list[float]) -> None:
     used = vote_weights(weights, 2)
     assert used
-    single = np.float32(used)  # as they multiply probabilities
+    single = np.array(used, dtype=np.float32)  # as they multiply probabilities
     assert np.isfinite(single.sum())
     np.testing.assert_allclose(single / single.sum(), [0.75, 0.25], rtol=1e-3)
 

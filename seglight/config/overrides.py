@@ -50,6 +50,8 @@ def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override
                 if not following or following[0].name:
                     raise UsageError(f'{flag.typed} needs a value')
                 value = str(following[0].value)
+            if not value.strip():
+                raise UsageError(f'{flag.typed} needs a value; null stands for none')
             overrides.append(Override(key, parse_value(value, typed), typed))
         index += 1
     arguments.flags = kept

@@ -46,7 +46,9 @@ def test_what_is_found_is_shown(script: str, tmp_path: Path) -> None:
     assert done.stderr == ''
 
 
-@pytest.mark.skipif(not shutil.which('uv', path=f'{Path(sys.executable).parent}:{os.environ["PATH"]}'), reason='needs uv')
+@pytest.mark.skipif(
+    not shutil.which('uv', path=f'{Path(sys.executable).parent}:{os.environ["PATH"]}'), reason='needs uv'
+)
 def test_an_index_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     uv = shutil.which('uv', path=f'{Path(sys.executable).parent}:{os.environ["PATH"]}') or ''
     with socket.create_server(('127.0.0.1', 0)) as mute:  # the system accepts connections, and nobody reads

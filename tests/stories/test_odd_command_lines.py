@@ -40,6 +40,17 @@ REFUSED = {
     'masks larger than a row': (
         'predict --ckpt RUN --submission --submission-size=[8193,8192]',
         '--submission-size must be at most 67108864 pixels, got [8193, 8192]'),
+    'two starts': ('fit -c tiny.yaml --ckpt RUN --load-from RUN', '--ckpt and --load-from each choose where training starts'),
+    'two ways to resume': (
+        'fit -c tiny.yaml --ckpt RUN --auto-resume', '--ckpt and --auto-resume each choose where training starts'),
+    'validation after no step': (
+        'fit -c tiny.yaml --trainer.val_check_interval=0',
+        '--trainer.val_check_interval=0: trainer.val_check_interval must be above 0, got 0'),
+    'no time': (
+        'fit -c tiny.yaml --trainer.max_time=00:00:00:00',
+        '--trainer.max_time=00:00:00:00: trainer.max_time must be above 0, got 00:00:00:00'),
+    'no model of the zoo': ('fit -c tiny.yaml --model.zoo=', '--model.zoo= needs a value; null stands for none'),
+    'no option of mmseg': ('fit -c tiny.yaml --cfg-options', '--cfg-options needs key=value'),
     'null for a number': ('fit -c tiny.yaml -c null.yaml', 'null.yaml:2: data.batch_size must not be null; omit it'),
     'null for a list': (
         'fit -c tiny.yaml --model.per_class=null', '--model.per_class=null: model.per_class: expected '),
@@ -70,11 +81,7 @@ def test_odd_values_are_one_line(case: str, folder: Path, trained: Path, run: Ru
 def split(words: str) -> list[str]:
     """Split words at spaces, except in quotes."""
     parts = words.split('"')
-    return [
-        word
-        for index, part in enumerate(parts)
-        for word in ([f'"{part}"'] if index % 2 else part.split())
-    ]
+    return [word for index, part in enumerate(parts) for word in ([f'"{part}"'] if index % 2 else part.split())]
 
 
 @pytest.mark.parametrize(('name', 'use'), [('', 'predicts into it'), ('epoch_2.csv', 'writes it')])

@@ -1,4 +1,4 @@
-"""The segmentations of COCO's annotations as run lengths of pycocotools, and limits for painting the objects of an image.
+"""The segmentations of COCO's annotations as run lengths of pycocotools, and limits for painting objects.
 
 All painting takes time in proportion to these limits; with far more, a file could keep a process busy for days.
 """

@@ -222,7 +222,9 @@ def test_outlines_that_are_too_long_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r'annotation 0 has an outline of 30000000 pixels, more than 4194304'):
         painted(tmp_path, [{'category_id': 3, 'segmentation': [points]}])
     several = [{'category_id': 3, 'segmentation': [points[:2700]]}] * 5
-    with pytest.raises(DataError, match=r'image 5 has outlines of \d+ pixels in all, more than the maximum of 16777216'):
+    with pytest.raises(
+        DataError, match=r'image 5 has outlines of \d+ pixels in all, more than the maximum of 16777216'
+    ):
         painted(tmp_path, several)
     assert painted(tmp_path, several[:1]).shape == (16, 20)
 
