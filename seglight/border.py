@@ -33,6 +33,7 @@ SYSTEM_CURES = {
     errno.ENFILE: 'raise the number of open files of the system, or give fewer data.num_workers',
     errno.EAGAIN: 'raise the number of processes (ulimit -u), or give fewer data.num_workers',
     errno.ENOMEM: _SMALLER,
+    errno.EEXIST: 'give another name, or remove that file',
     errno.ENAMETOOLONG: 'give a shorter name',
     errno.ENOTDIR: 'give the path of a folder',
     errno.EISDIR: 'give the path of a file',
@@ -86,6 +87,9 @@ def explain(error: Exception) -> tuple[str, int]:
         return f"the package '{name}' is not installed in {sys.prefix}: {error}; install it there", UserError.status
     if isinstance(error, OSError) and error.errno is not None:
         return _system_error(error), UserError.status
+    behind = error.__context__
+    if isinstance(error, RuntimeError) and isinstance(behind, OSError) and behind.errno in SYSTEM_CURES:
+        return _system_error(behind), UserError.status  # torch's writer of zips raises its own error after it
     for pattern, cure in RUNTIME_CURES:
         if re.search(pattern, str(error)):
             return f'{essence(error)}; {cure}', UserError.status

@@ -116,10 +116,15 @@ def write_new(files: dict[Path, bytes]) -> None:
         FileExistsError: if one exists with other content; then none is written.
     """
     for path, data in files.items():
-        if path.exists() and path.read_bytes() != data:
+        if path.exists() and not _contains(path, data):
             raise FileExistsError(errno.EEXIST, 'it exists with other content; choose another name', str(path))
     for path, data in files.items():
         write_atomically(path, data)
+
+
+def _contains(path: Path, data: bytes) -> bool:
+    """Return whether a path is a regular file with this content; reading a pipe could block forever."""
+    return path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
 def append_once(path: Path, *lines: str) -> bool:

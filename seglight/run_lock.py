@@ -1,4 +1,4 @@
-"""The lock on a run's folder: only one process at a time trains in it."""
+"""The lock on a folder or a file: only one process at a time trains in it, or writes predictions to it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,19 @@ class RunLock:
     """A lock of the operating system, which it releases when the process ends for any reason.
 
     Args:
-        folder: the run's folder, which must exist.
+        folder: the folder, which must exist.
+        name: of the file in it to lock; empty for the folder itself.
+        use: what the holder of the lock does, for the message.
+        option: the option that chooses the folder, for the message.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._lock = FileLock(folder / LOCK, thread_local=False)
+    def __init__(self, folder: Path, name: str = '', use: str = 'trains there', option: str = '--work-dir') -> None:
+        self.target = folder / name
+        self.use = use
+        self.option = option
+        prefix = f'.{name}' if name else ''
+        self._holder_file = folder / f'{prefix}{HOLDER}'
+        self._lock = FileLock(folder / f'{prefix}{LOCK}', thread_local=False)
 
     def check(self) -> None:
         """Refuse a folder in which another process trains, and leave it as it is.
@@ -37,7 +44,7 @@ class RunLock:
         Raises:
             ConfigError: with who trains there.
         """
-        if (self.folder / HOLDER).is_file():
+        if self._holder_file.is_file():
             self.acquire()
             self.release()
 
@@ -51,15 +58,17 @@ class RunLock:
             self._take()
         except Timeout:
             raise UsageError(
-                f'{self.folder} is in use: {self._holder()} trains there; wait until it ends, '
-                'or choose another --work-dir'
+                f'{self.target} is in use: {self._holder()} {self.use}; wait until it ends, '
+                f'or choose another {self.option}'
             ) from None
+        except PermissionError:  # writing the first file fails, too, and says why
+            return
         except (OSError, NotImplementedError) as error:
-            warn(f'cannot lock {self.folder} ({error}): make sure that no other run uses it')
+            warn(f'cannot lock {self.target} ({error}): make sure that no other run uses it')
             return
         since = datetime.now().astimezone().isoformat(' ', 'seconds')
         holder = f'process {os.getpid()} on {socket.gethostname()}, since {since},'
-        write_atomically(self.folder / HOLDER, as_bytes(holder))
+        write_atomically(self._holder_file, as_bytes(holder))
 
     def _take(self) -> None:
         """Take the lock; the loader processes of a killed run may hold it for a few more seconds."""
@@ -86,13 +95,13 @@ class RunLock:
     def release(self) -> None:
         """Release the lock, if it is held; the folder may have been deleted."""
         if self._lock.is_locked:
-            (self.folder / HOLDER).unlink(missing_ok=True)
+            self._holder_file.unlink(missing_ok=True)
             self._lock.release()
 
     def _holder(self) -> str:
         """Return a description of the process that holds the lock."""
         with suppress(OSError, UnicodeError):
-            return (self.folder / HOLDER).read_text().strip()
+            return self._holder_file.read_text().strip()
         return 'another process'
 
 

@@ -21,8 +21,9 @@ HEADER = b'image_id,PredictionString\n'
 #: A minus that is not the sign of a number.
 STRAY_SIGN = re.compile(rb'-(?!\d)|\d-')
 
-#: Limit of a row in bytes, so that no file can exhaust memory: the labels of 2^26 pixels, four bytes each.
-LONGEST_ROW = 1 << 28
+#: Maximum number of pixels of a row, and its limit in bytes, so that no file can exhaust memory.
+MAX_LABELS = 1 << 26
+LONGEST_ROW = 4 * MAX_LABELS
 
 
 def _digits() -> UInt8Array:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+#: Weights up to two to this power are used as given.
+MAX_EXPONENT = 32
+
 
 def vote_weights(weights: Sequence[float] | None, count: int) -> list[float] | None:
-    """Return one weight per input, equal by default; None unless all are positive and finite."""
+    """Return one weight per input, equal by default; None unless all are positive and finite.
+
+    Very large or small ones are scaled by a common power of two, so that their sums do not overflow, in float32 too.
+    """
     weights = [1.0] * count if weights is None else list(weights)
-    valid = len(weights) == count and all(0 < weight < math.inf for weight in weights)  # false for NaN
-    return weights if valid else None
+    if len(weights) != count or not all(0 < weight < math.inf for weight in weights):  # false for NaN
+        return None
+    exponent = math.frexp(max(weights))[1]
+    return weights if abs(exponent) <= MAX_EXPONENT else [math.ldexp(weight, -exponent) for weight in weights]

@@ -58,10 +58,14 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     Raises:
         CheckpointError: if it is not a regular file, or cannot be opened.
     """
-    with _readable(path):
+    try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise CheckpointError(f'{path} is not a checkpoint: it is not a regular file')
         file = path.open('rb')
+    except FileNotFoundError as error:
+        raise CheckpointError(f'{path} was not found') from error
+    except OSError as error:
+        raise CheckpointError(f'{path} cannot be read: {error.strerror}') from error
     with file:
         yield file
 

@@ -1,13 +1,16 @@
 """Whatever ends a command is one line with an exit status, and what a developer needs is kept."""
 
 import errno
+import io
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from conftest import Result
 
 from seglight import border
@@ -69,6 +72,20 @@ def test_what_a_user_can_mend_has_status_2_and_says_how(case: str) -> None:
     assert said in line
     assert found == status
     assert len(line.splitlines()) == 1
+
+
+class Full(io.BytesIO):
+    """A file on a full disk."""
+
+    def write(self, data: Any, /) -> int:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+
+def test_a_full_disk_behind_an_error_of_torch_is_named() -> None:
+    with pytest.raises(RuntimeError, match='unexpected pos') as caught:
+        torch.save({'weight': torch.ones(3)}, Full())
+    line = 'No space left on device; free some space, or write elsewhere (--work-dir, --output)'
+    assert border.explain(caught.value) == (line, 2)
 
 
 def test_the_message_of_a_worker_is_its_last_line() -> None:

@@ -43,3 +43,16 @@ def test_a_second_run_is_told_who_holds_the_folder_and_a_killed_one_holds_nothin
     lock.release()
     RunLock(tmp_path).check()
     assert not used(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_left_to_the_first_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    lock = RunLock(tmp_path)
+    monkeypatch.setattr(lock._lock, 'acquire', refuse)
+    lock.acquire()
+    assert capsys.readouterr() == ('', '')
+    assert not (tmp_path / '.lock_holder').exists()

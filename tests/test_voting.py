@@ -23,6 +23,15 @@ def test_weights_are_equal_by_default_and_otherwise_as_given() -> None:
     assert vote_weights([0.5, 2], 2) == [0.5, 2]
 
 
+@pytest.mark.parametrize('weights', [[3e38, 1e38], [1.5e308, 0.5e308], [3e-320, 1e-320]])
+def test_the_sums_of_huge_and_tiny_weights_neither_overflow_nor_vanish(weights: list[float]) -> None:
+    used = vote_weights(weights, 2)
+    assert used
+    single = np.array(used, dtype=np.float32)  # as they multiply probabilities
+    assert np.isfinite(single.sum())
+    np.testing.assert_allclose(single / single.sum(), [0.75, 0.25], rtol=1e-3)
+
+
 @pytest.mark.parametrize('weights', WRONG)
 def test_other_weights_are_rejected_by_all_that_vote(weights: list[float], tmp_path: Path) -> None:
     assert vote_weights(weights, 2) is None

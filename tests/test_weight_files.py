@@ -130,3 +130,10 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
 def test_a_file_without_weights_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match='contains no weights'):
         state_dict({'meta': {'a': 1}}, tmp_path / 'a.pth')
+
+
+def test_the_reason_of_the_system_is_given(tmp_path: Path) -> None:
+    path = tmp_path / 'a.ckpt'
+    path.symlink_to(path)
+    with pytest.raises(CheckpointError, match='cannot be read: Too many levels of symbolic links'):
+        read_file(path)

@@ -175,6 +175,32 @@ def mmseg_checkpoint(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     return _checkpoint_case('a.pth', corpus, rng)
 
 
+def soup(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage a soup, or its export, and let it vote with a sound checkpoint, be averaged with it, or be exported."""
+    name = rng.choice(['soup.ckpt', 'soup.ckpt', 'soup.pth'])
+    if name == 'soup.pth' or rng.random() < 0.2:
+        (folder / name).write_bytes(mutate_bytes(corpus.read(name), rng))
+    else:
+        described = {key: value for key, value in corpus.soup.items() if key not in ('state_dict', 'environment')}
+        mutated = mutate_value(described, rng) if rng.random() < 0.5 else described
+        if isinstance(mutated, dict):
+            mutated['state_dict'] = mutate_tensors(corpus.soup['state_dict'], rng)
+        _save(_filled(mutated, folder), folder / name)
+    pair = [name, str(corpus.root / 'run/epoch_1.ckpt')]
+    rng.shuffle(pair)
+    together = [f'--ckpt={path}' for path in pair]
+    weights = rng.choice([[], [], ['2', '1'], ['1e-300', '1e300'], ['1', 'nan'], ['1']])
+    images = [f'--input={corpus.root / "data/img_dir/test"}', '--output=out']
+    words = [
+        ['predict', *together, *(f'--ckpt_weights={each}' for each in [f'[{", ".join(weights)}]'] if weights), *images],
+        ['validate', *together, '--report=false'],
+        ['soup', *pair, '--output=out.ckpt', *(['--weights', *weights] if weights else [])],
+        ['export', name, 'out.pth'],
+        ['info', name],
+    ]
+    return Case(rng.choice(words))
+
+
 def own_config(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     """Damage a config."""
     damage = rng.random()
@@ -317,6 +343,7 @@ KINDS: dict[str, tuple[Maker, float]] = {
     'checkpoint: config': (checkpoint_config, 22),
     'checkpoint: bytes': (checkpoint_bytes, 6),
     'checkpoint of mmseg': (mmseg_checkpoint, 8),
+    'soup, ensemble': (soup, 5),
     'config': (own_config, 12),
     'config of mmseg': (mmseg_config, 6),
     'COCO file': (coco, 10),

@@ -73,6 +73,7 @@ class Corpus:
         stored: the config in it.
         own: the config `own.yaml`.
         mmseg: the entries of `mmseg.pth`.
+        soup: the entries of `soup.ckpt`, the average of that checkpoint with itself, exported as `soup.pth`.
         coco: the COCO file.
         predictor: of `run/epoch_1.ckpt`.
     """
@@ -82,6 +83,7 @@ class Corpus:
     stored: dict[str, Any]
     own: dict[str, Any]
     mmseg: dict[str, Any]
+    soup: dict[str, Any]
     coco: dict[str, Any]
     predictor: seglight.Predictor
 
@@ -98,6 +100,8 @@ def make_corpus(root: Path) -> Corpus:
     with _working_in(root):
         _must('fit', '--config=own.yaml', '--work-dir=run')
         _must('export', 'run/epoch_1.ckpt', 'mmseg.pth')
+        _must('soup', 'run/epoch_1.ckpt', 'run/epoch_1.ckpt', '--output=soup.ckpt')
+        _must('export', 'soup.ckpt', 'soup.pth')
         _must('predict', '--ckpt=run/epoch_1.ckpt', '--input=data/img_dir/test', '--output=out', '--submission')
     (root / 'out/epoch_1.csv').rename(root / 'a.csv')
     (root / 'mmseg.py').write_text(MMSEG_CONFIG)
@@ -113,6 +117,7 @@ def make_corpus(root: Path) -> Corpus:
         yaml.safe_load(checkpoint['config']),
         yaml.safe_load((root / 'own.yaml').read_text()),
         torch.load(root / 'mmseg.pth', weights_only=True),
+        torch.load(root / 'soup.ckpt', weights_only=True),
         coco,
         seglight.load(root / 'run/epoch_1.ckpt'),
     )

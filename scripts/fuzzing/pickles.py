@@ -60,6 +60,21 @@ def damage_pickle(data: bytes, rng: random.Random) -> bytes:
     return b''.join(parts)
 
 
+#: Opcodes of whole numbers, and their sizes in bytes: one, two and four.
+_NUMBERS = {b'K': 1, b'M': 2, b'J': 4}
+
+
+def damage_numbers(data: bytes, rng: random.Random) -> bytes:
+    """Return a pickle with one or two other whole numbers, mostly near what they were, so that it stays a pickle."""
+    parts = _split(data)
+    places = [place for place, part in enumerate(parts) if len(part) == 1 + _NUMBERS.get(part[:1], -1)]
+    for place in rng.sample(places, min(len(places), rng.choice([1, 1, 2]))):
+        value = int.from_bytes(parts[place][1:], 'little', signed=parts[place][:1] == b'J')
+        near = [value + 1, max(value - 1, 0), 2 * value, value // 2, 0, 1]
+        parts[place] = _number(rng.choice(near if rng.random() < 0.8 else [-1, 2**31, 2**40, 2**62, 2**63]))
+    return b''.join(parts)
+
+
 def _split(data: bytes) -> list[bytes]:
     """Return the bytes of each opcode of the first pickle, and the rest; all of it if it is damaged."""
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import zlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -310,6 +312,8 @@ def _checksum(file: BinaryIO) -> int:
 
 def _find(name: str, best: bool) -> Path:
     """Return the path for a name; see `Checkpoint.find`."""
+    if not name:
+        raise CheckpointError('the name of a checkpoint must not be empty')
     for path in in_work_dirs(name):
         if path.is_file():
             return path
@@ -317,8 +321,13 @@ def _find(name: str, best: bool) -> Path:
             if found := newest(path, *patterns):
                 return found
     folder = next((folder for folder in in_work_dirs(name) if folder.is_dir()), None)
+    if folder and not os.access(folder, os.R_OK | os.X_OK):
+        raise CheckpointError(f'{folder} cannot be read: {os.strerror(errno.EACCES)}')
     if folder:
         raise CheckpointError(f'{folder} contains no checkpoint')
+    for path in in_work_dirs(name):
+        if path.exists():
+            raise CheckpointError(f'{path} is not a checkpoint: it is not a regular file')
     near = sorted(path.name for path in (WORK_DIRS / name).parent.glob('*.ckpt'))
     nearby = f'; its folder contains {", ".join(near)}' if near else ''
     raise CheckpointError(f"Checkpoint '{name}' was not found, neither as a path nor in {WORK_DIRS}{nearby}")

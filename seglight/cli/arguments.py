@@ -43,6 +43,17 @@ def check_devices(devices: Any) -> None:
         raise ConfigError('trainer.devices', f'must be at most {MAX_DEVICES}, got {devices}')
 
 
+def check_paths(config: Any) -> None:
+    """Check that no path is empty, as from an unset variable of the shell; it would mean the default.
+
+    Raises:
+        ConfigError: names the option.
+    """
+    for name in ('input', 'output', 'work_dir', 'load_from', 'ckpt_path', 'remark'):
+        if config.get(name) == '':
+            raise ConfigError(name, 'must not be empty; omit it for the default')
+
+
 def add_arguments(parser: LightningArgumentParser, subcommand: str) -> None:
     """Add the arguments of a subcommand to Lightning's."""
     prefer_int_to_float(parser)

@@ -172,6 +172,8 @@ class CommandLine(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Copy the classes to the model and the seed to the data, and find where a run resumes."""
         config = self.config[self.config.subcommand]
+        with self.request.with_origins():
+            arguments.check_paths(config)
         self.class_order = keep_classes(self.request, config.data)
         for name in FROM_DATA:
             if config.model[name] not in (None, config.data[name]):

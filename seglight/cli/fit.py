@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,6 +89,11 @@ def check_trainer(trainer: Any) -> None:
         value, unlimited = trainer[name], name in ('max_epochs', 'max_steps')
         if isinstance(value, (int, float)) and not value >= minimum and not (unlimited and value == -1):
             raise ConfigError(f'trainer.{name}', f'must be {valid}, got {value}')
+    if trainer.max_time is not None and not re.search('[1-9]', str(trainer.max_time)):
+        raise ConfigError('trainer.max_time', f'must be above 0, got {trainer.max_time}')
+    if trainer.val_check_interval == 0:
+        message = 'must be above 0, got 0 (trainer.limit_val_batches: 0 disables validation)'
+        raise ConfigError('trainer.val_check_interval', message)
     if trainer.limit_train_batches == 0:
         message = 'must be at least 1 batch, or a fraction of all batches, got 0, which trains nothing'
         raise ConfigError('trainer.limit_train_batches', message)
@@ -127,7 +133,15 @@ def find_start(request: Request, config: Any, run_config: str) -> bool:
 
     Returns:
         Whether the run resumes in its own folder.
+
+    Raises:
+        UsageError: for flags that contradict each other.
     """
+    if request.arguments.has('--ckpt_path'):
+        for name in ('load_from', 'auto_resume'):
+            if request.arguments.has(f'--{name}') and config[name]:
+                flag = name.replace('_', '-')
+                raise UsageError(f'--ckpt and --{flag} each choose where training starts; give one of them')
     if config.ckpt_path:
         path = Path(config.ckpt_path)
         if request.checkpoint is None:  # a config file names it

@@ -26,6 +26,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
+from seglight.submissions import MAX_LABELS
 
 #: The writers of submissions by the values of `--submission-format`.
 FORMATS: dict[str, type[SubmissionWriter]] = {'labels': SubmissionWriter, 'rle': RunLengthWriter, 'zip': ZipWriter}
@@ -146,6 +147,8 @@ def _submission_writer(config: Any, checkpoint: Checkpoint, folder: Path) -> Sub
     size = config.submission_size
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise UsageError(f'--submission-size must be height and width, for example [256, 256], got {size}')
+    if size is not None and size[0] * size[1] > MAX_LABELS:
+        raise UsageError(f'--submission-size must be at most {MAX_LABELS} pixels, got {size}')
     named = Path(config.ensemble) if config.ensemble else checkpoint.path
     suffix = '.zip' if writer is ZipWriter else '.csv'
     path = submission_path(named, config.remark, folder if config.output else None, suffix)

@@ -318,6 +318,8 @@ def main(argv: Sequence[str], command_line: Callable[[Sequence[str]], object]) -
         command_line: runs the trainer's command line, whose options `completion` lists.
     """
     name, *words = argv
+    if '' in words and name != 'zoo':  # whose pattern may be empty
+        raise UsageError(f'{name}: an argument is empty, perhaps from an unset variable of the shell')
     parser = _Parser(prog=f'seglight {name}', allow_abbrev=False)
     describe(name, parser)
     parsed, flags = parser.parse_known_args([expand_home(word) for word in words], Namespace(command_line=command_line))

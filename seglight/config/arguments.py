@@ -67,7 +67,8 @@ class Arguments:
 
     def values(self, name: str) -> list[str]:
         """Return the values of every `name` flag, in order."""
-        words = (flag.value or self._word_after(index) for index, flag in enumerate(self.flags) if flag.name == name)
+        found = ((index, flag.value) for index, flag in enumerate(self.flags) if flag.name == name)
+        words = (self._word_after(index) if value is None else value for index, value in found)
         return [word for word in words if word is not None]
 
     def typed(self, index: int) -> str:

@@ -27,11 +27,13 @@ def find_config(name: str) -> Path:
     """Return the file for `name`: a path, or else a file in the shipped `configs/`.
 
     Raises:
-        UsageError: if neither exists, with the nearest shipped name.
+        UsageError: if neither exists, with the nearest shipped name, or if it is not a regular file.
     """
     for path in (Path(expand_home(name)), SHIPPED / name):
         if path.is_file():
             return path
+        if name and path.exists():
+            raise UsageError(f"Config '{name}' is not a regular file")
     shipped = sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.glob('**/*.yaml'))
     raise UsageError(f"Config '{name}' was not found, either as a path or in {SHIPPED}{nearest(name, shipped)}")
 

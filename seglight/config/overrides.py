@@ -50,6 +50,8 @@ def take_overrides(arguments: Arguments, plain: frozenset[Key]) -> list[Override
                 if not following or following[0].name:
                     raise UsageError(f'{flag.typed} needs a value')
                 value = str(following[0].value)
+            if not value.strip():
+                raise UsageError(f'{flag.typed} needs a value; null stands for none')
             overrides.append(Override(key, parse_value(value, typed), typed))
         index += 1
     arguments.flags = kept
@@ -158,6 +160,25 @@ def check_keys(settings: Settings, known: frozenset[Key]) -> None:
         wrong = next(key[:end] for end in range(1, len(key) + 1) if key[:end] not in valid)
         origin = settings.origin(wrong) or 'the config'
         raise UsageError(f"{origin}: unknown key '{'.'.join(wrong)}'{_nearest_part(wrong, known)}")
+
+
+def check_nulls(settings: Settings, keys: Iterable[Key]) -> None:
+    """Reject null for keys that need a value.
+
+    Args:
+        settings: the resolved configs.
+        keys: the keys that need a value.
+
+    Raises:
+        UsageError: names the file, the line and the key.
+    """
+    for key in sorted(keys):
+        inner: Any = settings.values
+        for name in key:
+            inner = inner.get(name, key) if isinstance(inner, dict) else key  # the key itself: it is not set
+        if inner is None:
+            origin = settings.origin(key) or 'the config'
+            raise UsageError(f'{origin}: {".".join(key)} must not be null; omit it for the default')
 
 
 def _nearest_part(key: Key, known: Iterable[Key]) -> str:

@@ -46,6 +46,22 @@ def prefer_int_to_float(parser: ArgumentParser) -> None:
             action._typehint = typing.Union[int, float, None]  # type: ignore[attr-defined]  # noqa: UP007
 
 
+def keys_without_null(parser: ArgumentParser) -> frozenset[Key]:
+    """Return the keys for which null is wrong, by their type and their default; jsonargparse accepts it in configs."""
+    return frozenset(
+        tuple(action.dest.split('.'))
+        for action in parser._actions
+        if action.default is not None and not _takes_null(getattr(action, '_typehint', None))
+    )
+
+
+def _takes_null(hint: Any) -> bool:
+    """Return whether a type hint allows None; without a hint, anything is allowed."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(_takes_null(part) for part in typing.get_args(hint))
+    return hint in (None, types.NoneType, Any)
+
+
 def is_plain(hint: Any) -> bool:
     """Return whether a type hint is a dict or a list of dicts, or optionally one."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):

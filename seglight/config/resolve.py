@@ -12,8 +12,8 @@ from seglight.config.files import find_config, load_config
 from seglight.config.mmseg.accumulation import count_steps
 from seglight.config.mmseg.options import expand_options
 from seglight.config.mmseg.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
-from seglight.config.overrides import apply_overrides, check_flags, check_keys, take_overrides
-from seglight.config.parser import argument_types, is_plain
+from seglight.config.overrides import apply_overrides, check_flags, check_keys, check_nulls, take_overrides
+from seglight.config.parser import argument_types, is_plain, keys_without_null
 from seglight.config.settings import Settings
 from seglight.own_modules import find_named
 
@@ -58,5 +58,6 @@ def resolve(
         arguments, frozenset(name for action in parser._actions for name in action.option_strings), frozenset(types)
     )
     check_keys(settings, frozenset(types))
+    check_nulls(settings, keys_without_null(parser))
     arguments.flags.insert(1, Flag('--config', yaml.safe_dump(settings.values, sort_keys=False), '--config'))
     return settings

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shlex
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -38,7 +39,10 @@ def convert_file(family: str, source: str | Path, target: str | Path | None = No
     """
     if family not in (*FAMILIES, TIMM):
         raise UsageError(f"convert: unknown family '{family}'; choose one of {', '.join((*FAMILIES, TIMM))}")
-    address = urlparse(str(source))
+    try:
+        address = urlparse(str(source))
+    except ValueError as error:
+        raise UsageError(f'convert: {source} is neither a path nor a URL: {one_line(error)}') from error
     path = Path(download(str(source)) if address.scheme in ('http', 'https') else source)
     target = Path(target or weights_folder() / f'{Path(address.path).stem}.pth')
     if target.suffix not in ('.pth', SAFETENSORS):
@@ -58,7 +62,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         CheckpointError: if there is no such file, or it contains no weights.
     """
     if not path.is_file():
-        raise CheckpointError(f'{path} was not found')
+        raise CheckpointError(f'{path} {"is not a regular file" if path.exists() else "was not found"}')
     if path.suffix != '.npz':
         return state_dict(Checkpoint(path, mapped=True).contents(), path)
     try:
@@ -80,7 +84,7 @@ def download(address: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(address, str(path), progress=False)  # renames the complete file
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise CheckpointError(f'{address} cannot be downloaded: {one_line(error)}') from error
     return str(path)
 

@@ -47,12 +47,14 @@ def make_soup(
         trust_checkpoint: let the files name classes of any package, which runs code; only for your own files.
 
     Raises:
-        UsageError: for wrong weights or an output that exists.
+        UsageError: for wrong weights, a wrong number of batches or an output that exists.
     """
     found, output = [Checkpoint.find(str(name), trust_checkpoint, mapped=True) for name in checkpoints], Path(output)
     valid = vote_weights(weights, len(found))
     if len(found) < 2 or valid is None:
         raise UsageError('soup: give two or more checkpoints, and either no --weights or a positive one for each')
+    if batches < 1:
+        raise UsageError(f'soup: --batches must be at least 1, got {batches}')
     if output.exists():
         raise UsageError(f'soup: {output} exists; choose another --output or remove it')
     first = found[0]
@@ -108,10 +110,11 @@ def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | N
     data.prepare_data()
     data.setup('fit')
     loader = data.train_dataloader()
+    used = min(max_batches, len(loader))
     module.to('cuda' if torch.cuda.is_available() else 'cpu')
-    update_bn(((batch,) for batch in islice(loader, max_batches)), _Losses(module))
+    update_bn(((batch,) for batch in islice(loader, used)), _Losses(module))
     module.cpu()
-    return min(max_batches, len(loader))
+    return used
 
 
 class _Losses(nn.Module):

@@ -10,11 +10,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import torch
+from fuzzing.corpus import Corpus
 from fuzzing.mutations import deep, mutate_bytes, mutate_value, places
 from fuzzing.sandbox import Limits, Outcome, Watch, run_in_sandbox, warm_names
+from fuzzing.weight_cases import ZIPS, damaged_zip
+
+from seglight.errors import CheckpointError
+from seglight.weight_files import read_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -211,6 +218,28 @@ def test_damage_depends_on_the_seed_alone() -> None:
 
 def test_values_have_as_many_levels_as_are_asked_for() -> None:
     assert len(list(places(deep(900, lists=True)))) == 900
+
+
+def test_a_good_share_of_the_zips_is_read_and_few_are_as_they_were(tmp_path: Path) -> None:
+    weights = {f'{name}.weight': torch.rand(4, 3, 2) for name in 'abcdef'}
+    for name in ZIPS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        torch.save({'state_dict': weights, 'epoch': 3, 'config': 'data: {}'}, tmp_path / name)
+    read, same = 0, 0
+    (tmp_path / 'case').mkdir()
+    for number in range(100):
+        name = damaged_zip(cast(Corpus, SimpleNamespace(root=tmp_path)), tmp_path / 'case', random.Random(number))
+        try:
+            values = read_file(tmp_path / 'case' / name)
+        except CheckpointError:
+            continue
+        read += 1
+        found = values.get('state_dict', {}) if isinstance(values, dict) else {}
+        same += found.keys() == weights.keys() and all(
+            isinstance(found[key], torch.Tensor) and torch.equal(found[key], weights[key]) for key in weights
+        )
+    assert 30 <= read <= 80
+    assert same < read / 2
 
 
 def fuzz(*options: str) -> subprocess.CompletedProcess[str]:

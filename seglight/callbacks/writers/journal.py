@@ -16,6 +16,7 @@ from seglight.callbacks.writers.files import OTHER_FOLDER, Kept, PredictionWrite
 from seglight.errors import UsageError
 from seglight.files import open_atomically, writing_to
 from seglight.plain_text import load_json
+from seglight.run_lock import RunLock
 
 
 class JournalWriter(PredictionWriter):
@@ -38,6 +39,7 @@ class JournalWriter(PredictionWriter):
         self._lines: dict[str, tuple[Path, int]] = {}
         self._file: BinaryIO | None = None
         self._lock = threading.Lock()
+        self._run_lock: RunLock | None = None
 
     @abstractmethod
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
@@ -51,7 +53,8 @@ class JournalWriter(PredictionWriter):
         """Read the journals of an interrupted run, and open this process's journal.
 
         Raises:
-            UsageError: if the target exists, and the run neither resumes nor overwrites it.
+            UsageError: if the target exists, and the run neither resumes nor overwrites it, or if another process
+                writes it.
         """
         super().setup(trainer, pl_module, stage)
         if stage != 'predict':
@@ -59,6 +62,10 @@ class JournalWriter(PredictionWriter):
         self._complete = self.resume and self.path.is_file()
         if self.path.exists() and not (self.resume or self.overwrite):
             raise UsageError(f'{self.path} exists; remove it, or choose another name with --remark')
+        if trainer.is_global_zero:
+            # Another process would remove the journals, or mix its lines into them.
+            self._run_lock = RunLock(self.folder, self.path.name, 'writes it', '--output or --remark')
+            self._run_lock.acquire()
         for journal in self._journals():
             if self.resume:
                 self._lines.update(_read(journal))
@@ -99,11 +106,22 @@ class JournalWriter(PredictionWriter):
             for journal in journals:
                 journal.unlink()
 
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the target, and let other processes write to it."""
+        super().teardown(trainer, pl_module, stage)
+        self._release()
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close the journal, and keep it."""
         super().on_exception(trainer, pl_module, exception)
         if self._file is not None:
             self._file.close()
+        self._release()
+
+    def _release(self) -> None:
+        """Release the journals for other runs."""
+        if self._run_lock:
+            self._run_lock.release()
 
     def _journals(self) -> list[Path]:
         return sorted(self.folder.glob(f'.{self.path.name}.*.partial'))

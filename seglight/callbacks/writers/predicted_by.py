@@ -1,4 +1,4 @@
-"""Record how a folder of predictions was made, so that `--resume` does not mix different predictions."""
+"""Record how a folder of predictions was made, and lock it, so that runs do not mix different predictions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from seglight.callbacks.writers.files import OTHER_FOLDER
 from seglight.errors import UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.plain_text import load_yaml
+from seglight.run_lock import RunLock
 
 
 class PredictedBy(Callback):
-    """Records in the folder how its predictions were made. This callback must come before the writers.
+    """Records in the folder how its predictions were made, and locks it. This callback must come before the writers.
 
     Args:
         folder: the folder of `predicted_by.yaml`.
@@ -27,15 +28,22 @@ class PredictedBy(Callback):
         self.path = folder / 'predicted_by.yaml'
         self.facts = facts
         self.resume = resume
+        self._lock: RunLock | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file, on rank 0.
+        """Take the lock and write the file, on rank 0.
 
         Raises:
-            UsageError: if the run would resume predictions made differently.
+            UsageError: if another process predicts into the folder, or the run would resume predictions made
+                differently.
         """
         if stage != 'predict':
             return
+        if trainer.is_global_zero:
+            with writing_to(self.path.parent, OTHER_FOLDER):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = RunLock(self.path.parent, use='predicts into it', option='--output')
+            self._lock.acquire()
         if self.resume and self.path.is_file():
             earlier = load_yaml(self.path.read_text(encoding='utf-8', errors='replace'), str(self.path))
             known = earlier if isinstance(earlier, dict) else {}
@@ -48,3 +56,15 @@ class PredictedBy(Callback):
         if trainer.is_global_zero:
             with writing_to(self.path.parent, OTHER_FOLDER):
                 write_atomically(self.path, yaml.safe_dump(self.facts).encode())
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Release the folder for other runs."""
+        self._release()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Release the folder for other runs."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock:
+            self._lock.release()

@@ -82,7 +82,7 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
         model_keys: the keys below `model` that the command accepts; others refer to mmseg's model dict.
 
     Raises:
-        UsageError: if a word of `--cfg-options` is not `key=value`.
+        UsageError: if `--cfg-options` has no words, or one is not `key=value`.
     """
     own = {key[1] for key in model_keys if key[0] == 'model' and len(key) > 1}
     flags: list[Flag] = []
@@ -93,6 +93,8 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
         while flag.name in ('--cfg_options', *LISTS, '--debug') and remaining and not remaining[0].name:
             words.append(str(remaining.pop(0).value))
         if flag.name == '--cfg_options':
+            if not words:
+                raise UsageError(f'{flag.typed} needs key=value')
             flags += [_override(word, flag.typed, own) for word in words]
         elif flag.name in LISTS:
             values = words if flag.name == '--tags' else [load_yaml(word, f'{flag.typed} {word}') for word in words]

@@ -20,11 +20,8 @@ from seglight.data.sources.categories import (
     why_background_is_ignored,
 )
 from seglight.data.sources.coco_file import coco_images, read_coco
-from seglight.data.sources.coco_shapes import encode, has_outline
+from seglight.data.sources.coco_shapes import check_painting, encode, has_outline
 from seglight.errors import DataError, one_line
-
-#: Maximum total length of all outlines of an image, in pixels: four times that of one object.
-MAX_OUTLINES = 1 << 24
 
 
 class CocoSource(Source):
@@ -147,13 +144,21 @@ class Objects(Annotation):
             run, length = self._encoded(annotation, height, width)
             runs.append(run)
             outline += length
-            if outline > MAX_OUTLINES:
-                raise DataError(f'{self._path}: the outlines in image {self._image["id"]} are too long; correct them')
+            self._check(height, width, outline)
         mask = np.full((height, width), self._background, dtype=np.uint8)
         areas = np.array([mask_utils.area(run) for run in runs])
         for index in np.argsort(-areas.astype(np.int64), kind='stable'):
-            mask[mask_utils.decode(runs[index]) > 0] = self._objects[index][0]
+            left, top, columns, rows = map(int, mask_utils.toBbox(runs[index]))
+            box = np.s_[top : top + rows, left : left + columns]
+            mask[box][mask_utils.decode(runs[index])[box] > 0] = self._objects[index][0]
         return mask
+
+    def _check(self, height: int, width: int, outline: float) -> None:
+        """Check that the objects can be painted in a bounded time."""
+        try:
+            check_painting(len(self._objects), height, width, outline)
+        except DataError as error:
+            raise DataError(f'{self._path}: image {self._image["id"]} {error}') from error
 
     def _encoded(self, annotation: Mapping[str, Any], height: int, width: int) -> tuple[Any, float]:
         """Return the compressed run lengths of an object, and the length of its outline."""

@@ -18,7 +18,13 @@ from seglight.array_types import UInt8Array
 from seglight.data.images import image_size
 from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.categories import AUTO, background_label, category_labels, why_background_is_ignored
-from seglight.data.sources.coco_shapes import MAX_DISTANCE, MAX_PIXELS, MAX_SIDE
+from seglight.data.sources.coco_shapes import (
+    MAX_DISTANCE,
+    MAX_PIXELS,
+    MAX_SIDE,
+    check_painting,
+    outline_length,
+)
 from seglight.data.sources.folders import find_images, name_below
 from seglight.data.sources.json_files import MAX_BYTES_PER_IMAGE, kind_of_json, read_json, unread
 from seglight.data.sources.paths import files_below, path_in, with_slashes
@@ -29,8 +35,9 @@ BACKGROUND, IGNORE = '_background_', '__ignore__'
 
 LINE_WIDTH, POINT_RADIUS = 10, 5  #: of LabelMe's exporter, in pixels
 
-#: Maximum number of points in an image; drawing takes time in proportion to it and to the height of the image.
-MAX_POINTS = 1_000_000
+#: Maximum number of points in an image, and that number times the height of the image: Pillow looks at every edge of a
+#: polygon in every row.
+MAX_POINTS, MAX_EDGE_ROWS = 1_000_000, 1 << 31
 
 Point = tuple[float, float]
 
@@ -145,6 +152,7 @@ class Shapes(Annotation):
     def read(self) -> UInt8Array:
         """Paint the shapes, uint8 `[H, W]`."""
         height, width = self.size()
+        self._check(height, width)
         mask = np.full((height, width), self._background, dtype=np.uint8)
         for index, (label, shape) in enumerate(zip(self._labels, self._file.shapes, strict=True)):
             try:
@@ -152,6 +160,19 @@ class Shapes(Annotation):
             except DataError as error:
                 raise DataError(f'{self._path}: shapes.{index} ({one_line(shape.label)[:40]}) {error}') from error
         return mask
+
+    def _check(self, height: int, width: int) -> None:
+        """Check that the shapes can be drawn in a bounded time."""
+        # `draw_shape` rejects points that are far outside.
+        limit = MAX_DISTANCE * max(height, width)
+        shapes = ([point for point in shape.points if len(point) == 2] for shape in self._file.shapes)
+        points = [np.clip(np.array(each), -limit, limit) for each in shapes]
+        try:
+            if sum(map(len, points)) * height > MAX_EDGE_ROWS:
+                raise DataError(f'has too many points for {height} rows of pixels; cut it into tiles')
+            check_painting(len(points), height, width, sum(map(outline_length, points)))
+        except DataError as error:
+            raise DataError(f'{self._path} {error}') from error
 
 
 class _Shape(BaseModel):

@@ -21,6 +21,7 @@ from seglight.data.sources.categories import (
     check_boxes,
     why_background_is_ignored,
 )
+from seglight.data.sources.coco_shapes import check_painting, outline_length
 from seglight.data.sources.folders import find_images
 from seglight.data.sources.paths import read_bounded
 from seglight.errors import ConfigError, DataError, one_line
@@ -164,6 +165,10 @@ class Polygons(Annotation):
         height, width = self.size()
         scale = np.array([width, height], dtype=np.float32)
         corners = [(points * scale).astype(np.int32) for _, points in self._polygons]
+        try:
+            check_painting(len(corners), height, width, sum(map(outline_length, corners)))
+        except DataError as error:
+            raise DataError(f'{self._path} {error}') from error
         areas = [_filled(np.zeros((height, width), np.uint8), each, 1).sum(dtype=np.int64) for each in corners]
         mask = np.full((height, width), self._background, dtype=np.uint8)
         for index in np.argsort(-np.array(areas, dtype=np.int64), kind='stable'):

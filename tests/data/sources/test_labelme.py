@@ -247,6 +247,24 @@ def test_a_file_that_cannot_be_used_is_a_fault_of_its_sample(tmp_path: Path, tex
     assert good.fault is None
 
 
+@pytest.mark.parametrize(
+    ('shapes', 'height', 'width', 'message'),
+    [
+        ([SQUARE] * 153, 30_000, 30_000, 'has 153 objects in 30000 x 30000 pixels, too many to paint; cut it'),
+        ([{**SQUARE, 'points': [[0, 0], [9, 9]] * 1025}], 1 << 20, 9, 'has too many points for 1048576 rows of pixels'),
+        ([{**SQUARE, 'points': [[0, 0], [9, 30_000]] * 280}], 30_000, 9, 'has outlines of 16800000 pixels in all'),
+    ],
+)
+def test_shapes_that_would_take_hours_to_draw_are_rejected(
+    shapes: list[dict[str, Any]], height: int, width: int, message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / 'a.json', shapes, imageHeight=height, imageWidth=width)
+    (sample,) = LabelMeSource('.').samples(Context(CLASSES, root=tmp_path))
+    assert sample.mask
+    with pytest.raises(DataError, match=message):
+        sample.mask.read()
+
+
 def test_numbers_beyond_any_are_a_fault(tmp_path: Path) -> None:
     (tmp_path / 'a.json').write_text(f'{{"shapes": [{{"label": "cat", "points": [[1, {"9" * 400}]]}}]}}')
     (sample,) = LabelMeSource('.').samples(Context(CLASSES, root=tmp_path))

@@ -162,6 +162,20 @@ def test_errors_name_the_line(tmp_path: Path, text: str | bytes, message: str) -
         masks(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('0 0 0 1 0 1 1 0 1\n' * 344, 'has 344 objects in 20000 x 20000 pixels, too many to paint; cut it into tiles'),
+        (f'0 {"0 0 1 1 " * 420}', 'has outlines of 16800000 pixels in all, more than the maximum of 16777216'),
+    ],
+)
+def test_polygons_that_would_take_hours_to_paint_are_rejected(tmp_path: Path, text: str, message: str) -> None:
+    write(tmp_path, text)
+    Image.new('1', (20_000, 20_000)).save(tmp_path / 'images/a.jpg', 'PNG')
+    with pytest.raises(DataError, match=message):
+        masks(tmp_path)
+
+
 def test_an_unknown_name_is_rejected_with_the_nearest_class(tmp_path: Path) -> None:
     write(tmp_path, LINES)
     with pytest.raises(DataError, match=r"has the category 'dgo', which is not in data.classes; did you mean 'dog'"):
