@@ -78,7 +78,7 @@ COVERED = {
     'installation.uv': ('installation/test_pip.py', 'uv.'),
     'models.adapters.base': ('models/adapters/test_hf.py', 'encode_decode'),
     'models.adapters.channels': ('models/adapters/test_timm.py', 'feature_strides'),
-    'models.adapters.extras': ('models/adapters/test_hf.py', 'which is not installed'),
+    'extras': ('models/adapters/test_hf.py', 'which is not installed'),
     'models.adapters.hf_config': ('models/adapters/test_hf.py', 'config.model_type'),
     'models.adapters.hf_masks': ('models/adapters/test_hf.py', 'post_process_semantic_segmentation'),
     'models.class_weights': ('models/test_losses.py', '.npy'),
