@@ -224,23 +224,38 @@ def _convert_arguments(parser: ArgumentParser) -> None:
 
 
 def export(arguments: Namespace) -> None:
-    """Write a checkpoint in mmseg's format.
+    """Write a checkpoint in the format of another program, and prove that it predicts the same masks.
 
-    Its config is written next to it. mmseg's init_segmentor loads both files, its inference_segmentor predicts the
-    same masks, and its tools/test.py finds the validation images.
+    `onnx`, `torch` (torch.export) and `openvino` are whole models: uint8 RGB images [B, 3, H, W] of any size in, logits
+    or masks of that size out. The file is run and compared with the checkpoint, on random images and on validation
+    images of the run; it is kept only if the masks are the same. `predict`, `validate` and `test` take it as --ckpt.
+
+    `mmseg` writes a checkpoint and its config: mmseg's init_segmentor loads both files, its inference_segmentor
+    predicts the same masks, and its tools/test.py finds the validation images. `safetensors` holds the weights and the
+    settings.
     """
-    from seglight.tools.export import export_checkpoint
+    from seglight.tools.export import run
 
-    for path in export_checkpoint(arguments.checkpoint, arguments.target, arguments.trust_checkpoint):
-        say(path)
+    run(arguments)
 
 
 def _export_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('checkpoint', help=_CHECKPOINT)
-    text = 'The .pth file; default {checkpoint}_mmseg.pth next to it.'
+    text = 'The file to write; by default next to the checkpoint, {checkpoint}_mmseg.pth for mmseg.'
     parser.add_argument('target', nargs='?', type=Path, help=text)
+    text = 'By default that of the suffix of TARGET, else mmseg.'
+    parser.add_argument('--format', choices=['mmseg', 'safetensors', 'onnx', 'torch', 'openvino'], help=text)
+    text = 'Height and width of the only images that the file takes; by default it takes any.'
+    parser.add_argument('--size', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help=text)
+    text = 'Logits, float32 [B, C, H, W], or masks, uint8 [B, H, W].'
+    parser.add_argument('--output-kind', choices=['logits', 'mask'], default='logits', help=text)
+    parser.add_argument('--half', action='store_true', help='Compute in float16, for GPUs.')
+    text = 'Quantise to 8 bits, calibrated on validation images of the run; prints what it costs.'
+    parser.add_argument('--int8', action='store_true', help=text)
+    text = 'Keep the file even if its masks differ from those of the checkpoint.'
+    parser.add_argument('--allow-differences', action='store_true', help=text)
+    parser.add_argument('--root', type=Path, help="Folder of the run's data, if it has moved.")
     parser.add_argument('--trust-checkpoint', action='store_true', help=_TRUST)
-    parser.add_argument('--format', choices=['mmseg'], default='mmseg', help='The format; mmseg is the only one.')
 
 
 def completion(arguments: Namespace) -> None:
