@@ -18,7 +18,7 @@ atexit.register(lambda: print('imported:', *(name for name in {HEAVY!r} if name 
 main()
 """
 
-TOOLS = ('setup', 'data', 'zoo', 'info', 'report', 'vote', 'soup', 'convert', 'export', 'completion')
+TOOLS = ('setup', 'data', 'zoo', 'info', 'report', 'vote', 'soup', 'convert', 'export', 'benchmark', 'completion')
 
 
 def imported_by(*argv: str | Path) -> list[str]:

@@ -258,6 +258,35 @@ def _export_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--trust-checkpoint', action='store_true', help=_TRUST)
 
 
+def benchmark(arguments: Namespace) -> None:
+    """Compare the speed and memory of checkpoints and exported files.
+
+    Each predicts the same noise, from pixels to masks, in a process of its own; they take turns, so that all meet the
+    same machine. The table has the median and the 95th percentile of the time for a batch, the peak of memory (of the
+    process, or of tensors on a GPU), and for checkpoints the parameters and the operations for an image.
+    """
+    from seglight.tools.benchmark import Plan, measure, table
+
+    size = (arguments.size[0], arguments.size[1])
+    plan = Plan(
+        size, arguments.batch_size, arguments.rounds, arguments.warmup, arguments.threads, arguments.device,
+        arguments.trust_checkpoint,
+    )  # fmt: skip
+    say('\n'.join(table(measure(arguments.files, plan), plan.batch_size)))
+
+
+def _benchmark_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument('files', nargs='+', help='Checkpoints, runs, and exported files.')
+    text = 'Height and width of the images (512 512).'
+    parser.add_argument('--size', nargs=2, type=int, default=[512, 512], metavar=('HEIGHT', 'WIDTH'), help=text)
+    parser.add_argument('--batch-size', type=int, default=1, help='Images that are predicted together (1).')
+    parser.add_argument('--rounds', type=int, default=20, help='Measured predictions of each file (20).')
+    parser.add_argument('--warmup', type=int, default=3, help='Predictions of each file before them (3).')
+    parser.add_argument('--threads', type=int, help='Threads on the CPU; as many as torch takes by default.')
+    parser.add_argument('--device', help='For example cuda:1 or cpu; by default a GPU if there is one.')
+    parser.add_argument('--trust-checkpoint', action='store_true', help=_TRUST)
+
+
 def completion(arguments: Namespace) -> None:
     """Print a shell script that completes commands and options.
 
@@ -299,6 +328,7 @@ COMMANDS = {
     'soup': Command(soup, _soup_arguments),
     'convert': Command(convert, _convert_arguments),
     'export': Command(export, _export_arguments),
+    'benchmark': Command(benchmark, _benchmark_arguments),
     'completion': Command(completion, _completion_arguments),
 }
 
