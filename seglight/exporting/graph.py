@@ -30,6 +30,9 @@ class Graph(nn.Module):
         half: compute in float16; images, normalisation and logits stay as they are.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, module: Segmentor, padding: Padding, output: Output = 'logits', half: bool = False) -> None:
         super().__init__()
         self.segmentor = module.segmentor
@@ -55,7 +58,7 @@ class Graph(nn.Module):
         if self.padding != Padding():
             normal = F.pad(normal, (0, right, 0, below))
         fitting = normal.to(self.dtype)
-        logits = self.segmentor.encode_decode(fitting, mmseg_meta(fitting[:1]))
+        logits: Tensor = self.segmentor.encode_decode(fitting, mmseg_meta(fitting[:1]))
         logits = logits[:, :, :height, :width].float()
         if self.output == 'logits':
             return logits

@@ -43,17 +43,15 @@ class Padding:
 def padding_of(segmentor: BaseSegmentor) -> Padding:
     """Return how the images of a segmentor in eval mode are padded."""
     like = torch.empty(1, 3, 1, 1)
-    any_size = takes(segmentor, like, ODD)
     fixed = fixed_size(segmentor)
-    if fixed and not any_size:
+    if fixed and not takes(segmentor, like, ODD):
         return Padding(fixed=fixed)
-    divisor = 1
-    if not any_size:
-        divisor = next((each for each in DIVISORS if takes(segmentor, like, _rounded(ODD, each))), DIVISORS[-1])
-    if takes(segmentor, like, (divisor, divisor)):
-        return Padding(divisor, divisor)
-    return Padding(divisor, max(min_side(segmentor, like), divisor))
+    minimum = 1 if takes(segmentor, like, (1, 1)) else min_side(segmentor, like)
+    sides = {each: _odd_multiple(each, max(*ODD, minimum)) for each in (1, *DIVISORS)}
+    divisor = next((each for each, side in sides.items() if takes(segmentor, like, (side, side))), DIVISORS[-1])
+    return Padding(divisor, max(minimum, divisor))
 
 
-def _rounded(size: Size, divisor: int) -> Size:
-    return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
+def _odd_multiple(divisor: int, least: int) -> int:
+    """Return a side of at least `least` that is no multiple of a higher power of two than the divisor."""
+    return divisor * (-(-least // divisor) | 1)
