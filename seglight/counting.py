@@ -1,4 +1,4 @@
-"""Counts with their nouns: 1 image, 2 images."""
+"""Counts with their nouns, 1 image, 2 images; and shares in percent."""
 
 from __future__ import annotations
 
@@ -8,3 +8,8 @@ def counted(number: int, noun: str) -> str:
     if number == 1:
         return f'1 {noun}'
     return f'{number} {noun}{"es" if noun.endswith(("tch", "s", "sh", "x")) else "s"}'
+
+
+def percent(share: float) -> str:
+    """Return a share in percent with four decimals; only a share of exactly 1 is shown as 100 %."""
+    return '100 %' if share == 1 else f'{min(100 * share, 99.9999):.4f} %'

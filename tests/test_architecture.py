@@ -16,10 +16,10 @@ FLOORS = [
     {'cli'},
     {'tools'},
     {'competition'},
-    {'callbacks', 'predictor'},
+    {'callbacks', 'exporting', 'predictor'},
     {'checkpoints'},
     {'data', 'models'},
-    {'config', 'report'},
+    {'config', 'report', 'runtimes'},
 ]
 
 #: Arrows that point up, each with the reason.
@@ -34,7 +34,7 @@ UP = {
 KNOWN_TO = {
     'jsonargparse': ('cli', 'config.parser'),
     'pytorch_lightning.cli': ('cli',),
-    'mmseg': ('compat', 'models', 'checkpoints', 'config.mmseg', 'data.sources.mmseg_datasets'),
+    'mmseg': ('compat', 'models', 'checkpoints', 'exporting', 'config.mmseg', 'data.sources.mmseg_datasets'),
     'mmcls': ('compat', 'models', 'checkpoints', 'config.mmseg', 'data.sources.mmseg_datasets'),
     'mmcv': ('compat', 'models', 'checkpoints', 'config.mmseg', 'data.sources.mmseg_datasets'),
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seglight.counting import counted
+from seglight.counting import counted, percent
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,10 @@ from seglight.counting import counted
 )
 def test_a_noun_is_in_the_plural_unless_there_is_one(number: int, noun: str, text: str) -> None:
     assert counted(number, noun) == text
+
+
+@pytest.mark.parametrize(
+    ('share', 'text'), [(1.0, '100 %'), (0.99999999, '99.9999 %'), (0.98765432, '98.7654 %'), (0.0, '0.0000 %')]
+)
+def test_only_a_whole_is_100_percent(share: float, text: str) -> None:
+    assert percent(share) == text

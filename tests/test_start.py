@@ -30,6 +30,7 @@ TOOLS = (
     'soup',
     'convert',
     'export',
+    'benchmark',
     'completion',
 )
 

@@ -32,8 +32,8 @@ LOSSES = (
 #: Packages that a `type` may name as its scope, before a dot.
 MODEL_PACKAGES = ('mmseg', 'mmcls')
 
-#: Wrappers around a class path; a checkpoint must use the class path itself.
-_WRAPPERS = frozenset({'ClassPathLoss'})
+#: Classes that no checkpoint may name: a wrapper around a class path, which must be used itself; one that opens a file.
+_REFUSED = frozenset({'ClassPathLoss', 'ExportedSegmentor'})
 
 #: Allowed arguments of a timm backbone; others may name files and URLs.
 TIMM_ARGUMENTS = frozenset(
@@ -48,7 +48,7 @@ TIMM_ARGUMENTS = frozenset(
 def is_model_part(name: str) -> bool:
     """Return whether a `type` in a model dict is a registered class of mmseg, mmcls, mmcv or this project."""
     scope, _, plain = name.rpartition('.')
-    if plain in _WRAPPERS or (scope and scope not in MODEL_PACKAGES):
+    if plain in _REFUSED or (scope and scope not in MODEL_PACKAGES):
         return False
     if scope and not is_installed(scope):
         return False

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 from torch import Tensor
 
 from seglight.checkpoints.entries import check_entries
+from seglight.checkpoints.exported import exported_entries, name_file
 from seglight.checkpoints.gate import admit_hyperparameters
 from seglight.checkpoints.mmseg import NOT_TAKEN_OVER, SUFFIX, mmseg_entries
+from seglight.checkpoints.plain import plain_entries
 from seglight.checkpoints.stored import Purpose, Stored, parse_stored, read_stored
 from seglight.config.settings import Settings
 from seglight.errors import CheckpointError, UserError, one_line
 from seglight.files import WORK_DIRS, in_work_dirs, newest
 from seglight.own_modules import find_named
+from seglight.runtimes.opening import checksum, is_exported
 from seglight.weight_files import SAFETENSORS, check_records, opened, read_file, read_saved
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ AnySegmentor = TypeVar('AnySegmentor', bound='Segmentor')
 
 
 class Checkpoint:
-    """A checkpoint of seglight or mmseg, read at the first access and then kept.
+    """A checkpoint of seglight or mmseg, or an exported file, read at the first access and then kept.
 
     No code in the file runs: only tensors and plain values are read, and the settings in the file must pass the gate
     before anything is imported or built.
@@ -95,6 +98,11 @@ class Checkpoint:
         """Whether mmseg's training wrote it, judging by the file's suffix."""
         return self.path.suffix == SUFFIX
 
+    @property
+    def is_exported(self) -> bool:
+        """Whether `seglight export` wrote it for another runtime; it then has settings, but no weights to load."""
+        return is_exported(self.path)
+
     def contents(self, unpickle: bool = False) -> Any:
         """Return the whole contents of the file, in any layout; for files of weights, too.
 
@@ -125,12 +133,14 @@ class Checkpoint:
 
     @cached_property
     def entries(self) -> dict[str, Any]:
-        """The checked entries, by seglight's names also for an mmseg checkpoint.
+        """The checked entries, by seglight's names also for an mmseg checkpoint and an exported file.
 
         Raises:
             CheckpointError: if the file is not a checkpoint, is damaged, or loading it would run code.
         """
-        contents = self.contents()
+        if self.is_exported:
+            return exported_entries(self.path)
+        contents = plain_entries(self.path) if self.path.suffix == SAFETENSORS else self.contents()
         if self.from_mmseg:
             return mmseg_entries(contents, self.path)
         check_entries(contents, self.path)
@@ -139,12 +149,16 @@ class Checkpoint:
     @property
     def fingerprint(self) -> str:
         """The name, the size and a checksum (of the checksums in it), which identify the file."""
-        if not self._fingerprint:
+        if self.is_exported:
+            self._fingerprint = checksum(self.path)
+        elif not self._fingerprint:
             with opened(self.path) as file:
                 self._fingerprint = _checksum(file)
         return f'{self.path.name}, {self.path.stat().st_size} bytes, checksum {self._fingerprint}'
 
     def _read(self, unpickle: bool = False, verify: bool = False) -> None:
+        if self.is_exported:
+            raise self._refusal()
         if self.path.suffix == SAFETENSORS:
             self._contents = read_file(self.path)
             return
@@ -154,11 +168,20 @@ class Checkpoint:
             self._fingerprint = _checksum(file)
             self._contents = read_saved(file, self.path, unpickle, self.mapped)
 
+    def _refusal(self) -> CheckpointError:
+        return CheckpointError(f'{self.path} is an exported model: use the checkpoint that it was exported from')
+
     # Entries
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The tensors of the model, by name."""
+        """The tensors of the model, by name.
+
+        Raises:
+            CheckpointError: for an exported file, whose weights only its runtime has.
+        """
+        if self.is_exported:
+            raise self._refusal()
         return cast(dict[str, Tensor], self.entries['state_dict'])
 
     @property
@@ -207,7 +230,10 @@ class Checkpoint:
             return Stored(Settings())
         if not isinstance(text, str):
             raise CheckpointError(f'{self.path} stores no config; pass the config of its training with --config')
-        return read_stored(text, self.path, parts, self.trust, purpose)
+        stored = read_stored(text, self.path, parts, self.trust, purpose)
+        if self.is_exported and stored.settings.values.get('model'):
+            name_file(stored.settings.values['model'], self.path, self.trust)
+        return stored
 
     @property
     def settings(self) -> Settings:
@@ -226,7 +252,7 @@ class Checkpoint:
         """Return a context that limits the size of models built in it to that of the weights, unless it is trusted."""
         from seglight.checkpoints.budget import within_budget  # late: it imports a rarely needed part of torch
 
-        return nullcontext() if self.trust else within_budget(self.path, self.weights)
+        return nullcontext() if self.trust or self.is_exported else within_budget(self.path, self.weights)
 
     def module(self) -> Segmentor:
         """Return its `Segmentor` on the CPU, in eval mode.
@@ -271,6 +297,8 @@ class Checkpoint:
             find_named(parameters)
         else:
             parameters = admit_hyperparameters(parameters, self.path)
+        if self.is_exported:
+            name_file(parameters, self.path, self.trust)
         try:
             with self.budget(), only_loading() if strict else nullcontext():
                 return cls(**{**parameters, **(given or {})})
@@ -282,9 +310,13 @@ class Checkpoint:
     def load_into(self, module: Segmentor, weights: dict[str, Tensor] | None = None, strict: bool = True) -> None:
         """Load its weights into a `Segmentor`, or other weights with the same names.
 
+        An exported file needs none.
+
         Raises:
             CheckpointError: if they do not fit.
         """
+        if self.is_exported and weights is None:
+            return
         try:
             module.load_state_dict(self.weights if weights is None else weights, strict)
         except RuntimeError as error:

@@ -54,6 +54,7 @@ from seglight.models.normalisation import normalisation
 from seglight.models.recipe import Recipe
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
+from seglight.runtimes.opening import label
 from seglight.trainer_callbacks import callbacks_of
 
 #: Arguments that the model copies from the data, so that users set them only once.
@@ -281,7 +282,7 @@ class CommandLine(LightningCLI):
     def evaluation_file(self) -> Path:
         """The file, next to the checkpoint, for the results of `validate` or `test`."""
         checkpoint = Path(self._get(self.config, 'ensemble') or self._get(self.config, 'ckpt_path'))
-        return checkpoint.parent / EVALUATIONS / f'{self.subcommand}_{checkpoint.stem}.npz'
+        return checkpoint.parent / EVALUATIONS / f'{self.subcommand}_{label(checkpoint)}.npz'
 
     # Running
 

@@ -26,6 +26,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
+from seglight.runtimes.opening import label
 from seglight.submissions import MAX_LABELS
 
 #: The writers of submissions by the values of `--submission-format`.
@@ -95,7 +96,7 @@ def input_source(path: Path, folder: Path) -> dict[str, str]:
 
 def default_folder(checkpoint: Path, given: str | None) -> Path:
     """Return `predictions/{checkpoint}` in the run, or `predictions/{checkpoint}_{input}` if an input is given."""
-    name = checkpoint.stem
+    name = label(checkpoint)
     if given:
         name += '_' + (re.sub(r'\W+', '_', Path(given).stem).strip('_') or 'input')
     return checkpoint.parent / 'predictions' / name

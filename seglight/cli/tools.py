@@ -231,23 +231,67 @@ def _convert_arguments(parser: ArgumentParser) -> None:
 
 
 def export(arguments: Namespace) -> None:
-    """Write a checkpoint in mmseg's format.
+    """Write a checkpoint in the format of another program, and prove that it predicts the same masks.
 
-    Its config is written next to it. mmseg's init_segmentor loads both files, its inference_segmentor predicts the
-    same masks, and its tools/test.py finds the validation images.
+    `onnx`, `torch` (torch.export) and `openvino` are whole models: uint8 RGB images [B, 3, H, W] of any size in, logits
+    or masks of that size out. The file is run and compared with the checkpoint, on random images and on validation
+    images of the run; it is kept only if the masks are the same. `predict`, `validate` and `test` take it as --ckpt.
+
+    `mmseg` writes a checkpoint and its config: mmseg's init_segmentor loads both files, its inference_segmentor
+    predicts the same masks, and its tools/test.py finds the validation images. `safetensors` holds the weights and the
+    settings.
     """
-    from seglight.tools.export import export_checkpoint
+    from seglight.tools.export import run
 
-    for path in export_checkpoint(arguments.checkpoint, arguments.target, arguments.trust_checkpoint):
-        say(path)
+    run(arguments)
 
 
 def _export_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('checkpoint', help=_CHECKPOINT)
-    text = 'The .pth file; default {checkpoint}_mmseg.pth next to it.'
+    text = 'The file to write; by default next to the checkpoint, {checkpoint}_mmseg.pth for mmseg.'
     parser.add_argument('target', nargs='?', type=Path, help=text)
+    text = 'By default that of the suffix of TARGET, else mmseg.'
+    parser.add_argument('--format', choices=['mmseg', 'safetensors', 'onnx', 'torch', 'openvino'], help=text)
+    text = 'Height and width of the only images that the file takes; by default it takes any.'
+    parser.add_argument('--size', nargs=2, type=int, metavar=('HEIGHT', 'WIDTH'), help=text)
+    text = 'Logits, float32 [B, C, H, W], or masks, uint8 [B, H, W].'
+    parser.add_argument('--output-kind', choices=['logits', 'mask'], default='logits', help=text)
+    parser.add_argument('--half', action='store_true', help='Compute in float16, for GPUs.')
+    text = 'Quantise to 8 bits, calibrated on validation images of the run; prints what it costs.'
+    parser.add_argument('--int8', action='store_true', help=text)
+    text = 'Keep the file even if its masks differ from those of the checkpoint.'
+    parser.add_argument('--allow-differences', action='store_true', help=text)
+    parser.add_argument('--root', type=Path, help="Folder of the run's data, if it has moved.")
     parser.add_argument('--trust-checkpoint', action='store_true', help=_TRUST)
-    parser.add_argument('--format', choices=['mmseg'], default='mmseg', help='The format; mmseg is the only one.')
+
+
+def benchmark(arguments: Namespace) -> None:
+    """Compare the speed and memory of checkpoints and exported files.
+
+    Each predicts the same noise, from pixels to masks, in a process of its own; they take turns, so that all meet the
+    same machine. The table has the median and the 95th percentile of the time for a batch, the peak of memory (of the
+    process, or of tensors on a GPU), and for checkpoints the parameters and the operations for an image.
+    """
+    from seglight.tools.benchmark import Plan, measure, table
+
+    size = (arguments.size[0], arguments.size[1])
+    plan = Plan(
+        size, arguments.batch_size, arguments.rounds, arguments.warmup, arguments.threads, arguments.device,
+        arguments.trust_checkpoint,
+    )  # fmt: skip
+    say('\n'.join(table(measure(arguments.files, plan), plan.batch_size)))
+
+
+def _benchmark_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument('files', nargs='+', help='Checkpoints, runs, and exported files.')
+    text = 'Height and width of the images (512 512).'
+    parser.add_argument('--size', nargs=2, type=int, default=[512, 512], metavar=('HEIGHT', 'WIDTH'), help=text)
+    parser.add_argument('--batch-size', type=int, default=1, help='Images that are predicted together (1).')
+    parser.add_argument('--rounds', type=int, default=20, help='Measured predictions of each file (20).')
+    parser.add_argument('--warmup', type=int, default=3, help='Predictions of each file before them (3).')
+    parser.add_argument('--threads', type=int, help='Threads on the CPU; as many as torch takes by default.')
+    parser.add_argument('--device', help='For example cuda:1 or cpu; by default a GPU if there is one.')
+    parser.add_argument('--trust-checkpoint', action='store_true', help=_TRUST)
 
 
 def completion(arguments: Namespace) -> None:
@@ -294,6 +338,7 @@ COMMANDS = {
     'soup': Command(soup, _soup_arguments),
     'convert': Command(convert, _convert_arguments),
     'export': Command(export, _export_arguments),
+    'benchmark': Command(benchmark, _benchmark_arguments),
     'completion': Command(completion, _completion_arguments),
 }
 

@@ -257,7 +257,7 @@ def _larger(segmentor: BaseSegmentor, image: Tensor) -> Size | None:
     # Tried first: if position embeddings fit only one size, trying others costs a lot of memory.
     if fixed and fixed[0] >= height and fixed[1] >= width and not _takes_odd(segmentor, image):
         return fixed if takes(segmentor, image, fixed) else None
-    minimum = _min_side(segmentor, image)
+    minimum = min_side(segmentor, image)
     sizes = _multiples(max(height, minimum), max(width, minimum))
     return next((size for size in sizes if size != (height, width) and takes(segmentor, image, size)), None)
 
@@ -271,7 +271,7 @@ def _multiples(height: int, width: int) -> Iterator[Size]:
     yield from dict.fromkeys(sizes)
 
 
-def _min_side(segmentor: BaseSegmentor, like: Tensor) -> int:
+def min_side(segmentor: BaseSegmentor, like: Tensor) -> int:
     """Return the minimum side of a square that a segmentor takes, a multiple of `STEP`; bisected once."""
     if segmentor not in _MIN_SIDES:
         low, high = 0, next((side for side in START_SIDES if takes(segmentor, like, (side, side))), 0)

@@ -1,21 +1,25 @@
-"""Write a checkpoint in mmseg's format, with its config next to it.
-
-mmseg's init_segmentor loads both files, its inference_segmentor predicts the same masks, and its
-tools/test.py finds the validation images.
-"""
+"""Write a checkpoint in the format of another program, and print what was written."""
 
 from __future__ import annotations
 
 import io
+from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.mmseg import SUFFIX
+from seglight.checkpoints.plain import save_plain
 from seglight.config.settings import Settings
-from seglight.errors import UsageError
+from seglight.console import labelled
+from seglight.counting import counted, percent
+from seglight.errors import UsageError, say
 from seglight.files import write_new
+from seglight.runtimes.metadata import Metadata
+from seglight.runtimes.opening import SUFFIXES, files
+from seglight.weight_files import SAFETENSORS
 
 #: The settings of a checkpoint that go into mmseg's config.
 NEEDED = (
@@ -26,6 +30,92 @@ NEEDED = (
     ),
     ('data', 'val_transforms'),
 )
+
+
+#: The suffix of each format.
+FORMATS = {'mmseg': SUFFIX, 'safetensors': SAFETENSORS, **SUFFIXES}
+
+#: Options of the formats that are whole models, with their defaults.
+_OF_MODELS: dict[str, Any] = {
+    'size': None,
+    'output_kind': 'logits',
+    'half': False,
+    'int8': False,
+    'allow_differences': False,
+    'root': None,
+}
+
+
+def run(arguments: Namespace) -> None:
+    """Write what the arguments of `seglight export` request, and print it.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    chosen = chosen_format(arguments.format, arguments.target)
+    name, target, trust = arguments.checkpoint, arguments.target, arguments.trust_checkpoint
+    if chosen in SUFFIXES:
+        from seglight.exporting.export import export_model  # late: it needs the model
+        from seglight.exporting.wanted import Wanted, as_size
+
+        wanted = Wanted(
+            chosen, as_size(arguments.size), arguments.output_kind, arguments.half, arguments.int8,
+            arguments.allow_differences,
+        )  # fmt: skip
+        report(*export_model(name, wanted, target, arguments.root, trust))
+        return
+    for option, default in _OF_MODELS.items():
+        if getattr(arguments, option) != default:
+            flag = option.replace('_', '-')
+            raise UsageError(f'export: --{flag} needs --format {", ".join(SUFFIXES)}, got {chosen}')
+    if chosen == 'safetensors':
+        say(export_plain(name, target, trust))
+        return
+    for path in export_checkpoint(name, target, trust):
+        say(path)
+
+
+def chosen_format(given: str | None, target: Path | None) -> Any:
+    """Return the format: the given one, that of the file's suffix, or mmseg's."""
+    by_suffix = {suffix: name for name, suffix in FORMATS.items()}
+    return given or by_suffix.get(target.suffix if target else '', 'mmseg')
+
+
+def report(path: Path, metadata: Metadata) -> None:
+    """Print what was written and proved."""
+    size = sum(each.stat().st_size for each in files(path)) / 1e6
+    say(labelled('Exported', f'{path} ({size:.1f} MB)'))
+    proof = metadata.proof
+    assert proof is not None
+    for kind, each in (('random', proof.random), ('validation', proof.validation)):
+        if each is not None:
+            difference = '' if each.difference is None else f', logits differ by up to {each.difference:.2g}'
+            text = f'{percent(each.equal_pixels)} of the pixels are equal{difference}'
+            say(labelled('Proof', f'{counted(each.images, f"{kind} image")}: {text}'))
+    if proof.miou is not None:
+        before, after = (f'{100 * each:.2f} %' for each in proof.miou)
+        say(labelled('mIoU', f'{after}, {before} before quantisation'))
+
+
+def export_plain(name: str | Path, target: str | Path | None = None, trust_checkpoint: bool = False) -> Path:
+    """Write the weights of a checkpoint and the settings that predictions need as safetensors, and return the path.
+
+    Args:
+        name: the path of a checkpoint, or relative to `work_dirs`; the folder of a run means its best checkpoint.
+        target: the file; by default `{checkpoint}.safetensors` next to it.
+        trust_checkpoint: let the file name classes of any package, which runs code; only for your own files.
+
+    Raises:
+        UsageError: if it exists or has another suffix.
+    """
+    checkpoint = Checkpoint.find(name, trust_checkpoint)
+    target = Path(target or checkpoint.path.with_suffix(SAFETENSORS))
+    if target.suffix != SAFETENSORS:
+        raise UsageError(f'export: {target} must end with {SAFETENSORS} for --format safetensors')
+    if target.exists():
+        raise UsageError(f'export: {target} exists; choose another name or remove it')
+    save_plain(checkpoint, target)
+    return target
 
 
 def export_checkpoint(
@@ -44,6 +134,8 @@ def export_checkpoint(
     """
     checkpoint = Checkpoint.find(str(name), trust_checkpoint)
     path = checkpoint.path
+    if checkpoint.is_exported:
+        raise UsageError(f'export: {path} is an exported model; name the checkpoint that it was exported from')
     target = Path(target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
     if target.suffix != SUFFIX:
         raise UsageError(f'export: {target} must end with {SUFFIX}, as mmseg expects of checkpoints')

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, Checkpoint
-from seglight.counting import counted
+from seglight.counting import counted, percent
+from seglight.runtimes.opening import files, read_metadata
 
 
 class Contents(NamedTuple):
@@ -48,6 +50,8 @@ def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     Raises:
         CheckpointError: if a text in it is not YAML.
     """
+    if checkpoint.is_exported:
+        return list(_exported_rows(checkpoint.path))
     config, environment = checkpoint.mapping(CONFIG_ENTRY), checkpoint.mapping(ENVIRONMENT_ENTRY)
     path, entries, weights = checkpoint.path, checkpoint.entries, checkpoint.weights
     rows = [
@@ -74,6 +78,25 @@ def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     environment.update(packages if isinstance(packages, dict) else {})
     rows += [(str(name), str(value)) for name, value in environment.items() if value]
     return rows
+
+
+def _exported_rows(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield names and values of all details of an exported file, except its config."""
+    found = read_metadata(path)
+    size = found.size or found.largest
+    yield 'file', f'{path} ({_megabytes(sum(each.stat().st_size for each in files(path)))})'
+    yield 'exported from', found.run
+    yield 'output', f'{found.output}, {found.precision}'
+    yield 'images', f'{"only" if found.size else "up to"} {size[1]}x{size[0]}' if size else 'of any size'
+    yield 'classes', f'{len(found.classes)}: {", ".join(found.classes)}'
+    compared = () if found.proof is None else (found.proof.random, found.proof.validation)
+    for name, each in zip(('random', 'validation'), compared, strict=False):
+        if each is not None:
+            yield (
+                'proof',
+                f'{counted(each.images, f"{name} image")}: {percent(each.equal_pixels)} of the pixels are equal',
+            )
+    yield from found.versions.items()
 
 
 def _types(config: dict[str, Any], part: str) -> str:

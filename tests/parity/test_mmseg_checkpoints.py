@@ -276,7 +276,7 @@ def test_what_mmseg_cannot_do_is_not_exported(
 
 
 def test_an_export_needs_a_name_that_mmseg_knows_and_a_config(trained: Path, workspace: Path, run: Run) -> None:
-    assert 'a.onnx must end with .pth' in run('export', trained, 'a.onnx').err
+    assert 'a.onnx must end with .pth' in run('export', '--format', 'mmseg', trained, 'a.onnx').err
     torch.save({'state_dict': {'a': torch.zeros(1)}}, 'a.ckpt')
     assert 'a.ckpt stores no config' in run('export', 'a.ckpt').err
     Path('file').touch()

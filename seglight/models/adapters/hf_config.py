@@ -9,7 +9,7 @@ from typing import Any
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line, warn
-from seglight.models.adapters.extras import import_extra
+from seglight.extras import import_extra
 from seglight.models.parts import KEY, Part
 
 #: The `model_type` of models with logits for each pixel.

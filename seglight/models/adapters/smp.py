@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
+from seglight.extras import import_extra
 from seglight.models.adapters.base import Adapter, Losses
-from seglight.models.adapters.extras import import_extra
 from seglight.models.inference.resampling import Size
 from seglight.models.parts import KEY
 

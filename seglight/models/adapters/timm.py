@@ -14,8 +14,8 @@ from torch import Tensor
 
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
+from seglight.extras import import_extra
 from seglight.files import WEIGHTS_SCHEME, weights_folder
-from seglight.models.adapters.extras import import_extra
 from seglight.models.parts import KEY
 
 _KEY = f'{KEY}.backbone'

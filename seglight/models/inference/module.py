@@ -158,7 +158,8 @@ class PredictingModule(LightningModule):
         """Normalise in float32, then convert to the dtype (`precision: bf16-true`) and memory format of the weights."""
         result = normalize(image, self.mean.float(), self.std.float(), sizes, padding)
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        return result.to(next(self.segmentor.parameters()).dtype, memory_format=memory_format)
+        weight = next(self.segmentor.parameters(), result)  # an exported model has no parameters
+        return result.to(weight.dtype, memory_format=memory_format)
 
 
 def needs_segmentor(module: LightningModule) -> PredictingModule:

@@ -1,0 +1,52 @@
+"""A traced graph: the program of `torch.export` that all formats are made from."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+
+from seglight.errors import UsageError, one_line
+from seglight.exporting.graph import Graph, traceable
+from seglight.models.inference.resampling import Size
+
+#: The images that are traced: no side is equal to another number in a model, or a power of two.
+TRACED = 2, 3, 131, 157
+
+
+def program_of(graph: Graph, size: Size | None) -> torch.export.ExportedProgram:
+    """Trace a graph.
+
+    Args:
+        graph: the graph.
+        size: height and width of the only images that the program takes; None for any size. It takes any number of
+            images in both cases.
+
+    Raises:
+        UsageError: if torch cannot trace it, or only for a fixed size; says why.
+    """
+    count, channels, height, width = TRACED
+    if size is None and graph.padding.fixed:
+        height, width = graph.padding.fixed
+    if size is not None:
+        height, width = size
+    image = torch.zeros(count, channels, height, width, dtype=torch.uint8)
+    any_length: Any = torch.export.Dim.DYNAMIC  # with the limits that torch finds; a name would have none
+    dynamic = {0: any_length}
+    if size is None:
+        largest = graph.padding.fixed or (None, None)
+        dynamic |= {2: any_length(max=largest[0]), 3: any_length(max=largest[1])}
+    try:
+        with torch.no_grad(), traceable(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return torch.export.export(
+                graph,
+                (image,),
+                dynamic_shapes=(dynamic,),
+                strict=False,
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+    except Exception as error:  # torch has many errors for what it cannot trace
+        cure = '' if size else '; export with --size HEIGHT WIDTH for images of one size'
+        raise UsageError(f'export: torch cannot trace the model: {one_line(error)[:300]}{cure}') from error

@@ -1,0 +1,83 @@
+"""OpenVINO's intermediate representation: an .xml with the operators, and a .bin with their weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import torch
+from torch import Tensor
+
+from seglight.errors import CheckpointError
+from seglight.extras import import_extra
+from seglight.runtimes.base import Runtime
+from seglight.runtimes.metadata import NAME, Metadata, parse
+from seglight.weight_files import opened
+
+EXTRA = 'openvino'
+
+#: Limit of the .xml in bytes; a large model's has one megabyte.
+MOST_XML = 64 << 20
+
+
+#: The elements with the graphs of loops and branches.
+BODIES = ('body', 'then_body', 'else_body')
+
+
+class OpenvinoFile(Runtime):
+    """Runs a model of OpenVINO on the CPU, in float32 where the file has float32."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, read_metadata(path))
+
+    def run(self, image: Tensor) -> Tensor:
+        """Run the model on images of a size that it takes."""
+        if 'cpu' not in self._loaded:
+            self._loaded['cpu'] = self._load()
+        output = self._loaded['cpu'](image.cpu().contiguous().numpy())[0]
+        return torch.from_numpy(output.copy()).to(image.device)  # OpenVINO uses its memory again
+
+    def _load(self) -> Any:
+        openvino = import_extra('openvino', EXTRA, str(self.path))
+        core = openvino.Core()
+        # By default OpenVINO computes in bfloat16 on processors that have it.
+        settings = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': torch.get_num_threads()}
+        return core.compile_model(core.read_model(self.path, self.path.with_suffix('.bin')), 'CPU', settings)
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Return the metadata of a file without loading its model.
+
+    Raises:
+        CheckpointError: if it is damaged, its weights are missing, or it has no metadata.
+    """
+    with opened(path) as file:
+        text = file.read(MOST_XML + 1)
+    if len(text) > MOST_XML:
+        raise CheckpointError(f'{path} is refused: it has more than {MOST_XML:,} bytes')
+    if b'<!DOCTYPE' in text or b'<!ENTITY' in text:  # entities that name each other grow without bound
+        raise CheckpointError(f'{path} is refused: it defines entities of its own')
+    try:
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last: an unknown encoding
+        raise CheckpointError(f'{path} is not a model of OpenVINO, or it is truncated or damaged') from error
+    if root.tag != 'net':
+        raise CheckpointError(f'{path} is not a model of OpenVINO')
+    if fault := _fault(root):
+        raise CheckpointError(f'{path} is refused: {fault}')
+    with opened(path.with_suffix('.bin')):
+        pass
+    value = root.find(f'./rt_info/{NAME}')
+    return parse(None if value is None else value.get('value'), path)
+
+
+def _fault(root: ElementTree.Element) -> str:
+    """Return why a model may not be run, empty if it may; as for ONNX, each of its operators then runs once."""
+    if any(next(root.iter(name), None) is not None for name in BODIES):
+        return 'one of its operators has a graph of its own'
+    for layer in root.iter('layer'):
+        if not re.fullmatch(r'opset\d{1,3}', layer.get('version', '')):
+            return f'it needs the operator {layer.get("type")} of {layer.get("version")}'
+    return ''

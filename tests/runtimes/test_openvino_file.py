@@ -1,0 +1,57 @@
+"""What a file of OpenVINO may not contain, and what cannot be read."""
+
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import pytest
+from runtimes.test_onnx_file import METADATA
+
+from seglight.errors import CheckpointError
+from seglight.runtimes.openvino_file import read_metadata
+
+LAYER = '<layer id="0" type="Parameter" version="opset1"/>'
+
+
+def written(folder: Path, layers: str = LAYER, head: str = '', weights: bool = True) -> Path:
+    path = folder / 'm.xml'
+    value = quoteattr(METADATA.text())
+    path.write_text(
+        f'{head}<net><layers>{layers}</layers><rt_info><seglight value={value}/></rt_info></net>', encoding='utf-8'
+    )
+    if weights:
+        path.with_suffix('.bin').write_bytes(b'')
+    return path
+
+
+def test_metadata_are_read_from_the_text(tmp_path: Path) -> None:
+    assert read_metadata(written(tmp_path)) == METADATA
+
+
+BOMB = '<!DOCTYPE net [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
+
+
+@pytest.mark.parametrize(
+    ('layers', 'head', 'text'),
+    [
+        ('<layer type="Evil" version="extension"/>', '', 'is refused: it needs the operator Evil of extension'),
+        ('<layer type="Loop" version="opset5"><body/></layer>', '', 'is refused: one of its operators has a graph of its own'),
+        (LAYER, BOMB, 'is refused: it defines entities of its own'),
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused(layers: str, head: str, text: str, tmp_path: Path) -> None:
+    path = written(tmp_path, layers, head)
+    with pytest.raises(CheckpointError) as caught:
+        read_metadata(path)
+    assert str(caught.value) == f'{path} {text}'
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r'm\.bin was not found'):
+        read_metadata(written(tmp_path, weights=False))
+
+
+def test_another_xml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'm.xml'
+    path.write_text('<annotation><object/></annotation>')
+    with pytest.raises(CheckpointError, match='is not a model of OpenVINO'):
+        read_metadata(path)
