@@ -64,7 +64,7 @@ class Ensemble:
         Raises:
             UsageError: for an unknown class.
         """
-        tables = []
+        tables: list[dict[int, Any]] = []
         for table in (self.thresholds, self.smallest_areas, self.largest_holes):
             if unknown := [name for name in table if name not in classes]:
                 raise UsageError(f"the ensemble names the class '{unknown[0]}', which its checkpoints do not have")

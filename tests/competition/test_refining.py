@@ -43,9 +43,9 @@ def test_specks_are_removed_where_that_helps() -> None:
         changes.add(labels, scores)
     rule = Postprocessing({}, changes.best('smallest'), changes.best('holes'))
     assert rule.smallest_areas
-    labels, masks = [each for each, _ in images], [rule.mask(scores) for _, scores in images]
-    plain = mean_iou([scores.argmax(0) for _, scores in images], labels, 2, 255)['IoU'].mean()
-    assert mean_iou(masks, labels, 2, 255)['IoU'].mean() > plain + 0.01
+    truth, masks = [each for each, _ in images], [rule.mask(scores) for _, scores in images]
+    plain = mean_iou([scores.argmax(0) for _, scores in images], truth, 2, 255)['IoU'].mean()
+    assert mean_iou(masks, truth, 2, 255)['IoU'].mean() > plain + 0.01
 
 
 def test_perfect_masks_stay_as_they_are() -> None:

@@ -48,7 +48,7 @@ class Postprocessing:
     def mask(self, probabilities: Floats) -> UInt8Array:
         """Return the mask of an image, uint8 `[H, W]`, from probabilities `[C, H, W]`."""
         scores = with_thresholds(probabilities, self.thresholds)
-        mask = scores.argmax(0).astype(np.uint8)
+        mask: UInt8Array = scores.argmax(0).astype(np.uint8)
         for label, area in self.smallest_areas.items():
             chosen = small_regions(mask, label, area)
             mask[chosen] = runners_up(scores, label, chosen)
@@ -72,7 +72,8 @@ def runners_up(scores: Floats, label: int, chosen: npt.NDArray[np.bool_]) -> UIn
     """Return the best class apart from `label` of chosen pixels, uint8 `[N]`, from scores `[C, H, W]`."""
     others = scores[:, chosen]
     others[label] = -np.inf
-    return others.argmax(0).astype(np.uint8)
+    best: UInt8Array = others.argmax(0).astype(np.uint8)
+    return best
 
 
 def small_regions(mask: UInt8Array, label: int, area: int) -> npt.NDArray[np.bool_]:

@@ -12,7 +12,8 @@ def noise(classes: int = 3, size: int = 40, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     scores = np.stack([ndimage.gaussian_filter(rng.standard_normal((size, size)), 1.2) for _ in range(classes)])
     weights = np.exp(6 * scores)
-    return (weights / weights.sum(0)).astype(np.float32)
+    shares: np.ndarray = (weights / weights.sum(0)).astype(np.float32)
+    return shares
 
 
 def test_without_values_each_pixel_gets_the_most_probable_class() -> None:
