@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.class_names import difference
 from seglight.console import labelled
+from seglight.counting import counted
 from seglight.errors import CheckpointError
 from seglight.models.without_losses import LOSS  # older checkpoints contain class weights, which the config sets
 from seglight.weight_files import state_dict
@@ -26,6 +27,9 @@ PREFIXES = ('', 'module.', 'model.', 'segmentor.', 'backbone.', 'encoder.', 'net
 
 #: Prefixes of a segmentor that the names in a file may lack.
 PLACES = ('', 'backbone.')
+
+#: Prefixes of the heads of a segmentor; `model` is the whole of one of another library.
+HEADS = ('decode_head.', 'auxiliary_head.', 'model.')
 
 #: Buffers that a module computes from its sizes.
 DERIVED = 'relative_position_index'
@@ -55,9 +59,18 @@ class Loaded:
     mismatched: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
 
+    def anew(self, classes: Sequence[str]) -> str:
+        """Return which weights start from random values if the file has another number of classes, else nothing."""
+        if not self.mismatched or not self.classes or len(self.classes) == len(classes):
+            return ''
+        return (
+            f'{self.path} has {counted(len(self.classes), "class")}, the data {len(classes)}: '
+            'the mismatched weights start from random values'
+        )
+
     def doubt(self, classes: Sequence[str]) -> str:
         """Return a warning if loaded heads were trained with other classes, else an empty string."""
-        heads = any(name.startswith(('decode_head.', 'auxiliary_head.')) for name in self.loaded)
+        heads = any(name.startswith(HEADS) for name in self.loaded)
         text = difference(self.classes, classes) if heads and len(self.classes) == len(classes) else ''
         return f'{self.path} {text}; its heads start with what they learned about its own classes' if text else ''
 

@@ -163,7 +163,7 @@ def find_start(request: Request, config: Any, run_config: str) -> bool:
 def take_weights(module: Segmentor, checkpoint: Checkpoint) -> None:
     """Load the weights of another model, and print which were loaded."""
     loaded = load_weights(module.segmentor, checkpoint)
-    rank_zero_only(say)(loaded.table())
+    rank_zero_only(say)('\n'.join(filter(None, [loaded.table(), loaded.anew(module.classes)])))
     if warning := loaded.doubt(module.classes):
         rank_zero_only(warn)(warning)
 

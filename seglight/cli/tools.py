@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from seglight.cli import competition
+from seglight.config.catalogue import LIBRARIES
 from seglight.console import labelled
 from seglight.counting import counted
 from seglight.environment import describe as describe_environment
@@ -103,18 +104,20 @@ def _picture(arguments: Namespace) -> tuple[Namespace, list[str]]:
 
 
 def zoo(arguments: Namespace) -> None:
-    """List the mmsegmentation models that --model.zoo accepts.
+    """List the models that a config can name: mmsegmentation's, and those of timm, transformers and smp.
 
-    Each line shows the name, the parameters in millions, the published mIoU in percent, and the URL of the
-    checkpoint.
+    Each table is headed by the key that takes the names of its first column. A line shows the parameters in millions,
+    the published mIoU in percent, the licence of the weights if its publisher states one, and where they come from.
     """
-    from seglight.tools.zoo import find_models, table
+    from seglight.tools.zoo import find_models, tables
 
-    say('\n'.join(table(find_models(arguments.pattern))))
+    libraries = [arguments.library] if arguments.library else tuple(LIBRARIES)
+    say('\n'.join(tables(find_models(arguments.pattern, libraries))))
 
 
 def _zoo_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('pattern', nargs='?', default='', help='Part of a name, or a pattern such as "*r50*ade20k".')
+    parser.add_argument('--library', choices=tuple(LIBRARIES), help='List only the models of this library.')
 
 
 def info(arguments: Namespace) -> None:

@@ -50,8 +50,10 @@ def compile_parts(segmentor: nn.Module, device: torch.device, names: Sequence[st
         names: of the parts.
 
     Raises:
-        ConfigError: if the segmentor has none of the parts.
+        ConfigError: if the segmentor has none of the parts, or its `cannot_compile` gives a reason.
     """
+    if reason := getattr(segmentor, 'cannot_compile', ''):
+        raise ConfigError('model.compile', f'must be false: {reason}')
     parts = [part for name in names for part in _modules(segmentor, name)]
     if not parts:
         own = [name for name in PARTS if any(_modules(segmentor, name))]

@@ -32,6 +32,11 @@ OWN_LABELS: dict[type[BaseDecodeHead], int] = {STDCHead: 2}  # boundary, or not
 Role = Literal['segmentor', 'head', 'loss', 'other']
 
 
+def plain_type(values: Any) -> str:
+    """Return the `type` of a dict without its scope, as in `mmseg.TIMMBackbone`; empty without one."""
+    return str(values.get('type', '')).rpartition('.')[2] if isinstance(values, dict) else ''
+
+
 @dataclass(eq=False)
 class Part:
     """One dict of a model dict.

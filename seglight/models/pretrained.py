@@ -15,7 +15,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from seglight.config.settings import nearest
 from seglight.errors import CheckpointError, ConfigError
 from seglight.files import WEIGHTS_SCHEME, weights_folder
-from seglight.models.parts import Part
+from seglight.models.parts import Part, plain_type
 from seglight.weight_files import read_address, read_file, state_dict
 
 #: Prefixes of the names of a backbone's weights in files and in a segmentor.
@@ -39,13 +39,12 @@ def teach_mmcv() -> None:
     mmcv_checkpoint.load_url = _load_url
 
 
-def _load_converted(address: str, map_location: Any = None) -> Any:
-    """Load the file that `weights://name` means, to the CPU, where models are built.
+def converted_file(address: str) -> Path:
+    """Return the file that `weights://name` means.
 
     Raises:
-        CheckpointError: if the file does not exist; names the nearest.
+        CheckpointError: if it does not exist; names the nearest.
     """
-    del map_location
     folder = weights_folder()
     path = folder / address.removeprefix(WEIGHTS_SCHEME)
     if not path.is_file():
@@ -54,7 +53,13 @@ def _load_converted(address: str, map_location: Any = None) -> Any:
             f'{address} was not found: {folder} has no such file{nearest(path.name, known)}; '
             '`seglight convert` writes weights to it'
         )
-    return read_file(path)
+    return path
+
+
+def _load_converted(address: str, map_location: Any = None) -> Any:
+    """Load the file that `weights://name` means, to the CPU, where models are built."""
+    del map_location
+    return read_file(converted_file(address))
 
 
 def _load_url(url: str, model_dir: str | None = None, map_location: Any = None) -> Any:
@@ -112,7 +117,7 @@ def _without_pretrained(value: Any) -> Any:
             name: None if _plain(name) == 'pretrained' or _is_pretrained(inner) else _without_pretrained(inner)
             for name, inner in value.items()
         }
-        return {**kept, **_FETCHING.get(str(value.get('type')).rpartition('.')[2], {})}
+        return {**kept, **_FETCHING.get(plain_type(value), {})}
     if isinstance(value, (list, tuple)):
         return type(value)(_without_pretrained(item) for item in value if not _is_pretrained(item))
     return copy.deepcopy(value)

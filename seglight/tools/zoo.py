@@ -1,17 +1,19 @@
-"""List the mmsegmentation models that --model.zoo accepts.
+"""List the models that a config can name: mmsegmentation's, and those of timm, transformers and smp.
 
-Each line shows the name, the parameters in millions, the published mIoU in percent, and the URL of the
-checkpoint.
+Each table is headed by the key that takes the names of its first column. A line shows the parameters in millions, the
+published mIoU in percent, the licence of the weights as its publisher states it, and where the weights come from.
 """
 
 from __future__ import annotations
 
-from fnmatch import fnmatch
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from importlib import resources
 from typing import Any, NamedTuple
 
 import yaml
 
+from seglight.config.catalogue import LIBRARIES, ZOO_NAME, catalogue
 from seglight.config.mmseg.zoo import zoo_folder, zoo_names
 from seglight.config.settings import nearest
 from seglight.errors import UsageError
@@ -21,45 +23,60 @@ class Entry(NamedTuple):
     """A line of the list.
 
     Attributes:
-        name: the value for `--model.zoo`.
-        parameters: the number of parameters with the config's own classes, None if not counted.
+        key: the key that takes the name.
+        name: its value.
+        parameters: the number of parameters, of an mmseg model with the config's own classes; None if not counted.
         miou: the published mIoU in percent, None if the index has none.
-        weights: the URL of the checkpoint, None if there is none.
+        licence: of the weights, empty if unknown.
+        weights: where they come from, empty if there are none.
     """
 
+    key: str
     name: str
     parameters: int | None
-    miou: float | None
-    weights: str | None
+    miou: float | None = None
+    licence: str = ''
+    weights: str = ''
 
 
-def find_models(pattern: str = '') -> list[Entry]:
+def find_models(pattern: str = '', libraries: Sequence[str] = tuple(LIBRARIES)) -> list[Entry]:
     """Return the models whose names match.
 
     Args:
-        pattern: part of a name, or a pattern such as `*r50*ade20k`; all match an empty one.
+        pattern: part of a name, or a pattern such as `*r50*ade20k`, in any case; all match an empty one.
+        libraries: names in `LIBRARIES`.
 
     Raises:
-        UsageError: if none matches.
+        UsageError: if none matches; names the nearest.
     """
-    glob = pattern if any(sign in pattern for sign in '*?[') else f'*{pattern}*'
-    names = zoo_names()
-    found = [name for name in names if fnmatch(name, glob)]
+    glob = (pattern if any(sign in pattern for sign in '*?[') else f'*{pattern}*').lower()
+    keys = [key for library in libraries for key in LIBRARIES[library]]
+    others = [Entry(each.key, each.name, each.parameters, None, each.licence, each.weights) for each in catalogue()]
+    configs = zoo_names() if ZOO_NAME in keys else []
+    found = entries([name for name in configs if fnmatchcase(name.lower(), glob)])
+    found += [entry for entry in others if entry.key in keys and fnmatchcase(entry.name.lower(), glob)]
     if not found:
-        words = {part for name in names for part in (name.split('/')[0], name)}
-        raise UsageError(f"zoo: mmseg has no model like '{pattern}'{nearest(pattern, words)}")
-    return entries(found)
+        named = [*configs, *(entry.name for entry in others if entry.key in keys)]
+        words = {word for name in named for word in (name, name.partition('/')[0], name.partition('.')[0])}
+        *first, last = libraries
+        subject = f'{", ".join(first)} and {last} have' if first else f'{last} has'
+        raise UsageError(f"zoo: {subject} no model like '{pattern}'{nearest(pattern, words)}")
+    return found
 
 
 def entries(names: list[str]) -> list[Entry]:
-    """Return the entries of models, from mmseg's model index and the table of parameter counts."""
+    """Return the entries of mmseg's models, from its model index and the table of parameter counts."""
     index = _index({name.split('/')[0] for name in names})
     counts = parameter_counts()
-    return [Entry(name, counts.get(name), *index.get(name, (None, None))) for name in names]
+    found = []
+    for name in names:
+        miou, weights = index.get(name, (None, None))
+        found.append(Entry(ZOO_NAME, name, counts.get(name), miou, weights=weights or ''))
+    return found
 
 
 def parameter_counts() -> dict[str, int]:
-    """Return the number of parameters of each model, as counted by `scripts/count_parameters.py`."""
+    """Return the number of parameters of each model of mmseg, as counted by `scripts/count_parameters.py`."""
     text = resources.files('seglight').joinpath('tools/zoo_parameters.csv').read_text()
     rows = (line.split(',') for line in text.splitlines()[1:])
     return {name: int(count) for name, count in rows}
@@ -85,12 +102,30 @@ def _miou(model: dict[str, Any]) -> float | None:
     return next((float(figure) for figure in figures if figure is not None), None)
 
 
-def table(found: list[Entry]) -> list[str]:
-    """Return the list as a table with a head."""
-    width = max(len(entry.name) for entry in found)
-    lines = [f'{"name":<{width}}  params     mIoU   checkpoint']
-    for entry in found:
-        count = '' if entry.parameters is None else f'{entry.parameters / 1e6:.1f} M'
-        miou = '' if entry.miou is None else f'{entry.miou:.2f}'
-        lines.append(f'{entry.name:<{width}}  {count:>7}  {miou:>6}   {entry.weights or "-"}')
+def tables(found: Sequence[Entry]) -> list[str]:
+    """Return the lines of a table with a head for each key, with an empty line between two tables."""
+    keys = dict.fromkeys(entry.key for entry in found)
+    parts = ['\n'.join(_table(key, [entry for entry in found if entry.key == key])) for key in keys]
+    return '\n\n'.join(parts).splitlines()
+
+
+def _table(key: str, found: Sequence[Entry]) -> list[str]:
+    """Return the table of one key; columns without any value are left out."""
+    heads = (key, 'params', 'mIoU', 'licence', 'weights')
+    rows = [heads, *(_cells(entry) for entry in found)]
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
+    lines = []
+    for row in zip(*columns, strict=True):
+        cells = [
+            f'{cell:>{width}}' if column[0] in ('params', 'mIoU') else f'{cell:<{width}}'
+            for cell, width, column in zip(row, widths, columns, strict=True)
+        ]
+        lines.append('   '.join(cells).rstrip())
     return lines
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    count = '' if entry.parameters is None else f'{entry.parameters / 1e6:.1f} M'
+    miou = '' if entry.miou is None else f'{entry.miou:.2f}'
+    return entry.name, count, miou, entry.licence, entry.weights

@@ -41,6 +41,7 @@ def test_weights_for_other_classes_are_taken_but_for_the_heads(trained: Path, ti
     done = run('fit', '--config', tiny_config, *flags, '--load-from', trained / 'epoch_1.ckpt')
     assert done.status == 0, done.err
     assert 'mismatched     4  decode_head.conv_seg.weight [11, 16, 1, 1] in the file, [12, 16, 1, 1] here' in done.out
+    assert 'epoch_1.ckpt has 11 classes, the data 12: the mismatched weights start from random values' in done.out
 
 
 def test_weights_that_cannot_be_used_leave_no_run(tiny_config: Path, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""`seglight zoo`: the list of mmseg's models."""
+"""`seglight zoo`: the models that a config can name."""
 
 import subprocess
 import sys
@@ -8,15 +8,34 @@ import pytest
 import yaml
 from conftest import Result
 
+from seglight.config.catalogue import LIBRARIES
 from seglight.config.mmseg.zoo import zoo_folder, zoo_names
 
 Run = Callable[..., Result]
 
 
 def test_all_are_listed(run: Run) -> None:
-    lines = run('zoo').out.splitlines()
+    lines = run('zoo', '--library', 'mmseg').out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == zoo_names()
     assert len(lines) > 600
+
+
+def test_each_table_is_headed_by_the_key_that_takes_its_names(run: Run) -> None:
+    listed = run('zoo').out.split('\n\n')
+    heads = [table.split()[0] for table in listed]
+    assert heads == [key for keys in LIBRARIES.values() for key in keys]
+    assert heads[1:3] == ['TIMMBackbone.model_name', 'HFSegmentor.name']
+    assert run('zoo', '--library', 'smp').out == '\n\n'.join(listed[3:])
+
+
+def test_a_line_has_parameters_licence_and_source(run: Run) -> None:
+    head, line = run('zoo', 'vit_small_patch16_dinov3.lvd1689m').out.splitlines()
+    assert head.split() == ['TIMMBackbone.model_name', 'params', 'licence', 'weights']
+    assert line.split()[0] == 'vit_small_patch16_dinov3.lvd1689m'
+    assert line.split()[1:3] == ['21.6', 'M']
+    assert line.split()[3:] == ['dinov3-license', 'https://huggingface.co/timm/vit_small_patch16_dinov3.lvd1689m']
+    resnet = run('zoo', 'RESNET18', '--library', 'smp').out.splitlines()[1]
+    assert ' '.join(resnet.split()) == 'resnet18 11.2 M imagenet, ssl, swsl from https://huggingface.co/smp-hub'
 
 
 def test_each_line_says_what_mmsegs_index_says(run: Run) -> None:
@@ -35,7 +54,19 @@ def test_a_pattern_may_have_wildcards(run: Run) -> None:
     assert all(line.startswith('ocrnet/') and 'r101' in line for line in lines)
 
 
-@pytest.mark.parametrize(('words', 'said'), [(['psqnet'], "'pspnet'"), (['a', 'b'], 'unrecognized arguments: b')])
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['psqnet'], "mmseg, timm, transformers and smp have no model like 'psqnet'; did you mean 'pspnet'?"),
+        (
+            ['convnextv3_tiny', '--library', 'timm'],
+            "timm has no model like 'convnextv3_tiny'; did you mean 'convnextv2_tiny'?",
+        ),
+        (['nvidia/segfromer-b0-finetuned-ade-512-512'], "'nvidia/segformer-b0-finetuned-ade-512-512'"),
+        (['a', '--library', 'keras'], "invalid choice: 'keras'"),
+        (['a', 'b'], 'unrecognized arguments: b'),
+    ],
+)
 def test_what_is_not_there_is_told(run: Run, words: list[str], said: str) -> None:
     result = run('zoo', *words)
     assert (result.status, result.out) == (2, '')
@@ -46,5 +77,5 @@ def test_it_needs_no_torch_and_stops_quietly_where_a_pipe_is_closed() -> None:
     code = 'import sys; sys.argv[1:] = ["zoo", "fcn"]; from seglight.__main__ import run; run(sys.argv[1:]); assert "torch" not in sys.modules'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True).returncode == 0
     done = subprocess.run(f'{sys.executable} -m seglight zoo | head -1', shell=True, capture_output=True, text=True)
-    assert done.stdout.startswith('name')
+    assert done.stdout.startswith('model.zoo')
     assert done.stderr == ''

@@ -61,6 +61,12 @@ class HFSegmentor(Adapter):
         """Height and width of the images for which there are position embeddings."""
         return hf_masks.image_size(self.config)
 
+    @property
+    def cannot_compile(self) -> str:
+        """Why torch.compile is refused; empty if it is not."""
+        kind = self.config.model_type
+        return f'the loss of {kind} matches masks outside of torch' if self.classifies_masks else ''
+
     def init_weights(self) -> None:
         """Load the weights that `name` names, where their shapes fit; nothing is ever unpickled.
 

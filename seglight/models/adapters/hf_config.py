@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from seglight.config.catalogue import HF_NAME, names
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line, warn
 from seglight.extras import import_extra
-from seglight.models.parts import KEY, Part
+from seglight.models.parts import KEY, Part, plain_type
 
 #: The `model_type` of models with logits for each pixel.
-PIXEL_TYPES = (*('beit', 'data2vec-vision', 'dpt', 'mobilenet_v2', 'mobilevit', 'mobilevitv2', 'segformer', 'upernet'),)
+PIXEL_TYPES = ('beit', 'data2vec-vision', 'dpt', 'mobilenet_v2', 'mobilevit', 'mobilevitv2', 'segformer', 'upernet')
 
 #: The `model_type` of models that classify masks.
 MASK_TYPES = ('eomt', 'eomt_dinov3', 'mask2former', 'maskformer')
+
+TYPES = (*PIXEL_TYPES, *MASK_TYPES)
+
+#: The `model_type` of segmentors that do not fit, and the reason.
+UNSUPPORTED = {'oneformer': 'needs a text that names the task with each image; mask2former and eomt need none'}
 
 TYPE_NAME = 'HFSegmentor'
 
@@ -50,7 +57,7 @@ def quiet() -> Iterator[None]:
 
 def is_adapter(part: Part) -> bool:
     """Return whether a part is a segmentor of transformers."""
-    return part.type_name.rpartition('.')[2] == TYPE_NAME
+    return plain_type(part.values) == TYPE_NAME
 
 
 def names_model(part: Part) -> bool:
@@ -67,10 +74,12 @@ def fill_in(part: Part) -> None:
     if not names_model(part):
         return
     name = part.values['name']
+    _check_folder(name)
     try:
         config = _from_cache_or_hub(transformers().AutoConfig, name)
     except (OSError, ValueError, KeyError) as error:
         raise refusal(name, error) from error
+    _check_type(config.model_type, f'{KEY}.name', 'of the type')
     part.values['config'] = _architecture(config.to_diff_dict())
 
 
@@ -106,13 +115,35 @@ def _from_cache_or_hub(cls: Any, name: str) -> Any:
         return cls.from_pretrained(name, trust_remote_code=False)
 
 
+def _check_folder(name: str) -> None:
+    """Refuse the path of a folder that does not exist, which the hub's client would take for a name of the hub.
+
+    Raises:
+        ConfigError: names the nearest folder.
+    """
+    path = Path(name)
+    if not path.is_dir() and (path.is_absolute() or name.startswith('.') or len(path.parts) > 2):
+        raise ConfigError(f'{KEY}.name', f"'{name}' is not a folder{nearest(name, _folders_beside(path))}")
+
+
+def _folders_beside(path: Path) -> list[str]:
+    """Return the paths of the folders next to a path."""
+    return [str(each) for each in path.parent.glob('*') if each.is_dir()]
+
+
 def refusal(name: str, error: Exception) -> ConfigError:
-    """Return the error for a model that cannot be read."""
+    """Return the error for a model that cannot be read; names the nearest model of the hub, or folder."""
+    hint = '' if Path(name).is_dir() or name in names(HF_NAME) else nearest(name, known_names(name), 0.8)
     return ConfigError(
         f'{KEY}.name',
-        f"cannot load '{name}': {one_line(error)}; give a folder with config.json and model.safetensors, "
+        f"cannot load '{name}'{hint or ':'} {one_line(error)}; give a folder with config.json and model.safetensors, "
         'or `config` in place of `name` for random weights',
     )
+
+
+def known_names(name: str) -> list[str]:
+    """Return the models of the hub that `seglight zoo` lists, and the folders next to the path that a name may be."""
+    return [*names(HF_NAME), *_folders_beside(Path(name))]
 
 
 def build_config(values: dict[str, Any], num_classes: int, ignore_index: int) -> Any:
@@ -126,7 +157,7 @@ def build_config(values: dict[str, Any], num_classes: int, ignore_index: int) ->
     Raises:
         ConfigError: for an unknown type or argument; names the nearest.
     """
-    check_type(values)
+    _check_type(str(values.get('model_type')), f'{KEY}.config.model_type', 'one of')
     _check_arguments(values, f'{KEY}.config')
     try:
         config = transformers().AutoConfig.for_model(**_without_fetching(values), num_labels=num_classes)
@@ -138,16 +169,21 @@ def build_config(values: dict[str, Any], num_classes: int, ignore_index: int) ->
     return config
 
 
-def check_type(values: dict[str, Any]) -> None:
-    """Refuse a configuration whose `model_type` is not one of the supported segmentors.
+def _check_type(kind: str, key: str, wanted: str) -> None:
+    """Refuse a `model_type` that is not one of the supported segmentors.
+
+    Args:
+        kind: the `model_type`.
+        key: the key that sets it.
+        wanted: how its value relates to the types, for the error.
 
     Raises:
-        ConfigError: names the nearest.
+        ConfigError: gives the reason, or names the nearest type.
     """
-    kind, known = values.get('model_type'), (*PIXEL_TYPES, *MASK_TYPES)
-    if kind not in known:
-        message = f"must be one of {', '.join(known)}, got '{kind}'{nearest(str(kind), known)}"
-        raise ConfigError(f'{KEY}.config.model_type', message)
+    if kind in UNSUPPORTED:
+        raise ConfigError(key, f'cannot be {kind}, which {UNSUPPORTED[kind]}')
+    if kind not in TYPES:
+        raise ConfigError(key, f"must be {wanted} {', '.join(TYPES)}, got '{kind}'{nearest(kind, TYPES)}")
 
 
 def _check_arguments(values: dict[str, Any], key: str) -> None:

@@ -114,8 +114,10 @@ def _architecture(name: str) -> type[nn.Module]:
 def _check(cls: type[nn.Module], encoder: str, options: dict[str, Any]) -> None:
     """Refuse an unknown encoder, and options that the architecture does not have or that are not the user's."""
     names = import_extra('segmentation_models_pytorch', 'smp', f'{KEY}.type').encoders.get_encoder_names()
-    if encoder not in names and not encoder.startswith('tu-'):
-        message = f"smp has no encoder '{encoder}'{nearest(encoder, names)}; tu-NAME is an encoder of timm"
+    timms = [f'tu-{name}' for name in import_extra('timm', 'smp', f'{KEY}.type').list_models()]  # of smp's requirements
+    if encoder not in names and encoder.partition('.')[0] not in timms:
+        hint = nearest(encoder, timms if encoder.startswith('tu-') else names)
+        message = f"smp has no encoder '{encoder}'{hint}; tu-NAME is an encoder of timm"
         raise ConfigError(f'{KEY}.encoder_name', message)
     known = inspect.signature(cls).parameters
     for name in options:

@@ -15,8 +15,9 @@ from torch import Tensor
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
 from seglight.extras import import_extra
-from seglight.files import WEIGHTS_SCHEME, weights_folder
-from seglight.models.parts import KEY
+from seglight.files import WEIGHTS_SCHEME
+from seglight.models.parts import KEY, plain_type
+from seglight.models.pretrained import converted_file
 
 _KEY = f'{KEY}.backbone'
 
@@ -86,14 +87,15 @@ class TIMMBackbone(MmsegTIMMBackbone):  # type: ignore[misc]
 
         Raises:
             ConfigError: if they cannot be loaded.
+            CheckpointError: if `weights://NAME` does not exist; names the nearest.
         """
         if not self.pretrained and not self.checkpoint_path:
             return
         options, key, source = dict(self._arguments), 'pretrained', self._arguments['model_name']
         if self.checkpoint_path:
             key, source = 'checkpoint_path', self.checkpoint_path
-            path = str(weights_folder() / source.removeprefix(WEIGHTS_SCHEME)) if '://' in source else source
-            options['pretrained_cfg_overlay'] = {'file': path}
+            file = converted_file(source) if source.startswith(WEIGHTS_SCHEME) else source
+            options['pretrained_cfg_overlay'] = {'file': str(file)}
         try:
             loaded = MmsegTIMMBackbone(pretrained=True, **options)
         except Exception as error:  # the hub's client has many errors
@@ -154,11 +156,17 @@ def normalisation(backbone: Any) -> tuple[list[float], list[float]] | None:
 
     Returns:
         None for other backbones, and for models that were never published with weights.
+
+    Raises:
+        ConfigError: if timm has no such model.
     """
     if not is_timm(backbone):
         return None
-    library = import_extra('timm', 'timm', f'{_KEY}.type')
-    published = library.get_pretrained_cfg(str(backbone.get('model_name')), allow_unregistered=True)
+    library, name = import_extra('timm', 'timm', f'{_KEY}.type'), str(backbone.get('model_name'))
+    try:
+        published = library.get_pretrained_cfg(name, allow_unregistered=True)
+    except RuntimeError as error:  # for an unknown tag
+        raise refusal(name, error) from error
     if published is None:
         return None
     mean, std = ([round(255 * value, 4) for value in values] for values in (published.mean, published.std))
@@ -167,7 +175,7 @@ def normalisation(backbone: Any) -> tuple[list[float], list[float]] | None:
 
 def is_timm(backbone: Any) -> bool:
     """Return whether the backbone of a model dict is one of timm."""
-    return isinstance(backbone, dict) and str(backbone.get('type')).rpartition('.')[2] == 'TIMMBackbone'
+    return plain_type(backbone) == 'TIMMBackbone'
 
 
 @cache
@@ -199,7 +207,7 @@ def refusal(name: str, error: Exception) -> ConfigError:
     """Return the error for a model that timm cannot build."""
     import timm
 
-    names = timm.list_models()
-    if name.partition('.')[0] not in names:
+    names = timm.list_models(include_tags='.' in name)
+    if name not in names:
         return ConfigError(f'{_KEY}.model_name', f"timm has no model '{name}'{nearest(name, names)}")
     return ConfigError(_KEY, f'cannot be built by timm: {one_line(error)}')

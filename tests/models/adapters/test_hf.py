@@ -157,6 +157,34 @@ def test_a_checkpoint_needs_the_named_model_no_more(folder: Path, tmp_path: Path
     assert no_network == []
 
 
+@pytest.mark.parametrize('written', ['{}/modle', './modle', 'modle', 'runs/modle'])
+def test_a_typo_in_a_folder_names_the_nearest(written: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder.parent / 'runs').mkdir()
+    folder.rename(folder.parent / 'runs' / 'model') if written.startswith('runs') else None
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(ConfigError, match=r"model\.segmentor\.name.*; did you mean '.*model'\?") as error:
+        Segmentor({'type': 'HFSegmentor', 'name': written.format(folder.parent)}, CLASSES)
+    assert '\n' not in str(error.value)
+
+
+def test_a_folder_without_a_model_is_one_line(folder: Path) -> None:
+    (folder / 'config.json').unlink()
+    with pytest.raises(ConfigError, match=r"model\.segmentor\.name cannot load '.*': .*config\.json") as error:
+        Segmentor({'type': 'HFSegmentor', 'name': str(folder)}, CLASSES)
+    assert '\n' not in str(error.value)
+
+
+def test_a_named_model_that_does_not_fit_is_refused_with_the_reason(tmp_path: Path) -> None:
+    transformers.OneFormerConfig().save_pretrained(tmp_path / 'oneformer')
+    transformers.BertConfig().save_pretrained(tmp_path / 'bert')
+    for kind, message in {
+        'oneformer': r'segmentor\.name cannot be oneformer, which needs a text that names the task with each image',
+        'bert': r"segmentor\.name must be of the type beit, .*, got 'bert'",
+    }.items():
+        with pytest.raises(ConfigError, match=message):
+            Segmentor({'type': 'HFSegmentor', 'name': str(tmp_path / kind)}, CLASSES)
+
+
 def test_pickled_weights_are_refused(folder: Path) -> None:
     weights = original('segformer').state_dict()
     torch.save(weights, folder / 'pytorch_model.bin')
@@ -171,11 +199,14 @@ def test_pickled_weights_are_refused(folder: Path) -> None:
         ({}, 'model.segmentor needs `name`'),
         ({'config': {'model_type': 'segfromer'}}, "config.model_type must be one of .*'segfromer'; did you mean 'segformer'"),
         ({'config': {'model_type': 'bert'}}, "config.model_type must be one of .* got 'bert'"),
+        ({'config': {'model_type': 'oneformer'}}, 'config.model_type cannot be oneformer, which needs a text that names the task'),
         ({'config': {'model_type': 'segformer', 'dephts': [1]}}, "config.dephts: segformer has no argument 'dephts'; did you mean 'depths'"),
         ({'config': {'model_type': 'segformer', 'depths': 'deep'}}, 'config is refused by transformers: .*depths'),
         ({'config': {'model_type': 'upernet', 'backbone_config': {'model_type': 'convnex'}}}, "backbone_config.model_type: transformers has no 'convnex'; did you mean 'convnext'"),
         ({'config': {'model_type': 'eomt', **MASKS['eomt']}, 'loss_decode': {'type': 'CrossEntropyLoss'}}, 'loss_decode: eomt trains with its own loss'),
         ({'name': 'nobody/nothing'}, r"model.segmentor.name cannot load 'nobody/nothing': .*give a folder"),
+        ({'name': 'nvidia/segfromer-b0-finetuned-ade-512-512'}, "name cannot load '.*'; did you mean 'nvidia/segformer-b0-finetuned-ade-512-512'. "),
+        ({'name': '/nowhere/model'}, r"model\.segmentor\.name: '/nowhere/model' is not a folder$"),
         ({'nam': 'nobody/nothing'}, "HFSegmentor has no argument 'nam'; did you mean 'name'"),
     ],
 )  # fmt: skip

@@ -61,7 +61,8 @@ def test_smps_losses_by_class_path() -> None:
     [
         (smp('Unett'), "arch must be one of .* got 'Unett'; did you mean 'Unet'"),
         (smp(encoder='resnet19'), "encoder_name: smp has no encoder 'resnet19'; did you mean 'resnet18'"),
-        (smp(encoder='tu-no_such_model'), 'cannot be built by smp: .*no_such_model'),
+        (smp(encoder='tu-resnet19'), "encoder_name: smp has no encoder 'tu-resnet19'; did you mean 'tu-resnet18'"),
+        (smp(encoder='tu-resnet18.a9_in1k'), "cannot be built by smp: .*a9_in1k"),
         (smp(decoder_chanels=[8]), "decoder_chanels: smp's Unet has no argument 'decoder_chanels'; did you mean 'decoder_channels'"),
         (smp(classes=3), 'classes is set here from the classes of the data'),
         (smp(activation='softmax'), 'activation is set here from none'),

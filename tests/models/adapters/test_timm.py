@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import random_batch
+from conftest import TINY_SEGMENTOR, random_batch
 
 import seglight
 from seglight.config.files import SHIPPED, load_config
-from seglight.errors import ConfigError
+from seglight.errors import CheckpointError, ConfigError
+from seglight.files import weights_folder
 from seglight.models import Segmentor
 from seglight.models.loss_items import mean, total
 from seglight.models.optimizers import build_optimizer
@@ -135,10 +136,26 @@ def test_a_local_file_of_timms_weights_is_loaded(tmp_path: Path) -> None:
     assert all(value.equal(whole.state_dict()[name]) for name, value in loaded.items())
 
 
+def test_converted_weights_are_loaded_by_name_and_a_typo_names_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    whole = timm.create_model('resnet18')
+    weights_folder().mkdir(parents=True)
+    torch.save(whole.state_dict(), weights_folder() / 'resnet18.pth')
+    module = Segmentor(model('resnet18', checkpoint_path='weights://resnet18.pth'), CLASSES)
+    assert module.segmentor.backbone.timm_model.conv1.weight.equal(whole.conv1.weight)
+    typo = 'weights://resnet81.pth'
+    for values in (model('resnet18', checkpoint_path=typo), {**TINY_SEGMENTOR, 'pretrained': typo}):
+        with pytest.raises(CheckpointError, match=rf"{typo} was not found: .* did you mean 'resnet18\.pth'"):
+            Segmentor(values, CLASSES)
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
         ({'model_name': 'vit_small_patch16_dinov4'}, "backbone.model_name: timm has no model 'vit_small_patch16_dinov4'; did you mean"),
+        ({'model_name': 'resnet18.a1_in2k'}, "backbone.model_name: timm has no model 'resnet18.a1_in2k'; did you mean 'resnet18.a1_in1k'"),
         ({'nonsense': 3}, 'backbone cannot be built by timm: .*nonsense'),
         ({'pretrained': True}, r"pretrained cannot load the weights of 'resnet18': .*random weights"),
         ({'checkpoint_path': 'gone.pth'}, r"checkpoint_path cannot load the weights of 'gone.pth'"),
@@ -166,9 +183,5 @@ def test_the_shipped_configs_build(name: str) -> None:
     values = load_config(SHIPPED / f'{name}.yaml').values['model']
     values['segmentor']['backbone']['pretrained'] = False
     module = Segmentor(values['segmentor'], CLASSES, optimizer=values['optimizer'], frozen=values.get('frozen')).eval()
-    assert module.segmentor.encode_decode(torch.zeros(1, 3, 112, 112), []).shape == (
-        1,
-        5,
-        112,
-        112,
-    )  # of patches of 14, 16
+    image = torch.zeros(1, 3, 112, 112)  # of patches of 14 and of 16
+    assert module.segmentor.encode_decode(image, []).shape == (1, 5, 112, 112)
