@@ -201,10 +201,10 @@ HOSTILE = {
 def test_what_is_wrong_or_endless_ends_in_a_sentence_at_once(case: str, tmp_path: Path) -> None:
     text, said = HOSTILE[case]
     (tmp_path / 'a.py').write_text(text)
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ConfigError) as error:
         read_mmseg_config(tmp_path / 'a.py')
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
     assert said in str(error.value)
     assert str(error.value).startswith(f'{tmp_path}/a.py')
     assert len(str(error.value)) - len(str(tmp_path)) < 300

@@ -229,10 +229,10 @@ def test_outlines_that_are_too_long_are_rejected(tmp_path: Path) -> None:
 
 def test_unterminated_run_lengths_are_rejected_at_once(tmp_path: Path) -> None:
     for text in ('o' * 5_000_000, '0' * 5_000_000):
-        start = time.monotonic()
+        start = time.process_time()
         with pytest.raises(DataError, match='annotation 0 has'):
             painted(tmp_path, [{'category_id': 3, 'segmentation': {'size': [16, 20], 'counts': text}}])
-        assert time.monotonic() - start < 20  # the square of the length would be hours
+        assert time.process_time() - start < 20  # the square of the length would be hours
 
 
 def test_categories_may_be_renamed_and_ignored(tmp_path: Path) -> None:
