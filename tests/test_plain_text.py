@@ -51,10 +51,10 @@ HOSTILE = {
 @pytest.mark.parametrize('case', HOSTILE)
 def test_yaml_that_is_wrong_or_endless_ends_in_a_sentence_at_once(case: str) -> None:
     text, said = HOSTILE[case]
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(ConfigError) as error:
         load_yaml(text, 'x')
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
     assert said in str(error.value)
     assert len(str(error.value)) < 300
 

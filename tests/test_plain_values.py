@@ -61,12 +61,12 @@ def test_a_file_that_claims_more_than_it_holds_is_refused(name: str, zipped: boo
     make, message = ATTACKS[name]
     payload = {'state_dict': {'a': make()}}
     torch.save(payload, tmp_path / 'a.ckpt', _use_new_zipfile_serialization=zipped)
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(CheckpointError, match=r'a\.ckpt') as error:
         read_file(tmp_path / 'a.ckpt')
     assert message in str(error.value) or 'cannot be read' in str(error.value)
     assert '\n' not in str(error.value)
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize('read', [read_file, lambda path: Checkpoint(path).verify()], ids=['read', 'verify'])

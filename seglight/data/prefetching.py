@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from lightning_fabric.utilities.apply_func import move_data_to_device
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -64,6 +63,8 @@ class Prefetched(Iterator[Any]):
         return batch
 
     def _copy(self) -> None:
+        from lightning_fabric.utilities.apply_func import move_data_to_device  # late: loader processes need no trainer
+
         try:
             batch = next(self._batches)
         except Exception as error:

@@ -1,6 +1,7 @@
 """What tests run in loader processes, in a module that a spawned process can import."""
 
 import signal
+import sys
 from typing import Any, cast
 
 from seglight.data import sending
@@ -17,3 +18,8 @@ def handlers(_: Any) -> dict[str, Any]:
     return {
         'names': [cast(signal.Handlers, signal.getsignal(number)).name for number in (signal.SIGINT, signal.SIGTERM)]
     }
+
+
+def trainers(_: Any) -> dict[str, Any]:
+    """Return the packages that only a trainer needs and that this process has imported, as a batch."""
+    return {'names': sorted({'pytorch_lightning', 'lightning_fabric', 'torchmetrics'} & set(sys.modules))}

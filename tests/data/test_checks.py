@@ -37,9 +37,9 @@ def test_an_image_of_val_counts_once_however_often_train_has_it(tmp_path: Path) 
 def test_blank_tiles_take_time_and_memory_in_proportion_to_their_number(tmp_path: Path) -> None:
     first = [write(tmp_path / f'train/{index}', b'blank') for index in range(5000)]
     second = [write(tmp_path / f'val/{index}', b'blank') for index in range(500)]
-    start = time.monotonic()
+    start = time.process_time()
     assert len(shared_content(first, second)) == 500
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 def module(root: Path, classes: list[str]) -> SegmentationDataModule:

@@ -60,7 +60,7 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> FakeStreams:
     def record(tensor: Tensor, stream: FakeStream) -> None:
         fake.done.append(f'{stream.name} uses {int(tensor)}')
 
-    monkeypatch.setattr('seglight.data.prefetching.move_data_to_device', move)
+    monkeypatch.setattr('lightning_fabric.utilities.apply_func.move_data_to_device', move)
     monkeypatch.setattr(Tensor, 'record_stream', record)
     return fake
 

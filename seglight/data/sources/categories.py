@@ -7,11 +7,6 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
-
-# isort: split
-from pytorch_lightning.utilities import rank_zero_only
-
 from seglight.config.settings import nearest
 from seglight.data.sources.base import Context, Ignored
 from seglight.errors import DataError, warn
@@ -124,4 +119,9 @@ def check_boxes(boxes: Sequence[str], count: int, on_box: Literal['error', 'skip
     found = f'{path}: {len(boxes)} of {count} objects have only a box and no outline'
     if on_box == 'error':
         raise DataError(f'{found}, first {boxes[0]}; set on_box: skip in the source to leave them out')
+    from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
+
+    # isort: split
+    from pytorch_lightning.utilities import rank_zero_only  # late: loader processes need no trainer
+
     rank_zero_only(warn)(f'{found} and are left out')
