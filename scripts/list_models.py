@@ -54,7 +54,7 @@ def timm_parameters(name: str, size: int | None) -> int | None:
     """Return the number of parameters of a backbone, for images of one size; None if it has no feature maps."""
     try:
         with without_memory():
-            options = {} if size is None else {'img_size': size}
+            options: dict[str, Any] = {} if size is None else {'img_size': size}
             return parameters(timm.create_model(name, features_only=True, pretrained=False, **options))
     except (TypeError, ValueError, AssertionError, RuntimeError, KeyError, AttributeError, IndexError):
         return None
@@ -157,8 +157,10 @@ def hf_models() -> Iterator[Model]:
 def hf_parameters(values: dict[str, Any]) -> int:
     """Return the number of parameters of a configuration."""
     config = transformers.AutoConfig.for_model(**values)
-    masks = values['model_type'] in MASK_TYPES
-    auto = transformers.AutoModelForUniversalSegmentation if masks else transformers.AutoModelForSemanticSegmentation
+    if values['model_type'] in MASK_TYPES:
+        auto: Any = transformers.AutoModelForUniversalSegmentation
+    else:
+        auto = transformers.AutoModelForSemanticSegmentation
     with without_memory():
         return parameters(auto.from_config(config))
 

@@ -12,6 +12,7 @@ import argparse
 import statistics
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 from seglight import compat  # noqa: F401  (first: mmcv imports torchvision)
 
@@ -20,7 +21,6 @@ import torch
 from mmcv import Config
 from pairs import ratios, seconds_in_turn
 from sides import MMSEG_CONFIGS, quieten
-from torch import nn
 
 from seglight.errors import one_line
 from seglight.memory import keep_freed_memory
@@ -74,8 +74,7 @@ def step(name: str, size: int, batch_size: int, memory_format: torch.memory_form
     """Return a function that computes the gradients for a batch of random images."""
     torch.manual_seed(0)
     model = without_pretrained(Config.fromfile(str(MMSEG_CONFIGS / f'{name}.py')).model.to_dict())
-    segmentor: nn.Module = Recipe(model).for_data(CLASSES).build().train()
-    segmentor.to(memory_format=memory_format)
+    segmentor: Any = Recipe(model).for_data(CLASSES).build().train().to(memory_format=memory_format)
     image = torch.randn(batch_size, 3, size, size).contiguous(memory_format=memory_format)
     mask = torch.randint(0, CLASSES, (batch_size, 1, size, size))
 

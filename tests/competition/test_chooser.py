@@ -29,7 +29,7 @@ class Drawn(Annotation):
     def read(self) -> UInt8Array:
         rng = np.random.default_rng(self.number)
         fields = np.stack([ndimage.gaussian_filter(rng.standard_normal((24, 30)), 4) for _ in range(3)])
-        labels = fields.argmax(0).astype(np.uint8)
+        labels: UInt8Array = fields.argmax(0).astype(np.uint8)
         labels[0] = 255
         return labels
 
@@ -52,7 +52,8 @@ class Predictions(OutOfFold):
         rng = np.random.default_rng((int(held.name), MODELS.index(model)))
         truth = np.eye(3)[held.mask.read().clip(0, 2)].transpose(2, 0, 1)
         scores = np.exp(1.5 * truth + 1.2 * rng.standard_normal((3, 24, 30)))
-        return np.round(255 * scores / scores.sum(0)).astype(np.uint8)
+        shares: UInt8Array = np.round(255 * scores / scores.sum(0)).astype(np.uint8)
+        return shares
 
 
 @pytest.fixture(scope='module')
