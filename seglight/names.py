@@ -24,13 +24,18 @@ def name_fault(name: str) -> str | None:
         return 'leads out of its folder'
     if path.as_posix() != name.replace(os.sep, '/') or not path.name:
         return 'is not the path of a file'
-    if any(unicodedata.category(character) in _CONTROL for character in name):
+    if has_control_characters(name):
         return 'has a control character or a line break'
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
         return 'has a character that file names cannot contain'
     return None
+
+
+def has_control_characters(text: str) -> bool:
+    """Return whether a text breaks lines or controls a terminal."""
+    return any(unicodedata.category(character) in _CONTROL for character in text)
 
 
 def path_below(folder: Path, name: str, suffix: str = '') -> Path:

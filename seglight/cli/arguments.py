@@ -31,6 +31,14 @@ TRUST_HELP = (
 #: Maximum processes of a run on a machine: more than any has, but a mistyped number would start as many.
 MAX_DEVICES = 1024
 
+#: Lightning's name of what each subcommand runs, and a verb for it.
+WORK = {
+    'fit': ('train', 'trains'),
+    'validate': ('val', 'validates'),
+    'test': ('test', 'tests'),
+    'predict': ('predict', 'predicts'),
+}
+
 
 def check_devices(devices: Any) -> None:
     """Check `trainer.devices`, each of which is a process.
@@ -41,6 +49,23 @@ def check_devices(devices: Any) -> None:
     text = str(devices)
     if text.isdecimal() and (len(text) > 9 or int(text) > MAX_DEVICES):
         raise ConfigError('trainer.devices', f'must be at most {MAX_DEVICES}, got {devices}')
+
+
+def check_limit(subcommand: str, trainer: Any) -> None:
+    """Check that Lightning's limit of batches leaves some to a subcommand, which would else end without a result.
+
+    Args:
+        subcommand: a key of `WORK`.
+        trainer: the arguments of Lightning's `Trainer`.
+
+    Raises:
+        ConfigError: names the limit.
+    """
+    stage, works = WORK[subcommand]
+    key = f'limit_{stage}_batches'
+    if trainer[key] == 0:
+        message = f'must be at least 1 batch, or a fraction of all batches, got 0, which {works} nothing'
+        raise ConfigError(f'trainer.{key}', message)
 
 
 def check_paths(config: Any) -> None:

@@ -94,9 +94,6 @@ def check_trainer(trainer: Any) -> None:
     if trainer.val_check_interval == 0:
         message = 'must be above 0, got 0 (trainer.limit_val_batches: 0 disables validation)'
         raise ConfigError('trainer.val_check_interval', message)
-    if trainer.limit_train_batches == 0:
-        message = 'must be at least 1 batch, or a fraction of all batches, got 0, which trains nothing'
-        raise ConfigError('trainer.limit_train_batches', message)
 
 
 def check_finder(trainer: Trainer, schedule: dict[str, Any]) -> None:

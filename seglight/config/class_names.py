@@ -1,10 +1,11 @@
-"""Class names: their number, and those of a checkpoint compared with those of the data."""
+"""Class names: their number and characters, and those of a checkpoint compared with those of the data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from seglight.errors import ConfigError
+from seglight.names import has_control_characters
 
 
 def order_of(trained: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
@@ -24,11 +25,11 @@ def difference(trained: Sequence[str], wanted: Sequence[str]) -> str:
     return f'{summary}: {shown}{f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""}'
 
 
-def check_count(classes: Sequence[str]) -> None:
-    """Check that there are at least two classes, and no more than 8-bit masks can represent.
+def check_names(classes: Sequence[str]) -> None:
+    """Check that there are two to 255 classes, which 8-bit masks can represent, and that lists can show their names.
 
     Raises:
-        ConfigError: for too few or too many.
+        ConfigError: for too few or too many, or a name that is empty or has control characters.
     """
     key = 'data.classes'
     if len(classes) == 1:
@@ -41,3 +42,8 @@ def check_count(classes: Sequence[str]) -> None:
         )
     if not 2 <= len(classes) <= 255:
         raise ConfigError(key, f'must name 2 to 255 classes, got {len(classes)}')
+    for index, name in enumerate(classes):
+        if not name.strip():
+            raise ConfigError(f'{key}.{index}', f'must be a name, got {name!r}')
+        if has_control_characters(name):
+            raise ConfigError(f'{key}.{index}', f'must not contain control characters or line breaks, got {name!r}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from seglight.config.class_names import check_count
+from seglight.config.class_names import check_names
 from seglight.errors import ConfigError
 
 
@@ -15,7 +15,7 @@ def check_classes(classes: Sequence[str], ignore_index: int) -> None:
     Raises:
         ConfigError: also for too few or too many classes.
     """
-    check_count(classes)
+    check_names(classes)
     repeated = next((name for name, count in Counter(classes).items() if count > 1), None)
     if repeated is not None:
         raise ConfigError('data.classes', f"names '{repeated}' twice; each class must have a unique name")

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from seglight.batch import Batch
-from seglight.config.class_names import check_count
+from seglight.config.class_names import check_names
 from seglight.config.classes import name_and_arguments
 from seglight.console import labelled
 from seglight.errors import CheckpointError, ConfigError, UsageError, warn
@@ -118,7 +118,7 @@ class Segmentor(PredictingModule):
         super().__init__(mean, std, channels_last)
         if not classes:
             raise UsageError('model.classes is empty: list the classes in data.classes')
-        check_count(classes)
+        check_names(classes)
         segmentor = recipe.model  # so that a checkpoint holds the numbers instead of a file name
         # The hyperparameters are for building the module; the run's config records how it was trained.
         self.save_hyperparameters(

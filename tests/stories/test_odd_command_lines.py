@@ -15,6 +15,11 @@ EMPTY = 'an argument is empty, perhaps from an unset variable of the shell'
 
 #: Each with the words of a command, and a part of its line; `RUN` is a checkpoint.
 REFUSED = {
+    'validate on no batch': (
+        'validate --ckpt RUN --trainer.limit_val_batches=0',
+        'trainer.limit_val_batches must be at least 1 batch, or a fraction of all batches, got 0, which validates nothing'),
+    'predict no batch': (
+        'predict --ckpt RUN --trainer.limit_predict_batches=0', 'got 0, which predicts nothing'),
     'predict nothing': ('predict --ckpt RUN --input=', '--input=: input must not be empty; omit it for the default'),
     'predict nowhere': ('predict --ckpt RUN --output=', '--output=: output must not be empty'),
     'a remark of nothing': ('predict --ckpt RUN --remark=', '--remark=: remark must not be empty'),
