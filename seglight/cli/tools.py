@@ -382,3 +382,5 @@ def describe(name: str, parser: ArgumentParser) -> None:
     parser.description = COMMANDS[name].description
     parser.formatter_class = RawDescriptionHelpFormatter
     COMMANDS[name].add_arguments(parser)
+    if not COMMANDS[name].passes_flags:  # otherwise it is one of `fit`; the border looks for it in the command line
+        parser.add_argument('--debug', action='store_true', help='Print the traceback of an error.')

@@ -106,3 +106,14 @@ def test_two_processes_never_predict_into_one_folder_or_file(
     assert run(*command, '--resume').status == 0
     assert Path('out/epoch_2.csv').is_file()
     assert run(*command, '--resume').status == 0  # nothing holds the locks in this process
+
+
+@pytest.mark.parametrize(
+    'command', ['info no', 'vote no.csv --output x.csv', 'export no', 'convert swin no', 'ensemble no']
+)
+def test_debug_shows_where_a_command_failed(workspace: Path, run: Run, command: str) -> None:
+    short = run(*command.split())
+    result = run(*command.split(), '--debug')
+    assert result.status == short.status == 2
+    assert result.err.startswith('Traceback (most recent call last)')
+    assert result.err.endswith(short.err) and short.err.count('\n') == 1
