@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -107,6 +108,20 @@ def load_yaml(text: str, source: str, error: type[UserError] = UsageError) -> An
         return loader.get_single_data()
 
 
+def load_yaml_file(path: Path) -> Any:
+    """Return the value of a YAML file that seglight wrote.
+
+    Raises:
+        UserError: if it cannot be read, is not valid YAML, or exceeds a limit.
+    """
+    try:
+        with path.open(encoding='utf-8') as file:
+            text = file.read(MAX_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'{path} cannot be read: {one_line(error)}; restore or remove it') from error
+    return load_yaml(text, str(path), UserError)
+
+
 @contextmanager
 def open_yaml(text: str, source: str, error: type[UserError] = UsageError) -> Iterator[Loader]:
     """Yield the loader of a YAML text, for callers that also need its nodes.
@@ -115,7 +130,7 @@ def open_yaml(text: str, source: str, error: type[UserError] = UsageError) -> It
         error: if the text is not valid YAML or exceeds a limit; the message names the line.
     """
     if len(text) > MAX_CHARACTERS:
-        raise error(f'{source} has {len(text)} characters; at most {MAX_CHARACTERS} are allowed')
+        raise error(f'{source} has more than {MAX_CHARACTERS} characters')
     try:
         loader = Loader(text)
         try:

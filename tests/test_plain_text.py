@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from seglight.config.files import load_config
-from seglight.errors import ConfigError, DataError
-from seglight.plain_text import MAX_VALUES, load_json, load_yaml
+from seglight.errors import ConfigError, DataError, UserError
+from seglight.plain_text import MAX_CHARACTERS, MAX_VALUES, load_json, load_yaml, load_yaml_file
 
 LAUGHS = 'a0: &a0 [x, x]\n' + ''.join(f'a{n}: &a{n} [{", ".join([f"*a{n - 1}"] * 9)}]\n' for n in range(1, 12))
 MERGES = 'a0: &a0 {x: 1}\n' + ''.join(f'a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n' for n in range(1, 30))
@@ -42,7 +42,7 @@ HOSTILE = {
     'two documents': ('a: 1\n---\nb: 2', 'found another document'),
     'an alias of nothing': ('a: *b', "x:1: not valid YAML: found undefined alias 'b'"),
     'an alias bomb of texts': ('a: &a ' + 'x' * 1000 + '\nb: [' + '*a, ' * 100_001 + ']', 'values, including aliases'),
-    'too many characters': ('#' * 4_000_001, 'x has 4000001 characters'),
+    'too many characters': ('#' * 4_000_001, 'x has more than 4000000 characters'),
     'a surrogate': ('a: "\ud800"', 'x: not valid YAML: unacceptable character'),
     'a wrong version': ('%YAML 9.9\n---\na: 1', 'not valid YAML'),
 }  # fmt: skip
@@ -120,3 +120,20 @@ def test_json_that_is_wrong_is_a_sentence(data: bytes, said: str) -> None:
         load_json(data, 'x', DataError)
     assert said in str(error.value)
     assert load_json(b'{"a": [1, null]}', 'x') == {'a': [1, None]}
+
+
+def test_a_file_that_is_no_text_or_too_long_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'config.yaml'
+    path.write_text('a: [1, é]\n', encoding='utf-8')
+    assert load_yaml_file(path) == {'a': [1, 'é']}
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(
+        UserError, match=r"config\.yaml cannot be read: 'utf-8' codec can't decode.*; restore or remove it"
+    ):
+        load_yaml_file(path)
+    with path.open('wb') as file:
+        file.truncate(2**40)  # sparse: reading it whole would take a terabyte
+    with pytest.raises(UserError, match=f'has more than {MAX_CHARACTERS} characters'):
+        load_yaml_file(path)
+    with pytest.raises(UserError, match=r'cannot be read: .*Is a directory'):
+        load_yaml_file(tmp_path)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from seglight.callbacks.resume import newest_intact
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.errors import ConfigError
-from seglight.plain_text import load_yaml
+from seglight.errors import UserError
+from seglight.plain_text import load_yaml, load_yaml_file
 
 #: Keys that describe the command and may differ between two commands for the same run.
 COMMAND_KEYS = ('auto_resume', 'ckpt_path', 'tags', 'trust_checkpoint', 'work_dir')
@@ -36,14 +36,18 @@ def find_continuation(config: str, work_dirs: Path, work_dir: Path | None = None
         config: the resolved config as YAML text, as in the `config.yaml` of a run.
         work_dirs: the parent folder of the run folders.
         work_dir: the folder of the run, if the user gave it.
+
+    Raises:
+        UserError: if the config in that folder cannot be read.
     """
-    folder = work_dir or _newest_run(_comparable(config), work_dirs)
+    settings = _comparable(load_yaml(config, 'config.yaml'))
+    folder = work_dir or _newest_run(settings, work_dirs)
     if folder is None:
         return Continuation(None, None, [f'No run of this config in {work_dirs}: starting from the beginning'])
     checkpoint, faults = newest_intact(folder)
     notices = [f'Skipped: {fault}' for fault in faults]
     stored = folder / 'config.yaml'
-    if checkpoint and stored.is_file() and _comparable(stored.read_text()) != _comparable(config):
+    if checkpoint and stored.is_file() and _comparable(load_yaml_file(stored)) != settings:
         notices.append(f'The config differs from {stored}; the new config applies from now on')
     start = (
         f'Resuming from {checkpoint}' if checkpoint else f'No checkpoint in {folder} yet: starting from the beginning'
@@ -56,15 +60,14 @@ def _newest_run(config: Any, work_dirs: Path) -> Path | None:
     files = [path for path in work_dirs.glob('*/config.yaml') if path.is_file()]
     stored = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in stored:
-        with suppress(OSError, UnicodeDecodeError, ConfigError):  # a damaged config cannot match
-            if _comparable(path.read_text()) == config:
+        with suppress(UserError):  # a damaged config cannot match
+            if _comparable(load_yaml_file(path)) == config:
                 return path.parent
     return None
 
 
-def _comparable(config: str) -> Any:
+def _comparable(values: Any) -> Any:
     """Return a config without the keys of the command."""
-    values = load_yaml(config, 'config.yaml')
     if not isinstance(values, dict):
         return values
     return {name: value for name, value in values.items() if name not in COMMAND_KEYS}

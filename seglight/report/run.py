@@ -12,7 +12,7 @@ import yaml
 
 from seglight.errors import UsageError, UserError, one_line
 from seglight.files import WORK_DIRS, in_work_dirs
-from seglight.plain_text import load_yaml
+from seglight.plain_text import load_yaml_file
 from seglight.report.evaluation import EVALUATIONS, Evaluation, load_evaluation
 
 #: Values by step, oldest first.
@@ -148,11 +148,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    try:
-        text = path.read_text(encoding='utf-8')
-    except (OSError, ValueError) as error:
-        raise UserError(f'{path} cannot be read: {one_line(error)}; restore or remove it') from error
-    values = load_yaml(text, str(path), UserError)
+    values = load_yaml_file(path)
     if not isinstance(values, dict):
         raise UserError(f'{path} is not a YAML mapping; restore or remove it')
     return values

@@ -121,7 +121,9 @@ def test_a_named_folder_goes_on_with_another_length(config: Path, run: Run) -> N
     assert Path('a/epoch_2.ckpt').exists()
 
 
-def test_a_run_in_use_is_not_resumed_and_nothing_else_is_said(tiny_config: Path, run: Callable[..., Result]) -> None:
+def test_a_run_in_use_or_damaged_is_not_resumed_and_nothing_else_is_said(
+    tiny_config: Path, run: Callable[..., Result]
+) -> None:
     command = ['fit', '--config', tiny_config, '--trainer.max_epochs=1', '--work-dir', 'run', '--auto-resume']
     assert run(*command).status == 0
     lock = RunLock(Path('run'))
@@ -131,6 +133,10 @@ def test_a_run_in_use_is_not_resumed_and_nothing_else_is_said(tiny_config: Path,
     assert second.status == 2
     assert second.out == ''
     assert 'run is in use: process' in second.err
+    Path('run/config.yaml').write_bytes(bytes(range(256)))
+    damaged = run(*command, '--trainer.max_epochs=2')
+    assert damaged.status == 2 and damaged.out == ''
+    assert 'run/config.yaml cannot be read: ' in damaged.err and damaged.err.endswith('; restore or remove it\n')
 
 
 def test_resuming_from_a_checkpoint_makes_a_run_of_its_own(
