@@ -40,27 +40,19 @@ WORK = {
 }
 
 
-def check_devices(devices: Any) -> None:
-    """Check `trainer.devices`, each of which is a process.
-
-    Raises:
-        ConfigError: for more than any machine has.
-    """
-    text = str(devices)
-    if text.isdecimal() and (len(text) > 9 or int(text) > MAX_DEVICES):
-        raise ConfigError('trainer.devices', f'must be at most {MAX_DEVICES}, got {devices}')
-
-
-def check_limit(subcommand: str, trainer: Any) -> None:
-    """Check that Lightning's limit of batches leaves some to a subcommand, which would else end without a result.
+def check_trainer(subcommand: str, trainer: Any) -> None:
+    """Check the number of devices, each of which is a process, and that a limit leaves some batches.
 
     Args:
         subcommand: a key of `WORK`.
         trainer: the arguments of Lightning's `Trainer`.
 
     Raises:
-        ConfigError: names the limit.
+        ConfigError: for more devices than any machine has, or no batch, which would end without a result.
     """
+    text = str(trainer.devices)
+    if text.isdecimal() and (len(text) > 9 or int(text) > MAX_DEVICES):
+        raise ConfigError('trainer.devices', f'must be at most {MAX_DEVICES}, got {trainer.devices}')
     stage, works = WORK[subcommand]
     key = f'limit_{stage}_batches'
     if trainer[key] == 0:

@@ -197,8 +197,7 @@ class CommandLine(LightningCLI):
     def instantiate_classes(self) -> None:
         """Build data, model and trainer."""
         with self.request.with_origins():
-            arguments.check_devices(self.config[self.subcommand].trainer.devices)
-            arguments.check_limit(self.subcommand, self.config[self.subcommand].trainer)
+            arguments.check_trainer(str(self.subcommand), self.config[self.subcommand].trainer)
             if self.subcommand == 'fit':
                 fit.check_trainer(self.config['fit'].trainer)
             weights = nullcontext() if self.subcommand == 'fit' else only_loading()
