@@ -31,7 +31,7 @@ INTRODUCTION = """# Commands
 """
 
 #: The widest line of a help text.
-COLUMNS = '100'
+COLUMNS = '80'
 
 
 def page() -> str:
@@ -50,7 +50,7 @@ def help_of(name: str) -> str:
         except SystemExit as end:
             if end.code:
                 raise RuntimeError(f'seglight {name} --help ended with {end.code}') from end
-    printed = text.getvalue().strip()
+    printed = text.getvalue().strip().replace(' \b', '')  # with which jsonargparse joins two words in a terminal
     return without_keys(name, printed) if name in TRAINER_COMMANDS else printed
 
 
