@@ -186,7 +186,8 @@ def soup(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
         if isinstance(mutated, dict):
             mutated['state_dict'] = mutate_tensors(corpus.soup['state_dict'], rng)
         _save(_filled(mutated, folder), folder / name)
-    pair = [name, str(corpus.root / 'run/epoch_1.ckpt')]
+    (folder / 'sound.ckpt').write_bytes(corpus.read('run/epoch_1.ckpt'))
+    pair = [name, 'sound.ckpt']
     rng.shuffle(pair)
     together = [f'--ckpt={path}' for path in pair]
     weights = rng.choice([[], [], ['2', '1'], ['1e-300', '1e300'], ['1', 'nan'], ['1']])
