@@ -129,17 +129,18 @@ def test_compiled_parts_give_the_same_loss_and_gradients(kind: str, monkeypatch:
     monkeypatch.setattr(torch, 'compile', partial(torch.compile, backend='aot_eager'))
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    module = Segmentor(MODELS[kind], list('abcde')).eval()
-    plain = step(module)
+    torch.manual_seed(0)
+    module = Segmentor(MODELS[kind], list('abcde')).double().eval()  # in float32, rounding decides at a ReLU's corner
     if kind == 'hf masks':
         with pytest.raises(ConfigError, match=r'model\.compile must be false: the loss of mask2former matches masks'):
             compile_parts(module.segmentor, torch.device('cpu'))
         return
+    plain = step(module)
     compile_parts(module.segmentor, torch.device('cpu'))
     compiled = step(module)
     assert compiled.keys() == plain.keys()
     for name, value in plain.items():
-        torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-4, msg=name)
+        torch.testing.assert_close(compiled[name], value, rtol=1e-9, atol=1e-12, msg=name)
     frames = torch._dynamo.utils.counters['frames']
     assert 0 < frames['ok'] == frames['total']
 
