@@ -227,6 +227,7 @@ def options() -> dict[str, set[str]]:
     assert {'fit', 'predict', 'export', 'setup'} <= {name for name, _ in found}
     known = {name: {word.replace('-', '_') for word in re.findall(r'--(\S+)', text)} for name, text in found}
     known['data'] = known['fit'] | {'output', 'images'}  # which the script does not list
+    known['folds'] |= known['fit']
     return known
 
 
