@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+from seglight import compat  # noqa: F401  (first: mmseg imports mmcv, which imports torchvision)
+
+# isort: split
 import torch
 from mmseg import ops
 from torch import Tensor, nn

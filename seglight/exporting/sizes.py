@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seglight import compat  # noqa: F401  (first: mmseg imports mmcv, which imports torchvision)
+
+# isort: split
 import torch
 from mmseg.models.segmentors import BaseSegmentor
 

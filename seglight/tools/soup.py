@@ -99,10 +99,16 @@ def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dic
 
 
 def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | None, max_batches: int) -> int:
-    """Estimate BatchNorm's statistics on a checkpoint's training data, and return the number of batches used."""
+    """Estimate BatchNorm's statistics on a checkpoint's training data, and return the number of batches used.
+
+    Raises:
+        CheckpointError: if the checkpoint does not describe its data.
+    """
     read = checkpoint.stored(('data',))
     read.check(Settings({'data': {'root': root}}), [('data', 'val'), ('data', 'test')])
-    stored = read.settings.values['data']
+    stored = read.settings.values.get('data')
+    if not stored:
+        raise CheckpointError(f'{checkpoint} must name the training data, on which BatchNorm is estimated')
     try:
         data = SegmentationDataModule(**{**stored, **({'root': root} if root else {})})
     except TypeError as error:  # a key that it does not have

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import Result
 
 from seglight.checkpoints.checkpoint import Checkpoint
@@ -68,3 +69,14 @@ def test_another_architecture_is_refused(checkpoints: list[str], run: Run) -> No
     assert 'other.ckpt and ' in done.err
     assert not Path('soup.ckpt').exists()
     assert run('soup', checkpoints[0], '--output', 'soup.ckpt').status == 2
+
+
+def test_a_checkpoint_without_data_is_refused(checkpoints: list[str], run: Run) -> None:
+    entries = torch.load(checkpoints[0], weights_only=True)
+    config = yaml.safe_load(entries['config'])
+    del config['data']
+    torch.save({**entries, 'config': yaml.safe_dump(config)}, 'bare.ckpt')
+    done = run('soup', 'bare.ckpt', checkpoints[1], '--output', 'soup.ckpt')
+    assert done.status == 2
+    assert 'bare.ckpt must name the training data, on which BatchNorm is estimated' in done.err
+    assert not Path('soup.ckpt').exists()
