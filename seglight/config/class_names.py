@@ -45,5 +45,5 @@ def check_names(classes: Sequence[str]) -> None:
     for index, name in enumerate(classes):
         if not name.strip():
             raise ConfigError(f'{key}.{index}', f'must be a name, got {name!r}')
-        if has_control_characters(name):
+        if has_control_characters(name.replace('\t', ' ')):  # a tab harms no list
             raise ConfigError(f'{key}.{index}', f'must not contain control characters or line breaks, got {name!r}')

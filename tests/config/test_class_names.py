@@ -37,4 +37,4 @@ def test_a_name_that_lists_cannot_show_is_rejected(name: str, fault: str) -> Non
 
 
 def test_names_of_any_script_are_kept() -> None:
-    check_names(['일반 쓰레기', 'paper/pack', '=1+1', 'a,b', 'é'])
+    check_names(['일반 쓰레기', 'paper/pack', '=1+1', 'a,b', 'a\tb', 'é'])
