@@ -37,6 +37,7 @@ COVERED = {
     'callbacks.writers.zipped': ('stories/test_submission_formats.py', 'zip'),
     'checkpoints.allowed': ('checkpoints/test_strangers.py', 'evil.ckpt'),
     'checkpoints.budget': ('checkpoints/test_strangers.py', 'bounded_by_the_weights'),
+    'checkpoints.data': ('tools/test_soup.py', 'must name the training data'),
     'checkpoints.data_checks': ('checkpoints/test_cost.py', 'seglight.checkpoints.data_checks'),
     'checkpoints.entries': ('checkpoints/test_strangers.py', 'evil.ckpt'),
     'checkpoints.export': ('parity/test_mmseg_checkpoints.py', "'export'"),

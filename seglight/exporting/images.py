@@ -10,9 +10,8 @@ from torch import Tensor
 
 from seglight.batch import Item
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.config.settings import Settings
-from seglight.data import SegmentationDataModule
-from seglight.errors import UsageError, UserError, one_line
+from seglight.checkpoints.data import data_of
+from seglight.errors import UserError, one_line
 from seglight.models.inference.resampling import Size
 from seglight.models.inference.views import resized
 
@@ -66,13 +65,8 @@ def _validation(checkpoint: Checkpoint, root: str | Path | None) -> Any:
     Raises:
         UserError: if its settings or its files are missing.
     """
-    stored = checkpoint.stored(('data',), purpose='prediction')
-    stored.check(Settings({'data': {'root': root}}), [('data', 'test')])
-    changes = {'num_workers': 0, **({'root': str(root)} if root else {})}
-    try:
-        data = SegmentationDataModule(**{**(stored.settings.values.get('data') or {}), **changes})
-    except TypeError as error:  # a key that it does not have
-        raise UsageError(f'cannot load the data of {checkpoint}: {one_line(error)}') from error
+    needed = 'the validation data, on which the file is proved'
+    data = data_of(checkpoint, needed, 'prediction', root, [('data', 'test')], num_workers=0)
     data.prepare_data()
     data.setup('validate')
     return data.datasets['val']

@@ -16,9 +16,8 @@ from torch.optim.swa_utils import update_bn
 
 from seglight.batch import Batch
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.config.settings import Settings
-from seglight.data import SegmentationDataModule
-from seglight.errors import CheckpointError, UsageError, one_line
+from seglight.checkpoints.data import data_of
+from seglight.errors import CheckpointError, UsageError
 from seglight.files import open_atomically
 from seglight.models.segmentor import Segmentor
 from seglight.voting import vote_weights
@@ -104,15 +103,8 @@ def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | N
     Raises:
         CheckpointError: if the checkpoint does not describe its data.
     """
-    read = checkpoint.stored(('data',))
-    read.check(Settings({'data': {'root': root}}), [('data', 'val'), ('data', 'test')])
-    stored = read.settings.values.get('data')
-    if not stored:
-        raise CheckpointError(f'{checkpoint} must name the training data, on which BatchNorm is estimated')
-    try:
-        data = SegmentationDataModule(**{**stored, **({'root': root} if root else {})})
-    except TypeError as error:  # a key that it does not have
-        raise CheckpointError(f'cannot load the training data of {checkpoint}: {one_line(error)}') from error
+    needed = 'the training data, on which BatchNorm is estimated'
+    data = data_of(checkpoint, needed, 'training', root, [('data', 'val'), ('data', 'test')])
     data.prepare_data()
     data.setup('fit')
     loader = data.train_dataloader()
