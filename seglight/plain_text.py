@@ -108,6 +108,21 @@ def load_yaml(text: str, source: str, error: type[UserError] = UsageError) -> An
         return loader.get_single_data()
 
 
+def read_text(path: Path, errors: str = 'strict') -> str:
+    """Return the text of a file in UTF-8, of a longer one only so much that `open_yaml` refuses it.
+
+    Args:
+        path: the file.
+        errors: how bytes that are not UTF-8 are treated, as in `open`.
+
+    Raises:
+        OSError: if it cannot be read.
+        UnicodeDecodeError: if it is not UTF-8.
+    """
+    with path.open(encoding='utf-8', errors=errors) as file:
+        return file.read(MAX_CHARACTERS + 1)
+
+
 def load_yaml_file(path: Path) -> Any:
     """Return the value of a YAML file that seglight wrote.
 
@@ -115,8 +130,7 @@ def load_yaml_file(path: Path) -> Any:
         UserError: if it cannot be read, is not valid YAML, or exceeds a limit.
     """
     try:
-        with path.open(encoding='utf-8') as file:
-            text = file.read(MAX_CHARACTERS + 1)
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f'{path} cannot be read: {one_line(error)}; restore or remove it') from error
     return load_yaml(text, str(path), UserError)

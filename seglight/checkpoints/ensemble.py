@@ -13,7 +13,7 @@ import yaml
 from seglight.errors import UsageError
 from seglight.models.inference.postprocessing import Postprocessing
 from seglight.models.inference.views import Views, make_views
-from seglight.plain_text import load_yaml
+from seglight.plain_text import load_yaml, read_text
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def read_ensemble(path: Path) -> Ensemble:
         UsageError: if it cannot be read, or has an unknown key or a wrong value.
     """
     try:
-        values = load_yaml(path.read_text(encoding='utf-8'), str(path))
+        values = load_yaml(read_text(path), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, 'strerror', None) or 'it is not UTF-8 text'
         raise UsageError(f'--ensemble {path} cannot be read: {reason}') from error

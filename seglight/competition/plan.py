@@ -14,7 +14,7 @@ from seglight.config.settings import Settings
 from seglight.errors import UsageError
 from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, in_work_dirs, write_atomically
 from seglight.masking import masked
-from seglight.plain_text import load_yaml
+from seglight.plain_text import load_yaml, read_text
 from seglight.report.run import flat
 
 #: The file of the plan in its folder.
@@ -79,7 +79,7 @@ def read_plan(folder: Path) -> Plan:
     """
     path = folder / PLAN
     try:
-        values = load_yaml(path.read_text(encoding='utf-8'), str(path))
+        values = load_yaml(read_text(path), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f'{folder} is not a folder of seglight folds: {path} cannot be read') from error
     try:
@@ -115,7 +115,8 @@ def earlier_folder(plan: Plan, work_dir: Path | None = None) -> Path | None:
     """
     if work_dir is None:
         newest_first = sorted(WORK_DIRS.glob(f'*/{PLAN}'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        return next((path.parent for path in newest_first if _text(path) == plan.text()), None)
+        text = plan.text()
+        return next((path.parent for path in newest_first if _text(path) == text), None)
     if (work_dir / PLAN).is_file():
         _check_same(read_plan(work_dir), plan, work_dir)
         return work_dir
@@ -127,7 +128,7 @@ def earlier_folder(plan: Plan, work_dir: Path | None = None) -> Path | None:
 def _text(path: Path) -> str:
     """Return the text of a file; empty if it cannot be read, as that of a damaged folder among others."""
     try:
-        return path.read_text(encoding='utf-8')
+        return read_text(path)
     except (OSError, UnicodeDecodeError):
         return ''
 

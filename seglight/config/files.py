@@ -11,7 +11,7 @@ from seglight.config.mmseg.zoo import expand
 from seglight.config.settings import Key, Origin, Settings, nearest
 from seglight.errors import UsageError
 from seglight.files import expand_home
-from seglight.plain_text import open_yaml
+from seglight.plain_text import open_yaml, read_text
 
 #: The shipped configs: inside an installed package, next to it in a checkout.
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -84,8 +84,7 @@ def read_yaml(path: Path) -> Settings:
         UsageError: if the file cannot be read, is not a YAML mapping, or repeats a key.
     """
     try:
-        text = path.read_text(encoding='utf-8')
-        return parse_yaml(text, str(path))
+        return parse_yaml(read_text(path), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f'{path} cannot be read as a config: {error}') from error
 

@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.callbacks.writers.files import OTHER_FOLDER
 from seglight.errors import UsageError
 from seglight.files import write_atomically, writing_to
-from seglight.plain_text import load_yaml
+from seglight.plain_text import load_yaml, read_text
 from seglight.run_lock import RunLock
 
 
@@ -45,7 +45,7 @@ class PredictedBy(Callback):
             self._lock = RunLock(self.path.parent, use='predicts into it', option='--output')
             self._lock.acquire()
         if self.resume and self.path.is_file():
-            earlier = load_yaml(self.path.read_text(encoding='utf-8', errors='replace'), str(self.path))
+            earlier = load_yaml(read_text(self.path, errors='replace'), str(self.path))
             known = earlier if isinstance(earlier, dict) else {}
             differing = [name for name in self.facts if known.get(name) != self.facts[name]]
             if differing:
