@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import UInt8Array
-from seglight.competition.out_of_fold import OutOfFold
+from seglight.competition.out_of_fold import OutOfFold, confusion
 from seglight.report.evaluation import class_iou, mean_known
 
 #: Maximum of pixels in the sample: every n-th of each image in both directions.
 MAX_PIXELS = 2_000_000
+
+#: A label that no class has, since there are at most 255.
+UNUSED = 255
 
 
 class Candidate(NamedTuple):
@@ -49,10 +52,8 @@ class Pixels:
 
     def miou(self, scores: npt.NDArray[Any]) -> float:
         """Return the mIoU of the classes with the highest scores, `[C, P]`; the first of equal ones wins."""
-        count = len(scores)
-        pairs = self.labels.astype(np.int64) * count + highest_row(scores)
-        confusion = np.bincount(pairs, minlength=count * count).reshape(count, count).astype(np.int64)
-        return mean_known(class_iou(confusion))
+        counts = confusion(self.labels, highest_row(scores), len(scores), UNUSED)
+        return mean_known(class_iou(counts))
 
 
 def highest_row(scores: npt.NDArray[Any]) -> UInt8Array:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import UInt8Array
+from seglight.competition.out_of_fold import confusion
 from seglight.competition.selection import MIN_GAIN
 from seglight.models.inference.postprocessing import Floats, holes_of, regions_of, runners_up
 from seglight.report.evaluation import Counts, class_iou, mean_known
@@ -53,9 +54,7 @@ class Changes:
 
     def _counts(self, labels: UInt8Array, mask: UInt8Array, pixels: Pixels) -> Counts:
         """Return the confusion of some pixels."""
-        known = pixels & (labels != self.ignore_index)
-        pairs = labels[known].astype(np.int64) * self.count + mask[known]
-        return np.bincount(pairs, minlength=self.count**2).reshape(self.count, self.count).astype(np.int64)
+        return confusion(labels[pixels], mask[pixels], self.count, self.ignore_index)
 
     def best(self, kind: str) -> dict[int, int]:
         """Return the area of each class with the highest mIoU, if it gains at least `MIN_GAIN` on its own."""
