@@ -25,7 +25,7 @@ from seglight.exporting.to_program import Program
 from seglight.exporting.wanted import Wanted, check, check_size, target_of
 from seglight.files import writing_to
 from seglight.models.segmentor import Segmentor
-from seglight.runtimes.metadata import Comparison, Metadata, Proof
+from seglight.runtimes.metadata import Metadata, Proof
 from seglight.runtimes.opening import files, open_exported
 
 #: Validation images that the proof, the calibration, and the mIoU of a quantised file use at most.
@@ -132,9 +132,8 @@ def _judge(found: Proof, wanted: Wanted) -> None:
         UsageError: unless the differences are allowed.
     """
     required = proving.REQUIRED[wanted.precision]
-    compared: dict[str, Comparison | None] = {'random': found.random, 'validation': found.validation}
-    for kind, each in compared.items():
-        if each is not None and each.equal_pixels < required and not wanted.allow_differences:
+    for kind, each in found.comparisons().items():
+        if each.equal_pixels < required and not wanted.allow_differences:
             scores = '' if found.miou is None else ' (mIoU {1:.2%}, {0:.2%} before)'.format(*found.miou)
             raise UsageError(
                 f'export: on {counted(each.images, f"{kind} image")}, {percent(each.equal_pixels)} of the pixels are '

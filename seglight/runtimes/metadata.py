@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le, Len
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from seglight.counting import counted, percent
 from seglight.errors import CheckpointError
 
 #: The name of the metadata in every format.
@@ -42,6 +43,10 @@ class Comparison(_Plain):
     equal_pixels: Share
     difference: float | None
 
+    def text(self, kind: str) -> str:
+        """Return how many images of a kind were compared, and the share of equal pixels."""
+        return f'{counted(self.images, f"{kind} image")}: {percent(self.equal_pixels)} of the pixels are equal'
+
 
 class Proof(_Plain):
     """What the export measured before it kept the file.
@@ -55,6 +60,11 @@ class Proof(_Plain):
     random: Comparison
     validation: Comparison | None = None
     miou: Annotated[list[Share], Len(2, 2)] | None = None
+
+    def comparisons(self) -> dict[str, Comparison]:
+        """Return the comparisons that were made, by the kind of images."""
+        found = {'random': self.random, 'validation': self.validation}
+        return {kind: each for kind, each in found.items() if each is not None}
 
 
 class Metadata(_Plain):

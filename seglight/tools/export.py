@@ -14,7 +14,6 @@ from seglight.checkpoints.mmseg import SUFFIX
 from seglight.checkpoints.plain import save_plain
 from seglight.config.settings import Settings
 from seglight.console import labelled
-from seglight.counting import counted, percent
 from seglight.errors import UsageError, say
 from seglight.files import write_new
 from seglight.runtimes.metadata import Metadata
@@ -87,11 +86,9 @@ def report(path: Path, metadata: Metadata) -> None:
     say(labelled('Exported', f'{path} ({size:.1f} MB)'))
     proof = metadata.proof
     assert proof is not None
-    for kind, each in (('random', proof.random), ('validation', proof.validation)):
-        if each is not None:
-            difference = '' if each.difference is None else f', logits differ by up to {each.difference:.2g}'
-            text = f'{percent(each.equal_pixels)} of the pixels are equal{difference}'
-            say(labelled('Proof', f'{counted(each.images, f"{kind} image")}: {text}'))
+    for kind, each in proof.comparisons().items():
+        difference = '' if each.difference is None else f', logits differ by up to {each.difference:.2g}'
+        say(labelled('Proof', f'{each.text(kind)}{difference}'))
     if proof.miou is not None:
         before, after = (f'{100 * each:.2f} %' for each in proof.miou)
         say(labelled('mIoU', f'{after}, {before} before quantisation'))

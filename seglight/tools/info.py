@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, Checkpoint
-from seglight.counting import counted, percent
+from seglight.counting import counted
 from seglight.runtimes.opening import files, read_metadata
 
 
@@ -89,13 +89,8 @@ def _exported_rows(path: Path) -> Iterator[tuple[str, str]]:
     yield 'output', f'{found.output}, {found.precision}'
     yield 'images', f'{"only" if found.size else "up to"} {size[1]}x{size[0]}' if size else 'of any size'
     yield 'classes', f'{len(found.classes)}: {", ".join(found.classes)}'
-    compared = () if found.proof is None else (found.proof.random, found.proof.validation)
-    for name, each in zip(('random', 'validation'), compared, strict=False):
-        if each is not None:
-            yield (
-                'proof',
-                f'{counted(each.images, f"{name} image")}: {percent(each.equal_pixels)} of the pixels are equal',
-            )
+    for kind, each in found.proof.comparisons().items() if found.proof else ():
+        yield 'proof', each.text(kind)
     yield from found.versions.items()
 
 
