@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from seglight.console import labelled
+from seglight.console import labelled, program
 from seglight.errors import say
 
 
@@ -32,7 +31,7 @@ def folds(arguments: Namespace) -> None:
         jobs=arguments.jobs,
         work_dir=arguments.work_dir,
     )
-    say(labelled('Ensemble', f'{_seglight()} ensemble {shlex.quote(str(folder))}'))
+    say(labelled('Ensemble', f'{program()} ensemble {shlex.quote(str(folder))}'))
 
 
 def folds_arguments(parser: ArgumentParser) -> None:
@@ -64,7 +63,7 @@ def ensemble(arguments: Namespace) -> None:
         arguments.folder, arguments.views, arguments.jobs, arguments.output, arguments.trust_checkpoint
     )
     say(labelled('Written', path))
-    say(labelled('Predict', f'{_seglight()} predict --ensemble {shlex.quote(str(path))} --submission'))
+    say(labelled('Predict', f'{program()} predict --ensemble {shlex.quote(str(path))} --submission'))
 
 
 def ensemble_arguments(parser: ArgumentParser) -> None:
@@ -77,8 +76,3 @@ def ensemble_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--trust-checkpoint', action='store_true', help=text)
     text = 'The file to write, which must not exist; by default ensemble.yaml in the folder.'
     parser.add_argument('--output', type=Path, help=text)
-
-
-def _seglight() -> str:
-    """Return how the user starts the program, for commands to copy."""
-    return os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')

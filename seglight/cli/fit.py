@@ -36,7 +36,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.load import load_weights
 from seglight.cli.request import Request
 from seglight.config.class_names import difference, order_of
-from seglight.console import labelled
+from seglight.console import labelled, program
 from seglight.counting import counted
 from seglight.errors import CheckpointError, ConfigError, UsageError, say, warn
 from seglight.files import WORK_DIRS, in_work_dirs
@@ -245,7 +245,6 @@ def summary(trainer: Trainer, run: RunFolder, best: BestCheckpoint, newest: Inte
         shown = f'{score:.4g}' if best.metric == 'loss' else f'{100 * score:.2f} %'
         lines.append(f'Best {best.metric}  {shown}  ({Path(checkpoint).name}){note}')
     if checkpoint:
-        command = os.environ.get('SEGLIGHT_COMMAND', 'python -m seglight')
         path = shlex.quote(os.path.relpath(checkpoint))
-        lines.append(labelled('Predict', f'{command} predict --ckpt {path} --overlays'))
+        lines.append(labelled('Predict', f'{program()} predict --ckpt {path} --overlays'))
     return [line for line in lines if line]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seglight.console import aligned
 from seglight.report.evaluation import Counts, Floats, class_iou, mean_known
 
 #: The name of the row with the images of all folds.
@@ -82,8 +83,7 @@ class Scores:
         lines = [['', *best]]
         lines += [[name, *(percent(row.iou[at]) for row in best.values())] for at, name in enumerate(self.classes)]
         lines += [['mIoU', *(percent(row.miou) for row in best.values())], ['folds', *ranges.values()]]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(best) + 1)]
-        return '\n'.join(_line(line, widths) for line in lines)
+        return '\n'.join(f'  {line}' for line in aligned(lines, right=range(1, len(best) + 1)))
 
     def _range(self, folds: Counts) -> str:
         """Return the lowest and the highest mIoU of the folds."""
@@ -94,10 +94,3 @@ class Scores:
 def percent(share: float) -> str:
     """Return a share in percent with two digits, a dash for NaN."""
     return '-' if np.isnan(share) else f'{100 * share:.2f}'
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Return a line of a table: the first column to the left, the others to the right."""
-    first, *others = cells
-    own, *rest = widths
-    return f'  {first:<{own}}' + ''.join(f'  {cell:>{width}}' for cell, width in zip(others, rest, strict=True))

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seglight.batch import Batch, Item, collate
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.console import aligned
 from seglight.errors import UsageError
 from seglight.models.segmentor import Segmentor
 
@@ -114,15 +115,7 @@ def table(found: Sequence[Measured], batch_size: int) -> list[str]:
     """Return the lines of a table with a row for each candidate."""
     rows = [each.figures(batch_size) for each in found]
     titles = list(rows[0])
-    widths = [max(len(title), *(len(row[title]) for row in rows)) for title in titles]
-    lines = [dict(zip(titles, titles, strict=True)), *rows]
-    return [
-        '  '.join(
-            line[title].ljust(width) if title == 'file' else line[title].rjust(width)
-            for title, width in zip(titles, widths, strict=True)
-        )
-        for line in lines
-    ]
+    return aligned([titles, *(list(row.values()) for row in rows)], right=range(1, len(titles)))
 
 
 def _ask(pool: ProcessPoolExecutor, call: Any, *arguments: Any) -> Any:

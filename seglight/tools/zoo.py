@@ -16,6 +16,7 @@ import yaml
 from seglight.config.catalogue import LIBRARIES, ZOO_NAME, catalogue
 from seglight.config.mmseg.zoo import zoo_folder, zoo_names
 from seglight.config.settings import nearest
+from seglight.console import aligned
 from seglight.errors import UsageError
 
 
@@ -114,15 +115,8 @@ def _table(key: str, found: Sequence[Entry]) -> list[str]:
     heads = (key, 'params', 'mIoU', 'licence', 'weights')
     rows = [heads, *(_cells(entry) for entry in found)]
     columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
-    widths = [max(map(len, column)) for column in columns]
-    lines = []
-    for row in zip(*columns, strict=True):
-        cells = [
-            f'{cell:>{width}}' if column[0] in ('params', 'mIoU') else f'{cell:<{width}}'
-            for cell, width, column in zip(row, widths, columns, strict=True)
-        ]
-        lines.append('   '.join(cells).rstrip())
-    return lines
+    right = [at for at, column in enumerate(columns) if column[0] in ('params', 'mIoU')]
+    return aligned([*zip(*columns, strict=True)], right, gap='   ')
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
