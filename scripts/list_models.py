@@ -25,7 +25,7 @@ from segmentation_models_pytorch.encoders import encoders, is_equivalent_to_timm
 
 from seglight.config.catalogue import HF_NAME, SMP_ARCHITECTURE, SMP_ENCODER, TIMM_NAME, Model
 from seglight.files import write_atomically
-from seglight.models.adapters.hf_config import MASK_TYPES
+from seglight.models.adapters.hf_config import auto_class
 from seglight.models.adapters.smp import ARCHITECTURES
 
 TABLE = Path(__file__).parents[1] / 'seglight' / 'config' / 'catalogue.csv'
@@ -157,12 +157,8 @@ def hf_models() -> Iterator[Model]:
 def hf_parameters(values: dict[str, Any]) -> int:
     """Return the number of parameters of a configuration."""
     config = transformers.AutoConfig.for_model(**values)
-    if values['model_type'] in MASK_TYPES:
-        auto: Any = transformers.AutoModelForUniversalSegmentation
-    else:
-        auto = transformers.AutoModelForSemanticSegmentation
     with without_memory():
-        return parameters(auto.from_config(config))
+        return parameters(auto_class(config.model_type).from_config(config))
 
 
 def smp_architectures() -> Iterator[Model]:

@@ -78,7 +78,7 @@ class HFSegmentor(Adapter):
         options = {'use_safetensors': True, 'ignore_mismatched_sizes': True, 'trust_remote_code': False}
         try:
             with hf_config.quiet():
-                loaded, report = self._auto_class().from_pretrained(
+                loaded, report = hf_config.auto_class(self.config.model_type).from_pretrained(
                     self.name, config=self.config, output_loading_info=True, **options
                 )
         except Exception as error:  # the hub's client has many errors
@@ -121,15 +121,9 @@ class HFSegmentor(Adapter):
             outputs = self.model(pixel_values=img, labels=labels)
         return {'decode.loss': outputs.loss}
 
-    def _auto_class(self) -> Any:
-        library = hf_config.transformers()
-        if self.classifies_masks:
-            return library.AutoModelForUniversalSegmentation
-        return library.AutoModelForSemanticSegmentation
-
     def _create(self) -> nn.Module:
         try:
-            model: nn.Module = self._auto_class().from_config(self.config)
+            model: nn.Module = hf_config.auto_class(self.config.model_type).from_config(self.config)
         except (TypeError, ValueError, AttributeError, ImportError) as error:
             raise ConfigError(f'{KEY}.config', f'is refused by transformers: {one_line(error)}') from error
         return model

@@ -169,6 +169,13 @@ def build_config(values: dict[str, Any], num_classes: int, ignore_index: int) ->
     return config
 
 
+def auto_class(kind: str) -> Any:
+    """Return the class of transformers that builds segmentors of a `model_type`."""
+    if kind in MASK_TYPES:
+        return transformers().AutoModelForUniversalSegmentation
+    return transformers().AutoModelForSemanticSegmentation
+
+
 def _check_type(kind: str, key: str, wanted: str) -> None:
     """Refuse a `model_type` that is not one of the supported segmentors.
 
