@@ -12,23 +12,19 @@ import argparse
 import statistics
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 from seglight import compat  # noqa: F401  (first: mmcv imports torchvision)
 
 # isort: split
 import torch
-from mmcv import Config
 from pairs import ratios, seconds_in_turn
-from sides import MMSEG_CONFIGS, quieten
+from sides import Task, gradients, quieten
 
 from seglight.errors import one_line
 from seglight.memory import keep_freed_memory
-from seglight.models.pretrained import without_pretrained
-from seglight.models.recipe import Recipe
 from seglight.tools.zoo import parameter_counts
 
-CLASSES = 19
+FORMATS = {'contiguous': torch.contiguous_format, 'channels-last': torch.channels_last}
 
 
 def main() -> None:
@@ -58,32 +54,20 @@ def smallest_models(families: list[str]) -> list[str]:
 
 def compare(name: str, size: int, batch_size: int, rounds: int) -> str:
     """Return the cells of a model: the seconds of a step, and the ratio; or the error with channels-last tensors."""
-    steps = {memory_format: step(name, size, batch_size, memory_format) for memory_format in FORMATS.values()}
+    steps = {title: step(name, size, batch_size, memory_format) for title, memory_format in FORMATS.items()}
     try:
-        seconds = seconds_in_turn({name: steps[FORMATS[name]] for name in FORMATS}, rounds)
+        seconds = seconds_in_turn(steps, rounds)
     except RuntimeError as error:
         return f'| {one_line(error)}'
     contiguous, channels_last = seconds.values()
     return f'{statistics.median(contiguous):.2f} | {ratios(contiguous, channels_last)}'
 
 
-FORMATS = {'contiguous': torch.contiguous_format, 'channels-last': torch.channels_last}
-
-
 def step(name: str, size: int, batch_size: int, memory_format: torch.memory_format) -> Callable[[], None]:
     """Return a function that computes the gradients for a batch of random images."""
-    torch.manual_seed(0)
-    model = without_pretrained(Config.fromfile(str(MMSEG_CONFIGS / f'{name}.py')).model.to_dict())
-    segmentor: Any = Recipe(model).for_data(CLASSES).build().train().to(memory_format=memory_format)
+    segmentor = Task(f'{name}.py', '').build().train().to(memory_format=memory_format)
     image = torch.randn(batch_size, 3, size, size).contiguous(memory_format=memory_format)
-    mask = torch.randint(0, CLASSES, (batch_size, 1, size, size))
-
-    def run() -> None:
-        segmentor.zero_grad(set_to_none=True)
-        losses = segmentor.forward_train(image, [{}] * batch_size, mask)
-        sum(value.mean() for key, value in losses.items() if 'loss' in key).backward()
-
-    return run
+    return gradients(segmentor, image)
 
 
 if __name__ == '__main__':

@@ -20,7 +20,7 @@ from seglight import compat  # noqa: F401  (first: mmcv imports torchvision)
 import torch
 from mmcv.ops import psa_mask as home
 from pairs import ratios, seconds_in_turn
-from sides import Task, quieten
+from sides import Task, gradients, quieten
 from torch import Tensor
 
 from seglight.ops import psa_mask
@@ -80,17 +80,14 @@ def steps(
     operators: Mapping[str, Callable[..., Tensor]], segmentor: Any, batch: int, size: int
 ) -> dict[str, Callable[[], object]]:
     """Return functions that run the model forward and backward with an operator."""
-    image = torch.randn(batch, 3, size, size)
-    mask = torch.randint(0, segmentor.decode_head.num_classes, (batch, 1, size, size))
+    step = gradients(segmentor, torch.randn(batch, 3, size, size))
 
     def way(operator: Callable[..., Tensor]) -> Callable[[], object]:
-        def step() -> None:
+        def run() -> None:
             home.psa_mask = operator
-            segmentor.zero_grad(set_to_none=True)
-            losses = segmentor.forward_train(image, [{}] * batch, mask)
-            sum(value.mean() for name, value in losses.items() if 'loss' in name).backward()
+            step()
 
-        return step
+        return run
 
     return {name: way(operator) for name, operator in operators.items()}
 

@@ -191,6 +191,19 @@ def mmseg_dataset(task: Task, split: str) -> Any:
     return build_dataset(config)
 
 
+def gradients(segmentor: Any, image: torch.Tensor) -> Callable[[], None]:
+    """Return a function that computes the gradients of a segmentor's losses on images with random labels."""
+    size = len(image), 1, *image.shape[2:]
+    mask = torch.randint(0, len(DATA['classes']), size, device=image.device)
+
+    def run() -> None:
+        segmentor.zero_grad(set_to_none=True)
+        losses = segmentor.forward_train(image, [{}] * len(image), mask)
+        sum(value.mean() for name, value in losses.items() if 'loss' in name).backward()
+
+    return run
+
+
 @contextmanager
 def mmsegs_own() -> Iterator[None]:
     """Let models have mmseg's own losses, and its heads mmseg's accuracy, instead of seglight's."""
