@@ -149,12 +149,13 @@ class Checkpoint:
     @property
     def fingerprint(self) -> str:
         """The name, the size and a checksum (of the checksums in it), which identify the file."""
-        if self.is_exported:
-            self._fingerprint = checksum(self.path)
-        elif not self._fingerprint:
-            with opened(self.path) as file:
-                self._fingerprint = _checksum(file)
+        if not self._fingerprint:
+            self._fingerprint = checksum(self.path) if self.is_exported else self._checksum()
         return f'{self.path.name}, {self.path.stat().st_size} bytes, checksum {self._fingerprint}'
+
+    def _checksum(self) -> int:
+        with opened(self.path) as file:
+            return _checksum(file)
 
     def _read(self, unpickle: bool = False, verify: bool = False) -> None:
         if self.is_exported:
