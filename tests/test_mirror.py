@@ -116,6 +116,7 @@ COVERED = {
     'report.pictures': ('report/test_page.py', 'seglight.report.pictures'),
     'report.plots': ('report/test_page.py', 'curves'),
     'report.run': ('callbacks/test_run_folder.py', 'seglight.report.run'),
+    'report.wording': ('report/test_findings.py', 'of the pixels, IoU'),
     'runtimes.base': ('runtimes/test_onnx_file.py', 'takes only images of'),
     'runtimes.metadata': ('runtimes/test_onnx_file.py', 'METADATA'),
     'runtimes.opening': ('runtimes/test_onnx_file.py', 'open_exported'),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from seglight.competition.scores import Scores, percent
-from seglight.report import plots
-from seglight.report.page import EMPTY, Plot, write_values
+from seglight.report.page import EMPTY, difference_of_classes, iou_of_classes, write_values
 
 
 def write_page(path: Path, name: str, scores: Scores) -> Path:
@@ -20,10 +19,11 @@ def write_page(path: Path, name: str, scores: Scores) -> Path:
     rows = scores.of_all()
     first, *others = rows.values()
     classes = list(scores.classes)
-    shown = [Plot('IoU out of fold', plots.iou_plot(classes, {model: row.iou for model, row in rows.items()}))]
-    for other in others:
-        picture = plots.difference_plot(classes, other.iou - first.iou, 'difference in IoU, percentage points')
-        shown.append(Plot(f'{other.model} compared with {first.model}', picture))
+    shown = [iou_of_classes('IoU out of fold', classes, {model: row.iou for model, row in rows.items()})]
+    shown += [
+        difference_of_classes(f'{other.model} compared with {first.model}', classes, other.iou - first.iou)
+        for other in others
+    ]
     values = {
         **EMPTY,
         'title': f'Folds of {name}',

@@ -91,6 +91,18 @@ class Evaluation:
         return _divide(self.confusion.diagonal(), self.confusion.sum(1))
 
     @property
+    def precision(self) -> Floats:
+        """Fraction of the pixels predicted as each class that have its label, float64 `[C]`; NaN without one."""
+        return _divide(self.confusion.diagonal(), self.confusion.sum(0))
+
+    @property
+    def confused(self) -> Floats:
+        """Share of each class's labelled pixels predicted as each other class, float64 `[C, C]`; the diagonal is 0."""
+        shares: Floats = self.confusion / np.maximum(self.confusion.sum(1, keepdims=True), 1)
+        np.fill_diagonal(shares, 0)
+        return shares
+
+    @property
     def miou(self) -> float:
         """Mean of `iou`, NaN if no pixel is labelled."""
         return mean_known(self.iou)

@@ -148,8 +148,8 @@ def _class_rows(axes: Axes, classes: Sequence[str], label: str) -> None:
 
 def _figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
     """Return an empty figure; created without pyplot, which would keep a reference and need a display."""
-    figure = Figure(figsize=(width, height), layout='constrained')
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(width, height), layout='constrained', facecolor='none')
+    axes = figure.add_subplot(facecolor='none')
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)

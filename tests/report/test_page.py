@@ -3,6 +3,8 @@
 import base64
 import html
 import io
+import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -37,6 +39,8 @@ QUIET = [
     '--hide-scrollbars',
 ]
 
+HEIGHT = 5000  #: of the window; on a phone, the plots come after some screens of text
+
 #: Shows a page in a frame, since a window of Chromium has a least width, and notes how wide the page is inside it.
 MEASURING = """<iframe style="width: {width}px; height: 2400px; border: 0" srcdoc="{page}"></iframe>
 <script>
@@ -50,25 +54,51 @@ addEventListener('load', () => {{
 """
 
 
+#: Runs axe, and notes the rules that are violated.
+AXE = """<script>
+addEventListener('load', () => axe.run().then(found => {
+  document.body.setAttribute('data-dark', matchMedia('(prefers-color-scheme: dark)').matches);
+  document.body.setAttribute('data-violations', JSON.stringify(found.violations.map(each => each.id)));
+}));
+</script>
+"""
+
+
 class Page(HTMLParser):
-    """The texts and the images of a page."""
+    """The texts of a page, its images and their text alternatives by the captions, and the elements with attributes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.images: dict[str, Image.Image] = {}
+        self.alternatives: dict[str, str] = {}
         self.addresses: list[str] = []
         self.words: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._caption_from = 0
         self.feed(path.read_text())
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = dict(attributes)
+        self.elements.append((tag, values))
         self.addresses += [str(values[name]) for name in ('src', 'href') if name in values]
+        if tag == 'figcaption':
+            self._caption_from = len(self.words)
         if tag == 'img':
+            caption = self.words[self._caption_from]
             data = base64.b64decode(str(values['src']).split('base64,')[1])
-            self.images[str(values['alt'])] = Image.open(io.BytesIO(data))
+            self.images[caption] = Image.open(io.BytesIO(data))
+            self.alternatives[caption] = str(values.get('alt') or '')
 
     def handle_data(self, data: str) -> None:
         self.words += [data.strip()] if data.strip() else []
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Return the attributes of all elements of one kind."""
+        return [values for name, values in self.elements if name == tag]
+
+    @property
+    def anchors(self) -> list[str]:
+        return [f'#{values["id"]}' for _, values in self.elements if 'id' in values]
 
 
 @pytest.fixture(scope='module')
@@ -124,7 +154,8 @@ def test_a_page_needs_nothing_but_itself(report: Callable[..., Path]) -> None:
     for path in (report('exp2'), report('exp1', 'exp2')):
         page = Page(path)
         assert page.addresses
-        assert all(address.startswith('data:image/') for address in page.addresses)
+        outside = [address for address in page.addresses if not address.startswith('data:image/')]
+        assert set(outside) <= set(page.anchors)
         assert not re.search(r'<script|<link|@import|url\(', path.read_text())
         assert all(len(np.unique(np.asarray(image))) > 1 for image in page.images.values())
 
@@ -215,6 +246,71 @@ def test_wrong_pixels_are_red_and_ignored_ones_blue() -> None:
     assert drawn[0].tolist() == [[164, 164, 164], [230, 30, 30], [70, 110, 200]]
 
 
+def test_it_opens_with_what_a_person_asks(report: Callable[..., Path], work_dirs: Path) -> None:
+    page = Page(report('exp2'))
+    questions = ['How good is it?', 'Which classes fail?', 'On which images?', 'What to try?', 'Training']
+    places = [page.words.index(question) for question in questions[:4]]
+    assert places == sorted(places)
+    assert places[-1] < page.words.index('Loss')
+    found, before = evaluated(work_dirs, 'exp2'), evaluated(work_dirs, 'exp1')
+    lead = f'The mean IoU is {100 * (found.miou - before.miou):.2f} points above exp1.'
+    assert page.words[places[0] + 1].endswith(lead)
+    lowest = found.classes[int(np.nanargmin(found.iou))]
+    assert page.words.index(lowest) < places[2]
+    assert page.words[places[2] + 1] == found.worst[0].name
+    assert '#worst-1' in page.addresses
+
+
+def test_each_plot_has_a_text_alternative(report: Callable[..., Path], work_dirs: Path) -> None:
+    for path in (report('exp2'), report('exp1', 'exp2')):
+        page = Page(path)
+        for caption, text in page.alternatives.items():
+            assert len(text) > len(caption), caption
+            if 'mIoU ' not in caption:
+                assert text.startswith(f'{caption}: ')
+                assert f'{caption} as a table' in page.words
+    found = evaluated(work_dirs, 'exp1')
+    text = Page(report('exp1')).alternatives['IoU']
+    assert f'{100 * np.nanmax(found.iou):.2f} % for {found.classes[int(np.nanargmax(found.iou))]}' in text
+
+
+def test_a_screen_reader_and_the_keyboard_reach_all(report: Callable[..., Path]) -> None:
+    """What axe checks, as far as the source shows it."""
+    for path in (report('exp2'), report('exp1', 'exp2')):
+        page = Page(path)
+        assert [len(page.all(tag)) for tag in ('main', 'header', 'h1', 'nav')] == [1, 1, 1, 1]
+        assert page.all('html')[0]['lang'] == 'en'
+        assert len(page.anchors) == len(set(page.anchors))
+        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch('h[1-6]', tag)]
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+        assert all('scope' in cell for cell in page.all('th'))
+        scrolled = [values for _, values in page.elements if values.get('class') == 'wide'] + page.all('pre')
+        assert scrolled
+        for values in scrolled:
+            assert (values['role'], values['tabindex']) == ('region', '0')
+        names = [str(values['aria-label']) for values in scrolled]
+        assert len(names) == len(set(names))
+        assert page.addresses[0] == '#content'
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium is installed to show the page')
+@pytest.mark.skipif('SEGLIGHT_AXE' not in os.environ, reason='SEGLIGHT_AXE does not name the file axe.min.js')
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_axe_finds_no_violation(report: Callable[..., Path], tmp_path: Path, scheme: str) -> None:
+    axe = Path(os.environ['SEGLIGHT_AXE']).read_text()
+    for path in (report('exp2'), report('exp1', 'exp2')):
+        checked = tmp_path / 'checked.html'
+        checked.write_text(path.read_text().replace('</body>', f'<script>{axe}</script>{AXE}</body>'))
+        colours = ['--blink-settings=preferredColorScheme=0'] if scheme == 'dark' else []
+        profile = [f'--user-data-dir={tmp_path / "profile"}', '--virtual-time-budget=20000']
+        command = [str(CHROMIUM), *QUIET, *profile, *colours, '--dump-dom', checked.as_uri()]
+        dom = subprocess.run(command, capture_output=True, text=True, timeout=90).stdout
+        found = re.search(r'data-dark="(\w+)" data-violations="([^"]*)"', dom)
+        assert found, dom[-500:]
+        assert found[1] == ('true' if scheme == 'dark' else 'false')
+        assert html.unescape(found[2]) == '[]'
+
+
 @pytest.mark.parametrize('width', [390, 1280])
 @pytest.mark.skipif(CHROMIUM is None, reason='no Chromium is installed to show the page')
 def test_a_browser_shows_the_page_at_the_width_of_a_phone_and_of_a_desk(
@@ -224,12 +320,12 @@ def test_a_browser_shows_the_page_at_the_width_of_a_phone_and_of_a_desk(
     measuring = tmp_path / 'measuring.html'
     inside = html.escape(page.read_text().replace('loading="lazy"', ''))
     measuring.write_text(MEASURING.format(width=width, page=inside))
-    command = [str(CHROMIUM), *QUIET, f'--user-data-dir={tmp_path / "profile"}', f'--window-size={width},2400']
+    command = [str(CHROMIUM), *QUIET, f'--user-data-dir={tmp_path / "profile"}', f'--window-size={width},{HEIGHT}']
     shot = tmp_path / 'shot.png'
     done = subprocess.run([*command, f'--screenshot={shot}', page.as_uri()], capture_output=True, text=True, timeout=60)
     assert shot.is_file(), done.stderr
     picture = np.asarray(Image.open(shot).convert('RGB'))
-    assert picture.shape == (2400, width, 3)
+    assert picture.shape == (HEIGHT, width, 3)
     bars = (np.abs(picture.astype(int) - [31, 119, 180]).sum(2) < 30).sum()  # matplotlib's first colour
     assert bars > 300  # the curves and the bars of the IoU
     text = (picture.sum(2) < 150).sum()
