@@ -13,6 +13,7 @@ if __name__ == '__main__':
     own_modules.leave_working_folder()  # before anything else is imported
 
 from seglight import __version__, border, memory
+from seglight.cli import help as help_text
 from seglight.cli import tools
 from seglight.installation import requirements
 
@@ -30,7 +31,9 @@ def run(argv: Sequence[str]) -> int:
             return 0
         if list(argv[:1]) != ['setup']:
             requirements.require()
-        if argv and argv[0] in tools.COMMANDS:
+        if page := _page_of_help(argv):
+            help_text.show(*page)
+        elif argv and argv[0] in tools.COMMANDS:
             tools.main(argv, _command_line)
         else:
             _command_line(argv)
@@ -39,6 +42,17 @@ def run(argv: Sequence[str]) -> int:
     except Exception as error:
         return border.report(error, argv)
     return 0
+
+
+def _page_of_help(argv: Sequence[str]) -> tuple[help_text.Page, str] | None:
+    """Return the short help that a command line asks for, and the command whose `--help-all` has more."""
+    name = argv[0] if argv else ''
+    if name in (*help_text.WORDS, '--help-all', '--help_all'):
+        lines = {**help_text.TRAINER_COMMANDS, **{each: command.help for each, command in tools.COMMANDS.items()}}
+        return help_text.overview(lines), 'COMMAND'
+    if name in help_text.PAGES and any(word in help_text.WORDS for word in argv):
+        return help_text.PAGES[name], name
+    return None
 
 
 def _command_line(argv: Sequence[str]) -> None:

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from seglight import styles
 from seglight.errors import UserError, harmless, one_line
 from seglight.masking import masked_text
+from seglight.terminal import write
 
 #: Exit status of an unexpected error: a bug in seglight, in a library, or in a user's class.
 UNEXPECTED = 1
@@ -72,7 +74,7 @@ def report(error: Exception, argv: Sequence[str]) -> int:
     line, status = explain(error)
     if status == UNEXPECTED:
         line += f'; {"see above" if debug else _kept(error)}; please report it if it is not your own code or config'
-    print(f'seglight: {harmless(line)}', file=sys.stderr, flush=True)
+    write(styles.of_error(harmless(line)), sys.stderr)
     return status
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 
+from seglight.terminal import cell_width, padded
+
 
 def labelled(label: str, text: object) -> str:
     """Return a line with a label in a fixed-width column, for example `Run        work_dirs/exp1`."""
@@ -24,11 +26,10 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int], gap: str = ' 
         right: the columns that are aligned to the right; the others to the left.
         gap: between two columns.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(cell_width, column)) for column in zip(*rows, strict=True)]
     return [
         gap.join(
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            padded(cell, width, at in right) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from seglight import styles
+from seglight.terminal import write
+
 #: Halves of characters, which JSON can contain and no terminal shows; not those that stand for bytes of file names.
 _HALVES = {*range(0xD800, 0xE000)} - {*range(0xDC80, 0xDD00)}
 
@@ -29,7 +32,7 @@ def harmless(text: str) -> str:
 
 def say(text: object, end: str = '\n') -> None:
     """Print a text to stdout, without control characters, since parts of it may come from an untrusted file."""
-    print(harmless(str(text)), end=end, flush=True)
+    write(styles.of_lines(harmless(str(text))), sys.stdout, end)
 
 
 def warn(message: str) -> None:
@@ -37,7 +40,7 @@ def warn(message: str) -> None:
     if _collections:
         _collections[-1].append(message)
     else:
-        print(f'seglight: warning: {harmless(message)}', file=sys.stderr, flush=True)
+        write(styles.of_warning(harmless(message)), sys.stderr)
 
 
 @contextmanager

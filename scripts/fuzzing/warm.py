@@ -35,4 +35,4 @@ def _keep_parsers() -> None:
     CommandLine._whole_parser = whole_parser  # type: ignore[method-assign]
     for name in CommandLine.subcommands():
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-            run([name, '--help'])
+            run([name, '--help-all'])

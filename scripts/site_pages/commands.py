@@ -12,14 +12,15 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 
 # isort: split
 from seglight.__main__ import run
-from seglight.cli.arguments import TRAINER_COMMANDS
+from seglight.cli.help import TRAINER_COMMANDS
 from seglight.cli.tools import COMMANDS
 from site_pages.config_keys import GROUPS
 
 INTRODUCTION = """# Commands
 
-`seglight COMMAND --help` prints these texts. Hyphens and underscores in options are interchangeable. Every key of the
-[config](config.md) is also an option of `fit`, `validate`, `test` and `predict`: `--data.batch_size=4`.
+`seglight COMMAND --help` prints the most common options by groups, `--help-all` these texts. Hyphens and underscores in
+options are interchangeable. Every key of the [config](config.md) is also an option of `fit`, `validate`, `test` and
+`predict`: `--data.batch_size=4`.
 
 | status | meaning |
 |---:|---|
@@ -42,14 +43,14 @@ def page() -> str:
 
 
 def help_of(name: str) -> str:
-    """Return what `seglight NAME --help` prints, without the keys that the page of the config has."""
+    """Return what `seglight NAME --help-all` prints, without the keys that the page of the config has."""
     text = io.StringIO()
     with patch.dict(os.environ, {'COLUMNS': COLUMNS}), redirect_stdout(text):
         try:
-            run([name, '--help'])
+            run([name, '--help-all'])
         except SystemExit as end:
             if end.code:
-                raise RuntimeError(f'seglight {name} --help ended with {end.code}') from end
+                raise RuntimeError(f'seglight {name} --help-all ended with {end.code}') from end
     printed = text.getvalue().strip().replace(' \b', '')  # with which jsonargparse joins two words in a terminal
     return without_keys(name, printed) if name in TRAINER_COMMANDS else printed
 

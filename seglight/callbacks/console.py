@@ -14,8 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from seglight.host_number import HostNumber
+from seglight.terminal import cell_width, columns, padded
 
 NAMED = 5  #: maximum number of classes that a note names
+FIGURE = 12  #: columns of an IoU in a table, with its spaces
 COLUMN_ROWS = 20  #: maximum number of rows in a table, before it gets another column
 
 
@@ -136,19 +138,22 @@ class ProgressBars(RichProgressBar):
             self._console.print(*args, highlight=False)
 
 
-def class_table(metrics: Mapping[str, Any], stage: str) -> Table:
+def class_table(metrics: Mapping[str, Any], stage: str, width: int | None = None) -> Table:
     """Return the IoU of each class as a table, with more columns for more classes.
 
     Args:
         metrics: logged metrics between 0 and 1, for example `val/IoU.Paper`.
         stage: `val` or `test`, the metrics to show.
+        width: the columns that the table may take; by default those of the terminal.
     """
     start = f'{stage}/IoU.'
     rows = [(name.removeprefix(start), value) for name, value in metrics.items() if name.startswith(start)]
-    columns = -(-len(rows) // COLUMN_ROWS)
-    height = -(-len(rows) // max(1, columns))
+    widest = max((cell_width(name) for name, _ in rows), default=0)
+    fitting = (columns() if width is None else width) // (widest + FIGURE)
+    count = max(1, min(-(-len(rows) // COLUMN_ROWS), fitting))
+    height = -(-len(rows) // count)
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for _ in range(columns):
+    for _ in range(count):
         table.add_column('class')
         table.add_column('IoU, %', justify='right')
     for row in range(height):
@@ -177,14 +182,15 @@ def metrics_table(metrics: Mapping[str, Any], stage: str, unseen: Sequence[str] 
     rows = {name: [shown[f'{metric}.{name}'] for metric in metric_names] for _, name, _ in split}
     means = ['mIoU', 'mAcc', 'aAcc', *(f'm{metric}' for metric in metric_names if metric not in ('IoU', 'Acc'))]
     rows.update({name: [shown[name]] for name in means if name in shown})
-    width = max((len(name) for name in rows), default=0)
-    columns = [max(8, len(metric)) for metric in metric_names] or [8]
-    lines = [f'  {"":<{width}}' + _cells(metric_names, columns)] if len(metric_names) > 1 else []
+    width = max((cell_width(name) for name in rows), default=0)
+    widths = [max(8, len(metric)) for metric in metric_names] or [8]
+    lines = [f'  {"":<{width}}' + _cells(metric_names, widths)] if len(metric_names) > 1 else []
     for name, row in rows.items():
         note = f'  {unseen_note(unseen)}' if unseen and name == 'mIoU' else ''
-        lines.append(f'  {name:<{width}}' + _cells([f'{100 * float(value):.2f} %' for value in row], columns) + note)
+        cells = _cells([f'{100 * float(value):.2f} %' for value in row], widths)
+        lines.append(f'  {padded(name, width)}{cells}{note}')
     if 'loss' in shown:
-        lines.append(f'  {"loss":<{width}}' + _cells([f'{float(shown["loss"]):.4g}'], columns))
+        lines.append(f'  {"loss":<{width}}' + _cells([f'{float(shown["loss"]):.4g}'], widths))
     return '\n'.join(lines)
 
 

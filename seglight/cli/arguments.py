@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from argparse import SUPPRESS
 from typing import Any
 
 from pytorch_lightning.cli import LightningArgumentParser
 
 from seglight.cli import fit, predict
+from seglight.cli.help import HELP_ALL
 from seglight.config.mmseg.options import add_options
 from seglight.config.parser import prefer_int_to_float
 from seglight.errors import ConfigError
-
-#: Descriptions of Lightning's subcommands.
-TRAINER_COMMANDS = {
-    'fit': 'Train and validate a model, and keep its checkpoints in a run folder.',
-    'validate': 'Evaluate a checkpoint on the validation data.',
-    'test': 'Evaluate a checkpoint like validate, and log its metrics as test/.',
-    'predict': 'Write the masks that a checkpoint predicts.',
-}
 
 #: Scales of the views in mmseg's `test.py --aug-test`.
 AUG_TEST_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -73,6 +67,7 @@ def check_paths(config: Any) -> None:
 
 def add_arguments(parser: LightningArgumentParser, subcommand: str) -> None:
     """Add the arguments of a subcommand to Lightning's."""
+    parser.add_argument('--help_all', action='help', default=SUPPRESS, help=HELP_ALL)
     prefer_int_to_float(parser)
     add_options(parser, subcommand)
     parser.add_argument('--trust_checkpoint', action='store_true', help=TRUST_HELP)

@@ -35,6 +35,7 @@ from seglight.callbacks.console import metrics_table
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.cli import arguments, failures, fit, predict
 from seglight.cli.classes import keep_classes
+from seglight.cli.help import TRAINER_COMMANDS
 from seglight.cli.quiet import quieten
 from seglight.cli.request import Request
 from seglight.cli.restore import restore_from
@@ -103,7 +104,7 @@ class CommandLine(LightningCLI):
             describe_tool(name, tool)
             commands.add_subcommand(name, tool, help=command.help)
         for action in commands._choices_actions:
-            action.help = arguments.TRAINER_COMMANDS.get(action.dest, action.help)
+            action.help = TRAINER_COMMANDS.get(action.dest, action.help)
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         """Return the parser of the requested subcommand; for the others, an empty one, which is enough for a list."""
@@ -126,7 +127,7 @@ class CommandLine(LightningCLI):
                 model = request.settings.values.get('model') or {}
                 with request.with_origins():
                     Recipe(model.get('segmentor') or {}).check_keys()
-        elif not request.arguments.has('--help', '-h', '--version', '--print_completion'):
+        elif not (request.wants_help or request.arguments.has('--version', '--print_completion')):
             self._refuse(request.subcommand)
         with request.with_origins():
             self.config = parser.parse_args(request.arguments.argv())

@@ -59,7 +59,7 @@ class Request:
     @property
     def wants_help(self) -> bool:
         """Whether to print the help of a subcommand, for which nothing is read."""
-        return self.arguments.has('--help', '-h')
+        return self.arguments.has('--help', '-h', '--help_all')
 
     def resolve(self, parser: ArgumentParser, ignored: Callable[[str], bool]) -> None:
         """Find the checkpoint, and override its settings with configs and flags.

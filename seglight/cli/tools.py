@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import textwrap
-from argparse import REMAINDER, ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import REMAINDER, SUPPRESS, ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from inspect import cleandoc
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from seglight.cli import competition
+from seglight.cli.help import HELP_ALL, WORDS, page_of, show
 from seglight.config.catalogue import LIBRARIES
 from seglight.console import labelled
 from seglight.counting import counted
@@ -370,6 +371,10 @@ def main(argv: Sequence[str], command_line: Callable[[Sequence[str]], object]) -
         raise UsageError(f'{name}: an argument is empty, perhaps from an unset variable of the shell')
     parser = _Parser(prog=f'seglight {name}', allow_abbrev=False)
     describe(name, parser)
+    asking = words[:1] if name == 'data' else words  # the settings of `data` have a help of their own
+    if any(word in WORDS for word in asking):
+        show(page_of(name, parser), name)
+        return
     parsed, flags = parser.parse_known_args([expand_home(word) for word in words], Namespace(command_line=command_line))
     if flags and not COMMANDS[name].passes_flags:
         parser.error(f'unrecognized arguments: {" ".join(flags)}')
@@ -381,6 +386,7 @@ def describe(name: str, parser: ArgumentParser) -> None:
     """Add the arguments and the description of a command to a parser."""
     parser.description = COMMANDS[name].description
     parser.formatter_class = RawDescriptionHelpFormatter
+    parser.add_argument('--help-all', action='help', default=SUPPRESS, help=HELP_ALL)
     COMMANDS[name].add_arguments(parser)
     if not COMMANDS[name].passes_flags:  # otherwise it is one of `fit`; the border looks for it in the command line
         parser.add_argument('--debug', action='store_true', help='Print the traceback of an error.')

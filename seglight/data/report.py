@@ -17,6 +17,7 @@ from seglight.data.facts import SplitFacts, count_labels, is_plain
 from seglight.data.sources.base import Sample
 from seglight.environment import cores
 from seglight.errors import DataError
+from seglight.terminal import cell_width, padded
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -139,11 +140,13 @@ def describe(name: str, report: SplitReport, classes: Sequence[str]) -> str:
         f'{name}: {report.count} images, {", ".join(sizes)}{more}',
         f'  mean [{_numbers(report.mean, 2)}]  std [{_numbers(report.std, 2)}]  ignored {report.ignored / total:.2%}',
     ]
-    width = max(len(each) for each in (*classes, 'class'))
+    width = max(cell_width(each) for each in (*classes, 'class'))
     lines.append(f'  {"class":<{width}}  {"pixels":>9}  {"images":>7}  {"weight":>6}')
     share = report.pixels / max(int(report.pixels.sum()), 1)
     rows = zip(classes, share, report.images, report.class_weights(), strict=True)
-    lines += [f'  {each:<{width}}  {part:>9.3%}  {images:>7}  {weight:>6.2f}' for each, part, images, weight in rows]
+    lines += [
+        f'  {padded(each, width)}  {part:>9.3%}  {images:>7}  {weight:>6.2f}' for each, part, images, weight in rows
+    ]
     if name == 'train':
         lines.append(f'  class_weight: [{_numbers(report.class_weights(), 2)}]')
     return '\n'.join(lines)

@@ -142,7 +142,8 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ('words', 'expected'),
     [
         (['--help'], []),
-        (['fit', '--help'], ['fit']),
+        (['fit', '--help'], []),
+        (['fit', '--help-all'], ['fit']),
         (['predict', '--ckpt=no.ckpt'], ['predict']),
         (['nonsense'], []),
         (['--print_completion=shtab-bash'], ['fit', 'validate', 'test', 'predict']),

@@ -23,6 +23,8 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (['seglight', 'zo'], ['zoo']),
         (['seglight', 'fit', '--model.zoo_'], ['--model.zoo_schedule']),
         (['seglight', 'fit', '--resume'], ['--resume_from']),
+        (['seglight', 'fit', '--help_'], ['--help_all']),
+        (['seglight', 'vote', '--help-'], ['--help-all']),
     ],
 )
 def test_bash_completes_commands_and_options(script: Path, words: list[str], expected: list[str]) -> None:

@@ -26,6 +26,7 @@ from seglight.host_copy import HostCopy, shared_copy
 from seglight.models.inference.logits import Prediction
 from seglight.palette import default_palette, overlay
 from seglight.pictures import contact_sheet, encode_jpeg
+from seglight.terminal import cell_width, padded
 from seglight.trainer_callbacks import callbacks_of
 
 #: Number of images on a contact sheet, its columns, and the side of each square in pixels.
@@ -129,9 +130,11 @@ class PredictionSummary(Callback):
     def lines(self, classes: list[str]) -> list[str]:
         """Return the share of each class, the number of images, and the speed."""
         total = max(1, int(self._pixels.sum()))
-        width = max(len(name) for name in classes)
+        width = max(cell_width(name) for name in classes)
         counts = self._pixels[: len(classes)].tolist()
-        shares = [f'  {name:<{width}}  {100 * n / total:6.2f} %' for name, n in zip(classes, counts, strict=True) if n]
+        shares = [
+            f'  {padded(name, width)}  {100 * n / total:6.2f} %' for name, n in zip(classes, counts, strict=True) if n
+        ]
         speed = f', {self.count / self._seconds:.1f} images/s' if self._seconds else ''
         return [*shares, f'{counted(self.count, "image")} predicted{speed}']
 

@@ -155,7 +155,7 @@ def test_debug_trains_two_epochs_of_some_batches(tiny_config: Path, run: Run) ->
 
 
 def test_each_has_its_help(run: Run) -> None:
-    text = run('fit', '--help').out
+    text = run('fit', '--help-all').out
     for option in (
         '--work_dir',
         '--load_from',
