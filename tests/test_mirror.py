@@ -19,7 +19,6 @@ COVERED = {
     'callbacks.checkpoints.base': ('callbacks/checkpoints/test_interval.py', 'import'),
     'callbacks.checkpoints.pruning': ('callbacks/checkpoints/test_interval.py', 'max_keep_ckpts'),
     'callbacks.chosen_ensemble': ('stories/test_ensemble.py', '--ensemble'),
-    'callbacks.console': ('stories/test_resume.py', 'seglight.callbacks.console.EpochLines'),
     'callbacks.ensemble': ('stories/test_predict.py', '--ckpt-weights'),
     'callbacks.finder_result': ('stories/test_training_options.py', 'LearningRateFinder'),
     'callbacks.learning_rates': ('parity/test_training.py', 'paramwise_cfg'),
