@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglight.data.formats import MAX_PIXELS, UnreadableError, open_image
+from seglight.data.formats import MAX_PIXELS, IncompleteError, UnreadableError, open_image
 from seglight.data.orientation import upright, valid
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER, _ORIENTATION = 256, 257, 258, 259, 262, 266, 274
@@ -33,6 +34,7 @@ _DEFAULTS: dict[int, tuple[int, ...]] = {
     _SUBFILE: (0,),
 }
 _LAYOUT = (_STRIPS, _STRIP_SIZES, _ROWS, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES)
+_PLACES_AND_SIZES = ((_STRIPS, _TILES), (_STRIP_SIZES, _TILE_SIZES))
 _PER_PLANE = (_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES)
 _CODES = {1: 'B', 3: 'H', 4: 'I', 16: 'Q'}  #: integer types
 _MAX_ENTRIES = 4096  #: of a directory
@@ -200,11 +202,13 @@ def read_bands(data: bytes, maximum: int = 3) -> Bands | None:
         None if Pillow must try: for palettes, JPEG compression, fewer than 8 bits, grey with alpha.
 
     Raises:
+        IncompleteError: if pixels lie beyond the end of the file.
         UnreadableError: unless the number of bands is 1, 3 or 4, or 2 with alpha; or if it is damaged.
     """
     directory = first_directory(io.BytesIO(data))
     if not directory.is_plain:
         return None
+    _check_complete(directory, len(data))
     bands = directory.bands
     if bands not in (1, 3, 4) and not (bands == 2 and directory.has_alpha):
         raise UnreadableError(
@@ -221,6 +225,18 @@ def read_bands(data: bytes, maximum: int = 3) -> Bands | None:
     if directory[_PHOTOMETRIC] == _GREY_WHITE and pixels.dtype.kind == 'u':
         pixels = np.iinfo(pixels.dtype).max - pixels
     return upright(pixels, directory.orientation)
+
+
+def _check_complete(directory: Directory, length: int) -> None:
+    """Refuse a file that is shorter than its pixels: a decoder would take the appended directory for them."""
+    places, sizes = ([*directory.tags[strips], *directory.tags[tiles]] for strips, tiles in _PLACES_AND_SIZES)
+    if directory[_COMPRESSION] == 1:
+        pixels = directory[_HEIGHT] * directory[_WIDTH] * directory.bands * directory.bits // 8
+        sizes = sizes or [pixels]  # some writers of a single strip omit its size
+        if sum(sizes) < pixels:
+            raise IncompleteError
+    if any(place + size > length for place, size in zip_longest(places, sizes, fillvalue=0)):
+        raise IncompleteError
 
 
 def _plane_tags(directory: Directory, index: int) -> dict[int, tuple[int, ...]]:

@@ -1,6 +1,7 @@
 """TIFF files, of which OpenCV and Pillow read some kinds wrongly without a word."""
 
 import io
+import struct
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +10,11 @@ import pytest
 from data.tiffs import tiff
 from PIL import Image
 
+from seglight.data.formats import IncompleteError, UnreadableError
 from seglight.data.images import image_size, read_image
 from seglight.data.masks import read_mask
 from seglight.data.tiff import page_count, read_bands
+from seglight.data.value_range import ValueRange
 from seglight.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -61,6 +64,41 @@ def test_compressed_files_are_read(compression: str, predictor: int) -> None:
     found = read_bands(buffer.getvalue())
     assert found is not None
     assert np.array_equal(found, pixels)
+
+
+@pytest.mark.parametrize('dtype', ['u1', 'u2', 'f4'])
+@pytest.mark.parametrize('bands', [1, 3])
+@pytest.mark.parametrize('planar', [False, True])
+def test_no_pixel_is_made_up_where_a_file_is_cut_off(dtype: str, bands: int, planar: bool) -> None:
+    for order, big, tile in LAYOUTS:
+        whole = tiff(values(dtype, bands), planar, 2 if bands == 3 else 1, [], order, big, tile)
+        for missing in (1, 7, len(whole) // 3):
+            with pytest.raises((IncompleteError, UnreadableError, struct.error)):
+                read_bands(whole[:-missing])
+
+
+@pytest.mark.parametrize('compression', ['raw', 'tiff_lzw', 'tiff_deflate', 'packbits'])
+@pytest.mark.parametrize('mode', ['L', 'RGB', 'I;16'])
+def test_files_of_pillow_that_are_cut_off_are_refused(compression: str, mode: str, tmp_path: Path) -> None:
+    pixels = values('u2' if mode == 'I;16' else 'u1', 3 if mode == 'RGB' else 1).squeeze()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, 'TIFF', compression=compression)
+    for missing in (1, 7, pixels.nbytes // 10):
+        (tmp_path / 'a.tif').write_bytes(buffer.getvalue()[:-missing])
+        with pytest.raises(DataError, match='cut off or damaged'):
+            read_image(tmp_path / 'a.tif', ValueRange(0, 100))
+
+
+def test_a_single_strip_without_its_size_is_read_if_it_is_whole() -> None:
+    pixels, sizes = values('u1', 1), struct.pack('<HHI', 279, 4, 1)
+    whole = tiff(pixels)
+    assert whole.count(sizes) == 1
+    nameless = whole.replace(sizes, struct.pack('<HHI', 65000, 4, 1))
+    found = read_bands(nameless)
+    assert found is not None
+    assert np.array_equal(found, pixels[..., 0])
+    with pytest.raises((IncompleteError, struct.error)):
+        read_bands(nameless[:-9])
 
 
 @pytest.mark.parametrize('photometric', [1, 2])
