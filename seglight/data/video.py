@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import cv2
 
+from seglight.data.formats import UnreadableError, open_file, reading
 from seglight.errors import DataError
 from seglight.files import write_atomically
 
 VIDEO_SUFFIXES = frozenset({'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpg', '.mpeg', '.webm'})
+
+#: First bytes of AVI, Matroska and WebM, MPEG streams, and MP4 and QuickTime. FFmpeg goes by the content, so it would
+#: take a list of other files (ffconcat) or an address (SDP) for a video of any suffix, and open what that names.
+_SIGNATURES = re.compile(
+    rb'RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01[\xb3\xba]|G.{187}G|....(?:ftyp|moov|mdat|wide|free|skip)', re.DOTALL
+)
+
+os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')  # errors report failures
 
 
 def is_video(path: Path) -> bool:
@@ -24,10 +35,11 @@ def extract_frames(path: Path, folder: Path) -> int:
         The number of frames.
 
     Raises:
-        DataError: if the file is missing or OpenCV cannot decode it.
+        DataError: if the file is missing, not a video, or OpenCV cannot decode it.
     """
-    if not path.is_file():
-        raise DataError(f'The video {path} does not exist')
+    with reading(path, 'The video '), open_file(path) as file:
+        if not _SIGNATURES.match(file.read(189)):
+            raise UnreadableError('it is damaged or not a video; convert it, for example to H.264 in .mp4')
     video = cv2.VideoCapture(str(path))
     count = 0
     try:
