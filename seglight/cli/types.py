@@ -1,4 +1,4 @@
-"""Argument types of Lightning's classes that jsonargparse cannot write to a config by itself."""
+"""How jsonargparse reads and writes values: what Lightning's classes need, and no more."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from enum import Enum
 
 import torch
 import yaml
+from jsonargparse import set_parsing_settings
 from jsonargparse.typing import register_type
 
 
 def register() -> None:
     """Register `torch.device` and `torch.dtype` as strings, for example `cpu` and `float16`, and enums as their values.
 
-    The default of a string argument of Lightning's `Timer` is an enum.
+    The default of a string argument of Lightning's `Timer` is an enum. Lightning lets jsonargparse open every string
+    that may be a class, for example `trainer.accelerator`, as the address of a config; seglight fetches nothing there.
     """
+    set_parsing_settings(config_read_mode_fsspec_enabled=False)
     yaml.SafeDumper.add_multi_representer(Enum, lambda dumper, value: dumper.represent_data(value.value))
     register_type(torch.device, str, torch.device, fail_already_registered=False)
     register_type(torch.dtype, _dtype_name, _dtype, fail_already_registered=False)

@@ -1,8 +1,12 @@
 """Types that are strings in a config."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 import yaml
+from fsspec.implementations.memory import MemoryFileSystem
 from jsonargparse import ArgumentParser
 from pytorch_lightning.callbacks.timer import Interval
 
@@ -31,3 +35,18 @@ def test_an_unknown_dtype_is_an_error(parser: ArgumentParser) -> None:
 
 def test_an_enum_is_written_as_its_value(parser: ArgumentParser) -> None:
     assert yaml.safe_dump(Interval.step).split() == ['step', '...']
+
+
+def test_no_value_is_opened_as_the_address_of_a_config(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def opened(_: MemoryFileSystem, path: str, *__: Any, **___: Any) -> None:
+        asked.append(path)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(MemoryFileSystem, '_open', opened)
+    for key in ('accelerator', 'strategy', 'logger', 'profiler', 'plugins'):
+        run('fit', '--config', 'demo.yaml', f'--trainer.{key}=memory://address/a.yaml', '--print_config')
+    assert not asked
