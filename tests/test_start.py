@@ -24,6 +24,8 @@ TOOLS = (
     'zoo',
     'info',
     'report',
+    'plan',
+    'sweep',
     'folds',
     'ensemble',
     'vote',

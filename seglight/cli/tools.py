@@ -14,7 +14,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from seglight.cli import competition
+from seglight.cli import competition, planning
 from seglight.cli.help import HELP_ALL, WORDS, page_of, show
 from seglight.config.catalogue import LIBRARIES
 from seglight.console import labelled
@@ -336,6 +336,8 @@ COMMANDS = {
     'zoo': Command(zoo, _zoo_arguments),
     'info': Command(info, _info_arguments),
     'report': Command(report, _report_arguments),
+    'plan': Command(planning.plan, planning.plan_arguments),
+    'sweep': Command(planning.sweep, planning.sweep_arguments, passes_flags=True),
     'folds': Command(competition.folds, competition.folds_arguments, passes_flags=True),
     'ensemble': Command(competition.ensemble, competition.ensemble_arguments),
     'vote': Command(vote, _vote_arguments),

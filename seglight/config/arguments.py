@@ -108,9 +108,10 @@ def join_flag(name: str, value: str | None) -> str:
     return f'{name}={value}' if name and value is not None else name or str(value)
 
 
-def as_word(value: Any) -> str:
+def as_word(value: Any, sort_keys: bool = True) -> str:
     """Return a value as one line of YAML, for a flag."""
-    return yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix('...\n').strip()
+    text = yaml.safe_dump(value, default_flow_style=True, width=math.inf, sort_keys=sort_keys)
+    return text.removesuffix('...\n').strip()
 
 
 def read_arguments(argv: Sequence[str]) -> Arguments:

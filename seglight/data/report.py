@@ -53,16 +53,24 @@ class SplitReport:
         return self.sizes.total()
 
     def class_weights(self) -> Floats:
-        """Return loss weights for the classes, float `[C]`.
+        """Return loss weights for the classes, float `[C]`, see `root_weights`."""
+        return root_weights(self.pixels)
 
-        The inverse square root of the pixel share of each class, scaled to a mean of one over all pixels, so that the
-        loss keeps its magnitude; 0 for a class without pixels.
-        """
-        share = self.pixels / max(self.pixels.sum(), 1)
-        weights = np.divide(1, np.sqrt(share), out=np.zeros_like(share), where=share > 0)
-        scale = float((weights * share).sum()) or 1.0
-        scaled: Floats = weights / scale
-        return scaled
+
+def root_weights(pixels: Ints) -> Floats:
+    """Return loss weights for classes, float `[C]`.
+
+    The inverse square root of the pixel share of each class, scaled to a mean of one over all pixels, so that the
+    loss keeps its magnitude; 0 for a class without pixels.
+
+    Args:
+        pixels: number of pixels of each class, int64 `[C]`.
+    """
+    share = pixels / max(pixels.sum(), 1)
+    weights = np.divide(1, np.sqrt(share), out=np.zeros_like(share), where=share > 0)
+    scale = float((weights * share).sum()) or 1.0
+    scaled: Floats = weights / scale
+    return scaled
 
 
 @dataclass

@@ -16,17 +16,19 @@ from seglight.report.run import Curve
 
 #: Inches; on a page 390 pixels wide, a text of 10 points is still 10 pixels high.
 WIDTH = 5.2
+MAX_LEGEND = 16  #: names in a legend
 MAX_POINTS = 1500  #: points of a curve; more do not fit on a screen
 NUMBERED_CLASSES = 12  #: up to this many classes, the cells of a confusion matrix show their values
 
 
-def curves_plot(curves: dict[str, Curve], label: str, percent: bool = False) -> str:
+def curves_plot(curves: dict[str, Curve], label: str, percent: bool = False, axis: str = 'step') -> str:
     """Plot values over optimizer steps.
 
     Args:
-        curves: by their names in the legend.
+        curves: by their names in the legend, which is left out if there are many.
         label: of the y axis.
         percent: whether the values are fractions to show in percent.
+        axis: label of the x axis.
 
     Returns:
         A data URL, as from every plot function in this module.
@@ -36,14 +38,44 @@ def curves_plot(curves: dict[str, Curve], label: str, percent: bool = False) -> 
         steps, values = zip(*_thinned(curve), strict=True)
         scaled = np.multiply(values, 100 if percent else 1)
         axes.plot(steps, scaled, label=name, linewidth=1.3, marker='o' if len(steps) < 30 else '', markersize=3)
-    axes.set_xlabel('step')
+    axes.set_xlabel(axis)
     axes.set_ylabel(label)
     axes.ticklabel_format(axis='y', scilimits=(-3, 4))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if percent:
         axes.set_ylim(bottom=0)
-    if len(curves) > 1:
+    if 1 < len(curves) <= MAX_LEGEND:
         axes.legend(fontsize=8)
+    return _data_url(figure)
+
+
+def bars_plot(values: dict[str, float], label: str) -> str:
+    """Plot values from 0 as bars, one for each name."""
+    figure, axes = _figure(0.9 + len(values) * 0.27)
+    axes.bar_label(axes.barh(np.arange(len(values)), list(values.values()), 0.7), fmt='%.2f', padding=2, fontsize=7)
+    _class_rows(axes, list(values), label)
+    axes.margins(x=0.12)
+    return _data_url(figure)
+
+
+def points_plot(points: Sequence[tuple[float, float, bool]], axis: str, label: str, log: bool = False) -> str:
+    """Plot points, hollow where the third value is false.
+
+    Args:
+        points: x, y, and whether the point is filled.
+        axis: label of the x axis.
+        label: of the y axis.
+        log: whether the x axis is logarithmic.
+    """
+    figure, axes = _figure(3.0)
+    for filled in (True, False):
+        chosen = [(x, y) for x, y, is_filled in points if is_filled == filled]
+        if chosen:
+            colour = 'tab:blue' if filled else 'none'
+            axes.scatter(*zip(*chosen, strict=True), s=26, facecolors=colour, edgecolors='tab:blue')
+    axes.set_xscale('log' if log else 'linear')
+    axes.set_xlabel(axis)
+    axes.set_ylabel(label)
     return _data_url(figure)
 
 

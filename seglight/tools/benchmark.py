@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import statistics
 import time
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +21,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.console import aligned
 from seglight.errors import UsageError
 from seglight.models.segmentor import Segmentor
+from seglight.process_memory import peak_bytes
 
 
 @dataclass(frozen=True)
@@ -186,6 +185,4 @@ def _memory() -> int:
     ((module, _),) = _candidate
     if module.device.type == 'cuda':
         return torch.cuda.max_memory_allocated(module.device)
-    status = Path('/proc/self/status')
-    found = re.search(r'^VmHWM:\s+(\d+) kB', status.read_text(), re.MULTILINE) if status.exists() else None
-    return 1024 * int(found[1]) if found else 0
+    return peak_bytes()

@@ -228,6 +228,7 @@ def options() -> dict[str, set[str]]:
     known = {name: {word.replace('-', '_') for word in re.findall(r'--(\S+)', text)} for name, text in found}
     known['data'] = known['fit'] | {'output', 'images'}  # which the script does not list
     known['folds'] |= known['fit']
+    known['sweep'] |= known['fit']
     return known
 
 

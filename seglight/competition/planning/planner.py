@@ -1,0 +1,337 @@
+"""Derive a config from the data: sizes, batch, epochs, weights and loading."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seglight.competition.folds import resolved
+from seglight.competition.plan import data_arguments
+from seglight.competition.planning import rules
+from seglight.competition.planning.fingerprint import take
+from seglight.competition.planning.plan_file import Choice, base_name, text_of
+from seglight.competition.planning.trials import Trials, time_loading
+from seglight.config.arguments import Arguments
+from seglight.config.files import SHIPPED, find_config, load_config
+from seglight.config.parser import with_origins
+from seglight.config.settings import Settings, merge
+from seglight.console import labelled
+from seglight.counting import counted
+from seglight.data import SegmentationDataModule
+from seglight.data.report import root_weights
+from seglight.environment import cores
+from seglight.errors import UsageError, collected_warnings, say, warn
+from seglight.files import as_bytes, cache_dir, write_new, writing_to
+from seglight.models.inference.resampling import Size
+
+#: Transforms that a planned size replaces; all others of an inherited list stay.
+SIZING = (
+    'RandomScale', 'Resize', 'KeepRatioResize', 'LongestMaxSize', 'SmallestMaxSize', 'RandomResizedCrop', 'Pad',
+    'PadIfNeeded', 'PadTo', 'RandomCrop', 'CenterCrop', 'CatMaxRatioCrop', 'RareClassCrop',
+)  # fmt: skip
+
+#: Transforms of a config without any others.
+COLOURS = [
+    {'type': 'HorizontalFlip', 'p': 0.5},
+    {'type': 'RandomBrightnessContrast', 'p': 0.5},
+]
+
+#: Keys of the sizes, of validation, and of the length of a run; a user sets each group as a whole.
+TRANSFORMS, VAL_TRANSFORMS, BATCH = 'data.train_transforms', 'data.val_transforms', 'data.batch_size'
+WEIGHTS = 'model.segmentor.decode_head.loss_decode.class_weight'
+LENGTH = ('trainer.max_epochs', 'trainer.max_steps', 'trainer.max_time', 'model.zoo_schedule')
+VALIDATION = ('trainer.check_val_every_n_epoch', 'trainer.val_check_interval')
+
+#: Area of the crops with which a step is measured first, and the two batches.
+PROBE_AREA, PROBES = 512 * 512, (2, 4)
+
+
+@dataclass
+class Planner:
+    """The steps of a plan, each of which adds choices.
+
+    Attributes:
+        config: the resolved config.
+        own: the dotted keys that the user has set.
+        seconds: for the run.
+        trials: runs a few steps.
+        choices: by dotted key.
+    """
+
+    config: dict[str, Any]
+    own: frozenset[str]
+    seconds: float
+    trials: Trials
+    choices: dict[str, Choice] = field(default_factory=dict)
+
+    def plan(self) -> float:
+        """Make all choices, and return the seconds that the run takes."""
+        data = data_arguments(self.config)
+        module = _module(data)
+        samples = module.datasets['train'].samples
+        self.found = take(samples, len(data['classes']))
+        self._choose_weights()
+        self._choose_sizes(module)
+        self._choose_balance()
+        self._choose_loading(data)
+        return self._choose_epochs(len(module.datasets['val']) if 'val' in module.datasets else 0)
+
+    def _is_own(self, *keys: str) -> bool:
+        return any(key in self.own for key in keys)
+
+    def _choose(self, key: str, value: Any, reason: str) -> None:
+        """Add a choice, unless the user has set the key."""
+        if not self._is_own(key):
+            self.choices[key] = Choice(value, reason)
+
+    def _keys(self) -> dict[str, Any]:
+        """Return all choices as nested keys."""
+        values: dict[str, Any] = {}
+        for key, choice in self.choices.items():
+            values = merge(values, _nested(key, choice.value))
+        return values
+
+    def _choose_weights(self) -> None:
+        """Weigh the classes in a softmax cross-entropy of a single decode head."""
+        head = self.config['model']['segmentor'].get('decode_head')
+        loss = head.get('loss_decode') if isinstance(head, dict) else None
+        if not isinstance(loss, dict) or loss.get('type') != 'CrossEntropyLoss' or loss.get('use_sigmoid'):
+            return
+        pixels = self.found.pixels.sum(0)
+        share = pixels / max(1, pixels.sum())
+        names = self.config['data']['classes']
+        rarest = int(np.where(share > 0, share, np.inf).argmin())
+        ends = (f'{100 * share[at]:.3g} % ({names[at]})' for at in (int(share.argmax()), rarest))
+        reason = f'one over the root of the share of the pixels, at most {rules.MAX_WEIGHT:g}: from {" to ".join(ends)}'
+        self._choose(WEIGHTS, rules.capped(root_weights(pixels)), reason)
+
+    def _choose_sizes(self, module: SegmentationDataModule) -> None:
+        """Choose crop, scale and batch by the time and memory of two trials."""
+        sizes = self._possible_crops(module)
+        probe = next((size for size in sizes if size[0] * size[1] <= PROBE_AREA), sizes[-1])
+        probes = []
+        for batch in PROBES:
+            keys = merge(self._keys(), {'data': {'batch_size': batch, 'num_workers': self._workers()}})
+            if not self._is_own(TRANSFORMS):
+                keys = merge(keys, {'data': {'train_transforms': self._transforms(probe, 1.0, 1.25)}})
+            probes.append((batch, self.trials.run(keys, steps=4, warmup=1)))
+        cost = self.trials.cost(probe, probes[0], probes[1])
+        budget = rules.Budget(self.seconds, probes[0][1].free)
+        batches = [self.config['data']['batch_size']] if self._is_own(BATCH) else list(rules.BATCHES)
+        pixels = float(self.found.sizes.prod(1).sum())
+        self.crop, self.batch = rules.choose_size(sizes, batches, cost, budget, pixels)
+        self._write_sizes(cost, budget)
+
+    def _possible_crops(self, module: SegmentationDataModule) -> list[Size]:
+        """Return the crops to choose from: that of the user's transforms, that of the model, or several."""
+        fixed = (self.config['model']['segmentor'].get('backbone') or {}).get('img_size')
+        if self._is_own(TRANSFORMS):
+            return [module.training_size(4)]
+        if fixed:
+            return [(fixed, fixed) if isinstance(fixed, int) else (int(fixed[0]), int(fixed[1]))]
+        return rules.crops(rules.crop_bounds(self.found))
+
+    def _workers(self) -> int:
+        given: int | None = self.config['data']['num_workers']
+        return min(1, cores() - 1) if given is None or not self._is_own('data.num_workers') else given
+
+    def _write_sizes(self, cost: rules.Cost, budget: rules.Budget) -> None:
+        found, crop, batch = self.found, self.crop, self.batch
+        height, width = found.size
+        scale = rules.working_scale(found, crop) if not self._is_own(TRANSFORMS, VAL_TRANSFORMS) else 1.0
+        spread = rules.jitter(found)
+        reduced = f', which cover too little of an image: reduced by {scale}' if scale < 1 else ''
+        reason = (
+            f'{counted(found.images, "image")}, median {width}x{height}, median object {found.length:.0f} pixels long, '
+            f'sizes within a class vary by {spread}: crops of {crop[1]}x{crop[0]}{reduced}'
+        )
+        self._choose(TRANSFORMS, self._transforms(crop, scale, spread), reason)
+        if scale < 1:
+            value = [*self._val_transforms(), _scaling(scale, scale)]
+            self._choose(VAL_TRANSFORMS, value, f'as in training, images are reduced by {scale}')
+        steps = budget.seconds / cost.step(crop, batch)
+        free = '' if budget.bytes == math.inf else f' of the {budget.bytes / 1e9:.3g} GB free'
+        memory = f' and {cost.memory(crop, batch) / 1e9:.2g} GB{free}'
+        share = 100 * crop[0] * crop[1] * batch / float(found.sizes.prod(1).sum())
+        reason = (
+            f'a step takes about {cost.step(crop, batch):.2g} s, so there is time for {steps:.0f} steps{memory}; '
+            f'a batch has {share:.2g} % of all pixels'
+        )
+        self._choose(BATCH, batch, reason)
+
+    def _transforms(self, crop: Size, scale: float, spread: float) -> list[dict[str, Any]]:
+        """Return training transforms with a crop, and those of the inherited list that do not change the size."""
+        height, width = crop
+        inherited = self.config['data']['train_transforms'] or []
+        others = [each for each in inherited if _type_of(each) not in SIZING] or COLOURS
+        return [
+            _scaling(scale / spread, scale * spread),
+            {'type': 'PadIfNeeded', 'min_height': height, 'min_width': width},
+            {'type': 'RandomCrop', 'height': height, 'width': width},
+            *others,
+        ]
+
+    def _val_transforms(self) -> list[dict[str, Any]]:
+        return [each for each in self.config['data']['val_transforms'] or [] if _type_of(each) not in SIZING]
+
+    def _choose_balance(self) -> None:
+        threshold = rules.balance_threshold(self.found)
+        shares = self.found.presence.mean(0)
+        rarest = int(np.where(shares > 0, shares, np.inf).argmin())
+        name = self.config['data']['classes'][rarest]
+        reason = f'the rarest class, {name}, is in {100 * shares[rarest]:.3g} % of {counted(self.found.masks, "mask")}'
+        self._choose('data.class_balance', threshold, reason)
+
+    def _choose_loading(self, data: dict[str, Any]) -> None:
+        """Choose workers and cache by the times to load an image and to train on it."""
+        keys = merge(self._keys(), {'data': {'cache': None}})
+        loading = time_loading(_module(merge(data, keys['data'])).datasets['train'])
+        step = self.trials.run(merge(keys, {'data': {'num_workers': self._workers()}}), steps=4, warmup=1).step
+        per_image = step / self.batch
+        count = rules.choose_workers(loading.whole * self.batch, step, cores())
+        reason = (
+            f'loading an image takes {1000 * loading.whole:.1f} ms, training on it {1000 * per_image:.1f} ms; '
+            f'{counted(cores(), "core")}'
+        )
+        self._choose('data.num_workers', count, reason)
+        decoded = float(self.found.sizes.prod(1).sum()) * 4
+        free = shutil.disk_usage(_existing(cache_dir())).free
+        cache = rules.choose_cache(decoded, loading.decoding, per_image, free)
+        reason = (
+            f'decoding takes {1000 * loading.decoding:.1f} ms of loading; decoded, the training set has '
+            f'{decoded / 1e9:.2g} GB, and the disk has {free / 1e9:.3g} GB free'
+        )
+        self._choose('data.cache', cache, reason)
+
+    def _choose_epochs(self, validated: int) -> float:
+        """Choose the epochs by a last trial with everything else, and return the seconds of the run."""
+        trial = self.trials.run(self._keys(), steps=10, warmup=2)
+        balance = self.choices.get('data.class_balance')
+        threshold = balance.value if balance else self.config['data']['class_balance']
+        samples = rules.samples_per_epoch(self.found, threshold) / trial.processes
+        steps = rules.steps_per_epoch(samples, self.batch)
+        training = steps * trial.step
+        validation = math.ceil(validated / trial.processes / self.batch) * trial.validation
+        epochs, every = rules.choose_epochs(self.seconds, training, validation)
+        given = self.config['trainer']['max_epochs']
+        if self._is_own(*LENGTH):
+            epochs = given if isinstance(given, int) and given > 0 else epochs
+        else:
+            reason = f'{counted(steps, "step")} of {trial.step:.2g} s are {training:.3g} s for an epoch'
+            self._choose('trainer.max_epochs', epochs, reason)
+            if self.config['trainer']['max_steps'] not in (-1, None):
+                self._choose('trainer.max_steps', -1, 'the epochs end the run')
+        if validated and not self._is_own(*VALIDATION):
+            reason = f'a validation takes {validation:.3g} s, an epoch without it {training:.3g} s'
+            self._choose(VALIDATION[0], every, reason)
+            self._choose('checkpoint.interval', every, 'a checkpoint with each validation')
+        needed = epochs * (training + validation / every)
+        if needed > 1.1 * self.seconds:
+            warn(f'the run takes about {_duration(needed)}, more than --hours {self.seconds / 3600:g}')
+        return needed
+
+
+def make_plan(
+    configs: Sequence[str], hours: float, output: Path, command_line: Callable[[Sequence[str]], object]
+) -> Path:
+    """Derive settings from the data of a config, and write those that the user has not set.
+
+    Args:
+        configs: the configs, each overriding the ones before.
+        hours: time for the run.
+        output: the file to write, which must not exist.
+        command_line: runs a command line of the trainer.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: for wrong arguments, before anything is measured; if the data cannot be used; or if a step fails.
+    """
+    _check(configs, hours, output)
+    paths = [find_config(config) for config in configs]
+    settings = Settings()
+    for path in paths:
+        settings = settings.merged_with(load_config(path))
+    config = resolved([word for name in configs for word in ('--config', name)], command_line)
+    trials = Trials([str(path.resolve()) for path in paths], command_line)
+    planner = Planner(config, frozenset(_own_keys(settings)), 3600 * hours, trials)
+    with with_origins(settings, Arguments()):
+        needed = planner.plan()
+    if not planner.choices:
+        raise UsageError(f'{configs[-1]} sets every key that plan derives; nothing is left to plan')
+    title = f'Derived by seglight plan for {hours:g} hours. Each comment has the measurement that led to its key.'
+    text = text_of([base_name(path, output.parent) for path in paths], planner.choices, title)
+    with writing_to(output, 'choose another --output'):
+        write_new({output: as_bytes(text)})
+    say(text, end='')
+    for key in planner.own & {*PLANNED}:
+        say(labelled('Kept', f'{key}, which {settings.origins[tuple(key.split("."))]} sets'))
+    say(labelled('Takes', f'about {_duration(needed)} on this machine'))
+    return output
+
+
+#: All keys that a plan may write.
+PLANNED = (
+    WEIGHTS, TRANSFORMS, VAL_TRANSFORMS, BATCH, 'data.class_balance', 'data.num_workers', 'data.cache', *LENGTH,
+    *VALIDATION, 'checkpoint.interval',
+)  # fmt: skip
+
+
+def _check(configs: Sequence[str], hours: float, output: Path) -> None:
+    if not configs:
+        raise UsageError('plan needs a config that names the data and the model, for example --config pspnet.yaml')
+    if not 0 < hours < math.inf:
+        raise UsageError(f'--hours must be above 0, got {hours:g}')
+    if output.exists():
+        raise UsageError(f'{output} exists and is kept as it is; choose another --output, or remove it first')
+    if output.suffix not in ('.yaml', '.yml'):
+        raise UsageError(f'--output must be a .yaml file, got {output}')
+
+
+def _own_keys(settings: Settings) -> Iterable[str]:
+    """Yield the dotted keys that are not from a shipped config."""
+    for key, origin in settings.origins.items():
+        if not Path(origin.source).resolve().is_relative_to(SHIPPED.resolve()):
+            yield '.'.join(key)
+
+
+def _module(arguments: dict[str, Any]) -> SegmentationDataModule:
+    """Return the data module with the samples of train and val."""
+    module = SegmentationDataModule(**arguments)
+    module.prepare_data()
+    with collected_warnings():  # each run prints them
+        module.setup('fit')
+    return module
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    *groups, name = key.split('.')
+    nested: dict[str, Any] = {name: value}
+    for group in reversed(groups):
+        nested = {group: nested}
+    return nested
+
+
+def _scaling(lowest: float, highest: float) -> dict[str, Any]:
+    return {'type': 'RandomScale', 'scale_limit': [round(lowest - 1, 3), round(highest - 1, 3)], 'p': 1.0}
+
+
+def _type_of(transform: dict[str, Any]) -> str:
+    return str(transform.get('type') or transform.get('class_path')).rpartition('.')[2]
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f'{seconds:.0f} seconds'
+    return f'{seconds / 60:.0f} minutes' if seconds < 7200 else f'{seconds / 3600:.1f} hours'

@@ -1,0 +1,60 @@
+"""The HTML page of a search: what mattered, and all trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seglight.competition.searching.space import Range
+from seglight.competition.searching.study import Study, as_rows
+from seglight.report import plots
+from seglight.report.page import EMPTY, Plot, write_values
+
+#: The columns of a table of trials, before the keys.
+COLUMNS = ['trial', 'state', 'best', 'epochs']
+
+
+def write_page(path: Path, study: Study, metric: str) -> Path:
+    """Write the page of a search, and return its path.
+
+    Args:
+        path: the file.
+        study: with its trials.
+        metric: name of the metric that it optimises.
+    """
+    trials, best, importances = study.trials(), study.best(), study.importances()
+    counts = {state: sum(each.state == state for each in trials) for state in ('complete', 'pruned', 'failed')}
+    values = {
+        **EMPTY,
+        'title': f'Search {study.folder.name}',
+        'heading': study.folder.name,
+        'subtitle': f'{metric} on val of each trial; pruned trials ended early, since others were better by then.',
+        'figures': [
+            *([(f'best {metric}, {best.name}', f'{best.best:.4f}')] if best else []),
+            *((state, str(count)) for state, count in counts.items()),
+        ],
+        'notes': [] if importances else ['Importances need two keys, and two complete trials with different values.'],
+        'sections': [('What mattered', _importance_plots(importances)), ('Trials', _trial_plots(study, metric))],
+        'tables': [('All trials', [*COLUMNS, *study.space], as_rows(trials, study.space))],
+    }
+    return write_values(path, values)
+
+
+def _importance_plots(importances: dict[str, float]) -> list[Plot]:
+    if not importances:
+        return []
+    text = 'Share of the variance between complete trials that a key explains (fANOVA).'
+    return [Plot('Importance', plots.bars_plot(importances, 'importance'), text)]
+
+
+def _trial_plots(study: Study, metric: str) -> list[Plot]:
+    """Return the curves of all trials, and the values over each range."""
+    trials = [each for each in study.trials() if each.best is not None]
+    if not trials:
+        return []
+    curves = {each.name: list(each.values.items()) for each in trials}
+    shown = [Plot('Validations', plots.curves_plot(curves, metric, axis='epoch'))]
+    for key, each in study.space.items():
+        if isinstance(each, Range):
+            found = [(float(trial.words[key]), trial.best or 0.0, trial.state == 'complete') for trial in trials]
+            shown.append(Plot(key, plots.points_plot(found, key, metric, each.log)))
+    return shown

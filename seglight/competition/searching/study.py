@@ -1,0 +1,194 @@
+"""The trials of a search: which to run next, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from seglight.callbacks.trial_pruning import PRUNED, open_study, optuna_package
+from seglight.competition.searching.space import Space, words_of
+from seglight.errors import UsageError
+from seglight.run_lock import RunLock
+
+#: The journal of Optuna in the folder, and the lock for the moment between counting trials and starting one.
+JOURNAL, LOCK = 'study.journal', '.next_trial.lock'
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial.
+
+    Attributes:
+        number: from 0.
+        state: `complete`, `pruned`, `failed` or `running`.
+        words: the value of each key, as on a command line.
+        values: the metric by epoch.
+        best: the best of them; None if there is none.
+    """
+
+    number: int
+    state: str
+    words: dict[str, str]
+    values: dict[int, float]
+    best: float | None
+
+    @property
+    def name(self) -> str:
+        """The name of its folder, counted from 1."""
+        return name_of(self.number)
+
+
+def name_of(number: int) -> str:
+    """Return the name of a trial by its number, from 0."""
+    return f'trial{number + 1}'
+
+
+class Study:
+    """The study in the folder of a search, shared by all processes that run its trials.
+
+    Args:
+        folder: the folder.
+        space: of the search.
+        first_rung: epochs before the first pruning.
+        minimize: whether lower values are better.
+        seed: of the sampler.
+    """
+
+    def __init__(self, folder: Path, space: Space, first_rung: int, minimize: bool, seed: int) -> None:
+        self.folder = folder
+        self.space = space
+        self.first_rung = first_rung
+        self.minimize = minimize
+        self.seed = seed
+
+    @property
+    def journal(self) -> Path:
+        """The file of Optuna."""
+        return self.folder / JOURNAL
+
+    @cached_property
+    def _study(self) -> Any:
+        """Optuna's study; its sampler has another seed in each process that joins."""
+        direction = 'minimize' if self.minimize else 'maximize'
+        known = open_study(self.journal, self.first_rung, direction)
+        return open_study(self.journal, self.first_rung, direction, self.seed + len(known.trials))
+
+    @contextmanager
+    def next_trial(self, trials: int) -> Iterator[Trial | None]:
+        """Yield a trial to run, which is this process's until the block ends; None if there is none left.
+
+        A trial whose process was killed goes on first: the operating system has released its lock.
+
+        Args:
+            trials: number of all trials.
+        """
+        with FileLock(self.folder / LOCK):
+            found = self._abandoned() or self._new(trials)
+        if found is None:
+            yield None
+            return
+        trial, lock = found
+        try:
+            yield trial
+        finally:
+            lock.release()
+
+    def _abandoned(self) -> tuple[Trial, RunLock] | None:
+        """Return a running trial that no process runs, and its lock."""
+        for trial in self.trials():
+            if trial.state == 'running':
+                lock = self._lock(trial)
+                try:
+                    lock.acquire()
+                except UsageError:  # another process runs it
+                    continue
+                return trial, lock
+        return None
+
+    def _new(self, trials: int) -> tuple[Trial, RunLock] | None:
+        """Return a new trial with values from the sampler, unless there are enough."""
+        if len(self.trials()) >= trials:
+            return None
+        distributions = {key: each.distribution() for key, each in self.space.items()}
+        asked = self._study.ask(distributions)
+        trial = next(each for each in self.trials() if each.number == asked.number)
+        lock = self._lock(trial)
+        lock.acquire()
+        return trial, lock
+
+    def _lock(self, trial: Trial) -> RunLock:
+        return RunLock(self.folder, trial.name, use='runs it')
+
+    def finish(self, trial: Trial) -> None:
+        """Store the result of a trial whose run has ended: pruned, or the best value of its validations.
+
+        Raises:
+            UsageError: if it was never validated.
+        """
+        stored = self._stored(trial.number)
+        best = self._best(stored.intermediate_values)
+        if best is None:
+            raise UsageError(f'{self.folder / trial.name} was never validated; a search needs a metric of val')
+        pruned = bool(stored.user_attrs.get(PRUNED))
+        states = optuna_package().trial.TrialState
+        if pruned:
+            self._study.tell(trial.number, state=states.PRUNED, skip_if_finished=True)
+        else:
+            self._study.tell(trial.number, best, skip_if_finished=True)
+
+    def fail(self, trial: Trial) -> None:
+        """Store that a run has failed."""
+        self._study.tell(trial.number, state=optuna_package().trial.TrialState.FAIL, skip_if_finished=True)
+
+    def trials(self) -> list[Trial]:
+        """Return all trials in order."""
+        return [self._trial(each) for each in self._study.get_trials(deepcopy=False)]
+
+    def _stored(self, number: int) -> Any:
+        return self._study.get_trials(deepcopy=False)[number]
+
+    def _trial(self, stored: Any) -> Trial:
+        state = {'FAIL': 'failed', 'WAITING': 'running'}.get(stored.state.name, stored.state.name.lower())
+        values = {int(epoch): float(value) for epoch, value in sorted(stored.intermediate_values.items())}
+        return Trial(stored.number, state, words_of(stored.params, self.space), values, self._best(values))
+
+    def _best(self, values: dict[int, float]) -> float | None:
+        return None if not values else (min if self.minimize else max)(values.values())
+
+    def best(self) -> Trial | None:
+        """Return the best trial that was not pruned; None without one."""
+        complete = [each for each in self.trials() if each.state == 'complete' and each.best is not None]
+        sign = -1 if self.minimize else 1
+        return max(complete, key=lambda trial: sign * (trial.best or 0.0), default=None)
+
+    def importances(self) -> dict[str, float]:
+        """Return how much each key explains of the variance of complete trials, from 0 to 1 (fANOVA).
+
+        Empty with fewer than two keys or complete trials, or if all have the same value.
+        """
+        complete = [each for each in self.trials() if each.state == 'complete']
+        if len(complete) < 2 or len({each.best for each in complete}) < 2 or len(self.space) < 2:
+            return {}
+        evaluator = optuna_package().importance.FanovaImportanceEvaluator(seed=self.seed)
+        found = optuna_package().importance.get_param_importances(self._study, evaluator=evaluator)
+        return {key: float(value) for key, value in found.items()}
+
+
+def as_rows(trials: Sequence[Trial], space: Space) -> list[list[str]]:
+    """Return the rows of a table of trials: name, state, best value, epochs, and the value of each key."""
+    return [
+        [
+            trial.name,
+            trial.state,
+            '-' if trial.best is None else f'{trial.best:.4f}',
+            str(max(trial.values, default=0)),
+            *(trial.words.get(key, '-') for key in space),
+        ]
+        for trial in trials
+    ]

@@ -1,0 +1,96 @@
+"""A search from a config to its page, killed on the way."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Result
+
+Run = Callable[..., Result]
+
+SEARCH = 'model.optimizer.lr: {low: 1e-3, high: 1e-1, log: true}\ndata.batch_size: {choices: [2, 4]}\n'
+
+
+def words(config: Path, *more: str) -> list[str]:
+    return ['sweep', '--config', str(config), '--search', 'search.yaml', *more]
+
+
+@pytest.mark.extras
+@pytest.mark.slow
+def test_a_search_that_was_killed_goes_on(tiny_config: Path, run: Run) -> None:
+    pytest.importorskip('optuna')
+    Path('search.yaml').write_text(SEARCH)
+    folder = Path('work_dirs/sweep1')
+    command = [sys.executable, '-m', 'seglight', *words(tiny_config, '--trials', '2')]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        while not (folder / 'trial1/epoch_1.ckpt').is_file() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        out, _ = process.communicate()
+        assert process.returncode == -signal.SIGKILL, out
+    done = run(*words(tiny_config, '--trials', '2'))
+    assert done.status == 0, done.err
+    assert sorted(path.name for path in folder.glob('trial?')) == ['trial1', 'trial2']
+    with (folder / 'trials.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row['state'] for row in rows} <= {'complete', 'pruned'}
+    for row in rows:  # what the study holds is what the run was told and logged
+        config = yaml.safe_load((folder / row['trial'] / 'config.yaml').read_text())
+        assert config['model']['optimizer']['lr'] == pytest.approx(float(row['model.optimizer.lr']))
+        assert config['data']['batch_size'] == int(row['data.batch_size'])
+        assert 'TrialPruning' in str(config['trainer']['callbacks'])
+        with (folder / row['trial'] / 'metrics.csv').open() as file:
+            logged = [float(each['val/mIoU']) for each in csv.DictReader(file) if each['val/mIoU']]
+        assert float(row['best']) == pytest.approx(max(logged), abs=6e-5)
+    page = (folder / 'sweep.html').read_text()
+    assert 'model.optimizer.lr' in page
+    assert 'trial2' in page
+    assert 'Best' in done.out
+    again = run(*words(tiny_config, '--trials', '2'))
+    assert again.status == 0, again.err
+    assert 'epoch' not in again.out
+
+
+@pytest.mark.extras
+def test_wrong_input_starts_no_trial(tiny_config: Path, run: Run) -> None:
+    pytest.importorskip('optuna')
+    Path('search.yaml').write_text(SEARCH)
+
+    def refused(*argv: str) -> str:
+        result = run(*argv)
+        assert result.status == 2, result.out + result.err
+        assert len(result.err.splitlines()) == 1, result.err
+        assert not Path('work_dirs').exists()
+        return result.err
+
+    assert 'sweep needs a config' in refused('sweep', '--search', 'search.yaml')
+    assert 'sweep needs the values to search' in refused('sweep', '--config', 'tiny.yaml')
+    assert '--trials must be at least 1, got 0' in refused(*words(tiny_config, '--trials', '0'))
+    for key, hint in {
+        'data.batchsize': 'batch_size',
+        'model.optimizr.lr': 'optimizer',
+        'model.optimizer.momentm': 'momentum',
+        'model.segmentor.decode_head.dropout_ratioo': 'dropout_ratio',
+    }.items():
+        Path('search.yaml').write_text(f'{key}: {{low: 2, high: 4}}\n')
+        message = refused(*words(tiny_config))
+        assert message.startswith('seglight: search.yaml: ')
+        assert f"did you mean '{hint}'?" in message
+    Path('search.yaml').write_text('data.batch_size: {low: 0, high: 4}\n')
+    assert 'data.batch_size must be at least 1, got 0' in refused(*words(tiny_config))
+
+
+def test_a_missing_extra_is_one_line(tiny_config: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path('search.yaml').write_text(SEARCH)
+    monkeypatch.setitem(sys.modules, 'optuna', None)
+    result = run(*words(tiny_config))
+    assert result.status == 2
+    assert result.err == "seglight: sweep needs optuna, which is not installed: pip install 'seglight[sweep]'\n"
