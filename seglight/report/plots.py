@@ -72,7 +72,8 @@ def points_plot(points: Sequence[tuple[float, float, bool]], axis: str, label: s
         chosen = [(x, y) for x, y, is_filled in points if is_filled == filled]
         if chosen:
             colour = 'tab:blue' if filled else 'none'
-            axes.scatter(*zip(*chosen, strict=True), s=26, facecolors=colour, edgecolors='tab:blue')
+            places, heights = zip(*chosen, strict=True)
+            axes.scatter(places, heights, s=26, facecolors=colour, edgecolors='tab:blue')
     axes.set_xscale('log' if log else 'linear')
     axes.set_xlabel(axis)
     axes.set_ylabel(label)

@@ -219,9 +219,8 @@ class Planner:
         training = steps * trial.step
         validation = math.ceil(validated / trial.processes / self.batch) * trial.validation
         epochs, every = rules.choose_epochs(self.seconds, training, validation)
-        given = self.config['trainer']['max_epochs']
         if self._is_own(*LENGTH):
-            epochs = given if isinstance(given, int) and given > 0 else epochs
+            epochs = self._given_epochs(steps) or epochs
         else:
             reason = f'{counted(steps, "step")} of {trial.step:.2g} s are {training:.3g} s for an epoch'
             self._choose('trainer.max_epochs', epochs, reason)
@@ -230,11 +229,23 @@ class Planner:
         if validated and not self._is_own(*VALIDATION):
             reason = f'a validation takes {validation:.3g} s, an epoch without it {training:.3g} s'
             self._choose(VALIDATION[0], every, reason)
-            self._choose('checkpoint.interval', every, 'a checkpoint with each validation')
+            if not self._is_own('checkpoint.unit'):
+                self._choose('checkpoint.interval', every, 'a checkpoint with each validation')
         needed = epochs * (training + validation / every)
         if needed > 1.1 * self.seconds:
             warn(f'the run takes about {_duration(needed)}, more than --hours {self.seconds / 3600:g}')
         return needed
+
+    def _given_epochs(self, steps: int) -> int | None:
+        """Return the epochs of a length that the user has set; None if it is a time or unlimited.
+
+        Args:
+            steps: of an epoch.
+        """
+        trainer = self.config['trainer']
+        if (trainer['max_steps'] or -1) > 0:
+            return math.ceil(trainer['max_steps'] / steps)
+        return trainer['max_epochs'] if (trainer['max_epochs'] or -1) > 0 else None
 
 
 def make_plan(
@@ -271,7 +282,7 @@ def make_plan(
     with writing_to(output, 'choose another --output'):
         write_new({output: as_bytes(text)})
     say(text, end='')
-    for key in planner.own & {*PLANNED}:
+    for key in (key for key in PLANNED if key in planner.own):
         say(labelled('Kept', f'{key}, which {settings.origins[tuple(key.split("."))]} sets'))
     say(labelled('Takes', f'about {_duration(needed)} on this machine'))
     return output

@@ -135,12 +135,12 @@ def read_search(
         raise UsageError('sweep needs the values to search, for example --search search.yaml')
     if trials < 1:
         raise UsageError(f'--trials must be at least 1, got {trials}')
-    for config in configs:
-        find_config(config)
+    for name in configs:
+        find_config(name)
     space = read_space(search_file)
     for each in space.values():
         each.distribution()  # an error if Optuna is missing
-    words = [word for config in configs for word in ('--config', config)] + ['--report=false', *flags]
+    words = [word for name in configs for word in ('--config', name)] + ['--report=false', *flags]
     config = resolved(words, command_line)
     if config['data']['full']:
         raise ConfigError('data.full', 'must be false for a search, which needs validation')

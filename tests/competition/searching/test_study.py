@@ -18,7 +18,10 @@ from seglight.competition.searching.study import Study
 optuna = pytest.importorskip('optuna')
 pytestmark = pytest.mark.extras
 
-SPACE = {'model.optimizer.lr': Range(1e-4, 1e-2, log=True), 'data.batch_size': Choice(['2', '4'])}
+SPACE: dict[str, Range | Choice] = {
+    'model.optimizer.lr': Range(1e-4, 1e-2, log=True),
+    'data.batch_size': Choice(['2', '4']),
+}
 
 
 def study(folder: Path, minimize: bool = False) -> Study:
