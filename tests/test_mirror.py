@@ -60,7 +60,6 @@ COVERED = {
     'competition.planning.trials': ('competition/planning/test_planner.py', 'the trials left nothing'),
     'callbacks.trial_pruning': ('competition/searching/test_sweep.py', 'TrialPruning'),
     'competition.searching.page': ('competition/searching/test_sweep.py', 'sweep.html'),
-    'competition.searching.study': ('competition/searching/test_sweep.py', 'Study'),
     'competition.ensemble': ('stories/test_folds.py', "'ensemble'"),
     'competition.folds': ('stories/test_folds.py', "'folds'"),
     'competition.out_of_fold': ('competition/test_scores.py', 'competition.out_of_fold'),

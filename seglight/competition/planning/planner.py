@@ -233,7 +233,7 @@ class Planner:
                 self._choose('checkpoint.interval', every, 'a checkpoint with each validation')
         needed = epochs * (training + validation / every)
         if needed > 1.1 * self.seconds:
-            warn(f'the run takes about {_duration(needed)}, more than --hours {self.seconds / 3600:g}')
+            warn(f'the run takes about {_in_words(needed)}, more than --hours {self.seconds / 3600:g}')
         return needed
 
     def _given_epochs(self, steps: int) -> int | None:
@@ -284,7 +284,7 @@ def make_plan(
     say(text, end='')
     for key in (key for key in PLANNED if key in planner.own):
         say(labelled('Kept', f'{key}, which {settings.origins[tuple(key.split("."))]} sets'))
-    say(labelled('Takes', f'about {_duration(needed)} on this machine'))
+    say(labelled('Takes', f'about {_in_words(needed)} on this machine'))
     return output
 
 
@@ -342,7 +342,7 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
 
 
-def _duration(seconds: float) -> str:
+def _in_words(seconds: float) -> str:
     if seconds < 120:
         return f'{seconds:.0f} seconds'
     return f'{seconds / 60:.0f} minutes' if seconds < 7200 else f'{seconds / 3600:.1f} hours'
