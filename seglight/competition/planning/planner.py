@@ -242,10 +242,10 @@ class Planner:
         Args:
             steps: of an epoch.
         """
-        trainer = self.config['trainer']
-        if (trainer['max_steps'] or -1) > 0:
-            return math.ceil(trainer['max_steps'] / steps)
-        return trainer['max_epochs'] if (trainer['max_epochs'] or -1) > 0 else None
+        max_steps, max_epochs = (int(self.config['trainer'][name] or -1) for name in ('max_steps', 'max_epochs'))
+        if max_steps > 0:
+            return math.ceil(max_steps / steps)
+        return max_epochs if max_epochs > 0 else None
 
 
 def make_plan(
