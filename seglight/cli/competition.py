@@ -9,6 +9,9 @@ from pathlib import Path
 from seglight.console import labelled, program
 from seglight.errors import say
 
+FOLDER = 'The folder of seglight folds: a path, or relative to work_dirs.'
+TRUST = 'Allow your own folder to name classes of any package, in its plan and its checkpoints.'
+
 
 def folds(arguments: Namespace) -> None:
     """Train models on the same folds, and score them out of fold.
@@ -47,6 +50,20 @@ def folds_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--work-dir', '--work_dir', type=Path, help=text)
 
 
+def labels(arguments: Namespace) -> None:
+    """Rank the images and regions whose labels the out-of-fold predictions contradict (seglight data labels)."""
+    from seglight.competition.labels import rank_labels
+
+    say(labelled('Report', rank_labels(arguments.folder, arguments.images, arguments.trust_checkpoint)))
+
+
+def labels_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of `data labels`."""
+    parser.add_argument('folder', help=FOLDER)
+    parser.add_argument('--images', type=int, default=24, help='Number of pictures of images, and of regions (24).')
+    parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST)
+
+
 def ensemble(arguments: Namespace) -> None:
     """Choose an ensemble on the out-of-fold predictions of seglight folds.
 
@@ -68,11 +85,10 @@ def ensemble(arguments: Namespace) -> None:
 
 def ensemble_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `ensemble`."""
-    parser.add_argument('folder', help='The folder of seglight folds: a path, or relative to work_dirs.')
+    parser.add_argument('folder', help=FOLDER)
     text = 'Views that each model may have: plain, flips (horizontal), scales (0.75, 1, 1.25, also flipped).'
     parser.add_argument('--views', nargs='+', default=['plain', 'flips'], help=text)
     parser.add_argument('--jobs', type=int, default=1, help='Number of processes that predict at once (1).')
-    text = 'Allow your own folder to name classes of any package, in its plan and its checkpoints.'
-    parser.add_argument('--trust-checkpoint', action='store_true', help=text)
+    parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST)
     text = 'The file to write, which must not exist; by default ensemble.yaml in the folder.'
     parser.add_argument('--output', type=Path, help=text)

@@ -12,7 +12,7 @@ from seglight.competition.plan import Plan, data_arguments
 from seglight.data import SegmentationDataModule
 from seglight.data.demo import demo_folder
 from seglight.data.sources import Sample
-from seglight.data.splits import Split, list_texts, pixels_of, validation_mask
+from seglight.data.splits import Split, groups_of, list_texts, pixels_of, validation_mask
 from seglight.errors import UsageError, collected_warnings
 from seglight.files import as_bytes, write_atomically
 
@@ -45,10 +45,10 @@ def fold_lists(plan: Plan) -> dict[str, str]:
     samples, root = _common_samples(plan)
     splittable = [sample for sample in samples if not sample.only_train]
     presence = pixels_of(splittable, len(plan.classes)) > 0
-    _check_classes(plan, splittable, presence)
+    _check_classes(plan, splittable, presence, root)
     texts: dict[str, str] = {}
     for fold in range(1, plan.folds + 1):
-        chosen = validation_mask(splittable, _split(plan, fold), presence, plan.data['seed'])
+        chosen = validation_mask(splittable, _split(plan, fold), presence, plan.data['seed'], root)
         val = [sample for sample, is_chosen in zip(splittable, chosen, strict=True) if is_chosen]
         names = {sample.image for sample in val}
         train = [sample for sample in samples if sample.only_train or sample.image not in names]
@@ -71,8 +71,7 @@ def _split(plan: Plan, fold: int) -> Split:
 def _samples(plan: Plan, name: str) -> tuple[list[Sample], Path]:
     """Return the usable samples of `data.train` of a model, sorted by path, and the root of its data."""
     arguments = data_arguments(plan.models[name])
-    split = {'fold': f'1 of {plan.folds}', 'group': plan.group}
-    module = SegmentationDataModule(**{**arguments, 'split': split})
+    module = SegmentationDataModule(**{**arguments, 'split': {'fold': f'1 of {plan.folds}'}})
     module.prepare_data()
     with collected_warnings():  # each run prints them
         module.setup('fit')
@@ -103,14 +102,14 @@ def _listed(samples: Sequence[Sample], root: Path) -> set[str]:
     return set(next(iter(list_texts(splittable, [], root).values())).splitlines())
 
 
-def _check_classes(plan: Plan, samples: Sequence[Sample], presence: npt.NDArray[np.bool_]) -> None:
+def _check_classes(plan: Plan, samples: Sequence[Sample], presence: npt.NDArray[np.bool_], root: Path) -> None:
     """Reject more folds than images, or groups of images, of a class.
 
     Raises:
         UsageError: names the rarest class.
     """
     what = 'image' if plan.group is None else 'group'
-    rarest = min(_counts(plan, samples, presence), default=None)
+    rarest = min(_counts(plan, samples, presence, root), default=None)
     if rarest is None or rarest[0] >= plan.folds:
         return
     count, name = rarest
@@ -120,9 +119,11 @@ def _check_classes(plan: Plan, samples: Sequence[Sample], presence: npt.NDArray[
     )
 
 
-def _counts(plan: Plan, samples: Sequence[Sample], presence: npt.NDArray[np.bool_]) -> Iterator[tuple[int, str]]:
+def _counts(
+    plan: Plan, samples: Sequence[Sample], presence: npt.NDArray[np.bool_], root: Path
+) -> Iterator[tuple[int, str]]:
     """Yield the number of images or groups, and the name, of each class that occurs."""
-    groups = np.array([_split(plan, 1).group_of(sample.name) for sample in samples])
+    groups = np.array(groups_of(samples, _split(plan, 1), root))
     for name, shown in zip(plan.classes, presence.T, strict=True):
         if count := len(np.unique(groups[shown]) if plan.group else groups[shown]):
             yield count, name

@@ -211,6 +211,16 @@ class SegmentationDataModule(LightningDataModule):
         """Return the samples of each split that a stage needs, see `SplitSources.samples`."""
         return self._sources.samples(stage, self._context(), faults)
 
+    @property
+    def split(self) -> Split | None:
+        """How train is split into train and val, None if it is not."""
+        return self._sources.split
+
+    @property
+    def folder(self) -> Path:
+        """The root of the data."""
+        return Path(self.root) if self.root is not None else demo_folder()
+
     def dataset(self, name: str, samples: Sequence[Sample]) -> SegmentationDataset:
         """Return the data set of a split, with its transforms."""
         training = name == 'train'
@@ -297,7 +307,7 @@ class SegmentationDataModule(LightningDataModule):
     def records(self) -> dict[str, str]:
         """Return the content of the files in the run folder that list the images of train and val."""
         train, val = (self.datasets[name].samples if name in self.datasets else [] for name in ('train', 'val'))
-        return {f'split/{name}': text for name, text in list_texts(train, val, self._folder()).items()}
+        return {f'split/{name}': text for name, text in list_texts(train, val, self.folder).items()}
 
     def record_left_out(self, path: Path) -> None:
         """List the samples that are left out in a file, both those known by now and later ones.
@@ -311,11 +321,7 @@ class SegmentationDataModule(LightningDataModule):
 
     def _context(self) -> Context:
         """Return the settings for sources."""
-        return Context(self.classes, self.palette, self.ignore_index, self._folder(), self.reduce_zero_label)
-
-    def _folder(self) -> Path:
-        """Return the root of the data."""
-        return Path(self.root) if self.root is not None else demo_folder()
+        return Context(self.classes, self.palette, self.ignore_index, self.folder, self.reduce_zero_label)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002  (by Lightning)
         """Apply the transforms that run on the device to a training batch."""

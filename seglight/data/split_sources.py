@@ -76,7 +76,7 @@ class SplitSources:
             train, val = read_lists(Path(split.folder), samples, context.root)
         else:
             presence = pixels_of(samples, len(context.classes)) > 0
-            train, val = split_samples(samples, split, presence, self.seed)
+            train, val = split_samples(samples, split, presence, self.seed, context.root)
         return {'train': train, 'val': val}
 
     def unused_masks(self, samples: Mapping[str, Sequence[Sample]], context: Context) -> list[Path]:

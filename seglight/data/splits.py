@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import warnings
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from seglight.errors import ConfigError, DataError
 #: Files in the folder of a split, with one image path per line.
 LISTS = {'train': 'train.txt', 'val': 'val.txt'}
 
+#: Suffix of a file of groups.
+GROUPS_SUFFIX = '.csv'
+
 #: Maximum denominator of a held-out fraction; stratifying takes time in proportion to it.
 MAX_PARTS = 50
 
@@ -37,7 +41,8 @@ class Split:
         fold: the fold to validate on, such as `2 of 5`, starting at 1.
         folder: folder with `train.txt` and `val.txt`, such as the `split` folder of a run.
         group: regular expression for the group in an image's name, such as `^[^_]+` for the part before the
-            first underscore. If it has a capturing group, that counts. By default every image is a separate group.
+            first underscore. If it has a capturing group, that counts. Or a file of groups, `.csv`, as
+            `seglight data check --duplicates` writes it. By default every image is a separate group.
     """
 
     val_fraction: float | None = None
@@ -63,9 +68,14 @@ class Split:
                 message = f"must look like '2 of 5' (starting at 1), got '{self.fold}'"
                 raise ConfigError('data.split.fold', message)
         try:
-            re.compile(self.group or '')
+            re.compile('' if self.has_file else self.group or '')
         except re.error as error:
             raise ConfigError('data.split.group', f'is not a regular expression: {error}') from error
+
+    @property
+    def has_file(self) -> bool:
+        """Whether `group` is a file of groups."""
+        return self.group is not None and self.group.endswith(GROUPS_SUFFIX)
 
     def parts(self, groups: int) -> tuple[int, int, int]:
         """Return the index of the first validation part, the number of validation parts, and of all parts.
@@ -97,7 +107,7 @@ class Split:
 
 
 def split_samples(
-    samples: Sequence[Sample], split: Split, presence: npt.NDArray[np.bool_], seed: int
+    samples: Sequence[Sample], split: Split, presence: npt.NDArray[np.bool_], seed: int, root: Path = Path()
 ) -> tuple[list[Sample], list[Sample]]:
     """Return the samples of train and of val; samples with `only_train` stay in train.
 
@@ -106,19 +116,20 @@ def split_samples(
         split: a fraction or a fold.
         presence: whether each sample shows each class, bool `[N, C]`.
         seed: of the assignment.
+        root: of the data.
 
     Raises:
         DataError: if there are fewer groups than parts.
     """
     splittable = [index for index, sample in enumerate(samples) if not sample.only_train]
-    in_val = validation_mask([samples[index] for index in splittable], split, presence[splittable], seed)
+    in_val = validation_mask([samples[index] for index in splittable], split, presence[splittable], seed, root)
     validation = {index for index, chosen in zip(splittable, in_val, strict=True) if chosen}
     train = [sample for index, sample in enumerate(samples) if index not in validation]
     return train, [samples[index] for index in sorted(validation)]
 
 
 def validation_mask(
-    samples: Sequence[Sample], split: Split, presence: npt.NDArray[np.bool_], seed: int
+    samples: Sequence[Sample], split: Split, presence: npt.NDArray[np.bool_], seed: int, root: Path = Path()
 ) -> npt.NDArray[np.bool_]:
     """Return which samples to validate on, bool `[N]`.
 
@@ -130,6 +141,7 @@ def validation_mask(
         split: a fraction or a fold.
         presence: whether each sample shows each class, bool `[N, C]`.
         seed: of the assignment.
+        root: of the data.
 
     Raises:
         DataError: if there are fewer groups than parts.
@@ -138,7 +150,7 @@ def validation_mask(
 
     if not samples:
         raise DataError('data.split has nothing to split: every source of data.train has only_train')
-    names = [split.group_of(sample.name) for sample in samples]
+    names = groups_of(samples, split, root)
     groups = np.unique(names, return_inverse=True)[1]
     group_count = int(groups.max()) + 1
     first, held_out, count = split.parts(group_count)
@@ -154,6 +166,40 @@ def validation_mask(
         parts = [np.unique(rows[part]) for _, part in folds.split(rows[:, None], classes, groups[rows])]
     in_val[np.concatenate(parts[first : first + held_out])] = True
     return in_val
+
+
+def groups_of(samples: Sequence[Sample], split: Split, root: Path) -> list[str]:
+    """Return the group of each sample; with a file of groups, an image that it does not name is a group of its own.
+
+    Args:
+        samples: the samples.
+        split: the groups.
+        root: of the data, which the paths in a file of groups are relative to.
+
+    Raises:
+        DataError: if a name has no group, or the file is unusable or names none of the images.
+    """
+    if split.group is None or not split.has_file:
+        return [split.group_of(sample.name) for sample in samples]
+    path = Path(split.group)
+    named = _read_groups(path)
+    images = [listed(sample, root) for sample in samples]
+    if samples and not named.keys() & images:
+        raise DataError(f'data.split.group: {path} names none of the images, for example {images[0]}')
+    return [f'group {named[image]}' if image in named else f'image {image}' for image in images]
+
+
+def _read_groups(path: Path) -> dict[str, str]:
+    """Return the group of each image in a file of groups.
+
+    Raises:
+        DataError: if it cannot be read, or lacks a column.
+    """
+    reader = csv.DictReader(read_list(path))
+    rows = list(reader)
+    if not {'image', 'group'} <= set(reader.fieldnames or ()):
+        raise DataError(f'data.split.group: {path} must have the columns image and group')
+    return {row['image']: row['group'] for row in rows}
 
 
 def pixels_of(samples: Sequence[Sample], num_classes: int) -> npt.NDArray[np.int64]:
@@ -175,7 +221,7 @@ def pixels_of(samples: Sequence[Sample], num_classes: int) -> npt.NDArray[np.int
 def list_texts(train: Sequence[Sample], val: Sequence[Sample], root: Path) -> dict[str, str]:
     """Return the content of each file in `LISTS`: image paths, relative to the root of the data if below it."""
     return {
-        LISTS[name]: ''.join(f'{path}\n' for path in dict.fromkeys(_listed(sample, root) for sample in samples))
+        LISTS[name]: ''.join(f'{path}\n' for path in dict.fromkeys(listed(sample, root) for sample in samples))
         for name, samples in (('train', train), ('val', val))
     }
 
@@ -190,7 +236,7 @@ def read_lists(folder: Path, samples: Sequence[Sample], root: Path) -> tuple[lis
     """
     known: dict[str, list[Sample]] = {}
     for sample in samples:
-        known.setdefault(_listed(sample, root), []).append(sample)
+        known.setdefault(listed(sample, root), []).append(sample)
     result = []
     for name in LISTS.values():
         lines = [line if line in known else with_slashes(line) for line in read_list(folder / name)]
@@ -205,7 +251,7 @@ def read_lists(folder: Path, samples: Sequence[Sample], root: Path) -> tuple[lis
     return [*(each for each in train if not each.only_train), *(each for each in samples if each.only_train)], val
 
 
-def _listed(sample: Sample, root: Path) -> str:
+def listed(sample: Sample, root: Path) -> str:
     """Return the path of an image as written in lists."""
     path = sample.image
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.absolute().as_posix()

@@ -38,12 +38,23 @@ def example_picture(example: Example, evaluation: Evaluation, value_range: Value
         return None
     if image.shape[:2] != example.mask.shape:
         return None
-    panels = [
-        image,
-        overlay(image, example.mask, evaluation.palette, 0.65),
-        overlay(image, example.prediction, evaluation.palette, 0.65),
-        error_map(image, example.mask, example.prediction, evaluation.ignore_index),
-    ]
+    wrong = error_map(image, example.mask, example.prediction, evaluation.ignore_index)
+    return four_panels(image, example.mask, example.prediction, wrong, evaluation.palette)
+
+
+def four_panels(
+    image: UInt8Array, mask: UInt8Array, prediction: UInt8Array, errors: UInt8Array, palette: list[list[int]]
+) -> str:
+    """Return image, labels, prediction and errors, two by two, as the data URL of a JPEG.
+
+    Args:
+        image: uint8 `[H, W, 3]`, RGB.
+        mask: uint8 `[H, W]`.
+        prediction: uint8 `[H, W]`.
+        errors: see `error_map`, uint8 `[H, W, 3]`.
+        palette: an RGB colour in 0 to 255 for each class.
+    """
+    panels = [image, overlay(image, mask, palette, 0.65), overlay(image, prediction, palette, 0.65), errors]
     height = max(1, round(image.shape[0] * PANEL_WIDTH / image.shape[1]))
     small = [cv2.resize(panel, (PANEL_WIDTH, height), interpolation=cv2.INTER_AREA) for panel in panels]
     sheet = contact_sheet([panel.astype(np.uint8) for panel in small], 2)  # two by two fits a phone

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglight.data.sources import Sample
-from seglight.data.splits import Split, list_texts, read_lists, split_samples, validation_mask
+from seglight.data.splits import Split, groups_of, list_texts, read_lists, split_samples, validation_mask
 from seglight.errors import ConfigError, DataError
 
 
@@ -131,3 +131,35 @@ def test_samples_with_only_train_are_independent_of_lists(tmp_path: Path) -> Non
     (tmp_path / 'val.txt').write_text('1.jpg\n')
     with pytest.raises(DataError, match=r'val.txt names /data/1.jpg, whose source has only_train: true'):
         read_lists(tmp_path, data, Path('/data'))
+
+
+def test_a_file_of_groups_keeps_its_images_together(tmp_path: Path) -> None:
+    data = samples(12)
+    path = tmp_path / 'groups.csv'
+    path.write_text('group,split,image\n1,train,0.jpg\n1,val,7.jpg\n2,train,3.jpg\n2,train,4.jpg\n2,test,gone.jpg\n')
+    split = Split(fold='1 of 4', group=str(path))
+    names = groups_of(data, split, Path('/data'))
+    assert names[0] == names[7]
+    assert names[3] == names[4]
+    assert len(set(names)) == 10
+    for fold in range(1, 5):
+        split = Split(fold=f'{fold} of 4', group=str(path))
+        held = validation_mask(data, split, np.ones((12, 1), dtype=bool), 0, Path('/data'))
+        assert held[0] == held[7]
+        assert held[3] == held[4]
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (None, 'groups.csv cannot be read: No such file or directory'),
+        ('image\n0.jpg\n', 'groups.csv must have the columns image and group'),
+        ('image,group\n/other/0.jpg,1\n', 'groups.csv names none of the images, for example 0.jpg'),
+    ],
+)
+def test_a_wrong_file_of_groups_is_named(text: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / 'groups.csv'
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        groups_of(samples(4), Split(fold='1 of 2', group=str(path)), Path('/data'))

@@ -1,5 +1,6 @@
 """Data of every layout, as a user types it: check, show, split, train on all of it, leave bad files out."""
 
+import csv
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from PIL import Image
 
 from seglight.data import SegmentationDataModule
 from seglight.data.dataset import SegmentationDataset
+from seglight.tools.data import data_module
 
 Run = Callable[..., Result]
 
@@ -525,3 +527,45 @@ def test_a_wrong_data_command_is_reported(
     assert done.status == 2
     assert said in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_check_finds_duplicates_and_proposes_groups(own_data: Path, workspace: Path, run: Run) -> None:
+    root = own_data / 'img_dir'
+    for source, copy, quality in (('train/0001', 'val/0002', 40), ('train/0004', 'test/0001', 60)):
+        with Image.open(root / f'{source}.jpg') as image:
+            image.convert('RGB').save(root / f'{copy}.jpg', quality=quality)
+    config = configure(own_data)
+    done = run('data', 'check', '--config', config, '--duplicates')
+    assert done.status == 0, done.err
+    assert 'near-duplicates: 2 groups with 4 of 15 images' in done.out
+    assert 'warning: 1 group is in train and in val; metrics of val will be too optimistic' in done.out
+    assert 'warning: 1 group is in train and in test\n' in done.out
+    with Path('groups.csv').open() as file:
+        rows = [(row['group'], row['split'], row['image']) for row in csv.DictReader(file)]
+    assert rows == [
+        ('1', 'train', 'img_dir/train/0001.jpg'),
+        ('1', 'val', 'img_dir/val/0002.jpg'),
+        ('2', 'train', 'img_dir/train/0004.jpg'),
+        ('2', 'test', 'img_dir/test/0001.jpg'),
+    ]
+    split = {'fold': '1 of 4', 'group': 'groups.csv'}
+    grouped = configure(own_data, train=['train', 'val'], split=split)
+    module = data_module('data show', ['--config', str(grouped)])
+    module.setup('fit')
+    held = {sample.image.relative_to(root).as_posix() for sample in module.datasets['val'].samples}
+    assert ('train/0001.jpg' in held) == ('val/0002.jpg' in held)
+    again = run('data', 'check', '--config', grouped, '--duplicates', '--output', 'joined.csv')
+    assert again.status == 0, again.err
+    assert Path('joined.csv').read_text().splitlines()[1].startswith('1,')
+    for words, message in [
+        (['--output', 'groups.txt'], "--output must end with .csv, got 'groups.txt'"),
+        (['--output', 'own.yaml/groups.csv'], 'own.yaml/groups.csv cannot be written: '),
+        (['--output', 'taken.csv'], 'taken.csv cannot be written: it exists with other content'),
+    ]:
+        Path('taken.csv').write_text('mine')
+        wrong = run('data', 'check', '--config', config, '--duplicates', *words)
+        assert wrong.status == 2
+        assert message in wrong.err
+        assert len(wrong.err.splitlines()) == 1
+    needless = run('data', 'check', '--config', config, '--output', 'groups.csv')
+    assert (needless.status, needless.err) == (2, 'seglight: data check: --output needs --duplicates\n')
