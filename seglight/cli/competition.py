@@ -41,7 +41,7 @@ def folds_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `folds`; all others are flags of `fit`."""
     parser.add_argument('--config', '-c', action='append', default=[], help='A model; give one for each.')
     parser.add_argument('--folds', type=int, default=5, help='Number of folds (5).')
-    text = "Regular expression for the group in an image's name, as in data.split; a group stays in one fold."
+    text = "Regular expression for the group in an image's name, or a file of groups, as in data.split.group."
     parser.add_argument('--group', help=text)
     parser.add_argument(
         '--jobs', type=int, default=1, help='Number of runs at once (1); each uses one of several GPUs.'
