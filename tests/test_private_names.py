@@ -57,6 +57,7 @@ NAMES = {
         'pytorch_lightning:LightningModule._trainer',
     ),
     ('torch', '2.6 to 2.14'): (
+        'torch.fx.experimental:_config',
         'torch.nn.modules.batchnorm:_BatchNorm',
         'torch.nn.modules.loss:_Loss',
         'torch.nn.modules.utils:_pair',
@@ -72,6 +73,7 @@ NAMES = {
         'torch:_dynamo',
         'torch:_functorch',
         'torch:_inductor',
+        'torch:ops.aten._assert_scalar',
     ),
 }
 

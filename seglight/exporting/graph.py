@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 from seglight import compat  # noqa: F401  (first: mmseg imports mmcv, which imports torchvision)
 
 # isort: split
 import torch
-from mmseg import ops
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -67,31 +63,3 @@ class Graph(nn.Module):
             return logits
         labels = logits[:, 0].sigmoid() > self.threshold if logits.shape[1] == 1 else logits.argmax(1)
         return labels.to(torch.uint8)
-
-
-@contextmanager
-def traceable() -> Iterator[None]:
-    """Let mmseg's `resize` keep sizes symbolic: its advice about sizes turns them into numbers."""
-    modules = [module for name, module in sys.modules.items() if name.startswith(('mmseg.', 'seglight.models.'))]
-    holders = [module for module in modules if vars(module).get('resize') is ops.resize]
-    original = ops.resize
-    for module in holders:
-        vars(module)['resize'] = _resize
-    try:
-        yield
-    finally:
-        for module in holders:
-            vars(module)['resize'] = original
-
-
-def _resize(
-    input: Tensor,  # noqa: A002  (as mmseg calls it)
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = 'nearest',
-    align_corners: bool | None = None,
-    warning: bool = True,
-) -> Tensor:
-    """Do what mmseg's `resize` does without its warnings."""
-    del warning
-    return F.interpolate(input, size, scale_factor, mode, align_corners)

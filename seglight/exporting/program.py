@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from seglight.errors import UsageError, one_line
-from seglight.exporting.graph import Graph, traceable
+from seglight.exporting.graph import Graph
+from seglight.exporting.tracing import from_one_pixel, traceable
 from seglight.models.inference.resampling import Size
 
 #: The images that are traced: no side is equal to another number in a model, or a power of two.
@@ -38,9 +39,9 @@ def program_of(graph: Graph, size: Size | None) -> torch.export.ExportedProgram:
         largest = graph.padding.fixed or (None, None)
         dynamic |= {2: any_length(max=largest[0]), 3: any_length(max=largest[1])}
     try:
-        with torch.no_grad(), traceable(), warnings.catch_warnings():
+        with torch.no_grad(), traceable(), from_one_pixel(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return torch.export.export(
+            program = torch.export.export(
                 graph,
                 (image,),
                 dynamic_shapes=(dynamic,),
@@ -50,3 +51,19 @@ def program_of(graph: Graph, size: Size | None) -> torch.export.ExportedProgram:
     except Exception as error:  # torch has many errors for what it cannot trace
         cure = '' if size else '; export with --size HEIGHT WIDTH for images of one size'
         raise UsageError(f'export: torch cannot trace the model: {one_line(error)[:300]}{cure}') from error
+    return _without_assertions(program)
+
+
+def _without_assertions(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Drop torch's assertions about sizes, as its translation to ONNX does.
+
+    They refuse feature maps with a side of one pixel, which memory formats during the trace do not have; the operators
+    take them, and the proof runs such images.
+    """
+    graph = program.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten._assert_scalar.default:
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    return program

@@ -16,7 +16,7 @@ from seglight.runtimes.base import Runtime
 from seglight.runtimes.metadata import Comparison, Metadata
 
 #: Sizes of the random images, and how many are predicted together.
-SIZES = ((64, 64), (97, 130), (144, 75))
+SIZES = ((24, 31), (97, 130), (144, 75))
 COUNTS = (1, 2)
 
 #: Required share of equal pixels by precision.

@@ -1,0 +1,82 @@
+"""Patches while torch traces a graph, so that sizes stay symbols."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from seglight import compat  # noqa: F401  (first: mmseg imports mmcv, which imports torchvision)
+
+# isort: split
+from mmseg import ops
+from mmseg.models.backbones.swin import ShiftWindowMSA
+from torch import Tensor
+from torch.fx.experimental import _config as symbols
+from torch.nn import functional as F
+
+
+@contextmanager
+def traceable() -> Iterator[None]:
+    """Let parts of mmseg keep sizes symbolic, which theirs turn into numbers with `int`."""
+    modules = [module for name, module in sys.modules.items() if name.startswith(('mmseg.', 'seglight.models.'))]
+    holders = [module for module in modules if vars(module).get('resize') is ops.resize]
+    with ExitStack() as stack:
+        for module in holders:
+            stack.enter_context(patch.object(module, 'resize', _resize))
+        stack.enter_context(patch.object(ops.Upsample, 'forward', _upsample))
+        stack.enter_context(patch.object(ShiftWindowMSA, 'window_reverse', _window_reverse))
+        yield
+
+
+@contextmanager
+def from_one_pixel() -> Iterator[None]:
+    """Let torch assume nothing about lengths of one, which broadcast; otherwise it requires two of each feature map.
+
+    torch before 2.7 has no such setting.
+    """
+    if not hasattr(symbols, 'backed_size_oblivious'):
+        yield
+        return
+    with symbols.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]  # added when it is imported
+        yield
+
+
+def _resize(
+    input: Tensor,  # noqa: A002  (as mmseg calls it)
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = 'nearest',
+    align_corners: bool | None = None,
+    warning: bool = True,
+) -> Tensor:
+    """Do what mmseg's `resize` does without its warnings."""
+    del warning
+    return F.interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def _upsample(self: Any, x: Tensor) -> Tensor:
+    """Do what mmseg's `Upsample.forward` does, without its `int` where the factor is whole."""
+    size, factor = self.size, self.scale_factor
+    if not size:
+        size = [side * int(factor) if factor == int(factor) else int(side * factor) for side in x.shape[-2:]]
+    return _resize(x, size, None, self.mode, self.align_corners)
+
+
+def _window_reverse(self: Any, windows: Tensor, H: int, W: int) -> Tensor:
+    """Join windows to feature maps as Swin's method does, for any number of images.
+
+    Args:
+        self: the attention, which has the size of a window.
+        windows: `[B * windows, side, side, C]`.
+        H: height of the feature maps, a multiple of the side.
+        W: their width, likewise.
+
+    Returns:
+        `[B, H, W, C]`.
+    """
+    side, channels = self.window_size, windows.shape[-1]
+    grid = windows.view(-1, H // side, W // side, side, side, channels)
+    return grid.transpose(2, 3).reshape(-1, H, W, channels)
