@@ -158,8 +158,7 @@ class Checkpoint:
             return _checksum(file)
 
     def _read(self, unpickle: bool = False, verify: bool = False) -> None:
-        if self.is_exported:
-            raise self._refusal()
+        self.require_weights()
         if self.path.suffix == SAFETENSORS:
             self._contents = read_file(self.path)
             return
@@ -169,8 +168,14 @@ class Checkpoint:
             self._fingerprint = _checksum(file)
             self._contents = read_saved(file, self.path, unpickle, self.mapped)
 
-    def _refusal(self) -> CheckpointError:
-        return CheckpointError(f'{self.path} is an exported model: use the checkpoint that it was exported from')
+    def require_weights(self) -> None:
+        """Refuse an exported file where weights are needed: only its runtime has them.
+
+        Raises:
+            CheckpointError: if it is one.
+        """
+        if self.is_exported:
+            raise CheckpointError(f'{self.path} is an exported model: use the checkpoint that it was exported from')
 
     # Entries
 
@@ -179,10 +184,9 @@ class Checkpoint:
         """The tensors of the model, by name.
 
         Raises:
-            CheckpointError: for an exported file, whose weights only its runtime has.
+            CheckpointError: for an exported file.
         """
-        if self.is_exported:
-            raise self._refusal()
+        self.require_weights()
         return cast(dict[str, Tensor], self.entries['state_dict'])
 
     @property

@@ -56,9 +56,9 @@ def target_of(checkpoint: Checkpoint, wanted: Wanted, given: str | Path | None) 
 
     Raises:
         UsageError: if it exists, its folder does not, or it has another suffix than its format.
+        CheckpointError: if the checkpoint is itself an exported file.
     """
-    if checkpoint.is_exported:
-        raise UsageError(f'export: {checkpoint} is an exported model; name the checkpoint that it was exported from')
+    checkpoint.require_weights()
     suffix = SUFFIXES[wanted.format]
     target = Path(given) if given else checkpoint.path.with_suffix(suffix)
     if target.suffix != suffix:

@@ -126,13 +126,12 @@ def export_checkpoint(
         trust_checkpoint: let the file name classes of any package, which runs code; only for your own files.
 
     Raises:
-        CheckpointError: if there is no such checkpoint, or it stores no config.
+        CheckpointError: if there is no such checkpoint, it is an exported file, or it stores no config.
         ConfigError: if mmseg does not support a setting, or the files cannot be written.
     """
     checkpoint = Checkpoint.find(str(name), trust_checkpoint)
     path = checkpoint.path
-    if checkpoint.is_exported:
-        raise UsageError(f'export: {path} is an exported model; name the checkpoint that it was exported from')
+    checkpoint.require_weights()
     target = Path(target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
     if target.suffix != SUFFIX:
         raise UsageError(f'export: {target} must end with {SUFFIX}, as mmseg expects of checkpoints')
