@@ -1,0 +1,296 @@
+"""Export a small model of each family of mmseg, and of timm, transformers and smp, and list what works.
+
+python scripts/bench/export.py exports.csv [--models swin unet] [--seconds 60] [--memory 16]
+
+Of a family, the model with the fewest parameters is exported, with random weights, to torch.export and ONNX: for images
+of any size, or if torch cannot trace that, of one size. Each file is run by its own runtime on the random images of
+`seglight export`'s proof and compared with the model. Every model has a process of its own with limits of processor
+time and memory. Its line is appended to the CSV when it is done; models that the CSV has are not exported again. In the
+end the CSV is printed as a Markdown table. There are no latencies: `seglight benchmark` measures those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import logging
+import multiprocessing
+import resource
+import signal
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
+
+# isort: split
+import torch
+from torch.export import ExportedProgram
+
+from seglight.config.mmseg.file import read_mmseg_config
+from seglight.config.mmseg.zoo import find_zoo
+from seglight.config.settings import dicts
+from seglight.counting import percent
+from seglight.errors import UsageError, one_line
+from seglight.exporting import proof
+from seglight.exporting.graph import Graph
+from seglight.exporting.program import program_of
+from seglight.exporting.sizes import Padding, padding_of
+from seglight.exporting.to_onnx import to_onnx
+from seglight.exporting.to_program import Program
+from seglight.models import Segmentor
+from seglight.models.inference.logits import threshold
+from seglight.models.inference.resampling import Size
+from seglight.models.pretrained import without_pretrained
+from seglight.runtimes.metadata import Metadata
+from seglight.runtimes.opening import open_exported
+from seglight.tools.zoo import parameter_counts
+
+CLASSES = [f'class {index}' for index in range(5)]
+BN = {'type': 'BN', 'requires_grad': True}
+
+#: Height and width of the images of a model that takes only one size.
+ONE_SIZE: Size = (64, 96)
+
+#: Families whose position embeddings have the size of their images; at their own, exports differ in nothing but time.
+FIXED = {'beit': 64, 'mae': 64}
+
+#: Models of other libraries, by a name for the table.
+OTHERS: dict[str, dict[str, Any]] = {
+    'timm mobilenetv4_conv_small, FCN': {
+        'type': 'EncoderDecoder',
+        'backbone': {'type': 'TIMMBackbone', 'model_name': 'mobilenetv4_conv_small', 'pretrained': False},
+        'decode_head': {'type': 'FCNHead', 'channels': 64, 'norm_cfg': BN},
+    },
+    'timm vit_small_patch16_dinov3, UPerNet': {
+        'type': 'EncoderDecoder',
+        'backbone': {'type': 'TIMMBackbone', 'model_name': 'vit_small_patch16_dinov3', 'pretrained': False},
+        'neck': {'type': 'Feature2Pyramid', 'norm_cfg': BN},
+        'decode_head': {'type': 'UPerHead', 'channels': 64, 'norm_cfg': BN},
+    },
+    'transformers segformer': {'type': 'HFSegmentor', 'config': {'model_type': 'segformer'}},
+    'transformers mobilenet_v2': {'type': 'HFSegmentor', 'config': {'model_type': 'mobilenet_v2'}},
+    'transformers eomt': {
+        'type': 'HFSegmentor',
+        'config': {
+            'model_type': 'eomt', 'hidden_size': 192, 'num_hidden_layers': 8, 'num_attention_heads': 3,
+            'num_queries': 50, 'num_blocks': 3, 'image_size': 64, 'patch_size': 16,
+        },
+    },
+    'transformers upernet': {
+        'type': 'HFSegmentor',
+        'config': {
+            'model_type': 'upernet', 'hidden_size': 64, 'auxiliary_in_channels': 384,
+            'backbone_config': {'model_type': 'convnext', 'out_features': ['stage1', 'stage2', 'stage3', 'stage4']},
+        },
+    },
+    'smp Unet': {'type': 'SMPSegmentor', 'arch': 'Unet', 'encoder_name': 'resnet18'},
+    'smp FPN': {'type': 'SMPSegmentor', 'arch': 'FPN', 'encoder_name': 'resnet18'},
+    'smp DeepLabV3Plus': {'type': 'SMPSegmentor', 'arch': 'DeepLabV3Plus', 'encoder_name': 'resnet18'},
+    'smp Segformer': {'type': 'SMPSegmentor', 'arch': 'Segformer', 'encoder_name': 'resnet18'},
+}  # fmt: skip
+
+
+class Row(NamedTuple):
+    """A line of the table.
+
+    Attributes:
+        family: of mmseg's zoo, or a name in `OTHERS`.
+        model: the config of mmseg's zoo; empty for other libraries.
+        images: `any`, or the only size.
+        torch: share of equal pixels of the program of torch.export; empty if there is none.
+        torch_mb: size of its file.
+        onnx: share of equal pixels in onnxruntime; empty if there is no file.
+        onnx_mb: size of its file.
+        reason: why something is missing.
+    """
+
+    family: str
+    model: str
+    images: str = ''
+    torch: str = ''
+    torch_mb: str = ''
+    onnx: str = ''
+    onnx_mb: str = ''
+    reason: str = ''
+
+
+class TimeUpError(BaseException):
+    """The processor time of a trace is over; not an `Exception`, which libraries catch."""
+
+
+def smallest() -> dict[str, str]:
+    """Return the model with the fewest parameters of each family, the smallest first."""
+    found: dict[str, str] = {}
+    for name, _ in sorted(parameter_counts().items(), key=lambda item: item[1]):
+        found.setdefault(name.split('/')[0], name)
+    return found
+
+
+def model_dict(family: str, name: str) -> dict[str, Any]:
+    """Return the model dict of a family with fewer layers, and without the class weights of its data set."""
+    if not name:
+        return OTHERS[family]
+    model: dict[str, Any] = without_pretrained(read_mmseg_config(find_zoo(name))['model'])
+    for _, part in dicts(model):
+        if isinstance(part.get('class_weight'), list):
+            part['class_weight'] = None
+    backbone = model['backbone']
+    if family in FIXED:
+        backbone['img_size'] = FIXED[family]
+    if backbone['type'] in ('ResNet', 'ResNetV1c', 'ResNetV1d') and backbone['depth'] > 18:
+        backbone['depth'] = 18
+        shallow(model)
+    if 'depths' in backbone:
+        backbone['depths'] = [min(each, 2) for each in backbone['depths']]
+    elif len(indices := backbone.get('out_indices', [])) == 4 and indices[-1] > 4:
+        backbone |= {'num_layers': 4, 'out_indices': (0, 1, 2, 3)}
+    return model
+
+
+def shallow(model: dict[str, Any]) -> None:
+    """Let necks and heads take the channels of a ResNet-18, which has a quarter of those of a ResNet-50."""
+    for _, part in dicts({name: value for name, value in model.items() if name != 'backbone'}):
+        channels = part.get('in_channels')
+        if channels in (1024, 2048):
+            part['in_channels'] = channels // 4
+        elif isinstance(channels, (list, tuple)) and 2048 in channels:
+            part['in_channels'] = [each // 4 for each in channels]
+        if part.get('c1_in_channels') == 256:
+            part['c1_in_channels'] = 64
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    """Limit the processor time of a block.
+
+    Raises:
+        TimeUpError: when it is over.
+    """
+
+    def stop(*_: object) -> None:
+        raise TimeUpError
+
+    signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 1)  # again, in case that something swallows the first
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def trace(graph: Graph, seconds: int) -> tuple[ExportedProgram, Size | None, str]:
+    """Return the program of a graph, the only size of its images, and why there is only one."""
+    try:
+        with within(seconds):
+            return program_of(graph, None), None, ''
+    except TimeUpError:
+        reason = f'any size: tracing takes more than {seconds} s'
+    except UsageError as error:
+        reason = f'any size: {error}'.replace('export: torch cannot trace the model: ', '')
+    size = graph.padding.fixed or ONE_SIZE
+    return program_of(graph, size), size, reason.partition('; export with')[0]
+
+
+def metadata_of(module: Segmentor, padding: Padding, size: Size | None) -> Metadata:
+    """Return what a runtime needs to know of a model."""
+    return Metadata(
+        run='', classes=CLASSES, palette=[[0, 0, 0]] * len(CLASSES), ignore_index=255, output='logits',
+        align_corners=bool(module.segmentor.align_corners), channels=int(module.segmentor.out_channels),
+        threshold=float(threshold(module.segmentor)), precision='float32', size=list(size) if size else None,
+        largest=list(padding.fixed) if padding.fixed and not size else None, config='', versions={},
+    )  # fmt: skip
+
+
+def export(family: str, name: str, seconds: int, memory: int) -> Row:
+    """Export a model in this process, which ends afterwards."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory << 30, memory << 30))
+    resource.setrlimit(resource.RLIMIT_CPU, (4 * seconds, 4 * seconds))
+    warnings.simplefilter('ignore')
+    logging.disable(logging.WARNING)
+    torch.manual_seed(0)
+    module = Segmentor(model_dict(family, name), CLASSES).eval()
+    padding = padding_of(module.segmentor)
+    found = {'images': '', 'reason': ''}
+    try:
+        program, size, reason = trace(Graph(module, padding), seconds)
+        metadata = metadata_of(module, padding, size)
+        largest = metadata.size or metadata.largest
+        found['images'] = 'any' if not largest else f'{"up to " * (not size)}{largest[1]}x{largest[0]}'
+        found['reason'] = reason
+        with TemporaryDirectory() as folder:
+            for kind, suffix in (('torch', '.pt2'), ('onnx', '.onnx')):
+                path = Path(folder, f'model{suffix}')
+                (Program(program) if kind == 'torch' else to_onnx(program, 'logits')).save(path, metadata)
+                equal = proof.compare(module, open_exported(path, trust=True), proof.random_images(metadata))
+                found |= {kind: percent(equal.equal_pixels), f'{kind}_mb': f'{path.stat().st_size / 1e6:.1f}'}
+                path.unlink()
+    except Exception as error:  # whatever fails is what the table is about
+        found['reason'] = '; '.join(filter(None, [found['reason'], one_line(error)[:200]]))
+    return Row(family, name, **found)
+
+
+def alone(family: str, name: str, seconds: int, memory: int) -> Row:
+    """Export a model in a process of its own; it is forked, since importing takes longer than many an export."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context('fork')) as pool:
+        try:
+            return pool.submit(export, family, name, seconds, memory).result()
+        except BrokenProcessPool:
+            return Row(family, name, reason=f'ended: over {4 * seconds} s of processor time or {memory} GiB of memory')
+        except Exception as error:
+            return Row(family, name, reason=one_line(error)[:200])
+
+
+def rows_of(path: Path) -> list[Row]:
+    """Return the lines of a CSV, none if it is missing."""
+    if not path.exists():
+        return []
+    with path.open(newline='') as file:
+        return [Row(**row) for row in csv.DictReader(file)]
+
+
+def append(path: Path, row: Row) -> None:
+    """Add a line to a CSV, after the names of the columns if it is new."""
+    with path.open('a', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        if not file.tell():
+            writer.writerow(Row._fields)
+        writer.writerow(row)
+
+
+def markdown(rows: list[Row]) -> list[str]:
+    """Return the lines of a Markdown table, in alphabetical order."""
+    titles = ['family', 'images', 'torch.export', 'MB', 'ONNX', 'MB', 'reason']
+    lines = [titles, ['---', '---', '---:', '---:', '---:', '---:', '---']]
+    for row in sorted(rows, key=lambda row: (not row.model, row.family)):
+        shares = [each or '-' for each in row[3:7]]
+        lines.append([row.family, row.images or '-', *shares, row.reason])
+    return ['| ' + ' | '.join(line) + ' |' for line in lines]
+
+
+def main() -> None:
+    """Export the models, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('csv', type=Path)
+    candidates = {**smallest(), **dict.fromkeys(OTHERS, '')}
+    parser.add_argument('--models', choices=candidates, metavar='FAMILY', nargs='+', default=list(candidates))
+    parser.add_argument('--seconds', type=int, default=60, help='processor time of a trace; all of a model has 4 times')
+    parser.add_argument('--memory', type=int, default=16, help='GiB of a process')
+    options = parser.parse_args()
+    done = {row.family for row in rows_of(options.csv)}
+    for family in options.models:
+        if family not in done:
+            print(family, end=' | ', flush=True)
+            row = alone(family, candidates[family], options.seconds, options.memory)
+            append(options.csv, row)
+            print(*row[2:], sep=' | ', flush=True)
+    print(*markdown(rows_of(options.csv)), sep='\n')
+
+
+if __name__ == '__main__':
+    main()
