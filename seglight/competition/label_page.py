@@ -14,8 +14,10 @@ from seglight.data.images import read_image
 from seglight.data.value_range import parse_range
 from seglight.errors import DataError
 from seglight.palette import default_palette
+from seglight.report.alternatives import Alternative
 from seglight.report.page import EMPTY, Plot, write_values
 from seglight.report.pictures import error_map, four_panels
+from seglight.report.wording import percent
 
 #: Minimum height and width of a picture of a region, and its margin, as a share of the region.
 MIN_SIDE, MARGIN = 96, 0.5
@@ -78,7 +80,8 @@ def _pictures(
             continue
         marked = error_map(image, labels, np.where(suspect, predicted, labels), quality.ignore_index)
         at = (slice(None), slice(None)) if region is None else surroundings(region, labels.shape)
-        yield Plot(title, four_panels(image[at], labels[at], predicted[at], marked[at], palette))
+        drawn = four_panels(image[at], labels[at], predicted[at], marked[at], palette)
+        yield Plot(title, drawn, Alternative(f'{percent(float(suspect[at].mean()))} of the pixels are suspect', [], []))
 
 
 def surroundings(region: Region, shape: tuple[int, ...]) -> Box:

@@ -25,22 +25,36 @@ class Alternative(NamedTuple):
     rows: list[list[str]]
 
 
-def of_curves(curves: Mapping[str, Curve], label: str, in_percent: bool = False) -> Alternative:
+def of_curves(curves: Mapping[str, Curve], label: str, in_percent: bool = False, axis: str = 'step') -> Alternative:
     """Describe `curves_plot`: where each curve starts, ends, and has its extremes."""
 
     def written(value: float) -> str:
         return percent(value) if in_percent else f'{value:.4g}'
 
     def at(point: tuple[int, float]) -> str:
-        return f'{written(point[1])} at step {point[0]}'
+        return f'{written(point[1])} at {axis} {point[0]}'
 
     rows = [
         [name, at(curve[0]), *(at(extreme(curve, key=lambda point: point[1])) for extreme in (min, max)), at(curve[-1])]
         for name, curve in curves.items()
     ]
     ends = '; '.join(f'{name} from {written(curve[0][1])} to {written(curve[-1][1])}' for name, curve in curves.items())
-    axis = '' if label == '%' else f'{label.removesuffix(", %")} over steps: '
-    return Alternative(f'{axis}{ends}', ['curve', 'first', 'lowest', 'highest', 'last'], rows)
+    shown = '' if label == '%' else f'{label.removesuffix(", %")} over {axis}s: '
+    return Alternative(f'{shown}{ends}', ['curve', 'first', 'lowest', 'highest', 'last'], rows)
+
+
+def of_bars(values: Mapping[str, float], label: str) -> Alternative:
+    """Describe `bars_plot`."""
+    low, high = (extreme(values, key=lambda name: values[name]) for extreme in (min, max))
+    rows = [[name, f'{value:.2f}'] for name, value in values.items()]
+    return Alternative(f'from {values[low]:.2f} for {low} to {values[high]:.2f} for {high}', ['key', label], rows)
+
+
+def of_points(points: Sequence[tuple[float, float, bool]], axis: str, label: str) -> Alternative:
+    """Describe `points_plot`: the values in the order of the x axis."""
+    rows = [[f'{x:.4g}', f'{y:.4g}'] for x, y, _ in sorted(points)]
+    x, y, _ = max(points, key=lambda point: point[1])
+    return Alternative(f'{label} over {axis}: the highest is {y:.4g} at {x:.4g}', [axis, label], rows)
 
 
 def of_classes(classes: Sequence[str], columns: Mapping[str, Floats]) -> Alternative:

@@ -284,7 +284,7 @@ def test_the_page_does_what_it_says(
         quick = ['--rounds', '1'] if command.startswith('benchmark') else []
         done = run(*shlex.split(command), *quick)
         assert done.status == 0, (command, done.err)
-    (code,) = re.findall(r'```python\n(.*?)```', PAGE, re.DOTALL)
+    code, *_ = re.findall(r'```python\n(.*?)```', PAGE, re.DOTALL)  # the server follows
     exec(code, {})
     own = Image.open('photo.png')
     np.testing.assert_array_equal(np.asarray(own), seglight.load('exp9').predict('photo.jpg'))

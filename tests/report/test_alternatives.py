@@ -15,6 +15,18 @@ def test_a_curve_has_its_ends_and_extremes() -> None:
     assert alternatives.of_curves({'mIoU': [(1, 0.25)]}, '%', True).summary == 'mIoU from 25.00 % to 25.00 %'
 
 
+def test_a_search_has_its_bars_and_points() -> None:
+    bars = alternatives.of_bars({'model.lr': 0.75, 'data.batch_size': 0.25}, 'importance')
+    assert bars.summary == 'from 0.25 for data.batch_size to 0.75 for model.lr'
+    assert (bars.head, bars.rows) == (['key', 'importance'], [['model.lr', '0.75'], ['data.batch_size', '0.25']])
+    points = alternatives.of_points([(0.1, 0.5, True), (0.01, 0.25, False)], 'lr', 'mIoU')
+    assert points.summary == 'mIoU over lr: the highest is 0.5 at 0.1'
+    assert (points.head, points.rows) == (['lr', 'mIoU'], [['0.01', '0.25'], ['0.1', '0.5']])
+    epochs = alternatives.of_curves({'trial1': [(1, 0.25), (2, 0.5)]}, 'mIoU', axis='epoch')
+    assert epochs.summary == 'mIoU over epochs: trial1 from 0.25 to 0.5'
+    assert epochs.rows == [['trial1', '0.25 at epoch 1', '0.25 at epoch 1', '0.5 at epoch 2', '0.5 at epoch 2']]
+
+
 def test_classes_have_a_row_each_and_the_extremes_are_named() -> None:
     iou = {'exp1': np.array([0.5, np.nan, 0.25]), 'exp2': np.array([np.nan] * 3)}
     found = alternatives.of_classes(['road', 'tree', 'sign'], iou)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from seglight.competition.searching.space import Range
 from seglight.competition.searching.study import Study, as_rows
-from seglight.report import plots
+from seglight.report import alternatives, plots
 from seglight.report.page import EMPTY, Plot, write_values
 
 #: The columns of a table of trials, before the keys.
@@ -43,7 +43,8 @@ def _importance_plots(importances: dict[str, float]) -> list[Plot]:
     if not importances:
         return []
     text = 'Share of the variance between complete trials that a key explains (fANOVA).'
-    return [Plot('Importance', plots.bars_plot(importances, 'importance'), text)]
+    drawn = plots.bars_plot(importances, 'importance')
+    return [Plot('Importance', drawn, alternatives.of_bars(importances, 'importance'), text)]
 
 
 def _trial_plots(study: Study, metric: str) -> list[Plot]:
@@ -52,9 +53,11 @@ def _trial_plots(study: Study, metric: str) -> list[Plot]:
     if not trials:
         return []
     curves = {each.name: list(each.values.items()) for each in trials}
-    shown = [Plot('Validations', plots.curves_plot(curves, metric, axis='epoch'))]
+    drawn = plots.curves_plot(curves, metric, axis='epoch')
+    shown = [Plot('Validations', drawn, alternatives.of_curves(curves, metric, axis='epoch'))]
     for key, each in study.space.items():
         if isinstance(each, Range):
             found = [(float(trial.words[key]), trial.best or 0.0, trial.state == 'complete') for trial in trials]
-            shown.append(Plot(key, plots.points_plot(found, key, metric, each.log)))
+            drawn = plots.points_plot(found, key, metric, each.log)
+            shown.append(Plot(key, drawn, alternatives.of_points(found, key, metric)))
     return shown
