@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,12 @@ from seglight.errors import DataError
 from seglight.files import as_bytes
 
 HEADER = b'image_id,PredictionString\n'
+
+#: The header of run lengths.
+RUNS_HEADER = b'image_id,class_id,EncodedPixels\n'
+
+#: The time of every file in a zip, so that equal masks give equal bytes.
+TIME = (1980, 1, 1, 0, 0, 0)
 
 #: A minus that is not the sign of a number.
 STRAY_SIGN = re.compile(rb'-(?!\d)|\d-')
@@ -76,6 +83,11 @@ def shrink(mask: UInt8Array, size: tuple[int, int] | None) -> UInt8Array:
         return mask
     resized = cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST)
     return resized.astype(np.uint8, copy=False)
+
+
+def zipped_mask(name: str) -> zipfile.ZipInfo:
+    """Return the entry of an image's mask in a zip."""
+    return zipfile.ZipInfo(f'{name}.png', TIME)
 
 
 def row(image_id: str, text: bytes) -> bytes:

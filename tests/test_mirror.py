@@ -29,6 +29,7 @@ COVERED = {
     'callbacks.wandb_logger': ('callbacks/test_wandb.py', 'SteppedLogger'),
     'callbacks.wandb_media': ('callbacks/test_wandb.py', 'val/worst'),
     'callbacks.writers.coco': ('stories/test_predict.py', "'--coco'"),
+    'callbacks.writers.part': ('tools/test_join.py', '--part'),
     'callbacks.writers.predicted_by': ('stories/test_predict.py', 'predictions made with a different'),
     'callbacks.writers.run_lengths': ('stories/test_submission_formats.py', 'rle'),
     'callbacks.writers.submission': ('stories/test_predict.py', '--submission'),
@@ -54,6 +55,7 @@ COVERED = {
     'cli.failures': ('stories/test_bad_input.py', 'trainer.'),
     'cli.fit': ('stories/test_train_and_predict.py', "'fit'"),
     'cli.planning': ('competition/planning/test_planner.py', "'plan'"),
+    'cli.part_settings': ('tools/test_join.py', 'data.image_range is null in'),
     'cli.predict': ('stories/test_predict.py', "'predict'"),
     'cli.quiet': ('stories/test_terminal.py', 'err'),
     'cli.tools': ('test_start.py', '--help'),
@@ -129,6 +131,7 @@ COVERED = {
     'tools.data': ('data/sources/test_coco.py', 'from seglight.tools.data import'),
     'tools.duplicates': ('stories/test_data.py', '--duplicates'),
     'tools.export': ('parity/test_mmseg_checkpoints.py', "'export'"),
+    'tools.joined_files': ('tools/test_join.py', 'JOINERS'),
     'tools.report': ('report/test_page.py', "'report'"),
     'tools.setup': ('installation/test_requirements.py', 'setup'),
 }

@@ -21,6 +21,7 @@ from seglight.callbacks.tta import TestTimeAugmentation
 from seglight.callbacks.wandb import WandbRun
 from seglight.callbacks.writers.coco import CocoWriter
 from seglight.callbacks.writers.files import MaskWriter, OverlayWriter, PredictionWriter, ProbabilityWriter
+from seglight.callbacks.writers.part import PartDone, PredictPart
 from seglight.callbacks.writers.predicted_by import PredictedBy
 from seglight.callbacks.writers.pseudo import PseudoLabelWriter
 from seglight.callbacks.writers.run_lengths import RunLengthWriter
@@ -44,6 +45,8 @@ __all__ = [
     'MaskWriter',
     'MonitoredFigures',
     'OverlayWriter',
+    'PartDone',
+    'PredictPart',
     'PredictedBy',
     'PredictionSummary',
     'PredictionWriter',

@@ -13,6 +13,7 @@ from seglight import compat  # noqa: F401  (first: pytorch_lightning imports tor
 from seglight.console import labelled
 
 # isort: split
+import yaml
 from jsonargparse import Namespace
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, Trainer
@@ -247,8 +248,9 @@ class CommandLine(LightningCLI):
             callbacks.append(SoftVoting(paths, config.ckpt_weights, config.trust_checkpoint))
         if self.subcommand == 'predict':
             assert request.checkpoint
-            plain = self.config[self.subcommand]
-            callbacks += predict.prediction_callbacks(plain, request.checkpoint, self.output_folder)
+            plain, checkpoints = self.config[self.subcommand], [request.checkpoint, *request.more_checkpoints]
+            settings = yaml.safe_load(self._dump(plain)) if plain.part is not None else {}
+            callbacks += predict.prediction_callbacks(plain, checkpoints, self.output_folder, settings)
         elif writes_files:
             self.recorder = EvaluationRecorder(self.evaluation_file)
             callbacks.append(self.recorder)
@@ -270,14 +272,17 @@ class CommandLine(LightningCLI):
         config.auto_resume = config.trust_checkpoint = False
         for name in FROM_DATA:  # only in the data, so that users change them only once
             config.model[name] = None
+        return self._dump(config)
+
+    def _dump(self, config: Namespace) -> str:
+        """Return a config of the subcommand as YAML, without secrets."""
         text: str = self._parser(self.subcommand).dump(config, skip_unset=False, skip_link_targets=False)
         return masked_yaml(text)
 
     @property
     def output_folder(self) -> Path:
         """The folder for predictions."""
-        config = self.config[self.subcommand]
-        return Path(config.output or predict.default_folder(Path(config.ensemble or config.ckpt_path), config.input))
+        return predict.output_folder(self.config[self.subcommand])
 
     @property
     def evaluation_file(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from seglight.callbacks import (
     CocoWriter,
     MaskWriter,
     OverlayWriter,
+    PartDone,
     PredictedBy,
     PredictionSummary,
+    PredictPart,
     ProbabilityWriter,
     PseudoLabelWriter,
     RunLengthWriter,
@@ -23,9 +26,11 @@ from seglight.callbacks import (
 )
 from seglight.callbacks.writers.submission import submission_path
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.cli.part_settings import part_settings
 from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
+from seglight.parts import Part
 from seglight.runtimes.opening import label
 from seglight.submissions import MAX_LABELS
 
@@ -46,6 +51,8 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument(
         '--output', type=str | None, help='Output folder, by default predictions/{checkpoint} in the run.'
     )
+    text = 'Predict only this part of the images, "3 of 8" or 3/8, in its own folder below that; seglight join follows.'
+    parser.add_argument('--part', type=str | None, help=text)
     parser.add_argument('--overlays', action='store_true', help='Also write colour overlays.')
     parser.add_argument('--probabilities', type=str | None, help='Also write class probabilities: float16 or uint8.')
     parser.add_argument('--coco', action='store_true', help='Also write predictions.json, COCO with RLE.')
@@ -94,6 +101,16 @@ def input_source(path: Path, folder: Path) -> dict[str, str]:
     return {'type': 'ImageSource', 'path': str(path.absolute())}
 
 
+def output_folder(config: Any) -> Path:
+    """Return the folder for predictions; that of a part is below it.
+
+    Raises:
+        UsageError: if `--part` is not a part.
+    """
+    folder = Path(config.output or default_folder(Path(config.ensemble or config.ckpt_path), config.input))
+    return folder / Part.parse(config.part).folder if config.part is not None else folder
+
+
 def default_folder(checkpoint: Path, given: str | None) -> Path:
     """Return `predictions/{checkpoint}` in the run, or `predictions/{checkpoint}_{input}` if an input is given."""
     name = label(checkpoint)
@@ -102,19 +119,27 @@ def default_folder(checkpoint: Path, given: str | None) -> Path:
     return checkpoint.parent / 'predictions' / name
 
 
-def prediction_callbacks(config: Any, checkpoint: Checkpoint, folder: Path) -> list[Callback]:
+def prediction_callbacks(
+    config: Any, checkpoints: Sequence[Checkpoint], folder: Path, settings: dict[str, Any]
+) -> list[Callback]:
     """Return the callbacks that the arguments of `predict` request.
 
     Args:
         config: the values of the arguments.
-        checkpoint: the first checkpoint.
+        checkpoints: all of them.
         folder: the output folder.
+        settings: all resolved settings, without secrets.
 
     Raises:
         UsageError: for an invalid value.
     """
+    checkpoint, facts = checkpoints[0], _facts(config, checkpoints)
+    part = None
+    if config.part is not None:
+        part = PredictPart(folder, Part.parse(config.part), part_settings(settings, facts), config.resume)
     callbacks: list[Callback] = [
-        PredictedBy(folder, _facts(config, checkpoint), config.resume),
+        PredictedBy(folder, facts, config.resume),
+        *([part] if part else []),
         MaskWriter(folder / 'masks', labels=config.mask_labels),
     ]
     if config.overlays:
@@ -133,6 +158,8 @@ def prediction_callbacks(config: Any, checkpoint: Checkpoint, folder: Path) -> l
     callbacks.append(PredictionSummary(folder))
     if config.resume:
         callbacks.append(SkipDone())
+    if part:
+        callbacks.append(PartDone(part))
     return callbacks
 
 
@@ -152,14 +179,16 @@ def _submission_writer(config: Any, checkpoint: Checkpoint, folder: Path) -> Sub
         raise UsageError(f'--submission-size must be at most {MAX_LABELS} pixels, got {size}')
     named = Path(config.ensemble) if config.ensemble else checkpoint.path
     suffix = '.zip' if writer is ZipWriter else '.csv'
-    path = submission_path(named, config.remark, folder if config.output else None, suffix)
+    path = submission_path(named, config.remark, folder if config.output or config.part else None, suffix)
     return writer(path, None if size is None else (size[0], size[1]), config.resume)
 
 
-def _facts(config: Any, checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what identifies the predictions of a run: the checkpoint and the options that affect them."""
+def _facts(config: Any, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+    """Return what identifies the predictions of a run: the checkpoints and the options that affect them."""
+    first, *more = [checkpoint.fingerprint for checkpoint in checkpoints]
     return {
-        'checkpoint': checkpoint.fingerprint,
+        'checkpoint': first,
+        'more_checkpoints': more or None,
         'ensemble': Path(config.ensemble).read_text() if config.ensemble else None,
         'aug_test': bool(config.aug_test),
         'ckpt_weights': config.ckpt_weights,

@@ -229,6 +229,28 @@ def _vote_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--output', required=True, type=Path, help=text)
 
 
+def join(arguments: Namespace) -> None:
+    """Put the parts of a prediction together, as one run would have written them.
+
+    Parts that are missing, incomplete, given twice, or predicted with other checkpoints, settings or images are
+    rejected. The contact sheet, which shows the first images of a run, is left out.
+
+        seglight predict --ckpt exp1 --output out --part 1/2    on one machine
+        seglight predict --ckpt exp1 --output out --part 2/2    on another
+        seglight join out --output joined                       on one that reads the folders of both
+    """
+    from seglight.tools.join import join_parts
+
+    images, parts = join_parts(arguments.folders, arguments.output)
+    say(f'{arguments.output} has the predictions of {counted(images, "image")} from {counted(parts, "part")}')
+
+
+def _join_arguments(parser: ArgumentParser) -> None:
+    text = 'Folders that predict --part wrote, or folders that contain them.'
+    parser.add_argument('folders', nargs='+', type=Path, help=text)
+    parser.add_argument('--output', required=True, type=Path, help='The folder to write; it must not exist.')
+
+
 def soup(arguments: Namespace) -> None:
     """Average the weights of checkpoints of one architecture.
 
@@ -387,6 +409,7 @@ COMMANDS = {
     'folds': Command(competition.folds, competition.folds_arguments, passes_flags=True),
     'ensemble': Command(competition.ensemble, competition.ensemble_arguments),
     'vote': Command(vote, _vote_arguments),
+    'join': Command(join, _join_arguments),
     'soup': Command(soup, _soup_arguments),
     'convert': Command(convert, _convert_arguments),
     'export': Command(export, _export_arguments),

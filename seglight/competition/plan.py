@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from seglight.errors import UsageError
 from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, in_work_dirs, write_atomically
 from seglight.masking import masked
 from seglight.plain_text import load_yaml, read_text
-from seglight.report.run import flat
+from seglight.report.run import first_difference
 
 #: The file of the plan in its folder.
 PLAN = 'plan.yaml'
@@ -149,9 +148,7 @@ def new_folder(plan: Plan, work_dir: Path | None = None) -> Path:
 
 def _check_same(earlier: Plan, plan: Plan, folder: Path) -> None:
     """Reject a folder with another plan; name the first key that differs."""
-    old, new = (flat(yaml.safe_load(each.text())) for each in (earlier, plan))
-    differing: Sequence[str] = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    if differing:
-        key = differing[0]
-        change = f'{key} is {new.get(key, "not set")} now, and was {old.get(key, "not set")}'
+    if differing := first_difference(*(yaml.safe_load(each.text()) for each in (earlier, plan))):
+        key, old, new = differing
+        change = f'{key} is {new} now, and was {old}'
         raise UsageError(f'{folder} belongs to other settings: {change}; choose another --work-dir')

@@ -126,6 +126,13 @@ def flat(values: Any, path: str = '') -> dict[str, str]:
     return {path.removeprefix('.'): text}
 
 
+def first_difference(old: Any, new: Any) -> tuple[str, str, str] | None:
+    """Return the first dotted key whose values differ between two configs, and both values; None if they are equal."""
+    before, after = flat(old), flat(new)
+    differing = (key for key in {**before, **after} if before.get(key) != after.get(key))
+    return next(((key, before.get(key, 'not set'), after.get(key, 'not set')) for key in differing), None)
+
+
 def differences(runs: list[Run]) -> list[tuple[str, list[str]]]:
     """Return the config keys whose values differ between runs, each with the value of every run."""
     configs = [flat(run.config) for run in runs]

@@ -26,6 +26,8 @@ class CocoWriter(JournalWriter):
         overwrite: replace an existing file.
     """
 
+    kind = 'coco'
+
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
         """Return the image and its annotations as JSON."""
         height, width = mask.shape

@@ -22,13 +22,17 @@ from seglight.run_lock import RunLock
 class JournalWriter(PredictionWriter):
     """Appends a line for each image to a hidden journal next to the target, and writes the target at the end.
 
-    The target has the images in the order of the data, independent of the process that predicted them.
+    The target has the images in the order of the data, independent of the process that predicted them. If images could
+    not be predicted, the journals stay, so that a resumed run adds those images.
 
     Args:
         path: the target.
-        resume: continue the journals of an interrupted run; an existing target is taken as complete.
+        resume: continue the journals of an interrupted run; an existing target without any is taken as complete.
         overwrite: replace an existing target.
     """
+
+    #: The kind of the target, by which `seglight join` knows it.
+    kind = ''
 
     def __init__(self, path: str | Path, resume: bool = False, overwrite: bool = False) -> None:
         self.path = Path(path)
@@ -59,7 +63,7 @@ class JournalWriter(PredictionWriter):
         super().setup(trainer, pl_module, stage)
         if stage != 'predict':
             return
-        self._complete = self.resume and self.path.is_file()
+        self._complete = self.resume and self.path.is_file() and not self._journals()
         if self.path.exists() and not (self.resume or self.overwrite):
             raise UsageError(f'{self.path} exists; remove it, or choose another name with --remark')
         if trainer.is_global_zero:
@@ -103,8 +107,9 @@ class JournalWriter(PredictionWriter):
                 lines.update(_read(journal))
             with open_atomically(self.path) as file:
                 self.assemble(file, _in_order(lines, all_names(trainer)), trainer.lightning_module)
-            for journal in journals:
-                journal.unlink()
+            if len(lines) >= len(all_names(trainer)):
+                for journal in journals:
+                    journal.unlink()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the target, and let other processes write to it."""

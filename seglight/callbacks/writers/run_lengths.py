@@ -15,8 +15,6 @@ from seglight.callbacks.writers.submission import SubmissionWriter, file_name
 from seglight.files import as_bytes
 from seglight.run_lengths import encode_runs
 
-HEADER = b'image_id,class_id,EncodedPixels\n'
-
 
 class RunLengthWriter(SubmissionWriter):
     """Writes a row for each image and each class: `image_id`, the class's label, and its runs as in `encode_runs`.
@@ -24,6 +22,8 @@ class RunLengthWriter(SubmissionWriter):
     A class that is not predicted in an image has a row without runs. Class 0 has no rows if it is called background.
     Otherwise as `SubmissionWriter`.
     """
+
+    kind = 'rle'
 
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
         """Return the image and the runs of its classes as JSON."""
@@ -34,7 +34,7 @@ class RunLengthWriter(SubmissionWriter):
     def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:
         """Write the header and the rows."""
         names: Any = getattr(pl_module, 'classes', ())
-        file.write(HEADER)
+        file.write(submissions.RUNS_HEADER)
         for line in lines:
             image_id, runs = json.loads(line)
             for label, name in enumerate(names):

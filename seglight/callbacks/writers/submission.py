@@ -27,6 +27,8 @@ class SubmissionWriter(JournalWriter):
         resume: continue the lines of an interrupted run.
     """
 
+    kind = 'labels'
+
     def __init__(self, path: str | Path, size: tuple[int, int] | None = (256, 256), resume: bool = False) -> None:
         super().__init__(path, resume)
         self.size = size

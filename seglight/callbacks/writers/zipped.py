@@ -17,15 +17,14 @@ from seglight.errors import OutputError
 from seglight.names import name_fault
 from seglight.palette import encode_mask
 
-#: The time of every file, so that equal masks give equal bytes.
-TIME = (1980, 1, 1, 0, 0, 0)
-
 
 class ZipWriter(SubmissionWriter):
     """Writes a zip with an indexed PNG, `{name}.png`, for each image, whose pixel values are the labels.
 
     Otherwise as `SubmissionWriter`.
     """
+
+    kind = 'zip'
 
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
         """Return the name and the PNG of an image as JSON.
@@ -43,4 +42,4 @@ class ZipWriter(SubmissionWriter):
         with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as target:
             for line in lines:
                 name, png = json.loads(line)
-                target.writestr(zipfile.ZipInfo(f'{name}.png', TIME), base64.b64decode(png))
+                target.writestr(submissions.zipped_mask(name), base64.b64decode(png))

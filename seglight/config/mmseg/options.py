@@ -42,6 +42,9 @@ SHORTHANDS: dict[str, dict[str, Any]] = {
 
 #: Options with several values.
 LISTS = ('--tags', '--ckpt_weights')
+
+#: Options whose value may be several words.
+PHRASES = ('--part',)
 _ZOO_HELP = 'Name of an mmseg config (`seglight zoo` lists them) or the path of a .py file, which'
 
 _CFG_OPTIONS_HELP = (
@@ -90,7 +93,7 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
     while remaining:
         flag = remaining.pop(0)
         words = [] if flag.value is None else [flag.value]
-        while flag.name in ('--cfg_options', *LISTS, '--debug') and remaining and not remaining[0].name:
+        while flag.name in ('--cfg_options', *LISTS, *PHRASES, '--debug') and remaining and not remaining[0].name:
             words.append(str(remaining.pop(0).value))
         if flag.name == '--cfg_options':
             if not words:
@@ -99,6 +102,8 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
         elif flag.name in LISTS:
             values = words if flag.name == '--tags' else [load_yaml(word, f'{flag.typed} {word}') for word in words]
             flags.append(Flag(flag.name, as_word(values), flag.typed))
+        elif flag.name in PHRASES and words:
+            flags.append(Flag(flag.name, ' '.join(words), flag.typed))
         elif flag.name in SHORTHANDS and arguments.subcommand == 'fit':
             flags += _shorthand(flag, words)
         elif flag.name != '--debug':
