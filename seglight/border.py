@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import sys
 import tempfile
 import traceback
@@ -50,6 +51,10 @@ RUNTIME_CURES = (
     (r'out of memory|can.t allocate memory|Insufficient memory|Cannot allocate memory', _SMALLER),
     (r'PytorchStreamWriter failed writing|No space left on device', SYSTEM_CURES[errno.ENOSPC]),
     (r'DataLoader worker .*(killed by signal|exited unexpectedly)', f'the system killed it; {_SMALLER}'),
+    (
+        r'Connection closed by peer|Connection reset by peer',
+        'another process of this run has ended, and its last line says why',
+    ),
     (r'received 0 items of ancdata|Too many open files', SYSTEM_CURES[errno.EMFILE]),
 )  # fmt: skip
 
@@ -74,8 +79,16 @@ def report(error: Exception, argv: Sequence[str]) -> int:
     line, status = explain(error)
     if status == UNEXPECTED:
         line += f'; {"see above" if debug else _kept(error)}; please report it if it is not your own code or config'
-    write(styles.of_error(harmless(line)), sys.stderr)
+    write(styles.of_error(f'{_rank()}{harmless(line)}'), sys.stderr)
     return status
+
+
+def _rank() -> str:
+    """Return which of several processes this is, as torchrun and srun tell it; empty for a single one."""
+    for rank, processes in (('RANK', 'WORLD_SIZE'), ('SLURM_PROCID', 'SLURM_NTASKS')):
+        if os.environ.get(processes, '1') != '1' and rank in os.environ:
+            return f'rank {os.environ[rank]} on {socket.gethostname()}: '
+    return ''
 
 
 def explain(error: Exception) -> tuple[str, int]:

@@ -55,6 +55,7 @@ COVERED = {
     'cli.failures': ('stories/test_bad_input.py', 'trainer.'),
     'cli.fit': ('stories/test_train_and_predict.py', "'fit'"),
     'cli.planning': ('competition/planning/test_planner.py', "'plan'"),
+    'cli.launched': ('stories/test_torchrun.py', 'torch.distributed.run'),
     'cli.part_settings': ('tools/test_join.py', 'data.image_range is null in'),
     'cli.predict': ('stories/test_predict.py', "'predict'"),
     'cli.quiet': ('stories/test_terminal.py', 'err'),

@@ -14,6 +14,7 @@ from seglight.callbacks.learning_rates import LearningRates
 from seglight.callbacks.monitored import MonitoredFigures
 from seglight.callbacks.resume import ExactResume
 from seglight.callbacks.run_folder import RunFolder
+from seglight.callbacks.same_everywhere import SameEverywhere
 from seglight.callbacks.signals import StopBySignal
 from seglight.callbacks.time_limit import KeepTime, TimeLimit
 from seglight.callbacks.training_plan import TrainingPlan
@@ -55,6 +56,7 @@ __all__ = [
     'PseudoLabelWriter',
     'RunFolder',
     'RunLengthWriter',
+    'SameEverywhere',
     'SkipDone',
     'SoftVoting',
     'StopBySignal',

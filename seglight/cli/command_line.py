@@ -29,12 +29,13 @@ from seglight.callbacks import (
     MonitoredFigures,
     ProgressBars,
     RunFolder,
+    SameEverywhere,
     SoftVoting,
     TestTimeAugmentation,
 )
 from seglight.callbacks.console import metrics_table
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.cli import arguments, failures, fit, predict
+from seglight.cli import arguments, failures, fit, launched, predict
 from seglight.cli.classes import keep_classes
 from seglight.cli.help import TRAINER_COMMANDS
 from seglight.cli.quiet import quieten
@@ -213,11 +214,12 @@ class CommandLine(LightningCLI):
         config = self.config_init[self.subcommand]
         if config.trainer.enable_checkpointing is False and self.subcommand == 'fit':
             self._parser('fit').callback_keys[:] = ['wandb']
-        callbacks = self._own_callbacks(config)
+        callbacks = [SameEverywhere(), *self._own_callbacks(config)]
         self.trainer_defaults = {'callbacks': callbacks}
         if config.trainer.logger in (None, True):
             kwargs['logger'] = False
         bars = config.trainer.enable_progress_bar
+        kwargs |= launched.trainer_arguments(config.trainer)
         kwargs['enable_progress_bar'] = bars = sys.stdout.isatty() if bars is None else bars
         if bars and not any(isinstance(callback, ProgressBar) for callback in config.trainer.callbacks or []):
             callbacks.append(ProgressBars())

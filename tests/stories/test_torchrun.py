@@ -1,0 +1,109 @@
+"""torchrun starts the processes of a run on several machines."""
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import Result, write_tiny_config
+
+#: A callback that keeps the loss of each step.
+WATCH = """
+import json, os
+from pathlib import Path
+from pytorch_lightning import Callback
+
+class Watch(Callback):
+    def __init__(self):
+        self.losses = {}
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.losses[trainer.global_step] = float(outputs['loss'])
+
+    def on_train_end(self, trainer, pl_module):
+        path = Path(os.environ['LOSSES']) / f'{trainer.global_rank}.json'
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(self.losses))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as own:
+        own.bind(('127.0.0.1', 0))
+        return int(own.getsockname()[1])
+
+
+def grouped(config: Path) -> Path:
+    """Let a config train with group normalisation, whose result depends on no other image, in 20 steps."""
+    values = yaml.safe_load(config.read_text())
+    parts = values['model']['segmentor']
+    for part in (parts['backbone'], parts['decode_head'], parts['auxiliary_head']):
+        part['norm_cfg'] = {'type': 'GN', 'num_groups': 2}
+    parts['decode_head']['dropout_ratio'] = parts['auxiliary_head']['dropout_ratio'] = 0
+    values['trainer'] |= {'max_epochs': 10, 'check_val_every_n_epoch': 5}
+    values['checkpoint'] = {'unit': 'iter', 'interval': 3}
+    config.write_text(yaml.safe_dump(values))
+    return config
+
+
+def losses(folder: str) -> Any:
+    """The loss of each step, averaged over the processes."""
+    return np.mean([list(json.loads(path.read_text()).values()) for path in Path(folder).iterdir()], axis=0)
+
+
+def validations(run: str) -> list[dict[str, str]]:
+    with Path(run, 'metrics.csv').open() as file:
+        rows = [{name: text for name, text in row.items() if name.startswith('val/')} for row in csv.DictReader(file)]
+    return [row for row in rows if row['val/mIoU']]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != 'linux', reason='starts processes that find each other on loopback')
+def test_machines_train_what_one_process_trains(
+    data_root: Path, workspace: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = grouped(write_tiny_config(workspace / 'tiny.yaml', data_root))
+    (workspace / 'watching.py').write_text(WATCH)
+    command = ['fit', '--config', str(config), '--trainer.callbacks+=watching.Watch', '--work-dir']
+    monkeypatch.setenv('LOSSES', 'alone_losses')
+    assert run(*command, 'alone').status == 0
+
+    def torchrun(name: str, *options: str) -> 'subprocess.Popen[str]':
+        words = [sys.executable, '-m', 'torch.distributed.run', *options, '-m', 'seglight', *command, name]
+        return subprocess.Popen(
+            [*words, '--data.batch_size=2', '--auto-resume'],
+            env={**os.environ, 'LOSSES': f'{name}_losses'},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    endpoint = f'--rdzv-endpoint=127.0.0.1:{free_port()}'
+    options = [
+        '--nnodes=2',
+        '--nproc-per-node=1',
+        '--rdzv-backend=c10d',
+        '--rdzv-id=test',
+        endpoint,
+        '--local-addr=127.0.0.1',
+    ]
+    machines = [torchrun('machines', *options) for _ in range(2)]
+    said = [machine.communicate(timeout=200) for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    assert sorted(out.count('Run        machines') for out, _ in said) == [0, 2]
+    np.testing.assert_allclose(losses('machines_losses'), losses('alone_losses'), rtol=2e-5)
+    assert len(losses('alone_losses')) == 20
+    assert validations('machines') == validations('alone')
+
+    weights = [torch.load(f'{name}/last.ckpt', weights_only=True)['state_dict'] for name in ('alone', 'machines')]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6)
