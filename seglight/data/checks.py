@@ -10,12 +10,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
-from seglight.data.images import image_size, may_be_cut_off, read_image
+from seglight.data.header_columns import Header, read_headers
+from seglight.data.images import glance, may_be_cut_off, read_image
 from seglight.data.sources.base import Sample
+from seglight.data.sources.columns import Samples
+from seglight.data.sources.folders import MaskFile
 from seglight.data.sources.paths import is_hidden
 from seglight.data.value_range import ValueRange
 from seglight.environment import cores
@@ -56,13 +62,15 @@ def quick_faults(dataset: SegmentationDataset, facts: SplitFacts) -> dict[int, s
         The fault of each bad sample, by index.
     """
     samples = dataset.samples
-    headers = _found(read_header, samples, range(len(dataset)))
-    faults = {index: header.fault for index, header in headers.items() if header.fault is not None}
+    headers = read_headers(samples, read_header)
+    faults = dict(headers.faults)
     # A bad image without a mask must not stop a prediction.
-    sound = [index for index, sample in enumerate(samples) if index not in faults and sample.mask is not None]
-    suspects = list(_found(_suspicious_file, samples, sound))
+    usable = samples.labelled
+    usable[list(faults)] = False
+    sound = _positions(usable)
+    suspects = _positions(usable & headers.may_be_cut_off)
     faults |= _found(partial(_content_fault, dataset.decode), samples, _spread(suspects, CHECKED))
-    small = [index for index in sound if headers[index].may_be_plain]
+    small = _positions(usable & headers.may_be_plain)
     images = _found(
         partial(_check_image, dataset.value_range),
         samples,
@@ -81,6 +89,11 @@ def quick_faults(dataset: SegmentationDataset, facts: SplitFacts) -> dict[int, s
             faults.setdefault(index, fault)
     facts.samples += len(samples) - len(faults)
     return dict(sorted(faults.items()))
+
+
+def _positions(chosen: npt.NDArray[np.bool_]) -> range | list[int]:
+    """Return the indices of the values that are true."""
+    return range(len(chosen)) if chosen.all() else np.flatnonzero(chosen).tolist()
 
 
 def _spread(indices: Sequence[int], maximum: int) -> Sequence[int]:
@@ -125,29 +138,34 @@ def masks_without_image(folders: Iterable[Path], samples: Sequence[Sample]) -> l
     return sorted(path for path in found - used.keys() if path.is_file())
 
 
-class Header(NamedTuple):
-    """Result of reading the headers of a sample: its fault, and whether its image may have a single colour."""
-
-    fault: str | None = None
-    may_be_plain: bool = False
-
-
 def read_header(sample: Sample) -> Header:
     """Read the headers of a sample's files."""
     if sample.mask is None or sample.fault is not None:
         return Header(sample.fault)
     try:
-        sample.mask.path.stat()
-        image, mask = image_size(sample.image), sample.mask.size()
-        # A compressed image of a single colour takes less than a bit per pixel.
-        small = os.stat(sample.image).st_size < 2048 + image[0] * image[1] / 32  # noqa: PTH116  (twice as fast)
+        status = os.stat(sample.mask.path)  # noqa: PTH116  (twice as fast)
+        image = glance(sample.image)
+        # A file of JSON is the same for many images, and not one that ends like an image.
+        mask = glance(sample.mask.path) if isinstance(sample.mask, MaskFile) else None
+        size = sample.mask.size() if mask is None else mask.size
     except FileNotFoundError:
         return Header(_missing_mask(sample.image, sample.mask.path))
     except OSError as error:
         return Header(f'The mask {sample.mask} cannot be read: {error.strerror}')
     except DataError as error:
         return Header(str(error))
-    return Header(size_mismatch(sample, image, mask) if image != mask else None, small)
+    if size != image.size:
+        return Header(size_mismatch(sample, image.size, size))
+    file = image.status
+    return Header(
+        None,
+        # A compressed image of a single colour takes less than a bit per pixel.
+        file.st_size < 2048 + size[0] * size[1] / 32,
+        image.cut_off or (may_be_cut_off(sample.mask.path) if mask is None else mask.cut_off),
+        file.st_size,
+        file.st_size + status.st_size,
+        file.st_mtime_ns + status.st_mtime_ns,
+    )
 
 
 def _missing_mask(image: Path, mask: Path) -> str:
@@ -169,12 +187,6 @@ def _unicode_twin(path: Path) -> Path | None:
     """Return a file with the same name in another Unicode normal form (composed or decomposed accents)."""
     names = (unicodedata.normalize(form, path.name) for form in ('NFC', 'NFD'))
     return next((path.with_name(name) for name in names if name != path.name and path.with_name(name).is_file()), None)
-
-
-def _suspicious_file(sample: Sample) -> str | None:
-    """Return the file of a sample that may be cut off, None if both look complete."""
-    paths = [sample.image] if sample.mask is None else [sample.image, sample.mask.path]
-    return next((str(path) for path in paths if may_be_cut_off(path)), None)
 
 
 def _content_fault(read: Callable[[Sample], object], sample: Sample) -> str | None:
@@ -202,7 +214,7 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
     """Return a message for each image of val that is also in train, byte for byte."""
     if not {'train', 'val'} <= samples.keys():
         return []
-    pairs = shared_content(*([sample.image for sample in samples[name]] for name in ('train', 'val')))
+    pairs = shared_content(*(map(Path, Samples.of(samples[name]).texts('images')) for name in ('train', 'val')))
     return [
         f'{first} is in train and in val' if first == second else f'{first} in train and {second} in val are the same'
         for first, second in pairs

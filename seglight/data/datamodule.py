@@ -39,7 +39,7 @@ from seglight.data.padding import ends_with_padding
 from seglight.data.position import Position
 from seglight.data.reading_notes import reading_notes
 from seglight.data.sampling import EpochSampler, class_balance
-from seglight.data.sources import Context, Sample, Spec, build_sources
+from seglight.data.sources import Context, Sample, Samples, Spec, build_sources
 from seglight.data.split_sources import SplitSources
 from seglight.data.splits import Split, list_texts, pixels_of
 from seglight.data.tolerant import Tolerant, collate_good
@@ -207,7 +207,7 @@ class SegmentationDataModule(LightningDataModule):
                 print(f'seglight: {int(dataset.skipped)} times a bad sample of {name} was left out', file=sys.stderr)
                 dataset.skipped.zero_()
 
-    def samples(self, stage: str, faults: list[str] | None = None) -> dict[str, list[Sample]]:
+    def samples(self, stage: str, faults: list[str] | None = None) -> dict[str, Samples]:
         """Return the samples of each split that a stage needs, see `SplitSources.samples`."""
         return self._sources.samples(stage, self._context(), faults)
 
@@ -261,7 +261,8 @@ class SegmentationDataModule(LightningDataModule):
             raise DataError('; '.join([next(iter(faults.values())) + more, *explanation[:1]]))
         if len(faults) == len(dataset):
             raise DataError(f'No sample can be used: {next(iter(faults.values()), "there is none")}')
-        dataset.samples = [sample for index, sample in enumerate(dataset.samples) if index not in faults]
+        if faults:
+            dataset.samples = dataset.samples.take(np.delete(np.arange(len(dataset)), list(faults)))
         self.left_out += faults.values()
         for fault in faults.values():
             print(f'seglight: left out: {fault}', file=sys.stderr)
@@ -299,7 +300,7 @@ class SegmentationDataModule(LightningDataModule):
         presence = pixels_of(dataset.samples, len(self.classes)) > 0 if needs_presence else None
         for mix in self._mixes:
             mix.prepare(self.classes, presence)
-        repeats = np.array([sample.repeat for sample in dataset.samples])
+        repeats = dataset.samples.repeats
         if self.class_balance is not None and presence is not None:
             repeats = repeats * class_balance(presence, self.class_balance)
         self._repeats = None if (repeats == 1).all() else repeats

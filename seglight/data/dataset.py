@@ -27,6 +27,7 @@ from seglight.data.orientation import orientation_in
 from seglight.data.padding import may_pad, padding_label
 from seglight.data.sending import in_shared_memory
 from seglight.data.sources.base import Sample, stamp
+from seglight.data.sources.columns import Samples
 from seglight.data.transforms import apply, transform_for_evaluation
 from seglight.data.value_range import ValueRange
 from seglight.errors import DataError
@@ -73,7 +74,7 @@ class SegmentationDataset(Dataset[Item]):
         value_range: ValueRange | None = None,
         device_transforms: A.Compose | None = None,
     ) -> None:
-        self.samples = samples
+        self.samples = Samples.of(samples)
         self.transforms = transforms
         self.training = training
         self.seed = seed

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import UInt8Array
-from seglight.data.formats import IncompleteError, UnreadableError, open_file, open_image, read_bytes, reading
+from seglight.data.formats import (
+    MAX_PIXELS,
+    IncompleteError,
+    UnreadableError,
+    open_file,
+    open_image,
+    read_bytes,
+    reading,
+)
+from seglight.data.headers import HEAD, upright_size
 from seglight.data.jpeg import decode_jpeg
 from seglight.data.orientation import orientation, orientation_in, upright
 from seglight.data.tiff import first_directory, is_tiff, read_bands
@@ -20,6 +30,8 @@ from seglight.palette import PNG_SIGNATURE
 
 #: First and last bytes of JPEG and PNG files.
 _ENDS = {b'\xff\xd8\xff': b'\xff\xd9', PNG_SIGNATURE: b'IEND\xaeB`\x82'}
+
+_LAST = 64  #: bytes in which an end marker is looked for
 
 #: First bytes of formats with at most 8 bits per value; OpenCV reads 8-bit JPEG only.
 _EIGHT_BITS = (b'\xff\xd8\xff', b'BM', b'GIF8', b'RIFF')
@@ -86,19 +98,55 @@ def has_8_bits(data: bytes) -> bool:
     return data.startswith(_EIGHT_BITS) or (data.startswith(PNG_SIGNATURE) and len(data) > 24 and data[24] <= 8)
 
 
+class Glance(NamedTuple):
+    """What the first and last bytes of an image file show.
+
+    Attributes:
+        size: height and width, equal to those of the decoded array.
+        cut_off: whether a JPEG or PNG lacks its end marker; it may still be complete, with other data after its end.
+        status: of the file.
+    """
+
+    size: tuple[int, int]
+    cut_off: bool
+    status: os.stat_result
+
+
 def may_be_cut_off(path: Path) -> bool:
-    """Return whether a JPEG or PNG lacks its end marker; it may still be complete, with other data after its end.
+    """Return whether a JPEG or PNG lacks its end marker; see `Glance`.
 
     Only the first and last bytes are read. False for other formats and for unreadable files.
     """
     try:
         with open_file(path) as file:
             start = file.read(8)
-            file.seek(-min(64, file.seek(0, 2)), 2)
-            last = file.read()
+            file.seek(-min(_LAST, file.seek(0, 2)), 2)
+            return _lacks_end(start, file.read())
     except (OSError, UnreadableError):
         return False
-    return not last.rstrip(b'\0\r\n').endswith(_end_of(start))
+
+
+def _lacks_end(start: bytes, last: bytes) -> bool:
+    return not last[-_LAST:].rstrip(b'\0\r\n').endswith(_end_of(start))
+
+
+def glance(path: Path) -> Glance:
+    """Read the first and last bytes of an image or mask.
+
+    Raises:
+        DataError: if the header cannot be read.
+    """
+    with reading(path), open_file(path) as file:
+        status = os.fstat(file.fileno())
+        head = file.read(HEAD)
+        size = upright_size(head)
+        last = head
+        if status.st_size > HEAD:
+            file.seek(-_LAST, 2)
+            last = file.read()
+        if size is None or size[0] * size[1] > MAX_PIXELS:
+            size = _size_of(file, head)
+        return Glance(size, _lacks_end(head, last), status)
 
 
 def _end_of(data: bytes) -> bytes:
@@ -112,10 +160,14 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: if the header cannot be read.
     """
-    with reading(path), open_file(path) as file:
-        if is_tiff(file.read(4)):
-            return first_directory(file).size
-        file.seek(0)
-        with open_image(file) as image:
-            width, height = image.size
-            return (width, height) if orientation(image) >= 5 else (height, width)
+    return glance(path).size
+
+
+def _size_of(file: BinaryIO, head: bytes) -> tuple[int, int]:
+    """Return height and width of an image of any format."""
+    file.seek(0)
+    if is_tiff(head):
+        return first_directory(file).size
+    with open_image(file) as image:
+        width, height = image.size
+        return (width, height) if orientation(image) >= 5 else (height, width)

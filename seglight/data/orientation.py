@@ -13,7 +13,7 @@ from PIL import Image
 from seglight.data.formats import open_image
 
 _ORIENTATION = 0x0112  #: EXIF's tag; 1 is upright
-_PREFIX = b'Exif\0\0'  #: of EXIF in JPEG, which some programs write into other formats too
+PREFIX = b'Exif\0\0'  #: of EXIF in JPEG, which some programs write into other formats too
 
 
 def orientation(image: Image.Image) -> int:
@@ -21,10 +21,13 @@ def orientation(image: Image.Image) -> int:
 
     Not for TIFF, which stores it as a tag of the image itself.
     """
-    content = image.info.get('exif', b'')
+    return orientation_of(image.info.get('exif', b''))  # not of `image.getexif()`, which reads XMP, unlike OpenCV
+
+
+def orientation_of(content: bytes) -> int:
+    """Return the orientation in EXIF data, 1 to 8; 1 if it is missing or damaged."""
     exif = Image.Exif()
     try:
-        # Not `image.getexif()`, which also reads XMP, unlike OpenCV.
         exif.load(content)
         return valid(exif.get(_ORIENTATION, 1))
     except Exception:  # of any type; like in OpenCV and libjpeg, damaged EXIF does not make the pixels unreadable
@@ -58,10 +61,10 @@ def jpeg_may_be_turned(data: bytes) -> bool:
         marker, length = struct.unpack_from('>xBH', data, position)
         if marker == 0xDA:  # start of the pixels
             return False
-        if marker == 0xE1 and data.startswith(_PREFIX, position + 4):
+        if marker == 0xE1 and data.startswith(PREFIX, position + 4):
             return True
         position += 2 + length
-    return _PREFIX in data  # unusual segments: let Pillow decide
+    return PREFIX in data  # unusual segments: let Pillow decide
 
 
 def upright(image: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglight.data.checks import masks_without_image
-from seglight.data.sources import Context, Sample, Source, Use, find_samples
+from seglight.data.sources import Context, Sample, Samples, Source, Use, find_samples
 from seglight.data.splits import Split, pixels_of, read_lists, split_samples
 from seglight.errors import DataError
 
@@ -28,7 +28,7 @@ class SplitSources:
     full: bool = False
     seed: int = 42
 
-    def samples(self, stage: str, context: Context, faults: list[str] | None = None) -> dict[str, list[Sample]]:
+    def samples(self, stage: str, context: Context, faults: list[str] | None = None) -> dict[str, Samples]:
         """Return the samples of each split that a stage needs; with `full`, fit has no val.
 
         Args:
@@ -52,7 +52,7 @@ class SplitSources:
         if stage != 'fit':
             return {'val': found['val']}
         if self.full:
-            return {'train': [sample for samples in found.values() for sample in samples]}
+            return {'train': Samples.joined(found.values())}
         return found
 
     def _names(self, stage: str) -> Sequence[str]:
@@ -61,7 +61,7 @@ class SplitSources:
             return ('train',)
         return ('train', 'val') if stage == 'fit' else ('val',)
 
-    def _found(self, name: str, context: Context, faults: list[str] | None) -> list[Sample]:
+    def _found(self, name: str, context: Context, faults: list[str] | None) -> Samples:
         """Return the samples of the sources of train or val."""
         if faults is None:
             return find_samples(self.sources[name], context, masks=True)
@@ -70,7 +70,7 @@ class SplitSources:
         faults += [f'{name}: {message}' for message in messages]
         return samples
 
-    def _split(self, samples: list[Sample], split: Split, context: Context) -> dict[str, list[Sample]]:
+    def _split(self, samples: Samples, split: Split, context: Context) -> dict[str, Samples]:
         """Split the samples of train into train and val."""
         if split.folder is not None:
             train, val = read_lists(Path(split.folder), samples, context.root)
@@ -90,5 +90,5 @@ class SplitSources:
             return []
         sources = [*self.sources['train'], *(self.sources['val'] if self.split is None else ())]
         folders = [source.mask_folder(context) for source, _ in sources]
-        all_samples = [sample for split in samples.values() for sample in split]
+        all_samples = (sample for split in samples.values() for sample in split)
         return masks_without_image([folder for folder in folders if folder is not None], all_samples)

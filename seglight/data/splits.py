@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from seglight.data.facts import count_labels
 from seglight.data.sources.base import Sample
+from seglight.data.sources.columns import Samples
 from seglight.data.sources.paths import read_list, with_slashes
 from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
@@ -25,6 +27,9 @@ LISTS = {'train': 'train.txt', 'val': 'val.txt'}
 
 #: Suffix of a file of groups.
 GROUPS_SUFFIX = '.csv'
+
+#: Masks whose pixels are counted before the next ones are begun.
+_COUNTED = 4096
 
 #: Maximum denominator of a held-out fraction; stratifying takes time in proportion to it.
 MAX_PARTS = 50
@@ -108,7 +113,7 @@ class Split:
 
 def split_samples(
     samples: Sequence[Sample], split: Split, presence: npt.NDArray[np.bool_], seed: int, root: Path = Path()
-) -> tuple[list[Sample], list[Sample]]:
+) -> tuple[Samples, Samples]:
     """Return the samples of train and of val; samples with `only_train` stay in train.
 
     Args:
@@ -121,11 +126,12 @@ def split_samples(
     Raises:
         DataError: if there are fewer groups than parts.
     """
-    splittable = [index for index, sample in enumerate(samples) if not sample.only_train]
-    in_val = validation_mask([samples[index] for index in splittable], split, presence[splittable], seed, root)
-    validation = {index for index, chosen in zip(splittable, in_val, strict=True) if chosen}
-    train = [sample for index, sample in enumerate(samples) if index not in validation]
-    return train, [samples[index] for index in sorted(validation)]
+    samples = Samples.of(samples)
+    splittable = np.flatnonzero(~samples.only_train)
+    chosen = validation_mask(samples.take(splittable), split, presence[splittable], seed, root)
+    in_val = np.zeros(len(samples), dtype=bool)
+    in_val[splittable] = chosen
+    return samples.take(np.flatnonzero(~in_val)), samples.take(np.flatnonzero(in_val))
 
 
 def validation_mask(
@@ -180,10 +186,10 @@ def groups_of(samples: Sequence[Sample], split: Split, root: Path) -> list[str]:
         DataError: if a name has no group, or the file is unusable or names none of the images.
     """
     if split.group is None or not split.has_file:
-        return [split.group_of(sample.name) for sample in samples]
+        return [split.group_of(name) for name in Samples.of(samples).texts('names')]
     path = Path(split.group)
     named = _read_groups(path)
-    images = [listed(sample, root) for sample in samples]
+    images = listed_paths(samples, root)
     if samples and not named.keys() & images:
         raise DataError(f'data.split.group: {path} names none of the images, for example {images[0]}')
     return [f'group {named[image]}' if image in named else f'image {image}' for image in images]
@@ -214,19 +220,24 @@ def pixels_of(samples: Sequence[Sample], num_classes: int) -> npt.NDArray[np.int
             return np.zeros(num_classes, dtype=np.int64)
         return count_labels(mask)[:num_classes]
 
+    counts = np.empty((len(samples), num_classes), dtype=np.int64)
     with ThreadPoolExecutor(cores()) as pool:
-        return np.array(list(pool.map(count, samples)), dtype=np.int64).reshape(len(samples), num_classes)
+        for first in range(0, len(samples), _COUNTED):  # the pool would keep all results of one call
+            chosen = range(first, min(first + _COUNTED, len(samples)))
+            for index, pixels in zip(chosen, pool.map(lambda each: count(samples[each]), chosen), strict=True):
+                counts[index] = pixels
+    return counts
 
 
 def list_texts(train: Sequence[Sample], val: Sequence[Sample], root: Path) -> dict[str, str]:
     """Return the content of each file in `LISTS`: image paths, relative to the root of the data if below it."""
     return {
-        LISTS[name]: ''.join(f'{path}\n' for path in dict.fromkeys(listed(sample, root) for sample in samples))
+        LISTS[name]: ''.join(f'{path}\n' for path in dict.fromkeys(listed_paths(samples, root)))
         for name, samples in (('train', train), ('val', val))
     }
 
 
-def read_lists(folder: Path, samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Sample]]:
+def read_lists(folder: Path, samples: Sequence[Sample], root: Path) -> tuple[Samples, Samples]:
     """Return the samples of train and of val that the lists of a folder name; leave out all others.
 
     Samples with `only_train` are always in train.
@@ -234,24 +245,34 @@ def read_lists(folder: Path, samples: Sequence[Sample], root: Path) -> tuple[lis
     Raises:
         DataError: if a list is missing or names an unknown image, or if `val.txt` names one with `only_train`.
     """
-    known: dict[str, list[Sample]] = {}
-    for sample in samples:
-        known.setdefault(listed(sample, root), []).append(sample)
+    samples = Samples.of(samples)
+    known: dict[str, list[int]] = {}
+    for index, path in enumerate(listed_paths(samples, root)):
+        known.setdefault(path, []).append(index)
+    only_train = set(np.flatnonzero(samples.only_train).tolist())
     result = []
     for name in LISTS.values():
         lines = [line if line in known else with_slashes(line) for line in read_list(folder / name)]
         unknown = next((line for line in lines if line not in known), None)
         if unknown is not None:
             raise DataError(f'{folder / name} names {unknown}, which is not among the images of data.train')
-        result.append([sample for line in lines for sample in known[line]])
+        result.append([index for line in lines for index in known[line]])
     train, val = result
-    marked = next((sample for sample in val if sample.only_train), None)
+    marked = next((index for index in val if index in only_train), None)
     if marked is not None:
-        raise DataError(f'{folder / LISTS["val"]} names {marked.image}, whose source has only_train: true; remove one')
-    return [*(each for each in train if not each.only_train), *(each for each in samples if each.only_train)], val
+        image = samples[marked].image
+        raise DataError(f'{folder / LISTS["val"]} names {image}, whose source has only_train: true; remove one')
+    return samples.take([*(each for each in train if each not in only_train), *sorted(only_train)]), samples.take(val)
 
 
-def listed(sample: Sample, root: Path) -> str:
-    """Return the path of an image as written in lists."""
-    path = sample.image
+def listed_paths(samples: Sequence[Sample], root: Path) -> list[str]:
+    """Return the path of each image as written in lists."""
+    paths = Samples.of(samples).texts('images')
+    start = f'{root}{os.sep}'
+    if all(path.startswith(start) for path in paths) and '..' not in root.parts and os.sep == '/':
+        return [path[len(start) :] for path in paths]
+    return [_listed(Path(path), root) for path in paths]
+
+
+def _listed(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.absolute().as_posix()

@@ -45,13 +45,13 @@ class SkipDone(Callback):
         if stage != 'predict' or dataset is None:
             return
         writers = [callback for callback in callbacks_of(trainer) if isinstance(callback, PredictionWriter)]
-        samples = list(dataset.samples)
-        dataset.all_names = [sample.name for sample in samples]
-        dataset.samples = [each for each in samples if not all(writer.is_done(each.name) for writer in writers)]
+        names = dataset.all_names = dataset.samples.texts('names')
+        left = (index for index, name in enumerate(names) if not all(writer.is_done(name) for writer in writers))
+        dataset.samples = dataset.samples.take(left)
         trainer.strategy.barrier('resume')  # before the first file of this run is written
         if trainer.is_global_zero:
-            done = len(samples) - len(dataset.samples)
-            print(f'{done} of {len(samples)} images are already predicted')
+            done = len(names) - len(dataset.samples)
+            print(f'{done} of {len(names)} images are already predicted')
 
 
 class PredictionSummary(Callback):

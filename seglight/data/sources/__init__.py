@@ -11,6 +11,7 @@ from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.data.sources.base import Annotation, Context, Sample, Source
 from seglight.data.sources.coco import CocoSource
+from seglight.data.sources.columns import Part, Samples
 from seglight.data.sources.folders import FolderSource, MaskFile
 from seglight.data.sources.images import ImageSource
 from seglight.data.sources.labelme import LabelMeSource
@@ -27,6 +28,7 @@ __all__ = [
     'LabelMeSource',
     'MaskFile',
     'Sample',
+    'Samples',
     'Source',
     'Use',
     'YoloSource',
@@ -118,7 +120,7 @@ def _build(name: str, arguments: dict[str, Any], key: str) -> Source:
 
 def find_samples(
     sources: Sequence[tuple[Source, Use]], context: Context, masks: bool, faults: list[str] | None = None
-) -> list[Sample]:
+) -> Samples:
     """Return the samples of all sources, one source after the other.
 
     Args:
@@ -131,37 +133,48 @@ def find_samples(
         DataError: if a source is unusable or has no masks, unless `faults` is given; or if two images to predict have
             the same name.
     """
-    samples = []
+    found = []
     for source, use in sources:
         try:
-            samples += [
-                replace(sample, repeat=use.repeat, only_train=use.only_train, source=use.key)
-                for sample in _samples_of(source, context, masks)
-            ]
+            parts = _samples_of(source, context, masks).parts
         except DataError as error:
             if faults is None:
                 raise
             faults.append(str(error))
-    if masks:
-        return samples
-    repeated = [name for name, count in Counter(sample.name for sample in samples).items() if count > 1]
-    if repeated:
-        first, second = [sample.image for sample in samples if sample.name == repeated[0]][:2]
-        raise DataError(f'data.test has {first} and {second}, whose predictions would overwrite each other; rename one')
-    return [replace(sample, mask=None) for sample in samples]
+        else:
+            found += [Part(part.rows, use.repeat, use.only_train, use.key, masks) for part in parts]
+    samples = Samples(found)
+    if not masks:
+        _check_names(samples)
+    return samples
 
 
-def _samples_of(source: Source, context: Context, masks: bool) -> list[Sample]:
+def _check_names(samples: Samples) -> None:
+    """Check that the names of images to predict differ.
+
+    Raises:
+        DataError: names two images.
+    """
+    names = samples.texts('names')
+    if len(set(names)) == len(names):
+        return
+    repeated = Counter(names).most_common(1)[0][0]
+    first, second = [samples[index].image for index, name in enumerate(names) if name == repeated][:2]
+    raise DataError(f'data.test has {first} and {second}, whose predictions would overwrite each other; rename one')
+
+
+def _samples_of(source: Source, context: Context, masks: bool) -> Samples:
     """Return the samples of one source.
 
     Raises:
         DataError: if it is unusable, has no masks, or has images to predict with the same name.
     """
-    samples = [_with_name_fault(sample) for sample in source.samples(context)]
-    unlabelled = next((each for each in samples if each.mask is None and each.fault is None), None) if masks else None
-    if unlabelled:
+    found = source.samples(context)
+    samples = found if isinstance(found, Samples) else Samples.of([_with_name_fault(sample) for sample in found])
+    if masks and not all(part.rows.labelled for part in samples.parts):
+        unlabelled = next(each for each in samples if each.mask is None and each.fault is None)
         raise DataError(f'{unlabelled.image} has no mask; give its source an ann_dir')
-    fault = None if masks else next((sample.fault for sample in samples if sample.fault), None)
+    fault = None if masks else next((fault for part in samples.parts for fault in part.rows.faults()), None)
     if fault:
         raise DataError(fault)
     return samples

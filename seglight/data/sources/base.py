@@ -135,7 +135,7 @@ class Source(ABC):
     """A source of samples. A config may name a custom subclass by its class path."""
 
     @abstractmethod
-    def samples(self, context: Context) -> list[Sample]:
+    def samples(self, context: Context) -> Sequence[Sample]:
         """Return the samples in a fixed order.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -102,11 +102,12 @@ def why_background_is_ignored(background: str | None, context: Context, name: st
     return Ignored(cause, f'background: {name}', chosen=background is None)
 
 
-def check_boxes(boxes: Sequence[str], count: int, on_box: Literal['error', 'skip'], path: Path) -> None:
+def check_boxes(boxes: int, first: str, count: int, on_box: Literal['error', 'skip'], path: Path) -> None:
     """Reject objects with a box but no outline, or warn that they are left out.
 
     Args:
-        boxes: names of these objects.
+        boxes: number of these objects.
+        first: name of the first of them.
         count: number of all objects.
         on_box: the setting of the source.
         path: their file or folder.
@@ -116,9 +117,9 @@ def check_boxes(boxes: Sequence[str], count: int, on_box: Literal['error', 'skip
     """
     if not boxes:
         return
-    found = f'{path}: {len(boxes)} of {count} objects have only a box and no outline'
+    found = f'{path}: {boxes} of {count} objects have only a box and no outline'
     if on_box == 'error':
-        raise DataError(f'{found}, first {boxes[0]}; set on_box: skip in the source to leave them out')
+        raise DataError(f'{found}, first {first}; set on_box: skip in the source to leave them out')
     from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 
     # isort: split

@@ -7,11 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from pycocotools import mask as mask_utils
-
-from seglight.array_types import UInt8Array
-from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source
+from seglight.data.sources.base import Context, Ignored, Sample, Source
 from seglight.data.sources.categories import (
     AUTO,
     background_label,
@@ -19,9 +15,19 @@ from seglight.data.sources.categories import (
     check_boxes,
     why_background_is_ignored,
 )
+from seglight.data.sources.coco_columns import CocoFile, coco_columns
 from seglight.data.sources.coco_file import coco_images, read_coco
-from seglight.data.sources.coco_shapes import check_painting, encode, has_outline
+from seglight.data.sources.coco_objects import Objects
+from seglight.data.sources.coco_rows import CocoRows
+from seglight.data.sources.coco_shapes import has_outline
+from seglight.data.sources.columns import Part, Samples
+from seglight.data.sources.json_chunks import IrregularError
 from seglight.errors import DataError, one_line
+
+__all__ = ['CocoSource', 'Objects']
+
+#: Bytes from which a file is read in columns, and up to which one that cannot be is read whole to say why.
+LARGE, LARGEST_WHOLE = 32 << 20, 1 << 30
 
 
 class CocoSource(Source):
@@ -51,9 +57,12 @@ class CocoSource(Source):
         self.category_map = category_map or {}
         self.on_box = on_box
 
-    def samples(self, context: Context) -> list[Sample]:
-        """Return the images in the order of the file."""
+    def samples(self, context: Context) -> Sequence[Sample]:
+        """Return the images in the order of the file; of a large file in columns, which read its objects later."""
         path = context.path(self.ann_file)
+        large = _large(path)
+        if large is not None:
+            return self._in_columns(large, context)
         content = read_coco(path)
         if 'annotations' not in content:
             raise DataError(f"{path} has no 'annotations' to train on; use a file that has them")
@@ -65,6 +74,18 @@ class CocoSource(Source):
             Sample(image, name, Objects(path, entry, objects.get(str(entry['id']), []), background))
             for image, name, entry in coco_images(path, content, context.path(self.img_dir))
         ]
+
+    def _in_columns(self, file: CocoFile, context: Context) -> Samples:
+        """Return the images of a large file."""
+        more = file.more
+        names = [name for _, name in more['categories']]
+        used = {names[index] for index in more['used']}
+        by_name = category_labels(names, self.category_map, context, file.path, used)
+        labels = [by_name[name] for name in names]
+        check_boxes(more['boxes'], more['first'], more['annotations'], self.on_box, file.path)
+        drawn = {labels[index] for index in more['drawn']}
+        background = background_label(self.background, drawn, context, file.path)
+        return Samples([Part(CocoRows(file, context.path(self.img_dir), labels, background))])
 
     def why_ignored(self, context: Context, name: str) -> Ignored | None:
         """Return why pixels without an object are ignored."""
@@ -97,74 +118,21 @@ class CocoSource(Source):
         unknown = objects.keys() - {str(image['id']) for image in content['images']}
         if unknown:
             raise DataError(f'{path}: annotations have the unknown image_id {min(unknown)}')
-        check_boxes(boxes, len(content['annotations']), self.on_box, path)
+        check_boxes(len(boxes), boxes[0] if boxes else '', len(content['annotations']), self.on_box, path)
         return objects
 
 
-class Objects(Annotation):
-    """The objects of one image of a COCO file.
+def _large(path: Path) -> CocoFile | None:
+    """Return a large file in columns; None for another one, or if `read_coco` must explain what is wrong with it.
 
-    Args:
-        path: the JSON file.
-        image: its entry for the image.
-        objects: label and annotation of each object.
-        background: label of pixels without an object.
+    Raises:
+        DataError: for wrong entries, and if it is too large to be read whole.
     """
-
-    def __init__(
-        self, path: Path, image: Mapping[str, Any], objects: Sequence[tuple[int, dict[str, Any]]], background: int
-    ) -> None:
-        self._path = path
-        self._image = image
-        self._objects = objects
-        self._background = background
-
-    @property
-    def path(self) -> Path:
-        """The JSON file."""
-        return self._path
-
-    def __str__(self) -> str:
-        """Return the id of the image and the path of the file."""
-        return f'of image {self._image["id"]} in {self._path}'
-
-    def size(self) -> tuple[int, int]:
-        """Return height and width from the file."""
-        return int(self._image['height']), int(self._image['width'])
-
-    def fingerprint(self) -> str:
-        """Return a text that changes with the JSON file and the labels of the objects."""
-        return f'{super().fingerprint()} {self._background} {[label for label, _ in self._objects]}'
-
-    def read(self) -> UInt8Array:
-        """Paint the objects, uint8 `[H, W]`."""
-        height, width = self.size()
-        runs, outline = [], 0.0
-        for _, annotation in self._objects:
-            run, length = self._encoded(annotation, height, width)
-            runs.append(run)
-            outline += length
-            self._check(height, width, outline)
-        mask = np.full((height, width), self._background, dtype=np.uint8)
-        areas = np.array([mask_utils.area(run) for run in runs])
-        for index in np.argsort(-areas.astype(np.int64), kind='stable'):
-            left, top, columns, rows = map(int, mask_utils.toBbox(runs[index]))
-            box = np.s_[top : top + rows, left : left + columns]
-            mask[box][mask_utils.decode(runs[index])[box] > 0] = self._objects[index][0]
-        return mask
-
-    def _check(self, height: int, width: int, outline: float) -> None:
-        """Check that the objects can be painted in a bounded time."""
-        try:
-            check_painting(len(self._objects), height, width, outline)
-        except DataError as error:
-            raise DataError(f'{self._path}: image {self._image["id"]} {error}') from error
-
-    def _encoded(self, annotation: Mapping[str, Any], height: int, width: int) -> tuple[Any, float]:
-        """Return the compressed run lengths of an object, and the length of its outline."""
-        try:
-            return encode(annotation.get('segmentation'), height, width)
-        except DataError as error:
-            number = one_line(repr(annotation.get('id')))[:40]
-            where = f'{self._path}: in image {self._image["id"]} the segmentation of annotation {number}'
-            raise DataError(f'{where} {error}') from error
+    size = 0
+    try:
+        size = path.stat().st_size
+        return coco_columns(path) if size >= LARGE and path.is_file() else None
+    except (OSError, IrregularError, RecursionError) as error:
+        if size > LARGEST_WHOLE:
+            raise DataError(f'{path} is not valid JSON or not a COCO file: {one_line(error)}') from error
+        return None

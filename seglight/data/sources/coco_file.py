@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,17 @@ def read_coco(path: Path) -> Mapping[str, Any]:
         raise DataError(f'{path} is {unread(kind)}')
     if not isinstance(content, dict) or not isinstance(images, list) or not images:
         raise DataError(f"{path} is not a COCO file: 'images' must be a list with at least one image")
-    for part, entry in _ENTRIES.items():
-        _check_entries(path, part, content.get(part, []), entry)
-    categories = {(str(each['id']), each['name']): each for each in content.get('categories', [])}
-    content = {**content, 'categories': list(categories.values())}
+    for part in _ENTRIES:
+        check_entries(path, part, content.get(part, []))
+    content = {**content, 'categories': unique_categories(content.get('categories', []))}
     for part in ('images', 'categories'):
-        _check_ids(path, part, content[part])
+        check_ids(path, part, content[part])
     return content
+
+
+def unique_categories(categories: Sequence[Any]) -> list[Any]:
+    """Return each category once: the VGG Image Annotator repeats them for every image."""
+    return list({(str(each['id']), each['name']): each for each in categories}.values())
 
 
 class _Entry(BaseModel):
@@ -73,19 +77,27 @@ class _Object(BaseModel):
 
 #: The lists of a COCO file and their entries.
 _ENTRIES: dict[str, type[BaseModel]] = {'images': _Image, 'categories': _Category, 'annotations': _Object}
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {part: TypeAdapter(list[kind]) for part, kind in _ENTRIES.items()}  # type: ignore[valid-type]
 
 
-def _check_entries(path: Path, part: str, entries: Any, kind: type[BaseModel]) -> None:
-    """Check the types of the entries.
+def check_entries(path: Path, part: str, entries: Any, first_index: int = 0) -> None:
+    """Check the types of the entries of `images`, `categories` or `annotations`.
+
+    Args:
+        path: the file, for errors.
+        part: the name of the list.
+        entries: the list, or some of its entries in a row.
+        first_index: the place of the first of them in the list.
 
     Raises:
         DataError: names the file and the entry.
     """
     try:
-        TypeAdapter(list[kind]).validate_python(entries)  # type: ignore[valid-type]
+        _ADAPTERS[part].validate_python(entries)
     except ValidationError as error:
         first = error.errors()[0]
-        place = '.'.join(str(step) for step in (part, *first['loc']))
+        where = (first['loc'][0] + first_index, *first['loc'][1:]) if isinstance(entries, list) else first['loc']
+        place = '.'.join(str(step) for step in (part, *where))
         reason = first['msg'].removeprefix('Value error, ')
         entry = entries[first['loc'][0]] if first['loc'] else None
         known = [
@@ -94,7 +106,7 @@ def _check_entries(path: Path, part: str, entries: Any, kind: type[BaseModel]) -
         raise DataError(f'{path}: {place} {f"({known[0]}) " if known else ""}is wrong: {reason}') from error
 
 
-def _check_ids(path: Path, part: str, entries: list[Any]) -> None:
+def check_ids(path: Path, part: str, entries: list[Any]) -> None:
     """Reject duplicate ids; `0` and `"0"` are equal, since tools mix them.
 
     Raises:
@@ -114,16 +126,31 @@ def coco_images(path: Path, content: Mapping[str, Any], folder: Path) -> list[tu
     """
     images: dict[Path, tuple[Path, str, dict[str, Any]]] = {}
     for entry in content['images']:
-        given = entry['file_name']
-        if not Path(given).name or '\0' in given:
-            raise DataError(f'{path}: the file_name {given!r} of image {entry["id"]} is not a file path; correct it')
-        if Path(given).is_absolute():
-            raise DataError(f"{path}: the file_name '{given}' leads out of img_dir; give it relative to that folder")
-        image = path_in(folder, given)
-        file = image.relative_to(folder)
-        if '..' in file.parts:
-            raise DataError(f"{path}: the file_name '{file}' leads out of img_dir; give it relative to that folder")
+        image, name = coco_image(path, entry['file_name'], entry['id'], folder)
         if image in images:
-            raise DataError(f"{path}: two images have the file_name '{given}'; keep one")
-        images[image] = (image, file.with_suffix('').as_posix(), entry)
+            raise DataError(f"{path}: two images have the file_name '{entry['file_name']}'; keep one")
+        images[image] = (image, name, entry)
     return list(images.values())
+
+
+def coco_image(path: Path, given: str, number: int | str, folder: Path) -> tuple[Path, str]:
+    """Return file and name of an image of a COCO file.
+
+    Args:
+        path: the COCO file, for errors.
+        given: the `file_name` of the image.
+        number: its id, for errors.
+        folder: that the name is relative to.
+
+    Raises:
+        DataError: if it is invalid or leads out of the folder.
+    """
+    if not Path(given).name or '\0' in given:
+        raise DataError(f'{path}: the file_name {given!r} of image {number} is not a file path; correct it')
+    if Path(given).is_absolute():
+        raise DataError(f"{path}: the file_name '{given}' leads out of img_dir; give it relative to that folder")
+    image = path_in(folder, given)
+    file = image.relative_to(folder)
+    if '..' in file.parts:
+        raise DataError(f"{path}: the file_name '{file}' leads out of img_dir; give it relative to that folder")
+    return image, file.with_suffix('').as_posix()

@@ -106,7 +106,7 @@ class YoloSource(Source):
         """Reject lines with boxes, or warn that they are left out."""
         lines = [(files[name], at, line) for name, each in parsed.items() for at, line in enumerate(each, 1)]
         boxes = [f'{path.name}:{at}' for path, at, line in lines if line.points is None]
-        check_boxes(boxes, len(lines), self.on_box, folder)
+        check_boxes(len(boxes), boxes[0] if boxes else '', len(lines), self.on_box, folder)
 
     def _names(self, context: Context) -> dict[int, str]:
         """Return the names of the classes by their numbers.

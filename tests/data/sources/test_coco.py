@@ -4,6 +4,7 @@ import json
 import os
 import time
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ from seglight.tools.data import check
 
 CLASSES = ['Background', 'Metal', 'Glass', 'Battery']
 CATEGORIES = [{'id': 70, 'name': 'Battery'}, {'id': 3, 'name': 'Metal'}, {'id': 11, 'name': 'Glass'}]
+
+
+@pytest.fixture(params=['whole', 'in columns'], autouse=True, scope='module')
+def reading(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Read files of any size as large ones are read."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == 'in columns':
+            patch.setattr('seglight.data.sources.coco.LARGE', 0)
+            patch.setattr('seglight.data.sources.column_files.SETTLED', -10)
+        yield
 
 
 def box(x: int, y: int, width: int, height: int) -> list[list[int]]:
@@ -398,6 +409,7 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path, monkeypatch
     for name, message in (('pipe', 'it is not a regular file'), ('folder', 'Is a directory'), ('no', 'No such file')):
         with pytest.raises(DataError, match=rf'The annotations .*/{name}.json cannot be read: {message}'):
             CocoSource(f'{name}.json').samples(Context(CLASSES, root=tmp_path))
+    monkeypatch.setattr('seglight.data.sources.coco.LARGE', 1 << 20)  # a larger file is not read at once
     monkeypatch.setattr('seglight.data.sources.json_files.read_json.__defaults__', ('annotations', 100))
     with pytest.raises(DataError, match=r'a.json cannot be read: it has \d+ bytes, more than the maximum of 100'):
         CocoSource('a.json').samples(Context(CLASSES, root=tmp_path))

@@ -1,0 +1,169 @@
+"""What the headers of files show, in columns that are kept for the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from seglight.data.sources.base import Sample
+from seglight.data.sources.column_files import Array, cached_path, is_settled, keep, load, state
+from seglight.data.sources.columns import Rows, Samples
+from seglight.environment import cores
+
+Ints = npt.NDArray[np.int64]
+
+#: Files whose state is compared with that of the start before; of the others, only their folders.
+COMPARED = 1000
+
+#: Samples whose headers a thread reads in a row; handing over a single one takes as long as reading it.
+_IN_A_ROW = 256
+
+#: The columns, by the rows of a source; `bytes` and `time` are those of the image and its mask together.
+_TYPES = {'flags': '|u1', 'image_bytes': '<i8', 'bytes': '<i8', 'time': '<i8'}
+_SOUND, _SMALL, _SUSPICIOUS = 1, 2, 4
+
+
+class Header(NamedTuple):
+    """What the headers of a sample show.
+
+    Attributes:
+        fault: why it cannot be used.
+        may_be_plain: whether its image may have a single colour.
+        may_be_cut_off: whether its image or mask may be cut off.
+        image_bytes: size of the image file.
+        bytes: size of the image and the mask.
+        time: when either was changed, added up.
+    """
+
+    fault: str | None = None
+    may_be_plain: bool = False
+    may_be_cut_off: bool = False
+    image_bytes: int = -1
+    bytes: int = -1
+    time: int = -1
+
+
+@dataclass
+class Headers:
+    """What the headers of some samples show.
+
+    Attributes:
+        faults: why samples cannot be used, by position.
+        may_be_plain: bool `[N]`.
+        may_be_cut_off: bool `[N]`.
+        image_bytes: sizes of the image files, int64 `[N]`; -1 where it is unknown.
+    """
+
+    faults: dict[int, str]
+    may_be_plain: npt.NDArray[np.bool_]
+    may_be_cut_off: npt.NDArray[np.bool_]
+    image_bytes: Ints
+
+
+def read_headers(samples: Samples, read: Callable[[Sample], Header]) -> Headers:
+    """Read the headers of all files, but for those that were sound at an earlier start and have not changed since.
+
+    Whether files have changed is told by their folders, and by some of the files themselves. A file that was written
+    over in place is found when it is loaded, if it is none of these.
+
+    Args:
+        samples: the samples.
+        read: reads the headers of a sample.
+    """
+    count = len(samples)
+    result = Headers({}, np.zeros(count, np.bool_), np.zeros(count, np.bool_), np.full(count, -1, np.int64))
+    for part, positions, rows in samples.rows():
+        store = _Store.of(part.rows) if part.masks else None
+        columns = _empty(len(part.rows)) if store is None else store.columns(read)
+        missing = np.flatnonzero(columns['flags'][rows] & _SOUND == 0)
+        faults = _read(samples, positions[missing], rows[missing], columns, read)
+        if store is not None and len(missing) > len(faults):
+            store.keep(columns)
+        flags = columns['flags'][rows]
+        result.faults |= faults
+        result.may_be_plain[positions] = flags & _SMALL > 0
+        result.may_be_cut_off[positions] = flags & _SUSPICIOUS > 0
+        result.image_bytes[positions] = columns['image_bytes'][rows]
+    result.faults = dict(sorted(result.faults.items()))
+    return result
+
+
+def _empty(count: int) -> dict[str, Array]:
+    return {name: np.zeros(count, np.dtype(dtype)) for name, dtype in _TYPES.items()}
+
+
+def _read(
+    samples: Samples, positions: Ints, rows: Ints, columns: dict[str, Array], read: Callable[[Sample], Header]
+) -> dict[int, str]:
+    """Read the headers of samples into the columns of their source; return the faults by position."""
+    faults: dict[int, str] = {}
+
+    def read_some(first: int) -> None:
+        chosen = slice(first, first + _IN_A_ROW)
+        for position, row in zip(positions[chosen].tolist(), rows[chosen].tolist(), strict=True):
+            header = read(samples[position])
+            if header.fault is not None:
+                faults[position] = header.fault
+                continue
+            columns['flags'][row] = _SOUND | _SMALL * header.may_be_plain | _SUSPICIOUS * header.may_be_cut_off
+            for name in ('image_bytes', 'bytes', 'time'):
+                columns[name][row] = getattr(header, name)
+
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in pool.map(read_some, range(0, len(rows), _IN_A_ROW)):
+            pass
+    return faults
+
+
+@dataclass(frozen=True)
+class _Store:
+    """The columns of a source in the cache.
+
+    Attributes:
+        rows: the samples of the source.
+        name: of the source.
+        key: of what its headers depend on.
+        folders: of its files.
+    """
+
+    rows: Rows
+    name: str
+    key: str
+    folders: Sequence[Path]
+
+    @classmethod
+    def of(cls, rows: Rows) -> _Store | None:
+        """Return where the columns of a source are kept; None if they are not."""
+        name, folders = rows.name, [Path(folder) for folder in rows.folders()]
+        if not name:
+            return None
+        try:
+            states = [state(folder) for folder in folders]
+        except OSError:
+            return None
+        return cls(rows, f'headers {name}', f'{rows.key} {len(rows)} {states}', folders)
+
+    def columns(self, read: Callable[[Sample], Header]) -> dict[str, Array]:
+        """Return the columns of the start before if no file seems to have changed, else empty ones."""
+        found = load(cached_path(self.name), self.key, _TYPES)
+        count = len(self.rows)
+        if found is None or any(len(column) != count for column in found.values()):
+            return _empty(count)
+        columns = {name: np.array(column) for name, column in found.items()}
+        known = np.flatnonzero(columns['flags'] & _SOUND)
+        for row in known[:: -(-len(known) // COMPARED) or 1].tolist():
+            header = read(self.rows.sample(row))
+            if any(columns[name][row] != getattr(header, name) for name in ('bytes', 'time')):
+                return _empty(count)
+        return columns
+
+    def keep(self, columns: dict[str, Array]) -> None:
+        """Keep the columns for the next start."""
+        if is_settled(self.folders):
+            keep(cached_path(self.name), self.key, columns)
