@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import unicodedata
 from collections import defaultdict
@@ -17,9 +18,10 @@ import numpy.typing as npt
 
 from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
-from seglight.data.header_columns import Header, read_headers
+from seglight.data.header_columns import Header, read_headers, state_of
 from seglight.data.images import glance, may_be_cut_off, read_image
 from seglight.data.sources.base import Sample
+from seglight.data.sources.column_files import Columns, cached
 from seglight.data.sources.columns import Samples
 from seglight.data.sources.folders import MaskFile
 from seglight.data.sources.paths import is_hidden
@@ -214,11 +216,36 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
     """Return a message for each image of val that is also in train, byte for byte."""
     if not {'train', 'val'} <= samples.keys():
         return []
-    pairs = shared_content(*(map(Path, Samples.of(samples[name]).texts('images')) for name in ('train', 'val')))
+    both = [Samples.of(samples[name]) for name in ('train', 'val')]
+    states = [(state_of(part.rows), rows) for each in both for part, _, rows in each.rows()]
+    key = hashlib.blake2b()
+    for state, rows in states:
+        key.update(f'{state} {len(rows)} '.encode(errors='surrogatepass') + rows.tobytes())
+
+    def make() -> dict[str, npt.NDArray[np.uint8]]:
+        found = shared_content(*(map(Path, each.texts('images')) for each in both))
+        text = json.dumps([[str(path) for path in pair] for pair in found])
+        return {'pairs': np.frombuffer(text.encode(), np.uint8)}
+
+    # The files of equal size are read, which takes long for large lists; the two lists must be known to be unchanged.
+    known = all(state for state, _ in states)
+    columns = cached(f'shared {key.hexdigest()}', key.hexdigest() if known else '', {'pairs': '|u1'}, _has_pairs, make)
+    pairs = [(Path(first), Path(second)) for first, second in json.loads(columns['pairs'].tobytes())]
     return [
         f'{first} is in train and in val' if first == second else f'{first} in train and {second} in val are the same'
         for first, second in pairs
     ]
+
+
+def _has_pairs(columns: Columns) -> bool:
+    """Return whether a file in the cache has pairs of paths."""
+    try:
+        pairs = json.loads(columns['pairs'].tobytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(pairs, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(path, str) for path in pair) for pair in pairs
+    )
 
 
 def shared_content(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Path, Path]]:

@@ -94,6 +94,12 @@ def read_headers(samples: Samples, read: Callable[[Sample], Header]) -> Headers:
     return result
 
 
+def state_of(rows: Rows) -> str:
+    """Return a text that changes with the files of a source, as far as it and their folders tell; empty if unknown."""
+    store = _Store.of(rows)
+    return '' if store is None else f'{store.name} {store.key}'
+
+
 def _empty(count: int) -> dict[str, Array]:
     return {name: np.zeros(count, np.dtype(dtype)) for name, dtype in _TYPES.items()}
 

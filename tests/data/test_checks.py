@@ -1,5 +1,6 @@
 """Checks of files before training: equal files, images of a single colour, labels of masks."""
 
+import json
 import time
 import unicodedata
 from pathlib import Path
@@ -11,7 +12,8 @@ from PIL import Image
 from seglight.data import SegmentationDataModule
 from seglight.data.checks import quick_faults, read_header, shared_content, shared_images
 from seglight.data.facts import SplitFacts
-from seglight.data.sources import Sample
+from seglight.data.header_columns import Header, read_headers
+from seglight.data.sources import CocoSource, Context, Sample, Samples
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -108,6 +110,38 @@ def test_a_mask_whose_name_has_another_unicode_form_is_named(root: Path) -> None
         f'03{joined}.png does not exist, but {root}/ann_dir/train/03{apart}.png does, with the same letters in another '
         'Unicode form, as macOS writes them; rename it'
     )
+
+
+def test_headers_are_read_again_only_where_files_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('seglight.data.sources.coco.LARGE', 0)
+    monkeypatch.setattr('seglight.data.sources.column_files.SETTLED', -10)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    (tmp_path / 'img').mkdir()
+    for index in range(3):
+        Image.new('RGB', (20, 16)).save(tmp_path / f'img/{index}.png')
+    images = [{'id': each, 'file_name': f'{each}.png', 'height': 16, 'width': 20} for each in range(3)]
+    content = {'images': images, 'categories': [{'id': 1, 'name': 'a'}], 'annotations': []}
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    read: list[str] = []
+
+    def headers() -> dict[int, str]:
+        read.clear()
+        samples = Samples.of(CocoSource('a.json', 'img').samples(Context(['a'], root=tmp_path)))
+
+        def reader(sample: Sample) -> Header:
+            read.append(sample.name)
+            return read_header(sample)
+
+        return read_headers(samples, reader).faults
+
+    monkeypatch.setattr('seglight.data.header_columns.COMPARED', 1)
+    assert (headers(), sorted(read)) == ({}, ['0', '1', '2'])
+    assert (headers(), read) == ({}, ['0'])  # the one that is compared
+    Image.new('RGB', (8, 8)).save(tmp_path / 'new.png')
+    (tmp_path / 'new.png').replace(tmp_path / 'img/2.png')
+    faults = headers()
+    assert list(faults) == [2]
+    assert 'must have the same size' in faults[2]
 
 
 def test_an_exif_orientation_explains_mismatched_sizes(root: Path) -> None:

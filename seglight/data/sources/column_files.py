@@ -151,10 +151,9 @@ def _mapped(file: Any, dtype: str) -> Array:
     start, size = file.tell(), shape[0] * found.itemsize
     if start + size > os.fstat(file.fileno()).st_size:
         raise ValueError('cut off')
-    file.seek(size, io.SEEK_CUR)
-    if not size:
-        return np.empty(0, found)
-    return np.asarray(np.memmap(file, found, 'r', start, shape))
+    array = np.asarray(np.memmap(file, found, 'r', start, shape)) if size else np.empty(0, found)
+    file.seek(start + size)  # numpy leaves it at the end
+    return array
 
 
 _warn = functools.cache(warn)  # once, not for each list
