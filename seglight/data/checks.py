@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +22,7 @@ from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
 from seglight.data.header_columns import Header, read_headers, state_of
 from seglight.data.images import glance, may_be_cut_off, read_image
 from seglight.data.sources.base import Sample
-from seglight.data.sources.column_files import Columns, cached
+from seglight.data.sources.column_files import SETTLED, Columns, cached
 from seglight.data.sources.columns import Samples
 from seglight.data.sources.folders import MaskFile
 from seglight.data.sources.paths import is_hidden
@@ -32,6 +33,7 @@ from seglight.errors import DataError
 T = TypeVar('T')
 
 CHECKED = 1000  #: maximum number of masks, and of suspicious files, to decode per split before training
+KEPT_FROM = 10_000  #: images from which it is kept for the next start which of them are equal
 LOOKED_AT = 16  #: number of images to decode per split even if their files look fine
 
 #: Mask suffixes to suggest when the configured one finds no file.
@@ -217,24 +219,36 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
     if not {'train', 'val'} <= samples.keys():
         return []
     both = [Samples.of(samples[name]) for name in ('train', 'val')]
-    states = [(state_of(part.rows), rows) for each in both for part, _, rows in each.rows()]
-    key = hashlib.blake2b()
-    for state, rows in states:
-        key.update(f'{state} {len(rows)} '.encode(errors='surrogatepass') + rows.tobytes())
+    key = _state_of_lists(both) if sum(map(len, both)) >= KEPT_FROM else ''
+    name = ' '.join(part.rows.name or next(part.rows.images(), '') for each in both for part in each.parts)
 
     def make() -> dict[str, npt.NDArray[np.uint8]]:
         found = shared_content(*(map(Path, each.texts('images')) for each in both))
         text = json.dumps([[str(path) for path in pair] for pair in found])
         return {'pairs': np.frombuffer(text.encode(), np.uint8)}
 
-    # The files of equal size are read, which takes long for large lists; the two lists must be known to be unchanged.
-    known = all(state for state, _ in states)
-    columns = cached(f'shared {key.hexdigest()}', key.hexdigest() if known else '', {'pairs': '|u1'}, _has_pairs, make)
+    columns = cached(f'shared {name}', key, {'pairs': '|u1'}, _has_pairs, make)
     pairs = [(Path(first), Path(second)) for first, second in json.loads(columns['pairs'].tobytes())]
     return [
         f'{first} is in train and in val' if first == second else f'{first} in train and {second} in val are the same'
         for first, second in pairs
     ]
+
+
+def _state_of_lists(lists: Sequence[Samples]) -> str:
+    """Return a text that changes with the images of some lists; empty if one of them may still change unnoticed."""
+    key, newest = hashlib.blake2b(), 0.0
+    for part, _, rows in (each for samples in lists for each in samples.rows()):
+        state = state_of(part.rows)
+        key.update(f'{state} {len(rows)} '.encode(errors='surrogatepass') + rows.tobytes())
+        for path in () if state else part.rows.images():
+            try:
+                status = os.stat(path)  # noqa: PTH116  (twice as fast)
+            except OSError:
+                return ''
+            key.update(f'{path} {status.st_size} {status.st_mtime_ns} '.encode(errors='surrogatepass'))
+            newest = max(newest, status.st_ctime)
+    return key.hexdigest() if newest + SETTLED < time.time() else ''
 
 
 def _has_pairs(columns: Columns) -> bool:

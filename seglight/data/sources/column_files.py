@@ -128,7 +128,7 @@ def load(path: Path, key: str, types: Types) -> Columns | None:
             if _mapped(file, '|u1').tobytes() != _text(key).tobytes():
                 return None
             return Columns({name: _mapped(file, dtype) for name, dtype in types.items()}, path, key)
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, MemoryError):  # what numpy raises for a header
+    except Exception:  # of any type: numpy parses a damaged header as it would Python
         return None
 
 
@@ -146,7 +146,7 @@ def _mapped(file: Any, dtype: str) -> Array:
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError('another version of the format')
     shape, _, found = np.lib.format.read_array_header_1_0(file)
-    if len(shape) != 1 or shape[0] < 0 or found != np.dtype(dtype):
+    if found.hasobject or len(shape) != 1 or shape[0] < 0 or found != np.dtype(dtype):
         raise ValueError('another array')
     start, size = file.tell(), shape[0] * found.itemsize
     if start + size > os.fstat(file.fileno()).st_size:
