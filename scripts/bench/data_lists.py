@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 BASES = 500  #: images that are encoded; all others are copies of them with a comment of their own
 OBJECTS = 8
@@ -103,8 +104,8 @@ def start(root: Path, kind: str) -> None:
     import sklearn.model_selection  # noqa: F401  (what the set-up imports late)
     import torch
 
-    split = {
-        name: f'{name}'
+    split: dict[str, Any] = {
+        name: name
         if kind == 'folder'
         else {'type': 'CocoSource', 'ann_file': f'{name}.json', 'img_dir': f'img_dir/{name}'}
         for name in ('train', 'val')

@@ -128,7 +128,7 @@ def read_labels(dataset: SegmentationDataset, sample: Sample) -> tuple[str | Non
     return dataset.label_fault(sample, labels), labels
 
 
-def masks_without_image(folders: Iterable[Path], samples: Sequence[Sample]) -> list[Path]:
+def masks_without_image(folders: Iterable[Path], samples: Iterable[Sample]) -> list[Path]:
     """Return the masks in the given folders that belong to no sample, sorted.
 
     A file counts as a mask if its name ends like those of the masks that samples have.

@@ -15,7 +15,7 @@ from seglight.counting import counted
 from seglight.data import SegmentationDataModule
 from seglight.data.duplicates import Ints, connected, fingerprints, similar_groups
 from seglight.data.sources import Sample
-from seglight.data.splits import groups_of, listed
+from seglight.data.splits import groups_of, listed_paths
 from seglight.errors import DataError, UsageError, say
 from seglight.files import as_bytes, write_new
 
@@ -83,7 +83,7 @@ def _samples(module: SegmentationDataModule) -> list[tuple[str, Sample]]:
 def _images(module: SegmentationDataModule, samples: Sequence[tuple[str, Sample]]) -> list[Image]:
     """Return the images; those of test, and all without `data.split.group`, are groups of their own."""
     split = module.split
-    paths = [listed(sample, module.folder) for _, sample in samples]
+    paths = listed_paths([sample for _, sample in samples], module.folder)
     own = list(paths)
     if split is not None and split.group is not None:
         grouped = [at for at, (name, _) in enumerate(samples) if name != 'test']

@@ -64,7 +64,8 @@ def test_lists_are_read_back(tmp_path: Path) -> None:
     for name, text in list_texts(data[:4], data[4:], Path('/data')).items():
         (tmp_path / name).write_text(text)
     assert (tmp_path / 'val.txt').read_text() == '4.jpg\n5.jpg\n'
-    assert read_lists(tmp_path, data[::-1], Path('/data')) == (data[:4], data[4:])
+    train, val = read_lists(tmp_path, data[::-1], Path('/data'))
+    assert (list(train), list(val)) == (data[:4], data[4:])
     with pytest.raises(DataError, match=r'val.txt names 5.jpg, which is not among'):
         read_lists(tmp_path, data[:5], Path('/data'))
 
@@ -74,7 +75,8 @@ def test_lists_can_name_files_that_are_not_utf8(tmp_path: Path) -> None:
     data = [Sample(Path(f'/data/{name}.jpg'), name), Sample(Path('/data/a.jpg'), 'a')]
     for file, text in list_texts(data[:1], data[1:], Path('/data')).items():
         (tmp_path / file).write_bytes(os.fsencode(text))
-    assert read_lists(tmp_path, data, Path('/data')) == (data[:1], data[1:])
+    train, val = read_lists(tmp_path, data, Path('/data'))
+    assert (list(train), list(val)) == (data[:1], data[1:])
 
 
 @pytest.mark.parametrize(

@@ -245,12 +245,13 @@ class _Builder:
             raise IrregularError('an annotation of more than a gigabyte')
         categories = self.ids.all([entry['category_id'] for entry in entries])
         self.used.update(np.unique(categories).tolist())
-        columns = {
+        drawn = np.ones(len(entries), np.bool_)
+        columns: dict[str, Array] = {
             'image': self.ids.all([entry['image_id'] for entry in entries]),
             'category': categories,
             'start': chunk.starts,
             'length': (chunk.ends - chunk.starts).astype(np.int32),
-            'drawn': np.ones(len(entries), np.bool_),
+            'drawn': drawn,
         }
         boxes = [
             index
@@ -260,7 +261,7 @@ class _Builder:
         if boxes and not self.boxes:
             self.first_box = f'annotation {one_line(repr(entries[boxes[0]].get("id")))[:40]}'
         self.boxes += len(boxes)
-        columns['drawn'][boxes] = False
+        drawn[boxes] = False
         for name, column in columns.items():
             self.objects[name].append(column)
 

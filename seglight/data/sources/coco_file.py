@@ -96,7 +96,7 @@ def check_entries(path: Path, part: str, entries: Any, first_index: int = 0) -> 
         _ADAPTERS[part].validate_python(entries)
     except ValidationError as error:
         first = error.errors()[0]
-        where = (first['loc'][0] + first_index, *first['loc'][1:]) if isinstance(entries, list) else first['loc']
+        where = (int(first['loc'][0]) + first_index, *first['loc'][1:]) if isinstance(entries, list) else first['loc']
         place = '.'.join(str(step) for step in (part, *where))
         reason = first['msg'].removeprefix('Value error, ')
         entry = entries[first['loc'][0]] if first['loc'] else None

@@ -255,4 +255,5 @@ def _escaped(escapes: Ints) -> Ints:
     """Return the places that backslashes escape: behind the first, third, ... of each row of them."""
     order = np.arange(len(escapes))
     first = np.maximum.accumulate(np.where(np.diff(escapes, prepend=-2) != 1, order, 0))
-    return escapes[(order - first) % 2 == 0] + 1
+    escaped: Ints = escapes[(order - first) % 2 == 0] + 1
+    return escaped
