@@ -1,0 +1,1 @@
+"""The commands that need no trainer, by what they are for."""
