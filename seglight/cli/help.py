@@ -143,6 +143,7 @@ PAGES = {
                 [
                     ('--input PATH', 'A folder, file, pattern, list, COCO JSON or video; by default data.test.'),
                     ('--resume', 'Predict only the images that an interrupted run left.'),
+                    ('--part I/N', 'Predict one of N parts, for several machines; seglight join puts them together.'),
                 ],
             ),
             Group(
@@ -175,8 +176,8 @@ _RARE_ANYWHERE = ('--trust-checkpoint', '--debug', '--help', '--help-all')
 #: The groups of commands in `seglight --help`.
 KINDS = {
     'Train and predict': ('fit', 'validate', 'test', 'predict'),
-    'Prepare': ('setup', 'data', 'zoo', 'info'),
-    'Compare and combine': ('report', 'folds', 'ensemble', 'vote', 'soup'),
+    'Prepare': ('setup', 'data', 'zoo', 'plan', 'info'),
+    'Compare and combine': ('report', 'sweep', 'folds', 'ensemble', 'vote', 'join', 'soup'),
     'Exchange': ('convert', 'export', 'benchmark', 'completion'),
 }
 
