@@ -309,7 +309,13 @@ class Checkpoint:
                 return cls(**{**parameters, **(given or {})})
         except UserError as error:
             raise CheckpointError(f'{self.path}: {error}') from error
-        except (TypeError, ValueError, AttributeError, LookupError) as error:  # values of unchecked types
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+        ) as error:  # values of unchecked types
             raise CheckpointError(f'cannot build the model of {self.path}: {one_line(error)}') from error
 
     def load_into(self, module: Segmentor, weights: dict[str, Tensor] | None = None, strict: bool = True) -> None:

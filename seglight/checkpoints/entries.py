@@ -56,10 +56,17 @@ def check_entries(entries: Any, path: Path) -> None:
             continue
         if not isinstance(value, kind) or (isinstance(value, int) and not -1 <= value < _MAX_COUNT):
             raise CheckpointError(f'{path} is refused: {name} is {_shown(value)}')
+    _check_classes(entries.get('hyper_parameters') or {}, path)
     _check_figures(entries, path)
     _check_schedules(entries, path)
     _check_states(entries, path)
     _check_loops(entries.get('loops') or {}, path)
+
+
+def _check_classes(parameters: Mapping[str, Any], path: Path) -> None:
+    classes = parameters.get('classes') or []
+    if not isinstance(classes, (list, tuple)) or not all(isinstance(name, str) for name in classes):
+        raise CheckpointError(f'{path} is refused: classes of hyper_parameters must be a list of names')
 
 
 def _check_loops(loops: Mapping[str, Any], path: Path) -> None:

@@ -48,12 +48,16 @@ def mmseg_entries(contents: Any, path: Path) -> dict[str, Any]:
             config = _config(meta, path)
             found['config'] = yaml.safe_dump(_settings(config, meta, path), sort_keys=False)
             found[NOT_TAKEN_OVER] = not_taken_over(config)
-        except (TypeError, ValueError, AttributeError, LookupError, RecursionError, yaml.YAMLError) as error:
+        except (*_INVALID, yaml.YAMLError) as error:
             raise CheckpointError(f'{path} has an invalid config or meta: {one_line(error)}') from error
     for name, key, first in (('epoch', 'epoch', 1), ('global_step', 'iter', 0)):
         if isinstance(meta.get(key), int):
             found[name] = meta[key] - first
     return found
+
+
+#: What values of wrong types, or too large or too deep, raise where they are converted.
+_INVALID = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 
 
 def _config(meta: Mapping[str, Any], path: Path) -> dict[str, Any]:

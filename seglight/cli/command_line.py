@@ -225,7 +225,7 @@ class CommandLine(LightningCLI):
             callbacks.append(ProgressBars())
         try:
             trainer = super().instantiate_trainer(**kwargs)
-        except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
+        except (MisconfigurationException, ImportError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
             raise failures.explain_trainer(error) from error
         if self.subcommand == 'fit':
             # Before the callbacks that create the run's folder, and those whose monitors are checked.

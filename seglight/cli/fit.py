@@ -199,7 +199,7 @@ def reached_end(checkpoint: Checkpoint, trainer: Trainer, module: LightningModul
         )
     try:
         epochs = int(entries['loops']['fit_loop']['epoch_progress']['current']['processed'])
-    except (TypeError, ValueError, LookupError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise CheckpointError(f'cannot resume from {checkpoint}: its loops have no count of epochs') from error
     end = trainer.max_epochs
     if end is not None and end > 0:

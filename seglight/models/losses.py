@@ -120,7 +120,7 @@ def _with_weights(cls: type, arguments: dict[str, Any], weights: Sequence[float]
     given = {} if weights is None else {'weight': torch.tensor(weights, dtype=torch.float32)}
     try:
         loss: nn.Module = cls(**arguments, **given)
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, ArithmeticError, AssertionError) as error:
         message = f'{cls.__module__}.{cls.__name__} cannot be built: {one_line(error)}'
         raise ConfigError(key, message) from error
     for part in loss.modules():

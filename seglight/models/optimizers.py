@@ -59,7 +59,7 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
         backbone = type(segmentor.backbone).__name__
         message = f'{constructor} does not support {backbone}, only ConvNeXt, BEiT, MAE and TIMMBackbone'
         raise ConfigError(f'{_KEY}.constructor', message) from error
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
         raise ConfigError(_KEY, one_line(error)) from error
     built.param_groups[:] = merged_groups(built.param_groups)
     return built

@@ -111,7 +111,16 @@ class Recipe:
         teach_mmcv()
         try:
             segmentor: BaseSegmentor = build_segmentor(ConfigDict(self.model))
-        except (UserError, KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+        except (
+            UserError,
+            KeyError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            AssertionError,
+            RuntimeError,
+            OSError,
+        ) as error:
             raise _own_error(error) or explain(error, self.parts) from error
         check_in_index(segmentor)
         return segmentor
@@ -131,7 +140,7 @@ class Recipe:
         logging.getLogger('mmcv').setLevel(logging.WARNING)  # it reports the statistics of every parameter
         try:
             segmentor.init_weights()
-        except (KeyError, TypeError, ValueError, AssertionError, RuntimeError, OSError) as error:
+        except (KeyError, TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError, OSError) as error:
             raise explain_weights(error, self.parts) from error
         check_reached(segmentor, self.parts)
         return segmentor

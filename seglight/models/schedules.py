@@ -162,7 +162,7 @@ def find_updater(schedule: dict[str, Any]) -> LrUpdaterHook:
         arguments['min_lr'] = 0.0
     try:
         updater: LrUpdaterHook = cls(**arguments)
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, ArithmeticError, AssertionError) as error:
         raise ConfigError(_KEY, f'the policy {policy}: {reason(error)}') from error
     return updater
 

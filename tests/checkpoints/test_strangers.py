@@ -312,6 +312,7 @@ WRONG_TYPES: dict[str, Any] = {
     'global_step': 10**30,
     'exact_resume': {'random_states': 5, 'figures': 7},
     'metrics': {'val/mIoU': 'x'},
+    'hyper_parameters': {'classes': 5},
     'state_dict': [],
     'config': 5,
     'environment': 5,

@@ -1,6 +1,7 @@
 """Segmentors of every structure predict the classes of the data."""
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -211,6 +212,12 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
             'backbone',
             {'type': 'ResNetV1c', 'depth': 19},
             'model.segmentor.backbone cannot be built by mmseg: invalid depth 19',
+        ),
+        ('decode_head', {**HEAD, 'channels': math.inf}, 'model.segmentor.decode_head cannot be built by mmseg: '),
+        (
+            'backbone',
+            {'type': 'ResNetV1c', 'depth': 18, 'base_channels': 10**30},
+            'model.segmentor.backbone cannot be built by mmseg: ',
         ),
         (
             'train_cfg',

@@ -1,6 +1,7 @@
 """Checkpoints of mmseg come in and go out, and both sides predict the same masks from them."""
 
 import copy
+import math
 import os
 import re
 from collections.abc import Callable
@@ -225,6 +226,8 @@ BAD: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
         ['mm.pth was trained on BGR images (to_rgb=False)'],
     ),
     'no classes': (change(CLASSES=None), ['mm.pth does not name its classes', '--config']),
+    'an infinite colour': (change(PALETTE=[[math.inf, 0, 0]]), ['mm.pth has an invalid config or meta', 'infinity']),
+    'a colour that is a number': (change(PALETTE=[5]), ['mm.pth has an invalid config or meta']),
     'no config': (change(config=None), ['mm.pth stores no config', '--config']),
     'code': (lambda _: torch.save({'state_dict': Payload()}, 'mm.pth'), ['mm.pth is refused', 'posix.mkdir']),
     'no weights': (lambda _: torch.save({'meta': {}}, 'mm.pth'), ['mm.pth contains no weights']),

@@ -151,7 +151,7 @@ class MmsegSource(Source):
         except AssertionError as error:
             reason = one_line(error) or 'a folder or its required split is missing'
             raise DataError(f'{self.dataset} cannot be read: {reason}') from error
-        except (TypeError, ValueError, LookupError, AttributeError, OSError) as error:
+        except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, OSError) as error:
             found = re.search(r"multiple values for (?:keyword )?argument '(\w+)'", str(error))
             if found:
                 raise DataError(

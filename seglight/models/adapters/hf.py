@@ -124,6 +124,6 @@ class HFSegmentor(Adapter):
     def _create(self) -> nn.Module:
         try:
             model: nn.Module = hf_config.auto_class(self.config.model_type).from_config(self.config)
-        except (TypeError, ValueError, AttributeError, ImportError) as error:
+        except (TypeError, ValueError, ArithmeticError, AttributeError, ImportError) as error:
             raise ConfigError(f'{KEY}.config', f'is refused by transformers: {one_line(error)}') from error
         return model

@@ -131,7 +131,7 @@ def _built(cls: type[nn.Module], arguments: dict[str, Any], weights: str | None)
     """Build an architecture with random weights, or with published ones in its encoder."""
     try:
         return cls(**arguments, encoder_weights=weights)
-    except (TypeError, ValueError, KeyError, AssertionError, RuntimeError) as error:
+    except (TypeError, ValueError, ArithmeticError, KeyError, AssertionError, RuntimeError) as error:
         if weights is not None:
             raise
         raise ConfigError(KEY, f'cannot be built by smp: {one_line(error)}') from error

@@ -76,7 +76,7 @@ class TIMMBackbone(MmsegTIMMBackbone):  # type: ignore[misc]
         self._arguments |= size_options(self._arguments)
         try:
             super().__init__(pretrained=False, init_cfg=init_cfg, **self._arguments)
-        except (TypeError, ValueError, AssertionError, RuntimeError, KeyError) as error:
+        except (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError, KeyError) as error:
             raise refusal(model_name, error) from error
         self.pretrained, self.checkpoint_path = pretrained, checkpoint_path
         if with_cp:
@@ -184,7 +184,7 @@ def _feature_maps(name: str, options: str) -> FeatureMaps:
     try:
         with torch.device('meta'):
             model = library.create_model(name, features_only=True, pretrained=False, **dict(literal_eval(options)))
-    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError) as error:
+    except (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError, KeyError) as error:
         raise refusal(name, error) from error
     blocks = getattr(getattr(model, 'model', None), 'blocks', ())
     return FeatureMaps(tuple(model.feature_info.channels()), tuple(model.feature_info.reduction()), len(blocks))
