@@ -12,13 +12,12 @@ from seglight.competition.chooser import Chooser, Variant, make_variants, miou
 from seglight.competition.folds import TRUST, predict_command
 from seglight.competition.out_of_fold import PLAIN, OutOfFold, missing_runs, run_folder
 from seglight.competition.pixels import Candidate
-from seglight.competition.plan import PLAN, Plan, check_origin, find_folds, read_plan
+from seglight.competition.plan import Plan, open_folds
 from seglight.competition.running import Runner
 from seglight.competition.scores import percent
 from seglight.config.arguments import as_word
 from seglight.errors import ConfigError, UsageError, say
 from seglight.files import as_bytes, write_atomically
-from seglight.own_modules import find_named
 from seglight.run_lock import RunLock
 
 #: Views that members may have, by name: the arguments of the test-time augmentation.
@@ -54,12 +53,7 @@ def choose_ensemble(
     Raises:
         UserError: if a run or its predictions are missing, or the models cannot predict in one pass.
     """
-    folder = find_folds(name)
-    plan = read_plan(folder)
-    if trust_checkpoint:
-        find_named(plan.models)
-    else:
-        check_origin(plan, folder / PLAN)
+    folder, plan = open_folds(name, trust_checkpoint)
     _check(folder, plan, views, output)
     checkpoints = {model: _checkpoints(folder, plan, model) for model in plan.models}
     lock = RunLock(folder)

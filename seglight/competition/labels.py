@@ -11,12 +11,11 @@ from seglight.competition.label_page import write_page
 from seglight.competition.label_quality import Region
 from seglight.competition.label_ranking import LabelQuality, Ranked, exchanged, worst_regions
 from seglight.competition.out_of_fold import OutOfFold, missing_runs
-from seglight.competition.plan import PLAN, Plan, check_origin, find_folds, read_plan
+from seglight.competition.plan import Plan, open_folds
 from seglight.console import aligned, labelled
 from seglight.counting import counted
 from seglight.errors import UsageError, say
 from seglight.files import as_bytes, write_atomically
-from seglight.own_modules import find_named
 
 #: Numbers of images and of exchanged classes that are printed.
 SHOWN = 10
@@ -39,12 +38,7 @@ def rank_labels(name: str, images: int = 24, trust_checkpoint: bool = False) -> 
     """
     if images < 1:
         raise UsageError(f'--images must be at least 1, got {images}')
-    folder = find_folds(name)
-    plan = read_plan(folder)
-    if trust_checkpoint:
-        find_named(plan.models)
-    else:
-        check_origin(plan, folder / PLAN)
+    folder, plan = open_folds(name, trust_checkpoint)
     missing = next(missing_runs(folder, plan, list(plan.models)), None)
     if missing is not None:
         raise UsageError(f'{missing} has no complete predictions; repeat the command of seglight folds first')

@@ -13,6 +13,7 @@ from seglight.config.settings import Settings
 from seglight.errors import UsageError
 from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, in_work_dirs, write_atomically
 from seglight.masking import masked
+from seglight.own_modules import find_named
 from seglight.plain_text import load_yaml, read_text
 from seglight.report.run import first_difference
 
@@ -100,6 +101,25 @@ def find_folds(name: str) -> Path:
             return folder
     known = ', '.join(sorted(path.parent.name for path in WORK_DIRS.glob(f'*/{PLAN}'))) or 'none'
     raise UsageError(f"'{name}' is not a folder of seglight folds (those in {WORK_DIRS}: {known})")
+
+
+def open_folds(name: str, trust_checkpoint: bool) -> tuple[Path, Plan]:
+    """Return the folder of a training on folds, and its plan.
+
+    Args:
+        name: the folder, as a path or as a name in `work_dirs`.
+        trust_checkpoint: whether it is the user's own; its plan may then name classes of any package.
+
+    Raises:
+        UserError: if it does not exist, is damaged, or names a class that it may not.
+    """
+    folder = find_folds(name)
+    plan = read_plan(folder)
+    if trust_checkpoint:
+        find_named(plan.models)
+    else:
+        check_origin(plan, folder / PLAN)
+    return folder, plan
 
 
 def earlier_folder(plan: Plan, work_dir: Path | None = None) -> Path | None:

@@ -12,6 +12,7 @@ from scipy.special import softmax
 
 from seglight.array_types import UInt8Array
 from seglight.competition import labels as command
+from seglight.competition import plan as folds_plan
 from seglight.competition.label_ranking import LabelQuality, worst_regions
 from seglight.competition.labels import rank_labels
 from seglight.competition.out_of_fold import DONE, PLAIN, Held, OutOfFold, prediction_folder
@@ -116,7 +117,7 @@ def test_tables_and_page_show_the_worst_first(
     folder.mkdir()
     (folder / PLAN).write_text(plan.text())
     monkeypatch.setattr(command, 'OutOfFold', Predictions)
-    monkeypatch.setattr(command, 'check_origin', lambda *_: None)  # its plan has no whole config
+    monkeypatch.setattr(folds_plan, 'check_origin', lambda *_: None)  # its plan has no whole config
     with pytest.raises(UsageError, match='a/fold1 has no complete predictions; repeat the command of seglight folds'):
         rank_labels(str(folder))
     for model in 'ab':
