@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
@@ -45,7 +46,7 @@ def check_part(part: Part) -> None:
     Raises:
         ConfigError: names the key.
     """
-    for rule in (_check_package, _check_arguments, _check_train_cfg, _check_test_cfg):
+    for rule in (_check_package, _check_arguments, _check_kinds, _check_train_cfg, _check_test_cfg):
         rule(part)
 
 
@@ -69,6 +70,13 @@ def _check_arguments(part: Part) -> None:
     for name in part.values if complete else ():
         if name not in names | {'type'}:
             raise ConfigError(f'{part.key}.{name}', f"{part.type_name} has no argument '{name}'{nearest(name, names)}")
+
+
+def _check_kinds(part: Part) -> None:
+    """Refuse another value than a mapping for the settings of a model that mmseg takes unchecked."""
+    for name in ('train_cfg', 'test_cfg') if not part.path else ():
+        if not isinstance(value := part.values.get(name), (Mapping, NoneType)):
+            raise ConfigError(f'{part.key}.{name}', f'must be a mapping or null, got {value!r:.40}')
 
 
 def _check_train_cfg(part: Part) -> None:

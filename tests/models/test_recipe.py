@@ -219,6 +219,8 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
             {'type': 'ResNetV1c', 'depth': 18, 'base_channels': 10**30},
             'model.segmentor.backbone cannot be built by mmseg: ',
         ),
+        ('test_cfg', 'whole', "model.segmentor.test_cfg must be a mapping or null, got 'whole'"),
+        ('train_cfg', [1], 'model.segmentor.train_cfg must be a mapping or null, got [1]'),
         (
             'train_cfg',
             {'num_pionts': 3},

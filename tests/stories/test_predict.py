@@ -308,7 +308,7 @@ def test_every_frame_of_a_video_is_predicted(checkpoint: Path, run: Run) -> None
     Path('broken.mp4').write_bytes(b'no video')
     done = run('predict', '--ckpt', checkpoint, '--input', 'broken.mp4')
     assert done.status == 2
-    assert 'broken.mp4 cannot be decoded by OpenCV' in done.err
+    assert 'broken.mp4 cannot be read: it is damaged or not a video' in done.err
 
 
 def test_sliding_windows_are_asked_for_on_the_command_line(checkpoint: Path, run: Run) -> None:
