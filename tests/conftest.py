@@ -92,6 +92,14 @@ class Result(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
+def _same_folder() -> Iterator[None]:
+    """Return to the folder before a test: that of a test that passed is removed, so nothing would work in it."""
+    before = Path.cwd()
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
 def _few_threads() -> None:
     """Keep tiny tensors from being spread over threads."""
     torch.set_num_threads(1)

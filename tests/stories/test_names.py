@@ -123,14 +123,13 @@ def test_a_full_disk_ends_in_one_line_and_resume_goes_on(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path), None, str(target))
         return replace(path, target)
 
-    monkeypatch.setattr(Path, 'replace', full)
-    done = run(*command, '--output', 'out')
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'replace', full)
+        done = run(*command, '--output', 'out')
     assert done.status == 2
     assert 'No space left on device; fix this, then add --resume' in done.err
     assert 'Traceback' not in done.err
     assert not list(Path('out').rglob('*.tmp'))
-    monkeypatch.undo()
-    os.chdir(workspace)
     done = run(*command, '--output', 'out', '--resume')
     assert done.status == 0, done.err
     for name in ('epoch_2.csv', 'predictions.json', 'masks/c.png'):
