@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -52,6 +54,13 @@ def expand_home(text: str) -> str:
 def as_bytes(text: str) -> bytes:
     """Return a text in UTF-8; file names in it that are not valid UTF-8 keep their bytes."""
     return text.encode(errors='surrogateescape')
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as CSV, each with a line feed at its end."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator='\n').writerows(rows)
+    return file.getvalue()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

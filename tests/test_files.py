@@ -113,3 +113,7 @@ def test_a_file_gets_a_second_name_on_every_file_system(
         assert (tmp_path / 'last.ckpt').read_bytes() == bytes([number])
     assert (tmp_path / 'last.ckpt').is_symlink() == (possible == 'symlink')
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_rows_are_csv_with_line_feeds_and_quotes_where_needed() -> None:
+    assert files.csv_text([['image', 'group'], ['a, b', 1]]) == 'image,group\n"a, b",1\n'

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from seglight.competition.plan import Plan, open_folds
 from seglight.console import aligned, labelled
 from seglight.counting import counted
 from seglight.errors import UsageError, say
-from seglight.files import as_bytes, write_atomically
+from seglight.files import as_bytes, csv_text, write_atomically
 
 #: Numbers of images and of exchanged classes that are printed.
 SHOWN = 10
@@ -76,13 +74,13 @@ def _exchange(region: Region, plan: Plan) -> str:
 
 def _images_csv(ranked: Iterable[Ranked], plan: Plan) -> str:
     """Return the table of the images."""
-    rows = []
+    rows = [['image', 'fold', 'score', 'suspect', 'label', 'prediction']]
     for each in ranked:
         worst = each.regions[0] if each.regions else None
         names = ['', ''] if worst is None else [plan.classes[worst.given], plan.classes[worst.predicted]]
         share = f'{each.suspect / each.labelled:.6f}'
         rows.append([str(each.held.image), str(each.held.fold), f'{each.score:.6f}', share, *names])
-    return _csv(['image', 'fold', 'score', 'suspect', 'label', 'prediction'], rows)
+    return csv_text(rows)
 
 
 def _regions_csv(ranked: Iterable[Ranked], plan: Plan) -> str:
@@ -94,12 +92,5 @@ def _regions_csv(ranked: Iterable[Ranked], plan: Plan) -> str:
         ]
         for held, region in worst_regions(ranked)
     ]  # fmt: skip
-    return _csv(['image', 'label', 'prediction', 'pixels', 'margin', 'left', 'top', 'width', 'height'], rows)
-
-
-def _csv(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator='\n')
-    writer.writerow(head)
-    writer.writerows(rows)
-    return file.getvalue()
+    head = ['image', 'label', 'prediction', 'pixels', 'margin', 'left', 'top', 'width', 'height']
+    return csv_text([head, *rows])

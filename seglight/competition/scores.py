@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from seglight.console import aligned
+from seglight.files import csv_text
 from seglight.report.evaluation import Counts, Floats, class_iou, mean_known
 
 #: The name of the row with the images of all folds.
@@ -61,13 +60,11 @@ class Scores:
 
     def csv(self) -> str:
         """Return the rows as CSV with values from 0 to 1, empty for classes that never occur."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['model', 'fold', 'mIoU', *self.classes])
+        rows: list[list[object]] = [['model', 'fold', 'mIoU', *self.classes]]
         for row in self.rows():
             cells = ('' if np.isnan(value) else f'{value:.6f}' for value in [row.miou, *row.iou])
-            writer.writerow([row.model, row.fold, *cells])
-        return file.getvalue()
+            rows.append([row.model, row.fold, *cells])
+        return csv_text(rows)
 
     def cells(self) -> list[list[str]]:
         """Return the rows of a table in percent: model, fold, mIoU, and the IoU of each class."""

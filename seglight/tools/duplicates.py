@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +15,7 @@ from seglight.data.duplicates import Ints, connected, fingerprints, similar_grou
 from seglight.data.sources import Sample
 from seglight.data.splits import groups_of, listed_paths
 from seglight.errors import DataError, UsageError, say
-from seglight.files import as_bytes, write_new
+from seglight.files import as_bytes, csv_text, write_new
 
 #: Maximum of groups, and of images of each, that are printed.
 SHOWN_GROUPS, SHOWN_IMAGES = 10, 4
@@ -122,9 +120,5 @@ def _lines(images: Sequence[Image], similar: Sequence[Sequence[int]]) -> list[st
 
 def _csv(images: Sequence[Image], groups: Sequence[Sequence[int]]) -> str:
     """Return the file of groups, whose numbers start at 1."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator='\n')
-    writer.writerow(['group', 'split', 'image'])
-    for number, group in enumerate(groups, start=1):
-        writer.writerows([number, images[at].split, images[at].path] for at in group)
-    return file.getvalue()
+    rows = [[number, images[at].split, images[at].path] for number, group in enumerate(groups, start=1) for at in group]
+    return csv_text([['group', 'split', 'image'], *rows])

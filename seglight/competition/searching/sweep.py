@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from seglight.config.files import find_config
 from seglight.console import labelled
 from seglight.data import SegmentationDataModule
 from seglight.errors import ConfigError, TrainingError, UsageError, say, warn
-from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, write_atomically
+from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, csv_text, write_atomically
 from seglight.models.recipe import Recipe
 from seglight.models.segmentor import Segmentor
 from seglight.plain_text import read_text
@@ -217,11 +215,8 @@ def run_trial(search: Search, study: Study, trial: Trial, trials: int) -> bool:
 
 def report(study: Study, search: Search) -> None:
     """Write the table and the page."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator='\n')
-    writer.writerow([*COLUMNS, *search.space])
-    writer.writerows(as_rows(study.trials(), search.space))
-    write_atomically(study.folder / 'trials.csv', as_bytes(file.getvalue()))
+    rows = [[*COLUMNS, *search.space], *as_rows(study.trials(), search.space)]
+    write_atomically(study.folder / 'trials.csv', as_bytes(csv_text(rows)))
     write_page(study.folder / 'sweep.html', study, search.metric)
 
 
