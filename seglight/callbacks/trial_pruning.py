@@ -40,11 +40,11 @@ def open_storage(file: Path) -> Any:
     return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file), lock))
 
 
-def open_study(file: Path, first_rung: int, direction: str | None = None, seed: int = 0) -> Any:
-    """Return the study in a journal, to which several processes and machines may append at once.
+def open_study(storage: Any, first_rung: int, direction: str | None = None, seed: int = 0) -> Any:
+    """Return the study in the storage of a journal, to which several processes and machines may append at once.
 
     Args:
-        file: the journal.
+        storage: see `open_storage`.
         first_rung: epochs before the first pruning.
         direction: `maximize` or `minimize`; creates the study if it does not exist.
         seed: of the sampler.
@@ -52,7 +52,7 @@ def open_study(file: Path, first_rung: int, direction: str | None = None, seed: 
     Raises:
         ConfigError: if Optuna is not installed.
     """
-    optuna, storage = optuna_package(), open_storage(file)
+    optuna = optuna_package()
     pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=first_rung, reduction_factor=REDUCTION)
     sampler = optuna.samplers.TPESampler(seed=seed)
     if direction is None:
@@ -90,7 +90,8 @@ class TrialPruning(Callback):
 
     def _report(self, trainer: Trainer) -> bool:
         """Report the metric, and return whether to end the run."""
-        study, storage = open_study(self.file, self.first_rung), open_storage(self.file)
+        storage = open_storage(self.file)
+        study = open_study(storage, self.first_rung)
         number = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(STUDY), self.number)
         trial, epoch = optuna_package().trial.Trial(study, number), trainer.current_epoch + 1
         if epoch not in study.trials[self.number].intermediate_values:  # a resumed run may validate an epoch again

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from seglight.callbacks.trial_pruning import PRUNED, open_study, optuna_package
+from seglight.callbacks.trial_pruning import PRUNED, open_storage, open_study, optuna_package
 from seglight.competition.searching.space import Space, words_of
 from seglight.errors import UsageError
 from seglight.run_lock import RunLock
@@ -76,8 +76,9 @@ class Study:
     def _study(self) -> Any:
         """Optuna's study; its sampler has another seed in each process that joins."""
         direction = 'minimize' if self.minimize else 'maximize'
-        known = open_study(self.journal, self.first_rung, direction)
-        return open_study(self.journal, self.first_rung, direction, self.seed + len(known.trials))
+        storage = open_storage(self.journal)
+        known = open_study(storage, self.first_rung, direction)
+        return open_study(storage, self.first_rung, direction, self.seed + len(known.trials))
 
     @contextmanager
     def next_trial(self, trials: int) -> Iterator[Trial | None]:
