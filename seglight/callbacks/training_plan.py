@@ -11,11 +11,11 @@ from seglight.callbacks.finder_result import finder_failure
 from seglight.console import labelled
 from seglight.counting import counted
 from seglight.errors import warn
+from seglight.figures import drawn
 from seglight.files import write_atomically
 from seglight.models import Segmentor
 from seglight.models.optimizers import first_names, groups_table, parameter_names
 from seglight.models.schedules import MmcvSchedule
-from seglight.report.drawing import drawn
 from seglight.run import run_folder
 from seglight.steps import planned_steps
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from seglight.data.device_transforms import transformed
 from seglight.data.splits import pixels_of
 from seglight.errors import UsageError
+from seglight.figures import drawn
 from seglight.palette import default_palette, overlay
 
 if TYPE_CHECKING:
@@ -67,10 +67,8 @@ def contact_sheet(module: SegmentationDataModule, count: int, suffix: str = '.pn
     _draw_samples(parts[0].subplots(rows, columns, squeeze=False), items, palette, shape)
     _draw_bars(parts[1], pixels, order, module.classes, palette)
     if absent:
-        parts[1].supxlabel(_absence(absent, module.classes), fontsize=8, parse_math=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix[1:].lower())
-    return buffer.getvalue()
+        parts[1].supxlabel(_absence(absent, module.classes), fontsize=8)
+    return drawn(figure, suffix[1:].lower())
 
 
 def _draw_samples(grid: Any, items: list[Item], palette: list[list[int]], shape: float) -> None:
@@ -79,8 +77,8 @@ def _draw_samples(grid: Any, items: list[Item], palette: list[list[int]], shape:
         axes.axis('off')
     for axes, item in zip(grid.flat, items, strict=False):
         image, mask = item['image'].permute(1, 2, 0).numpy(), item['mask']
-        drawn = image if mask is None else overlay(image, mask.numpy(), palette, 0.6)
-        pair = np.concatenate([image, drawn], axis=1)
+        shown = image if mask is None else overlay(image, mask.numpy(), palette, 0.6)
+        pair = np.concatenate([image, shown], axis=1)
         axes.imshow(pair)
         width = max(pair.shape[1], pair.shape[0] / shape)
         for limit, middle, length in (
@@ -90,7 +88,7 @@ def _draw_samples(grid: Any, items: list[Item], palette: list[list[int]], shape:
             limit((middle - length) / 2 - 0.5, (middle + length) / 2 - 0.5)
         axes.set(xticks=[], yticks=[], facecolor='0.95')
         axes.spines[:].set_visible(False)
-        axes.set_title(_short(item['meta']['name'], 240 // grid.shape[1]), fontsize=7, parse_math=False)
+        axes.set_title(_short(item['meta']['name'], 240 // grid.shape[1]), fontsize=7)
 
 
 def _shown(pixels: Counts) -> tuple[list[int | None], list[int]]:
@@ -135,7 +133,7 @@ def _draw_bars(
             axes.barh(row, value, color=np.array(palette[label]) / 255, edgecolor='grey', linewidth=0.5)
             axes.text(value, row, f' {value:.3g}', va='center', fontsize=6)
         axes.set_title(f'{title} (%)', fontsize=8)
-        axes.set_yticks(range(len(order)), texts, fontsize=7, parse_math=False)
+        axes.set_yticks(range(len(order)), texts, fontsize=7)
         axes.tick_params(axis='x', labelsize=7)
         axes.spines[['top', 'right']].set_visible(False)
         axes.set_xlim(0, 110 * max(share.max(), 1e-6))

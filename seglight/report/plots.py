@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from seglight.report.drawing import drawn
+from seglight.figures import drawn
 from seglight.report.evaluation import BINS, Evaluation, Floats
 from seglight.report.run import Curve
 
