@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from seglight.console import aligned, labelled, program
+from seglight.console import aligned, labelled, program, tabulated
 
 
 def test_texts_begin_in_one_column() -> None:
@@ -16,6 +16,25 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
     rows = [['', 'mIoU'], ['background', '7'], ['cat', '']]
     assert aligned(rows, right=[1]) == ['            mIoU', 'background     7', 'cat']
     assert aligned([['a', 'bc'], ['de', 'f']], right=[], gap=' | ') == ['a  | bc', 'de | f']
+
+
+@pytest.mark.parametrize(
+    ('room', 'expected'),
+    [
+        (24, ['  model   params  정확도', '  pspnet  49.0 M      78', '  fcn                 69']),
+        (23, ['  model   params', '  pspnet  49.0 M', '    정확도  78', '  fcn', '    정확도  69']),
+        (15, ['  model', '  pspnet', '    params  49.0 M', '    정확도  78', '  fcn', '    정확도  69']),
+        (3, ['  model', '  pspnet', '    params  49.0 M', '    정확도  78', '  fcn', '    정확도  69']),
+    ],
+)
+def test_columns_that_do_not_fit_go_below_their_row(
+    room: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [['model', 'params', '정확도'], ['pspnet', '49.0 M', '78'], ['fcn', '', '69']]
+    monkeypatch.setenv('COLUMNS', str(room))
+    assert tabulated(rows, [1, 2], indent='  ') == [f'  {line}' for line in aligned(rows, [1, 2])]  # in a file
+    monkeypatch.setattr('sys.stdout.isatty', lambda: True)
+    assert tabulated(rows, [1, 2], indent='  ') == expected
 
 
 def test_commands_begin_as_the_user_typed_them(monkeypatch: pytest.MonkeyPatch) -> None:

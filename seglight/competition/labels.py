@@ -10,7 +10,7 @@ from seglight.competition.label_quality import Region
 from seglight.competition.label_ranking import LabelQuality, Ranked, exchanged, worst_regions
 from seglight.competition.out_of_fold import OutOfFold, missing_runs
 from seglight.competition.plan import Plan, open_folds
-from seglight.console import aligned, labelled
+from seglight.console import labelled, tabulated
 from seglight.counting import counted
 from seglight.errors import UsageError, say
 from seglight.files import as_bytes, csv_text, write_atomically
@@ -60,7 +60,7 @@ def summary(ranked: Sequence[Ranked], plan: Plan) -> list[str]:
         share = f'{100 * each.suspect / each.labelled:.1f} %'
         worst = f'{_exchange(each.regions[0], plan)} ({each.regions[0].pixels} pixels)' if each.regions else '-'
         rows.append([each.held.name, f'{each.score:.4f}', share, worst])
-    lines = [f'  {line}' for line in aligned(rows, right=(1, 2))]
+    lines = tabulated(rows, right=(1, 2), indent='  ')
     suspicious = sum(bool(each.regions) for each in ranked)
     lines.append(f'{counted(suspicious, "image")} of {len(ranked)} with suspect regions')
     for (given, predicted), pixels in exchanged(ranked)[:SHOWN]:

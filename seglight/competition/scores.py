@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seglight.console import aligned
+from seglight.console import tabulated
 from seglight.files import csv_text
 from seglight.report.evaluation import Counts, Floats, class_iou, mean_known
 
@@ -80,7 +80,7 @@ class Scores:
         lines = [['', *best]]
         lines += [[name, *(percent(row.iou[at]) for row in best.values())] for at, name in enumerate(self.classes)]
         lines += [['mIoU', *(percent(row.miou) for row in best.values())], ['folds', *ranges.values()]]
-        return '\n'.join(f'  {line}' for line in aligned(lines, right=range(1, len(best) + 1)))
+        return '\n'.join(tabulated(lines, right=range(1, len(best) + 1), indent='  '))
 
     def _range(self, folds: Counts) -> str:
         """Return the lowest and the highest mIoU of the folds."""

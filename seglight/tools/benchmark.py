@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from seglight.batch import Batch, Item, collate
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.console import aligned
+from seglight.console import tabulated
 from seglight.errors import UsageError
 from seglight.models.segmentor import Segmentor
 from seglight.process_memory import peak_bytes
@@ -114,7 +114,7 @@ def table(found: Sequence[Measured], batch_size: int) -> list[str]:
     """Return the lines of a table with a row for each candidate."""
     rows = [each.figures(batch_size) for each in found]
     titles = list(rows[0])
-    return aligned([titles, *(list(row.values()) for row in rows)], right=range(1, len(titles)))
+    return tabulated([titles, *(list(row.values()) for row in rows)], right=range(1, len(titles)))
 
 
 def _ask(pool: ProcessPoolExecutor, call: Any, *arguments: Any) -> Any:

@@ -16,7 +16,7 @@ import yaml
 from seglight.config.catalogue import LIBRARIES, ZOO_NAME, catalogue
 from seglight.config.mmseg.zoo import zoo_folder, zoo_names
 from seglight.config.settings import nearest
-from seglight.console import aligned
+from seglight.console import tabulated
 from seglight.errors import UsageError
 
 
@@ -116,7 +116,7 @@ def _table(key: str, found: Sequence[Entry]) -> list[str]:
     rows = [heads, *(_cells(entry) for entry in found)]
     columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
     right = [at for at, column in enumerate(columns) if column[0] in ('params', 'mIoU')]
-    return aligned([*zip(*columns, strict=True)], right, gap='   ')
+    return tabulated([*zip(*columns, strict=True)], right, gap='   ')
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
