@@ -14,7 +14,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from seglight.checkpoints import families
-from seglight.errors import CheckpointError
+from seglight.errors import CheckpointError, one_line
 
 Weights = dict[str, Tensor]
 
@@ -112,11 +112,14 @@ def convert(family: str, source: Weights, name: str) -> Converted:
     kept = {key: value for key, value in source.items() if key not in left_out}
     try:
         weights = plan.convert(kept)
-    except (KeyError, IndexError, RuntimeError) as error:
-        raise CheckpointError(f'{name} looks like {family} weights, but some are missing: {error}') from error
-    complete = {**families.initial_values(family, weights), **weights}
-    initial = [key for key in complete if key not in weights]
-    return Converted(complete | families.position_indices(complete), family, left_out, initial)
+        initial = families.initial_values(family, weights)
+        complete = {**initial, **weights}
+        complete |= families.position_indices(complete)
+    except Exception as error:  # mmseg's converters do not check what they are given
+        raise CheckpointError(
+            f'{name} looks like {family} weights, but some are missing or damaged: {one_line(error)}'
+        ) from error
+    return Converted(complete, family, left_out, [key for key in initial if key not in weights])
 
 
 def layout(weights: Weights) -> str | None:

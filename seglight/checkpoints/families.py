@@ -17,6 +17,9 @@ from seglight.config.mmseg.zoo import zoo_folder
 
 Weights = dict[str, Tensor]
 
+#: Limit on the side of the windows that a relative position table is for: its index has as many values as side ** 4.
+MOST_SIDE = 64
+
 
 @cache
 def _mmseg(name: str) -> ModuleType:
@@ -182,7 +185,11 @@ def _mae_initial_values(weights: Weights) -> Weights:
 
 
 def position_indices(weights: Weights) -> Weights:
-    """Return the index buffer of each relative position table, as computed by mmseg's attention."""
+    """Return the index buffer of each relative position table, as computed by mmseg's attention.
+
+    Raises:
+        ValueError: for a table of larger windows than any published model has.
+    """
     from mmseg.models.backbones.beit import BEiTAttention
     from mmseg.models.backbones.swin import WindowMSA
 
@@ -191,6 +198,8 @@ def position_indices(weights: Weights) -> Weights:
         if key.endswith('relative_position_bias_table'):
             attention, extra = (WindowMSA, 0) if '.w_msa.' in key else (BEiTAttention, 3)  # for the class token
             side = (math.isqrt(len(table) - extra) + 1) // 2
+            if side > MOST_SIDE:
+                raise ValueError(f'{key} is for windows of {side}x{side}, more than {MOST_SIDE}x{MOST_SIDE}')
             index = attention(1, 1, (side, side)).relative_position_index
             found[key.replace('bias_table', 'index')] = index
     return found

@@ -1,5 +1,6 @@
 """Each family's weights, from the published keys to mmseg's backbone, against the model they come from."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def test_the_converted_weights_give_the_features_of_the_original(family: str, ma
 
 def test_jax_weights_give_the_features_that_timm_reads_from_them(tmp_path: Path) -> None:
     check('vitjax', originals.vitjax(str(tmp_path / 'vit.npz')))
+
+
+@pytest.mark.parametrize(('family', 'make'), CASES, ids=[f'{family}-{make.__name__}' for family, make in CASES])
+def test_weights_with_other_dimensions_are_an_error_or_converted(family: str, make: Callable[[], Original]) -> None:
+    """Each kind of weight in turn is a single number, has a dimension more, or has no values."""
+    weights = make().weights
+    kinds = {re.sub(r'\d+', '', key): key for key in weights}
+    for key in kinds.values():
+        value = weights[key]
+        for damaged in (torch.tensor(1.0), value[None], torch.empty(0)):
+            try:
+                convert(family, {**weights, key: damaged}, 'some.pth')
+            except CheckpointError as error:
+                assert str(error).startswith('some.pth looks like')
+
+
+def test_a_table_of_huge_windows_takes_no_memory() -> None:
+    original = originals.swin()
+    key = next(key for key in original.weights if key.endswith('relative_position_bias_table'))
+    with pytest.raises(CheckpointError, match=r'is for windows of 500x500, more than 64x64'):
+        convert('swin', {**original.weights, key: torch.zeros(999 * 999, 1)}, 'some.pth')
 
 
 def test_every_family_is_shown() -> None:
