@@ -54,6 +54,7 @@ NAMES = {
         'pytorch_lightning.cli:LightningCLI._subcommand_parsers',
         'pytorch_lightning.loops.training_epoch_loop:_TrainingEpochLoop._batches_that_stepped',
         'pytorch_lightning.loops.training_epoch_loop:_TrainingEpochLoop._broadcast_sigterm_tensor',
+        'pytorch_lightning.strategies:ModelParallelStrategy._data_parallel_size',
         'pytorch_lightning:LightningModule._trainer',
     ),
     ('torch', '2.6 to 2.14'): (

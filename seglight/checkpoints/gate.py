@@ -43,7 +43,7 @@ TRAINER = frozenset(
 TRAINER_WORDS = {
     'accelerator': ('auto', 'cpu', 'gpu', 'cuda', 'mps'),
     'strategy': (
-        *('auto', 'ddp', 'ddp_spawn', 'ddp_fork', 'ddp_notebook', 'fsdp'),
+        *('auto', 'ddp', 'ddp_spawn', 'ddp_fork', 'ddp_notebook', 'fsdp', 'fsdp2'),
         *('ddp_find_unused_parameters_true', 'ddp_find_unused_parameters_false'),
         *('ddp_spawn_find_unused_parameters_true', 'ddp_spawn_find_unused_parameters_false'),
     ),

@@ -39,6 +39,7 @@ from seglight.models.optimizer_state import keep_settings
 from seglight.models.optimizers import build_optimizer, check_fused
 from seglight.models.recipe import Recipe
 from seglight.models.schedules import MmcvSchedule, find_updater
+from seglight.models.sharding import shard
 from seglight.models.validation_loss import MeanLoss, single_images
 from seglight.models.without_losses import drop_unknown_losses
 from seglight.palette import default_palette
@@ -210,6 +211,11 @@ class Segmentor(PredictingModule):
             make_deterministic(self.segmentor)
         if stage == 'fit' and self.compiled_parts:
             compile_parts(self.segmentor, self.trainer.strategy.root_device, self.compiled_parts)
+
+    def configure_model(self) -> None:
+        """Shard the weights if the trainer's strategy does."""
+        if self.device_mesh is not None:
+            shard(self, self.segmentor, self.device_mesh['data_parallel'])
 
     def teardown(self, stage: str) -> None:
         """Restore the process's precision of matrix products."""
