@@ -25,25 +25,27 @@ class Process(NamedTuple):
         where: its rank and its machine, for messages.
         versions: of `PACKAGES`.
         images: the number of images of each split, and a checksum of their names.
+        checkpoint: from which it starts; None to start from the beginning.
     """
 
     where: str
     versions: dict[str, str]
     images: dict[str, tuple[int, str]]
+    checkpoint: str | None = None
 
 
 class SameEverywhere(Callback):
-    """Compares versions of packages and lists of images between all processes before the first batch.
+    """Compares versions of packages, lists of images and checkpoints between all processes before the first batch.
 
     Otherwise a process with other images would train or count on those, and every process would wait for one that
-    fails. Compares images for a data module with `datasets`, like `SegmentationDataModule`.
+    fails or starts elsewhere. Compares images for a data module with `datasets`, like `SegmentationDataModule`.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Compare all processes.
 
         Raises:
-            UsageError: on every process, if versions differ.
+            UsageError: on every process, if versions or checkpoints differ.
             DataError: on every process, if lists of images differ.
         """
         if trainer.world_size > 1:
@@ -58,14 +60,15 @@ def described(trainer: Trainer) -> Process:
         for name, dataset in datasets.items()
     }
     where = f'rank {trainer.global_rank} on {socket.gethostname()} (process {os.getpid()})'
-    return Process(where, {name: version(name) for name in PACKAGES}, images)
+    checkpoint = None if trainer.ckpt_path is None else str(trainer.ckpt_path)
+    return Process(where, {name: version(name) for name in PACKAGES}, images, checkpoint)
 
 
 def check(processes: list[Process]) -> None:
     """Compare processes with the first one.
 
     Raises:
-        UsageError: if versions differ.
+        UsageError: if versions or checkpoints differ.
         DataError: if lists of images differ.
     """
     first, *others = processes
@@ -76,6 +79,12 @@ def check(processes: list[Process]) -> None:
                     f'{first.where} has {name} {own}, and {other.where} has {other.versions[name]}; '
                     'install the same version on both'
                 )
+        if other.checkpoint != first.checkpoint:
+            starts = [f'{each.where} from {each.checkpoint or "the beginning"}' for each in (first, other)]
+            raise UsageError(
+                f'{starts[0]}, and {starts[1]}: all processes must start from the same checkpoint; '
+                'all machines must see the same work_dirs'
+            )
         for name, (count, names) in first.images.items():
             found, other_names = other.images.get(name, (0, ''))
             if (found, other_names) != (count, names):

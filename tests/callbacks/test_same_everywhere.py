@@ -1,4 +1,4 @@
-"""All processes of a run must have the same versions of packages and see the same images."""
+"""All processes of a run must have the same versions of packages, images, and checkpoint."""
 
 import pytest
 
@@ -19,6 +19,13 @@ def test_equal_processes_pass() -> None:
 def test_other_versions_are_named_with_their_machines() -> None:
     with pytest.raises(UsageError, match=r'rank 0 on m0 has torch 2\.13\.0, and rank 2 on m2 has 2\.12\.1; install'):
         check([process(0), process(1), process(2, torch='2.12.1')])
+
+
+def test_another_checkpoint_is_named_with_its_machine() -> None:
+    first, second = (process(rank)._replace(checkpoint=path) for rank, path in enumerate(('exp1/iter_6.ckpt', None)))
+    check([first, first])
+    with pytest.raises(UsageError, match=r'^rank 0 on m0 from exp1/iter_6\.ckpt, and rank 1 on m1 from the beginning:'):
+        check([first, second])
 
 
 @pytest.mark.parametrize(('count', 'text'), [(7, '7 images'), (8, 'other images')])

@@ -1,4 +1,4 @@
-"""torchrun starts the processes of a run on several machines."""
+"""torchrun starts the processes of a run on one machine or several, and again after one was killed."""
 
 import csv
 import json
@@ -14,17 +14,24 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from compare_runs import differences
 from conftest import Result, write_tiny_config
 
-#: A callback that keeps the loss of each step.
+#: A callback that keeps the loss of each step, and once ends the second process before its eighth step, as `kill -9`.
 WATCH = """
-import json, os
+import json, os, signal
 from pathlib import Path
 from pytorch_lightning import Callback
 
 class Watch(Callback):
     def __init__(self):
         self.losses = {}
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        marker = Path(os.environ.get('KILL_ONCE', 'no marker'))
+        if trainer.global_step == 7 and trainer.global_rank == 1 and marker.is_file():
+            marker.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         self.losses[trainer.global_step] = float(outputs['loss'])
@@ -68,7 +75,7 @@ def validations(run: str) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='starts processes that find each other on loopback')
-def test_machines_train_what_one_process_trains(
+def test_machines_train_what_one_process_trains_also_after_a_kill(
     data_root: Path, workspace: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = grouped(write_tiny_config(workspace / 'tiny.yaml', data_root))
@@ -77,11 +84,11 @@ def test_machines_train_what_one_process_trains(
     monkeypatch.setenv('LOSSES', 'alone_losses')
     assert run(*command, 'alone').status == 0
 
-    def torchrun(name: str, *options: str) -> 'subprocess.Popen[str]':
+    def torchrun(name: str, *options: str, **environment: str) -> 'subprocess.Popen[str]':
         words = [sys.executable, '-m', 'torch.distributed.run', *options, '-m', 'seglight', *command, name]
         return subprocess.Popen(
             [*words, '--data.batch_size=2', '--auto-resume'],
-            env={**os.environ, 'LOSSES': f'{name}_losses'},
+            env={**os.environ, 'LOSSES': f'{name}_losses', **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -104,6 +111,13 @@ def test_machines_train_what_one_process_trains(
     assert len(losses('alone_losses')) == 20
     assert validations('machines') == validations('alone')
 
-    weights = [torch.load(f'{name}/last.ckpt', weights_only=True)['state_dict'] for name in ('alone', 'machines')]
+    Path('kill').touch()
+    killed = torchrun('killed', '--standalone', '--nproc-per-node=2', '--max-restarts=1', KILL_ONCE='kill')
+    out, err = killed.communicate(timeout=200)
+    assert killed.returncode == 0, err
+    assert 'Resuming from killed/iter_6.ckpt' in out
+    assert not Path('kill').exists()
+    assert differences(Path('machines'), Path('killed')) == []
+    weights = [torch.load(f'{name}/last.ckpt', weights_only=True)['state_dict'] for name in ('alone', 'killed')]
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=1e-6)
