@@ -26,6 +26,7 @@ COVERED = {
     'callbacks.restoring': ('stories/test_resume_changed.py', 'EarlyStopping'),
     'callbacks.resume': ('stories/test_resume.py', '--auto-resume'),
     'callbacks.signals': ('stories/test_interrupt.py', 'SIGTERM'),
+    'callbacks.slurm': ('stories/test_interrupt.py', 'scontrol'),
     'callbacks.wandb_logger': ('callbacks/test_wandb.py', 'SteppedLogger'),
     'callbacks.wandb_media': ('callbacks/test_wandb.py', 'val/worst'),
     'callbacks.writers.coco': ('stories/test_predict.py', "'--coco'"),

@@ -12,10 +12,9 @@ from typing import Any, NoReturn
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
-from seglight.callbacks.processes import Vote
+from seglight.callbacks.processes import Vote, gathered
+from seglight.callbacks.slurm import requeue, requeue_signal
 from seglight.errors import Interrupted
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopBySignal(Callback):
@@ -23,8 +22,10 @@ class StopBySignal(Callback):
 
     An `IntervalCheckpoint` writes the checkpoint; without one, nothing is saved. Before the first step, for example in
     Lightning's finders, SIGTERM ends the run at once, since there is nothing to save. The epoch that
-    `StochasticWeightAveraging` adds for BatchNorm is a single step. A second SIGINT ends the run at once. Lightning
-    itself handles the signal that asks to requeue a SLURM job.
+    `StochasticWeightAveraging` adds for BatchNorm is a single step. A second SIGINT ends the run at once.
+
+    In a SLURM job, SIGUSR1 does the same, and rank 0 requeues the job. Lightning's own handler would save in the middle
+    of a step, requeue, and train on.
 
     Raises:
         Interrupted: after the checkpoint is written, or before the first step.
@@ -33,22 +34,28 @@ class StopBySignal(Callback):
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._requeue: signal.Signals | None = None  # asks to requeue a SLURM job
+        self._leads = True  # whether this process is rank 0
         self._starting = False  # whether the run is before its first step
         self._stop = Vote()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Handle SIGTERM, which would otherwise end the process without a message."""
+        """Handle signals that would otherwise end the process without a message; Lightning keeps these handlers."""
         if stage == 'fit' and threading.current_thread() is threading.main_thread():
-            self._starting = True
-            self._before = {signal.SIGTERM: signal.signal(signal.SIGTERM, self._end_early)}
+            self._starting, self._requeue, self._leads = True, requeue_signal(trainer), trainer.is_global_zero
+            self._before = {number: signal.signal(number, self._end_early) for number in self._ends()}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Handle both signals in place of Lightning, which would end the run before the step is logged."""
+        """Handle all signals in place of Lightning, which would end the run before the step is logged."""
         self._received, self._starting, self._stop = None, False, Vote()
         # Lightning's would wait for all processes in every step, for the signals that are handled here.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
         note = partial(self._note, trainer)
-        self._before = {number: signal.signal(number, note) for number in SIGNALS} | self._before
+        self._before = {number: signal.signal(number, note) for number in (signal.SIGINT, *self._ends())} | self._before
+
+    def _ends(self) -> list[signal.Signals]:
+        """Return the signals that other programs send to end a run."""
+        return [signal.SIGTERM, *([self._requeue] if self._requeue else [])]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Save and end the run if any process received a signal, unless accumulated gradients await a step.
@@ -58,7 +65,23 @@ class StopBySignal(Callback):
         if batch_idx % trainer.accumulate_grad_batches:
             return
         if self._stop.any(self._received is not None):
-            interrupt(trainer, (self._received or signal.SIGTERM).name, 'resume with --auto-resume')
+            self._end(trainer)
+
+    def _end(self, trainer: Trainer) -> NoReturn:
+        """Save, requeue a SLURM job if any process was asked to, and end the run.
+
+        Raises:
+            Interrupted: after the checkpoint is written.
+        """
+        received = [each for each in gathered(self._received) if each]
+        try:
+            interrupt(trainer, (self._received or received[0]).name, 'resume with --auto-resume')
+        except Interrupted:
+            if self._requeue in received:
+                if trainer.is_global_zero:
+                    requeue()
+                gathered(None)  # srun may end all processes as soon as one of them ends
+            raise
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Restore the previous signal handlers."""
@@ -88,7 +111,7 @@ class StopBySignal(Callback):
         print(f'seglight: {received.name}: finishing the {unit}, then saving{hint}', file=sys.stderr)
 
     def _end_early(self, number: int, frame: FrameType | None) -> None:
-        """End a run before its first step.
+        """End a run before its first step; SLURM ends the other processes of a job that rank 0 requeued.
 
         After the run, Lightning installs this handler again; it then passes the signal on to the previous handler.
 
@@ -96,6 +119,10 @@ class StopBySignal(Callback):
             Interrupted: if the run is before its first step.
         """
         received = signal.Signals(number)
+        if self._starting and received is self._requeue:
+            if not self._leads:
+                return
+            requeue()
         if self._starting:
             raise Interrupted(f'stopped by {received.name} before its first step; start again with --auto-resume')
         signal.signal(received, self._before[received])

@@ -51,7 +51,7 @@ def meet(environ: MutableMapping[str, str] = os.environ, wait: timedelta = WAIT)
         _answer(agents, f'{number} {port}', f'{CONFIRMED}/{number}', others, wait)
     else:
         request = agents.add(ASKED, 1)
-        number, port = map(int, _get(agents, f'{ANSWER}/{request}', wait).split())
+        number, port = map(int, _value(agents, f'{ANSWER}/{request}', wait).split())
         agents.add(f'{CONFIRMED}/{number}', 1)
     if port:
         environ |= {'MASTER_PORT': str(port), AGENT_STORE: 'False'}
@@ -79,7 +79,7 @@ def _answer(agents: TCPStore, text: str, confirmed: str, others: int, wait: time
     raise TrainingError(f'rank 0 waited {wait} for {others} other processes, but only {agents.add(confirmed, 0)} came')
 
 
-def _get(agents: TCPStore, key: str, wait: timedelta) -> bytes:
+def _value(agents: TCPStore, key: str, wait: timedelta) -> bytes:
     """Return the value of a key, as soon as another process sets it.
 
     Raises:

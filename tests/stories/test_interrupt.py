@@ -110,13 +110,13 @@ def test_a_second_ctrl_c_ends_at_once(
     assert not list(Path().rglob('iter_*.ckpt'))
 
 
-def signal_in(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> None:
-    """Let the next run in this process get SIGTERM in a call of a method of its module."""
+def signal_in(monkeypatch: pytest.MonkeyPatch, name: str, call: int, number: signal.Signals = signal.SIGTERM) -> None:
+    """Let the next run in this process get a signal in a call of a method of its module."""
     method, calls = getattr(Segmentor, name), iter(range(1, 1000))
 
     def called(self: Segmentor, *args: Any) -> Any:
         if next(calls) == call:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
         return method(self, *args)
 
     monkeypatch.setattr(Segmentor, name, called)
@@ -182,3 +182,70 @@ def test_ctrl_c_at_start_up_ends_with_one_line(start: Start) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, len(err.splitlines())) in [(130, 1), (75, 2)]  # before the first step, or in one
+
+
+@pytest.fixture
+def slurm(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A job of SLURM with one process; the file lists the calls of its `scontrol`."""
+    calls = workspace / 'scontrol.txt'
+    folder = workspace / 'bin'
+    folder.mkdir()
+    scontrol = folder / 'scontrol'
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {calls}\ntest -z "$REFUSED" || {{ echo "$REFUSED" >&2; exit 1; }}\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')
+    job = {'JOB_ID': '4711', 'JOB_NAME': 'seglight', 'NTASKS': '1', 'NNODES': '1', 'NTASKS_PER_NODE': '1'}
+    for name, value in {**job, 'PROCID': '0', 'LOCALID': '0', 'NODEID': '0'}.items():
+        monkeypatch.setenv(f'SLURM_{name}', value)
+    return calls
+
+
+def test_a_job_of_slurm_saves_once_is_requeued_once_and_ends_like_one_that_was_left_alone(
+    slurm: Path, tiny_config: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ['fit', '--config', tiny_config, '--trainer.max_epochs=4', '--auto-resume', '--work-dir']
+    assert run(*command, 'whole').status == 0
+    assert not slurm.exists()
+    with monkeypatch.context() as patch:
+        signals_at(patch, 4, signal.SIGUSR1)
+        stopped = run(*command, 'stopped')
+    assert stopped.status == 75
+    assert 'Requeued   job 4711\n' in stopped.out
+    assert 'seglight: stopped by SIGUSR1 after step 5; saved stopped/iter_5.ckpt, resume with' in stopped.err
+    assert slurm.read_text() == 'requeue 4711\n'
+    assert [path.name for path in Path('stopped').glob('iter_*')] == ['iter_5.ckpt']
+    assert not list(Path().rglob('hpc_ckpt*'))  # Lightning's own, which its next run would load
+    resumed = run(*command, 'stopped')
+    assert resumed.status == 0, resumed.err
+    assert 'Resuming from stopped/iter_5.ckpt' in resumed.out
+    assert differences(Path('whole'), Path('stopped')) == []
+    assert slurm.read_text() == 'requeue 4711\n'
+
+
+def test_a_job_of_slurm_that_cannot_be_requeued_says_so(
+    slurm: Path, tiny_config: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('REFUSED', 'Requested operation is presently disabled')
+    monkeypatch.setenv('SLURM_ARRAY_JOB_ID', '4700')
+    monkeypatch.setenv('SLURM_ARRAY_TASK_ID', '11')
+    with monkeypatch.context() as patch:
+        signals_at(patch, 1, signal.SIGUSR1)
+        stopped = run('fit', '--config', tiny_config, '--trainer.max_epochs=2')
+    assert stopped.status == 75
+    assert (
+        'SLURM cannot put job 4700_11 into the queue again (Requested operation is presently disabled); submit it again'
+        in stopped.err
+    )
+    assert slurm.read_text() == 'requeue 4700_11\n'
+    assert Path('work_dirs/exp1/iter_2.ckpt').is_file()
+
+
+def test_a_job_of_slurm_is_requeued_before_its_first_step(
+    slurm: Path, tiny_config: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        signal_in(patch, 'validation_step', 1, signal.SIGUSR1)
+        stopped = run('fit', '--config', tiny_config, '--trainer.max_epochs=1')
+    assert stopped.status == 75
+    assert stopped.err.endswith('seglight: stopped by SIGUSR1 before its first step; start again with --auto-resume\n')
+    assert slurm.read_text() == 'requeue 4711\n'
