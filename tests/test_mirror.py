@@ -53,6 +53,7 @@ COVERED = {
     'cli.classes': ('stories/test_other_classes.py', 'in another order'),
     'cli.command_line': ('config/test_cli_cases.py', 'CommandLine'),
     'cli.commands.base': ('cli/test_help.py', 'COMMANDS'),
+    'cli.commands.cluster': ('competition/test_cluster.py', '--cluster-option'),
     'cli.commands.competition': ('stories/test_folds.py', "'folds'"),
     'cli.commands.results': ('tools/test_join.py', "'join'"),
     'cli.commands.weights': ('tools/test_soup.py', "'soup'"),

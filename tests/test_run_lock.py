@@ -5,10 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from seglight import run_lock
 from seglight.errors import ConfigError
 from seglight.run_lock import RunLock, used
 
@@ -55,4 +58,50 @@ def test_a_folder_that_cannot_be_written_is_left_to_the_first_file(
     monkeypatch.setattr(lock._lock, 'acquire', refuse)
     lock.acquire()
     assert capsys.readouterr() == ('', '')
+    assert not (tmp_path / '.lock_holder').exists()
+
+
+@pytest.fixture
+def machines(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Lets this process have the name of another machine; the file system has no locks, and signs of life are fast."""
+
+    def none(*_: object, **__: object) -> None:
+        raise NotImplementedError('no locks')
+
+    monkeypatch.setattr(FileLock, 'acquire', none)
+    monkeypatch.setattr(run_lock, 'BEAT', 0.02)
+    monkeypatch.setattr(run_lock, 'SILENCE', 0.5)
+    return lambda name: monkeypatch.setattr(socket, 'gethostname', lambda: name)
+
+
+def test_a_run_on_another_machine_holds_the_folder_without_locks_of_the_file_system(
+    tmp_path: Path, machines: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    machines('m1')
+    first = RunLock(tmp_path)
+    first.acquire()
+    assert 'cannot lock' in capsys.readouterr().err
+    machines('m2')
+    in_use = f'{tmp_path} is in use: process {os.getpid()} on m1, since 20.*, trains there; wait until it ends'
+    for refused in (RunLock(tmp_path).acquire, RunLock(tmp_path).check):
+        with pytest.raises(ConfigError, match=in_use):
+            refused()
+    assert ' on m1, ' in (tmp_path / '.lock_holder').read_text()
+    first.release()
+    capsys.readouterr()
+    RunLock(tmp_path).acquire()
+    assert capsys.readouterr().out == ''
+    assert ' on m2, ' in (tmp_path / '.lock_holder').read_text()
+
+
+def test_a_machine_that_died_holds_nothing(
+    tmp_path: Path, machines: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / '.lock_holder').write_text('process 7 on m1, since 2026-01-01 00:00:00+00:00,')
+    machines('m2')
+    lock = RunLock(tmp_path)
+    lock.acquire()
+    assert f'{tmp_path} was used by process 7 on m1, since 2026' in capsys.readouterr().out
+    assert f'process {os.getpid()} on m2, ' in (tmp_path / '.lock_holder').read_text()
+    lock.release()
     assert not (tmp_path / '.lock_holder').exists()

@@ -32,8 +32,8 @@ def _launched() -> tuple[int, int]:
     """Return the numbers of processes on each machine, and of machines; 0 if unknown."""
     if TorchElasticEnvironment.detect():
         meet()
-        here, everywhere = int(os.environ['LOCAL_WORLD_SIZE']), int(os.environ['WORLD_SIZE'])
-        return here, everywhere // here
+        local = int(os.environ['LOCAL_WORLD_SIZE'])
+        return local, int(os.environ['WORLD_SIZE']) // local
     if under_srun():
         single = '1' if os.environ['SLURM_NTASKS'] == '1' else ''
         here, machines = os.environ.get('SLURM_NTASKS_PER_NODE', single), os.environ.get('SLURM_NNODES', single)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, MutableMapping
 from datetime import timedelta
 
-from torch.distributed import DistStoreError, TCPStore
+from torch.distributed import DistStoreError, TCPStore  # type: ignore[attr-defined]
 
 from seglight.errors import TrainingError
 
@@ -54,7 +54,7 @@ def meet(environ: MutableMapping[str, str] = os.environ, wait: timedelta = WAIT)
         number, port = map(int, _value(agents, f'{ANSWER}/{request}', wait).split())
         agents.add(f'{CONFIRMED}/{number}', 1)
     if port:
-        environ |= {'MASTER_PORT': str(port), AGENT_STORE: 'False'}
+        environ.update({'MASTER_PORT': str(port), AGENT_STORE: 'False'})
 
 
 def _new_store(host: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seglight.callbacks.auto_resume import COMMAND_KEYS
+from seglight.competition.cluster import Cluster
 from seglight.competition.out_of_fold import DONE, PLAIN, TRAINED, OutOfFold, prediction_folder, run_folder
 from seglight.competition.page import write_page
 from seglight.competition.plan import Plan, earlier_folder, new_folder
@@ -45,6 +46,7 @@ def train_folds(
     group: str | None = None,
     jobs: int = 1,
     work_dir: Path | None = None,
+    cluster: Cluster | None = None,
 ) -> Path:
     """Train each config on each fold, predict each image by the model that was not trained on it, and write the scores.
 
@@ -58,6 +60,7 @@ def train_folds(
         group: regular expression for the group in an image's name; by default that of the first config.
         jobs: number of runs at once.
         work_dir: the folder; by default that of the same command, or else the next free `work_dirs/folds{N}`.
+        cluster: where the runs go; by default to this machine.
 
     Returns:
         The folder.
@@ -81,7 +84,7 @@ def train_folds(
     lock.acquire()
     try:
         write_lists(folder, lists)
-        Runner(jobs).run(
+        Runner(jobs, cluster).run(
             [
                 _job(folder, plan, name, config, fold, flags)
                 for name, config in names.items()

@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from seglight.competition.cluster import Cluster
 from seglight.errors import Interrupted, TrainingError, UsageError, harmless, one_line, say
 from seglight.run_lock import RunLock
 
@@ -44,6 +46,13 @@ class Command(NamedTuple):
     folder: Path
 
 
+class Running(Protocol):
+    """A process, or a job of a cluster."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Let it save and end."""
+
+
 class Runner:
     """Runs jobs, each a sequence of commands, several at once.
 
@@ -52,11 +61,13 @@ class Runner:
 
     Args:
         jobs: number of processes at once.
+        cluster: where they run, by default on this machine.
     """
 
-    def __init__(self, jobs: int = 1) -> None:
+    def __init__(self, jobs: int = 1, cluster: Cluster | None = None) -> None:
         self.jobs = jobs
-        self._running: dict[int, subprocess.Popen[bytes]] = {}  # by slot
+        self.cluster = cluster
+        self._running: dict[int, Running] = {}  # by slot
         self._free = list(range(jobs))
         self._lock = threading.Lock()
         self._signal: signal.Signals | None = None
@@ -150,12 +161,18 @@ class Runner:
 
     def _communicate(self, command: Command, slot: int) -> tuple[int, str]:
         """Start a process, log and show its output, and return its status and its last line."""
+        words = [sys.executable, '-m', 'seglight', *command.words]
+        if self.cluster:
+            running, show = partial(self._know, slot), partial(_show, command.title)
+            own = environment(slot, self.jobs)
+            status, last = self.cluster.communicate(words, command.log, own, running, show)
+            return status, harmless(last).removeprefix('seglight: ')
         last = ''
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with (
             command.log.open('ab') as log,
             subprocess.Popen(
-                [sys.executable, '-m', 'seglight', *command.words],
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -163,18 +180,27 @@ class Runner:
                 start_new_session=True,
             ) as process,
         ):
-            self._running[slot] = process
-            if self._signal is not None:  # it came before this process was known
-                process.send_signal(self._signal)
+            self._know(slot, process)
             assert process.stdout
             for line in process.stdout:
                 log.write(line)
                 log.flush()
                 text = harmless(line.decode(errors='replace').strip())
                 last = text or last
-                if SHOWN.match(text):
-                    say(f'{command.title}: {text.removeprefix("seglight: ")}')
+                _show(command.title, text)
         return process.returncode, last.removeprefix('seglight: ')
+
+    def _know(self, slot: int, running: Running) -> None:
+        """Keep what runs in a slot, and pass a signal on that came before."""
+        self._running[slot] = running
+        if self._signal is not None:
+            running.send_signal(self._signal)
+
+
+def _show(title: str, line: str) -> None:
+    """Show the lines of a command that matter at once."""
+    if SHOWN.match(line):
+        say(f'{title}: {line.removeprefix("seglight: ")}')
 
 
 def environment(slot: int, jobs: int) -> dict[str, str]:

@@ -6,6 +6,7 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from seglight.cli.commands.cluster import add_cluster, cluster_of
 from seglight.console import labelled, program
 from seglight.errors import say
 
@@ -22,6 +23,7 @@ def folds(arguments: Namespace) -> None:
 
         seglight folds --config pspnet.yaml --config segformer.yaml --folds 5
         seglight folds --config own.yaml --group '^[^_]+' --jobs 2 --trainer.max_epochs=20
+        seglight folds --config own.yaml --jobs 5 --cluster slurm --cluster-option slurm_partition=gpu
     """
     from seglight.competition.folds import train_folds
 
@@ -33,6 +35,7 @@ def folds(arguments: Namespace) -> None:
         group=arguments.group,
         jobs=arguments.jobs,
         work_dir=arguments.work_dir,
+        cluster=cluster_of(arguments),
     )
     say(labelled('Ensemble', f'{program()} ensemble {shlex.quote(str(folder))}'))
 
@@ -48,6 +51,7 @@ def folds_arguments(parser: ArgumentParser) -> None:
     )
     text = 'Folder of all runs, by default that of the same command, or else the next free work_dirs/folds{N}.'
     parser.add_argument('--work-dir', '--work_dir', type=Path, help=text)
+    add_cluster(parser)
 
 
 def labels(arguments: Namespace) -> None:

@@ -6,6 +6,7 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from seglight.cli.commands.cluster import add_cluster, cluster_of
 from seglight.console import labelled, program
 from seglight.errors import say
 
@@ -47,6 +48,7 @@ def sweep(arguments: Namespace) -> None:
 
         seglight sweep --config own.yaml --search search.yaml --trials 30
         seglight sweep --config own.yaml --search search.yaml --trials 30 --trainer.max_epochs=20
+        seglight sweep --config own.yaml --search search.yaml --jobs 8 --cluster slurm
     """
     from seglight.competition.searching.sweep import sweep as run
 
@@ -57,6 +59,8 @@ def sweep(arguments: Namespace) -> None:
         arguments.flags,
         command_line=arguments.command_line,
         work_dir=arguments.work_dir,
+        jobs=arguments.jobs,
+        cluster=cluster_of(arguments),
     )
 
 
@@ -68,3 +72,6 @@ def sweep_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--trials', type=int, default=30, help='Number of all trials (30).')
     text = 'Folder of all trials, by default that of the same search, or else the next free work_dirs/sweep{N}.'
     parser.add_argument('--work-dir', '--work_dir', type=Path, help=text)
+    text = 'Number of jobs on the cluster that run trials together (1).'
+    parser.add_argument('--jobs', type=int, default=1, help=text)
+    add_cluster(parser)

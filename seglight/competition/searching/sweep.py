@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
+from seglight.competition.cluster import Cluster
 from seglight.competition.folds import resolved
 from seglight.competition.out_of_fold import TRAINED
 from seglight.competition.plan import data_arguments
@@ -78,6 +79,8 @@ def sweep(
     *,
     command_line: Callable[[Sequence[str]], object],
     work_dir: Path | None = None,
+    jobs: int = 1,
+    cluster: Cluster | None = None,
 ) -> Path:
     """Run trials until there are enough, and write the page of what mattered; processes with the same search join.
 
@@ -88,6 +91,8 @@ def sweep(
         flags: further arguments of `fit`.
         command_line: runs a command line of the trainer.
         work_dir: the folder; by default that of the same search, or else the next free `work_dirs/sweep{N}`.
+        jobs: number of processes on the cluster that run trials together.
+        cluster: where they run; by default, this process runs the trials.
 
     Returns:
         The folder.
@@ -95,12 +100,51 @@ def sweep(
     Raises:
         UserError: if an argument, a config or a key is wrong, before any trial; or if all runs fail.
     """
+    if jobs < 1 or (jobs > 1 and not cluster):
+        raise UsageError(f'--jobs must be {"at least 1" if jobs < 1 else "1 without --cluster"}, got {jobs}')
     search = read_search(configs, search_file, trials, flags, command_line)
     folder = find_folder(search, work_dir)
     say(labelled('Sweep', folder))
     seed = search.config.get('seed_everything')
     minimize = search.metric == 'loss'
     study = Study(folder, search.space, search.first_rung, minimize, seed if type(seed) is int else 0)
+    if cluster:
+        words = [*words_of(configs), '--search', str(search_file), '--trials', str(trials), *flags]
+        search_on(cluster, folder, words, jobs)
+    else:
+        run_trials(search, study, trials)
+    report(study, search)
+    conclude(study, search)
+    return folder
+
+
+def words_of(configs: Sequence[str]) -> list[str]:
+    """Return the arguments that name configs."""
+    return [word for name in configs for word in ('--config', name)]
+
+
+def search_on(cluster: Cluster, folder: Path, words: Sequence[str], jobs: int) -> None:
+    """Run the same search as several jobs of a cluster, which join in its folder.
+
+    Raises:
+        UserError: for the first that fails.
+    """
+    commands = []
+    for number in range(1, jobs + 1):
+        name = f'search{number}'
+        marker = folder / f'.{name}'
+        marker.unlink(missing_ok=True)  # of an earlier command with fewer trials
+        own = ['sweep', *words, '--work-dir', str(folder)]
+        commands.append(Command(f'search {number} of {jobs}', own, marker, folder / f'{name}.log', folder))
+    Runner(jobs, cluster).run([[command] for command in commands])
+
+
+def run_trials(search: Search, study: Study, trials: int) -> None:
+    """Run trials in this process until there are enough.
+
+    Raises:
+        TrainingError: if the first ones all fail.
+    """
     failures = 0
     while True:
         with study.next_trial(trials) as trial:
@@ -109,10 +153,7 @@ def sweep(
             failures = 0 if run_trial(search, study, trial, trials) else failures + 1
         report(study, search)
         if failures >= FAILURES and study.best() is None:
-            raise TrainingError(f'{failures} trials in a row failed; their output is in {folder}/trial*.log')
-    report(study, search)
-    conclude(study, search)
-    return folder
+            raise TrainingError(f'{failures} trials in a row failed; their output is in {study.folder}/trial*.log')
 
 
 def read_search(
@@ -138,7 +179,7 @@ def read_search(
     space = read_space(search_file)
     for each in space.values():
         each.distribution()  # an error if Optuna is missing
-    words = [word for name in configs for word in ('--config', name)] + ['--report=false', *flags]
+    words = [*words_of(configs), '--report=false', *flags]
     config = resolved(words, command_line)
     if config['data']['full']:
         raise ConfigError('data.full', 'must be false for a search, which needs validation')
