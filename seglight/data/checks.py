@@ -17,12 +17,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from seglight.data.column_files import SETTLED, Columns, cached
 from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
 from seglight.data.header_columns import Header, read_headers, state_of
 from seglight.data.images import glance, may_be_cut_off, read_image
 from seglight.data.sources.base import Sample
-from seglight.data.sources.column_files import SETTLED, Columns, cached
 from seglight.data.sources.columns import Samples
 from seglight.data.sources.folders import MaskFile
 from seglight.data.sources.paths import is_hidden

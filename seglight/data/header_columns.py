@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from seglight.data.column_files import Array, cached_path, is_settled, keep, load, state
 from seglight.data.sources.base import Sample
-from seglight.data.sources.column_files import Array, cached_path, is_settled, keep, load, state
 from seglight.data.sources.columns import Rows, Samples
 from seglight.environment import cores
 

@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from seglight.data.column_files import Array, Columns, cached, is_settled, state
 from seglight.data.sources.coco_file import check_entries, check_ids, unique_categories
 from seglight.data.sources.coco_shapes import has_outline
-from seglight.data.sources.column_files import Array, Columns, cached, is_settled, state
-from seglight.data.sources.columns import Texts
 from seglight.data.sources.json_chunks import Chunk, IrregularError, chunks
+from seglight.data.texts import Texts
 from seglight.errors import DataError, one_line
 
 Ints = npt.NDArray[np.int64]

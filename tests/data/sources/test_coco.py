@@ -31,7 +31,7 @@ def reading(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param == 'in columns':
             patch.setattr('seglight.data.sources.coco.LARGE', 0)
-            patch.setattr('seglight.data.sources.column_files.SETTLED', -10)
+            patch.setattr('seglight.data.column_files.SETTLED', -10)
         yield
 
 

@@ -6,23 +6,9 @@ import numpy as np
 import pytest
 
 from seglight.data.sources import Sample
-from seglight.data.sources.columns import Listed, Part, Samples, Texts
+from seglight.data.sources.columns import Listed, Part, Samples
 
 MANY = [Sample(Path(f'img/{index}.jpg'), f'{index}') for index in range(7)]
-
-
-def test_texts_are_kept_whatever_they_are() -> None:
-    texts = ['a', '', 'ä€😀', '\udc80', '\ud800', 'x' * 9000] * 2000
-    column = Texts.of(texts)
-    assert list(column) == texts
-    assert [column[index] for index in (0, 1, 2, 3, 4, -1)] == ['a', '', 'ä€😀', '\udc80', '\ud800', 'x' * 9000]
-    assert column[1:3] == ['', 'ä€😀']
-    assert column.is_sound()
-    assert not Texts(column.data[1:], column.ends).is_sound()
-    assert not Texts(column.data, column.ends[::-1]).is_sound()
-    assert list(Texts.of([])) == []
-    with pytest.raises(IndexError):
-        column[len(texts)]
 
 
 def test_samples_of_several_sources_are_one_list() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seglight.data.sources import column_files
-from seglight.data.sources.column_files import Array, Columns, cached, cached_path, load
+from seglight.data import column_files
+from seglight.data.column_files import Array, Columns, cached, cached_path, load
 
 TYPES = {'a': '<i8', 'b': '|u1'}
 
