@@ -90,6 +90,8 @@ COVERED = {
     'data.photometric': ('data/test_transforms.py', 'PhotoMetricDistortion'),
     'data.report': ('stories/test_data.py', "'data', 'check'"),
     'data.sending': ('data/test_loaders.py', 'seglight.data.sending'),
+    'data.archives.members': ('data/archives/test_zips.py', 'two of its members are named'),
+    'data.places': ('data/archives/test_index.py', 'from seglight.data.places import'),
     'data.sources.base': ('data/sources/test_folders.py', 'source'),
     'data.sources.categories': ('data/sources/test_coco.py', 'category_map'),
     'data.sources.coco_columns': ('data/sources/test_coco.py', 'in columns'),
@@ -146,6 +148,7 @@ COVERED = {
     'tools.joined_files': ('tools/test_join.py', 'JOINERS'),
     'tools.report': ('report/test_page.py', "'report'"),
     'tools.setup': ('installation/test_requirements.py', 'setup'),
+    'zip_directory': ('data/archives/test_zips.py', 'its directory is damaged'),
 }
 
 

@@ -20,8 +20,10 @@ import numpy.typing as npt
 from seglight.data.column_files import SETTLED, Columns, cached
 from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
+from seglight.data.formats import MAX_BYTES, reading
 from seglight.data.header_columns import Header, read_headers, state_of
 from seglight.data.images import glance, may_be_cut_off, read_image
+from seglight.data.places import open_file, size_of, status_of
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Samples
 from seglight.data.sources.folders import MaskFile
@@ -147,7 +149,7 @@ def read_header(sample: Sample) -> Header:
     if sample.mask is None or sample.fault is not None:
         return Header(sample.fault)
     try:
-        status = os.stat(sample.mask.path)  # noqa: PTH116  (twice as fast)
+        status = status_of(sample.mask.path)
         image = glance(sample.image)
         # A file of JSON is the same for many images, and not one that ends like an image.
         mask = glance(sample.mask.path) if isinstance(sample.mask, MaskFile) else None
@@ -160,15 +162,14 @@ def read_header(sample: Sample) -> Header:
         return Header(str(error))
     if size != image.size:
         return Header(size_mismatch(sample, image.size, size))
-    file = image.status
     return Header(
         None,
         # A compressed image of a single colour takes less than a bit per pixel.
-        file.st_size < 2048 + size[0] * size[1] / 32,
+        image.bytes < 2048 + size[0] * size[1] / 32,
         image.cut_off or (may_be_cut_off(sample.mask.path) if mask is None else mask.cut_off),
-        file.st_size,
-        file.st_size + status.st_size,
-        file.st_mtime_ns + status.st_mtime_ns,
+        image.bytes,
+        image.bytes + status.size,
+        image.time + status.time,
     )
 
 
@@ -282,15 +283,16 @@ def shared_content(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[
 def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
     sizes: dict[int, list[Path]] = defaultdict(list)
     for path in dict.fromkeys(paths):
-        if path.is_file():
-            sizes[path.stat().st_size].append(path)
+        size = size_of(path)
+        if size is not None and 0 < size <= MAX_BYTES:
+            sizes[size].append(path)
     return sizes
 
 
 def _digest(path: Path) -> bytes:
     """Return the hash of a file, read in chunks."""
     digest = hashlib.blake2b()
-    with path.open('rb') as file:
+    with reading(path, 'The image '), open_file(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.digest()

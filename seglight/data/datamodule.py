@@ -39,7 +39,7 @@ from seglight.data.padding import ends_with_padding
 from seglight.data.position import Position
 from seglight.data.reading_notes import reading_notes
 from seglight.data.sampling import EpochSampler, class_balance
-from seglight.data.sources import Context, Sample, Samples, Spec, build_sources
+from seglight.data.sources import Context, Sample, Samples, Spec, Use, build_sources
 from seglight.data.split_sources import SplitSources
 from seglight.data.splits import Split, list_texts, pixels_of
 from seglight.data.tolerant import Tolerant, collate_good
@@ -210,6 +210,10 @@ class SegmentationDataModule(LightningDataModule):
     def samples(self, stage: str, faults: list[str] | None = None) -> dict[str, Samples]:
         """Return the samples of each split that a stage needs, see `SplitSources.samples`."""
         return self._sources.samples(stage, self._context(), faults)
+
+    def apart(self, split: str) -> list[tuple[Use, Samples]]:
+        """Return the samples of each source of a split, see `SplitSources.apart`."""
+        return self._sources.apart(split, self._context())
 
     @property
     def split(self) -> Split | None:

@@ -19,12 +19,14 @@ from seglight.batch import Item
 from seglight.data.cache import SampleCache
 from seglight.data.device_transforms import draw
 from seglight.data.facts import Ints, count_labels
+from seglight.data.formats import UnreadableError
 from seglight.data.images import read_image
 from seglight.data.label_check import LabelCheck
 from seglight.data.labels import blending_hint
 from seglight.data.mixing import Mix
 from seglight.data.orientation import orientation_in
 from seglight.data.padding import may_pad, padding_label
+from seglight.data.places import read_bytes
 from seglight.data.sending import in_shared_memory
 from seglight.data.sources.base import Sample, stamp
 from seglight.data.sources.columns import Samples
@@ -297,8 +299,8 @@ def size_mismatch(sample: Sample, image: tuple[int, int], mask: tuple[int, int])
 def _orientation_hint(sample: Sample, image: tuple[int, int], mask: tuple[int, int]) -> str:
     """Return the cure for an image that its EXIF orientation rotates by 90 degrees, unlike its mask; else empty."""
     try:
-        is_rotated = image == mask[::-1] and orientation_in(sample.image.read_bytes()) >= 5
-    except OSError:
+        is_rotated = image == mask[::-1] and orientation_in(read_bytes(sample.image)) >= 5
+    except (OSError, UnreadableError, DataError):
         return ''
     cure = 'rotate the mask, too, or remove the EXIF orientation from the image'
     return f'; the EXIF orientation of the image rotates it by 90 degrees: {cure}' if is_rotated else ''

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,43 +71,51 @@ class UnreadableError(ValueError):
     """A file cannot be read; the message gives the cause and the cure."""
 
 
-def open_file(path: Path) -> BinaryIO:
-    """Open a regular file of at most `MAX_BYTES`; never open a pipe, a device or a socket.
+def open_regular(path: Path, maximum: int | None = MAX_BYTES) -> FileIO:
+    """Open a regular file, unbuffered; never open a pipe, a device or a socket.
+
+    Args:
+        path: the file.
+        maximum: maximum size in bytes, None for any.
 
     Raises:
         OSError: if the file cannot be opened.
         UnreadableError: if it is empty, too large or not a regular file.
     """
-    _check_status(path.stat())
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 'rb')
+    check_status(path.stat(), maximum)
+    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
     try:
-        _check_status(os.fstat(file.fileno()))  # again: the path may have changed meanwhile
+        check_status(os.fstat(file.fileno()), maximum)  # again: the path may have changed meanwhile
     except (OSError, UnreadableError):
         file.close()
         raise
     return file
 
 
-def _check_status(status: os.stat_result) -> None:
+def check_status(status: os.stat_result, maximum: int | None = MAX_BYTES) -> None:
+    """Check that a file is regular and not empty, and its size.
+
+    Raises:
+        OSError: for a folder.
+        UnreadableError: otherwise.
+    """
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableError('it is not a regular file; replace or remove it')
-    if not status.st_size:
-        raise UnreadableError('it is empty; replace or remove it')
-    if status.st_size > MAX_BYTES:
-        raise UnreadableError(f'it has {status.st_size} bytes, more than the maximum of {MAX_BYTES}; cut it into tiles')
+    check_size(status.st_size, maximum)
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a regular file of at most `MAX_BYTES`.
+def check_size(size: int, maximum: int | None = MAX_BYTES) -> None:
+    """Check the size of a file in bytes.
 
     Raises:
-        OSError: if it cannot be read.
-        UnreadableError: if it is empty, too large or not a regular file.
+        UnreadableError: if it is empty or too large.
     """
-    with open_file(path) as file:
-        return file.read(os.fstat(file.fileno()).st_size)  # the size that was checked
+    if not size:
+        raise UnreadableError('it is empty; replace or remove it')
+    if maximum is not None and size > maximum:
+        raise UnreadableError(f'it has {size} bytes, more than the maximum of {maximum}; cut it into tiles')
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,16 +15,16 @@ from seglight.data.formats import (
     MAX_PIXELS,
     IncompleteError,
     UnreadableError,
-    open_file,
     open_image,
-    read_bytes,
     reading,
 )
 from seglight.data.headers import HEAD, upright_size
 from seglight.data.jpeg import decode_jpeg
 from seglight.data.orientation import orientation, orientation_in, upright
+from seglight.data.places import open_file, read_bytes, status_of
 from seglight.data.tiff import first_directory, is_tiff, read_bands
 from seglight.data.value_range import ValueRange, to_8_bits
+from seglight.errors import DataError
 from seglight.palette import PNG_SIGNATURE
 
 #: First and last bytes of JPEG and PNG files.
@@ -104,12 +103,14 @@ class Glance(NamedTuple):
     Attributes:
         size: height and width, equal to those of the decoded array.
         cut_off: whether a JPEG or PNG lacks its end marker; it may still be complete, with other data after its end.
-        status: of the file.
+        bytes: size of the file.
+        time: when it was changed, in nanoseconds.
     """
 
     size: tuple[int, int]
     cut_off: bool
-    status: os.stat_result
+    bytes: int
+    time: int
 
 
 def may_be_cut_off(path: Path) -> bool:
@@ -122,7 +123,7 @@ def may_be_cut_off(path: Path) -> bool:
             start = file.read(8)
             file.seek(-min(_LAST, file.seek(0, 2)), 2)
             return _lacks_end(start, file.read())
-    except (OSError, UnreadableError):
+    except (OSError, UnreadableError, DataError):
         return False
 
 
@@ -137,16 +138,16 @@ def glance(path: Path) -> Glance:
         DataError: if the header cannot be read.
     """
     with reading(path), open_file(path) as file:
-        status = os.fstat(file.fileno())
+        status = status_of(path)
         head = file.read(HEAD)
         size = upright_size(head)
         last = head
-        if status.st_size > HEAD:
+        if status.size > HEAD:
             file.seek(-_LAST, 2)
             last = file.read()
         if size is None or size[0] * size[1] > MAX_PIXELS:
             size = _size_of(file, head)
-        return Glance(size, _lacks_end(head, last), status)
+        return Glance(size, _lacks_end(head, last), status.size, status.time)
 
 
 def _end_of(data: bytes) -> bytes:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from seglight.array_types import UInt8Array
-from seglight.data.formats import UnreadableError, open_image, read_bytes, reading
+from seglight.data.formats import UnreadableError, open_image, reading
 from seglight.data.orientation import orientation, upright
+from seglight.data.places import read_bytes
 from seglight.data.png import decode_png, png_palette
 from seglight.data.tiff import is_tiff, read_bands
 from seglight.errors import DataError

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seglight.data.formats import open_file, open_image, read_bytes
+from seglight.data.formats import open_image
 from seglight.data.images import decode, has_8_bits
+from seglight.data.places import open_file, read_bytes
 from seglight.data.sources.base import Sample
 from seglight.data.sources.folders import MaskFile
 from seglight.data.tiff import first_directory, is_tiff, page_count, read_bands

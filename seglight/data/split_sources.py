@@ -55,6 +55,16 @@ class SplitSources:
             return {'train': Samples.joined(found.values())}
         return found
 
+    def apart(self, name: str, context: Context) -> list[tuple[Use, Samples]]:
+        """Return the samples of each source of `train`, `val` or `test`, before any split; no val if train is split.
+
+        Raises:
+            DataError: if a source is unusable.
+        """
+        if name == 'val' and self.split is not None:
+            return []
+        return [(each[1], find_samples([each], context, masks=name != 'test')) for each in self.sources[name]]
+
     def _names(self, stage: str) -> Sequence[str]:
         """Return the keys of the sources to read for a stage that needs masks."""
         if self.split is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from seglight.data.formats import UnreadableError, open_file, reading
+from seglight.data.formats import UnreadableError, open_regular, reading
 from seglight.errors import DataError
 from seglight.files import write_atomically
 
@@ -37,7 +37,7 @@ def extract_frames(path: Path, folder: Path) -> int:
     Raises:
         DataError: if the file is missing, not a video, or OpenCV cannot decode it.
     """
-    with reading(path, 'The video '), open_file(path) as file:
+    with reading(path, 'The video '), open_regular(path) as file:
         if not _SIGNATURES.match(file.read(189)):
             raise UnreadableError('it is damaged or not a video; convert it, for example to H.264 in .mp4')
     video = cv2.VideoCapture(str(path))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from seglight.array_types import UInt8Array
 from seglight.callbacks.writers.files import Kept, MaskWriter, PredictionWriter
+from seglight.data.places import is_member, read_bytes
 from seglight.data.sources import MAX_REPEATS
 from seglight.errors import UsageError
 from seglight.files import link, write_atomically
@@ -76,13 +77,16 @@ class PseudoLabelWriter(PredictionWriter):
         return None if predicted.probabilities is None else winners(predicted.mask, predicted.probabilities)
 
     def write(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> None:
-        """Link the image and write its mask."""
+        """Link the image, or copy it from its archive, and write its mask."""
         if probabilities is None:
             raise UsageError('probabilities were not kept')
         image = Path(meta['path']).resolve()
         path = path_below(self.folder / 'img_dir', meta['name'], image.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not (path.exists() and path.samefile(image)):  # an earlier run may have predicted another image of this name
+        if is_member(image):
+            write_atomically(path, read_bytes(image))
+        # An earlier run may have predicted another image of this name.
+        elif not (path.exists() and path.samefile(image)):
             link(path, image)
         self.masks.write(confident(mask, probabilities, self.confidence, self.ignore_index), None, meta)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
+from seglight.data.sources.archives import ArchiveSource
 from seglight.data.sources.base import Annotation, Context, Sample, Source
 from seglight.data.sources.coco import CocoSource
 from seglight.data.sources.columns import Part, Samples
@@ -21,6 +22,7 @@ from seglight.names import name_fault
 
 __all__ = [
     'Annotation',
+    'ArchiveSource',
     'CocoSource',
     'Context',
     'FolderSource',
@@ -36,7 +38,9 @@ __all__ = [
     'find_samples',
 ]
 
-SOURCES = {cls.__name__: cls for cls in (FolderSource, CocoSource, LabelMeSource, YoloSource, ImageSource)}
+SOURCES = {
+    cls.__name__: cls for cls in (FolderSource, CocoSource, LabelMeSource, YoloSource, ArchiveSource, ImageSource)
+}
 
 #: The order of an epoch is drawn at once, which limits its length.
 MAX_REPEATS = 1000

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from seglight.array_types import UInt8Array
+from seglight.data.places import is_member, status_of
 from seglight.errors import DataError
 
 
@@ -51,22 +52,24 @@ class Annotation(ABC):
 def stamp(path: Path) -> str:
     """Return size and modification time of a file, to detect changes; empty if it is missing."""
     try:
-        status = path.stat()
-    except OSError:
+        status = status_of(path)
+    except (OSError, DataError):
         return ''
-    return f'{status.st_size} {status.st_mtime_ns}'
+    return f'{status.size} {status.time}'
 
 
 def kind_of(path: Path) -> Literal['file', 'folder'] | None:
-    """Return whether a path is a file or a folder; None if it does not exist or is a broken link.
+    """Return whether a path is a file (or a member of an archive) or a folder; None if it is missing or a broken link.
 
     Raises:
         DataError: if it cannot be read, for example without permission.
     """
     try:
         mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        return 'file' if is_member(path) else None
     except OSError as error:
         raise DataError(f'{path} cannot be read: {error.strerror}') from error
     if not stat.S_ISDIR(mode):
