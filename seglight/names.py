@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,12 +14,18 @@ from seglight.errors import OutputError
 _CONTROL = ('Cc', 'Zl', 'Zp')
 
 
+#: Names that nothing is wrong with, found many times as fast.
+_PLAIN = re.compile(r'(?:[A-Za-z0-9_-][A-Za-z0-9_. -]*/)*[A-Za-z0-9_-][A-Za-z0-9_. -]*')
+
+
 def name_fault(name: str) -> str | None:
     """Return why a name must not become part of a path, None if it may.
 
     Args:
         name: the path of an image relative to its folder, without suffix, as the data set gives it.
     """
+    if _PLAIN.fullmatch(name):
+        return None
     path = Path(name)
     if path.anchor or '..' in path.parts:
         return 'leads out of its folder'

@@ -92,6 +92,7 @@ COVERED = {
     'data.sending': ('data/test_loaders.py', 'seglight.data.sending'),
     'data.archives.members': ('data/archives/test_zips.py', 'two of its members are named'),
     'data.places': ('data/archives/test_index.py', 'from seglight.data.places import'),
+    'data.sources.folder_rows': ('data/sources/test_folders.py', 'MaskFile'),
     'data.sources.base': ('data/sources/test_folders.py', 'source'),
     'data.sources.categories': ('data/sources/test_coco.py', 'category_map'),
     'data.sources.coco_columns': ('data/sources/test_coco.py', 'in columns'),

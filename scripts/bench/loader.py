@@ -132,8 +132,8 @@ def main() -> None:
         root = arguments.root or Path(folder)
         if arguments.root is None:
             generate(root, counts={'train': arguments.images, 'val': 1, 'test': 1}, size=512)
-        samples = FolderSource('img_dir/train', 'ann_dir/train').samples(Context(CLASSES, root=root))
-        samples = samples[: arguments.images]
+        found = FolderSource('img_dir/train', 'ann_dir/train').samples(Context(CLASSES, root=root))
+        samples = list(found[: arguments.images])
         loaders = ways(samples, Path(folder) / 'cache')
         rates: dict[str, list[float]] = {name: [] for name in loaders}
         for turn in range(arguments.rounds + 1):  # the first one warms up

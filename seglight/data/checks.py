@@ -26,8 +26,8 @@ from seglight.data.images import glance, may_be_cut_off, read_image
 from seglight.data.places import open_file, size_of, status_of
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Samples
-from seglight.data.sources.folders import MaskFile
-from seglight.data.sources.paths import is_hidden
+from seglight.data.sources.folder_rows import MaskFile
+from seglight.data.sources.paths import HIDDEN, paths_below
 from seglight.data.value_range import ValueRange
 from seglight.environment import cores
 from seglight.errors import DataError
@@ -135,13 +135,25 @@ def masks_without_image(folders: Iterable[Path], samples: Iterable[Sample]) -> l
 
     A file counts as a mask if its name ends like those of the masks that samples have.
     """
-    used = {sample.mask.path: sample.name for sample in samples if sample.mask is not None}
-    found = set()
-    for folder in set(folders):
-        below = {path.relative_to(folder).as_posix(): name for path, name in used.items() if folder in path.parents}
-        suffixes = tuple({path.removeprefix(name) for path, name in below.items()})
-        found |= {path for path in folder.rglob('*') if path.name.endswith(suffixes) and not is_hidden(path, folder)}
-    return sorted(path for path in found - used.keys() if path.is_file())
+    starts = {folder: os.path.join(folder, '') for folder in folders}  # noqa: PTH118  (with a separator at its end)
+    if not starts:
+        return []
+    used: set[str] = set()
+    suffixes: dict[Path, set[str]] = {folder: set() for folder in starts}
+    parts = Samples.of(samples if isinstance(samples, Samples) else list(samples)).parts
+    for rows in {id(part.rows): part.rows for part in parts}.values():  # train and val may share one
+        for path, name in rows.mask_files():
+            used.add(path)
+            for folder, start in starts.items():
+                if path.startswith(start):
+                    suffixes[folder].add(path[len(start) :].removeprefix(name))
+    found = {
+        f'{start}{path}'
+        for folder, start in starts.items()
+        for path in (paths_below(folder) if suffixes[folder] else ())
+        if path.endswith(tuple(suffixes[folder])) and not path[path.rfind('/') + 1 :].startswith(HIDDEN)
+    }
+    return sorted(path for path in map(Path, found - used) if path.is_file())
 
 
 def read_header(sample: Sample) -> Header:

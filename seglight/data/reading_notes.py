@@ -16,7 +16,7 @@ from seglight.data.formats import open_image
 from seglight.data.images import decode, has_8_bits
 from seglight.data.places import open_file, read_bytes
 from seglight.data.sources.base import Sample
-from seglight.data.sources.folders import MaskFile
+from seglight.data.sources.folder_rows import MaskFile
 from seglight.data.tiff import first_directory, is_tiff, page_count, read_bands
 from seglight.data.value_range import ValueRange, extent, to_8_bits
 from seglight.errors import DataError

@@ -100,5 +100,5 @@ class SplitSources:
             return []
         sources = [*self.sources['train'], *(self.sources['val'] if self.split is None else ())]
         folders = [source.mask_folder(context) for source, _ in sources]
-        all_samples = (sample for split in samples.values() for sample in split)
+        all_samples = Samples.joined(map(Samples.of, samples.values()))
         return masks_without_image([folder for folder in folders if folder is not None], all_samples)

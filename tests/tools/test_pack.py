@@ -22,6 +22,7 @@ def items(*words: str) -> list[Any]:
     return [dataset[index] for dataset in module.datasets.values() for index in range(len(dataset))]
 
 
+@pytest.mark.slow
 def test_packed_data_are_the_same_data(
     tiny_config: Path, data_root: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,8 @@ from seglight.data.sources.archives import ArchiveSource
 from seglight.data.sources.base import Annotation, Context, Sample, Source
 from seglight.data.sources.coco import CocoSource
 from seglight.data.sources.columns import Part, Samples
-from seglight.data.sources.folders import FolderSource, MaskFile
+from seglight.data.sources.folder_rows import MaskFile
+from seglight.data.sources.folders import FolderSource
 from seglight.data.sources.images import ImageSource
 from seglight.data.sources.labelme import LabelMeSource
 from seglight.data.sources.yolo import YoloSource

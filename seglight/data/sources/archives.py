@@ -14,7 +14,8 @@ from seglight.data.formats import IMAGE_SUFFIXES
 from seglight.data.labels import LabelMap
 from seglight.data.sources.base import Context, Sample, kind_of
 from seglight.data.sources.columns import Part, Rows, Samples
-from seglight.data.sources.folders import FolderSource, MaskFile
+from seglight.data.sources.folder_rows import MaskFile
+from seglight.data.sources.folders import FolderSource
 from seglight.data.sources.paths import HIDDEN
 from seglight.errors import DataError
 
@@ -61,7 +62,7 @@ class ArchiveSource(FolderSource):
         self.path = path
         self.count = images
 
-    def samples(self, context: Context) -> Samples:  # type: ignore[override]  # a sequence as well
+    def samples(self, context: Context) -> Samples:
         """Return the images in the order of the archives, and in each in its own order."""
         paths = [context.path(each) for each in ([self.path] if isinstance(self.path, str) else self.path)]
         archives = [open_archive(file) for path in paths for file in _files(path)]

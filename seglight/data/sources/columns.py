@@ -42,6 +42,11 @@ class Rows(ABC):
     def images(self) -> Iterator[str]:
         """Yield the paths of their images."""
 
+    def mask_files(self) -> Iterator[tuple[str, str]]:
+        """Yield the path of the file of each mask, and the name of its sample."""
+        samples = map(self.sample, range(len(self)))
+        return ((str(sample.mask.path), sample.name) for sample in samples if sample.mask is not None)
+
     def folders(self) -> Sequence[str]:
         """Return the folders of all files."""
         return ()

@@ -4,42 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from seglight.array_types import UInt8Array
 from seglight.data.formats import IMAGE_SUFFIXES
-from seglight.data.images import image_size
 from seglight.data.labels import LabelMap
-from seglight.data.sources.base import Annotation, Context, Ignored, Sample, Source, kind_of
+from seglight.data.sources.base import Context, Ignored, Source, kind_of
+from seglight.data.sources.columns import Part, Samples
+from seglight.data.sources.folder_rows import FolderRows, Masks
 from seglight.data.sources.labelmap import labels_of_colours
-from seglight.data.sources.paths import files_below, read_list, with_slashes
+from seglight.data.sources.paths import paths_below, read_list, with_slashes
+from seglight.data.texts import Texts
 from seglight.errors import DataError, UsageError
-
-
-class MaskFile(Annotation):
-    """A mask file."""
-
-    def __init__(self, path: Path, labels: LabelMap) -> None:
-        self._path = path
-        self.labels = labels
-
-    @property
-    def path(self) -> Path:
-        """The mask file."""
-        return self._path
-
-    def read(self) -> UInt8Array:
-        """Return the label of each pixel, uint8 `[H, W]`."""
-        return self.labels.read(self._path)
-
-    def size(self) -> tuple[int, int]:
-        """Return height and width from the file's header."""
-        return image_size(self._path)
-
-    def fingerprint(self) -> str:
-        """Return a text that changes with the file and the label map."""
-        return f'{super().fingerprint()} {self.labels}'
 
 
 class FolderSource(Source):
@@ -95,20 +70,19 @@ class FolderSource(Source):
                 'labelmap is for colours, reduce_zero_label and label_map are for labels; set only one of them'
             )
 
-    def samples(self, context: Context) -> list[Sample]:
+    def samples(self, context: Context) -> Samples:
         """Return the images with their masks, sorted by path or in the order of the split file."""
         folder = context.path(self.img_dir)
         masks = None if self.ann_dir is None else context.path(self.ann_dir)
         not_images = self.mask_suffix if masks == folder else None
-        images = find_images(folder, self.img_suffix, not_images)
+        images = find_rows(folder, self.img_suffix, not_images)
         if self.split is not None:
-            images = _listed(images, context.path(self.split), folder)
+            images = images.take(_listed(images, context.path(self.split), folder))
         if masks is None:
-            return images
+            return Samples([Part(images)])
         if kind_of(masks) != 'folder':
             raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir')
-        labels = self._labels(context)
-        return [replace(each, mask=MaskFile(masks / f'{each.name}{self.mask_suffix}', labels)) for each in images]
+        return Samples([Part(images.with_masks(Masks(masks, self.mask_suffix, self._labels(context))))])
 
     def _labels(self, context: Context) -> LabelMap:
         """Return the map from labels or colours in the files to classes."""
@@ -137,7 +111,12 @@ class FolderSource(Source):
         return context.path(self.ann_dir) if self.ann_dir is not None and self.split is None else None
 
 
-def find_images(folder: Path, suffix: str | None = None, excluded_suffix: str | None = None) -> list[Sample]:
+def find_images(folder: Path, suffix: str | None = None, excluded_suffix: str | None = None) -> Samples:
+    """Return the images below a folder, see `find_rows`."""
+    return Samples([Part(find_rows(folder, suffix, excluded_suffix))])
+
+
+def find_rows(folder: Path, suffix: str | None = None, excluded_suffix: str | None = None) -> FolderRows:
     """Return the images below a folder, sorted by path, without masks.
 
     Of images that differ only in their suffix, only the first is usable.
@@ -152,27 +131,27 @@ def find_images(folder: Path, suffix: str | None = None, excluded_suffix: str | 
     """
     if kind_of(folder) != 'folder':
         raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir')
-    paths = sorted(path for path in files_below(folder) if is_image(path) and path.name.endswith(suffix or ''))
-    paths = [path for path in paths if not (excluded_suffix and path.name.endswith(excluded_suffix))]
-    if not paths:
+    found = [
+        path
+        for path in paths_below(folder)
+        if is_image_name(path[path.rfind('/') + 1 :])
+        and path.endswith(suffix or '')
+        and not (excluded_suffix and path.endswith(excluded_suffix))
+    ]
+    if not found:
         raise DataError(f'The folder {folder} contains no image ({suffix or ", ".join(sorted(IMAGE_SUFFIXES))})')
-    firsts: dict[str, Path] = {}
-    images = []
-    for path in paths:
-        name = name_below(path, folder, suffix)
-        first = firsts.setdefault(name, path)
-        images.append(Sample(path, name, fault=None if first == path else _twin_fault(path, first)))
-    return images
-
-
-def _twin_fault(path: Path, first: Path) -> str:
-    """Return the message for an image with the same name as another."""
-    return f'{path} has the name of {first.name} beside it; their masks have the same name; rename or remove one'
+    found.sort(key=lambda path: path.replace('/', '\0'))  # by the parts of the path
+    return FolderRows(folder, Texts.of(found), suffix)
 
 
 def is_image(path: Path) -> bool:
     """Return whether a path has an image suffix and is not hidden, like macOS's `._a.jpg`."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
+    return is_image_name(path.name)
+
+
+def is_image_name(name: str) -> bool:
+    """Return whether the name of a file has an image suffix and is not hidden."""
+    return name[name.rfind('.') :].lower() in IMAGE_SUFFIXES and not name.startswith('.')
 
 
 def name_below(path: Path, folder: Path, suffix: str | None = None) -> str:
@@ -181,13 +160,13 @@ def name_below(path: Path, folder: Path, suffix: str | None = None) -> str:
     return relative.as_posix().removesuffix(suffix) if suffix else relative.with_suffix('').as_posix()
 
 
-def _listed(images: Sequence[Sample], file: Path, folder: Path) -> list[Sample]:
-    """Return the images in a split file, once each; the file may omit their suffixes."""
-    known: dict[str, list[Sample]] = defaultdict(list)
-    for image in images:
-        for text in {image.name, image.image.relative_to(folder).as_posix()}:
-            known[text].append(image)
-    listed: dict[Sample, None] = {}
+def _listed(images: FolderRows, file: Path, folder: Path) -> list[int]:
+    """Return the rows of the images in a split file, once each; the file may omit their suffixes."""
+    known: dict[str, list[int]] = defaultdict(list)
+    for row, (name, path) in enumerate(zip(images.names(), images.relative, strict=True)):
+        for text in {name, path}:
+            known[text].append(row)
+    listed: dict[int, None] = {}
     for line in read_list(file):
         name = line if line in known else with_slashes(line)
         if name not in known:

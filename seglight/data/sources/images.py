@@ -27,7 +27,7 @@ class ImageSource(Source):
         self.path = path
         self.img_dir = img_dir
 
-    def samples(self, context: Context) -> list[Sample]:
+    def samples(self, context: Context) -> Sequence[Sample]:
         """Return the images: sorted by path, or in the order of the file."""
         path = context.path(self.path)
         base = path.parent if self.img_dir is None else context.path(self.img_dir)

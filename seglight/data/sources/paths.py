@@ -25,13 +25,31 @@ def files_below(folder: Path) -> Iterator[Path]:
     Raises:
         DataError: if a folder cannot be read.
     """
+    for parent, names in _walked(folder):
+        yield from (Path(parent, name) for name in names)
+
+
+def _walked(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the folders below a folder and itself, except hidden ones, each with the names of its files."""
 
     def fail(error: OSError) -> None:
         raise DataError(f'The folder {error.filename} cannot be read: {error.strerror}') from error
 
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
-        yield from (Path(parent, name) for name in names)
+        yield parent, names
+
+
+def paths_below(folder: Path) -> Iterator[str]:
+    """Yield the paths of the files below a folder relative to it, with slashes, except in hidden folders.
+
+    Raises:
+        DataError: if a folder cannot be read.
+    """
+    start = len(os.path.join(folder, ''))  # noqa: PTH118  (with a separator at its end)
+    for parent, names in _walked(folder):
+        below = parent[start:].replace(os.sep, '/')
+        yield from (f'{below}/{name}' for name in names) if below else names
 
 
 def is_hidden(path: Path, folder: Path) -> bool:

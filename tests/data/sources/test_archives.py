@@ -73,9 +73,9 @@ def test_archives_may_have_no_masks_or_no_folders(root: Path) -> None:
     assert [(each.name, each.mask is not None) for each in flat] == [('a', True)]
 
 
-def message(root: Path, path: str | list[str], **options: int) -> str:
+def message(root: Path, path: str | list[str], images: int | None = None) -> str:
     with pytest.raises(DataError) as error:
-        ArchiveSource(path, **options).samples(Context(CLASSES, root=root))
+        ArchiveSource(path, images=images).samples(Context(CLASSES, root=root))
     assert '\n' not in str(error.value)
     return str(error.value)
 

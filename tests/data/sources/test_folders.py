@@ -1,6 +1,7 @@
 """Folders of images and masks, with suffixes, split files and masks of every kind."""
 
 import os
+import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from seglight.data.checks import masks_without_image
-from seglight.data.sources import Context, FolderSource, ImageSource, build_sources, find_samples
+from seglight.data.sources import Context, FolderSource, ImageSource, MaskFile, build_sources, find_samples
 from seglight.errors import ConfigError, DataError
 
 CLASSES = ['sky', 'road', 'car']
@@ -318,7 +319,7 @@ def test_sources_are_concatenated_each_with_its_repeats(tmp_path: Path) -> None:
     [
         (
             {'type': 'CocoSorce'},
-            "data.train: unknown source 'CocoSorce' (FolderSource, CocoSource, LabelMeSource, YoloSource, ImageSource, or a dataset of mmseg); did you mean",
+            "data.train: unknown source 'CocoSorce' (FolderSource, CocoSource, LabelMeSource, YoloSource, ArchiveSource, ImageSource, or a dataset of mmseg); did you mean",
         ),
         (
             {'type': 'CocoSource', 'anfile': 'a'},
@@ -343,3 +344,26 @@ def test_a_faulty_source_is_named(spec: Any, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         build_sources(spec, 'data.train', 'img', 'ann')
     assert message in str(error.value)
+
+
+def test_many_images_are_a_few_arrays_with_the_same_samples_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    names = ['b', 'a.b', 'a/c', 'a-d/e', 'a/b/f', 'ä', 'a b', 'B', 'a/c.x']
+    for name in names:
+        save(tmp_path / f'img/{name}.jpg')
+        save(tmp_path / f'ann/{name}.png', LABELS)
+    save(tmp_path / 'img/a/c.png')
+    context = Context(CLASSES, root=tmp_path)
+    found = FolderSource('img', 'ann').samples(context)
+    expected = sorted(path for path in (tmp_path / 'img').rglob('*.*') if path.is_file())
+    assert [sample.image for sample in found] == expected
+    assert found.texts('images') == [str(path) for path in expected]
+    assert found.texts('names') == [path.relative_to(tmp_path / 'img').with_suffix('').as_posix() for path in expected]
+    assert [sample.name for sample in found if sample.fault] == ['a/c']
+    assert all((sample.mask.read() == LABELS).all() for sample in found if sample.mask)
+    (rows,) = (part.rows for part in found.parts)
+    masks = [(str(sample.mask.path), sample.name) for sample in found if sample.mask]
+    assert isinstance(found[0].mask, MaskFile)
+    assert list(rows.mask_files()) == masks
+    copied = pickle.loads(pickle.dumps(found))
+    assert copied.texts('images') == found.texts('images')
+    assert not FolderSource('img').samples(context).labelled.any()
