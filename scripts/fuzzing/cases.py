@@ -15,6 +15,7 @@ import yaml
 
 import seglight
 from fuzzing.corpus import CLASSES, Corpus, from_python
+from fuzzing.folds_cases import damaged_folds
 from fuzzing.label_cases import damaged_labels, damaged_yaml
 from fuzzing.mutations import mutate_bytes, mutate_value, nasty
 from fuzzing.weight_cases import damaged_zip, old_format, safetensors, weight_words
@@ -338,6 +339,11 @@ def labels(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
     return Case(['data', 'check', '--config=a.yaml'], ('read',))
 
 
+def folds(corpus: Corpus, folder: Path, rng: random.Random) -> Case:
+    """Damage a file in the folder of a training on folds, whose lists may name any file to read as an image."""
+    return Case(damaged_folds(corpus.root, folder, rng, _filled), ('read',))
+
+
 #: The generator of each kind of input, and its share.
 KINDS: dict[str, tuple[Maker, float]] = {
     'checkpoint: entries': (checkpoint_values, 14),
@@ -355,4 +361,5 @@ KINDS: dict[str, tuple[Maker, float]] = {
     'weights': (weights, 3),
     'zip, pickle, safetensors': (weight_file, 14),
     'labels': (labels, 6),
+    'folder of folds': (folds, 6),
 }

@@ -19,6 +19,7 @@ import yaml
 from pycocotools import mask as mask_utils
 
 import seglight
+from fuzzing.folds_cases import make_folds
 from seglight.__main__ import main, run
 from seglight.config.files import SHIPPED
 from seglight.data.demo import generate
@@ -103,6 +104,7 @@ def make_corpus(root: Path) -> Corpus:
         _must('soup', 'run/epoch_1.ckpt', 'run/epoch_1.ckpt', '--output=soup.ckpt')
         _must('export', 'soup.ckpt', 'soup.pth')
         _must('predict', '--ckpt=run/epoch_1.ckpt', '--input=data/img_dir/test', '--output=out', '--submission')
+        make_folds(root, _must)
     (root / 'out/epoch_1.csv').rename(root / 'a.csv')
     (root / 'mmseg.py').write_text(MMSEG_CONFIG)
     (root / 'base.py').write_text("optimizer = dict(type='SGD', lr=0.01)\nmodel = dict(train_cfg=dict())\n")

@@ -24,6 +24,7 @@ from seglight.callbacks import (
     SubmissionWriter,
     ZipWriter,
 )
+from seglight.callbacks.writers.pseudo import PSEUDO
 from seglight.callbacks.writers.submission import submission_path
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.cli.part_settings import part_settings
@@ -79,8 +80,8 @@ def add_arguments(parser: Any) -> None:
     )
     parser.add_argument(
         '--pseudo_labels',
-        type=float | None,
-        help='Also write masks to train on; pixels below this confidence are ignored.',
+        type=float | dict[str, float] | None,
+        help='Also write masks to train on; pixels below this confidence, or that of their class, are ignored.',
     )
     parser.add_argument(
         '--pseudo_weight', type=float, default=1.0, help='How often each pseudo label occurs in an epoch, on average.'
@@ -153,7 +154,7 @@ def prediction_callbacks(
     if config.submission or config.remark is not None:
         callbacks.append(_submission_writer(config, checkpoint, folder))
     if config.pseudo_labels is not None:
-        pseudo = folder / 'pseudo_labels'
+        pseudo = folder / PSEUDO
         callbacks.append(PseudoLabelWriter(pseudo, config.pseudo_labels, config.pseudo_weight, config.data.train))
     callbacks.append(PredictionSummary(folder))
     if config.resume:
@@ -195,6 +196,7 @@ def _facts(config: Any, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
         'input': config.input,
         'submission_format': None if config.submission_format == 'labels' else config.submission_format,
         'mask_labels': config.mask_labels,
+        'pseudo_labels': config.pseudo_labels,
     }
 
 

@@ -12,11 +12,11 @@ from seglight.competition.chooser import Chooser, Variant, make_variants, miou
 from seglight.competition.folds import TRUST, predict_command
 from seglight.competition.out_of_fold import PLAIN, OutOfFold, missing_runs, run_folder
 from seglight.competition.pixels import Candidate
-from seglight.competition.plan import Plan, open_folds
+from seglight.competition.plan import Plan, check_one_pass, open_folds
 from seglight.competition.running import Runner
 from seglight.competition.scores import percent
 from seglight.config.arguments import as_word
-from seglight.errors import ConfigError, UsageError, say
+from seglight.errors import UsageError, say
 from seglight.files import as_bytes, write_atomically
 from seglight.run_lock import RunLock
 
@@ -26,9 +26,6 @@ VIEWS: dict[str, dict[str, Any] | None] = {
     'flips': {'scales': [1.0], 'flips': ['horizontal']},
     'scales': {'scales': [0.75, 1.0, 1.25], 'flips': ['horizontal']},
 }
-
-#: Settings of the data that all models share, since an ensemble reads each image once.
-READ_ONCE = ('val_transforms', 'image_range')
 
 
 def choose_ensemble(
@@ -101,12 +98,7 @@ def _check(folder: Path, plan: Plan, views: Sequence[str], output: Path | None) 
     missing = next(missing_runs(folder, plan, list(plan.models)), None)
     if missing is not None:
         raise UsageError(f'{missing} has no complete predictions; repeat the command of seglight folds first')
-    first, *others = plan.models
-    for other in others:
-        for key in READ_ONCE:
-            if plan.models[other]['data'][key] != plan.models[first]['data'][key]:
-                text = f'must be equal in {first} and {other} for an ensemble, which reads each image once'
-                raise ConfigError(f'data.{key}', text)
+    check_one_pass(plan)
 
 
 def _checkpoints(folder: Path, plan: Plan, model: str) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from seglight.competition.cluster import Cluster
 from seglight.competition.out_of_fold import DONE, PLAIN, TRAINED, OutOfFold, prediction_folder, run_folder
 from seglight.competition.page import write_page
 from seglight.competition.plan import Plan, earlier_folder, new_folder
+from seglight.competition.rounds import Rounds, check_rounds, label_round, round_folder, training_flags
 from seglight.competition.running import Command, Runner
 from seglight.competition.scores import Scores
 from seglight.competition.splitting import IMAGES, are_written, fold_folder, fold_lists, write_lists
@@ -28,7 +31,7 @@ from seglight.plain_text import load_yaml
 from seglight.run_lock import RunLock
 
 #: Names of models that would be folders of something else.
-RESERVED = ('split',)
+RESERVED = re.compile(r'split|pseudo|round\d+')
 
 #: The flag that lets checkpoints name classes of any package.
 TRUST = '--trust-checkpoint'
@@ -47,6 +50,7 @@ def train_folds(
     jobs: int = 1,
     work_dir: Path | None = None,
     cluster: Cluster | None = None,
+    rounds: Rounds | None = None,
 ) -> Path:
     """Train each config on each fold, predict each image by the model that was not trained on it, and write the scores.
 
@@ -61,9 +65,10 @@ def train_folds(
         jobs: number of runs at once.
         work_dir: the folder; by default that of the same command, or else the next free `work_dirs/folds{N}`.
         cluster: where the runs go; by default to this machine.
+        rounds: how often to train, and on which pseudo labels from the second round on; by default once.
 
     Returns:
-        The folder.
+        The folder of the last round.
 
     Raises:
         UserError: if an argument or a config is wrong, before anything starts; or if a run fails.
@@ -72,29 +77,61 @@ def train_folds(
         raise UsageError(f'--folds must be at least 2, got {folds}')
     if jobs < 1:
         raise UsageError(f'--jobs must be at least 1, got {jobs}')
+    rounds = rounds or Rounds()
     names = model_names(configs)
     models = {name: resolved(['--config', config, *flags], resolve) for name, config in names.items()}
     plan = make_plan(models, folds, group)
     earlier = earlier_folder(plan, work_dir)
+    check_rounds(plan, rounds, earlier)
     # Faults of the data end the command before it makes a folder.
     lists = {} if earlier and are_written(earlier, folds) else fold_lists(plan)
-    folder = earlier or new_folder(plan, work_dir)
-    say(labelled('Folds', folder))
-    lock = RunLock(folder)
+    first = folder = earlier or new_folder(plan, work_dir)
+    say(labelled('Folds', first))
+    lock = RunLock(first)
     lock.acquire()
+    runner = Runner(jobs, cluster)
     try:
-        write_lists(folder, lists)
-        Runner(jobs, cluster).run(
-            [
-                _job(folder, plan, name, config, fold, flags)
-                for name, config in names.items()
-                for fold in range(1, folds + 1)
-            ]
-        )
-        report(folder, plan)
+        write_lists(first, lists)
+        train_models(first, plan, names, flags, runner)
+        for number in range(2, rounds.count + 1):
+            folder = label_round(first, number, plan, rounds, runner, trust_flags(flags))
+            train_models(folder, plan, names, flags, runner, partial(training_flags, folder, plan, rounds))
+        if rounds.count > 1:
+            report_rounds(first, plan, rounds.count)
     finally:
         lock.release()
     return folder
+
+
+def train_models(
+    folder: Path,
+    plan: Plan,
+    configs: Mapping[str, str],
+    flags: Sequence[str],
+    runner: Runner,
+    more: Callable[[str, int], Sequence[str]] = lambda *_: (),
+) -> None:
+    """Train each model on each fold in a folder, predict each image, and write the scores.
+
+    Args:
+        folder: the folder of a round.
+        plan: its plan.
+        configs: the config of each model.
+        flags: further arguments of `fit`, for all models.
+        runner: runs them.
+        more: returns further arguments for a model and a fold.
+
+    Raises:
+        UserError: if a run fails.
+    """
+    runner.run(
+        [
+            _job(folder, plan, name, config, fold, [*flags, *more(name, fold)])
+            for name, config in configs.items()
+            for fold in range(1, plan.folds + 1)
+        ]
+    )
+    report(folder, plan)
 
 
 def model_names(configs: Sequence[str]) -> dict[str, str]:
@@ -110,7 +147,7 @@ def model_names(configs: Sequence[str]) -> dict[str, str]:
         name = find_config(config).stem
         if name in names:
             raise UsageError(f"{names[name]} and {config} would both be the model '{name}'; rename one of the files")
-        if name in RESERVED or name_fault(name):
+        if RESERVED.fullmatch(name) or name_fault(name):
             raise UsageError(f"{config}: a model cannot have the name '{name}'; rename the file")
         names[name] = config
     return names
@@ -168,11 +205,15 @@ def _job(folder: Path, plan: Plan, name: str, config: str, fold: int, flags: Seq
     split = as_word({'_delete_': True, 'folder': str(lists)})
     train = ['fit', '--config', config, *flags, f'--data.split={split}', '--work-dir', str(run), '--auto-resume']
     title, log = f'{name}, fold {fold} of {plan.folds}', run.with_suffix('.log')
-    trust = [flag for flag in flags if flag.replace('_', '-') == TRUST]
     return [
         Command(title, train, run / TRAINED, log, run),
-        predict_command(folder, plan, name, fold, PLAIN, trust),
+        predict_command(folder, plan, name, fold, PLAIN, trust_flags(flags)),
     ]
+
+
+def trust_flags(flags: Sequence[str]) -> list[str]:
+    """Return those of the flags that `predict` needs, too."""
+    return [flag for flag in flags if flag.replace('_', '-') == TRUST]
 
 
 def predict_command(folder: Path, plan: Plan, name: str, fold: int, views: str, flags: Sequence[str]) -> Command:
@@ -191,4 +232,20 @@ def report(folder: Path, plan: Plan) -> None:
     write_atomically(folder / 'scores.csv', as_bytes(scores.csv()))
     say(scores.table())
     say(labelled('Scores', folder / 'scores.csv'))
-    say(labelled('Report', write_page(folder / 'folds.html', folder.name, scores)))
+    say(labelled('Report', write_page(folder / 'folds.html', f'Folds of {folder.name}', scores)))
+
+
+def report_rounds(first: Path, plan: Plan, count: int) -> None:
+    """Write and print the scores of all models in all rounds, on the same images, and write the page of them."""
+    confusions, pairs = {}, []
+    for model in plan.models:
+        names = [f'{model} round {number}' for number in range(1, count + 1)]
+        for number, name in enumerate(names, start=1):
+            confusions[name] = OutOfFold(round_folder(first, number), plan).confusions(model)
+        pairs += [(names[0], later) for later in names[1:]]
+    scores = Scores(plan.classes, confusions)
+    write_atomically(first / 'rounds.csv', as_bytes(scores.csv()))
+    say(labelled('Rounds', 'out of fold, on the same images'))
+    say(scores.table())
+    say(labelled('Scores', first / 'rounds.csv'))
+    say(labelled('Report', write_page(first / 'rounds.html', f'Rounds of {first.name}', scores, pairs)))

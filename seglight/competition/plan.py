@@ -10,15 +10,22 @@ import yaml
 
 from seglight.checkpoints.stored import read_stored
 from seglight.config.settings import Settings
-from seglight.errors import UsageError
+from seglight.errors import ConfigError, UsageError
 from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, in_work_dirs, write_atomically
 from seglight.masking import masked
+from seglight.names import name_fault
 from seglight.own_modules import find_named
 from seglight.plain_text import load_yaml, read_text
 from seglight.report.run import first_difference
 
 #: The file of the plan in its folder.
 PLAN = 'plan.yaml'
+
+#: Limit for the number of folds, that of the images of each class.
+MAX_FOLDS = 1_000_000
+
+#: Settings of the data that all models of an ensemble share, since it reads each image once.
+READ_ONCE = ('val_transforms', 'image_range')
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,20 @@ def check_origin(plan: Plan, path: Path) -> None:
         read_stored(text, path, ('data',), trust=False, purpose='training').check(Settings())
 
 
+def check_one_pass(plan: Plan) -> None:
+    """Check that an ensemble of all models can read each image once.
+
+    Raises:
+        ConfigError: names the key in which two models differ.
+    """
+    first, *others = plan.models
+    for other in others:
+        for key in READ_ONCE:
+            if plan.models[other]['data'][key] != plan.models[first]['data'][key]:
+                text = f'must be equal in {first} and {other} for an ensemble, which reads each image once'
+                raise ConfigError(f'data.{key}', text)
+
+
 def data_arguments(config: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of the data module in a resolved config, with the seed of the run."""
     data, seed = dict(config['data']), config.get('seed_everything')
@@ -82,12 +103,32 @@ def read_plan(folder: Path) -> Plan:
         values = load_yaml(read_text(path), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f'{folder} is not a folder of seglight folds: {path} cannot be read') from error
-    try:
-        plan = Plan(**values)
-        _ = plan.folds + 1, plan.classes, [dict(config['data']) for config in plan.models.values()]
-    except (TypeError, KeyError, AttributeError, ValueError, StopIteration) as error:
-        raise UsageError(f'{path} is damaged: restore it, or train again in another --work-dir') from error
-    return plan
+    if not _is_plan(values):
+        raise UsageError(f'{path} is damaged: restore it, or train again in another --work-dir')
+    return Plan(**values)
+
+
+def _is_plan(values: Any) -> bool:
+    """Return whether the values of a file are those of a plan, as far as they are used without further checks."""
+    if not isinstance(values, dict) or set(values) != {'folds', 'group', 'models'}:
+        return False
+    folds, group, models = values['folds'], values['group'], values['models']
+    return (
+        (type(folds) is int and 2 <= folds <= MAX_FOLDS)
+        and (group is None or isinstance(group, str))
+        and (isinstance(models, dict) and bool(models) and all(map(_is_model, models.items())))
+    )
+
+
+def _is_model(item: tuple[Any, Any]) -> bool:
+    """Return whether a name and a config are those of a model of a plan."""
+    name, config = item
+    data = config.get('data') if isinstance(config, dict) else None
+    if not isinstance(name, str) or name_fault(name) or not isinstance(data, dict):
+        return False
+    classes, ignored = data.get('classes'), data.get('ignore_index')
+    named = isinstance(classes, list) and bool(classes) and all(isinstance(each, str) for each in classes)
+    return named and type(ignored) is int and {*READ_ONCE, 'train'} <= set(data)
 
 
 def find_folds(name: str) -> Path:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from seglight.competition.plan import Plan, data_arguments
+from seglight.competition.plan import PLAN, Plan, data_arguments
 from seglight.data import SegmentationDataModule
 from seglight.data.demo import demo_folder
 from seglight.data.sources import Sample
-from seglight.data.splits import Split, groups_of, list_texts, pixels_of, validation_mask
-from seglight.errors import UsageError, collected_warnings
+from seglight.data.splits import LISTS, Split, groups_of, list_texts, pixels_of, validation_mask
+from seglight.errors import UsageError, collected_warnings, one_line
 from seglight.files import as_bytes, write_atomically
 
 #: The list with the paths of the images to predict in the folder of a fold; beside `train.txt` and `val.txt`.
@@ -34,6 +35,14 @@ def write_lists(folder: Path, texts: Mapping[str, str]) -> None:
     """Write the lists of all folds, in order, so that the last one shows that all are complete."""
     for path, text in texts.items():
         write_atomically(folder / 'split' / path, as_bytes(text))
+
+
+def copy_lists(source: Path, target: Path, folds: int) -> None:
+    """Copy the lists of all folds to another folder."""
+    for fold in range(1, folds + 1):
+        for name in (*LISTS.values(), IMAGES):
+            data = (fold_folder(source, fold) / name).read_bytes()
+            write_atomically(fold_folder(target, fold) / name, data)
 
 
 def fold_lists(plan: Plan) -> dict[str, str]:
@@ -71,13 +80,30 @@ def _split(plan: Plan, fold: int) -> Split:
 def _samples(plan: Plan, name: str) -> tuple[list[Sample], Path]:
     """Return the usable samples of `data.train` of a model, sorted by path, and the root of its data."""
     arguments = data_arguments(plan.models[name])
-    module = SegmentationDataModule(**{**arguments, 'split': {'fold': f'1 of {plan.folds}'}})
+    module = data_module(plan, name, split={'fold': f'1 of {plan.folds}'})
     module.prepare_data()
     with collected_warnings():  # each run prints them
         module.setup('fit')
     samples = [sample for dataset in module.datasets.values() for sample in dataset.samples]
     root = arguments.get('root')
     return sorted(samples, key=lambda sample: sample.image), demo_folder() if root is None else Path(root)
+
+
+def data_module(plan: Plan, name: str, **changes: Any) -> SegmentationDataModule:
+    """Return the data module of a model.
+
+    Args:
+        plan: the plan.
+        name: of the model.
+        changes: arguments to replace.
+
+    Raises:
+        UsageError: if the plan has an argument that it does not know.
+    """
+    try:
+        return SegmentationDataModule(**{**data_arguments(plan.models[name]), **changes})
+    except TypeError as error:
+        raise UsageError(f'cannot load the data of {name} in {PLAN}: {one_line(error)}') from error
 
 
 def _common_samples(plan: Plan) -> tuple[list[Sample], Path]:

@@ -3,6 +3,7 @@
 import csv
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,7 +87,8 @@ class Predictions(OutOfFold):
 
 @pytest.fixture
 def plan() -> Plan:
-    data = {'classes': list(CLASSES), 'ignore_index': 255, 'palette': None, 'image_range': None}
+    read: dict[str, Any] = {'train': 'train', 'val_transforms': [], 'image_range': None}
+    data = {'classes': list(CLASSES), 'ignore_index': 255, 'palette': None, **read}
     return Plan(2, None, {'a': {'data': data}, 'b': {'data': data}})
 
 

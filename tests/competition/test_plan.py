@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from seglight.competition.plan import Plan, check_origin, earlier_folder, find_folds, new_folder, read_plan
 from seglight.errors import CheckpointError, UsageError
 
 
 def plan(folds: int = 3, **data: Any) -> Plan:
-    config = {'seed_everything': 7, 'wandb': {'api_key': 'secret'}, 'data': {'classes': ['a', 'b'], 'seed': 42, **data}}
-    return Plan(folds, None, {'model': config})
+    shared: dict[str, Any] = {'train': 'train', 'val_transforms': [], 'image_range': None, 'ignore_index': 255}
+    known = {'classes': ['a', 'b'], 'seed': 42, **shared, **data}
+    return Plan(folds, None, {'model': {'seed_everything': 7, 'wandb': {'api_key': 'secret'}, 'data': known}})
 
 
 def claim(plan: Plan, work_dir: Path | None = None) -> Path:
@@ -54,6 +56,29 @@ def test_a_given_folder_must_have_this_plan(workspace: Path) -> None:
     Path('own/plan.yaml').write_text('folds: many\nmodels: {}\n')
     with pytest.raises(UsageError, match=r'own/plan.yaml is damaged'):
         read_plan(folder)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'folds': 1},
+        {'folds': 1e308},
+        {'folds': 10**40},
+        {'group': 5},
+        {'models': {}},
+        {'models': []},
+        {'models': {'../../elsewhere': plan().models['model']}},
+        {'models': {'model': {'data': {**plan().data, 'classes': 'ab'}}}},
+        {'models': {'model': {'data': {**plan().data, 'ignore_index': '255'}}}},
+        {'models': {'model': {'data': [1]}}},
+        {'more': 1},
+    ],
+)
+def test_a_plan_with_wrong_values_is_damaged(change: dict[str, Any], workspace: Path) -> None:
+    path = claim(plan()) / 'plan.yaml'
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **change}))
+    with pytest.raises(UsageError, match=r'^work_dirs/folds1/plan.yaml is damaged: restore it, or train again in '):
+        read_plan(path.parent)
 
 
 def test_a_folder_without_a_plan_is_named_with_those_that_have_one(workspace: Path) -> None:

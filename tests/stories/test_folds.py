@@ -1,12 +1,11 @@
-"""A competition in miniature: two models on three folds, killed on the way."""
+"""A competition in miniature: a plan, two models on three folds, pseudo labels, an ensemble, CSV; killed twice."""
 
 import csv
 import itertools
+import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +15,16 @@ import pytest
 import yaml
 from compare_runs import differences
 from conftest import Result, write_tiny_config
+from forks import forked_commands, start  # noqa: F401
 from mmseg.core.evaluation import mean_iou
 from PIL import Image
 
 from seglight.data.demo import generate
 
 Run = Callable[..., Result]
+
+#: What models of one epoch reach in some classes.
+PRECISION = 0.1
 
 
 @pytest.fixture(scope='module')
@@ -51,27 +54,49 @@ def done_runs(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('forked_commands')
 def test_a_competition_that_was_killed_ends_as_if_it_had_not_been(models: list[str], run: Run, many: Path) -> None:
-    folder = Path('work_dirs/folds1')
-    kill_after(2, folder, ['folds', *models, '--jobs', '3'])
+    plan_first(run)
+    folder, later = Path('work_dirs/folds1'), Path('work_dirs/folds1/round2')
+    words = ['folds', *models, '--jobs', '3', '--rounds', '2', '--precision', str(PRECISION), '--pseudo-weight', '2']
+    kill_after(2, folder, words)
     finished = {path: stamp(path) for path in done_runs(folder)}
     assert 2 <= len(finished) < 6
-    done = run('folds', *models, '--jobs', '3')
+    assert not later.exists()
+    kill_after(1, later, words)
+    chosen = (later / 'round.yaml').stat().st_mtime_ns
+    assert finished == {path: stamp(path) for path in finished}  # not touched
+    finished = {path: stamp(path) for path in [*done_runs(folder), *done_runs(later)]}
+    assert 7 <= len(finished) < 12
+    done = run(*words)
     assert done.status == 0, done.err
     assert sorted(path.name for path in Path('work_dirs').iterdir()) == ['folds1']
-    assert finished == {path: stamp(path) for path in finished}  # not touched
+    assert finished == {path: stamp(path) for path in finished}
+    assert (later / 'round.yaml').stat().st_mtime_ns == chosen
     check_bitwise(folder, run)
     check_scores(folder, many, done.out)
-    again = run('folds', *models)
+    check_scores(later, many, done.out)
+    check_rounds(folder, many, done.out)
+    again = run(*words)
     assert again.status == 0, again.err
     assert 'epoch' not in again.out  # nothing was left to run
-    check_ensemble(folder, many, run)
+    other = run(*words, '--precision', '0.4')
+    assert other.status == 2
+    assert f'{later} has pseudo labels with --precision {PRECISION}, now 0.4; remove that folder' in other.err
+    check_ensemble(later, many, run)
+
+
+def plan_first(run: Run) -> None:
+    """Let the data choose the settings of the first model, which the second one inherits."""
+    Path('first.yaml').rename('own.yaml')
+    planned = run('plan', '--config', 'own.yaml', '--hours', '0.0005', '--output', 'first.yaml')
+    assert planned.status == 0, planned.err
+    assert 'class_weight' in Path('first.yaml').read_text()
 
 
 def kill_after(runs: int, folder: Path, words: list[str]) -> None:
     """Start a command, and kill it when some runs are done."""
-    command = [sys.executable, '-m', 'seglight', *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with start(*words) as process:
         while len(done_runs(folder)) < runs and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
@@ -84,11 +109,24 @@ def stamp(path: Path) -> int:
 
 
 def check_bitwise(folder: Path, run: Run) -> None:
-    """A run is what `fit` makes of the same lists."""
+    """A run is what `fit` makes of the same lists, and of the same pseudo labels."""
     split = f'--data.split={{_delete_: true, folder: {folder}/split/fold3}}'
-    done = run('fit', '--config', 'second.yaml', '--trainer.max_epochs=1', split, '--work-dir', 'alone')
-    assert done.status == 0, done.err
-    assert differences(Path('alone'), folder / 'second/fold3') == ['files: .trained, out_of_fold']
+    pseudo = {
+        'type': 'FolderSource',
+        **{
+            name: str((folder / 'round2/pseudo/fold3/pseudo_labels' / name).resolve())
+            for name in ('img_dir', 'ann_dir')
+        },
+        'repeat': 2.0,
+        'only_train': True,
+    }
+    more = {'second/fold3': [], 'round2/second/fold3': [f'--data.train={json.dumps(["train", pseudo])}']}
+    for number, (name, flags) in enumerate(more.items()):
+        alone = f'alone{number}'
+        done = run('fit', '--config', 'second.yaml', '--trainer.max_epochs=1', split, *flags, '--work-dir', alone)
+        assert done.status == 0, done.err
+        found = differences(Path(alone), folder / name)
+        assert found == ['files: .trained, out_of_fold'], found
 
 
 def check_scores(folder: Path, many: Path, out: str) -> None:
@@ -117,9 +155,75 @@ def check_scores(folder: Path, many: Path, out: str) -> None:
     assert 'mIoU of second' in (folder / 'folds.html').read_text()
 
 
+def check_rounds(folder: Path, many: Path, out: str) -> None:
+    """Pseudo labels of a fold are sure predictions of the models without it, by thresholds that hold on other folds."""
+    later = folder / 'round2'
+    chosen = yaml.safe_load((later / 'round.yaml').read_text())
+    classes = yaml.safe_load((folder / 'plan.yaml').read_text())['models']['first']['data']['classes']
+    kept = 0
+    for fold, how in enumerate(chosen['folds'], start=1):
+        files = [path.relative_to(folder) for path in used_checkpoints(later / f'pseudo/fold{fold}.yaml')]
+        assert {path.parts[:2] for path in files} == {(model, f'fold{fold}') for model in how['members']}
+        minimum = np.array([how['confidence'].get(name, 2) for name in classes], dtype=np.float32)
+        check_precision(folder, many, fold, how['members'], minimum)
+        pseudo = later / f'pseudo/fold{fold}'
+        names = sorted(path.stem for path in (many / 'img_dir/test').iterdir())
+        assert sorted(path.stem for path in (pseudo / 'pseudo_labels/ann_dir').iterdir()) == names
+        for name in names:
+            mask, labelled = labels(pseudo / f'masks/{name}.png'), labels(pseudo / f'pseudo_labels/ann_dir/{name}.png')
+            sure = labelled != 255
+            assert (labelled[sure] == mask[sure]).all()
+            assert (minimum[np.unique(labelled[sure])] <= 1).all()
+            kept += sure.sum()
+        lists = Path(f'split/fold{fold}/val.txt')
+        assert (later / lists).read_text() == (folder / lists).read_text()
+        trained_on = (later / f'first/fold{fold}/split/train.txt').read_text().splitlines()
+        assert sum(f'round2/pseudo/fold{fold}/' in line for line in trained_on) == len(names)
+        assert not any(
+            'pseudo' in line for line in (later / f'first/fold{fold}/split/val.txt').read_text().splitlines()
+        )
+    assert kept
+    with (folder / 'rounds.csv').open() as file:
+        rows = {row['model']: row['mIoU'] for row in csv.DictReader(file) if row['fold'] == 'all'}
+    expected: dict[str, str] = {}
+    for number, each in enumerate((folder, later), start=1):
+        with (each / 'scores.csv').open() as file:
+            scores = {row['model']: row['mIoU'] for row in csv.DictReader(file) if row['fold'] == 'all'}
+        expected |= {f'{model} round {number}': scores[model] for model in ('first', 'second')}
+    assert rows == expected
+    assert 'second round 2' in out
+    assert 'second round 2 compared with second round 1' in (folder / 'rounds.html').read_text()
+
+
+def used_checkpoints(file: Path) -> list[Path]:
+    members = yaml.safe_load(file.read_text())['members']
+    return [Path(name) for member in members for name in member['checkpoints']]
+
+
+def check_precision(folder: Path, many: Path, fold: int, members: dict[str, int], minimum: np.ndarray) -> None:
+    """Of the out-of-fold predictions of the other folds, as many are right as `--precision` asks for, in each class."""
+    predicted, expected, winner = [], [], []
+    for other in {1, 2, 3} - {fold}:
+        for file in sorted((folder / f'first/fold{other}/out_of_fold/plain/probabilities').iterdir()):
+            parts = Path(f'fold{other}/out_of_fold/plain/probabilities') / file.name
+            total = sum(
+                weight * np.load(folder / model / parts)['probabilities'].astype(float)
+                for model, weight in members.items()
+            )
+            mean = np.asarray(total) / sum(members.values()) / 255
+            predicted.append(mean.argmax(0).ravel())
+            winner.append(mean.max(0).ravel())
+            expected.append(labels(many / f'ann_dir/train/{file.stem}.png').ravel())
+    mask, truth, best = (np.concatenate(each) for each in (predicted, expected, winner))
+    for label in np.flatnonzero(minimum <= 1):
+        chosen = (mask == label) & (best >= minimum[label] - 1e-4)  # rounded in the file
+        assert chosen.sum() >= 100
+        assert (truth[chosen] == label).mean() >= PRECISION - 0.01
+
+
 def check_ensemble(folder: Path, many: Path, run: Run) -> None:
     """The plain score of the best single model is mmseg's, and the file predicts."""
-    chosen = run('ensemble', 'folds1', '--jobs', '3')
+    chosen = run('ensemble', folder.relative_to('work_dirs'), '--jobs', '3')
     assert chosen.status == 0, chosen.err
     scores = {
         name: (float(plain), float(nested))
@@ -167,5 +271,27 @@ def test_wrong_input_starts_nothing(models: list[str], run: Run, many: Path) -> 
     )
     message = refused('--config', 'first.yaml', '--config', 'other.yaml')
     assert 'data.classes must be equal in first and other: they have 11 and 2 classes' in message
+    Path('pseudo.yaml').write_text('_base_: first.yaml\n')
+    assert "pseudo.yaml: a model cannot have the name 'pseudo'; rename the file" in refused('--config', 'pseudo.yaml')
     Path('full.yaml').write_text(yaml.safe_dump({'_base_': 'first.yaml', 'data': {'full': True}}))
     assert 'data.full must be false' in refused('--config', 'full.yaml')
+
+
+def test_wrong_rounds_start_nothing(models: list[str], run: Run) -> None:
+    def refused(*words: str) -> str:
+        result = run('folds', *models, *words)
+        assert result.status == 2, result.out + result.err
+        assert len(result.err.splitlines()) == 1, result.err
+        assert not Path('work_dirs').exists()
+        return result.err
+
+    assert '--rounds must be at least 1, got 0' in refused('--rounds', '0')
+    assert '--precision is for pseudo labels: add --rounds 2, or remove it' in refused('--precision', '0.9')
+    assert '--precision must be above 0 and at most 1, got 95.0' in refused('--rounds', '2', '--precision', '95')
+    assert '--pseudo-weight must be above 0' in refused('--rounds', '2', '--pseudo-weight', '0')
+    message = refused('--rounds', '2', '--data.test={type: ImageSource, path: nothing}')
+    assert 'data.test must have images for --rounds: ' in message
+    own = {'_base_': 'first.yaml', 'data': {'val_transforms': [{'type': 'Resize', 'height': 32, 'width': 32}]}}
+    Path('second.yaml').write_text(yaml.safe_dump(own))
+    message = refused('--rounds', '2')
+    assert 'data.val_transforms must be equal in first and second for an ensemble' in message

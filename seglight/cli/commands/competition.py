@@ -21,11 +21,16 @@ def folds(arguments: Namespace) -> None:
     not trained on it. The folder gets a run for each model and fold, scores.csv, and folds.html, which compares the
     models. After an interruption, even kill -9, the same command resumes; runs that are done are not touched.
 
+    With --rounds 2, the models then label the images of data.test, and all are trained again on those labels, too.
+    Each fold has labels of its own, by models that were not trained on its images; they are never validated on.
+
         seglight folds --config pspnet.yaml --config segformer.yaml --folds 5
         seglight folds --config own.yaml --group '^[^_]+' --jobs 2 --trainer.max_epochs=20
+        seglight folds --config pspnet.yaml --config segformer.yaml --folds 5 --rounds 2
         seglight folds --config own.yaml --jobs 5 --cluster slurm --cluster-option slurm_partition=gpu
     """
     from seglight.competition.folds import train_folds
+    from seglight.competition.rounds import make_rounds
 
     folder = train_folds(
         arguments.config,
@@ -36,6 +41,7 @@ def folds(arguments: Namespace) -> None:
         jobs=arguments.jobs,
         work_dir=arguments.work_dir,
         cluster=cluster_of(arguments),
+        rounds=make_rounds(arguments.rounds, arguments.precision, arguments.pseudo_weight),
     )
     say(labelled('Ensemble', f'{program()} ensemble {shlex.quote(str(folder))}'))
 
@@ -51,6 +57,12 @@ def folds_arguments(parser: ArgumentParser) -> None:
     )
     text = 'Folder of all runs, by default that of the same command, or else the next free work_dirs/folds{N}.'
     parser.add_argument('--work-dir', '--work_dir', type=Path, help=text)
+    text = 'Number of rounds (1); from the second on, also train on pseudo labels of data.test.'
+    parser.add_argument('--rounds', type=int, default=1, help=text)
+    text = 'Precision of the pseudo labels of each class (0.95), which sets their confidence.'
+    parser.add_argument('--precision', type=float, help=text)
+    text = 'How often each pseudo label occurs in an epoch, on average (1).'
+    parser.add_argument('--pseudo-weight', '--pseudo_weight', type=float, help=text)
     add_cluster(parser)
 
 

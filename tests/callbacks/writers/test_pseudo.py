@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from seglight.callbacks.writers.pseudo import PseudoLabelWriter, confident
+from seglight.callbacks.writers.pseudo import PseudoLabelWriter, confident, minimum_of_labels
+from seglight.errors import UsageError
 from seglight.models.inference.logits import Prediction
 
 
@@ -16,12 +18,16 @@ def test_only_the_probability_of_the_predicted_class_is_queued(tmp_path: Path) -
     kept = writer.kept_probabilities(Prediction(torch.tensor([[0, 1]], dtype=torch.uint8), several))
     assert kept is not None
     torch.testing.assert_close(kept, torch.tensor([[0.7, 0.5]]))
+    # post-processing may choose another class than the most probable one
+    kept = writer.kept_probabilities(Prediction(torch.tensor([[1, 2]], dtype=torch.uint8), several))
+    assert kept is not None
+    torch.testing.assert_close(kept, torch.tensor([[0.1, 0.3]]))
     binary = torch.tensor([[[0.9, 0.2, 0.45]]])
     kept = writer.kept_probabilities(Prediction(torch.tensor([[1, 0, 1]], dtype=torch.uint8), binary))
     assert kept is not None
     torch.testing.assert_close(kept, torch.tensor([[0.9, 0.8, 0.45]]))
     mask = np.array([[1, 0, 1]], np.uint8)
-    assert confident(mask, kept.numpy(), 0.6).tolist() == [[1, 0, 255]]
+    assert confident(mask, kept.numpy(), minimum_of_labels(0.6, [])).tolist() == [[1, 0, 255]]
 
 
 def test_a_mask_is_never_beside_the_image_of_an_earlier_run(tmp_path: Path) -> None:
@@ -36,3 +42,15 @@ def test_a_mask_is_never_beside_the_image_of_an_earlier_run(tmp_path: Path) -> N
         with Image.open(tmp_path / 'out' / 'img_dir' / 'a.png') as linked:
             assert linked.getpixel((0, 0)) == (colour,) * 3
     assert [path.name for path in (tmp_path / 'out' / 'img_dir').iterdir()] == ['a.png']
+
+
+def test_each_class_has_its_own_confidence_and_those_without_one_are_ignored() -> None:
+    minimum = minimum_of_labels({'can': 0.9, 'ground': 0.5}, ['ground', 'can', 'paper'])
+    mask = np.array([[0, 0, 1, 1, 2, 2]], np.uint8)
+    winner = np.array([[0.5, 0.49, 0.9, 0.89, 0.7, 1.0]], np.float32)
+    assert confident(mask, winner, minimum, 255).tolist() == [[0, 255, 1, 255, 255, 255]]
+    with pytest.raises(UsageError, match="--pseudo-labels names the class 'Can', which the checkpoint does not have"):
+        minimum_of_labels({'Can': 0.5}, ['can'])
+    for wrong in (1.5, float('nan'), {'can': 0.5, 'paper': -0.1}):
+        with pytest.raises(UsageError, match='--pseudo-labels must be a probability from 0 to 1, got'):
+            PseudoLabelWriter('folder', wrong)

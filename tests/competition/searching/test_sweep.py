@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Result
+from forks import forked_commands, start  # noqa: F401
 
 Run = Callable[..., Result]
 
@@ -25,6 +27,7 @@ def words(config: Path, *more: str) -> list[str]:
 
 @pytest.mark.extras
 @pytest.mark.slow
+@pytest.mark.usefixtures('forked_commands')  # after the kill
 def test_a_search_that_was_killed_goes_on(tiny_config: Path, run: Run) -> None:
     pytest.importorskip('optuna')
     Path('search.yaml').write_text(SEARCH)
@@ -55,6 +58,38 @@ def test_a_search_that_was_killed_goes_on(tiny_config: Path, run: Run) -> None:
     assert 'trial2' in page
     assert 'Best' in done.out
     again = run(*words(tiny_config, '--trials', '2'))
+    assert again.status == 0, again.err
+    assert 'epoch' not in again.out
+
+
+@pytest.mark.extras
+@pytest.mark.slow
+@pytest.mark.usefixtures('forked_commands')
+def test_two_commands_at_once_share_one_search(tiny_config: Path, run: Run) -> None:
+    pytest.importorskip('optuna')
+    Path('search.yaml').write_text(SEARCH)
+    command = words(tiny_config, '--trials', '4', '--trainer.max_epochs=1')
+    with start(*command) as first, start(*command) as second:
+        printed = [process.communicate()[0] for process in (first, second)]
+        assert (first.returncode, second.returncode) == (0, 0), printed
+    folder = Path('work_dirs/sweep1')
+    names = [f'trial{number}' for number in range(1, 5)]
+    assert sorted(path.name for path in Path('work_dirs').glob('sweep*')) == ['sweep1']
+    assert sorted(path.name for path in folder.glob('trial?')) == names
+    begun = [re.findall(r'^(trial\d) of 4: model', out, re.M) for out in printed]
+    assert all(begun), printed  # both have worked
+    assert sorted(begun[0] + begun[1]) == names  # each trial once
+    for name in names:
+        assert (folder / f'{name}.log').read_text().count('epoch 1/1') == 1
+    with (folder / 'trials.csv').open() as file:
+        rows = {row['trial']: row for row in csv.DictReader(file)}
+    assert list(rows) == names
+    assert {row['state'] for row in rows.values()} <= {'complete', 'pruned'}
+    for name, row in rows.items():  # no process has mixed up the values of two trials
+        config = yaml.safe_load((folder / name / 'config.yaml').read_text())
+        assert config['model']['optimizer']['lr'] == pytest.approx(float(row['model.optimizer.lr']))
+    assert len({row['model.optimizer.lr'] for row in rows.values()}) == 4
+    again = run(*command)
     assert again.status == 0, again.err
     assert 'epoch' not in again.out
 
