@@ -17,7 +17,7 @@ def made(count: int = 6000, seed: int = 0) -> Pixels:
     wrong = labels == 2
     values = []
     for _ in range(2):
-        scores = 1.2 * np.eye(4)[np.where(wrong, rng.integers(0, 3, count), labels)].T + rng.standard_normal((4, count))
+        scores = 2.0 * np.eye(4)[np.where(wrong, rng.integers(0, 3, count), labels)].T + rng.standard_normal((4, count))
         shares = np.exp(2 * scores)
         values.append(np.round(255 * shares / shares.sum(0)).astype(np.uint8))
     return Pixels(labels, np.ones(count, np.uint16), values)
