@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import UsageError
 from seglight.exporting.graph import Output
 from seglight.exporting.sizes import Padding
 from seglight.extras import import_extra
+from seglight.installation import requirements
 from seglight.models.inference.resampling import Size
 from seglight.runtimes.opening import SUFFIXES, files
 
@@ -23,6 +26,9 @@ PACKAGES: dict[Format, tuple[str, ...]] = {
     'torch': (),
     'openvino': ('onnx', 'onnxscript', 'openvino'),
 }
+
+#: The first release whose `torch.export` traces a model for images of any size.
+FIRST_TORCH = '2.9'
 
 
 @dataclass(frozen=True)
@@ -71,13 +77,21 @@ def target_of(checkpoint: Checkpoint, wanted: Wanted, given: str | Path | None) 
     return target
 
 
+def can_trace() -> bool:
+    """Return whether the installed torch traces models for images of any size."""
+    return requirements.is_within(torch.__version__, FIRST_TORCH, requirements.TORCH[1])
+
+
 def check(wanted: Wanted) -> None:
-    """Refuse options that exclude each other, and a format whose packages are missing.
+    """Refuse options that exclude each other, a torch that cannot trace, and a format whose packages are missing.
 
     Raises:
-        UsageError: names the options.
+        UsageError: names the options, or the torch to install.
         ConfigError: names the package and its extra.
     """
+    if not can_trace():
+        suitable = f"'torch>={FIRST_TORCH},<{requirements.TORCH[1]}' torchvision"
+        raise UsageError(f'export: torch must be >={FIRST_TORCH}, got {torch.__version__}; run: pip install {suitable}')
     if wanted.half and wanted.int8:
         raise UsageError('export: --half and --int8 cannot be combined')
     if wanted.int8 and wanted.format == 'torch':

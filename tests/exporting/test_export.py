@@ -26,7 +26,11 @@ onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
 openvino = pytest.importorskip('openvino')
 
-pytestmark = [pytest.mark.extras, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.extras,
+    pytest.mark.slow,
+    pytest.mark.skipif(not can_trace(), reason='torch before 2.9 cannot trace for images of any size'),
+]
 
 Run = Callable[..., Result]
 
