@@ -30,7 +30,9 @@ from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
 
 # isort: split
 import torch
+from mmseg.models.backbones import MobileNetV2, ResNeSt, ResNet, ResNeXt
 from torch.export import ExportedProgram
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo
@@ -38,17 +40,19 @@ from seglight.config.settings import dicts
 from seglight.counting import percent
 from seglight.errors import UsageError, one_line
 from seglight.exporting import proof
+from seglight.exporting.export import Saves
 from seglight.exporting.graph import Graph
 from seglight.exporting.program import program_of
 from seglight.exporting.sizes import Padding, padding_of
 from seglight.exporting.to_onnx import to_onnx
+from seglight.exporting.to_openvino import to_openvino
 from seglight.exporting.to_program import Program
 from seglight.models import Segmentor
-from seglight.models.inference.logits import threshold
+from seglight.models.inference.logits import encode_decode, threshold
 from seglight.models.inference.resampling import Size
 from seglight.models.pretrained import without_pretrained
 from seglight.runtimes.metadata import Metadata
-from seglight.runtimes.opening import open_exported
+from seglight.runtimes.opening import SUFFIXES, files, open_exported
 from seglight.tools.zoo import parameter_counts
 
 CLASSES = [f'class {index}' for index in range(5)]
@@ -107,6 +111,8 @@ class Row(NamedTuple):
         torch_mb: size of its file.
         onnx: share of equal pixels in onnxruntime; empty if there is no file.
         onnx_mb: size of its file.
+        openvino: share of equal pixels in OpenVINO; empty if there is no file.
+        openvino_mb: size of its files.
         reason: why something is missing.
     """
 
@@ -117,6 +123,8 @@ class Row(NamedTuple):
     torch_mb: str = ''
     onnx: str = ''
     onnx_mb: str = ''
+    openvino: str = ''
+    openvino_mb: str = ''
     reason: str = ''
 
 
@@ -133,36 +141,49 @@ def smallest() -> dict[str, str]:
 
 
 def model_dict(family: str, name: str) -> dict[str, Any]:
-    """Return the model dict of a family with fewer layers, and without the class weights of its data set."""
+    """Return the model dict of a family with few layers, and without the class weights of its data set."""
     if not name:
         return OTHERS[family]
     model: dict[str, Any] = without_pretrained(read_mmseg_config(find_zoo(name))['model'])
     for _, part in dicts(model):
         if isinstance(part.get('class_weight'), list):
             part['class_weight'] = None
+        part |= {key: few(part[key]) for key in ('depths', 'num_modules', 'num_blocks') if key in part}
     backbone = model['backbone']
     if family in FIXED:
         backbone['img_size'] = FIXED[family]
-    if backbone['type'] in ('ResNet', 'ResNetV1c', 'ResNetV1d') and backbone['depth'] > 18:
-        backbone['depth'] = 18
-        shallow(model)
-    if 'depths' in backbone:
-        backbone['depths'] = [min(each, 2) for each in backbone['depths']]
-    elif len(indices := backbone.get('out_indices', [])) == 4 and indices[-1] > 4:
-        backbone |= {'num_layers': 4, 'out_indices': (0, 1, 2, 3)}
+    if backbone.get('arch') == 'tiny':
+        backbone['arch'] = {'depths': [1, 1, 2, 1], 'channels': [96, 192, 384, 768]}
+    layers, indices = backbone.get('num_layers'), backbone.get('out_indices', -1)
+    if isinstance(layers, int):
+        backbone['num_layers'] = 4
+        if isinstance(indices, (list, tuple)):
+            backbone['out_indices'] = tuple(range(4 - len(indices), 4))
     return model
 
 
-def shallow(model: dict[str, Any]) -> None:
-    """Let necks and heads take the channels of a ResNet-18, which has a quarter of those of a ResNet-50."""
-    for _, part in dicts({name: value for name, value in model.items() if name != 'backbone'}):
-        channels = part.get('in_channels')
-        if channels in (1024, 2048):
-            part['in_channels'] = channels // 4
-        elif isinstance(channels, (list, tuple)) and 2048 in channels:
-            part['in_channels'] = [each // 4 for each in channels]
-        if part.get('c1_in_channels') == 256:
-            part['c1_in_channels'] = 64
+def few(depth: Any) -> Any:
+    """Return a number of layers, or several, as at most two each."""
+    return min(depth, 2) if isinstance(depth, int) else [few(each) for each in depth]
+
+
+def shorten_resnets() -> None:
+    """Let each stage of a ResNet with bottlenecks have one of them, in this process."""
+    for backbone in (ResNet, ResNeSt, ResNeXt):
+        blocks = {depth: block for depth, (block, _) in backbone.arch_settings.items() if depth >= 50}
+        backbone.arch_settings |= {depth: (block, (1, 1, 1, 1)) for depth, block in blocks.items()}
+    MobileNetV2.arch_settings = [[*each[:2], 1] for each in MobileNetV2.arch_settings]
+
+
+def settle(module: Segmentor, size: Size) -> None:
+    """Give batch norms the statistics of noise: with those of a new model, deep logits vanish."""
+    norms = [each for each in module.modules() if isinstance(each, _BatchNorm)]
+    for each in norms:
+        each.reset_running_stats()
+        each.train().momentum = None  # the mean of all batches, which is one
+    with torch.no_grad():
+        encode_decode(module.segmentor, torch.randn(2, 3, *size))
+    module.eval()
 
 
 @contextmanager
@@ -209,13 +230,15 @@ def metadata_of(module: Segmentor, padding: Padding, size: Size | None) -> Metad
 
 def export(family: str, name: str, seconds: int, memory: int) -> Row:
     """Export a model in this process, which ends afterwards."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory << 30, memory << 30))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory << 30, memory << 30))
     resource.setrlimit(resource.RLIMIT_CPU, (4 * seconds, 4 * seconds))
     warnings.simplefilter('ignore')
     logging.disable(logging.WARNING)
     torch.manual_seed(0)
+    shorten_resnets()
     module = Segmentor(model_dict(family, name), CLASSES).eval()
     padding = padding_of(module.segmentor)
+    settle(module, padding.fixed or ONE_SIZE)
     found = {'images': '', 'reason': ''}
     try:
         program, size, reason = trace(Graph(module, padding), seconds)
@@ -224,15 +247,23 @@ def export(family: str, name: str, seconds: int, memory: int) -> Row:
         found['images'] = 'any' if not largest else f'{"up to " * (not size)}{largest[1]}x{largest[0]}'
         found['reason'] = reason
         with TemporaryDirectory() as folder:
-            for kind, suffix in (('torch', '.pt2'), ('onnx', '.onnx')):
-                path = Path(folder, f'model{suffix}')
-                (Program(program) if kind == 'torch' else to_onnx(program, 'logits')).save(path, metadata)
+            for kind, model in translations(program):
+                path = Path(folder, f'model{SUFFIXES[kind]}')
+                model.save(path, metadata)
                 equal = proof.compare(module, open_exported(path, trust=True), proof.random_images(metadata))
-                found |= {kind: percent(equal.equal_pixels), f'{kind}_mb': f'{path.stat().st_size / 1e6:.1f}'}
-                path.unlink()
+                megabytes = sum(each.stat().st_size for each in files(path)) / 1e6
+                found |= {kind: percent(equal.equal_pixels), f'{kind}_mb': f'{megabytes:.1f}'}
     except Exception as error:  # whatever fails is what the table is about
         found['reason'] = '; '.join(filter(None, [found['reason'], one_line(error)[:200]]))
     return Row(family, name, **found)
+
+
+def translations(program: ExportedProgram) -> Iterator[tuple[str, Saves]]:
+    """Yield a program in each format, translated when its turn comes."""
+    yield 'torch', Program(program)
+    model = to_onnx(program, 'logits')
+    yield 'onnx', model
+    yield 'openvino', to_openvino(model)
 
 
 def alone(family: str, name: str, seconds: int, memory: int) -> Row:
@@ -265,10 +296,10 @@ def append(path: Path, row: Row) -> None:
 
 def markdown(rows: list[Row]) -> list[str]:
     """Return the lines of a Markdown table, in alphabetical order."""
-    titles = ['family', 'images', 'torch.export', 'MB', 'ONNX', 'MB', 'reason']
-    lines = [titles, ['---', '---', '---:', '---:', '---:', '---:', '---']]
+    titles = ['family', 'images', 'torch.export', 'MB', 'ONNX', 'MB', 'OpenVINO', 'MB', 'reason']
+    lines = [titles, ['---', '---', *['---:'] * 6, '---']]
     for row in sorted(rows, key=lambda row: (not row.model, row.family)):
-        shares = [each or '-' for each in row[3:7]]
+        shares = [each or '-' for each in row[3:9]]
         lines.append([row.family, row.images or '-', *shares, row.reason])
     return ['| ' + ' | '.join(line) + ' |' for line in lines]
 

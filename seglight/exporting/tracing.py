@@ -13,21 +13,30 @@ from seglight import compat  # noqa: F401  (first: mmseg imports mmcv, which imp
 # isort: split
 from mmseg import ops
 from mmseg.models.backbones.swin import ShiftWindowMSA
+from mmseg.models.decode_heads.dm_head import DCM
+from mmseg.models.utils.embed import AdaptivePadding
 from torch import Tensor
 from torch.fx.experimental import _config as symbols
 from torch.nn import functional as F
 
+from seglight.exporting.filters import filtered
+from seglight.exporting.pooling import adaptive_avg_pool2d
+from seglight.exporting.windows import attend, pad_shape
+
 
 @contextmanager
 def traceable() -> Iterator[None]:
-    """Let parts of mmseg keep sizes symbolic, which theirs turn into numbers with `int`."""
+    """Let parts of mmseg and torch keep sizes symbolic, which theirs turn into numbers."""
     modules = [module for name, module in sys.modules.items() if name.startswith(('mmseg.', 'seglight.models.'))]
     holders = [module for module in modules if vars(module).get('resize') is ops.resize]
     with ExitStack() as stack:
         for module in holders:
             stack.enter_context(patch.object(module, 'resize', _resize))
         stack.enter_context(patch.object(ops.Upsample, 'forward', _upsample))
-        stack.enter_context(patch.object(ShiftWindowMSA, 'window_reverse', _window_reverse))
+        stack.enter_context(patch.object(DCM, 'forward', filtered))
+        stack.enter_context(patch.object(ShiftWindowMSA, 'forward', attend))
+        stack.enter_context(patch.object(AdaptivePadding, 'get_pad_shape', pad_shape))
+        stack.enter_context(patch.object(F, 'adaptive_avg_pool2d', adaptive_avg_pool2d))
         yield
 
 
@@ -63,20 +72,3 @@ def _upsample(self: Any, x: Tensor) -> Tensor:
     if not size:
         size = [side * int(factor) if factor == int(factor) else int(side * factor) for side in x.shape[-2:]]
     return _resize(x, size, None, self.mode, self.align_corners)
-
-
-def _window_reverse(self: Any, windows: Tensor, H: int, W: int) -> Tensor:
-    """Join windows to feature maps as Swin's method does, for any number of images.
-
-    Args:
-        self: the attention, which has the size of a window.
-        windows: `[B * windows, side, side, C]`.
-        H: height of the feature maps, a multiple of the side.
-        W: their width, likewise.
-
-    Returns:
-        `[B, H, W, C]`.
-    """
-    side, channels = self.window_size, windows.shape[-1]
-    grid = windows.view(-1, H // side, W // side, side, side, channels)
-    return grid.transpose(2, 3).reshape(-1, H, W, channels)

@@ -1,0 +1,45 @@
+"""Adaptive pooling without torch's operator has its results."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seglight.exporting.pooling import adaptive_avg_pool2d
+from seglight.exporting.to_onnx import to_onnx
+from seglight.exporting.tracing import from_one_pixel, traceable
+
+
+@pytest.mark.parametrize('size', [1, 2, 3, 6, (1, 1), (2, 5), (None, 3), (4, None), [3, 6]], ids=str)
+@pytest.mark.parametrize('shape', [(2, 4, 1, 1), (2, 4, 7, 5), (4, 64, 33), (1, 4, 6, 12)], ids=str)
+def test_a_grid_has_the_averages_of_torch(shape: tuple[int, ...], size: Any) -> None:
+    image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(adaptive_avg_pool2d(image, size), F.adaptive_avg_pool2d(image, size))
+
+
+class Pooled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pools = nn.ModuleList(nn.AdaptiveAvgPool2d(side) for side in (1, 2, 3, 6))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.cat([pool(image.float()).flatten(2) for pool in self.pools], 2)
+
+
+@pytest.mark.extras
+def test_onnx_pools_images_of_other_sizes_than_the_traced() -> None:
+    onnxruntime = pytest.importorskip('onnxruntime')
+    traced = torch.zeros(2, 3, 131, 157, dtype=torch.uint8)
+    any_length = torch.export.Dim.DYNAMIC
+    with traceable(), from_one_pixel():
+        program = torch.export.export(
+            Pooled(), (traced,), dynamic_shapes=({0: any_length, 2: any_length, 3: any_length},)
+        )
+    session = onnxruntime.InferenceSession(to_onnx(program, 'logits').proto.SerializeToString())
+    for shape in [(1, 3, 1, 1), (2, 3, 24, 31), (3, 3, 144, 6)]:
+        image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        (found,) = session.run(None, {'image': image})
+        np.testing.assert_allclose(found, Pooled()(torch.from_numpy(image)).numpy(), rtol=1e-5, atol=1e-4)
