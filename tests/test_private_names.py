@@ -27,7 +27,10 @@ NAMES = {
         'mmcv.utils.config:Config._cfg_dict',
         'mmcv.utils.config:DictAction._parse_iterable',
     ),
-    ('mmsegmentation', '0.30.0'): ('mmseg.models.segmentors:EncoderDecoder._decode_head_forward_test',),
+    ('mmsegmentation', '0.30.0'): (
+        'mmseg.models.decode_heads:ISAHead._transform_inputs',
+        'mmseg.models.segmentors:EncoderDecoder._decode_head_forward_test',
+    ),
     ('numpy', '2.4.6'): ('numpy:_core',),
     ('pytorch_lightning', '2.6.6'): (
         'lightning_fabric.loggers.csv_logs:CSVLogger._experiment',

@@ -38,7 +38,7 @@ from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo
 from seglight.config.settings import dicts
 from seglight.counting import percent
-from seglight.errors import UsageError, one_line
+from seglight.errors import one_line
 from seglight.exporting import proof
 from seglight.exporting.export import Saves
 from seglight.exporting.graph import Graph
@@ -90,7 +90,10 @@ OTHERS: dict[str, dict[str, Any]] = {
         'type': 'HFSegmentor',
         'config': {
             'model_type': 'upernet', 'hidden_size': 64, 'auxiliary_in_channels': 384,
-            'backbone_config': {'model_type': 'convnext', 'out_features': ['stage1', 'stage2', 'stage3', 'stage4']},
+            'backbone_config': {
+                'model_type': 'convnext', 'depths': [1, 1, 1, 1],
+                'out_features': ['stage1', 'stage2', 'stage3', 'stage4'],
+            },
         },
     },
     'smp Unet': {'type': 'SMPSegmentor', 'arch': 'Unet', 'encoder_name': 'resnet18'},
@@ -155,6 +158,8 @@ def model_dict(family: str, name: str) -> dict[str, Any]:
     if backbone.get('arch') == 'tiny':
         backbone['arch'] = {'depths': [1, 1, 2, 1], 'channels': [96, 192, 384, 768]}
     layers, indices = backbone.get('num_layers'), backbone.get('out_indices', -1)
+    if isinstance(layers, list):  # of a Mix Transformer's stages
+        backbone['num_layers'] = [1] * len(layers)
     if isinstance(layers, int):
         backbone['num_layers'] = 4
         if isinstance(indices, (list, tuple)):
@@ -168,9 +173,9 @@ def few(depth: Any) -> Any:
 
 
 def shorten_resnets() -> None:
-    """Let each stage of a ResNet with bottlenecks have one of them, in this process."""
+    """Let each stage of a ResNet or a MobileNet V2 have one block, in this process."""
     for backbone in (ResNet, ResNeSt, ResNeXt):
-        blocks = {depth: block for depth, (block, _) in backbone.arch_settings.items() if depth >= 50}
+        blocks = {depth: block for depth, (block, _) in backbone.arch_settings.items()}
         backbone.arch_settings |= {depth: (block, (1, 1, 1, 1)) for depth, block in blocks.items()}
     MobileNetV2.arch_settings = [[*each[:2], 1] for each in MobileNetV2.arch_settings]
 
@@ -205,17 +210,42 @@ def within(seconds: int) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
-def trace(graph: Graph, seconds: int) -> tuple[ExportedProgram, Size | None, str]:
-    """Return the program of a graph, the only size of its images, and why there is only one."""
+def attempts(module: Segmentor, padding: Padding, seconds: int) -> Iterator[dict[str, str]]:
+    """Yield the columns of the table for images of any size, and if those fail or differ, for images of one size."""
+    graph = Graph(module, padding)
     try:
         with within(seconds):
-            return program_of(graph, None), None, ''
+            program = program_of(graph, None)
+        yield exported(module, padding, program, None)
     except TimeUpError:
-        reason = f'any size: tracing takes more than {seconds} s'
-    except UsageError as error:
-        reason = f'any size: {error}'.replace('export: torch cannot trace the model: ', '')
-    size = graph.padding.fixed or ONE_SIZE
-    return program_of(graph, size), size, reason.partition('; export with')[0]
+        yield {'reason': f'tracing takes more than {seconds} s'}
+    except Exception as error:  # whatever fails is what the table is about
+        yield {'reason': one_line(error)[:200].partition('; export with')[0]}
+    size = padding.fixed or ONE_SIZE
+    try:
+        yield exported(module, padding, program_of(graph, size), size)
+    except Exception as error:  # as above
+        yield {'reason': one_line(error)[:200]}
+
+
+def exported(module: Segmentor, padding: Padding, program: ExportedProgram, size: Size | None) -> dict[str, str]:
+    """Write a program in each format and compare the files with the model; return the columns of the table."""
+    metadata = metadata_of(module, padding, size)
+    largest = metadata.size or metadata.largest
+    found = {'images': 'any' if not largest else f'{"up to " * (not size)}{largest[1]}x{largest[0]}'}
+    try:
+        with TemporaryDirectory() as folder:
+            for kind, model in translations(program):
+                path = Path(folder, f'model{SUFFIXES[kind]}')
+                model.save(path, metadata)
+                equal = proof.compare(module, open_exported(path, trust=True), proof.random_images(metadata))
+                megabytes = sum(each.stat().st_size for each in files(path)) / 1e6
+                found |= {kind: percent(equal.equal_pixels), f'{kind}_mb': f'{megabytes:.1f}'}
+                if equal.equal_pixels < proof.REQUIRED['float32']:
+                    return found | {'reason': f'{kind}: other masks'}
+    except Exception as error:  # as above
+        found['reason'] = one_line(error)[:200]
+    return found
 
 
 def metadata_of(module: Segmentor, padding: Padding, size: Size | None) -> Metadata:
@@ -239,23 +269,14 @@ def export(family: str, name: str, seconds: int, memory: int) -> Row:
     module = Segmentor(model_dict(family, name), CLASSES).eval()
     padding = padding_of(module.segmentor)
     settle(module, padding.fixed or ONE_SIZE)
-    found = {'images': '', 'reason': ''}
-    try:
-        program, size, reason = trace(Graph(module, padding), seconds)
-        metadata = metadata_of(module, padding, size)
-        largest = metadata.size or metadata.largest
-        found['images'] = 'any' if not largest else f'{"up to " * (not size)}{largest[1]}x{largest[0]}'
-        found['reason'] = reason
-        with TemporaryDirectory() as folder:
-            for kind, model in translations(program):
-                path = Path(folder, f'model{SUFFIXES[kind]}')
-                model.save(path, metadata)
-                equal = proof.compare(module, open_exported(path, trust=True), proof.random_images(metadata))
-                megabytes = sum(each.stat().st_size for each in files(path)) / 1e6
-                found |= {kind: percent(equal.equal_pixels), f'{kind}_mb': f'{megabytes:.1f}'}
-    except Exception as error:  # whatever fails is what the table is about
-        found['reason'] = '; '.join(filter(None, [found['reason'], one_line(error)[:200]]))
-    return Row(family, name, **found)
+    found: dict[str, str] = {}
+    reasons = []
+    for found in attempts(module, padding, seconds):
+        reason = found.pop('reason', '')
+        if not reason:
+            break
+        reasons.append(reason)
+    return Row(family, name, **found, reason='; '.join(reasons))
 
 
 def translations(program: ExportedProgram) -> Iterator[tuple[str, Saves]]:

@@ -13,12 +13,23 @@ from seglight.memory import keep_freed_memory
 
 
 def seconds_in_turn(
-    ways: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+    ways: Mapping[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+    pause: float = 0,
 ) -> dict[str, list[float]]:
-    """Return the seconds that each way took in each round, after one that warms up."""
+    """Return the seconds that each way took in each round, after one that warms up.
+
+    Args:
+        ways: what is measured, by name.
+        rounds: how often.
+        clock: returns the seconds since some time.
+        pause: seconds before each, in which the threads of the one before come to rest.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name, way in ways.items():
+            time.sleep(pause)
             start = clock()
             way()
             if turn:

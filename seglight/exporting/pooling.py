@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 #: Height and width of a result, or both in one number; None keeps that of the input.
-OutputSize: TypeAlias = 'int | None | tuple[int | None, ...] | list[int | None]'
+OutputSize: TypeAlias = 'int | tuple[int | None, ...] | list[int | None] | None'
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: OutputSize) -> Tensor:  # noqa: A002  (as torch calls it)
@@ -23,9 +23,8 @@ def adaptive_avg_pool2d(input: Tensor, output_size: OutputSize) -> Tensor:  # no
     height, width = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     if height == width == 1:
         return input.mean((-2, -1), keepdim=True)
-    if width is not None:
-        input = input @ _averages(input.shape[-1], width, input).T
-    return input if height is None else _averages(input.shape[-2], height, input) @ input
+    pooled = input if width is None else input @ _averages(input.shape[-1], width, input).T
+    return pooled if height is None else _averages(input.shape[-2], height, input) @ pooled
 
 
 def _averages(length: int, count: int, like: Tensor) -> Tensor:

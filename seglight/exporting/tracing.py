@@ -13,13 +13,17 @@ from seglight import compat  # noqa: F401  (first: mmseg imports mmcv, which imp
 # isort: split
 from mmseg import ops
 from mmseg.models.backbones.swin import ShiftWindowMSA
+from mmseg.models.decode_heads import ISAHead
 from mmseg.models.decode_heads.dm_head import DCM
+from mmseg.models.decode_heads.knet_head import KernelUpdateHead
 from mmseg.models.utils.embed import AdaptivePadding
 from torch import Tensor
 from torch.fx.experimental import _config as symbols
 from torch.nn import functional as F
 
 from seglight.exporting.filters import filtered
+from seglight.exporting.groups import interlaced
+from seglight.exporting.kernels import updated
 from seglight.exporting.pooling import adaptive_avg_pool2d
 from seglight.exporting.windows import attend, pad_shape
 
@@ -32,11 +36,8 @@ def traceable() -> Iterator[None]:
     with ExitStack() as stack:
         for module in holders:
             stack.enter_context(patch.object(module, 'resize', _resize))
-        stack.enter_context(patch.object(ops.Upsample, 'forward', _upsample))
-        stack.enter_context(patch.object(DCM, 'forward', filtered))
-        stack.enter_context(patch.object(ShiftWindowMSA, 'forward', attend))
-        stack.enter_context(patch.object(AdaptivePadding, 'get_pad_shape', pad_shape))
-        stack.enter_context(patch.object(F, 'adaptive_avg_pool2d', adaptive_avg_pool2d))
+        for holder, name, other in _REPLACED:
+            stack.enter_context(patch.object(holder, name, other))
         yield
 
 
@@ -72,3 +73,15 @@ def _upsample(self: Any, x: Tensor) -> Tensor:
     if not size:
         size = [side * int(factor) if factor == int(factor) else int(side * factor) for side in x.shape[-2:]]
     return _resize(x, size, None, self.mode, self.align_corners)
+
+
+#: What is replaced while torch traces: holder, name, and what does the same.
+_REPLACED: tuple[tuple[Any, str, Any], ...] = (
+    (ops.Upsample, 'forward', _upsample),
+    (F, 'adaptive_avg_pool2d', adaptive_avg_pool2d),
+    (AdaptivePadding, 'get_pad_shape', pad_shape),
+    (ShiftWindowMSA, 'forward', attend),
+    (DCM, 'forward', filtered),
+    (ISAHead, 'forward', interlaced),
+    (KernelUpdateHead, 'forward', updated),
+)

@@ -21,6 +21,8 @@ def test_a_grid_has_the_averages_of_torch(shape: tuple[int, ...], size: Any) -> 
 
 
 class Pooled(nn.Module):
+    """The averages over several grids, one after the other."""
+
     def __init__(self) -> None:
         super().__init__()
         self.pools = nn.ModuleList(nn.AdaptiveAvgPool2d(side) for side in (1, 2, 3, 6))
