@@ -2,8 +2,8 @@
 
 python scripts/bench/export.py exports.csv [--models swin unet] [--seconds 60] [--memory 16]
 
-Of a family, the model with the fewest parameters is exported, with random weights, to torch.export and ONNX: for images
-of any size, or if torch cannot trace that, of one size. Each file is run by its own runtime on the random images of
+Of a family, the model with the fewest parameters is exported with fewer layers and random weights, to torch.export, ONNX
+and OpenVINO: for images of any size, or if that fails, of one size. Each file is run by its own runtime on the random images of
 `seglight export`'s proof and compared with the model. Every model has a process of its own with limits of processor
 time and memory. Its line is appended to the CSV when it is done; models that the CSV has are not exported again. In the
 end the CSV is printed as a Markdown table. There are no latencies: `seglight benchmark` measures those.
@@ -242,7 +242,7 @@ def exported(module: Segmentor, padding: Padding, program: ExportedProgram, size
                 megabytes = sum(each.stat().st_size for each in files(path)) / 1e6
                 found |= {kind: percent(equal.equal_pixels), f'{kind}_mb': f'{megabytes:.1f}'}
                 if equal.equal_pixels < proof.REQUIRED['float32']:
-                    return found | {'reason': f'{kind}: other masks'}
+                    return found | {'reason': f'{kind}: {found[kind]} of the pixels are equal'}
     except Exception as error:  # as above
         found['reason'] = one_line(error)[:200]
     return found

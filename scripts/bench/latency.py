@@ -14,6 +14,7 @@ import argparse
 import statistics
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -86,7 +87,7 @@ def compare(name: str, size: int, rounds: int, any_size: bool) -> tuple[list[str
                 equal = (call(image).argmax(1) == expected).float().mean()
                 if equal < 0.999:
                     faults.append(f'{name}: {COLUMNS[column]}: only {equal:.2%} of the pixels are equal')
-                ways[column] = lambda call=call: call(image)
+                ways[column] = partial(call, image)
         except Exception as error:  # compilers and exporters have many errors
             faults.append(f'{name}: {one_line(error)[:300]}')
         seconds = seconds_in_turn(ways, rounds, pause=PAUSE)

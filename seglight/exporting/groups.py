@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seglight.exporting.sizes import parts
+
 
 def interlaced(self: Any, inputs: list[Tensor]) -> Tensor:
     """Do what the `forward` of mmseg's `ISAHead` does.
@@ -22,7 +24,7 @@ def interlaced(self: Any, inputs: list[Tensor]) -> Tensor:
     residual = self.in_conv(self._transform_inputs(inputs))
     count, channels, height, width = residual.shape
     rows, columns = self.down_factor
-    down, along = -(-height // rows), -(-width // columns)
+    down, along = parts(height, rows), parts(width, columns)
     below, right = down * rows - height, along * columns - width
     top, left = below // 2, right // 2
     image = F.pad(residual, (left, right - left, top, below - top))

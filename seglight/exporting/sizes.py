@@ -40,7 +40,15 @@ class Padding:
             return self.fixed[axis]
         if self.minimum > self.divisor:
             length = torch.sym_max(length, self.minimum)
-        return -(-length // self.divisor) * self.divisor if self.divisor > 1 else length
+        return parts(length, self.divisor) * self.divisor if self.divisor > 1 else length
+
+
+def parts(length: int, side: int) -> int:
+    """Return into how many parts of a side a length is divided, the last of which may be shorter; also of symbols.
+
+    ONNX rounds the quotient of a negative number up, so that `-(-length // side)` is wrong there.
+    """
+    return (length + side - 1) // side
 
 
 def padding_of(segmentor: BaseSegmentor) -> Padding:

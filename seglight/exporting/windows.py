@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seglight.exporting.sizes import parts
+
 
 def attend(self: Any, query: Tensor, hw_shape: tuple[int, int]) -> Tensor:
     """Do what the `forward` of mmseg's `ShiftWindowMSA` does.
@@ -26,7 +28,7 @@ def attend(self: Any, query: Tensor, hw_shape: tuple[int, int]) -> Tensor:
     """
     (height, width), (count, _, channels) = hw_shape, query.shape
     side, shift = self.window_size, self.shift_size
-    rows, columns = -(-height // side), -(-width // side)
+    rows, columns = parts(height, side), parts(width, side)
     below, right = rows * side - height, columns * side - width
     image = F.pad(query.view(count, height, width, channels), (0, 0, 0, right, 0, below))
     if shift:
@@ -61,6 +63,6 @@ def pad_shape(self: Any, input_shape: tuple[int, int]) -> tuple[int, int]:
     padded = []
     for axis, length in enumerate(input_shape):
         stride, reach = self.stride[axis], (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
-        missing = (-(-length // stride) - 1) * stride + reach - length
+        missing = (parts(length, stride) - 1) * stride + reach - length
         padded.append(missing if reach >= stride else torch.sym_max(missing, 0))
     return padded[0], padded[1]

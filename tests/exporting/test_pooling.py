@@ -1,5 +1,6 @@
 """Adaptive pooling without torch's operator has its results."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seglight.exporting.pooling import adaptive_avg_pool2d
+from seglight.exporting.sizes import Padding
 from seglight.exporting.to_onnx import to_onnx
 from seglight.exporting.tracing import from_one_pixel, traceable
 
@@ -21,18 +23,23 @@ def test_a_grid_has_the_averages_of_torch(shape: tuple[int, ...], size: Any) -> 
 
 
 class Pooled(nn.Module):
-    """The averages over several grids, one after the other."""
+    """The averages over several grids of padded images, one after the other."""
+
+    padding = Padding(divisor=16)
 
     def __init__(self) -> None:
         super().__init__()
         self.pools = nn.ModuleList(nn.AdaptiveAvgPool2d(side) for side in (1, 2, 3, 6))
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.cat([pool(image.float()).flatten(2) for pool in self.pools], 2)
+        height, width = image.shape[2:]
+        below, right = self.padding.side(height, 0) - height, self.padding.side(width, 1) - width
+        padded = F.pad(image.float(), (0, right, 0, below))
+        return torch.cat([pool(padded).flatten(2) for pool in self.pools], 2)
 
 
 @pytest.mark.extras
-def test_onnx_pools_images_of_other_sizes_than_the_traced() -> None:
+def test_onnx_pads_and_pools_images_of_other_sizes_than_the_traced() -> None:
     onnxruntime = pytest.importorskip('onnxruntime')
     traced = torch.zeros(2, 3, 131, 157, dtype=torch.uint8)
     any_length = torch.export.Dim.DYNAMIC
@@ -44,4 +51,8 @@ def test_onnx_pools_images_of_other_sizes_than_the_traced() -> None:
     for shape in [(1, 3, 1, 1), (2, 3, 24, 31), (3, 3, 144, 6)]:
         image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         (found,) = session.run(None, {'image': image})
-        np.testing.assert_allclose(found, Pooled()(torch.from_numpy(image)).numpy(), rtol=1e-5, atol=1e-4)
+        height, width = (math.ceil(side / 16) * 16 for side in shape[2:])
+        padded = np.zeros((*shape[:2], height, width), np.float32)
+        padded[:, :, : shape[2], : shape[3]] = image
+        grids = [F.adaptive_avg_pool2d(torch.from_numpy(padded), side).flatten(2) for side in (1, 2, 3, 6)]
+        np.testing.assert_allclose(found, torch.cat(grids, 2).numpy(), rtol=1e-5, atol=1e-4)
