@@ -85,9 +85,10 @@ def write_configs(folder: Path, root: Path) -> dict[str, Path]:
         'camvid': {'_base_': 'camvid.yaml', 'data': data, 'model': model},
         'mmseg': {'_base_': [*PARTS, 'schedules/sgd_poly.yaml'], 'data': {**data, **MMSEG}, 'model': model},
     }
+    paths = {name: folder / f'bench_{name}.yaml' for name in contents}  # not the names of the shipped files
     for name, values in contents.items():
-        (folder / f'{name}.yaml').write_text(yaml.safe_dump({**values, 'report': False}))
-    return {name: folder / f'{name}.yaml' for name in contents}
+        paths[name].write_text(yaml.safe_dump({**values, 'report': False}))
+    return paths
 
 
 def seconds_of_a_step(config: Path) -> float:
