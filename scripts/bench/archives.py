@@ -23,7 +23,7 @@ from typing import Any
 import cv2
 
 from seglight.data import SegmentationDataModule
-from seglight.data.demo import CLASSES, generate
+from seglight.data.demo import generate
 from seglight.data.images import read_image
 from seglight.data.jpeg import decode_jpeg
 from seglight.data.places import read_bytes
@@ -31,6 +31,7 @@ from seglight.data.png import decode_png
 from seglight.data.sources import ArchiveSource, Context, FolderSource, Sample
 from seglight.tools.pack import pack
 
+CLASSES = [str(index) for index in range(11)]
 Reader = Callable[[int], object]
 
 

@@ -2,11 +2,11 @@
 
 python scripts/bench/export.py exports.csv [--models swin unet] [--seconds 60] [--memory 16]
 
-Of a family, the model with the fewest parameters is exported with fewer layers and random weights, to torch.export, ONNX
-and OpenVINO: for images of any size, or if that fails, of one size. Each file is run by its own runtime on the random images of
-`seglight export`'s proof and compared with the model. Every model has a process of its own with limits of processor
-time and memory. Its line is appended to the CSV when it is done; models that the CSV has are not exported again. In the
-end the CSV is printed as a Markdown table. There are no latencies: `seglight benchmark` measures those.
+Of a family, the model with the fewest parameters is exported with fewer layers and random weights, to torch.export,
+ONNX and OpenVINO: for images of any size, or if that fails, of one size. Each file is run by its own runtime on the
+random images of `seglight export`'s proof and compared with the model. Every model has a process of its own with limits
+of processor time and memory. Its line is appended to the CSV when it is done; models that the CSV has are not exported
+again. In the end the CSV is printed as a Markdown table. `latency.py` measures latencies.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from seglight import __main__ as program
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.exporting import export
 from seglight.exporting.to_onnx import OnnxModel
+from seglight.exporting.wanted import can_trace
 from seglight.runtimes.opening import read_metadata
 
 onnx = pytest.importorskip('onnx')

@@ -39,6 +39,7 @@ class Pooled(nn.Module):
 
 
 @pytest.mark.extras
+@pytest.mark.slow
 def test_onnx_pads_and_pools_images_of_other_sizes_than_the_traced() -> None:
     onnxruntime = pytest.importorskip('onnxruntime')
     traced = torch.zeros(2, 3, 131, 157, dtype=torch.uint8)

@@ -39,7 +39,7 @@ def test_code_that_reads_values_needs_the_module_itself(reads: object) -> None:
 
 
 def test_an_error_about_shapes_stays_one() -> None:
-    with pytest.raises(RuntimeError, match='Kernel size|negative dimension'), on_shapes():
+    with pytest.raises(RuntimeError, match=r'Kernel size|negative dimension'), on_shapes():
         without_values(nn.Conv2d(3, 1, 5))(blank(1, 3, 2, 2))
 
 
