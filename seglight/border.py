@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import socket
 import sys
 import tempfile
@@ -15,48 +13,12 @@ from types import FrameType
 
 from seglight import styles
 from seglight.errors import UserError, harmless, one_line
+from seglight.machine_errors import SMALLER, SYSTEM_CURES, cure_of_machine
 from seglight.masking import masked_text
 from seglight.terminal import write
 
 #: Exit status of an unexpected error: a bug in seglight, in a library, or in a user's class.
 UNEXPECTED = 1
-
-_ELSEWHERE = 'or write elsewhere (--work-dir, --output)'
-_SMALLER = 'give a smaller data.batch_size, smaller crops or images, or fewer data.num_workers'
-
-#: Errors of the operating system, and their cures.
-SYSTEM_CURES = {
-    errno.ENOSPC: f'free some space, {_ELSEWHERE}',
-    errno.EDQUOT: f'free some space, {_ELSEWHERE}',
-    errno.EFBIG: f'raise the largest size of a file (ulimit -f), {_ELSEWHERE}',
-    errno.EACCES: f'change the permissions, {_ELSEWHERE}',
-    errno.EPERM: f'change the permissions, {_ELSEWHERE}',
-    errno.EROFS: 'write elsewhere (--work-dir, --output)',
-    errno.EMFILE: 'raise the number of open files (ulimit -n), or give fewer data.num_workers',
-    errno.ENFILE: 'raise the number of open files of the system, or give fewer data.num_workers',
-    errno.EAGAIN: 'raise the number of processes (ulimit -u), or give fewer data.num_workers',
-    errno.ENOMEM: _SMALLER,
-    errno.EEXIST: 'give another name, or remove that file',
-    errno.ENAMETOOLONG: 'give a shorter name',
-    errno.ENOTDIR: 'give the path of a folder',
-    errno.EISDIR: 'give the path of a file',
-}
-
-#: Messages of libraries that run out of a resource, and their cures.
-RUNTIME_CURES = (
-    (
-        r'shared memory\(shm\)|shm_open|/dev/shm',
-        '/dev/shm is full: free it, increase it (in a container with --shm-size), or set data.num_workers: 0',
-    ),
-    (r'out of memory|can.t allocate memory|Insufficient memory|Cannot allocate memory', _SMALLER),
-    (r'PytorchStreamWriter failed writing|No space left on device', SYSTEM_CURES[errno.ENOSPC]),
-    (r'DataLoader worker .*(killed by signal|exited unexpectedly)', f'the system killed it; {_SMALLER}'),
-    (
-        r'Connection closed by peer|Connection reset by peer',
-        'another process of this run has ended, and its last line says why',
-    ),
-    (r'received 0 items of ancdata|Too many open files', SYSTEM_CURES[errno.EMFILE]),
-)  # fmt: skip
 
 
 def debugs(argv: Sequence[str]) -> bool:
@@ -96,7 +58,7 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, UserError):
         return str(error), error.status
     if isinstance(error, MemoryError):
-        return f'out of memory{_detail(error)}; {_SMALLER}', UserError.status
+        return f'out of memory{_detail(error)}; {SMALLER}', UserError.status
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.split('.')[0]
         return f"the package '{name}' is not installed in {sys.prefix}: {error}; install it there", UserError.status
@@ -105,9 +67,8 @@ def explain(error: Exception) -> tuple[str, int]:
     behind = error.__context__
     if isinstance(error, RuntimeError) and isinstance(behind, OSError) and behind.errno in SYSTEM_CURES:
         return _system_error(behind), UserError.status  # torch's writer of zips raises its own error after it
-    for pattern, cure in RUNTIME_CURES:
-        if re.search(pattern, str(error)):
-            return f'{essence(error)}; {cure}', UserError.status
+    if cure := cure_of_machine(error):
+        return f'{essence(error)}; {cure}', UserError.status
     return f'unexpected {type(error).__name__} {_place(error)}{_detail(error)}', UNEXPECTED
 
 

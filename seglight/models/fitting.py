@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from seglight.batch import ImageMeta
 from seglight.errors import ConfigError, UsageError
+from seglight.machine_errors import cure_of_machine
 from seglight.models.explain import reason
 from seglight.models.inference.resampling import Size
 from seglight.models.shapes import NeedsValuesError, blank, on_shapes, without_values
@@ -107,9 +108,9 @@ def call_padded(segmentor: BaseSegmentor, image: Tensor, call: Callable[[Tensor]
     if known.get(size, size) == size:
         try:
             result = call(image)
-        except torch.OutOfMemoryError:
-            raise
         except MISFITS as error:
+            if cure_of_machine(error):
+                raise
             larger = None if size in known else _larger(segmentor, image)
             if larger is None:
                 raise _refusal(size, error) from error
@@ -224,9 +225,11 @@ def _succeeds(segmentor: BaseSegmentor, image: Tensor, context: AbstractContextM
     try:
         with context, torch.no_grad():
             segmentor.encode_decode(image, mmseg_meta(image))
-    except (torch.OutOfMemoryError, NeedsValuesError):
+    except NeedsValuesError:
         raise
-    except MISFITS:
+    except MISFITS as error:
+        if cure_of_machine(error):
+            raise
         return False
     except Exception:  # not about the size: an invalid test_cfg, which training does not need
         return True

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from seglight.errors import UsageError, one_line
+from seglight.machine_errors import cure_of_machine
 from seglight.runtimes.metadata import Metadata
 
 
@@ -46,9 +46,9 @@ class Runtime(ABC):
         self._check_size(size)
         try:
             output = self.run(image)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:  # each runtime has errors of its own
+            if cure_of_machine(error):
+                raise
             raise UsageError(f'{self.path} cannot run on images of {_text(size)}: {one_line(error)[:300]}') from error
         if list(output.shape[-2:]) != size or len(output) != len(image):
             raise UsageError(f'{self.path} cannot run on images of {_text(size)}: its output has another size')

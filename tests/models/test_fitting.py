@@ -181,17 +181,28 @@ def test_parts_that_do_not_fit_are_reported_at_any_size() -> None:
         image_logits(built(model), torch.randn(1, 3, 60, 70), (60, 70))
 
 
-def test_an_out_of_memory_error_is_not_taken_for_a_wrong_size(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    'error',
+    [
+        torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB'),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError('DataLoader worker (pid 5) is killed by signal: Killed. '),
+    ],
+)
+def test_an_error_of_the_machine_is_not_taken_for_a_wrong_size(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
     segmentor = built(TINY_SEGMENTOR)
     calls: list[int] = []
 
     def full(*_: Any) -> Tensor:
         calls.append(1)
-        raise torch.OutOfMemoryError('CUDA out of memory')
+        raise error
 
     monkeypatch.setattr(segmentor, 'encode_decode', full)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(type(error)) as raised:
         image_logits(segmentor, torch.randn(1, 3, 60, 70), (60, 70))
+    assert raised.value is error
     assert calls == [1]
 
 
