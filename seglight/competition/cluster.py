@@ -24,8 +24,8 @@ DEFAULTS = {'timeout_min': 24 * 60, 'gpus_per_node': 1}
 #: How often a job that reached its time limit may go on.
 RESUMED = 1000
 
-#: Seconds between two looks at a job.
-PAUSE = 0.5
+#: Seconds between two looks at a job, and until what it has written is seen.
+PAUSE, LATE = 0.5, 15.0
 
 
 class Remote:
@@ -33,7 +33,8 @@ class Remote:
 
     Args:
         words: the command line, which ends on SIGTERM after it has saved.
-        log: the file that its output is appended to.
+        log: the file that its output is appended to; its status goes into a file beside it, since the results of
+            submitit are pickles.
         environment: the variables that differ from those of the job; None removes one.
     """
 
@@ -44,8 +45,8 @@ class Remote:
         self.environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __call__(self) -> int:
-        """Run the command, pass SIGTERM on to it, and return its status."""
+    def __call__(self) -> None:
+        """Run the command, pass SIGTERM on to it, and write its status."""
         signal.signal(signal.SIGTERM, self._stop)
         # srun's variables describe this process; the command starts its own for several GPUs.
         environ = {name: value for name, value in os.environ.items() if not name.startswith(('SLURM_', 'SUBMITIT_'))}
@@ -66,7 +67,8 @@ class Remote:
                 preexec_fn=_ignore_signals_of_the_limit,
             ) as self._process,
         ):
-            return self._process.wait()
+            status = self._process.wait()
+        write_atomically(_status_file(self.log), as_bytes(f'{status}\n'))
 
     def checkpoint(self) -> Any:
         """Let the command save, and return what the requeued job runs; submitit calls this at the time limit."""
@@ -168,16 +170,15 @@ class Cluster:
         while not job.done():
             lines.read()
             time.sleep(PAUSE)
-        try:
-            status = int(job.result())
-        except RuntimeError as error:  # the machine failed, the job was cancelled, or it ran out of memory
-            lines.read()
-            return 1, f'job {job.job_id}: {one_line(str(error))[:300]}'
+        status = _status(log)
         lines.read()
+        if status is None:  # the machine failed, the job was cancelled, or it ran out of memory
+            return 1, f'job {job.job_id} ended in the state {job.state}; its own output is in {job.paths.stderr}'
         return status, lines.last
 
     def _submit(self, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> Any:
         gpus = {'CUDA_VISIBLE_DEVICES': environment.get('CUDA_VISIBLE_DEVICES')} if self.name == 'local' else {}
+        _status_file(log).unlink(missing_ok=True)
         job = self._executor(log.parent / '.submitit').submit(Remote(words, log, gpus))
         write_atomically(_number_file(log), as_bytes(f'{self.name} {job.job_id}\n'))
         return job
@@ -215,6 +216,20 @@ class _Lines:
                 text = line.decode(errors='replace').strip()
                 self.last = text or self.last
                 self.show(text)
+
+
+def _status(log: Path) -> int | None:
+    """Return the status of a command that has ended; a network file system may show it late. None if there is none."""
+    for _ in range(int(LATE / PAUSE)):
+        with suppress(OSError, ValueError):
+            return int(_status_file(log).read_text())
+        time.sleep(PAUSE)
+    return None
+
+
+def _status_file(log: Path) -> Path:
+    """Return the file with the status of the command that wrote a log."""
+    return log.with_suffix('.status')
 
 
 def _number_file(log: Path) -> Path:

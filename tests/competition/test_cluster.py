@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Callable
@@ -84,12 +85,13 @@ def test_at_the_time_limit_the_command_saves_and_the_job_runs_it_again(
     before = signal.getsignal(signal.SIGTERM), signal.signal(signal.SIGALRM, limit)
     signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
     try:
-        assert remote() == Interrupted.status
+        remote()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGTERM, before[0])
         signal.signal(signal.SIGALRM, before[1])
     assert Path('run.log').read_text().splitlines() == ['None 3', 'started', 'saved']
+    assert Path('run.status').read_text() == f'{Interrupted.status}\n'
     function = again[0].function
     assert (function.words, function.log, function.environment) == (remote.words, remote.log, remote.environment)
 
@@ -145,11 +147,32 @@ def test_a_job_of_slurm_has_the_options_and_a_second_command_waits_for_it(
 
     def finish(job: object) -> None:
         paths = submitit.core.utils.JobPaths(workspace / '.submitit', '4711')
-        submitit.core.utils.cloudpickle_dump(('success', 0), paths.result_pickle)
+        paths.result_pickle.write_bytes(pickle.dumps(Trap()))  # of a stranger: it is never read
         log.write_text('done\n')
+        Path('run.status').write_text('0\n')
 
     assert cluster.communicate(['true'], log, {}, finish, print) == (0, 'done')
     assert not Path('sbatch.sh').exists()  # nothing was submitted again
+    assert not Path('trapped').exists()
+
+
+class Trap:
+    """Creates a file when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, ('touch trapped',)
+
+
+def test_a_job_without_a_status_is_explained(workspace: Path, local: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('seglight.competition.cluster.LATE', 0.5)
+    log = workspace / 'run.log'
+
+    def kill(job: Job) -> None:
+        os.kill(int(job.submitted.job_id), signal.SIGKILL)
+
+    status, last = local.communicate([sys.executable, '-c', 'import time; time.sleep(60)'], log, {}, kill, print)
+    assert status == 1
+    assert 'ended in the state' in last
 
 
 @pytest.mark.slow
