@@ -87,8 +87,8 @@ class Remote:
 
 
 def _ignore_signals_of_the_limit() -> None:
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)
+    for name in ('SIGUSR1', 'SIGUSR2'):  # which Windows lacks, as it lacks clusters
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 class Job(NamedTuple):

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from conftest import TINY_SEGMENTOR
 
+from seglight.models import Segmentor
+
 pytest.importorskip('onnxruntime')
 pytestmark = [pytest.mark.extras, pytest.mark.slow]
 
@@ -51,9 +53,12 @@ def test_a_table_goes_on_where_it_stopped(table: Any, tmp_path: Path) -> None:
 
     run()
     tiny, bad = table.rows_of(tmp_path / 'a.csv')
-    assert (tiny.images, tiny.torch, tiny.onnx, tiny.reason) == ('any', '100 %', '100 %', '')
-    assert float(tiny.torch_mb) > 0.5 and float(tiny.onnx_mb) > 0.5
-    assert (bad.torch, bad.onnx) == ('', '') and bad.reason
+    assert (tiny.images, tiny.torch, tiny.onnx, tiny.openvino, tiny.reason) == ('any', '100 %', '100 %', '100 %', '')
+    weights = 4 * sum(each.numel() for each in Segmentor(TINY_SEGMENTOR, table.CLASSES).parameters()) / 1e6
+    assert weights < float(tiny.torch_mb) + 0.05 < weights + 1  # megabytes have one decimal
+    # These lack what only the auxiliary head reads.
+    assert 0.1 < float(tiny.onnx_mb) < weights and 0.1 < float(tiny.openvino_mb) < weights + 1
+    assert (bad.torch, bad.onnx, bad.openvino) == ('', '', '') and bad.reason
     text = (tmp_path / 'a.csv').read_text()
     assert '| tiny | any | 100 % |' in run()
     assert (tmp_path / 'a.csv').read_text() == text
