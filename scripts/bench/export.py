@@ -173,9 +173,9 @@ def few(depth: Any) -> Any:
 
 
 def shorten_resnets() -> None:
-    """Let each stage of a ResNet or a MobileNet V2 have one block, in this process."""
+    """Let each stage of a ResNet with bottlenecks, or of a MobileNet V2, have one block, in this process."""
     for backbone in (ResNet, ResNeSt, ResNeXt):
-        blocks = {depth: block for depth, (block, _) in backbone.arch_settings.items()}
+        blocks = {depth: block for depth, (block, _) in backbone.arch_settings.items() if depth >= 50}
         backbone.arch_settings |= {depth: (block, (1, 1, 1, 1)) for depth, block in blocks.items()}
     MobileNetV2.arch_settings = [[*each[:2], 1] for each in MobileNetV2.arch_settings]
 
