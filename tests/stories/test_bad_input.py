@@ -34,7 +34,7 @@ CONFIG_ERRORS = {
     'a config that is not there': (['fit', '--config', 'dmeo.yaml'], ["'dmeo.yaml' was not found", "'demo.yaml'"]),
     'a command that does not exist': (['fti', '--config', 'demo.yaml'], ['fti', 'fit']),
     'no command': ([], ['no command given; choose one of fit']),
-    'data without check or show': (['data'], ['data: the following arguments are required: check|show|labels (']),
+    'data without a command': (['data'], ['data: the following arguments are required: check|show|pack|labels (']),
     '--config without a name': (['fit', '--config'], ['--config needs the name']),
     'an unknown flag': (['fit', '--config', 'tiny.yaml', '--trainer.max_epoch=3'], ['trainer.max_epoch', 'max_epochs']),
     'an unknown flag at the top': (['fit', '--config', 'tiny.yaml', '--work-dri', 'x'], ['--work-dri', 'work_dir']),

@@ -102,10 +102,10 @@ def test_eight_parts_of_which_three_were_killed_are_one_run(words: list[Any], ru
     assert not list(Path('joined').glob('.*'))
     again = run('join', 'out', '--output', 'joined')
     assert again.err == 'seglight: join: joined exists; choose another --output or remove it\n'
-    _refuses_what_does_not_belong_together(words, run)
+    _refuses_what_does_not_belong_together(words, flags, run)
 
 
-def _refuses_what_does_not_belong_together(words: list[Any], run: Run) -> None:
+def _refuses_what_does_not_belong_together(words: list[Any], flags: list[str], run: Run) -> None:
     """Check the parts of `out` with one removed, given twice or changed, one at a time."""
     second, third = (Path(f'out/part_{number}_of_8') for number in (2, 3))
 
@@ -150,7 +150,8 @@ def _refuses_what_does_not_belong_together(words: list[Any], run: Run) -> None:
         (third / 'epoch_2.csv').write_bytes(text)
         assert 'part_3_of_8/epoch_2.csv is damaged' in error()
     (third / 'epoch_2.csv').write_bytes(rows)
-    done = run(*words, 'out', '--part', '1/8', '--resume', '--data.batch_size=2', '--data.image_range=7')
+    changed_flags = ['--part', '1/8', '--resume', '--data.batch_size=2', '--data.image_range=7']
+    done = run(*words, 'out', *flags, *changed_flags)
     assert done.status == 2
     assert 'was predicted with ' in done.err
     assert run('join', 'out', '--output', 'other').status == 0
