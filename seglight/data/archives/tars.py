@@ -1,7 +1,6 @@
 """The members of a tar: POSIX (ustar and pax) and GNU.
 
-Not by Python's `tarfile`, which reads headers of any size into memory, follows sizes below zero (CVE-2025-8194), and
-takes a minute for a million members.
+Not by Python's `tarfile`, which reads headers of any size into memory, and follows sizes below zero (CVE-2025-8194).
 """
 
 from __future__ import annotations

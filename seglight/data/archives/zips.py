@@ -1,6 +1,6 @@
 """The directory of a zip, and its members, which must be stored as they are.
 
-Not by Python's `zipfile`, which makes an object of 600 bytes for an entry of 50, before anything can be counted.
+Not by Python's `zipfile`, which makes an object for each entry before anything can be counted.
 """
 
 from __future__ import annotations
