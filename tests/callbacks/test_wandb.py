@@ -57,9 +57,15 @@ def records(path: Path) -> Iterator[Record]:
             parts = b''
 
 
+def end_wandb() -> None:
+    """End W&B as at the end of a process: all is on the disk then, and nothing listens to stdout any more."""
+    wandb.finish()  # `teardown` alone leaves the hooks of a run that nobody ended, such as one of Lightning's logger
+    wandb.teardown()
+
+
 def read(work_dirs: str | Path = 'work_dirs') -> list[Written]:
     """Read every W&B run below a folder, in the order of the folders of the runs."""
-    wandb.teardown()  # as at the end of a process: all is on the disk then
+    end_wandb()
     found = []
     for path in sorted(Path(work_dirs).glob('*/wandb/offline-run-*/*.wandb')):
         kinds: dict[str, list[Any]] = {}
@@ -100,9 +106,9 @@ def _no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv('WANDB_CONFIG_DIR', str(tmp_path / 'wandb_config'))
     for name in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY'):
         monkeypatch.delenv(name, raising=False)
-    wandb.teardown()
+    end_wandb()
     yield
-    wandb.teardown()
+    end_wandb()
 
 
 def test_wandb_contains_everything_that_a_run_logs(tiny_config: Path, run: Run) -> None:
@@ -197,7 +203,7 @@ def test_a_wandb_logger_of_the_trainer_is_the_only_one(tiny_config: Path, run: R
     logger = ['--trainer.logger=WandbLogger', '--trainer.logger.project=mine', '--trainer.logger.offline=true']
     result = run('fit', '-c', tiny_config, *FLAGS, *logger, '--trainer.logger.save_dir=own')
     assert result.status == 0, result.err
-    wandb.teardown()
+    end_wandb()
     assert 'seglight: warning: trainer.logger has a WandbLogger, so wandb.project is ignored' in result.err
     assert len(list(Path().glob('**/offline-run-*'))) == 1
     assert not Path('work_dirs/exp1/wandb').exists()
@@ -317,7 +323,7 @@ def test_each_metric_is_logged_once_per_step(tmp_path: Path) -> None:
     for step in (4, 5, 6):
         logger.log_metrics({'loss': float(step), 'mIoU': 0.1 * step}, step)
     logger.finish(0)
-    wandb.teardown()
+    end_wandb()
     path = next(tmp_path.glob('wandb/offline-run-*/*.wandb'))
     rows = [record.history for record in records(path) if record.WhichOneof('record_type') == 'history']
     logged = [{item.key or item.nested_key[0]: json.loads(item.value_json) for item in row.item} for row in rows]
