@@ -21,6 +21,10 @@ EXTRA = 'openvino'
 #: Limit of the .xml in bytes; a large model's has one megabyte.
 MOST_XML = 64 << 20
 
+#: How OpenVINO runs a model: in float32, not in bfloat16 where the processor has it, and without its cache of kernels.
+#: OpenVINO 2026.4 gives the kernel of an attention with one key to the same attention with more keys, whose output is
+#: then wrong: images of other sizes follow a small one.
+SETTINGS = {'INFERENCE_PRECISION_HINT': 'f32', 'CPU_RUNTIME_CACHE_CAPACITY': 0}
 
 #: The elements with the graphs of loops and branches.
 BODIES = ('body', 'then_body', 'else_body')
@@ -42,8 +46,7 @@ class OpenvinoFile(Runtime):
     def _load(self) -> Any:
         openvino = import_extra('openvino', EXTRA, str(self.path))
         core = openvino.Core()
-        # By default OpenVINO computes in bfloat16 on processors that have it.
-        settings = {'INFERENCE_PRECISION_HINT': 'f32', 'INFERENCE_NUM_THREADS': torch.get_num_threads()}
+        settings = {**SETTINGS, 'INFERENCE_NUM_THREADS': torch.get_num_threads()}
         return core.compile_model(core.read_model(self.path, self.path.with_suffix('.bin')), 'CPU', settings)
 
 

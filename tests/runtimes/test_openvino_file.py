@@ -4,10 +4,12 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import pytest
+import torch
 from runtimes.test_onnx_file import METADATA
+from torch.nn import functional as F
 
 from seglight.errors import CheckpointError
-from seglight.runtimes.openvino_file import read_metadata
+from seglight.runtimes.openvino_file import SETTINGS, read_metadata
 
 LAYER = '<layer id="0" type="Parameter" version="opset1"/>'
 
@@ -55,3 +57,18 @@ def test_another_xml_is_refused(tmp_path: Path) -> None:
     path.write_text('<annotation><object/></annotation>')
     with pytest.raises(CheckpointError, match='is not a model of OpenVINO'):
         read_metadata(path)
+
+
+@pytest.mark.extras
+def test_attention_with_one_key_and_then_with_more_is_right() -> None:
+    """With its own settings, OpenVINO 2026.4 runs the kernel for one key on the twelve: wrong by about 100."""
+    openvino = pytest.importorskip('openvino')
+    op = openvino.opset13
+    query, key, value = (op.parameter([-1, *sides], openvino.Type.f32) for sides in ((-1, 32), (32, -1), (-1, 32)))
+    attended = op.matmul(op.softmax(op.matmul(query, key, False, False), -1), value, False, False)
+    run = openvino.Core().compile_model(openvino.Model([attended], [query, key, value]), 'CPU', SETTINGS)
+    for queries, keys in ((64, 1), (825, 12)):
+        tensors = [torch.randn(1, count, 32) for count in (queries, keys, keys)]
+        expected = F.scaled_dot_product_attention(*tensors, scale=1.0)
+        found = run([tensors[0].numpy(), tensors[1].mT.contiguous().numpy(), tensors[2].numpy()])[0]
+        torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-4)
