@@ -68,7 +68,7 @@ def test_attention_with_one_key_and_then_with_more_is_right() -> None:
     attended = op.matmul(op.softmax(op.matmul(query, key, False, False), -1), value, False, False)
     run = openvino.Core().compile_model(openvino.Model([attended], [query, key, value]), 'CPU', SETTINGS)
     for queries, keys in ((64, 1), (825, 12)):
-        tensors = [torch.randn(1, count, 32) for count in (queries, keys, keys)]
-        expected = F.scaled_dot_product_attention(*tensors, scale=1.0)
-        found = run([tensors[0].numpy(), tensors[1].mT.contiguous().numpy(), tensors[2].numpy()])[0]
+        q, k, v = (torch.randn(1, count, 32) for count in (queries, keys, keys))
+        expected = F.scaled_dot_product_attention(q, k, v, scale=1.0)
+        found = run([q.numpy(), k.mT.contiguous().numpy(), v.numpy()])[0]
         torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-4)
