@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from seglight.errors import UsageError, one_line
+from seglight.errors import UsageError, UserError, one_line
 from seglight.machine_errors import cure_of_machine
 from seglight.runtimes.metadata import Metadata
 
@@ -41,11 +41,14 @@ class Runtime(ABC):
 
         Raises:
             UsageError: if it does not take images of this size.
+            ConfigError: if its runtime is not installed.
         """
         size = [image.shape[2], image.shape[3]]
         self._check_size(size)
         try:
             output = self.run(image)
+        except UserError:  # its runtime is not installed
+            raise
         except Exception as error:  # each runtime has errors of its own
             if cure_of_machine(error):
                 raise

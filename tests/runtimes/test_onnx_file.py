@@ -1,6 +1,7 @@
 """What an ONNX file of a stranger may not contain."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from seglight.errors import CheckpointError, UsageError
+from seglight.errors import CheckpointError, ConfigError, UsageError
 from seglight.runtimes.metadata import NAME, Metadata
 from seglight.runtimes.onnx_file import read_metadata
 from seglight.runtimes.opening import open_exported
@@ -150,3 +151,11 @@ def test_a_size_that_the_file_does_not_take_is_named(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             open_exported(path)(image)
         assert f'{path} {text}' in str(caught.value)
+
+
+def test_a_missing_runtime_is_no_fault_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / 'm.onnx', model())
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(ConfigError) as caught:
+        open_exported(path)(torch.zeros(1, 3, 5, 7, dtype=torch.uint8))
+    assert str(caught.value) == f"{path} needs onnxruntime, which is not installed: pip install 'seglight[onnx]'"
