@@ -116,6 +116,15 @@ def check_records(file: BinaryIO, path: Path) -> None:
     if path.stat().st_size == 0:
         raise CheckpointError(f'{path} is empty')
     check_zip(file, path)
+    check_checksums(file, path)
+
+
+def check_checksums(file: BinaryIO, path: Path) -> None:
+    """Check each record of a zip against its checksum.
+
+    Raises:
+        CheckpointError: if the file is truncated or changed.
+    """
     try:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()

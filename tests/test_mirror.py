@@ -141,7 +141,6 @@ COVERED = {
     'runtimes.base': ('runtimes/test_onnx_file.py', 'takes only images of'),
     'runtimes.metadata': ('runtimes/test_onnx_file.py', 'METADATA'),
     'runtimes.opening': ('runtimes/test_onnx_file.py', 'open_exported'),
-    'runtimes.program_file': ('exporting/test_export.py', 'm.pt2'),
     'tools.data': ('data/sources/test_coco.py', 'from seglight.tools.data import'),
     'tools.duplicates': ('stories/test_data.py', '--duplicates'),
     'tools.export': ('parity/test_mmseg_checkpoints.py', "'export'"),

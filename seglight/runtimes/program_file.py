@@ -13,7 +13,7 @@ from torch import Tensor
 from seglight.errors import CheckpointError
 from seglight.runtimes.base import Runtime
 from seglight.runtimes.metadata import MOST_TEXT, NAME, Metadata, parse
-from seglight.weight_files import opened
+from seglight.weight_files import check_checksums, opened
 
 #: The record with the metadata, without the folder that torch puts around all records.
 _RECORD = f'extra/{NAME}.json'
@@ -52,6 +52,8 @@ def _load(path: Path, device: torch.device) -> Any:
     from torch.export.passes import move_to_device_pass
 
     with path.open('rb') as file:
+        check_checksums(file, path)  # torch does not, and would predict with changed weights
+        file.seek(0)
         program = torch.export.load(file)
     return move_to_device_pass(program, device).module()
 
