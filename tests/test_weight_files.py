@@ -3,6 +3,7 @@
 import datetime
 import os
 import struct
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.numpy import load_file
 
 from seglight.errors import CheckpointError
-from seglight.weight_files import read_file, save_safetensors, state_dict
+from seglight.weight_files import check_checksums, read_file, save_safetensors, state_dict
 
 FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'before torch 1.6'])
 
@@ -137,3 +138,19 @@ def test_the_reason_of_the_system_is_given(tmp_path: Path) -> None:
     path.symlink_to(path)
     with pytest.raises(CheckpointError, match='cannot be read: Too many levels of symbolic links'):
         read_file(path)
+
+
+@pytest.mark.parametrize('fault', ['compressed data', 'encrypted'])
+def test_a_record_that_cannot_be_read_is_damaged(tmp_path: Path, fault: str) -> None:
+    path = tmp_path / 'a.pt2'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('weights', bytes(1000))
+    data = bytearray(path.read_bytes())
+    if fault == 'encrypted':
+        for head, flags in ((b'PK\x03\x04', 6), (b'PK\x01\x02', 8)):
+            data[data.index(head) + flags] |= 1
+    else:
+        data[30 + len('weights')] = 255  # the first byte of the data: a block of a kind that does not exist
+    path.write_bytes(data)
+    with path.open('rb') as file, pytest.raises(CheckpointError, match=r'a\.pt2 is damaged or truncated'):
+        check_checksums(file, path)

@@ -42,12 +42,13 @@ class Runtime(ABC):
         Raises:
             UsageError: if it does not take images of this size.
             ConfigError: if its runtime is not installed.
+            CheckpointError: if it is damaged.
         """
         size = [image.shape[2], image.shape[3]]
         self._check_size(size)
         try:
             output = self.run(image)
-        except UserError:  # its runtime is not installed
+        except UserError:  # it could not be loaded, which is no fault of the images
             raise
         except Exception as error:  # each runtime has errors of its own
             if cure_of_machine(error):
