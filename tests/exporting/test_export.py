@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Result
+from pages import ROOT, blocks_of
 from PIL import Image
 
 import seglight
@@ -271,7 +272,7 @@ def test_what_no_export_can_do_is_said(
     assert list(Path().iterdir()) == []
 
 
-PAGE = (Path(__file__).parents[2] / 'docs' / 'how-to' / 'export.md').read_text()
+PAGE = ROOT / 'docs' / 'how-to' / 'export.md'
 
 
 def test_the_page_does_what_it_says(
@@ -283,13 +284,14 @@ def test_the_page_does_what_it_says(
     image = noise(40, 56, 3)
     for path in ('photo.jpg', 'photos/1.jpg'):
         Image.fromarray(image).resize((64, 48)).save(path)
-    commands = re.findall(r'^seglight (.*)$', PAGE, re.MULTILINE)
+    lines = [line for block in blocks_of(PAGE) for line in block.commands]
+    commands = [line.removeprefix('seglight ') for line in lines if line.startswith('seglight ')]
     assert len(commands) == 5
     for command in commands:
         quick = ['--rounds', '1'] if command.startswith('benchmark') else []
         done = run(*shlex.split(command), *quick)
         assert done.status == 0, (command, done.err)
-    code, *_ = re.findall(r'```python\n(.*?)```', PAGE, re.DOTALL)  # the server follows
+    code, *_ = (block.text for block in blocks_of(PAGE) if block.language == 'python')  # the server follows
     exec(code, {})
     own = Image.open('photo.png')
     np.testing.assert_array_equal(np.asarray(own), seglight.load('exp9').predict('photo.jpg'))
