@@ -21,6 +21,7 @@ from seglight.host_number import HostNumber
 from seglight.masking import masked
 from seglight.models.compilation import chosen_parts, compile_parts
 from seglight.models.deterministic import make_deterministic
+from seglight.models.faster import make_faster
 from seglight.models.first_batch import loss_names
 from seglight.models.fitting import padded, scaled, training_meta, training_size
 from seglight.models.float32_losses import keep_losses_in_float32
@@ -135,6 +136,7 @@ class Segmentor(PredictingModule):
         self.frozen = frozen or []
         self.segmentor = recipe.for_data(len(classes), self.ignore_index).build()
         keep_losses_in_float32(self.segmentor)
+        make_faster(self.segmentor)
         self._frozen_parts = freeze(self.segmentor, self.frozen)
         if 'BoundaryIoU' in per_class and not boundary_iou:
             message = 'names BoundaryIoU, which needs model.boundary_iou: true'
