@@ -15,6 +15,8 @@ from seglight.competition.folds import resolved
 from seglight.competition.plan import data_arguments
 from seglight.competition.planning import rules
 from seglight.competition.planning.fingerprint import take
+from seglight.competition.planning.memory_format import KEY as MEMORY_FORMAT
+from seglight.competition.planning.memory_format import choose_memory_format
 from seglight.competition.planning.plan_file import Choice, base_name, text_of
 from seglight.competition.planning.trials import Trials, time_loading
 from seglight.config.arguments import Arguments
@@ -78,6 +80,7 @@ class Planner:
         self.found = take(samples, len(data['classes']))
         self._choose_weights()
         self._choose_sizes(module)
+        self._choose_memory_format()
         self._choose_balance()
         self._choose_loading(data)
         return self._choose_epochs(len(module.datasets['val']) if 'val' in module.datasets else 0)
@@ -179,6 +182,15 @@ class Planner:
 
     def _val_transforms(self) -> list[dict[str, Any]]:
         return [each for each in self.config['data']['val_transforms'] or [] if _type_of(each) not in SIZING]
+
+    def _choose_memory_format(self) -> None:
+        if not self._is_own(MEMORY_FORMAT):
+            keys = merge(self._keys(), {'data': {'num_workers': self._workers()}})
+
+            def step(channels_last: bool) -> float:
+                return self.trials.run(merge(keys, _nested(MEMORY_FORMAT, channels_last)), steps=6, warmup=2).step
+
+            self.choices[MEMORY_FORMAT] = choose_memory_format(step)
 
     def _choose_balance(self) -> None:
         threshold = rules.balance_threshold(self.found)
@@ -290,8 +302,8 @@ def make_plan(
 
 #: All keys that a plan may write.
 PLANNED = (
-    WEIGHTS, TRANSFORMS, VAL_TRANSFORMS, BATCH, 'data.class_balance', 'data.num_workers', 'data.cache', *LENGTH,
-    *VALIDATION, 'checkpoint.interval',
+    WEIGHTS, TRANSFORMS, VAL_TRANSFORMS, BATCH, MEMORY_FORMAT, 'data.class_balance', 'data.num_workers', 'data.cache',
+    *LENGTH, *VALIDATION, 'checkpoint.interval',
 )  # fmt: skip
 
 

@@ -48,6 +48,8 @@ def test_a_plan_follows_the_data_and_trains(own: Path, data_root: Path, run: Run
     ]  # fmt: skip
     assert values['data']['train_transforms'][2] == {'type': 'RandomCrop', 'height': 64, 'width': 64}
     assert values['data']['batch_size'] == 2  # more than a twentieth of eight images already
+    assert values['model']['channels_last'] in (True, False)
+    assert re.search(r'# channels-last features make a step [\d.]+ and [\d.]+ times as fast$', text, re.M)
     presence = np.array([np.bincount(mask.ravel(), minlength=256)[:11] > 0 for mask in masks]).mean(0)
     assert values['data']['class_balance'] == (0.2 if presence.min() < 0.2 else None)
     assert 'num_workers' not in values['data']
