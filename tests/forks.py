@@ -17,7 +17,7 @@ from typing import IO, Any, NoReturn
 import pytest
 
 from seglight import __main__ as seglight
-from seglight.competition import running
+from seglight.competition.jobs import running
 
 #: Whether commands can be forks; other systems cannot fork, or not a process that has loaded their libraries.
 HAS_FORKS = sys.platform == 'linux'

@@ -8,13 +8,13 @@ from typing import Any
 
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.ensemble import Ensemble, Member
-from seglight.competition.chooser import Chooser, Variant, make_variants, miou
+from seglight.competition.choosing.chooser import Chooser, Variant, make_variants, miou
+from seglight.competition.choosing.pixels import Candidate
 from seglight.competition.folds import TRUST, predict_command
-from seglight.competition.out_of_fold import PLAIN, OutOfFold, missing_runs, run_folder
-from seglight.competition.pixels import Candidate
-from seglight.competition.plan import Plan, check_one_pass, open_folds
-from seglight.competition.running import Runner
-from seglight.competition.scores import percent
+from seglight.competition.jobs.running import Runner
+from seglight.competition.out_of_fold.plan import Plan, check_one_pass, open_folds
+from seglight.competition.out_of_fold.predictions import PLAIN, OutOfFold, missing_runs, run_folder
+from seglight.competition.out_of_fold.scores import percent
 from seglight.config.arguments import as_word
 from seglight.errors import UsageError, say
 from seglight.files import as_bytes, write_atomically

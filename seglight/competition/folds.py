@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from seglight.callbacks.auto_resume import COMMAND_KEYS
-from seglight.competition.cluster import Cluster
-from seglight.competition.out_of_fold import DONE, PLAIN, TRAINED, OutOfFold, prediction_folder, run_folder
-from seglight.competition.page import write_page
-from seglight.competition.plan import Plan, earlier_folder, new_folder
-from seglight.competition.rounds import Rounds, check_rounds, label_round, round_folder, training_flags
-from seglight.competition.running import Command, Runner
-from seglight.competition.scores import Scores
-from seglight.competition.splitting import IMAGES, are_written, fold_folder, fold_lists, write_lists
+from seglight.competition.jobs.cluster import Cluster
+from seglight.competition.jobs.running import Command, Runner
+from seglight.competition.out_of_fold.page import write_page
+from seglight.competition.out_of_fold.plan import Plan, earlier_folder, new_folder
+from seglight.competition.out_of_fold.predictions import DONE, PLAIN, TRAINED, OutOfFold, prediction_folder, run_folder
+from seglight.competition.out_of_fold.scores import Scores
+from seglight.competition.out_of_fold.splitting import IMAGES, are_written, fold_folder, fold_lists, write_lists
+from seglight.competition.pseudo_labels.rounds import Rounds, check_rounds, label_round, round_folder, training_flags
 from seglight.config.arguments import as_word
 from seglight.config.class_names import difference
 from seglight.config.files import find_config

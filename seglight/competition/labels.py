@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from seglight.competition.label_page import write_page
-from seglight.competition.label_quality import Region
-from seglight.competition.label_ranking import LabelQuality, Ranked, exchanged, worst_regions
-from seglight.competition.out_of_fold import OutOfFold, missing_runs
-from seglight.competition.plan import Plan, open_folds
+from seglight.competition.label_quality.page import write_page
+from seglight.competition.label_quality.ranking import LabelQuality, Ranked, exchanged, worst_regions
+from seglight.competition.label_quality.suspects import Region
+from seglight.competition.out_of_fold.plan import Plan, open_folds
+from seglight.competition.out_of_fold.predictions import OutOfFold, missing_runs
 from seglight.console import labelled, tabulated
 from seglight.counting import counted
 from seglight.errors import UsageError, say

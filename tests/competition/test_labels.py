@@ -13,11 +13,11 @@ from scipy.special import softmax
 
 from seglight.array_types import UInt8Array
 from seglight.competition import labels as command
-from seglight.competition import plan as folds_plan
-from seglight.competition.label_ranking import LabelQuality, worst_regions
+from seglight.competition.label_quality.ranking import LabelQuality, worst_regions
 from seglight.competition.labels import rank_labels
-from seglight.competition.out_of_fold import DONE, PLAIN, Held, OutOfFold, prediction_folder
-from seglight.competition.plan import PLAN, Plan
+from seglight.competition.out_of_fold import plan as folds_plan
+from seglight.competition.out_of_fold.plan import PLAN, Plan
+from seglight.competition.out_of_fold.predictions import DONE, PLAIN, Held, OutOfFold, prediction_folder
 from seglight.data.sources.base import Annotation
 from seglight.errors import UsageError
 

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seglight.competition.cluster import Cluster
+    from seglight.competition.jobs.cluster import Cluster
 
 
 def add_cluster(parser: ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def cluster_of(arguments: Namespace) -> Cluster | None:
     Raises:
         UserError: if there is none, or it does not have an option.
     """
-    from seglight.competition.cluster import Cluster
+    from seglight.competition.jobs.cluster import Cluster
     from seglight.errors import UsageError
 
     if arguments.cluster:

@@ -30,7 +30,7 @@ def folds(arguments: Namespace) -> None:
         seglight folds --config own.yaml --jobs 5 --cluster slurm --cluster-option slurm_partition=gpu
     """
     from seglight.competition.folds import train_folds
-    from seglight.competition.rounds import make_rounds
+    from seglight.competition.pseudo_labels.rounds import make_rounds
 
     folder = train_folds(
         arguments.config,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from seglight.competition.folds import resolved
-from seglight.competition.plan import data_arguments
+from seglight.competition.out_of_fold.plan import data_arguments
 from seglight.competition.planning import rules
 from seglight.competition.planning.fingerprint import take
 from seglight.competition.planning.memory_format import KEY as MEMORY_FORMAT

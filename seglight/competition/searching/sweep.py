@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from seglight.competition.cluster import Cluster
 from seglight.competition.folds import resolved
-from seglight.competition.out_of_fold import TRAINED
-from seglight.competition.plan import data_arguments
-from seglight.competition.running import Command, Runner
+from seglight.competition.jobs.cluster import Cluster
+from seglight.competition.jobs.running import Command, Runner
+from seglight.competition.out_of_fold.plan import data_arguments
+from seglight.competition.out_of_fold.predictions import TRAINED
 from seglight.competition.searching.page import COLUMNS, write_page
 from seglight.competition.searching.space import Space, check_space, flags_of, read_space
 from seglight.competition.searching.study import Study, Trial, as_rows

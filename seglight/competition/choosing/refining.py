@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import UInt8Array
-from seglight.competition.out_of_fold import confusion
-from seglight.competition.selection import MIN_GAIN
+from seglight.competition.choosing.selection import MIN_GAIN
+from seglight.competition.out_of_fold.predictions import confusion
 from seglight.models.inference.postprocessing import Floats, holes_of, regions_of, runners_up
 from seglight.report.evaluation import Counts, class_iou, mean_known
 

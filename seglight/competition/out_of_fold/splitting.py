@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seglight.competition.plan import PLAN, Plan, data_arguments
+from seglight.competition.out_of_fold.plan import PLAN, Plan, data_arguments
 from seglight.data import SegmentationDataModule
 from seglight.data.demo import demo_folder
 from seglight.data.sources import Sample

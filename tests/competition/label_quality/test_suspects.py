@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from scipy.special import softmax
 
-from seglight.competition.label_quality import Confidence, softmin, suspect_pixels, suspect_regions
+from seglight.competition.label_quality.suspects import Confidence, softmin, suspect_pixels, suspect_regions
 
 
 def drawn(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

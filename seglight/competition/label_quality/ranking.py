@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seglight.competition.label_quality import Confidence, Region, suspect_pixels, suspect_regions
-from seglight.competition.out_of_fold import Held, OutOfFold
+from seglight.competition.label_quality.suspects import Confidence, Region, suspect_pixels, suspect_regions
+from seglight.competition.out_of_fold.predictions import Held, OutOfFold
 
 Float32Array = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from seglight.array_types import UInt8Array
-from seglight.competition.out_of_fold import PLAIN, Held, OutOfFold
-from seglight.competition.plan import Plan
-from seglight.competition.rounds import Rounds, choose_round, make_rounds, training_flags
+from seglight.competition.out_of_fold.plan import Plan
+from seglight.competition.out_of_fold.predictions import PLAIN, Held, OutOfFold
+from seglight.competition.pseudo_labels.rounds import Rounds, choose_round, make_rounds, training_flags
 from seglight.data.sources.base import Annotation
 from seglight.errors import UsageError
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, Protocol
 
-from seglight.competition.cluster import Cluster
+from seglight.competition.jobs.cluster import Cluster
 from seglight.errors import Interrupted, TrainingError, UsageError, harmless, one_line, say
 from seglight.run_lock import RunLock
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seglight.competition.pixels import Pixels, highest_row
+from seglight.competition.choosing.pixels import Pixels, highest_row
 
 #: Minimum of pixels by which a precision is known.
 MIN_PIXELS = 100

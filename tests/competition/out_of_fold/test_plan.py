@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from seglight.competition.plan import Plan, check_origin, earlier_folder, find_folds, new_folder, read_plan
+from seglight.competition.out_of_fold.plan import Plan, check_origin, earlier_folder, find_folds, new_folder, read_plan
 from seglight.errors import CheckpointError, UsageError
 
 

@@ -11,10 +11,10 @@ from mmseg.core.evaluation import mean_iou
 from scipy import ndimage
 
 from seglight.array_types import UInt8Array
-from seglight.competition.chooser import Chooser, make_variants, miou
-from seglight.competition.out_of_fold import PLAIN, Held, OutOfFold
-from seglight.competition.pixels import Candidate
-from seglight.competition.plan import Plan
+from seglight.competition.choosing.chooser import Chooser, make_variants, miou
+from seglight.competition.choosing.pixels import Candidate
+from seglight.competition.out_of_fold.plan import Plan
+from seglight.competition.out_of_fold.predictions import PLAIN, Held, OutOfFold
 from seglight.data.sources.base import Annotation
 
 FOLDS, MODELS = 3, ('first', 'second', 'third')

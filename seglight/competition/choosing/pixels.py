@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import UInt8Array
-from seglight.competition.out_of_fold import OutOfFold, confusion
+from seglight.competition.out_of_fold.predictions import OutOfFold, confusion
 from seglight.report.evaluation import class_iou, mean_known
 
 #: Maximum of pixels in the sample: every n-th of each image in both directions.

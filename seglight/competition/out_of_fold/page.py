@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from seglight.competition.scores import Scores, percent
+from seglight.competition.out_of_fold.scores import Scores, percent
 from seglight.report.page import EMPTY, difference_of_classes, iou_of_classes, write_values
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from seglight.competition.plan import Plan
-from seglight.competition.round_file import Labelling, Round, read_round
+from seglight.competition.out_of_fold.plan import Plan
+from seglight.competition.pseudo_labels.round_file import Labelling, Round, read_round
 from seglight.errors import UsageError
 
 PLAN = Plan(2, None, {name: {'data': {'classes': ['can', 'Größe']}} for name in ('first', 'second')})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seglight import __version__
-from seglight.competition.running import Command, Runner, environment
+from seglight.competition.jobs.running import Command, Runner, environment
 from seglight.errors import Interrupted, TrainingError
 from seglight.run_lock import RunLock
 

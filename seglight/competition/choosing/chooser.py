@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seglight.competition.out_of_fold import Held, OutOfFold, confusion
-from seglight.competition.pixels import Candidate, sample_pixels
-from seglight.competition.refining import Changes
-from seglight.competition.selection import choose_members, choose_thresholds
+from seglight.competition.choosing.pixels import Candidate, sample_pixels
+from seglight.competition.choosing.refining import Changes
+from seglight.competition.choosing.selection import choose_members, choose_thresholds
+from seglight.competition.out_of_fold.predictions import Held, OutOfFold, confusion
 from seglight.models.inference.postprocessing import Floats, Postprocessing, with_thresholds
 from seglight.report.evaluation import Counts, class_iou, mean_known
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from seglight.competition.pixels import Pixels
+from seglight.competition.choosing.pixels import Pixels
 from seglight.models.inference.postprocessing import with_thresholds
 
 #: Maximum of members, and the members that may be added without a gain.

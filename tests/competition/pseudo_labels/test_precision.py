@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seglight.competition.pixels import Pixels
-from seglight.competition.precision import choose_confidence, count_precise, kept_pixels
+from seglight.competition.choosing.pixels import Pixels
+from seglight.competition.pseudo_labels.precision import choose_confidence, count_precise, kept_pixels
 
 
 def made(count: int = 6000, seed: int = 0) -> Pixels:

@@ -6,8 +6,8 @@ import io
 import numpy as np
 from mmseg.core.evaluation import mean_iou
 
-from seglight.competition.out_of_fold import confusion
-from seglight.competition.scores import Scores
+from seglight.competition.out_of_fold.predictions import confusion
+from seglight.competition.out_of_fold.scores import Scores
 
 CLASSES = ['sky', 'road', 'never']
 

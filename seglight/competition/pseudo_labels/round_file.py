@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from seglight.competition.plan import Plan
+from seglight.competition.out_of_fold.plan import Plan
 from seglight.errors import UsageError, UserError, one_line
 from seglight.files import as_bytes, write_atomically
 from seglight.plain_text import load_yaml, read_text

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from mmseg.core.evaluation import mean_iou
 
-from seglight.competition.pixels import Pixels, highest_row
-from seglight.competition.selection import choose_members, choose_thresholds
+from seglight.competition.choosing.pixels import Pixels, highest_row
+from seglight.competition.choosing.selection import choose_members, choose_thresholds
 
 
 def made(seed: int = 0, count: int = 4000) -> tuple[np.ndarray, list[np.ndarray]]:

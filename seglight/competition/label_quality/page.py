@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from seglight.competition.label_quality import Region
-from seglight.competition.label_ranking import LabelQuality, Ranked, exchanged, worst_regions
-from seglight.competition.out_of_fold import Held
+from seglight.competition.label_quality.ranking import LabelQuality, Ranked, exchanged, worst_regions
+from seglight.competition.label_quality.suspects import Region
+from seglight.competition.out_of_fold.predictions import Held
 from seglight.data.images import read_image
 from seglight.data.value_range import parse_range
 from seglight.errors import DataError

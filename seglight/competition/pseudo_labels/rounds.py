@@ -14,15 +14,15 @@ from pathlib import Path
 from seglight.callbacks.writers.pseudo import PSEUDO, check_weight, with_pseudo_labels
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.ensemble import Ensemble, Member
-from seglight.competition.out_of_fold import DONE, PLAIN, OutOfFold, run_folder
-from seglight.competition.pixels import Candidate, Pixels, sample_pixels
-from seglight.competition.plan import PLAN, Plan, check_one_pass
-from seglight.competition.precision import MIN_PIXELS, choose_confidence, count_precise, kept_pixels
-from seglight.competition.round_file import ROUND, Labelling, Round, read_round
-from seglight.competition.running import Command, Runner
-from seglight.competition.scores import percent
-from seglight.competition.selection import choose_members
-from seglight.competition.splitting import copy_lists, data_module
+from seglight.competition.choosing.pixels import Candidate, Pixels, sample_pixels
+from seglight.competition.choosing.selection import choose_members
+from seglight.competition.jobs.running import Command, Runner
+from seglight.competition.out_of_fold.plan import PLAN, Plan, check_one_pass
+from seglight.competition.out_of_fold.predictions import DONE, PLAIN, OutOfFold, run_folder
+from seglight.competition.out_of_fold.scores import percent
+from seglight.competition.out_of_fold.splitting import copy_lists, data_module
+from seglight.competition.pseudo_labels.precision import MIN_PIXELS, choose_confidence, count_precise, kept_pixels
+from seglight.competition.pseudo_labels.round_file import ROUND, Labelling, Round, read_round
 from seglight.config.arguments import as_word
 from seglight.console import labelled
 from seglight.errors import ConfigError, DataError, UsageError, collected_warnings, one_line, say

@@ -13,8 +13,8 @@ import torch
 
 from seglight.array_types import UInt8Array
 from seglight.arrays import ERRORS, load_arrays
-from seglight.competition.plan import Plan
-from seglight.competition.splitting import IMAGES, fold_folder, splittable_samples
+from seglight.competition.out_of_fold.plan import Plan
+from seglight.competition.out_of_fold.splitting import IMAGES, fold_folder, splittable_samples
 from seglight.data.masks import read_mask
 from seglight.data.sources.base import Annotation, Context
 from seglight.data.sources.images import ImageSource

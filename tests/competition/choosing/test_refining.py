@@ -4,7 +4,7 @@ import numpy as np
 from mmseg.core.evaluation import mean_iou
 from scipy import ndimage
 
-from seglight.competition.refining import AREAS, Changes
+from seglight.competition.choosing.refining import AREAS, Changes
 from seglight.models.inference.postprocessing import Postprocessing
 from seglight.report.evaluation import class_iou
 
