@@ -13,3 +13,10 @@ def counted(number: int, noun: str) -> str:
 def percent(share: float) -> str:
     """Return a share in percent with four decimals; only a share of exactly 1 is shown as 100 %."""
     return '100 %' if share == 1 else f'{min(100 * share, 99.9999):.4f} %'
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit in which it is easy to read: `90 seconds`, `30 minutes`, `2.5 hours`."""
+    if seconds < 120:
+        return f'{seconds:.0f} seconds'
+    return f'{seconds / 60:.0f} minutes' if seconds < 7200 else f'{seconds / 3600:.1f} hours'

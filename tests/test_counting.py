@@ -2,7 +2,7 @@
 
 import pytest
 
-from seglight.counting import counted, percent
+from seglight.counting import counted, duration, percent
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,10 @@ def test_a_noun_is_in_the_plural_unless_there_is_one(number: int, noun: str, tex
 )
 def test_only_a_whole_is_100_percent(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'text'), [(90.4, '90 seconds'), (1800, '30 minutes'), (7199, '120 minutes'), (9000, '2.5 hours')]
+)
+def test_a_time_is_in_the_unit_that_reads_best(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -67,6 +67,7 @@ COVERED = {
     'cli.predict': ('stories/test_predict.py', "'predict'"),
     'cli.quiet': ('stories/test_terminal.py', 'err'),
     'cli.tools': ('test_start.py', '--help'),
+    'competition.plan': ('competition/planning/test_planner.py', "'plan'"),
     'competition.planning.trials': ('competition/planning/test_planner.py', 'the trials left nothing'),
     'callbacks.trial_pruning': ('competition/searching/test_sweep.py', 'TrialPruning'),
     'competition.searching.page': ('competition/searching/test_sweep.py', 'sweep.html'),

@@ -22,7 +22,7 @@ def plan(arguments: Namespace) -> None:
         seglight plan --config own.yaml --hours 2
         seglight fit --config plan.yaml
     """
-    from seglight.competition.planning.planner import make_plan
+    from seglight.competition.plan import make_plan
 
     path = make_plan(arguments.config, arguments.hours, arguments.output, arguments.command_line)
     say(labelled('Written', path))

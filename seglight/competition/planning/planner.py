@@ -1,48 +1,31 @@
-"""Derive a config from the data: sizes, batch, epochs, weights and loading."""
+"""The steps of a plan: sizes, batch, memory format, epochs, weights and loading, each with its reason."""
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seglight.competition.folds import resolved
 from seglight.competition.out_of_fold.plan import data_arguments
 from seglight.competition.planning import rules
 from seglight.competition.planning.fingerprint import take
 from seglight.competition.planning.memory_format import KEY as MEMORY_FORMAT
 from seglight.competition.planning.memory_format import choose_memory_format
-from seglight.competition.planning.plan_file import Choice, base_name, text_of
+from seglight.competition.planning.plan_file import Choice
+from seglight.competition.planning.transforms import training_transforms, validation_transforms
 from seglight.competition.planning.trials import Trials, time_loading
-from seglight.config.arguments import Arguments
-from seglight.config.files import SHIPPED, find_config, load_config
-from seglight.config.parser import with_origins
-from seglight.config.settings import Settings, merge
-from seglight.console import labelled
-from seglight.counting import counted
+from seglight.config.settings import merge
+from seglight.counting import counted, duration
 from seglight.data import SegmentationDataModule
 from seglight.data.report import root_weights
 from seglight.environment import cores
-from seglight.errors import UsageError, collected_warnings, say, warn
-from seglight.files import as_bytes, cache_dir, write_new, writing_to
+from seglight.errors import collected_warnings, warn
+from seglight.files import cache_dir
 from seglight.models.inference.resampling import Size
-
-#: Transforms that a planned size replaces; all others of an inherited list stay.
-SIZING = (
-    'RandomScale', 'Resize', 'KeepRatioResize', 'LongestMaxSize', 'SmallestMaxSize', 'RandomResizedCrop', 'Pad',
-    'PadIfNeeded', 'PadTo', 'RandomCrop', 'CenterCrop', 'CatMaxRatioCrop', 'RareClassCrop',
-)  # fmt: skip
-
-#: Transforms of a config without any others.
-COLOURS = [
-    {'type': 'HorizontalFlip', 'p': 0.5},
-    {'type': 'RandomBrightnessContrast', 'p': 0.5},
-]
 
 #: Keys of the sizes, of validation, and of the length of a run; a user sets each group as a whole.
 TRANSFORMS, VAL_TRANSFORMS, BATCH = 'data.train_transforms', 'data.val_transforms', 'data.batch_size'
@@ -122,7 +105,7 @@ class Planner:
         for batch in PROBES:
             keys = merge(self._keys(), {'data': {'batch_size': batch, 'num_workers': self._workers()}})
             if not self._is_own(TRANSFORMS):
-                keys = merge(keys, {'data': {'train_transforms': self._transforms(probe, 1.0, 1.25)}})
+                keys = merge(keys, {'data': {'train_transforms': self._training(probe, 1.0, 1.25)}})
             probes.append((batch, self.trials.run(keys, steps=4, warmup=1)))
         cost = self.trials.cost(probe, probes[0], probes[1])
         budget = rules.Budget(self.seconds, probes[0][1].free)
@@ -154,10 +137,10 @@ class Planner:
             f'{counted(found.images, "image")}, median {width}x{height}, median object {found.length:.0f} pixels long, '
             f'sizes within a class vary by {spread}: crops of {crop[1]}x{crop[0]}{reduced}'
         )
-        self._choose(TRANSFORMS, self._transforms(crop, scale, spread), reason)
+        self._choose(TRANSFORMS, self._training(crop, scale, spread), reason)
         if scale < 1:
-            value = [*self._val_transforms(), _scaling(scale, scale)]
-            self._choose(VAL_TRANSFORMS, value, f'as in training, images are reduced by {scale}')
+            reduced_too = validation_transforms(self.config['data']['val_transforms'], scale)
+            self._choose(VAL_TRANSFORMS, reduced_too, f'as in training, images are reduced by {scale}')
         steps = budget.seconds / cost.step(crop, batch)
         free = '' if budget.bytes == math.inf else f' of the {budget.bytes / 1e9:.3g} GB free'
         memory = f' and {cost.memory(crop, batch) / 1e9:.2g} GB{free}'
@@ -168,20 +151,8 @@ class Planner:
         )
         self._choose(BATCH, batch, reason)
 
-    def _transforms(self, crop: Size, scale: float, spread: float) -> list[dict[str, Any]]:
-        """Return training transforms with a crop, and those of the inherited list that do not change the size."""
-        height, width = crop
-        inherited = self.config['data']['train_transforms'] or []
-        others = [each for each in inherited if _type_of(each) not in SIZING] or COLOURS
-        return [
-            _scaling(scale / spread, scale * spread),
-            {'type': 'PadIfNeeded', 'min_height': height, 'min_width': width},
-            {'type': 'RandomCrop', 'height': height, 'width': width},
-            *others,
-        ]
-
-    def _val_transforms(self) -> list[dict[str, Any]]:
-        return [each for each in self.config['data']['val_transforms'] or [] if _type_of(each) not in SIZING]
+    def _training(self, crop: Size, scale: float, spread: float) -> list[dict[str, Any]]:
+        return training_transforms(self.config['data']['train_transforms'], crop, scale, spread)
 
     def _choose_memory_format(self) -> None:
         if not self._is_own(MEMORY_FORMAT):
@@ -245,7 +216,7 @@ class Planner:
                 self._choose('checkpoint.interval', every, 'a checkpoint with each validation')
         needed = epochs * (training + validation / every)
         if needed > 1.1 * self.seconds:
-            warn(f'the run takes about {_in_words(needed)}, more than --hours {self.seconds / 3600:g}')
+            warn(f'the run takes about {duration(needed)}, more than --hours {self.seconds / 3600:g}')
         return needed
 
     def _given_epochs(self, steps: int) -> int | None:
@@ -258,71 +229,6 @@ class Planner:
         if max_steps > 0:
             return math.ceil(max_steps / steps)
         return max_epochs if max_epochs > 0 else None
-
-
-def make_plan(
-    configs: Sequence[str], hours: float, output: Path, command_line: Callable[[Sequence[str]], object]
-) -> Path:
-    """Derive settings from the data of a config, and write those that the user has not set.
-
-    Args:
-        configs: the configs, each overriding the ones before.
-        hours: time for the run.
-        output: the file to write, which must not exist.
-        command_line: runs a command line of the trainer.
-
-    Returns:
-        The file.
-
-    Raises:
-        UserError: for wrong arguments, before anything is measured; if the data cannot be used; or if a step fails.
-    """
-    _check(configs, hours, output)
-    paths = [find_config(config) for config in configs]
-    settings = Settings()
-    for path in paths:
-        settings = settings.merged_with(load_config(path))
-    config = resolved([word for name in configs for word in ('--config', name)], command_line)
-    trials = Trials([str(path.resolve()) for path in paths], command_line)
-    planner = Planner(config, frozenset(_own_keys(settings)), 3600 * hours, trials)
-    with with_origins(settings, Arguments()):
-        needed = planner.plan()
-    if not planner.choices:
-        raise UsageError(f'{configs[-1]} sets every key that plan derives; nothing is left to plan')
-    title = f'Derived by seglight plan for {hours:g} hours. Each comment has the measurement that led to its key.'
-    text = text_of([base_name(path, output.parent) for path in paths], planner.choices, title)
-    with writing_to(output, 'choose another --output'):
-        write_new({output: as_bytes(text)})
-    say(text, end='')
-    for key in (key for key in PLANNED if key in planner.own):
-        say(labelled('Kept', f'{key}, which {settings.origins[tuple(key.split("."))]} sets'))
-    say(labelled('Takes', f'about {_in_words(needed)} on this machine'))
-    return output
-
-
-#: All keys that a plan may write.
-PLANNED = (
-    WEIGHTS, TRANSFORMS, VAL_TRANSFORMS, BATCH, MEMORY_FORMAT, 'data.class_balance', 'data.num_workers', 'data.cache',
-    *LENGTH, *VALIDATION, 'checkpoint.interval',
-)  # fmt: skip
-
-
-def _check(configs: Sequence[str], hours: float, output: Path) -> None:
-    if not configs:
-        raise UsageError('plan needs a config that names the data and the model, for example --config pspnet.yaml')
-    if not 0 < hours < math.inf:
-        raise UsageError(f'--hours must be above 0, got {hours:g}')
-    if output.exists():
-        raise UsageError(f'{output} exists and is kept as it is; choose another --output, or remove it first')
-    if output.suffix not in ('.yaml', '.yml'):
-        raise UsageError(f'--output must be a .yaml file, got {output}')
-
-
-def _own_keys(settings: Settings) -> Iterable[str]:
-    """Yield the dotted keys that are not from a shipped config."""
-    for key, origin in settings.origins.items():
-        if not Path(origin.source).resolve().is_relative_to(SHIPPED.resolve()):
-            yield '.'.join(key)
 
 
 def _module(arguments: dict[str, Any]) -> SegmentationDataModule:
@@ -342,19 +248,5 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     return nested
 
 
-def _scaling(lowest: float, highest: float) -> dict[str, Any]:
-    return {'type': 'RandomScale', 'scale_limit': [round(lowest - 1, 3), round(highest - 1, 3)], 'p': 1.0}
-
-
-def _type_of(transform: dict[str, Any]) -> str:
-    return str(transform.get('type') or transform.get('class_path')).rpartition('.')[2]
-
-
 def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 120:
-        return f'{seconds:.0f} seconds'
-    return f'{seconds / 60:.0f} minutes' if seconds < 7200 else f'{seconds / 3600:.1f} hours'
