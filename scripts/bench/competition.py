@@ -1,0 +1,88 @@
+"""Folds, an ensemble and a round of pseudo labels on CamVid, scored on images that none of them has seen labels of.
+
+    python scripts/bench/competition.py ../shared/camvid [--epochs 6]
+
+Two small models train on three folds of CamVid's training images. Its validation images are the test images of the
+competition; their labels are only used here. Prints the tables of the commands, and at last the mIoU on those images:
+of a single checkpoint (the mean over the folds), of the checkpoints of a model together, and of the ensemble.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from plan import PARTS, SMALL, run
+
+FOLDS = 3
+
+#: The FPN of `plan.py`, and mmseg's Fast-SCNN.
+MODELS: dict[str, dict[str, Any]] = {
+    'fpn': {'_base_': [*PARTS, 'schedules/adamw_poly.yaml'], 'model': {'segmentor': SMALL}},
+    'fast_scnn': {
+        '_base_': ['datasets/camvid.yaml', 'schedules/adamw_poly.yaml', 'runtime.yaml'],
+        'model': {'zoo': 'fastscnn/fast_scnn_lr0.12_8x4_160k_cityscapes', 'channels_last': True},
+    },
+}
+
+
+def main() -> None:
+    """Run all commands, and print what they score."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('root', type=Path)
+    parser.add_argument('--epochs', type=int, default=6)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        configs = write_configs(folder, options.root.resolve(), options.epochs)
+        folds = folder / 'folds'
+        words = [word for path in configs.values() for word in ('--config', path)]
+        spent, out = run('folds', *words, '--folds', FOLDS, '--work-dir', folds, '--rounds', 2)
+        print(f'folds: {spent:.0f} s of processor time\n{out}', flush=True)
+        for title, round_folder in (('1', folds), ('2', folds / 'round2')):
+            print(f'ensemble of round {title}\n{run("ensemble", round_folder)[1]}', flush=True)
+            print('\n'.join(table(title, round_folder, list(configs))), flush=True)
+
+
+def write_configs(folder: Path, root: Path, epochs: int) -> dict[str, Path]:
+    """Write the config of each model."""
+    common = {
+        'data': {'root': str(root), 'test': {'type': 'FolderSource', 'img_dir': 'img_dir/val'}, 'num_workers': 0},
+        'trainer': {'max_epochs': epochs},
+        'report': False,
+    }
+    paths = {name: folder / f'{name}.yaml' for name in MODELS}
+    for name, values in MODELS.items():
+        paths[name].write_text(yaml.safe_dump({**values, **common}))
+    return paths
+
+
+def table(title: str, folder: Path, models: list[str]) -> list[str]:
+    """Return the rows of a round: the mIoU on the images of val."""
+    rows = [f'| round {title}, on the test images | mIoU |', '|---|---:|']
+    for model in models:
+        runs = [folder / model / f'fold{fold + 1}' for fold in range(FOLDS)]
+        single = statistics.mean(score('--ckpt', run_folder) for run_folder in runs)
+        rows += [
+            f'| {model}, one checkpoint | {single:.2f} |',
+            f'| {model}, all folds | {score("--ckpt", *runs):.2f} |',
+        ]
+    return [*rows, f'| ensemble | {score("--ensemble", folder / "ensemble.yaml"):.2f} |']
+
+
+def score(*words: object) -> float:
+    """Return the mIoU of a prediction for the images of val, in percent."""
+    _, out = run('validate', *words, '--report=false')
+    found = re.search(r'mIoU\D*([\d.]+)', out)
+    if not found:
+        raise SystemExit(out)
+    return float(found[1])
+
+
+if __name__ == '__main__':
+    main()
