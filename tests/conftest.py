@@ -150,6 +150,76 @@ def write_tiny_config(path: Path, root: Path, workers: int = 0) -> Path:
     return path
 
 
+#: A whole config of mmseg 0.x, as its users write them: variables, tuples, `dict(...)`.
+OWN_CONFIG = """
+norm_cfg = dict(type='SyncBN', requires_grad=True)
+model = dict(
+    type='EncoderDecoder',
+    pretrained=None,
+    backbone=dict(type='ResNetV1c', depth=18, base_channels=8, stem_channels=8, norm_cfg=norm_cfg),
+    decode_head=dict(
+        type='FCNHead', in_channels=64, in_index=3, channels=16, num_convs=1, num_classes=19, norm_cfg=norm_cfg,
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0)),
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'))
+dataset_type = 'CustomDataset'
+data_root = 'DATA_ROOT'
+classes = ('Background', 'General trash', 'Paper', 'Paper pack', 'Metal', 'Glass', 'Plastic', 'Styrofoam',
+           'Plastic bag', 'Battery', 'Clothing')
+img_norm_cfg = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True)
+crop_size = (48, 64)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='Resize', img_scale=(64, 64), ratio_range=(0.5, 2.0)),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='Normalize', **img_norm_cfg),
+    dict(type='Pad', size=crop_size, pad_val=0, seg_pad_val=255),
+    dict(type='DefaultFormatBundle'),
+    dict(type='Collect', keys=['img', 'gt_semantic_seg']),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='MultiScaleFlipAug', img_scale=(64, 64), flip=False, transforms=[
+        dict(type='Resize', keep_ratio=True), dict(type='RandomFlip'), dict(type='Normalize', **img_norm_cfg),
+        dict(type='ImageToTensor', keys=['img']), dict(type='Collect', keys=['img'])])
+]
+data = dict(
+    samples_per_gpu=4,
+    workers_per_gpu=0,
+    train=dict(type='RepeatDataset', times=40000, dataset=dict(
+        type=dataset_type, data_root=data_root, img_dir='img_dir/train', ann_dir='ann_dir/train', classes=classes,
+        pipeline=train_pipeline)),
+    val=dict(type=dataset_type, data_root=data_root, img_dir='img_dir/val', ann_dir='ann_dir/val', classes=classes,
+             pipeline=test_pipeline),
+    test=dict(type=dataset_type, data_root=data_root, img_dir='img_dir/test', classes=classes,
+              pipeline=test_pipeline))
+log_config = dict(interval=2, hooks=[dict(type='TextLoggerHook', by_epoch=False)])
+dist_params = dict(backend='nccl')
+log_level = 'INFO'
+load_from = None
+resume_from = None
+workflow = [('train', 1)]
+cudnn_benchmark = True
+optimizer = dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=0.0005)
+optimizer_config = dict()
+lr_config = dict(policy='poly', power=0.9, min_lr=1e-4, by_epoch=False)
+runner = dict(type='IterBasedRunner', max_iters=6)
+checkpoint_config = dict(by_epoch=False, interval=3)
+evaluation = dict(interval=3, metric='mIoU', pre_eval=True, save_best='mIoU')
+"""
+
+
+@pytest.fixture
+def own_config(workspace: Path, data_root: Path) -> Path:
+    """`OWN_CONFIG` as `own.py` in the working folder."""
+    path = workspace / 'own.py'
+    path.write_text(OWN_CONFIG.replace('DATA_ROOT', data_root.as_posix()))
+    return path
+
+
 @pytest.fixture
 def tiny_config(workspace: Path, data_root: Path) -> Path:
     """The tiny run config in the working folder."""

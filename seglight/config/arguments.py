@@ -31,12 +31,14 @@ class Flag(NamedTuple):
             whose value may be the next word.
         typed: the flag as typed.
         mmseg: the key of mmseg's configs, if it was given as one.
+        is_option: whether it is a word of `--cfg-options`.
     """
 
     name: str
     value: str | None
     typed: str
     mmseg: str = ''
+    is_option: bool = False
 
 
 @dataclass

@@ -1,15 +1,17 @@
-"""Read YAML configs: find them, resolve `_base_`, and record the line of each key."""
+"""Read configs, YAML or mmseg's `.py`: find them, resolve `_base_`, and record the line of each key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from seglight.config.mmseg.zoo import expand
+from seglight.config.mmseg.whole import SUFFIX, WholeConfig
+from seglight.config.mmseg.zoo import expand, find_zoo
 from seglight.config.settings import Key, Origin, Settings, nearest
-from seglight.errors import UsageError
+from seglight.errors import UsageError, warn
 from seglight.files import expand_home
 from seglight.plain_text import open_yaml, read_text
 
@@ -24,16 +26,18 @@ MAX_BASES = 50
 
 
 def find_config(name: str) -> Path:
-    """Return the file for `name`: a path, or else a file in the shipped `configs/`.
+    """Return the file for `name`: a path, or else a file in the shipped `configs/`, or a `.py` file of mmseg's zoo.
 
     Raises:
-        UsageError: if neither exists, with the nearest shipped name, or if it is not a regular file.
+        UsageError: if none exists, with the nearest name, or if it is not a regular file.
     """
     for path in (Path(expand_home(name)), SHIPPED / name):
         if path.is_file():
             return path
         if name and path.exists():
             raise UsageError(f"Config '{name}' is not a regular file")
+    if name.endswith(SUFFIX):
+        return find_zoo(name)
     shipped = sorted(path.relative_to(SHIPPED).as_posix() for path in SHIPPED.glob('**/*.yaml'))
     raise UsageError(f"Config '{name}' was not found, either as a path or in {SHIPPED}{nearest(name, shipped)}")
 
@@ -43,7 +47,8 @@ def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Set
 
     Args:
         path: the file; its `_base_` is a path or a list of paths, relative to its folder or else to
-            the shipped `configs/`, so that a copy of a shipped config works anywhere.
+            the shipped `configs/`, so that a copy of a shipped config works anywhere. A `.py` file is a whole config
+            of mmseg.
         inside: the chain of files that led here, to detect a cycle.
         known: the files that were already read, so that each is read once.
 
@@ -59,6 +64,9 @@ def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Set
         raise UsageError(f'{path}: {BASE} leads back to the same file: {chain}')
     if len(inside) >= MAX_BASES:
         raise UsageError(f'{inside[0]}: the chain of {BASE} must have at most {MAX_BASES} files')
+    if path.suffix == SUFFIX:
+        known[here] = load_mmseg(path)
+        return known[here]
     own = read_yaml(path)
     if 'config' in own.values:
         raise UsageError(f"{own.origins[('config',)]}: unknown key 'config'; name the base configs in {BASE}")
@@ -75,6 +83,24 @@ def load_config(path: Path, inside: tuple[Path, ...] = (), known: dict[Path, Set
         resolved = resolved.merged_with(load_config(file, (*inside, here), known))
     known[here] = resolved.merged_with(expand(own, resolved))
     return known[here]
+
+
+def load_mmseg(path: Path, options: Sequence[tuple[str, Any]] = ()) -> Settings:
+    """Read a whole config of mmseg, and warn of its keys without effect.
+
+    Args:
+        path: the `.py` file.
+        options: mmseg's keys that override it.
+
+    Raises:
+        UsageError: names the file and the key that seglight cannot follow.
+    """
+    config = WholeConfig(path, options)
+    if config.warning:
+        from pytorch_lightning.utilities import rank_zero_only  # late: it loads torch
+
+        rank_zero_only(warn)(config.warning)
+    return config.settings
 
 
 def read_yaml(path: Path) -> Settings:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import yaml
 
 from seglight.config.arguments import Arguments, Flag
-from seglight.config.files import find_config, load_config
+from seglight.config.files import find_config, load_config, load_mmseg
 from seglight.config.mmseg.accumulation import count_steps
-from seglight.config.mmseg.options import expand_options
+from seglight.config.mmseg.options import expand_options, take_file_options
+from seglight.config.mmseg.whole import SUFFIX
 from seglight.config.mmseg.zoo import ZOO, ZOO_SCHEDULE, expand, forget_names
 from seglight.config.overrides import apply_overrides, check_flags, check_keys, check_nulls, take_overrides
 from seglight.config.parser import argument_types, is_plain, keys_without_null
@@ -41,8 +42,9 @@ def resolve(
     expand_options(arguments, types)
     settings = base
     find_named([f'{flag.name} {flag.value}' for flag in arguments.flags])
-    for name in arguments.configs:
-        config = load_config(find_config(name))
+    for path in map(find_config, arguments.configs):
+        is_mmseg = path.suffix == SUFFIX
+        config = load_mmseg(path, take_file_options(arguments, types)) if is_mmseg else load_config(path)
         find_named(config.values)
         settings = settings.merged_with(config)
     settings = prepare(settings)

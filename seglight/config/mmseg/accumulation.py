@@ -12,6 +12,7 @@ from seglight.plain_text import load_yaml
 _COUNTS = {'warmup_iters': 'warmup_by_epoch', 'step': 'by_epoch', 'periods': 'by_epoch', 'total_steps': 'by_epoch'}
 
 _ACCUMULATED = 'accumulate_grad_batches'
+_BY_EPOCH = 'check_val_every_n_epoch'
 
 
 def steps(batches: Any, accumulated: int) -> Any:
@@ -40,13 +41,18 @@ def schedule_in_steps(schedule: dict[str, Any], accumulated: int) -> dict[str, A
 
 
 def count_steps(arguments: Arguments, settings: Settings) -> None:
-    """Convert mmseg keys in `--cfg-options` that count batches to optimizer steps.
+    """Convert mmseg keys in `--cfg-options` that count batches to optimizer steps, or to batches between validations.
 
     Args:
         arguments: modified in place.
         settings: the settings that the flags override.
     """
     model, trainer = (settings.values.get(name) or {} for name in ('model', 'trainer'))
+    if isinstance(trainer, dict) and trainer.get(_BY_EPOCH, 1) is None:  # the config validates by batches
+        old, new = f'--trainer.{_BY_EPOCH}', '--trainer.val_check_interval'
+        arguments.flags = [
+            flag._replace(name=new) if flag.mmseg and flag.name == old else flag for flag in arguments.flags
+        ]
     typed = arguments.value(f'--trainer.{_ACCUMULATED}')
     accumulated = trainer.get(_ACCUMULATED) if isinstance(trainer, dict) else None
     if typed:

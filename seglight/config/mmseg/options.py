@@ -34,6 +34,12 @@ MMSEG_KEYS = {
     'work_dir': 'work_dir',
 }
 
+#: The keys whose contents are those of the file in mmseg's configs.
+_DATA_SETS = [('data', name) for name in ('train', 'val', 'test')]
+
+#: Keys of mmseg's `checkpoint_config` that have no equivalent, since `checkpoint` has a unit.
+_FILE_ONLY = tuple(f'checkpoint_config.{name}' for name in ('by_epoch', 'save_optimizer', 'out_dir', 'save_last'))
+
 #: What `--debug` and `--no-validate` set.
 SHORTHANDS: dict[str, dict[str, Any]] = {
     '--debug': {'trainer.max_epochs': 2, 'trainer.max_steps': -1, 'wandb.project': 'null'},
@@ -111,6 +117,26 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
     arguments.flags = flags
 
 
+def take_file_options(arguments: Arguments, known: Iterable[Key]) -> list[tuple[str, Any]]:
+    """Remove and return the keys and values of `--cfg-options` that only mmseg's own config files have.
+
+    Keys that have an equivalent here are flags, which later flags override; these are set in the `.py` file before it
+    is translated: `data.train.img_dir`, `evaluation.save_best`, `train_pipeline.2.crop_size`.
+
+    Args:
+        arguments: modified in place.
+        known: all keys of the command.
+    """
+    own, of_file = set(known), []
+    for flag in list(arguments.flags):
+        key = tuple(flag.name.removeprefix('--').split('.'))
+        is_own = any(key[:end] in own for end in range(1, len(key) + 1)) and key[:2] not in _DATA_SETS
+        if flag.is_option and not flag.mmseg and not is_own:
+            of_file.append(('.'.join(key), load_yaml(flag.value or '', flag.typed)))
+            arguments.flags.remove(flag)
+    return of_file
+
+
 def _shorthand(flag: Flag, words: list[str]) -> list[Flag]:
     """Return the flags that are equivalent to an option."""
     keys = dict(SHORTHANDS[flag.name])
@@ -131,7 +157,8 @@ def _override(word: str, typed: str, own: set[str]) -> Flag:
         raise UsageError(f"{typed} must be key=value, got '{word}'")
     parsed = _parse_value(value, f'{typed} {word}')
     name = translate_key(key, own)
-    return Flag(f'--{name}', as_word(without_tuples(parsed)), f'{typed} {word}', key if key != name else '')
+    translated = key if key != name else ''
+    return Flag(f'--{name}', as_word(without_tuples(parsed)), f'{typed} {word}', translated, is_option=True)
 
 
 def _parse_value(text: str, typed: str) -> Any:
@@ -157,7 +184,7 @@ def _parse_value(text: str, typed: str) -> Any:
 
 def translate_key(key: str, own: set[str]) -> str:
     """Return this project's key for a key of an mmseg config; its own keys are returned unchanged."""
-    for old, new in MMSEG_KEYS.items():
+    for old, new in MMSEG_KEYS.items() if key not in _FILE_ONLY else ():
         if key == old or key.startswith(f'{old}.'):
             return new + key[len(old) :]
     first, _, rest = key.partition('.')

@@ -36,20 +36,8 @@ def data_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def not_taken_over(config: Mapping[str, Any]) -> list[str]:
     """Return the test settings of a stored config that are not supported, so that metrics may differ from mmseg's."""
-    found = []
-    pipeline = _test_pipeline(config)
-    for _, part in dicts(pipeline):
-        name = part.get('type')
-        if name is not None and name not in _KNOWN_STEPS:
-            found.append(f'{name} in its test pipeline')
-        elif name == 'Resize' and (more := sorted(part.keys() - _RESIZE_KEYS)):
-            found.append(f'{", ".join(more)} of Resize in its test pipeline')
-        elif name == 'LoadImageFromFile' and part.get('color_type', 'color') != 'color':
-            found.append(f'color_type {part["color_type"]} of its images')
-    augmented = next((part for _, part in dicts(pipeline) if part.get('type') == 'MultiScaleFlipAug'), {})
-    ratios = augmented.get('img_ratios') or [1.0]
-    ratios = ratios if isinstance(ratios, list) else [ratios]
-    if augmented.get('flip') or ratios != [1.0] or _is_list_of_lists(augmented.get('img_scale'), 2):
+    found = unsupported_steps(config)
+    if augmented_test(config) is not None:
         found.append('test-time augmentation in its test pipeline (use TestTimeAugmentation in trainer.callbacks)')
     for name, part in _data_sets(config):
         if part.get('classes') is not None:
@@ -62,6 +50,30 @@ def not_taken_over(config: Mapping[str, Any]) -> list[str]:
             found.append(f'gt_seg_map_loader_cfg of data.{name}')
             break
     return list(dict.fromkeys(found))
+
+
+def unsupported_steps(config: Mapping[str, Any]) -> list[str]:
+    """Return the steps of the test pipeline, and their arguments, that are not supported."""
+    found = []
+    for _, part in dicts(_test_pipeline(config)):
+        name = part.get('type')
+        if name is not None and name not in _KNOWN_STEPS:
+            found.append(f'{name} in its test pipeline')
+        elif name == 'Resize' and (more := sorted(part.keys() - _RESIZE_KEYS)):
+            found.append(f'{", ".join(more)} of Resize in its test pipeline')
+        elif name == 'LoadImageFromFile' and part.get('color_type', 'color') != 'color':
+            found.append(f'color_type {part["color_type"]} of its images')
+    return found
+
+
+def augmented_test(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the `MultiScaleFlipAug` of the test pipeline if it has several views, else None."""
+    pipeline = _test_pipeline(config)
+    augmented = next((part for _, part in dicts(pipeline) if part.get('type') == 'MultiScaleFlipAug'), {})
+    ratios = augmented.get('img_ratios') or [1.0]
+    ratios = ratios if isinstance(ratios, list) else [ratios]
+    several = augmented.get('flip') or ratios != [1.0] or _is_list_of_lists(augmented.get('img_scale'), 2)
+    return augmented if several else None
 
 
 def _reduces_zero_label(config: Mapping[str, Any]) -> bool:

@@ -1,0 +1,81 @@
+"""Name the keys of an mmseg config that have no meaning in seglight, and what to use instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from seglight.config.mmseg.pipeline import unsupported_steps
+from seglight.config.settings import dicts
+
+#: Keys with the values that change nothing, and what to use instead of others.
+_KEYS: dict[str, tuple[tuple[Any, ...], str]] = {
+    'evaluation.start': ((None, 0), 'validation runs from the start'),
+    'evaluation.rule': ((None, 'greater'), 'set best_checkpoint.metric'),
+    'evaluation.out_dir': ((None,), 'use --work-dir'),
+    'evaluation.classwise': ((None, False), 'set model.per_class'),
+    'checkpoint_config.save_optimizer': ((None, True), 'seglight export writes weights alone'),
+    'checkpoint_config.out_dir': ((None,), 'use --work-dir'),
+    'checkpoint_config.save_last': ((None, True), 'the last checkpoint is always kept'),
+    'fp16.loss_scale': ((None, 'dynamic'), 'the scale is dynamic'),
+    'optimizer_config.loss_scale': ((None, 'dynamic'), 'the scale is dynamic'),
+    'optimizer_config.detect_anomalous_params': ((None, False), 'use --trainer.detect_anomaly=true'),
+    'find_unused_parameters': ((None, False), 'use --trainer.strategy=ddp_find_unused_parameters_true'),
+    'gpus': ((None, 1), 'use --trainer.devices'),
+    'gpu_ids': ((None,), 'use --trainer.devices'),
+    'device': ((None, 'cuda'), 'use --trainer.accelerator'),
+    'auto_scale_lr': ((None,), 'set model.optimizer.lr'),
+    'diff_seed': ((None, False), 'the seed of augmentations is the same on any number of processes'),
+    'mp_start_method': ((None, 'fork'), 'Python chooses it'),
+    'opencv_num_threads': ((None, 0), 'each loader process has one thread'),
+    'omp_num_threads': ((None, 1), 'set OMP_NUM_THREADS'),
+}
+
+#: Keys of `data` that are translated; mmseg passes all others to its loaders.
+_DATA = frozenset({'train', 'val', 'test', 'samples_per_gpu', 'workers_per_gpu', 'train_dataloader'})
+
+#: Keys of `data` and of a data set that change nothing here.
+_SAME = frozenset({'persistent_workers', 'pin_memory', 'shuffle', 'drop_last', 'seed', 'prefetch_factor'})
+
+
+def left_out(config: Mapping[str, Any]) -> list[str]:
+    """Return a clause for each key whose value has no effect, with what to use instead."""
+    return list(dict.fromkeys([*_plain(config), *_hooks(config), *_data(config), *_pixels(config)]))
+
+
+def _plain(config: Mapping[str, Any]) -> Iterator[str]:
+    for key, (neutral, instead) in _KEYS.items():
+        value: Any = config
+        for name in key.split('.'):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value not in neutral:
+            yield f'{key} ({instead})'
+
+
+def _hooks(config: Mapping[str, Any]) -> Iterator[str]:
+    for hook in (config.get('log_config') or {}).get('hooks') or []:
+        name = str(hook.get('type'))
+        if name not in ('TextLoggerHook', 'TensorboardLoggerHook', 'WandbLoggerHook', 'MMSegWandbHook'):
+            yield f'{name} (metrics.csv has the metrics; trainer.logger takes loggers of Lightning)'
+
+
+def _data(config: Mapping[str, Any]) -> Iterator[str]:
+    data = config.get('data') or {}
+    for name in data.keys() - _DATA - _SAME:
+        yield f'data.{name} (use data.batch_size and data.num_workers)'
+    for name in (data.get('train_dataloader') or {}).keys() - {'samples_per_gpu', 'workers_per_gpu'} - _SAME:
+        yield f'data.train_dataloader.{name} (use data.batch_size and data.num_workers)'
+    for _, part in dicts([data.get(name) for name in ('train', 'val', 'test')]):
+        for name in ('gt_seg_map_loader_cfg', 'file_client_args', 'separate_eval'):
+            if part.get(name) not in (None, {'backend': 'disk'}):
+                yield f'{name} (files are read from disk, and metrics are those of all images)'
+    if not data.get('val'):
+        yield 'no data.val (set data.val, or hold out a part with --data.split.val_fraction=0.1)'
+
+
+def _pixels(config: Mapping[str, Any]) -> Iterator[str]:
+    steps = [part for _, part in dicts([config.get('train_pipeline'), config.get('data')])]
+    if any(part.get('type') == 'Normalize' and part.get('to_rgb') is False for part in steps):
+        yield 'to_rgb=False (images are RGB; mean and std are reversed, weights trained on BGR do not fit)'
+    for note in unsupported_steps(config):
+        yield f'{note} (sizes are padded to what the model takes; data.val_transforms can resize)'
