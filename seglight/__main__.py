@@ -15,6 +15,7 @@ if __name__ == '__main__':
 from seglight import __version__, border, memory
 from seglight.cli import help as help_text
 from seglight.cli import tools
+from seglight.cli.habits import check_habits
 from seglight.installation import requirements
 
 
@@ -36,6 +37,7 @@ def run(argv: Sequence[str]) -> int:
         elif argv and argv[0] in tools.COMMANDS:
             tools.main(argv, _command_line)
         else:
+            check_habits(argv)
             _command_line(argv)
     except BrokenPipeError:
         raise
