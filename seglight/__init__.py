@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+    from typing import Any
 
     from seglight.data.datamodule import SegmentationDataModule
     from seglight.models.segmentor import Segmentor
     from seglight.predictor import Predictor
 
 __version__ = '0.1.0'
-__all__ = ['Predictor', 'SegmentationDataModule', 'Segmentor', '__version__', 'load']
+__all__ = ['Predictor', 'SegmentationDataModule', 'Segmentor', '__version__', 'load', 'read_config']
 
 #: The modules of the classes that load torch; imported at first use.
 _MODULES = {
@@ -37,14 +39,38 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULES})
 
 
-def load(checkpoint: str | Path, device: str | None = None, trust_checkpoint: bool = False) -> Predictor:
+def load(
+    checkpoint: str | Path,
+    device: str | None = None,
+    trust_checkpoint: bool = False,
+    segmentor: type[Segmentor] | None = None,
+) -> Predictor:
     """Return a predictor for a checkpoint; see `seglight.predictor.Predictor`.
 
     Args:
         checkpoint: a path, or relative to `work_dirs`; the folder of a run means its best checkpoint.
         device: for example `cuda:1`; by default a GPU if there is one.
         trust_checkpoint: let the file name classes of any package, which runs code; only for your own files.
+        segmentor: the subclass of `Segmentor` that trained it, if it changes predictions.
     """
     from seglight.predictor import Predictor  # late: it loads torch
 
-    return Predictor(checkpoint, device, trust_checkpoint)
+    return Predictor(checkpoint, device, trust_checkpoint, segmentor)
+
+
+def read_config(*configs: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the whole config that `seglight fit` would use, with every default, without secrets.
+
+    Its groups `model`, `data` and `trainer` are the arguments of `Segmentor`, `SegmentationDataModule` and Lightning's
+    `Trainer`.
+
+    Args:
+        configs: YAML files, or `.py` files of mmseg, by path or by the name of a shipped one; later ones override.
+        overrides: flags of `seglight fit`, for example `--data.batch_size=2`.
+
+    Raises:
+        UserError: for a missing file, or a wrong key or value.
+    """
+    from seglight.cli.read_config import read_config as read  # late: it loads torch
+
+    return read([str(path) for path in configs], overrides)

@@ -25,6 +25,7 @@ from seglight.errors import DataError, UsageError
 from seglight.host_copy import HostCopy
 from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views
+from seglight.models.segmentor import Segmentor
 
 #: An image: its path, or uint8 `[H, W, 3]` RGB, or uint8 `[H, W]` grey.
 Image = str | Path | UInt8Array
@@ -56,6 +57,7 @@ class Predictor:
         checkpoint: a path, or relative to `work_dirs`; the folder of a run means its best checkpoint.
         device: for example `cuda:1`; by default a GPU if there is one.
         trust_checkpoint: whether the file is your own; it may then name classes of any package, which runs code.
+        segmentor: the subclass of `Segmentor` that trained it, if it changes predictions.
 
     Attributes:
         module: the `Segmentor`.
@@ -66,9 +68,15 @@ class Predictor:
         CheckpointError: if the checkpoint is missing or cannot be used.
     """
 
-    def __init__(self, checkpoint: str | Path, device: str | None = None, trust_checkpoint: bool = False) -> None:
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        device: str | None = None,
+        trust_checkpoint: bool = False,
+        segmentor: type[Segmentor] | None = None,
+    ) -> None:
         opened = Checkpoint.find(checkpoint, trust_checkpoint, mapped=True)
-        self.module = opened.module()
+        self.module = opened.module(segmentor)
         self.module.to(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.classes, self.palette = self.module.classes, self.module.palette
         stored = opened.stored(('data', 'seed_everything'), False, 'prediction')

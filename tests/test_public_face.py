@@ -22,7 +22,8 @@ def test_the_names_are_those_of_their_modules() -> None:
 
 
 def test_all_names_are_offered_and_another_is_an_error() -> None:
-    assert set(seglight.__all__) == {'Predictor', 'SegmentationDataModule', 'Segmentor', '__version__', 'load'}
+    functions = {'load', 'read_config'}
+    assert set(seglight.__all__) == {'Predictor', 'SegmentationDataModule', 'Segmentor', '__version__', *functions}
     assert set(seglight.__all__) <= set(dir(seglight))
     assert all(hasattr(seglight, name) for name in seglight.__all__)
     with pytest.raises(AttributeError, match=r"module 'seglight' has no attribute 'segmentor'"):

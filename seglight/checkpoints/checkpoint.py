@@ -20,6 +20,7 @@ from seglight.checkpoints.gate import admit_hyperparameters
 from seglight.checkpoints.mmseg import NOT_TAKEN_OVER, SUFFIX, mmseg_entries
 from seglight.checkpoints.plain import plain_entries
 from seglight.checkpoints.stored import Purpose, Stored, parse_stored, read_stored
+from seglight.checkpoints.subclass import check_base_predicts, config_of, parameters_for, weights_for
 from seglight.config.settings import Settings
 from seglight.errors import CheckpointError, UserError, one_line
 from seglight.files import WORK_DIRS, in_work_dirs, newest
@@ -231,6 +232,8 @@ class Checkpoint:
             CheckpointError: if it does not store settings and they are required.
         """
         text = self.config
+        if text is None and purpose == 'prediction':
+            text = config_of(self.entries)
         if text is None and not required:
             return Stored(Settings())
         if not isinstance(text, str):
@@ -259,15 +262,20 @@ class Checkpoint:
 
         return nullcontext() if self.trust or self.is_exported else within_budget(self.path, self.weights)
 
-    def module(self) -> Segmentor:
+    def module(self, cls: type[Segmentor] | None = None) -> Segmentor:
         """Return its `Segmentor` on the CPU, in eval mode.
+
+        Args:
+            cls: the subclass that trained it, which is needed only if it changes predictions.
 
         Raises:
             CheckpointError: if it cannot be built or loaded.
         """
         from seglight.models.segmentor import Segmentor  # late: `seglight info` needs no model
 
-        module = self.build(Segmentor)
+        if cls is None:
+            check_base_predicts(self.entries, self.path)
+        module = self.build(cls or Segmentor)
         self.load_into(module)
         return module.eval()
 
@@ -302,6 +310,7 @@ class Checkpoint:
             find_named(parameters)
         else:
             parameters = admit_hyperparameters(parameters, self.path)
+        parameters = parameters_for(cls, parameters, self.entries, self.path)
         if self.is_exported:
             name_file(parameters, self.path, self.trust)
         try:
@@ -329,7 +338,7 @@ class Checkpoint:
         if self.is_exported and weights is None:
             return
         try:
-            module.load_state_dict(self.weights if weights is None else weights, strict)
+            module.load_state_dict(weights_for(type(module), self.entries) if weights is None else weights, strict)
         except RuntimeError as error:
             reason = one_line(str(error).partition('\n')[2].partition('\n')[0] or error)
             raise CheckpointError(f'{self.path} does not fit the model that it describes: {reason}') from error
@@ -341,7 +350,11 @@ class Checkpoint:
             training: whether the trainer resumes the run; otherwise the entries of the training are omitted: loops,
                 optimizers, callbacks, precision, and position in the data.
         """
+        from seglight.models.segmentor import Segmentor  # late, as above
+
         entries = {'pytorch-lightning_version': version('pytorch-lightning'), **self.entries}
+        if not training and 'state_dict' in entries:
+            entries['state_dict'] = weights_for(Segmentor, entries)
         self.forget()
         return entries if training else {name: value for name, value in entries.items() if name in OF_THE_MODEL}
 

@@ -31,6 +31,7 @@ _ENTRIES: dict[str, type] = {
     'optimizer_states': list,
     'pytorch-lightning_version': str,
     'skipped': int,
+    'subclass': dict,
 }
 
 
@@ -57,6 +58,7 @@ def check_entries(entries: Any, path: Path) -> None:
         if not isinstance(value, kind) or (isinstance(value, int) and not -1 <= value < _MAX_COUNT):
             raise CheckpointError(f'{path} is refused: {name} is {_shown(value)}')
     _check_classes(entries.get('hyper_parameters') or {}, path)
+    _check_subclass(entries.get('subclass') or {'name': '', 'predicts': []}, path)
     _check_figures(entries, path)
     _check_schedules(entries, path)
     _check_states(entries, path)
@@ -67,6 +69,16 @@ def _check_classes(parameters: Mapping[str, Any], path: Path) -> None:
     classes = parameters.get('classes') or []
     if not isinstance(classes, (list, tuple)) or not all(isinstance(name, str) for name in classes):
         raise CheckpointError(f'{path} is refused: classes of hyper_parameters must be a list of names')
+
+
+def _check_subclass(record: Mapping[str, Any], path: Path) -> None:
+    predicts = record.get('predicts')
+    if (
+        not isinstance(record.get('name'), str)
+        or not isinstance(predicts, list)
+        or not all(isinstance(name, str) for name in predicts)
+    ):
+        raise CheckpointError(f'{path} is refused: subclass must hold a name and a list of methods')
 
 
 def _check_loops(loops: Mapping[str, Any], path: Path) -> None:

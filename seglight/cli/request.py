@@ -13,6 +13,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from seglight.checkpoints.checkpoint import PARTS, Checkpoint
 from seglight.checkpoints.ensemble import Ensemble, read_ensemble
 from seglight.checkpoints.stored import Stored
+from seglight.checkpoints.subclass import check_base_predicts
 from seglight.config.arguments import Flag, read_arguments
 from seglight.config.parser import with_origins
 from seglight.config.resolve import resolve
@@ -143,7 +144,11 @@ class Request:
 
     def _start_from(self, checkpoint: Checkpoint, required: bool) -> None:
         """Use the part of a checkpoint's config that predictions need."""
+        check_base_predicts(checkpoint.entries, checkpoint.path)
         self.stored = checkpoint.stored(PARTS, required, 'prediction')
+        if self.stored.settings.values and checkpoint.config is None:
+            text = 'stores no config; images are not resized: pass the config of its training with --config if it does'
+            rank_zero_only(warn)(f'{checkpoint} {text}')
         self.settings = self.stored.settings
         self.trained_on = dict(self.settings.values.get('data') or {})
         for setting in checkpoint.not_taken_over:

@@ -41,6 +41,7 @@ from seglight.models.optimizers import build_optimizer, check_fused
 from seglight.models.recipe import Recipe
 from seglight.models.schedules import MmcvSchedule, find_updater
 from seglight.models.sharding import shard
+from seglight.models.subclass import ENTRY, record_of
 from seglight.models.validation_loss import MeanLoss, single_images
 from seglight.models.without_losses import drop_unknown_losses
 from seglight.palette import default_palette
@@ -372,9 +373,11 @@ class Segmentor(PredictingModule):
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the counters, and remove secrets and addresses of pretrained weights from the checkpoint."""
+        """Store the counters and the name of a subclass, without secrets and addresses of pretrained weights."""
         checkpoint['skipped'] = self.skipped
         checkpoint['found_lr'] = self._found_lr
+        if record := record_of(type(self)):
+            checkpoint[ENTRY] = record
         parameters = checkpoint.get('hyper_parameters', {})
         if 'segmentor' in parameters:
             segmentor = masked(Recipe(parameters['segmentor']).without_pretrained().model)

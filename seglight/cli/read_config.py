@@ -1,0 +1,27 @@
+"""The config that `fit` would use, as a dict for Python code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from seglight.cli.command_line import FROM_DATA, CommandLine
+from seglight.competition.folds import resolved
+from seglight.errors import UsageError
+
+
+def read_config(configs: Sequence[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the whole config of `fit`; `model` has the classes of `data`.
+
+    Args:
+        configs: the names of the files, each overriding the ones before.
+        overrides: flags of `fit`.
+
+    Raises:
+        UserError: for a missing file, or a wrong key or value.
+    """
+    if not configs:
+        raise UsageError("read_config needs a config, for example read_config('demo.yaml')")
+    config = resolved([*(word for name in configs for word in ('--config', name)), *overrides], CommandLine)
+    config['model'] |= {name: config['data'][name] for name in FROM_DATA}
+    return config
