@@ -74,9 +74,9 @@ def add_arguments(parser: Any) -> None:
     )
     parser.add_argument(
         '--submission_size',
-        type=list[int] | None,
+        type=int | list[int] | None,
         default=[256, 256],
-        help='Height and width of the masks in the submission; null keeps the size of the images.',
+        help='Height and width of the masks in the submission, or one number for both; null keeps that of the images.',
     )
     parser.add_argument(
         '--pseudo_labels',
@@ -173,15 +173,28 @@ def _submission_writer(config: Any, checkpoint: Checkpoint, folder: Path) -> Sub
     writer = FORMATS.get(config.submission_format)
     if writer is None:
         raise UsageError(f"--submission-format must be {', '.join(FORMATS)}, got '{config.submission_format}'")
-    size = config.submission_size
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise UsageError(f'--submission-size must be height and width, for example [256, 256], got {size}')
-    if size is not None and size[0] * size[1] > MAX_LABELS:
-        raise UsageError(f'--submission-size must be at most {MAX_LABELS} pixels, got {size}')
+    size = _submission_size(config.submission_size)
     named = Path(config.ensemble) if config.ensemble else checkpoint.path
     suffix = '.zip' if writer is ZipWriter else '.csv'
     path = submission_path(named, config.remark, folder if config.output or config.part else None, suffix)
-    return writer(path, None if size is None else (size[0], size[1]), config.resume)
+    return writer(path, size, config.resume)
+
+
+def _submission_size(given: int | list[int] | None) -> tuple[int, int] | None:
+    """Return height and width of the masks in the submission, None for those of the images.
+
+    Raises:
+        UsageError: for anything but one or two sizes, or more pixels than a row may have.
+    """
+    if given is None:
+        return None
+    sizes = [given] if isinstance(given, int) else given
+    if len(sizes) not in (1, 2) or min(sizes) < 1:
+        raise UsageError(f'--submission-size must be 512, or height and width as in 256 384, got {given}')
+    height, width = sizes[0], sizes[-1]
+    if height * width > MAX_LABELS:
+        raise UsageError(f'--submission-size must be at most {MAX_LABELS} pixels, got {given}')
+    return height, width
 
 
 def _facts(config: Any, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_every_error_in_the_source_is_listed() -> None:
     for text in (
         'checkpoint.interval must be at least 1, got {interval}',
         'data.split needs exactly one of {ways}',
-        'The mask folder {masks} does not exist; set data.root and data.ann_dir',
+        'The {what} {folder} does not exist; {cure}{near}',
         'info: --config needs a checkpoint',
     ):
         assert f'- `` {text} ``' in page, text

@@ -49,6 +49,9 @@ SHORTHANDS: dict[str, dict[str, Any]] = {
 #: Options with several values.
 LISTS = ('--tags', '--ckpt_weights')
 
+#: Options with one value or a list.
+ONE_OR_MORE = ('--submission_size',)
+
 #: Options whose value may be several words.
 PHRASES = ('--part',)
 _ZOO_HELP = 'Name of an mmseg config (`seglight zoo` lists them) or the path of a .py file, which'
@@ -99,7 +102,11 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
     while remaining:
         flag = remaining.pop(0)
         words = [] if flag.value is None else [flag.value]
-        while flag.name in ('--cfg_options', *LISTS, *PHRASES, '--debug') and remaining and not remaining[0].name:
+        while (
+            flag.name in ('--cfg_options', *LISTS, *ONE_OR_MORE, *PHRASES, '--debug')
+            and remaining
+            and not remaining[0].name
+        ):
             words.append(str(remaining.pop(0).value))
         if flag.name == '--cfg_options':
             if not words:
@@ -108,7 +115,9 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
         elif flag.name in LISTS:
             values = words if flag.name == '--tags' else [load_yaml(word, f'{flag.typed} {word}') for word in words]
             flags.append(Flag(flag.name, as_word(values), flag.typed))
-        elif flag.name in PHRASES and words:
+        elif flag.name in ONE_OR_MORE and len(words) > 1:
+            flags.append(Flag(flag.name, f'[{",".join(words)}]', flag.typed))
+        elif flag.name in (*PHRASES, *ONE_OR_MORE) and words:
             flags.append(Flag(flag.name, ' '.join(words), flag.typed))
         elif flag.name in SHORTHANDS and arguments.subcommand == 'fit':
             flags += _shorthand(flag, words)

@@ -75,7 +75,7 @@ def translate(config: Mapping[str, Any]) -> dict[str, Any]:
         _model(whole),
         {'data': {**data_settings(whole), **data_sources(whole), **_loading(whole)}},
         schedule_settings(whole),
-        {'trainer': _trainer(whole, accumulated)},
+        {'trainer': _loop(whole, accumulated)},
         _around(whole, accumulated),
     )
     merged: dict[str, Any] = {}
@@ -145,7 +145,7 @@ def _changing(pipeline: Any) -> list[Any]:
     return [step for step in pipeline or [] if not isinstance(step, dict) or step.get('type') != 'LoadAnnotations']
 
 
-def _trainer(config: Mapping[str, Any], accumulated: int) -> dict[str, Any]:
+def _loop(config: Mapping[str, Any], accumulated: int) -> dict[str, Any]:
     """Return when to validate and to log, and test-time augmentation."""
     trainer: dict[str, Any] = {'enable_model_summary': False, 'benchmark': bool(config.get('cudnn_benchmark'))}
     interval = (config.get('evaluation') or {}).get('interval', 1)

@@ -22,6 +22,7 @@ from seglight.data.sources.coco_rows import CocoRows
 from seglight.data.sources.coco_shapes import has_outline
 from seglight.data.sources.columns import Part, Samples
 from seglight.data.sources.json_chunks import IrregularError
+from seglight.data.sources.proposals import check_annotations
 from seglight.errors import DataError, one_line
 
 __all__ = ['CocoSource', 'Objects']
@@ -60,6 +61,7 @@ class CocoSource(Source):
     def samples(self, context: Context) -> Sequence[Sample]:
         """Return the images in the order of the file; of a large file in columns, which read its objects later."""
         path = context.path(self.ann_file)
+        check_annotations(path)
         large = _large(path)
         if large is not None:
             return self._in_columns(large, context)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from seglight.data.formats import IMAGE_SUFFIXES
 from seglight.data.labels import LabelMap
-from seglight.data.sources.base import Context, Ignored, Source, kind_of
+from seglight.data.sources.base import Context, Ignored, Source
 from seglight.data.sources.columns import Part, Samples
 from seglight.data.sources.folder_rows import FolderRows, Masks
 from seglight.data.sources.labelmap import labels_of_colours
 from seglight.data.sources.paths import paths_below, read_list, with_slashes
+from seglight.data.sources.proposals import check_folder
 from seglight.data.texts import Texts
 from seglight.errors import DataError, UsageError
 
@@ -80,8 +81,7 @@ class FolderSource(Source):
             images = images.take(_listed(images, context.path(self.split), folder))
         if masks is None:
             return Samples([Part(images)])
-        if kind_of(masks) != 'folder':
-            raise DataError(f'The mask folder {masks} does not exist; set data.root and data.ann_dir')
+        check_folder(masks, 'mask folder', 'set data.root and data.ann_dir')
         return Samples([Part(images.with_masks(Masks(masks, self.mask_suffix, self._labels(context))))])
 
     def _labels(self, context: Context) -> LabelMap:
@@ -129,8 +129,7 @@ def find_rows(folder: Path, suffix: str | None = None, excluded_suffix: str | No
     Raises:
         DataError: if a folder is missing, cannot be read or contains no image.
     """
-    if kind_of(folder) != 'folder':
-        raise DataError(f'The image folder {folder} does not exist; set data.root and data.img_dir')
+    check_folder(folder, 'image folder', 'set data.root and data.img_dir')
     found = [
         path
         for path in paths_below(folder)

@@ -11,6 +11,7 @@ from seglight.data.sources.base import Context, Sample, Source, kind_of
 from seglight.data.sources.coco_file import coco_images, read_coco
 from seglight.data.sources.folders import find_images, is_image
 from seglight.data.sources.paths import HIDDEN, path_in, read_list
+from seglight.data.sources.proposals import check_annotations
 from seglight.errors import DataError
 
 
@@ -32,6 +33,7 @@ class ImageSource(Source):
         path = context.path(self.path)
         base = path.parent if self.img_dir is None else context.path(self.img_dir)
         if path.suffix.lower() == '.json':
+            check_annotations(path)
             return [Sample(image, name) for image, name, _ in coco_images(path, read_coco(path), base)]
         kind = kind_of(path)
         if kind == 'folder':

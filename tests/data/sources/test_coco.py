@@ -406,8 +406,13 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path, monkeypatch
     os.mkfifo(tmp_path / 'pipe.json')
     (tmp_path / 'folder.json').mkdir()
     write(tmp_path, [])
-    for name, message in (('pipe', 'it is not a regular file'), ('folder', 'Is a directory'), ('no', 'No such file')):
-        with pytest.raises(DataError, match=rf'The annotations .*/{name}.json cannot be read: {message}'):
+    messages = {
+        'pipe': 'cannot be read: it is not a regular file',
+        'folder': 'are a folder',
+        'no': 'cannot be read: No such',
+    }
+    for name, message in messages.items():
+        with pytest.raises(DataError, match=rf'The annotations .*/{name}.json {message}'):
             CocoSource(f'{name}.json').samples(Context(CLASSES, root=tmp_path))
     monkeypatch.setattr('seglight.data.sources.coco.LARGE', 1 << 20)  # a larger file is not read at once
     monkeypatch.setattr('seglight.data.sources.json_files.read_json.__defaults__', ('annotations', 100))
