@@ -153,7 +153,7 @@ PAGES = {
                     ('--overlays', 'Also write colour overlays.'),
                     ('--submission', 'Also write a CSV file for a competition.'),
                     ('--submission-format F', 'labels, rle or zip.'),
-                    ('--submission-size N', 'The size of its masks: 512, or height and width; null for that of the images.'),
+                    ('--submission-size N', 'Its masks: 512, or height and width.'),
                     ('--probabilities TYPE', 'Also write class probabilities, float16 or uint8.'),
                     ('--coco', 'Also write COCO JSON.'),
                     ('--pseudo-labels C', 'Also write masks to train on, of pixels with at least this confidence.'),

@@ -54,6 +54,9 @@ ONE_OR_MORE = ('--submission_size',)
 
 #: Options whose value may be several words.
 PHRASES = ('--part',)
+
+#: Options that take all words up to the next option.
+_WITH_WORDS = ('--cfg_options', *LISTS, *ONE_OR_MORE, *PHRASES, '--debug')
 _ZOO_HELP = 'Name of an mmseg config (`seglight zoo` lists them) or the path of a .py file, which'
 
 _CFG_OPTIONS_HELP = (
@@ -102,11 +105,7 @@ def expand_options(arguments: Arguments, model_keys: Iterable[Key]) -> None:
     while remaining:
         flag = remaining.pop(0)
         words = [] if flag.value is None else [flag.value]
-        while (
-            flag.name in ('--cfg_options', *LISTS, *ONE_OR_MORE, *PHRASES, '--debug')
-            and remaining
-            and not remaining[0].name
-        ):
+        while flag.name in _WITH_WORDS and remaining and not remaining[0].name:
             words.append(str(remaining.pop(0).value))
         if flag.name == '--cfg_options':
             if not words:

@@ -71,9 +71,11 @@ def translate(config: Mapping[str, Any]) -> dict[str, Any]:
     if config.get('fp16', {}) is None:
         del whole['fp16']
     accumulated = (config.get('optimizer_config') or {}).get('cumulative_iters', 1)
+    data = data_settings(whole)
+    data.pop('reduce_zero_label', None)  # each source has it
     parts = (
         _model(whole),
-        {'data': {**data_settings(whole), **data_sources(whole), **_loading(whole)}},
+        {'data': {**data, **data_sources(whole), **_loading(whole)}},
         schedule_settings(whole),
         {'trainer': _loop(whole, accumulated)},
         _around(whole, accumulated),
