@@ -9,7 +9,7 @@ from seglight.config.mmseg.pipeline import unsupported_steps
 from seglight.config.settings import dicts
 
 #: Keys with the values that change nothing, and what to use instead of others.
-_KEYS: dict[str, tuple[tuple[Any, ...], str]] = {
+KEYS: dict[str, tuple[tuple[Any, ...], str]] = {
     'evaluation.start': ((None, 0), 'validation runs from the start'),
     'evaluation.rule': ((None, 'greater'), 'set best_checkpoint.metric'),
     'evaluation.out_dir': ((None,), 'use --work-dir'),
@@ -44,7 +44,7 @@ def left_out(config: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(config: Mapping[str, Any]) -> Iterator[str]:
-    for key, (neutral, instead) in _KEYS.items():
+    for key, (neutral, instead) in KEYS.items():
         value: Any = config
         for name in key.split('.'):
             value = value.get(name) if isinstance(value, Mapping) else None

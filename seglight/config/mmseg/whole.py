@@ -10,11 +10,11 @@ from seglight.config.mmseg.accumulation import steps
 from seglight.config.mmseg.augmentation import train_transforms, tta_callback
 from seglight.config.mmseg.datasets import data_sources, parts_of
 from seglight.config.mmseg.file import read_mmseg_config
-from seglight.config.mmseg.left_out import left_out
+from seglight.config.mmseg.left_out import KEYS, left_out
 from seglight.config.mmseg.pipeline import data_settings
 from seglight.config.mmseg.unsupported import check_supported
 from seglight.config.mmseg.zoo import model_settings, schedule_settings, zoo_folder
-from seglight.config.settings import Origin, Settings, merge, paths
+from seglight.config.settings import Origin, Settings, merge, nearest, paths
 from seglight.errors import ConfigError, UsageError, one_line
 
 #: The suffix of mmseg's configs.
@@ -22,6 +22,10 @@ SUFFIX = '.py'
 
 #: Top-level keys that keep their meaning under another name.
 _RENAMED = {'load_from': 'load_from', 'resume_from': 'ckpt_path', 'work_dir': 'work_dir', 'seed': 'seed_everything'}
+
+
+#: Top-level keys that a file may lack and an option may set.
+_OPTIONAL = frozenset({*_RENAMED, 'auto_resume', 'fp16', 'workflow', *(key.partition('.')[0] for key in KEYS)})
 
 
 class WholeConfig:
@@ -89,6 +93,10 @@ def translate(config: Mapping[str, Any]) -> dict[str, Any]:
 def _set(config: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key as mmcv's `merge_from_dict`; a number is the index of a list item."""
     *groups, last = key.split('.')
+    known = {*config, *_OPTIONAL}
+    first = key.partition('.')[0]
+    if first not in known:
+        raise ConfigError(f'--cfg-options {key}', f"must set a key of the file, got '{first}'{nearest(first, known)}")
     node: Any = config
     for name in groups:
         node = node[int(name)] if isinstance(node, list) else node.setdefault(name, {})
@@ -97,7 +105,7 @@ def _set(config: dict[str, Any], key: str, value: Any) -> None:
     elif isinstance(node, dict):
         node[last] = merge(node.get(last), value)
     else:
-        raise ConfigError(key, f'cannot be set in {node!r:.60}')
+        raise ConfigError(f'--cfg-options {key}', f'cannot be set in {node!r:.60}')
 
 
 def _runner(config: Mapping[str, Any]) -> dict[str, Any]:

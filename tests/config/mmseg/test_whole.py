@@ -71,6 +71,21 @@ def test_cfg_options_have_mmsegs_keys(own_config: Path, run: Run) -> None:
     assert config['data']['train_transforms'][1]['cat_max_ratio'] == 0.5
 
 
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('optimiser.lr=1', "must set a key of the file, got 'optimiser'; did you mean 'optimizer'?"),
+        ('data.train.times.x=1', '--cfg-options'),
+        ('train_pipeline.99.type=Pad', 'own.py'),
+    ],
+)
+def test_a_wrong_option_is_one_line(option: str, message: str, own_config: Path, run: Run) -> None:
+    result = run('fit', '--config', own_config, '--cfg-options', option, '--print_config')
+    assert result.status == 2
+    assert message in result.err
+    assert result.err.count('\n') == 1
+
+
 def test_epochs_are_counted_where_the_file_counts_them(own_config: Path, run: Run) -> None:
     own_config.write_text(
         own_config.read_text()
