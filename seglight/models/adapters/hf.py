@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seglight.console import labelled
 from seglight.counting import counted
 from seglight.errors import ConfigError, one_line, say
-from seglight.models.adapters import hf_config, hf_masks
+from seglight.models.adapters import hf_config, hf_dpt, hf_masks
 from seglight.models.adapters.base import Adapter, Losses
 from seglight.models.inference.resampling import Size
 from seglight.models.parts import KEY
@@ -93,12 +93,17 @@ class HFSegmentor(Adapter):
         rank_zero_only(say)(labelled('Weights', text))
 
     def logits(self, image: Tensor) -> Tensor:
-        """Return the logits of images `[B, 3, H, W]`, float `[B, C, h, w]`."""
+        """Return the logits of images `[B, 3, H, W]`, float `[B, C, h, w]`.
+
+        Raises:
+            ValueError: for a size that the model does not take.
+        """
+        size = (image.shape[2], image.shape[3])
+        hf_masks.check_size(self.config, size)
         outputs = self.model(pixel_values=image)
         if not self.classifies_masks:
             logits: Tensor = outputs.logits
             return logits
-        size = (image.shape[2], image.shape[3])
         between = hf_masks.size_between(self.config)
         return hf_masks.pixel_logits(outputs.class_queries_logits, outputs.masks_queries_logits, between, size)
 
@@ -126,4 +131,6 @@ class HFSegmentor(Adapter):
             model: nn.Module = hf_config.auto_class(self.config.model_type).from_config(self.config)
         except (TypeError, ValueError, ArithmeticError, AttributeError, ImportError) as error:
             raise ConfigError(f'{KEY}.config', f'is refused by transformers: {one_line(error)}') from error
+        if self.config.model_type == 'dpt' and not self.config.is_hybrid:
+            hf_dpt.PatchGrid(model)
         return model

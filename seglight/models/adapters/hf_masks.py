@@ -57,6 +57,19 @@ def size_between(config: Any) -> Size | None:
     return image_size(config) if config.model_type.startswith('eomt') else None
 
 
+def check_size(config: Any, size: Size) -> None:
+    """Refuse a size whose patches an EoMT would take for those of other places, without an error of its own.
+
+    Its position embeddings broadcast to a single patch, and fit any grid with as many patches as its own.
+
+    Raises:
+        ValueError: names both sizes.
+    """
+    fixed = image_size(config)
+    if config.model_type.startswith('eomt') and fixed is not None and size != fixed:
+        raise ValueError(f'{config.model_type} must get images of {fixed[1]}x{fixed[0]}, got {size[1]}x{size[0]}')
+
+
 def image_size(config: Any) -> Size | None:
     """Return height and width of the images for which a configuration has position embeddings, None without any."""
     size = getattr(config, 'image_size', None)

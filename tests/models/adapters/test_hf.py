@@ -14,6 +14,7 @@ from torch import nn
 import seglight
 from seglight.errors import ConfigError, UsageError
 from seglight.models import Segmentor
+from seglight.models.inference.logits import encode_decode
 
 pytestmark = [pytest.mark.extras, pytest.mark.usefixtures('offline')]
 transformers: Any = pytest.importorskip('transformers')
@@ -118,6 +119,24 @@ def test_masks_equal_those_of_transformers(kind: str) -> None:
     theirs = torch.stack(cls().post_process_semantic_segmentation(outputs, target_sizes=[(64, 64)] * 2, **size))
     assert len(theirs.unique()) > 1
     assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize('kind', ['eomt', 'eomt_dinov3'])
+def test_a_small_image_keeps_the_place_of_its_patch(kind: str) -> None:
+    module = Segmentor(hf(kind), CLASSES)
+    same_weights(module, original(kind))
+    module.eval()
+    image = torch.randn(2, 3, 24, 31, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = encode_decode(module.segmentor, image)
+        expected = module.segmentor.encode_decode(nn.functional.pad(image, (0, 33, 0, 40)), [])
+    torch.testing.assert_close(found, expected[..., :24, :31])
+
+
+@pytest.mark.parametrize('kind', ['eomt', 'eomt_dinov3'])
+def test_as_many_patches_in_other_places_are_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match='must get images of 64x64, got 128x32'):
+        Segmentor(hf(kind), CLASSES).eval().segmentor.encode_decode(torch.zeros(1, 3, 32, 128), [])
 
 
 @pytest.fixture

@@ -1,0 +1,35 @@
+"""DPT of transformers for images of any height and width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from seglight.models.inference.resampling import Size
+
+
+class PatchGrid:
+    """Lets a `DPTForSemanticSegmentation` know the grid of its patches.
+
+    transformers takes it for a square, so that an image of 64x96 pixels would raise an error.
+
+    Args:
+        model: the model; it is called with `pixel_values` by name.
+    """
+
+    size: Size
+
+    def __init__(self, model: Any) -> None:
+        self.side = model.config.patch_size
+        model.register_forward_pre_hook(self._note, with_kwargs=True)
+        model.neck.register_forward_pre_hook(self._pass_on, with_kwargs=True)
+
+    def _note(self, model: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        del model, positional
+        height, width = named['pixel_values'].shape[2:]
+        self.size = height // self.side, width // self.side
+
+    def _pass_on(self, neck: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        del neck
+        return positional, {**named, 'patch_height': self.size[0], 'patch_width': self.size[1]}
