@@ -36,7 +36,7 @@ KNOWN_TO = {
     'pytorch_lightning.cli': ('cli',),
     'mmseg': ('compat', 'models', 'checkpoints', 'exporting', 'config.mmseg', 'data.sources.mmseg_datasets'),
     'mmcls': ('compat', 'models', 'checkpoints', 'config.mmseg', 'data.sources.mmseg_datasets'),
-    'mmcv': ('compat', 'models', 'checkpoints', 'config.mmseg', 'data.sources.mmseg_datasets'),
+    'mmcv': ('compat', 'models', 'checkpoints', 'exporting', 'config.mmseg', 'data.sources.mmseg_datasets'),
 }
 
 

@@ -120,7 +120,6 @@ COVERED = {
     'exporting.to_onnx': ('exporting/test_export.py', 'm.onnx'),
     'exporting.to_openvino': ('exporting/test_export.py', 'm.xml'),
     'exporting.to_program': ('exporting/test_export.py', 'm.pt2'),
-    'exporting.tracing': ('exporting/test_program.py', 'Upsample'),
     'installation.mmcv': ('installation/test_mmcv_wheel.py', 'install_mmcv'),
     'installation.uv': ('installation/test_pip.py', 'uv.'),
     'models.adapters.base': ('models/adapters/test_hf.py', 'encode_decode'),

@@ -39,7 +39,7 @@ def program_of(graph: Graph, size: Size | None) -> torch.export.ExportedProgram:
         largest = graph.padding.fixed or (None, None)
         dynamic |= {2: any_length(max=largest[0]), 3: any_length(max=largest[1])}
     try:
-        with torch.no_grad(), traceable(), from_one_pixel(), warnings.catch_warnings():
+        with torch.no_grad(), traceable(graph), from_one_pixel(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             program = torch.export.export(
                 graph,

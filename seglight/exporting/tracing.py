@@ -11,26 +11,39 @@ from unittest.mock import patch
 from seglight import compat  # noqa: F401  (first: mmseg imports mmcv, which imports torchvision)
 
 # isort: split
+from mmcv.cnn.bricks import Conv2dAdaptivePadding
 from mmseg import ops
+from mmseg.models.backbones import VisionTransformer
 from mmseg.models.backbones.swin import ShiftWindowMSA
-from mmseg.models.decode_heads import ISAHead
+from mmseg.models.decode_heads import ISAHead, PointHead, PSAHead
 from mmseg.models.decode_heads.dm_head import DCM
+from mmseg.models.decode_heads.dpt_head import FeatureFusionBlock, ReassembleBlocks
 from mmseg.models.decode_heads.knet_head import KernelUpdateHead
 from mmseg.models.utils.embed import AdaptivePadding
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx.experimental import _config as symbols
 from torch.nn import functional as F
 
+from seglight.exporting.attentions import attended
+from seglight.exporting.dpt import fused, fused_hf, reassembled
 from seglight.exporting.filters import filtered
 from seglight.exporting.groups import interlaced
 from seglight.exporting.kernels import updated
+from seglight.exporting.paddings import convolved, pad_shape, padded_as_tensorflow
+from seglight.exporting.points import uncertain
 from seglight.exporting.pooling import adaptive_avg_pool2d
-from seglight.exporting.windows import attend, pad_shape
+from seglight.exporting.positions import positioned
+from seglight.exporting.probabilities import known_probabilities
+from seglight.exporting.windows import attend
 
 
 @contextmanager
-def traceable() -> Iterator[None]:
-    """Let parts of mmseg and torch keep sizes symbolic, which theirs turn into numbers."""
+def traceable(graph: nn.Module) -> Iterator[None]:
+    """Let parts of mmseg, transformers and torch keep sizes symbolic, which theirs turn into numbers.
+
+    Args:
+        graph: what is traced.
+    """
     modules = [module for name, module in sys.modules.items() if name.startswith(('mmseg.', 'seglight.models.'))]
     holders = [module for module in modules if vars(module).get('resize') is ops.resize]
     with ExitStack() as stack:
@@ -38,6 +51,10 @@ def traceable() -> Iterator[None]:
             stack.enter_context(patch.object(module, 'resize', _resize))
         for holder, name, other in _REPLACED:
             stack.enter_context(patch.object(holder, name, other))
+        for place, name, other in _REPLACED_HF:
+            if place in sys.modules:
+                stack.enter_context(patch(f'{place}.{name}', other))
+        stack.enter_context(known_probabilities(graph))
         yield
 
 
@@ -80,8 +97,20 @@ _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (ops.Upsample, 'forward', _upsample),
     (F, 'adaptive_avg_pool2d', adaptive_avg_pool2d),
     (AdaptivePadding, 'get_pad_shape', pad_shape),
+    (Conv2dAdaptivePadding, 'forward', convolved),
     (ShiftWindowMSA, 'forward', attend),
     (DCM, 'forward', filtered),
     (ISAHead, 'forward', interlaced),
     (KernelUpdateHead, 'forward', updated),
+    (PointHead, 'get_points_test', uncertain),
+    (PSAHead, 'forward', attended),
+    (VisionTransformer, '_pos_embeding', positioned),
+    (ReassembleBlocks, 'forward', reassembled),
+    (FeatureFusionBlock, 'forward', fused),
+)
+
+#: The same of transformers, whose modules are imported with the first of their models: module, name in it, replacement.
+_REPLACED_HF: tuple[tuple[str, str, Any], ...] = (
+    ('transformers.models.dpt.modeling_dpt', 'DPTFeatureFusionLayer.forward', fused_hf),
+    ('transformers.models.mobilenet_v2.modeling_mobilenet_v2', 'apply_tf_padding', padded_as_tensorflow),
 )

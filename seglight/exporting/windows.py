@@ -1,4 +1,4 @@
-"""Windows of Swin Transformers and paddings to patches, in terms of their number, which torch can simplify.
+"""Windows of Swin Transformers in terms of their number, which torch can simplify.
 
 mmseg pads a side to a multiple of the window with remainders. As symbols those nest with every stage, and torch proves
 each reshape of such a side by algebra that takes minutes.
@@ -56,13 +56,3 @@ def _regions(length: int, side: int, shift: int) -> Tensor:
     """Return the region of each pixel of a line: 2 for what came from its start, 1 for the rest of the last window."""
     place = torch.arange(length)
     return (place >= length - side).long() + (place >= length - shift).long()
-
-
-def pad_shape(self: Any, input_shape: tuple[int, int]) -> tuple[int, int]:
-    """Do what `get_pad_shape` of mmseg's `AdaptivePadding` does, without floats."""
-    padded = []
-    for axis, length in enumerate(input_shape):
-        stride, reach = self.stride[axis], (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
-        missing = (parts(length, stride) - 1) * stride + reach - length
-        padded.append(missing if reach >= stride else torch.sym_max(missing, 0))
-    return padded[0], padded[1]

@@ -1,11 +1,10 @@
-"""Windows and paddings for traced graphs have mmseg's results."""
+"""Windows for traced graphs have mmseg's results."""
 
 import pytest
 import torch
 from mmseg.models.backbones.swin import ShiftWindowMSA
-from mmseg.models.utils.embed import AdaptivePadding
 
-from seglight.exporting.windows import attend, pad_shape
+from seglight.exporting.windows import attend
 
 
 @pytest.mark.parametrize('shift', [0, 2])
@@ -17,10 +16,3 @@ def test_windows_attend_as_mmsegs(size: tuple[int, int], shift: int) -> None:
     image = torch.randn(2, size[0] * size[1], 8)
     with torch.no_grad():
         torch.testing.assert_close(attend(attention, image, size), attention(image, size))
-
-
-@pytest.mark.parametrize(('kernel', 'stride', 'dilation'), [(4, 4, 1), (3, 2, 1), (2, 4, 1), (3, 5, 2)])
-def test_paddings_are_mmsegs(kernel: int, stride: int, dilation: int) -> None:
-    padding = AdaptivePadding(kernel, stride, dilation)
-    for size in [(1, 1), (4, 5), (16, 15), (3, 22)]:
-        assert pad_shape(padding, size) == padding.get_pad_shape(size)
