@@ -6,7 +6,7 @@ Of a family, the model with the fewest parameters is exported with fewer layers 
 ONNX and OpenVINO: for images of any size, or if that fails, of one size. Each file is run by its own runtime on the
 random images of `seglight export`'s proof and compared with the model. Every model has a process of its own with limits
 of processor time and memory. Its line is appended to the CSV when it is done; models that the CSV has are not exported
-again. In the end the CSV is printed as a Markdown table. `latency.py` measures latencies.
+again. `exports_page.py` writes a page of the CSV in docs/reference, and `latency.py` measures latencies.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     },
     'transformers segformer': {'type': 'HFSegmentor', 'config': {'model_type': 'segformer'}},
     'transformers mobilenet_v2': {'type': 'HFSegmentor', 'config': {'model_type': 'mobilenet_v2'}},
+    'transformers mobilevit': {'type': 'HFSegmentor', 'config': {'model_type': 'mobilevit'}},
     'transformers eomt': {
         'type': 'HFSegmentor',
         'config': {
@@ -86,12 +87,20 @@ OTHERS: dict[str, dict[str, Any]] = {
             'num_queries': 50, 'num_blocks': 3, 'image_size': 64, 'patch_size': 16,
         },
     },
+    'transformers dpt': {
+        'type': 'HFSegmentor',
+        'config': {
+            'model_type': 'dpt', 'hidden_size': 192, 'intermediate_size': 768, 'num_hidden_layers': 4,
+            'num_attention_heads': 3, 'image_size': 64, 'backbone_out_indices': [0, 1, 2, 3],
+            'neck_hidden_sizes': [48, 96, 192, 192], 'fusion_hidden_size': 64,
+        },
+    },
     'transformers upernet': {
         'type': 'HFSegmentor',
         'config': {
             'model_type': 'upernet', 'hidden_size': 64, 'auxiliary_in_channels': 384,
             'backbone_config': {
-                'model_type': 'convnext', 'depths': [1, 1, 1, 1],
+                'model_type': 'convnext', 'depths': [1, 1, 1, 1], 'hidden_sizes': [96, 192, 384, 768],
                 'out_features': ['stage1', 'stage2', 'stage3', 'stage4'],
             },
         },
@@ -315,16 +324,6 @@ def append(path: Path, row: Row) -> None:
         writer.writerow(row)
 
 
-def markdown(rows: list[Row]) -> list[str]:
-    """Return the lines of a Markdown table, in alphabetical order."""
-    titles = ['family', 'images', 'torch.export', 'MB', 'ONNX', 'MB', 'OpenVINO', 'MB', 'reason']
-    lines = [titles, ['---', '---', *['---:'] * 6, '---']]
-    for row in sorted(rows, key=lambda row: (not row.model, row.family)):
-        shares = [each or '-' for each in row[3:9]]
-        lines.append([row.family, row.images or '-', *shares, row.reason])
-    return ['| ' + ' | '.join(line) + ' |' for line in lines]
-
-
 def main() -> None:
     """Export the models, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -341,7 +340,6 @@ def main() -> None:
             row = alone(family, candidates[family], options.seconds, options.memory)
             append(options.csv, row)
             print(*row[2:], sep=' | ', flush=True)
-    print(*markdown(rows_of(options.csv)), sep='\n')
 
 
 if __name__ == '__main__':

@@ -44,9 +44,10 @@ def test_onnx_pads_and_pools_images_of_other_sizes_than_the_traced() -> None:
     onnxruntime = pytest.importorskip('onnxruntime')
     traced = torch.zeros(2, 3, 131, 157, dtype=torch.uint8)
     any_length = torch.export.Dim.DYNAMIC
-    with traceable(), from_one_pixel():
+    pooled = Pooled()
+    with traceable(pooled), from_one_pixel():
         program = torch.export.export(
-            Pooled(), (traced,), dynamic_shapes=({0: any_length, 2: any_length, 3: any_length},)
+            pooled, (traced,), dynamic_shapes=({0: any_length, 2: any_length, 3: any_length},)
         )
     session = onnxruntime.InferenceSession(to_onnx(program, 'logits').proto.SerializeToString())
     for shape in [(1, 3, 1, 1), (2, 3, 24, 31), (3, 3, 144, 6)]:

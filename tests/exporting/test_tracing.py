@@ -58,7 +58,8 @@ MODELS: dict[str, dict[str, Any]] = {
         'type': 'EncoderDecoder', 'backbone': {**VIT, 'output_cls_token': True},
         'decode_head': {
             'type': 'DPTHead', 'in_channels': [16] * 4, 'in_index': [0, 1, 2, 3], 'embed_dims': 16,
-            'post_process_channels': [8, 8, 8, 8], 'readout_type': 'project', **HEAD,
+            'post_process_channels': [8, 8, 8, 8], 'readout_type': 'project', 'input_transform': 'multiple_select',
+            **HEAD,
         },
     },
     'EoMT of transformers': hf('eomt'),

@@ -1,0 +1,84 @@
+"""Write docs/reference/exports.md from the CSV next to it, which `export.py` made.
+
+python scripts/bench/exports_page.py
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2] / 'docs' / 'reference'
+CSV, PAGE = FOLDER / 'exports.csv', FOLDER / 'exports.md'
+
+#: The releases with which the CSV was made.
+RELEASES = (
+    'torch 2.13.0 (CPU), onnx 1.23.2, onnxscript 0.7.2, onnxruntime 1.32.0,\nOpenVINO 2026.4.1, timm 1.0.31, '
+    'transformers 5.24.0, segmentation_models_pytorch 0.6.0'
+)
+
+#: The runtimes: their columns in the CSV, and their titles.
+RUNTIMES = {'torch': 'torch.export', 'onnx': 'ONNX', 'openvino': 'OpenVINO'}
+
+TEXT = """# Which models export
+
+One model of each of mmseg's families, and some of timm, transformers and smp, in every format of
+[`seglight export`](../how-to/export.md): {any} of {all} for images of any size, {limited} for images up to the size of
+their position embeddings, {fixed} only for images of one size, {none} not at all.
+
+{table}
+
+- **images**: the sizes that the file takes, width before height: any, up to one, or that one alone. Models with a limit
+  have it in their configs (`img_size` in mmseg, `image_size` in transformers); 64 pixels keep this table fast.
+- **equal pixels** of the file and the segmentor, by the files' own runtimes, on the random images of the proof: 24x31,
+  97x130 and 144x75 pixels (height before width), alone and in pairs; within a limit, where there is one.
+- **MB** of the files, with the few layers that the models have here.
+
+The models of mmseg's zoo are those with the fewest parameters of their family, with fewer layers; the others are named
+in `scripts/bench/export.py`. All have random weights, and batch norms with the statistics of noise. Releases: {releases}.
+
+K-Net takes images of any size, too, but with random weights misses 99.99 % by the
+[rounding of float32](../how-to/export.md#the-proof); at one size it does not.
+
+There are no latencies here. They mean something only on a machine that does nothing else; this table was made on a busy
+one. `scripts/bench/latency.py` measures torch, torch.compile, onnxruntime and OpenVINO in turn on yours, and
+`seglight benchmark` does so for your own files.
+
+The table is [a CSV](exports.csv), too. `scripts/bench/export.py exports.csv` makes it anew, and
+`scripts/bench/exports_page.py` this page from it.
+"""
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Return the lines of a CSV by column."""
+    with path.open(newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """Return a table in Markdown: mmseg's families first, each kind in alphabetical order."""
+    titles = ['family', 'model', 'images', *(part for title in RUNTIMES.values() for part in (title, 'MB')), 'why not']
+    lines = [titles, ['---', '---', '---', *['---:'] * 2 * len(RUNTIMES), '---']]
+    for row in sorted(rows, key=lambda row: (not row['model'], row['family'])):
+        shares = [row[name] or '-' for each in RUNTIMES for name in (each, f'{each}_mb')]
+        model = f'`{row["model"].rpartition("/")[2]}`' if row['model'] else ''
+        reason = row['reason'].replace('|', '\\|')
+        lines.append([row['family'], model, row['images'] or '-', *shares, reason])
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
+
+
+def page(rows: list[dict[str, str]]) -> str:
+    """Return the page."""
+    images = [row['images'] for row in rows]
+    counts = {
+        'all': len(rows),
+        'any': images.count('any'),
+        'limited': sum(each.startswith('up to') for each in images),
+        'fixed': sum(each[:1].isdigit() for each in images),
+        'none': images.count(''),
+    }
+    return TEXT.format(table=table(rows), releases=RELEASES, **counts)
+
+
+if __name__ == '__main__':
+    PAGE.write_text(page(read(CSV)))
