@@ -228,10 +228,10 @@ def _found(find: Callable[[Sample], T | None], samples: Sequence[Sample], indice
 
 
 def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
-    """Return a message for each image of val that is also in train, byte for byte."""
+    """Return a message for each image of val that is also in train, byte for byte; remote images are not read."""
     if not {'train', 'val'} <= samples.keys():
         return []
-    both = [Samples.of(samples[name]) for name in ('train', 'val')]
+    both = [_local(Samples.of(samples[name])) for name in ('train', 'val')]
     key = _state_of_lists(both) if sum(map(len, both)) >= KEPT_FROM else ''
     name = ' '.join(part.rows.name or next(part.rows.images(), '') for each in both for part in each.parts)
 
@@ -246,6 +246,14 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
         f'{first} is in train and in val' if first == second else f'{first} in train and {second} in val are the same'
         for first, second in pairs
     ]
+
+
+def _local(samples: Samples) -> Samples:
+    """Return the samples that are not on another machine."""
+    if not any(part.rows.remote for part in samples.parts):
+        return samples
+    found = [positions for part, positions, _ in samples.rows() if not part.rows.remote]
+    return samples.take(np.sort(np.concatenate([np.empty(0, np.int64), *found])))
 
 
 def _state_of_lists(lists: Sequence[Samples]) -> str:

@@ -70,7 +70,7 @@ def read_headers(samples: Samples, read: Callable[[Sample], Header]) -> Headers:
     """Read the headers of all files, but for those that were sound at an earlier start and have not changed since.
 
     Whether files have changed is told by their folders, and by some of the files themselves. A file that was written
-    over in place is found when it is loaded, if it is none of these.
+    over in place is found when it is loaded, if it is none of these. The headers of remote files are not read.
 
     Args:
         samples: the samples.
@@ -79,10 +79,11 @@ def read_headers(samples: Samples, read: Callable[[Sample], Header]) -> Headers:
     count = len(samples)
     result = Headers({}, np.zeros(count, np.bool_), np.zeros(count, np.bool_), np.full(count, -1, np.int64))
     for part, positions, rows in samples.rows():
-        store = _Store.of(part.rows) if part.masks else None
+        store = _Store.of(part.rows) if part.masks and not part.rows.remote else None
         columns = _empty(len(part.rows)) if store is None else store.columns(read)
         missing = np.flatnonzero(columns['flags'][rows] & _SOUND == 0)
-        faults = _read(samples, positions[missing], rows[missing], columns, read)
+        unread = _fault_of if part.rows.remote else read
+        faults = _read(samples, positions[missing], rows[missing], columns, unread)
         if store is not None and len(missing) > len(faults):
             store.keep(columns)
         flags = columns['flags'][rows]
@@ -92,6 +93,11 @@ def read_headers(samples: Samples, read: Callable[[Sample], Header]) -> Headers:
         result.image_bytes[positions] = columns['image_bytes'][rows]
     result.faults = dict(sorted(result.faults.items()))
     return result
+
+
+def _fault_of(sample: Sample) -> Header:
+    """Return what is known of a sample without reading it."""
+    return Header(sample.fault)
 
 
 def state_of(rows: Rows) -> str:

@@ -456,6 +456,15 @@ def test_a_host_of_windows_is_an_address(folder: str, trained: Path, workspace: 
     only(run('predict', '--ckpt', 'evil.ckpt'), 'data.root', 'address')
 
 
+@pytest.mark.parametrize('path', ['https://evil.example/a.zip', ['a.zip', 'memory://a.zip']])
+def test_archives_at_an_address_are_not_named_by_a_checkpoint(
+    path: object, trained: Path, workspace: Path, run: Run
+) -> None:
+    source = {'type': 'ArchiveSource', 'path': path}
+    changed(trained / 'epoch_1.ckpt', Path('evil.ckpt'), set_key('data', 'val', value=source))
+    only(run('validate', '--ckpt', 'evil.ckpt'), 'data.val', 'a checkpoint may not name an address')
+
+
 def test_states_of_callbacks_do_not_leave_their_folder(trained: Path, workspace: Path, run: Run) -> None:
     def change(entries: dict[str, Any], _: dict[str, Any]) -> None:
         state = {'dirpath': '/run', 'best_k_models': {'/run/../victim': 0.0}, 'best_model_path': '/run/a.ckpt'}

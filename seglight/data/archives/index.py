@@ -6,16 +6,17 @@ import io
 import os
 import re
 import stat
-import zlib
-from bisect import bisect_left
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from seglight.data.archives.members import TYPES, Members, read_at
+from seglight.data.archives.archive import REMOTE, Archive, Member
+from seglight.data.archives.member_cache import MemberCache
+from seglight.data.archives.members import TYPES, Members
+from seglight.data.archives.remote import connect
 from seglight.data.archives.tars import list_tar
-from seglight.data.archives.zips import list_zip, read_stored, stored_place
+from seglight.data.archives.zips import list_zip
 from seglight.data.column_files import Array, Columns, cached, is_settled, state
 from seglight.data.formats import UnreadableError, check_size, open_regular
 from seglight.data.texts import Texts
@@ -35,116 +36,6 @@ def is_archive(path: Path) -> bool:
     return path.suffix.lower() in ARCHIVE_SUFFIXES
 
 
-class Archive:
-    """An archive with the list of its members.
-
-    Args:
-        path: the archive.
-        status: its state, which the columns belong to.
-        columns: those of `TYPES`.
-    """
-
-    def __init__(self, path: Path, status: str, columns: Columns) -> None:
-        self.path = path
-        self.status = status
-        self.columns = columns
-
-    @property
-    def names(self) -> Texts:
-        """The names of the members, in the order of the archive."""
-        return Texts(self.columns['name'], self.columns['name_end'])
-
-    def find(self, name: str) -> int | None:
-        """Return the number of a member, counted in the order of the archive from 0; None if there is none."""
-        order, names = self.columns['order'], self.names
-        at = bisect_left(order, name, key=names.__getitem__)
-        return int(order[at]) if at < len(order) and names[int(order[at])] == name else None
-
-
-class Member(NamedTuple):
-    """A file in an archive.
-
-    Attributes:
-        archive: the archive.
-        name: its name there.
-        start: its first byte; in a zip, of the header before it.
-        size: in bytes.
-        checksum: its CRC-32, -1 if the archive has none.
-        time: when the archive was written, in nanoseconds.
-    """
-
-    archive: Path
-    name: str
-    start: int
-    size: int
-    checksum: int
-    time: int
-
-    def read(self) -> bytes:
-        """Return its bytes.
-
-        Raises:
-            OSError: if the archive cannot be read.
-            UnreadableError: if the member is empty, too large, or damaged.
-        """
-        check_size(self.size)
-        with open_regular(self.archive, maximum=None) as file:
-            if self.checksum < 0:
-                data = read_at(file, self.start, self.size)
-            else:
-                data = read_stored(file, self.name, self.start, self.size)
-        if len(data) < self.size or (self.checksum >= 0 and zlib.crc32(data) != self.checksum):
-            raise UnreadableError('its bytes in the archive are damaged; copy or write the archive again')
-        return data
-
-    def open(self) -> BinaryIO:
-        """Return it as a file; its checksum is not checked.
-
-        Raises:
-            OSError: if the archive cannot be read.
-            UnreadableError: if the member is empty, too large, or damaged.
-        """
-        check_size(self.size)
-        file = open_regular(self.archive, maximum=None)
-        try:
-            start = self.start if self.checksum < 0 else stored_place(file, self.name, self.start)
-        except BaseException:
-            file.close()
-            raise
-        return io.BufferedReader(_Window(file, start, self.size), 4096)
-
-
-class _Window(io.RawIOBase):
-    """Some bytes of a file, as a file."""
-
-    def __init__(self, file: io.FileIO, start: int, size: int) -> None:
-        self._file, self._start, self._size, self._position = file, start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        if origin + offset < 0:
-            raise OSError(22, os.strerror(22))
-        self._position = origin + offset
-        return self._position
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # any buffer
-        count = max(0, min(len(buffer), self._size - self._position))
-        data = read_at(self._file, self._start + self._position, count)
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
 _known: dict[Path, Archive] = {}
 
 
@@ -154,16 +45,16 @@ def open_archive(path: Path) -> Archive:
     Raises:
         DataError: if it cannot be read, is damaged, or is refused for one of its members.
     """
+
+    def local() -> io.RawIOBase:
+        return open_regular(path, maximum=None)
+
     try:
         status = state(path)
         known = _known.get(path)
         if known is not None and known.status == status:
             return known
-        key = f'{path.absolute()} {status}' if is_settled([path]) else ''
-        size = path.stat().st_size
-        columns = cached(
-            f'archive {path.absolute()}', key, TYPES, lambda found: _is_sound(found, size), lambda: _listed(path)
-        )
+        columns = _columns(str(path.absolute()), status if is_settled([path]) else '', path.stat().st_size, local)
     except FileNotFoundError as error:
         raise DataError(f'The archive {path} does not exist; correct the path') from error
     except OSError as error:
@@ -176,12 +67,47 @@ def open_archive(path: Path) -> Archive:
     return _known[path]
 
 
-def _listed(path: Path) -> dict[str, Array]:
-    """Read the list of an archive."""
-    members = Members(path)
-    with open_regular(path, maximum=None) as file:
-        (list_zip if path.suffix.lower() == '.zip' else list_tar)(file, members)
-    return members.columns()
+def open_remote(address: str, cache: MemberCache | None) -> Archive:
+    """Return the archive at an address, and make it known, so that `find_member` finds its members.
+
+    Args:
+        address: the address, which must come from the user.
+        cache: keeps its members.
+
+    Raises:
+        DataError: if it cannot be read, is damaged, or is refused for one of its members.
+        SetupError: if a package for the address is missing.
+    """
+    try:
+        remote = connect(address)
+        check_size(remote.size, maximum=None)
+        columns = _columns(address, remote.status if remote.version else '', remote.size, remote.open)
+    except UnreadableError as error:
+        raise DataError(f'An archive cannot be read: {error}') from None
+    archive = Archive(Path(address), remote.status, columns, remote, cache)
+    REMOTE[str(archive.path)] = archive
+    return archive
+
+
+def _columns(place: str, status: str, size: int, opened: Callable[[], io.RawIOBase]) -> Columns:
+    """Return the list of an archive from the cache, or read it.
+
+    Args:
+        place: its absolute path or its address.
+        status: its state; empty if its list must not be kept.
+        size: in bytes.
+        opened: opens it.
+    """
+
+    def listed() -> dict[str, Array]:
+        members = Members(place)
+        is_zip = place.lower().endswith('.zip')
+        with io.BufferedReader(opened(), 1 << 20 if is_zip else 1 << 14) as file:
+            (list_zip if is_zip else list_tar)(file, members)
+        return members.columns()
+
+    key = f'{place} {status}' if status else ''
+    return cached(f'archive {place}', key, TYPES, lambda found: _is_sound(found, size), listed)
 
 
 def _is_sound(columns: Columns, size: int) -> bool:
@@ -206,18 +132,20 @@ def find_member(path: Path) -> Member | None:
     """
     text = os.fspath(path)
     for found in _INSIDE.finditer(text):
-        file = text[: found.end() - 1]
-        try:
-            status = os.stat(file)  # noqa: PTH116  (twice as fast)
-        except OSError:
-            return None
-        if stat.S_ISDIR(status.st_mode):
-            continue
-        archive = open_archive(Path(file))
-        name = text[found.end() :].replace(os.sep, '/')
-        number = archive.find(name)
-        if number is None:
+        file, name = text[: found.end() - 1], text[found.end() :].replace(os.sep, '/')
+        archive = REMOTE.get(file)
+        if archive is not None and archive.remote is not None:
+            time = archive.remote.time
+        else:
+            try:
+                status = os.stat(file)  # noqa: PTH116  (twice as fast)
+            except OSError:
+                return None
+            if stat.S_ISDIR(status.st_mode):
+                continue
+            archive, time = open_archive(Path(file)), status.st_mtime_ns
+        member = archive.member(name, time)
+        if member is None:
             raise FileNotFoundError(2, os.strerror(2), text)
-        start, size, checksum = (int(archive.columns[column][number]) for column in ('start', 'size', 'checksum'))
-        return Member(archive.path, name, start, size, checksum, status.st_mtime_ns)
+        return member
     return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from array import array
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -26,21 +25,21 @@ class Members:
     """Collects the members of an archive.
 
     Args:
-        path: the archive, for errors.
+        place: the path or the address of the archive, for errors.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, place: str) -> None:
+        self.place = place
         self.names = bytearray()
         self.numbers = {name: array('q') for name in ('name_end', 'start', 'size', 'checksum')}
 
     def fault(self, text: str) -> DataError:
         """Return an error that the archive is refused."""
-        return DataError(f'The archive {self.path} is refused: {text}')
+        return DataError(f'The archive {self.place} is refused: {text}')
 
     def damage(self, text: str) -> DataError:
         """Return an error that the archive is damaged."""
-        return DataError(f'The archive {self.path} cannot be read: {text}; copy or write it again')
+        return DataError(f'The archive {self.place} cannot be read: {text}; copy or write it again')
 
     def add(self, name: str, start: int, size: int, checksum: int = -1) -> None:
         """Add a member.
@@ -95,10 +94,10 @@ def decoded(name: bytes, encoding: str = 'utf-8') -> str:
     return text
 
 
-def read_at(file: io.FileIO, start: int, size: int) -> bytes:
+def read_at(file: io.RawIOBase, start: int, size: int) -> bytes:
     """Return bytes of a file, fewer if it ends before."""
     file.seek(start)
-    data = file.read(size)
+    data = file.read(size) or b''
     while 0 < len(data) < size and (more := file.read(size - len(data))):
         data += more
     return data

@@ -5,7 +5,6 @@ Not by Python's `tarfile`, which reads headers of any size into memory, and foll
 
 from __future__ import annotations
 
-import io
 from typing import BinaryIO
 
 from seglight.data.archives.members import Members, decoded
@@ -19,27 +18,25 @@ _LINKS = (b'1', b'2', b'K')
 _DEVICES = (b'3', b'4', b'6')
 
 
-def list_tar(file: io.FileIO, members: Members) -> None:
-    """Add the members of a tar.
+def list_tar(file: BinaryIO, members: Members) -> None:
+    """Add the members of a tar, which is read from a buffered file.
 
     Raises:
         DataError: if it is damaged, cut off or not a tar, or if members are links, devices or sparse.
     """
     size, position = file.seek(0, 2), 0
-    buffered = io.BufferedReader(file, 1 << 14)
     given: dict[str, bytes] = {}  # what a header says of the next one
-    while any(header := _block(buffered, position, members)):
+    while any(header := _block(file, position, members)):
         kind, length = header[156:157], _size(header, given)
         position += BLOCK
         if length < 0 or position + length > size:
             raise members.damage('it is cut off or damaged')
         if kind in (_LONG_NAME, _FIELDS, _GLOBAL_FIELDS):
-            _note(kind, buffered, length, given, members)
+            _note(kind, file, length, given, members)
         else:
             _add(kind, header, position, length, given, members)
             given = {}
         position += -(-length // BLOCK) * BLOCK
-    buffered.detach()
 
 
 def _block(file: BinaryIO, position: int, members: Members) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import stat
 import struct
+from typing import BinaryIO
 
 from seglight.data.archives.members import Members, decoded, read_at
 from seglight.data.formats import UnreadableError
@@ -28,8 +29,8 @@ _FURTHER = 64  #: bytes of further fields that are read along with a member
 _CHANGED = 'its bytes are not those that were put into the archive; copy or write the archive again'
 
 
-def list_zip(file: io.FileIO, members: Members) -> None:
-    """Add the members of a zip.
+def list_zip(file: BinaryIO, members: Members) -> None:
+    """Add the members of a zip, which is read from a buffered file.
 
     Raises:
         DataError: if it is damaged or not a zip, if members are compressed, encrypted or links.
@@ -39,19 +40,18 @@ def list_zip(file: io.FileIO, members: Members) -> None:
         raise members.damage('it is cut off, or not a zip without a comment')
     members.check_count(directory.entries)
     file.seek(directory.start)
-    entries, left = io.BufferedReader(file, 1 << 20), directory.size
+    left = directory.size
     for _ in range(directory.entries):
-        head = entries.read(_ENTRY.size)
+        head = file.read(_ENTRY.size)
         if len(head) < _ENTRY.size or head[:4] != b'PK\1\2':
             raise members.damage('its directory is damaged')
         fields = _ENTRY.unpack(head)
         lengths = fields[10:13]
-        rest = entries.read(sum(lengths))
+        rest = file.read(sum(lengths))
         left -= len(head) + len(rest)
         if left < 0:
             raise members.damage('its directory is damaged')
         _add(members, fields, rest, directory.start)
-    entries.detach()
     if left:
         raise members.damage('its directory is damaged')
 
@@ -96,7 +96,7 @@ def _large(further: bytes, stored: int, size: int, place: int) -> tuple[int, int
     return stored, size, place
 
 
-def stored_place(file: io.FileIO, name: str, start: int) -> int:
+def stored_place(file: io.RawIOBase, name: str, start: int) -> int:
     """Return the first byte of a member, whose header begins at `start`.
 
     Raises:
@@ -105,7 +105,7 @@ def stored_place(file: io.FileIO, name: str, start: int) -> int:
     return _after(read_at(file, start, _HEADER.size + _longest(name)), name, start)
 
 
-def read_stored(file: io.FileIO, name: str, start: int, size: int) -> bytes:
+def read_stored(file: io.RawIOBase, name: str, start: int, size: int) -> bytes:
     """Return the bytes of a member, whose header begins at `start`, with one reading for both.
 
     Raises:

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from seglight.data.archives.index import ARCHIVE_SUFFIXES, Archive, is_archive, open_archive
-from seglight.data.column_files import Array, Columns, cached, is_settled
-from seglight.data.formats import IMAGE_SUFFIXES
-from seglight.data.labels import LabelMap
-from seglight.data.sources.base import Context, Sample, kind_of
-from seglight.data.sources.columns import Part, Rows, Samples
-from seglight.data.sources.folder_rows import MaskFile
+from seglight.data.archives.addresses import check_address, is_address
+from seglight.data.archives.archive import Archive
+from seglight.data.archives.index import ARCHIVE_SUFFIXES, is_archive, open_archive, open_remote
+from seglight.data.archives.member_cache import MemberCache
+from seglight.data.archives.remote import listed
+from seglight.data.formats import UnreadableError
+from seglight.data.sources.archive_rows import ArchiveRows
+from seglight.data.sources.base import Context, kind_of
+from seglight.data.sources.columns import Part, Samples
 from seglight.data.sources.folders import FolderSource
 from seglight.data.sources.paths import HIDDEN
-from seglight.errors import DataError
+from seglight.errors import DataError, UsageError
 
-#: The columns: the archive of each image and its number there; the same for its mask, -1 if there is none.
-TYPES = {'archive': '<i4', 'image': '<i8', 'mask_archive': '<i4', 'mask': '<i8'}
+#: Remote archives whose lists are read at once.
+_CONNECTIONS = 16
 
 
 class ArchiveSource(FolderSource):
     """Images and masks in archives: zip without compression, or tar. They are read in place, in any order.
 
     Args:
-        path: an archive, a folder of archives, or a list of either; relative to `data.root`.
+        path: an archive, a folder of archives, or a list of either; relative to `data.root`, or an address that begins
+            with `s3://`, `gs://`, `hf://`, `https://` or `http://`.
         img_dir: folder of the images in the archives; `''` for the whole archives.
         ann_dir: folder of the masks in the archives, with the same relative paths; null if there are none.
         mask_suffix: replaces the image suffix in the names of the masks.
@@ -36,6 +38,7 @@ class ArchiveSource(FolderSource):
         label_map: as in `FolderSource`.
         ignore_colours: as in `FolderSource`.
         nearest: as in `FolderSource`.
+        cache_size: maximum size in MiB of the cache for remote archives, which all sources share; 0 for none.
     """
 
     def __init__(
@@ -49,7 +52,13 @@ class ArchiveSource(FolderSource):
         label_map: dict[int, int | str | None] | None = None,
         ignore_colours: Sequence[Sequence[int]] = (),
         nearest: bool = False,
+        cache_size: int = 10240,
     ) -> None:
+        for each in map(str, [path] if isinstance(path, str) else path):
+            if is_address(each):
+                check_address(each)
+        if cache_size < 0:
+            raise UsageError(f'cache_size must be 0 or more MiB, got {cache_size}')
         super().__init__(
             img_dir,
             ann_dir,
@@ -61,20 +70,43 @@ class ArchiveSource(FolderSource):
         )
         self.path = path
         self.count = images
+        self.cache_size = cache_size
 
     def samples(self, context: Context) -> Samples:
         """Return the images in the order of the archives, and in each in its own order."""
-        paths = [context.path(each) for each in ([self.path] if isinstance(self.path, str) else self.path)]
-        archives = [open_archive(file) for path in paths for file in _files(path)]
+        places = [self.path] if isinstance(self.path, str) else self.path
+        cache = MemberCache(self.cache_size << 20) if self.cache_size else None
+        archives = [archive for place in places for archive in _archives(place, context, cache)]
         prefixes = [_prefix(folder) for folder in (self.img_dir, self.ann_dir)]
         rows = ArchiveRows(archives, prefixes[0] or '', prefixes[1], self.mask_suffix, self._labels(context))
         if self.count is not None and len(rows) != self.count:
             count = f'{len(rows):,} images in {len(archives):,} archives'
-            raise DataError(f'{paths[0]} has {count}, must have {self.count:,}; add the missing archive')
+            raise DataError(f'{places[0]} has {count}, must have {self.count:,}; add the missing archive')
         return Samples([Part(rows)])
 
     def mask_folder(self, context: Context) -> None:
         """Return None: masks without an image are not looked for."""
+
+
+def _archives(place: str, context: Context, cache: MemberCache | None) -> list[Archive]:
+    """Return the archives that a path or an address means, sorted by name.
+
+    Raises:
+        DataError: if there is none, or one cannot be read.
+    """
+    if not is_address(place):
+        return [open_archive(file) for file in _files(context.path(place))]
+    addresses = [place]
+    if not is_archive(Path(place)):
+        try:
+            addresses = [] if place.startswith('http') else listed(place, ARCHIVE_SUFFIXES)
+        except UnreadableError as error:
+            raise DataError(f'A folder of archives cannot be read: {error}') from None
+        if not addresses:
+            kinds = ' or '.join(ARCHIVE_SUFFIXES)
+            raise DataError(f'{place} must be an archive that ends with {kinds}, or (not over http) a folder of them')
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        return list(pool.map(partial(open_remote, cache=cache), addresses))
 
 
 def _files(path: Path) -> list[Path]:
@@ -102,145 +134,3 @@ def _prefix(folder: str | None) -> str | None:
         return None
     folder = folder.strip('/')
     return f'{folder}/' if folder else ''
-
-
-class ArchiveRows(Rows):
-    """The images of archives.
-
-    Args:
-        archives: the archives.
-        images: beginning of the names of images.
-        masks: beginning of the names of masks, None for no masks.
-        mask_suffix: end of the names of masks.
-        labels: from labels in the masks to classes.
-
-    Raises:
-        DataError: if there is no image, or two have the same name.
-    """
-
-    def __init__(
-        self, archives: Sequence[Archive], images: str, masks: str | None, mask_suffix: str, labels: LabelMap
-    ) -> None:
-        self.archives = archives
-        self.prefix = images
-        self.masks = masks
-        self.mask_suffix = mask_suffix
-        self.map = labels
-        self.labelled = masks is not None
-        paths = [each.path.absolute() for each in archives]
-        layout = f'{images} {masks} {mask_suffix}'
-        self.name = f'archives {[str(path) for path in paths]} {layout}'
-        self.key = f'{[each.status for each in archives]} {layout}'
-        kept = f'{self.name} {self.key}' if is_settled(paths) else ''
-        self.columns = cached(self.name, kept, TYPES, self._is_sound, self._made)
-
-    def _is_sound(self, columns: Columns) -> bool:
-        """Return whether columns from the cache fit the archives."""
-        counts = np.array([len(each.names) for each in self.archives])
-        count = len(columns['image'])
-        if not count or any(len(column) != count for column in columns.values()):
-            return False
-        return all(
-            bool((columns[of] >= 0).all() and (columns[of] < len(counts)).all())
-            and bool((columns[number] >= least).all() and (columns[number] < counts[columns[of]]).all())
-            for of, number, least in (('archive', 'image', 0), ('mask_archive', 'mask', -1))
-        )
-
-    def _made(self) -> dict[str, Array]:
-        """Find the images and their masks."""
-        columns = {name: array(kind) for name, kind in zip(TYPES, 'iqiq', strict=True)}
-        hashes = array('q')
-        for number, archive in enumerate(self.archives):
-            names = list(archive.names)
-            known = {} if self.masks is None else {name: at for at, name in enumerate(names)}
-            for at, name in enumerate(names):
-                if not self._is_image(name):
-                    continue
-                stem = self._stem(name)
-                hashes.append(hash(stem))
-                mask = self._mask(f'{self.masks}{stem}{self.mask_suffix}', number, known)
-                for column, value in zip(columns.values(), (number, at, *mask), strict=True):
-                    column.append(value)
-        if not hashes:
-            where = f'{self.archives[0].path} ({len(self.archives)} archives)'
-            raise DataError(f'{where} contains no image in {self.prefix or "it"}; correct path or img_dir')
-        found = {name: np.frombuffer(values, TYPES[name]) for name, values in columns.items()}
-        self._check_names(found, np.frombuffer(hashes, np.int64))
-        return found
-
-    def _mask(self, name: str, number: int, known: dict[str, int]) -> tuple[int, int]:
-        """Return the archive of a mask and its number there, -1 if there is none."""
-        if self.masks is None:
-            return 0, -1
-        if name in known:
-            return number, known[name]
-        for other, archive in enumerate(self.archives):
-            at = archive.find(name) if other != number else None
-            if at is not None:
-                return other, at
-        return 0, -1
-
-    def _is_image(self, name: str) -> bool:
-        """Return whether a member is an image of the source, and not hidden."""
-        if not name.startswith(self.prefix) or name[name.rfind('.') :].lower() not in IMAGE_SUFFIXES:
-            return False
-        below = f'/{name[len(self.prefix) :]}'
-        is_mask = not self.prefix and bool(self.masks) and name.startswith(self.masks or '')
-        return not is_mask and not any(f'/{start}' in below for start in HIDDEN)
-
-    def _stem(self, name: str) -> str:
-        """Return the name of an image: its path below the folder, without suffix."""
-        return name[len(self.prefix) : name.rfind('.')]
-
-    def _check_names(self, columns: dict[str, Array], hashes: Array) -> None:
-        """Reject two images with one name."""
-        order = np.argsort(hashes, kind='stable')
-        for at in np.flatnonzero(np.diff(hashes[order]) == 0).tolist():
-            one, other = (self._member(columns, row) for row in sorted(order[at : at + 2].tolist()))
-            if self._stem(one[1]) == self._stem(other[1]):
-                both = f'{one[0].path / one[1]} and {other[0].path / other[1]}'
-                raise DataError(f'{both} have the same name; rename one, or give each its own source')
-
-    def _member(self, columns: Columns | dict[str, Array], row: int) -> tuple[Archive, str]:
-        archive = self.archives[int(columns['archive'][row])]
-        return archive, archive.names[int(columns['image'][row])]
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.columns['image'])
-
-    def folders(self) -> list[str]:
-        """Return the archives, whose state tells whether files have changed."""
-        return [str(each.path) for each in self.archives]
-
-    def sample(self, row: int) -> Sample:
-        """Return an image with its mask."""
-        archive, member = self._member(self.columns, row)
-        image, name = archive.path / member, self._stem(member)
-        if self.masks is None:
-            return Sample(image, name)
-        number = int(self.columns['mask'][row])
-        if number < 0:
-            missing = f'{self.masks}{name}{self.mask_suffix} is in none of the archives'
-            return Sample(image, name, fault=f'{image} has no mask: {missing}; add the mask or remove the image')
-        holder = self.archives[int(self.columns['mask_archive'][row])]
-        return Sample(image, name, MaskFile(holder.path / holder.names[number], self.map))
-
-    def _members(self) -> Iterator[tuple[Archive, str]]:
-        """Yield archive and member of each image."""
-        ends = np.searchsorted(self.columns['archive'], np.arange(len(self.archives) + 1)).tolist()
-        for archive, first, last in zip(self.archives, ends, ends[1:], strict=False):
-            names = list(archive.names)
-            yield from ((archive, names[at]) for at in self.columns['image'][first:last].tolist())
-
-    def names(self) -> Iterator[str]:
-        """Yield the names of the images."""
-        return (self._stem(member) for _, member in self._members())
-
-    def images(self) -> Iterator[str]:
-        """Yield the paths of the images."""
-        return (f'{archive.path}/{member}' for archive, member in self._members())
-
-    def faults(self) -> Iterator[str]:
-        """Yield the faults in names, of which archives have none."""
-        return iter(())

@@ -22,6 +22,8 @@ class Rows(ABC):
 
     #: whether every sample has a mask or a fault
     labelled: bool
+    #: whether files are fetched from another machine, so that reading all of them at the start would take too long
+    remote: bool = False
     #: of the source, for what is kept of it, and of what its samples depend on; empty if nothing is
     name: str = ''
     key: str = ''

@@ -1,0 +1,101 @@
+"""A web server on loopback that sends ranges of files, and can misbehave."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+
+class RangeServer(ThreadingHTTPServer):
+    """Serves the files of a folder.
+
+    Attributes:
+        requests: the method, the name and the range of each request.
+        failures: how many of the next requests for a range get the status `status`.
+        ranges: whether ranges are sent; otherwise the whole file is.
+        tags: whether files have an ETag.
+        delay: seconds before each answer.
+        cut: bytes that are missing from each range.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(('127.0.0.1', 0), _Handler)
+        self.folder = folder
+        self.requests: list[tuple[str, str, str]] = []
+        self.failures, self.status = 0, 503
+        self.ranges, self.tags = True, True
+        self.delay, self.cut = 0.0, 0
+
+    @property
+    def address(self) -> str:
+        return f'http://127.0.0.1:{self.server_address[1]}'
+
+    def handle_error(self, *arguments: Any) -> None:
+        """Keep quiet about clients that went away."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    server: RangeServer
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, body: bool) -> None:
+        server, wanted = self.server, self.headers.get('Range', '')
+        server.requests.append((self.command, self.path, wanted))
+        time.sleep(server.delay)
+        path = server.folder / self.path.lstrip('/')
+        if wanted and server.failures:
+            server.failures -= 1
+            return self._send(server.status)
+        if not path.is_file():
+            return self._send(404)
+        data = path.read_bytes()
+        tag = f'"{hashlib.md5(data).hexdigest()}"'
+        if server.tags and self.headers.get('If-Match', tag) != tag:
+            return self._send(412)
+        headers = {'ETag': tag} if server.tags else {}
+        found = re.fullmatch(r'bytes=(\d+)-(\d+)', wanted)
+        if not found or not server.ranges:
+            return self._send(200, data, body, headers)
+        first, last = map(int, found.groups())
+        part = data[first : last + 1]
+        headers['Content-Range'] = f'bytes {first}-{first + len(part) - 1}/{len(data)}'
+        return self._send(206, part[: len(part) - server.cut], body, headers)
+
+    def _send(self, status: int, data: bytes = b'', body: bool = True, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {**(headers or {}), 'Content-Length': str(len(data))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data)
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[RangeServer]:
+    """Serve a folder."""
+    with RangeServer(folder) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={'poll_interval': 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
