@@ -1,22 +1,30 @@
-"""Compare reading images and masks as files, from zip and tar archives, and from LitData's chunks.
+"""Compare reading images and masks as files, from zip and tar archives, from a web server, and from LitData's chunks.
 
     python scripts/bench/archives.py [--images 400] [--side 512] [--rounds 4]
 
 Generates images with masks, packs them, and reads all of them in a random order, alternating the candidates within each
 round. `bytes` reads the files without decoding, `decoded` returns the image and its labels. Shown are the medians of
-the processor time for one sample, and of the pairs with files. LitData reads the same bytes and is decoded by the same
-functions; it takes part where it is installed.
+the processor time and of the time on the clock for one sample, and of the pairs with files. The web server is a process
+on this machine, whose processor time does not count; `http` asks it for each file, `http, cached` has all files in its
+cache after the first round, which is not counted. LitData reads the same bytes from local chunks and is decoded by the
+same functions; it takes part where it is installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import random
+import shutil
 import statistics
+import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +38,10 @@ from seglight.data.places import read_bytes
 from seglight.data.png import decode_png
 from seglight.data.sources import ArchiveSource, Context, FolderSource, Sample
 from seglight.tools.pack import pack
+
+sys.path.append(str(Path(__file__).parents[2] / 'tests'))
+
+from data.archives.range_server import serving
 
 CLASSES = [str(index) for index in range(11)]
 Reader = Callable[[int], object]
@@ -49,6 +61,11 @@ def readers_of(samples: list[Sample]) -> dict[str, Reader]:
     return {'bytes': undecoded, 'decoded': decoded}
 
 
+def _content(samples: list[Sample], index: int) -> dict[str, bytes]:
+    mask = samples[index].mask
+    return {'image': read_bytes(samples[index].image), 'mask': read_bytes(mask.path) if mask else b''}
+
+
 def litdata_readers(samples: list[Sample], folder: Path) -> dict[str, Reader]:
     """Return the same for LitData; none if it is not installed."""
     try:
@@ -56,21 +73,36 @@ def litdata_readers(samples: list[Sample], folder: Path) -> dict[str, Reader]:
     except ImportError:
         return {}
 
-    def content(index: int) -> dict[str, bytes]:
-        mask = samples[index].mask
-        return {'image': read_bytes(samples[index].image), 'mask': read_bytes(mask.path) if mask else b''}
-
-    optimize(content, list(range(len(samples))), str(folder), chunk_bytes='64MB', num_workers=1)
+    optimize(partial(_content, samples), list(range(len(samples))), str(folder), chunk_bytes='64MB', num_workers=1)
     stored: Any = StreamingDataset(str(folder))
 
     def decoded(index: int) -> object:
         found = stored[index]
-        return decode_jpeg(found['image']), decode_png(found['mask'])
+        return decode_jpeg(bytes(found['image'])), decode_png(bytes(found['mask']))
 
     return {'bytes': lambda index: stored[index], 'decoded': decoded}
 
 
-def candidates(root: Path, images: int, side: int) -> dict[str, dict[str, Reader]]:
+def _serve(folder: Path, sender: Any) -> None:
+    with serving(folder) as server:
+        sender.send(server.address)
+        sender.recv()  # until the other end is closed
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[str]:
+    """Serve a folder on loopback in a process of its own; yield its address."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context('spawn').Process(target=_serve, args=(folder, there), daemon=True)
+    process.start()
+    try:
+        yield here.recv()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def candidates(root: Path, images: int, side: int, address: str) -> dict[str, dict[str, Reader]]:
     """Write the data in each form, and return the readers of each."""
     generate(root, counts={'train': images, 'val': 1, 'test': 1}, size=side)
     module = SegmentationDataModule(CLASSES, root=str(root))
@@ -84,6 +116,11 @@ def candidates(root: Path, images: int, side: int) -> dict[str, dict[str, Reader
         name: {each.name: each for each in ArchiveSource(path).samples(context)}
         for name, path in (('zip', 'packed/train'), ('tar', 'all.tar'))
     }
+    for name, size in (('http', 0), ('http, cached', 10240)):
+        # Archives of the same bytes at two addresses, since an address has one cache.
+        shutil.copytree(root / 'packed/train', root / f'served{size}', copy_function=os.link)
+        served = [f'{address}/served{size}/{path.name}' for path in sorted((root / 'packed/train').glob('*.zip'))]
+        by_name[name] = {each.name: each for each in ArchiveSource(served, cache_size=size).samples(context)}
     found = {name: [of[each.name] for each in files] for name, of in by_name.items()}
     return {
         **{name: readers_of(samples) for name, samples in {'files': files, **found}.items()},
@@ -91,39 +128,54 @@ def candidates(root: Path, images: int, side: int) -> dict[str, dict[str, Reader
     }
 
 
+def measured(readers: dict[tuple[str, str], Reader], images: int, rounds: int) -> dict[tuple[str, str], list[Any]]:
+    """Return the processor time and the time on the clock for one sample, of each reader and round."""
+    times: dict[tuple[str, str], list[Any]] = {key: [] for key in readers}
+    order = list(range(images))
+    for turn in range(rounds + 1):  # the first one warms up
+        random.Random(turn).shuffle(order)
+        for key, read in readers.items():
+            begin = time.process_time(), time.perf_counter()
+            for index in order:
+                read(index)
+            if turn:
+                ends = time.process_time(), time.perf_counter()
+                times[key].append([(end - start) / images for start, end in zip(begin, ends, strict=True)])
+    return times
+
+
+def print_table(times: dict[tuple[str, str], list[Any]], what: str) -> None:
+    """Print the medians of all candidates, and of the pairs with files."""
+    print(f'\n| {what} | processor, µs | times files | clock, µs | times files |')
+    print('|---|---:|---:|---:|---:|')
+    for name in dict.fromkeys(name for name, _ in times):
+        row = []
+        for kind in (0, 1):
+            own, files = ([each[kind] for each in times[of, what]] for of in (name, 'files'))
+            ratio = statistics.median(one / other for one, other in zip(own, files, strict=True))
+            row += [f'{statistics.median(own) * 1e6:.0f}', f'{ratio:.2f}']
+        print(f'| {name} | {" | ".join(row)} |')
+
+
 def main() -> None:
-    """Measure and print a table."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--images', type=int, default=400)
     parser.add_argument('--side', type=int, default=512)
     parser.add_argument('--rounds', type=int, default=4)
     arguments = parser.parse_args()
     cv2.setNumThreads(0)
-    with tempfile.TemporaryDirectory() as folder:
+    os.environ['no_proxy'] = '127.0.0.1'
+    with tempfile.TemporaryDirectory() as folder, web_server(Path(folder)) as address:
+        os.environ['XDG_CACHE_HOME'] = f'{folder}/cache'
         readers = {
             (name, what): read
-            for name, each in candidates(Path(folder), arguments.images, arguments.side).items()
+            for name, each in candidates(Path(folder), arguments.images, arguments.side, address).items()
             for what, read in each.items()
         }
-        times: dict[tuple[str, str], list[float]] = {key: [] for key in readers}
-        order = list(range(arguments.images))
-        for turn in range(arguments.rounds + 1):  # the first one warms up
-            random.Random(turn).shuffle(order)
-            for key, read in readers.items():
-                begin = time.process_time()
-                for index in order:
-                    read(index)
-                if turn:
-                    times[key].append((time.process_time() - begin) / len(order))
-    print('| | bytes, µs | times files | decoded, µs | times files |')
-    print('|---|---:|---:|---:|---:|')
-    for name in dict.fromkeys(name for name, _ in times):
-        row = []
-        for what in ('bytes', 'decoded'):
-            own, files = times[name, what], times['files', what]
-            ratio = statistics.median(one / other for one, other in zip(own, files, strict=True))
-            row += [f'{statistics.median(own) * 1e6:.0f}', f'{ratio:.2f}']
-        print(f'| {name} | {" | ".join(row)} |')
+        times = measured(readers, arguments.images, arguments.rounds)
+    for what in ('bytes', 'decoded'):
+        print_table(times, what)
 
 
 if __name__ == '__main__':

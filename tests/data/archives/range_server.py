@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 import time
@@ -45,6 +44,8 @@ class RangeServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True
+    wbufsize = -1  # headers and bytes leave together
     server: RangeServer
 
     def log_message(self, *arguments: Any) -> None:
@@ -66,17 +67,19 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(server.status)
         if not path.is_file():
             return self._send(404)
-        data = path.read_bytes()
-        tag = f'"{hashlib.md5(data).hexdigest()}"'
+        status = path.stat()
+        tag = f'"{status.st_size}-{status.st_mtime_ns}"'
         if server.tags and self.headers.get('If-Match', tag) != tag:
             return self._send(412)
         headers = {'ETag': tag} if server.tags else {}
         found = re.fullmatch(r'bytes=(\d+)-(\d+)', wanted)
         if not found or not server.ranges:
-            return self._send(200, data, body, headers)
+            return self._send(200, path.read_bytes(), body, headers)
         first, last = map(int, found.groups())
-        part = data[first : last + 1]
-        headers['Content-Range'] = f'bytes {first}-{first + len(part) - 1}/{len(data)}'
+        with path.open('rb') as file:
+            file.seek(first)
+            part = file.read(last + 1 - first)
+        headers['Content-Range'] = f'bytes {first}-{first + len(part) - 1}/{status.st_size}'
         return self._send(206, part[: len(part) - server.cut], body, headers)
 
     def _send(self, status: int, data: bytes = b'', body: bool = True, headers: dict[str, str] | None = None) -> None:
@@ -86,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             self.wfile.write(data)
+        self.wfile.flush()
 
 
 @contextmanager
