@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from seglight.data.sources import Context, YoloSource
-from seglight.data.sources.yolo import Polygons
+from seglight.data.sources.yolo_lines import Polygons
 from seglight.errors import DataError
 
 CLASSES = ['background', 'cat', 'dog']
