@@ -23,12 +23,14 @@ class FileStates(NamedTuple):
     Attributes:
         sizes: in bytes, int64 `[N]`; -1 for what is not a regular file.
         times: of their last change, in nanoseconds, int64 `[N]`.
-        key: a text that changes with them; empty if a file changed so recently that another change may not show.
+        key: a text that changes with them.
+        settled: whether a later change shows: no file changed just now.
     """
 
     sizes: Array
     times: Array
     key: str
+    settled: bool
 
 
 def file_states(paths: Iterable[str]) -> FileStates:
@@ -45,7 +47,7 @@ def file_states(paths: Iterable[str]) -> FileStates:
         newest = max(newest, status.st_ctime if status is not None else 0.0)
     columns = [np.frombuffer(values, np.int64) if values else np.empty(0, np.int64) for values in (sizes, times)]
     digest = hashlib.blake2b(columns[0].tobytes() + columns[1].tobytes(), digest_size=20).hexdigest()
-    return FileStates(columns[0], columns[1], digest if newest + SETTLED < time.time() else '')
+    return FileStates(columns[0], columns[1], digest, newest + SETTLED < time.time())
 
 
 def check_unchanged(path: Path, size: int, changed: int) -> None:

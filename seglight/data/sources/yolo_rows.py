@@ -47,7 +47,7 @@ class YoloFiles:
         self.key = f'{images.key} {folder} {self.names} {states.key}'
         self.columns = cached(
             self.name,
-            self.key if states.key else '',
+            self.key if states.settled else '',
             TYPES,
             lambda columns: self._is_sound(columns, states),
             lambda: {'size': states.sizes, 'time': states.times, **self._made(states.sizes)},

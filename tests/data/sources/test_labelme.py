@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from seglight.data.sources import Context, LabelMeSource, build_sources, find_samples
-from seglight.data.sources.labelme import Shapes, read_labelme
+from seglight.data.sources.labelme_file import read_labelme
+from seglight.data.sources.labelme_shapes import Shapes
 from seglight.errors import DataError
 
 CLASSES = ['background', 'cat', 'dog']
