@@ -92,10 +92,13 @@ class PseudoLabelWriter(PredictionWriter):
         """Link the image, or copy it from its archive, and write its mask."""
         if probabilities is None:
             raise UsageError('probabilities were not kept')
-        image = Path(meta['path']).resolve()
+        image = Path(meta['path'])
+        in_archive = is_member(image)
+        if not in_archive:  # whose path may be an address
+            image = image.resolve()
         path = path_below(self.folder / 'img_dir', meta['name'], image.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if is_member(image):
+        if in_archive:
             write_atomically(path, read_bytes(image))
         # An earlier run may have predicted another image of this name.
         elif not (path.exists() and path.samefile(image)):
