@@ -18,6 +18,7 @@ class RangeServer(ThreadingHTTPServer):
     Attributes:
         requests: the method, the name and the range of each request.
         failures: how many of the next requests for a range get the status `status`.
+        refused: the beginning of a range that gets it every time.
         ranges: whether ranges are sent; otherwise the whole file is.
         tags: whether files have an ETag.
         delay: seconds before each answer.
@@ -30,7 +31,7 @@ class RangeServer(ThreadingHTTPServer):
         super().__init__(('127.0.0.1', 0), _Handler)
         self.folder = folder
         self.requests: list[tuple[str, str, str]] = []
-        self.failures, self.status = 0, 503
+        self.failures, self.status, self.refused = 0, 503, 'none'
         self.ranges, self.tags = True, True
         self.delay, self.cut = 0.0, 0
 
@@ -64,6 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = server.folder / self.path.lstrip('/')
         if wanted and server.failures:
             server.failures -= 1
+            return self._send(server.status)
+        if wanted.startswith(server.refused):
             return self._send(server.status)
         if not path.is_file():
             return self._send(404)
