@@ -61,7 +61,12 @@ def _command_line(argv: Sequence[str]) -> None:
     """Run a command of the trainer."""
     from seglight.cli.command_line import CommandLine  # late: it loads torch
 
-    CommandLine(argv)
+    if argv[:1] == ['fit'] and any(word.startswith('--ray') for word in argv):
+        from seglight.cli.ray_fit import fit_on_ray
+
+        fit_on_ray(argv[1:], CommandLine)
+    else:
+        CommandLine(argv)
 
 
 def main() -> None:

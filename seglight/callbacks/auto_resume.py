@@ -12,7 +12,10 @@ from seglight.errors import UserError
 from seglight.plain_text import load_yaml, load_yaml_file
 
 #: Keys that describe the command and may differ between two commands for the same run.
-COMMAND_KEYS = ('auto_resume', 'ckpt_path', 'tags', 'trust_checkpoint', 'work_dir')
+COMMAND_KEYS = (
+    *('auto_resume', 'ckpt_path', 'tags', 'trust_checkpoint', 'work_dir'),
+    *('ray', 'ray_max_failures', 'ray_workers'),
+)
 
 
 class Continuation(NamedTuple):

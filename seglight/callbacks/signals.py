@@ -50,8 +50,14 @@ class StopBySignal(Callback):
         self._received, self._starting, self._stop = None, False, Vote()
         # Lightning's would wait for all processes in every step, for the signals that are handled here.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
+        if threading.current_thread() is not threading.main_thread():  # which receives all signals
+            return
         note = partial(self._note, trainer)
         self._before = {number: signal.signal(number, note) for number in (signal.SIGINT, *self._ends())} | self._before
+
+    def receive(self, received: signal.Signals) -> None:
+        """End the run after its step, as after a signal: for a run in a thread, which receives none."""
+        self._received = received
 
     def _ends(self) -> list[signal.Signals]:
         """Return the signals that other programs send to end a run."""

@@ -34,6 +34,7 @@ from seglight.callbacks.averaging import averaging_epochs
 from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.load import load_weights
+from seglight.cli.commands.cluster import add_fit_on_ray
 from seglight.cli.request import Request
 from seglight.config.class_names import difference, order_of
 from seglight.console import labelled, program
@@ -71,6 +72,7 @@ def add_arguments(parser: Any) -> None:
         action='store_true',
         help='Resume the newest run of this config, or the run in --work-dir, from its newest intact checkpoint.',
     )
+    add_fit_on_ray(parser)
     parser.add_lightning_class_args(IntervalCheckpoint, 'checkpoint')
     parser.add_lightning_class_args(BestCheckpoint, 'best_checkpoint')
     parser.add_lightning_class_args(WandbRun, 'wandb')

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seglight.callbacks.auto_resume import COMMAND_KEYS
-from seglight.competition.jobs.cluster import Cluster
+from seglight.competition.jobs.cluster import Executor
 from seglight.competition.jobs.running import Command, Runner
 from seglight.competition.out_of_fold.page import write_page
 from seglight.competition.out_of_fold.plan import Plan, earlier_folder, new_folder
@@ -49,7 +49,7 @@ def train_folds(
     group: str | None = None,
     jobs: int = 1,
     work_dir: Path | None = None,
-    cluster: Cluster | None = None,
+    cluster: Executor | None = None,
     rounds: Rounds | None = None,
 ) -> Path:
     """Train each config on each fold, predict each image by the model that was not trained on it, and write the scores.

@@ -32,17 +32,18 @@ def folds(arguments: Namespace) -> None:
     from seglight.competition.folds import train_folds
     from seglight.competition.pseudo_labels.rounds import make_rounds
 
-    folder = train_folds(
-        arguments.config,
-        arguments.folds,
-        arguments.flags,
-        resolve=arguments.command_line,
-        group=arguments.group,
-        jobs=arguments.jobs,
-        work_dir=arguments.work_dir,
-        cluster=cluster_of(arguments),
-        rounds=make_rounds(arguments.rounds, arguments.precision, arguments.pseudo_weight),
-    )
+    with cluster_of(arguments) as cluster:
+        folder = train_folds(
+            arguments.config,
+            arguments.folds,
+            arguments.flags,
+            resolve=arguments.command_line,
+            group=arguments.group,
+            jobs=arguments.jobs,
+            work_dir=arguments.work_dir,
+            cluster=cluster,
+            rounds=make_rounds(arguments.rounds, arguments.precision, arguments.pseudo_weight),
+        )
     say(labelled('Ensemble', f'{program()} ensemble {shlex.quote(str(folder))}'))
 
 

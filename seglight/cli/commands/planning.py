@@ -52,16 +52,17 @@ def sweep(arguments: Namespace) -> None:
     """
     from seglight.competition.searching.sweep import sweep as run
 
-    run(
-        arguments.config,
-        arguments.search,
-        arguments.trials,
-        arguments.flags,
-        command_line=arguments.command_line,
-        work_dir=arguments.work_dir,
-        jobs=arguments.jobs,
-        cluster=cluster_of(arguments),
-    )
+    with cluster_of(arguments) as cluster:
+        run(
+            arguments.config,
+            arguments.search,
+            arguments.trials,
+            arguments.flags,
+            command_line=arguments.command_line,
+            work_dir=arguments.work_dir,
+            jobs=arguments.jobs,
+            cluster=cluster,
+        )
 
 
 def sweep_arguments(parser: ArgumentParser) -> None:

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from seglight.errors import UsageError, one_line
 from seglight.extras import import_extra
@@ -48,6 +49,14 @@ class Remote:
     def __call__(self) -> None:
         """Run the command, pass SIGTERM on to it, and write its status."""
         signal.signal(signal.SIGTERM, self._stop)
+        self.run(subprocess.Popen.wait)
+
+    def run(self, wait: Callable[[subprocess.Popen[bytes]], int]) -> None:
+        """Run the command, and write its status.
+
+        Args:
+            wait: returns the status of the process, when it has ended.
+        """
         # srun's variables describe this process; the command starts its own for several GPUs.
         environ = {name: value for name, value in os.environ.items() if not name.startswith(('SLURM_', 'SUBMITIT_'))}
         for name, value in self.environment.items():
@@ -67,7 +76,7 @@ class Remote:
                 preexec_fn=_ignore_signals_of_the_limit,
             ) as self._process,
         ):
-            status = self._process.wait()
+            status = wait(self._process)
         write_atomically(_status_file(self.log), as_bytes(f'{status}\n'))
 
     def checkpoint(self) -> Any:
@@ -91,8 +100,62 @@ def _ignore_signals_of_the_limit() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
-class Job(NamedTuple):
-    """A job that runs.
+class Job(Protocol):
+    """A job that runs or waits."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Let it save and end."""
+
+    def done(self) -> bool:
+        """Return whether it has ended."""
+
+    def failure(self) -> str:
+        """Return why it ended without a status."""
+
+
+class Executor(ABC):
+    """Machines that run commands as jobs."""
+
+    @abstractmethod
+    def find_or_submit(self, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> Job:
+        """Return a job that runs a command, as `communicate` gets it."""
+
+    def communicate(
+        self,
+        words: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        running: Callable[[Job], None],
+        show: Callable[[str], None],
+    ) -> tuple[int, str]:
+        """Run a command as a job, or wait for the job of an earlier call that still runs or waits.
+
+        Args:
+            words: the command line.
+            log: the file that its output is appended to; the files of the job are beside it.
+            environment: with the GPUs to use, for a job on this machine.
+            running: receives the job.
+            show: receives each line that the command prints.
+
+        Returns:
+            The status of the command, and its last line.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        lines = Lines(log, lambda line: show(line.strip()))
+        job = self.find_or_submit(words, log, environment)
+        running(job)
+        while not job.done():
+            lines.read()
+            time.sleep(PAUSE)
+        status = _status(log)
+        lines.read()
+        if status is None:  # the machine failed, the job was cancelled, or it ran out of memory
+            return 1, job.failure()
+        return status, lines.last
+
+
+class SubmititJob(NamedTuple):
+    """A job of submitit.
 
     Attributes:
         cluster: where it runs.
@@ -110,8 +173,17 @@ class Job(NamedTuple):
             with suppress(ProcessLookupError):
                 os.kill(int(self.submitted.job_id), signal.SIGTERM)
 
+    def done(self) -> bool:
+        """Return whether the job has ended."""
+        return bool(self.submitted.done())
 
-class Cluster:
+    def failure(self) -> str:
+        """Return the state of the job."""
+        job = self.submitted
+        return f'job {job.job_id} ended in the state {job.state}; its own output is in {job.paths.stderr}'
+
+
+class Cluster(Executor):
     """A cluster.
 
     Args:
@@ -143,42 +215,16 @@ class Cluster:
         executor.update_parameters(**self.options)
         return executor
 
-    def communicate(
-        self,
-        words: Sequence[str],
-        log: Path,
-        environment: Mapping[str, str],
-        running: Callable[[Job], None],
-        show: Callable[[str], None],
-    ) -> tuple[int, str]:
-        """Run a command as a job, or wait for the job of an earlier call that still runs or waits.
+    def find_or_submit(self, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> SubmititJob:
+        """Return the job of an earlier call that still runs or waits, or else a new one.
 
-        Args:
-            words: the command line.
-            log: the file that its output is appended to; the folder beside it, `.submitit`, gets the files of submitit.
-            environment: with the GPUs to use, for a job on this machine.
-            running: receives the job.
-            show: receives each line that the command prints.
-
-        Returns:
-            The status of the command, and its last line.
+        The files of submitit are in the folder `.submitit` beside the log.
         """
-        log.parent.mkdir(parents=True, exist_ok=True)
-        lines = _Lines(log, show)
-        job = self._earlier(log) or self._submit(words, log, environment)
-        running(Job(self.name, job))
-        while not job.done():
-            lines.read()
-            time.sleep(PAUSE)
-        status = _status(log)
-        lines.read()
-        if status is None:  # the machine failed, the job was cancelled, or it ran out of memory
-            return 1, f'job {job.job_id} ended in the state {job.state}; its own output is in {job.paths.stderr}'
-        return status, lines.last
+        return SubmititJob(self.name, self._earlier(log) or self._submit(words, log, environment))
 
     def _submit(self, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> Any:
         gpus = {'CUDA_VISIBLE_DEVICES': environment.get('CUDA_VISIBLE_DEVICES')} if self.name == 'local' else {}
-        _status_file(log).unlink(missing_ok=True)
+        forget_status(log)
         job = self._executor(log.parent / '.submitit').submit(Remote(words, log, gpus))
         write_atomically(_number_file(log), as_bytes(f'{self.name} {job.job_id}\n'))
         return job
@@ -194,8 +240,13 @@ class Cluster:
         return None
 
 
-class _Lines:
-    """The lines that a command appends to its log from now on."""
+class Lines:
+    """The lines that a command appends to its log from now on.
+
+    Args:
+        log: the file, which need not exist yet.
+        show: receives each line, without its end.
+    """
 
     def __init__(self, log: Path, show: Callable[[str], None]) -> None:
         self.log = log
@@ -213,8 +264,8 @@ class _Lines:
                 if not line.endswith(b'\n'):
                     return
                 self._position += len(line)
-                text = line.decode(errors='replace').strip()
-                self.last = text or self.last
+                text = line.decode(errors='replace').rstrip('\r\n')
+                self.last = text.strip() or self.last
                 self.show(text)
 
 
@@ -225,6 +276,11 @@ def _status(log: Path) -> int | None:
             return int(_status_file(log).read_text())
         time.sleep(PAUSE)
     return None
+
+
+def forget_status(log: Path) -> None:
+    """Remove the status of an earlier command that wrote a log."""
+    _status_file(log).unlink(missing_ok=True)
 
 
 def _status_file(log: Path) -> Path:

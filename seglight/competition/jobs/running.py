@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, Protocol
 
-from seglight.competition.jobs.cluster import Cluster
+from seglight.competition.jobs.cluster import Executor
 from seglight.errors import Interrupted, TrainingError, UsageError, harmless, one_line, say
 from seglight.run_lock import RunLock
 
@@ -64,7 +64,7 @@ class Runner:
         cluster: where they run, by default on this machine.
     """
 
-    def __init__(self, jobs: int = 1, cluster: Cluster | None = None) -> None:
+    def __init__(self, jobs: int = 1, cluster: Executor | None = None) -> None:
         self.jobs = jobs
         self.cluster = cluster
         self._running: dict[int, Running] = {}  # by slot

@@ -13,7 +13,7 @@ import yaml
 from filelock import FileLock
 
 from seglight.competition.folds import resolved
-from seglight.competition.jobs.cluster import Cluster
+from seglight.competition.jobs.cluster import Executor
 from seglight.competition.jobs.running import Command, Runner
 from seglight.competition.out_of_fold.plan import data_arguments
 from seglight.competition.out_of_fold.predictions import TRAINED
@@ -80,7 +80,7 @@ def sweep(
     command_line: Callable[[Sequence[str]], object],
     work_dir: Path | None = None,
     jobs: int = 1,
-    cluster: Cluster | None = None,
+    cluster: Executor | None = None,
 ) -> Path:
     """Run trials until there are enough, and write the page of what mattered; processes with the same search join.
 
@@ -101,7 +101,7 @@ def sweep(
         UserError: if an argument, a config or a key is wrong, before any trial; or if all runs fail.
     """
     if jobs < 1 or (jobs > 1 and not cluster):
-        raise UsageError(f'--jobs must be {"at least 1" if jobs < 1 else "1 without --cluster"}, got {jobs}')
+        raise UsageError(f'--jobs must be {"at least 1" if jobs < 1 else "1 without --cluster or --ray"}, got {jobs}')
     search = read_search(configs, search_file, trials, flags, command_line)
     folder = find_folder(search, work_dir)
     say(labelled('Sweep', folder))
@@ -123,7 +123,7 @@ def words_of(configs: Sequence[str]) -> list[str]:
     return [word for name in configs for word in ('--config', name)]
 
 
-def search_on(cluster: Cluster, folder: Path, words: Sequence[str], jobs: int) -> None:
+def search_on(cluster: Executor, folder: Path, words: Sequence[str], jobs: int) -> None:
     """Run the same search as several jobs of a cluster, which join in its folder.
 
     Raises:

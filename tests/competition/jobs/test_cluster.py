@@ -13,7 +13,7 @@ import pytest
 from conftest import Result, write_tiny_config
 
 from seglight import __version__
-from seglight.competition.jobs.cluster import Cluster, Job, Remote
+from seglight.competition.jobs.cluster import Cluster, Job, Remote, SubmititJob
 from seglight.competition.jobs.running import Command, Runner
 from seglight.errors import Interrupted, TrainingError, UsageError
 
@@ -167,7 +167,7 @@ def test_a_job_without_a_status_is_explained(workspace: Path, local: Cluster, mo
     monkeypatch.setattr('seglight.competition.jobs.cluster.LATE', 0.5)
     log = workspace / 'run.log'
 
-    def kill(job: Job) -> None:
+    def kill(job: SubmititJob) -> None:
         os.kill(int(job.submitted.job_id), signal.SIGKILL)
 
     status, last = local.communicate([sys.executable, '-c', 'import time; time.sleep(60)'], log, {}, kill, print)
