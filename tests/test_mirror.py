@@ -66,6 +66,7 @@ COVERED = {
     'cli.part_settings': ('tools/test_join.py', 'data.image_range is null in'),
     'cli.predict': ('stories/test_predict.py', "'predict'"),
     'cli.quiet': ('stories/test_terminal.py', 'err'),
+    'cli.ray_worker': ('cli/test_ray_fit.py', 'StopByFile'),
     'cli.tools': ('test_start.py', '--help'),
     'competition.plan': ('competition/planning/test_planner.py', "'plan'"),
     'competition.planning.trials': ('competition/planning/test_planner.py', 'the trials left nothing'),

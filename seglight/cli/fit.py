@@ -136,6 +136,9 @@ def find_start(request: Request, config: Any, run_config: str) -> bool:
     Raises:
         UsageError: for flags that contradict each other.
     """
+    for name in ('ray', 'ray_max_failures', 'ray_workers'):
+        if config[name] is not None:
+            raise ConfigError(name, 'must be given on the command line, for example --ray local')
     if request.arguments.has('--ckpt_path'):
         for name in ('load_from', 'auto_resume'):
             if request.arguments.has(f'--{name}') and config[name]:

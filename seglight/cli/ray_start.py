@@ -17,8 +17,8 @@ from seglight.extras import import_extra
 #: The address that starts Ray on this machine, and the one of a cluster that already runs on it.
 LOCAL, RUNNING = 'local', 'auto'
 
-#: Set before Ray is imported: no usage reports, workers with the priority of this process, which Ray would lower, and no
-#: second copy of what they print.
+#: Set before Ray is imported: no usage reports, workers with the priority of this process, which Ray would lower, no
+#: second copy of what they print, and no note about a default that changes.
 ENVIRONMENT = {
     'RAY_USAGE_STATS_ENABLED': '0',
     'RAY_worker_niceness': '0',

@@ -88,7 +88,8 @@ def run(values: dict[str, Any]) -> None:
     exchange, rank = Exchange(job.exchange), train.get_context().get_world_rank()
     if exchange.error():
         return
-    rank_zero_only.rank = rank  # Lightning sets it only with its trainer; lines before it would come from each process
+    # Lightning sets it only with its trainer; each process would print the lines before it.
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]
     for name in [name for name in os.environ if name.startswith('SLURM_')]:
         del os.environ[name]  # they describe the job in which Ray was started
     with _printing(exchange, rank):

@@ -38,7 +38,7 @@ class Task(NamedTuple):
             self.ray.get(self.reference)
         except Exception as error:  # whatever Ray raises
             return f'its task of Ray ended with {type(error).__name__}: {one_line(error)[:300]}'
-        return 'its task of Ray ended, but this machine does not see its files; all machines must see the same work_dirs'
+        return 'its task of Ray ended, but its files are not here; all machines must see the same work_dirs'
 
 
 class RayCluster(Executor):

@@ -1,0 +1,132 @@
+"""The options of a run on Ray, and its errors; tests/stories/test_ray.py trains."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Result
+
+from seglight.cli.ray_fit import Options, check, explain, read_options, resources, restartable
+from seglight.cli.ray_worker import Exchange
+from seglight.errors import ConfigError, Interrupted, UsageError
+
+TRAINER = {'strategy': 'auto', 'devices': 'auto', 'num_nodes': 1, 'plugins': None}
+
+
+def test_options_are_read_and_the_rest_is_that_of_fit() -> None:
+    words = ['--config', 'own.yaml', '--ray=auto', '--ray-workers', '3', '--data.batch_size=2', '--ray_max_failures=4']
+    assert read_options(words) == (Options('auto', 3, 4), ['--config', 'own.yaml', '--data.batch_size=2'])
+    assert read_options(['--ray', 'local']) == (Options('local', None, 0), [])
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--ray-workers=2'], 'need --ray ADDRESS'),
+        (['--ray=local', '--ray-workers=0'], '^--ray-workers must be at least 1, got 0$'),
+        (['--ray=local', '--ray-workers=two'], "--ray-workers.*'two'"),
+        (['--ray=local', '--ray-max-failures=-1'], '^--ray-max-failures must be at least 0, got -1$'),
+        (['--ray'], 'expected one argument'),
+    ],
+)
+def test_wrong_options_are_one_line(words: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_options(words)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('strategy', 'fsdp2', '^trainer.strategy must be one of auto, ddp, .* with --ray, got fsdp2$'),
+        ('devices', 2, '^trainer.devices must be auto with --ray, got 2; --ray-workers sets the number of processes$'),
+        ('num_nodes', 2, '^trainer.num_nodes must be 1 with --ray, got 2'),
+        ('plugins', ['SLURMEnvironment'], '^trainer.plugins must be null with --ray'),
+    ],
+)
+def test_a_config_that_chooses_the_processes_is_rejected(key: str, value: Any, message: str) -> None:
+    check({'trainer': TRAINER})
+    with pytest.raises(ConfigError, match=message):
+        check({'trainer': {**TRAINER, key: value}})
+
+
+def test_the_number_of_processes_is_that_of_gpus_or_one() -> None:
+    has = {'CPU': 8.0, 'GPU': 4.0}
+    assert resources(has, 'auto', None) == (4, True)
+    assert resources(has, 'gpu', 2) == (2, True)
+    assert resources(has, 'cpu', None) == (1, False)
+    assert resources({'CPU': 2.0}, 'auto', 2) == (2, False)
+    with pytest.raises(UsageError, match=r'^--ray-workers must be at most 2, the CPUs of the cluster, got 3$'):
+        resources({'CPU': 2.0}, 'auto', 3)
+    with pytest.raises(UsageError, match=r'at most 0, the GPUs of the cluster, got 1$'):
+        resources({'CPU': 2.0}, 'gpu', None)
+
+
+def test_each_start_continues_in_one_folder(workspace: Path) -> None:
+    assert restartable(['--seed', '1'], True) == ['--seed', '1', '--work-dir', 'work_dirs/exp1', '--auto-resume']
+    assert restartable(['--work-dir', 'new'], True) == ['--work-dir', 'new', '--auto-resume']
+    assert restartable(['--auto-resume'], True) == ['--auto-resume']
+    assert restartable([], False) == []
+    Path('old').mkdir()
+    Path('old/config.yaml').touch()
+    with pytest.raises(UsageError, match=r'^--work-dir old must be new or empty'):
+        restartable(['--work_dir=old'], True)
+    with pytest.raises(UsageError, match=r'^--ray-max-failures and --ckpt each choose'):
+        restartable(['--ckpt', 'exp1'], True)
+
+
+def test_a_wrong_config_is_one_line_before_ray_starts(
+    run: Callable[..., Result], tiny_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('seglight.cli.ray_fit.connected', lambda *_: pytest.fail('Ray was started'))
+    result = run('fit', '--config', tiny_config, '--ray', 'local', '--data.batch_sise=2')
+    assert result.status == 2
+    assert 'batch_sise' in result.err
+    result = run('fit', '--config', tiny_config, '--ray=local', '--trainer.devices=2')
+    assert result == Result(2, '', result.err)
+    assert 'trainer.devices must be auto with --ray' in result.err
+    shown = run('fit', '--config', tiny_config, '--ray=local', '--print_config')
+    assert shown.status == 0
+    assert 'segmentor:' in shown.out
+
+
+def test_ray_in_a_config_file_is_rejected(run: Callable[..., Result], tiny_config: Path) -> None:
+    tiny_config.write_text(f'{tiny_config.read_text()}\nray: local\n')
+    result = run('fit', '--config', tiny_config)
+    assert result.status == 2
+    assert 'ray must be given on the command line' in result.err
+
+
+def test_ray_and_cluster_are_not_given_together(run: Callable[..., Result], tiny_config: Path) -> None:
+    result = run('folds', '--config', tiny_config, '--ray', 'local', '--cluster', 'local')
+    assert result.status == 2
+    assert '--ray and --cluster each choose where the runs go' in result.err
+
+
+def test_the_error_of_a_process_reaches_the_command(tmp_path: Path) -> None:
+    exchange = Exchange(str(tmp_path))
+    assert exchange.error() is None
+    exchange.fail(Interrupted('stopped by SIGTERM'), 1)
+    error = Exchange(str(tmp_path)).error()
+    assert error
+    assert error.status == Interrupted.status
+    assert str(error).startswith('rank 1 on ')
+    assert str(error).endswith(': stopped by SIGTERM')
+
+
+def test_a_process_that_died_is_the_cause() -> None:
+    ray = pytest.importorskip('ray')
+    train = pytest.importorskip('ray.train.v2.api.exceptions')
+    died, closed = ray.exceptions.ActorDiedError(), RuntimeError('Connection closed by peer')
+    assert 'rank 1 has died' in str(explain(train.WorkerGroupError('', {0: closed, 1: died})))
+    assert str(explain(train.WorkerGroupError('', {1: closed}))) == 'rank 1: Connection closed by peer'
+    assert str(explain(ValueError('no'))) == 'Ray Train failed: no'
+
+
+def test_a_file_ends_a_run_between_two_steps(run: Callable[..., Result], tiny_config: Path) -> None:
+    Path('stop').touch()
+    flags = ['--trainer.callbacks+=seglight.cli.ray_worker.StopByFile', '--trainer.callbacks.file=stop']
+    result = run('fit', '--config', tiny_config, *flags)
+    assert result.status == Interrupted.status, result
+    assert 'stopped by SIGTERM after step' in result.err
+    assert Path('work_dirs/exp1/last.ckpt').exists()

@@ -1,0 +1,81 @@
+"""Ray starts on loopback, without reports; an address where no cluster answers is one line."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from seglight.cli import ray_start
+from seglight.cli.ray_start import connected
+from seglight.errors import ConfigError, UsageError
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """What a stand-in for Ray is called with; the variables that it would read are restored."""
+    found: list[dict[str, Any]] = []
+    ray = SimpleNamespace(
+        init=lambda **arguments: found.append({**arguments, 'cwd': Path.cwd(), 'environment': dict(os.environ)}),
+        shutdown=lambda: found.append({}),
+        is_initialized=lambda: False,
+    )
+    monkeypatch.setattr(ray_start, 'import_extra', lambda *_: ray)
+    monkeypatch.setattr(os, 'environ', dict(os.environ))
+    yield found
+
+
+def test_a_local_cluster_is_on_loopback_and_reports_nothing(calls: list[dict[str, Any]], tmp_path: Path) -> None:
+    os.chdir(tmp_path)
+    with connected('local'):
+        (start,) = calls
+    assert (start['address'], start['include_dashboard'], start['_node_ip_address']) == ('local', False, '127.0.0.1')
+    assert start['environment']['RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'] == '0'
+    assert start['environment']['RAY_USAGE_STATS_ENABLED'] == '0'
+    assert start['environment']['RAY_worker_niceness'] == '0'
+    assert start['cwd'] != tmp_path  # which workers would search for optional packages
+    assert Path.cwd() == tmp_path
+    assert calls[1:] == [{}]
+
+
+@pytest.mark.parametrize('address', ['127.0.0.1:{}', 'ray://127.0.0.1:{}'])
+def test_an_address_where_nothing_listens_is_one_line_at_once(calls: list[dict[str, Any]], address: str) -> None:
+    with socket.socket() as own:
+        own.bind(('127.0.0.1', 0))
+        address = address.format(own.getsockname()[1])
+    begin = time.monotonic()
+    with pytest.raises(UsageError, match=rf'^--ray {address}: no cluster answers \(.*refused'), connected(address):
+        pass
+    assert time.monotonic() - begin < ray_start.WAIT + 1
+    assert not calls
+
+
+@pytest.mark.parametrize('address', ['', 'nonsense', '127.0.0.1', 'host:port', ':1', 'host:99999', 'ray://'])
+def test_what_is_no_address_is_rejected(calls: list[dict[str, Any]], address: str) -> None:
+    expected = r'^--ray must be local, auto, HOST:PORT or ray://HOST:PORT, got'
+    with pytest.raises(UsageError, match=expected), connected(address):
+        pass
+    assert not calls
+
+
+def test_a_cluster_that_listens_gets_the_address(calls: list[dict[str, Any]]) -> None:
+    with socket.socket() as own:
+        own.bind(('127.0.0.1', 0))
+        own.listen()
+        address = f'127.0.0.1:{own.getsockname()[1]}'
+        with connected(address):
+            assert calls[0]['address'] == address
+            assert 'num_cpus' not in calls[0]
+            assert 'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER' not in calls[0]['environment']
+
+
+def test_without_ray_the_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, 'environ', dict(os.environ))
+    monkeypatch.setitem(__import__('sys').modules, 'ray', None)
+    expected = r"^--ray needs ray, which is not installed: pip install 'seglight\[ray\]'$"
+    with pytest.raises(ConfigError, match=expected), connected('local'):
+        pass
