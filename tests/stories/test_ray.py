@@ -1,7 +1,10 @@
 """Ray starts the processes of a run, and again after one was killed; folds and searches run as its tasks."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,33 @@ def cluster() -> Iterator[None]:
         patch.setattr('seglight.cli.ray_start.cores', lambda: 2)
         with connected(LOCAL):
             yield
+
+
+def descendants(process: int) -> set[int]:
+    """Return a process and those that it started."""
+    table = subprocess.run(['ps', '-e', '-o', 'pid=,ppid='], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in table.splitlines()]
+    found = {process}
+    while more := {pid for pid, parent in pairs if parent in found} - found:
+        found |= more
+    return found
+
+
+def listening(processes: set[int]) -> list[str]:
+    """Return the addresses at which processes listen, in hexadecimal, the bytes of each word reversed (Linux)."""
+    sockets = set()
+    for process in processes:
+        for file in Path(f'/proc/{process}/fd').glob('*'):
+            with suppress(OSError):
+                sockets.add(str(file.readlink()))
+    rows = [line.split() for name in ('tcp', 'tcp6') for line in Path('/proc/net', name).read_text().splitlines()[1:]]
+    return [row[1].partition(':')[0] for row in rows if row[3] == '0A' and f'socket:[{row[9]}]' in sockets]
+
+
+def test_it_listens_on_loopback_only(cluster: None) -> None:
+    addresses = listening(descendants(os.getpid()))
+    assert len(addresses) > 3
+    assert set(addresses) <= {'0100007F', '0000000000000000FFFF00000100007F', '0' * 24 + '01000000'}
 
 
 def test_two_processes_train_what_one_trains_also_after_a_kill(

@@ -167,7 +167,8 @@ def test_a_job_without_a_status_is_explained(workspace: Path, local: Cluster, mo
     monkeypatch.setattr('seglight.competition.jobs.cluster.LATE', 0.5)
     log = workspace / 'run.log'
 
-    def kill(job: SubmititJob) -> None:
+    def kill(job: Job) -> None:
+        assert isinstance(job, SubmititJob)
         os.kill(int(job.submitted.job_id), signal.SIGKILL)
 
     status, last = local.communicate([sys.executable, '-c', 'import time; time.sleep(60)'], log, {}, kill, print)
