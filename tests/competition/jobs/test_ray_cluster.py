@@ -15,8 +15,8 @@ import pytest
 
 from seglight import __version__
 from seglight.competition import ray_cluster
-from seglight.competition.ray_cluster import RayCluster, Task, wait
-from seglight.competition.running import Command, Runner
+from seglight.competition.jobs.ray_cluster import RayCluster, Task, wait
+from seglight.competition.jobs.running import Command, Runner
 from seglight.errors import TrainingError
 
 
@@ -64,7 +64,7 @@ def test_each_task_has_a_gpu_where_there_are_gpus() -> None:
 
 
 def test_a_task_without_a_status_is_explained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('seglight.competition.cluster.LATE', 0.5)
+    monkeypatch.setattr('seglight.competition.jobs.cluster.LATE', 0.5)
 
     def fail(remote: object) -> None:
         raise MemoryError('the machine is full')
