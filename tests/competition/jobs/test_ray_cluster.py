@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from seglight import __version__
-from seglight.competition import ray_cluster
+from seglight.competition.jobs import ray_cluster
 from seglight.competition.jobs.ray_cluster import RayCluster, Task, wait
 from seglight.competition.jobs.running import Command, Runner
 from seglight.errors import TrainingError
