@@ -35,7 +35,8 @@ their position embeddings, {fixed} only for images of one size, {none} not at al
 - **MB** of the files, with the few layers that the models have here.
 
 The models of mmseg's zoo are those with the fewest parameters of their family, with fewer layers; the others are named
-in `scripts/bench/export.py`. All have random weights, and batch norms with the statistics of noise. Releases: {releases}.
+in `scripts/bench/export.py`. All have random weights, and batch norms with the statistics of noise.
+Releases: {releases}.
 
 K-Net takes images of any size, too, but with random weights misses 99.99 % by the
 [rounding of float32](../how-to/export.md#the-proof); at one size it does not.

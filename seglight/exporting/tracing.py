@@ -30,6 +30,7 @@ from seglight.exporting.filters import filtered
 from seglight.exporting.groups import interlaced
 from seglight.exporting.kernels import updated
 from seglight.exporting.paddings import convolved, pad_shape, padded_as_tensorflow
+from seglight.exporting.patches import unfolded
 from seglight.exporting.points import uncertain
 from seglight.exporting.pooling import adaptive_avg_pool2d
 from seglight.exporting.positions import positioned
@@ -113,4 +114,5 @@ _REPLACED: tuple[tuple[Any, str, Any], ...] = (
 _REPLACED_HF: tuple[tuple[str, str, Any], ...] = (
     ('transformers.models.dpt.modeling_dpt', 'DPTFeatureFusionLayer.forward', fused_hf),
     ('transformers.models.mobilenet_v2.modeling_mobilenet_v2', 'apply_tf_padding', padded_as_tensorflow),
+    ('transformers.models.mobilevit.modeling_mobilevit', 'MobileViTLayer.unfolding', unfolded),
 )

@@ -65,6 +65,7 @@ MODELS: dict[str, dict[str, Any]] = {
     'EoMT of transformers': hf('eomt'),
     'DPT of transformers': hf('dpt'),
     'MobileNet V2 of transformers': hf('mobilenet_v2'),
+    'MobileViT of transformers': hf('mobilevit'),
 }  # fmt: skip
 
 #: 64x64 is the size of the position embeddings, and 32x128 has as many patches; the others leave remainders.
