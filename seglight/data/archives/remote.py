@@ -21,18 +21,8 @@ PAUSES = (0.5, 2.0)  #: seconds before a request is tried again
 CHECK_EVERY = 60.0
 
 #: What tells the versions of a file apart, as fsspec's file systems name it.
-_VERSIONS = [
-    'ETag',
-    'etag',
-    'generation',
-    'blob_id',
-    'LastModified',
-    'last_modified',
-    'Last-Modified',
-    'updated',
-    'mtime',
-    'created',
-]
+_TAGS = ('ETag', 'etag', 'generation', 'blob_id')
+_DATES = ('Last-Modified', 'LastModified', 'last_modified', 'updated', 'mtime', 'created')
 
 T = TypeVar('T')
 
@@ -179,7 +169,7 @@ def _described(address: str) -> tuple[int, str]:
         raise UnreadableError(f'{address} is a folder; name an archive')
     if info.get('partial') is False or info.get('size') is None:
         raise UnreadableError(_no_ranges(address))
-    return int(info['size']), ' '.join(f'{name}={info[name]}' for name in _VERSIONS if info.get(name))
+    return int(info['size']), ' '.join(f'{name}={info[name]}' for name in (*_TAGS, *_DATES) if info.get(name))
 
 
 def _range(remote: Remote, start: int, end: int) -> bytes:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ class RangeServer(ThreadingHTTPServer):
         failures: how many of the next requests for a range get the status `status`.
         refused: the beginning of a range that gets it every time.
         ranges: whether ranges are sent; otherwise the whole file is.
-        tags: whether files have an ETag.
+        tags: whether files have an ETag; and `dates`, whether they have a date.
         delay: seconds before each answer.
         cut: bytes that are missing from each range.
     """
@@ -32,7 +33,7 @@ class RangeServer(ThreadingHTTPServer):
         self.folder = folder
         self.requests: list[tuple[str, str, str]] = []
         self.failures, self.status, self.refused = 0, 503, 'none'
-        self.ranges, self.tags = True, True
+        self.ranges, self.tags, self.dates = True, True, False
         self.delay, self.cut = 0.0, 0
 
     @property
@@ -75,6 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         if server.tags and self.headers.get('If-Match', tag) != tag:
             return self._send(412)
         headers = {'ETag': tag} if server.tags else {}
+        headers |= {'Last-Modified': formatdate(status.st_mtime, usegmt=True)} if server.dates else {}
         found = re.fullmatch(r'bytes=(\d+)-(\d+)', wanted)
         if not found or not server.ranges:
             return self._send(200, path.read_bytes(), body, headers)

@@ -120,6 +120,11 @@ def test_without_a_version_the_list_is_read_each_time(server: RangeServer) -> No
         server.requests.clear()
         samples_of(f'{server.address}/all.zip')
         assert len(server.requests) > 2
+    server.dates = True
+    samples_of(f'{server.address}/all.zip')
+    server.requests.clear()
+    samples_of(f'{server.address}/all.zip')
+    assert len(server.requests) == 1
 
 
 def test_a_damaged_member_of_the_cache_is_fetched_again(server: RangeServer, tmp_path: Path) -> None:
