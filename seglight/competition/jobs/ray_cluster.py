@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,14 +19,16 @@ class Task(NamedTuple):
     Attributes:
         ray: the library.
         reference: what `.remote()` returned.
+        stop: the file that ends the command; Ray's own `cancel` did not reach a task that waits for a process.
     """
 
     ray: Any
     reference: Any
+    stop: Path
 
     def send_signal(self, number: int) -> None:  # noqa: ARG002  (as a process gets it)
-        """Let the command save and end; a task that waits never starts."""
-        self.ray.cancel(self.reference)
+        """Let the command save and end; one that waits for a free machine does not start."""
+        self.stop.touch()
 
     def done(self) -> bool:
         """Return whether the task has ended."""
@@ -58,21 +61,22 @@ class RayCluster(Executor):
     def find_or_submit(self, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> Task:  # noqa: ARG002
         """Submit a command as a task; Ray chooses its GPU, and ends tasks with the command that submitted them."""
         forget_status(log)
-        run = self.ray.remote(**self.options)(run_remote)
-        return Task(self.ray, run.remote(Remote(words, log, {})))
+        run, stop = self.ray.remote(**self.options)(run_remote), log.with_suffix('.stop').absolute()
+        stop.unlink(missing_ok=True)  # of an earlier call
+        return Task(self.ray, run.remote(Remote(words, log, {}), str(stop)), stop)
 
 
-def run_remote(remote: Remote) -> None:
-    """Run a command in a task."""
-    remote.run(wait)
+def run_remote(remote: Remote, stop: str) -> None:
+    """Run a command in a task, unless the file that ends it is already there."""
+    if not Path(stop).exists():
+        remote.run(partial(wait, stop=Path(stop)))
 
 
-def wait(process: subprocess.Popen[bytes]) -> int:
-    """Return the status of a process; `ray.cancel` raises KeyboardInterrupt here, on which the process saves."""
-    while True:
-        try:
-            while process.poll() is None:
-                time.sleep(PAUSE)
-            return process.returncode
-        except KeyboardInterrupt:
+def wait(process: subprocess.Popen[bytes], stop: Path) -> int:
+    """Return the status of a process, which saves and ends when a file appears."""
+    while process.poll() is None:
+        if stop.exists():
             process.terminate()
+            return process.wait()
+        time.sleep(PAUSE)
+    return process.returncode

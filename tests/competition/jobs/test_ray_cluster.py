@@ -1,10 +1,7 @@
 """Commands run as tasks of Ray, with a stand-in for Ray; tests/stories/test_ray.py runs them on it."""
 
 import signal
-import subprocess
 import sys
-import threading
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from pathlib import Path
@@ -15,7 +12,8 @@ import pytest
 
 from seglight import __version__
 from seglight.competition.jobs import ray_cluster
-from seglight.competition.jobs.ray_cluster import RayCluster, Task, wait
+from seglight.competition.jobs.cluster import Remote
+from seglight.competition.jobs.ray_cluster import RayCluster, Task, run_remote
 from seglight.competition.jobs.running import Command, Runner
 from seglight.errors import TrainingError
 
@@ -66,7 +64,7 @@ def test_each_task_has_a_gpu_where_there_are_gpus() -> None:
 def test_a_task_without_a_status_is_explained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('seglight.competition.jobs.cluster.LATE', 0.5)
 
-    def fail(remote: object) -> None:
+    def fail(remote: object, stop: str) -> None:
         raise MemoryError('the machine is full')
 
     monkeypatch.setattr(ray_cluster, 'run_remote', fail)
@@ -77,12 +75,28 @@ def test_a_task_without_a_status_is_explained(workspace: Path, monkeypatch: pyte
     assert isinstance(jobs[0], Task)
 
 
-def test_cancelling_lets_the_command_save() -> None:
-    code = 'import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); print(1); time.sleep(60)'
-    with subprocess.Popen([sys.executable, '-uc', code], stdout=subprocess.PIPE) as process:
-        assert process.stdout
-        process.stdout.readline()
-        threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()  # as `ray.cancel` does in the task
-        begin = time.monotonic()
-        assert wait(process) == 75
-        assert time.monotonic() - begin < 30
+#: A command that saves on SIGTERM, as `fit` does.
+SAVES = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(75)))
+print('started', flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_signal_lets_the_command_of_a_task_save(workspace: Path) -> None:
+    jobs: list[Task] = []
+
+    def show(line: str) -> None:
+        if line == 'started':
+            jobs[0].send_signal(signal.SIGINT)
+
+    cluster = RayCluster(Ray(CPU=1))
+    words, log = [sys.executable, '-c', SAVES], workspace / 'run.log'
+    assert cluster.communicate(words, log, {}, jobs.append, show) == (75, 'saved')  # type: ignore[arg-type]
+
+
+def test_a_task_that_waits_does_not_start_after_a_signal(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Remote, 'run', lambda *_: pytest.fail('the command was started'))
+    Path('stop').touch()
+    run_remote(Remote(['true'], workspace / 'run.log', {}), 'stop')
