@@ -36,6 +36,9 @@ if START_METHOD:
 # Commands that tests start compute on one core, as the tests themselves do below: the other core has tests of its own.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
+# Ray reads it when it is first imported, which another test may do before one that starts Ray on loopback.
+os.environ.setdefault('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER', '0')
+
 #: A segmentor of a real kind, with an auxiliary head, that trains in milliseconds.
 TINY_SEGMENTOR: dict[str, Any] = {
     'type': 'EncoderDecoder',

@@ -25,7 +25,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         is_initialized=lambda: False,
     )
     monkeypatch.setattr(ray_start, 'import_extra', lambda *_: ray)
-    monkeypatch.setattr(os, 'environ', dict(os.environ))
+    own = {name: value for name, value in os.environ.items() if name not in ray_start.ON_LOOPBACK}
+    monkeypatch.setattr(os, 'environ', own)
     yield found
 
 
