@@ -19,7 +19,7 @@ from pycocotools import mask as mask_utils
 from seglight.arrays import ERRORS, load_arrays
 from seglight.config.mmseg.file import parse_mmseg_config
 from seglight.config.settings import without_tuples
-from seglight.data.sources.coco_shapes import encode
+from seglight.data.sources.coco.shapes import encode
 from seglight.errors import DataError, OutputError, UserError
 from seglight.masking import MASK, masked, masked_text
 from seglight.names import name_fault, path_below

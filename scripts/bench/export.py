@@ -41,12 +41,12 @@ from seglight.counting import percent
 from seglight.errors import one_line
 from seglight.exporting import proof
 from seglight.exporting.export import Saves
+from seglight.exporting.formats.to_onnx import to_onnx
+from seglight.exporting.formats.to_openvino import to_openvino
+from seglight.exporting.formats.to_program import Program
 from seglight.exporting.graph import Graph
 from seglight.exporting.program import program_of
 from seglight.exporting.sizes import Padding, padding_of
-from seglight.exporting.to_onnx import to_onnx
-from seglight.exporting.to_openvino import to_openvino
-from seglight.exporting.to_program import Program
 from seglight.models import Segmentor
 from seglight.models.inference.logits import encode_decode, threshold
 from seglight.models.inference.resampling import Size

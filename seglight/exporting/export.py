@@ -13,15 +13,15 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.counting import counted, percent
 from seglight.errors import UsageError, warn
 from seglight.exporting import proof as proving
+from seglight.exporting.formats.quantising import quantised
+from seglight.exporting.formats.to_onnx import to_onnx
+from seglight.exporting.formats.to_openvino import to_openvino
+from seglight.exporting.formats.to_program import Program
 from seglight.exporting.graph import Graph
 from seglight.exporting.images import Items
 from seglight.exporting.program import program_of
-from seglight.exporting.quantising import quantised
 from seglight.exporting.settings import metadata_of, windows_of
 from seglight.exporting.sizes import Padding, padding_of
-from seglight.exporting.to_onnx import to_onnx
-from seglight.exporting.to_openvino import to_openvino
-from seglight.exporting.to_program import Program
 from seglight.exporting.wanted import Wanted, check, check_size, target_of
 from seglight.files import writing_to
 from seglight.models.segmentor import Segmentor

@@ -9,7 +9,7 @@ import torch
 
 from seglight.errors import UsageError, one_line
 from seglight.exporting.graph import Graph
-from seglight.exporting.tracing import from_one_pixel, traceable
+from seglight.exporting.tracing.traceable import from_one_pixel, traceable
 from seglight.models.inference.resampling import Size
 
 #: The images that are traced: no side is equal to another number in a model, or a power of two.

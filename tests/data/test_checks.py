@@ -113,7 +113,7 @@ def test_a_mask_whose_name_has_another_unicode_form_is_named(root: Path) -> None
 
 
 def test_headers_are_read_again_only_where_files_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('seglight.data.sources.coco.LARGE', 0)
+    monkeypatch.setattr('seglight.data.sources.coco.source.LARGE', 0)
     monkeypatch.setattr('seglight.data.column_files.SETTLED', -10)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     (tmp_path / 'img').mkdir()

@@ -20,7 +20,7 @@ import seglight
 from seglight import __main__ as program
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.exporting import export
-from seglight.exporting.to_onnx import OnnxModel
+from seglight.exporting.formats.to_onnx import OnnxModel
 from seglight.exporting.wanted import can_trace
 from seglight.runtimes.opening import read_metadata
 

@@ -8,7 +8,7 @@ from runtimes.test_onnx_file import METADATA
 from torch import Tensor, nn
 
 from seglight.errors import CheckpointError
-from seglight.exporting.to_program import Program
+from seglight.exporting.formats.to_program import Program
 from seglight.exporting.wanted import can_trace
 from seglight.runtimes.opening import open_exported
 

@@ -11,13 +11,13 @@ from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.data.sources.archives import ArchiveSource
 from seglight.data.sources.base import Annotation, Context, Sample, Source
-from seglight.data.sources.coco import CocoSource
+from seglight.data.sources.coco.source import CocoSource
 from seglight.data.sources.columns import Part, Samples
 from seglight.data.sources.folder_rows import MaskFile
 from seglight.data.sources.folders import FolderSource
 from seglight.data.sources.images import ImageSource
-from seglight.data.sources.labelme import LabelMeSource
-from seglight.data.sources.yolo import YoloSource
+from seglight.data.sources.labelme.source import LabelMeSource
+from seglight.data.sources.yolo.source import YoloSource
 from seglight.errors import ConfigError, DataError
 from seglight.names import name_fault
 

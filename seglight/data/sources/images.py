@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seglight.data.sources.base import Context, Sample, Source, kind_of
-from seglight.data.sources.coco_file import coco_images, read_coco
+from seglight.data.sources.coco.file import coco_images, read_coco
 from seglight.data.sources.folders import find_images, is_image
 from seglight.data.sources.paths import HIDDEN, path_in, read_list
 from seglight.data.sources.proposals import check_annotations

@@ -1,0 +1,1 @@
+"""LabelMe's files, one JSON for each image, as columns whose shapes stay in the files."""
