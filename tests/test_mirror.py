@@ -68,6 +68,8 @@ COVERED = {
     'cli.quiet': ('stories/test_terminal.py', 'err'),
     'cli.ray_worker': ('cli/test_ray_fit.py', 'StopByFile'),
     'cli.tools': ('test_start.py', '--help'),
+    'competition.jobs.executor': ('competition/jobs/test_cluster.py', 'jobs.executor'),
+    'competition.jobs.remote': ('competition/jobs/test_cluster.py', 'jobs.remote'),
     'competition.plan': ('competition/planning/test_planner.py', "'plan'"),
     'competition.planning.trials': ('competition/planning/test_planner.py', 'the trials left nothing'),
     'callbacks.trial_pruning': ('competition/searching/test_sweep.py', 'TrialPruning'),

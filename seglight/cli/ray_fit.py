@@ -22,7 +22,7 @@ from seglight.cli.fit import named_run
 from seglight.cli.ray_start import connected
 from seglight.cli.ray_worker import STRATEGIES, Exchange, Job, run
 from seglight.competition.folds import resolved
-from seglight.competition.jobs.cluster import Lines
+from seglight.competition.jobs.lines import Lines
 from seglight.competition.jobs.running import SIGNALS
 from seglight.config.arguments import read_arguments
 from seglight.errors import ConfigError, TrainingError, UsageError, harmless, one_line, say

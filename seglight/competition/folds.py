@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seglight.callbacks.auto_resume import COMMAND_KEYS
-from seglight.competition.jobs.cluster import Executor
+from seglight.competition.jobs.executor import Executor
 from seglight.competition.jobs.running import Command, Runner
 from seglight.competition.out_of_fold.page import write_page
 from seglight.competition.out_of_fold.plan import Plan, earlier_folder, new_folder

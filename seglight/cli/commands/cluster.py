@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seglight.competition.jobs.cluster import Executor
+    from seglight.competition.jobs.executor import Executor
 
 
 def add_cluster(parser: ArgumentParser) -> None:

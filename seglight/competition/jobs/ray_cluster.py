@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from seglight.competition.jobs.cluster import PAUSE, Executor, Remote, forget_status
+from seglight.competition.jobs.executor import PAUSE, Executor
+from seglight.competition.jobs.remote import Remote, forget_status
 from seglight.errors import one_line
 
 

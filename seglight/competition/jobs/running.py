@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, Protocol
 
-from seglight.competition.jobs.cluster import Executor
+from seglight.competition.jobs.executor import Executor
 from seglight.errors import Interrupted, TrainingError, UsageError, harmless, one_line, say
 from seglight.run_lock import RunLock
 

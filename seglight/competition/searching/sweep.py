@@ -13,7 +13,7 @@ import yaml
 from filelock import FileLock
 
 from seglight.competition.folds import resolved
-from seglight.competition.jobs.cluster import Executor
+from seglight.competition.jobs.executor import Executor
 from seglight.competition.jobs.running import Command, Runner
 from seglight.competition.out_of_fold.plan import data_arguments
 from seglight.competition.out_of_fold.predictions import TRAINED

@@ -13,7 +13,9 @@ import pytest
 from conftest import Result, write_tiny_config
 
 from seglight import __version__
-from seglight.competition.jobs.cluster import Cluster, Job, Remote, SubmititJob
+from seglight.competition.jobs.cluster import Cluster, SubmititJob
+from seglight.competition.jobs.executor import Job
+from seglight.competition.jobs.remote import Remote
 from seglight.competition.jobs.running import Command, Runner
 from seglight.errors import Interrupted, TrainingError, UsageError
 
@@ -164,7 +166,7 @@ class Trap:
 
 
 def test_a_job_without_a_status_is_explained(workspace: Path, local: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('seglight.competition.jobs.cluster.LATE', 0.5)
+    monkeypatch.setattr('seglight.competition.jobs.executor.LATE', 0.5)
     log = workspace / 'run.log'
 
     def kill(job: Job) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from seglight import __version__
 from seglight.competition.jobs import ray_cluster
-from seglight.competition.jobs.cluster import Remote
 from seglight.competition.jobs.ray_cluster import RayCluster, Task, run_remote
+from seglight.competition.jobs.remote import Remote
 from seglight.competition.jobs.running import Command, Runner
 from seglight.errors import TrainingError
 
@@ -62,7 +62,7 @@ def test_each_task_has_a_gpu_where_there_are_gpus() -> None:
 
 
 def test_a_task_without_a_status_is_explained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('seglight.competition.jobs.cluster.LATE', 0.5)
+    monkeypatch.setattr('seglight.competition.jobs.executor.LATE', 0.5)
 
     def fail(remote: object, stop: str) -> None:
         raise MemoryError('the machine is full')
