@@ -15,6 +15,9 @@ from seglight.errors import CheckpointError
 #: The maximum of counts of steps, epochs and rows.
 _MAX_COUNT = 2**53
 
+#: The maximum of methods of a subclass, and a part of its path; in a function, it has `<locals>` in its path.
+_MAX_METHODS, _WORD = 100, re.compile(r'(?!\d)\w{1,100}|<locals>')
+
 #: The entries that Lightning and seglight write, with their types; other entries are not checked.
 _ENTRIES: dict[str, type] = {
     'callbacks': dict,
@@ -58,7 +61,8 @@ def check_entries(entries: Any, path: Path) -> None:
         if not isinstance(value, kind) or (isinstance(value, int) and not -1 <= value < _MAX_COUNT):
             raise CheckpointError(f'{path} is refused: {name} is {_shown(value)}')
     _check_classes(entries.get('hyper_parameters') or {}, path)
-    _check_subclass(entries.get('subclass') or {'name': '', 'predicts': []}, path)
+    if 'subclass' in entries:
+        _check_subclass(entries['subclass'], path)
     _check_figures(entries, path)
     _check_schedules(entries, path)
     _check_states(entries, path)
@@ -71,13 +75,12 @@ def _check_classes(parameters: Mapping[str, Any], path: Path) -> None:
         raise CheckpointError(f'{path} is refused: classes of hyper_parameters must be a list of names')
 
 
-def _check_subclass(record: Mapping[str, Any], path: Path) -> None:
-    predicts = record.get('predicts')
-    if (
-        not isinstance(record.get('name'), str)
-        or not isinstance(predicts, list)
-        or not all(isinstance(name, str) for name in predicts)
-    ):
+def _check_subclass(record: Any, path: Path) -> None:
+    name, methods = (record.get(key) if isinstance(record, Mapping) else None for key in ('name', 'predicts'))
+    words: list[Any] = [None]
+    if isinstance(name, str) and isinstance(methods, list) and len(methods) <= _MAX_METHODS:
+        words = [*name.split('.'), *methods]
+    if not all(isinstance(word, str) and _WORD.fullmatch(word) for word in words):
         raise CheckpointError(f'{path} is refused: subclass must hold a name and a list of methods')
 
 

@@ -10,7 +10,11 @@ from seglight.models.inference.module import PredictingModule
 ENTRY = 'subclass'
 
 #: Methods that change the predictions of whoever overrides them, besides those of `PredictingModule`.
-_HOOKS = ('configure_model', 'on_after_batch_transfer', 'on_before_batch_transfer', 'transfer_batch_to_device')
+_HOOKS = (
+    *('__call__', 'configure_model', 'eval', 'load_state_dict', 'train'),
+    *('on_after_batch_transfer', 'on_before_batch_transfer', 'transfer_batch_to_device'),
+    *('on_predict_batch_end', 'on_predict_batch_start', 'on_predict_epoch_start', 'on_predict_start'),
+)
 
 PREDICTING = frozenset({*_HOOKS, *(name for name, value in vars(PredictingModule).items() if callable(value))})
 

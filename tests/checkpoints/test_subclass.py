@@ -108,7 +108,19 @@ def test_hyperparameters_of_an_unknown_class_are_an_error_with_the_cure(workspac
         seglight.load(path)
 
 
-@pytest.mark.parametrize('record', [{'name': 3}, {'name': 'a', 'predicts': 'b'}, {'name': 'a', 'predicts': [1]}])
+@pytest.mark.parametrize(
+    'record',
+    [
+        {},
+        {'name': 3},
+        {'name': 3, 'predicts': []},
+        {'name': 'a', 'predicts': 'b'},
+        {'name': 'a', 'predicts': [1]},
+        {'name': 'a', 'predicts': ['forward' * 1000]},
+        {'name': 'a', 'predicts': ['forward'] * 1000},
+        {'name': 'a b', 'predicts': []},
+    ],
+)
 def test_a_wrong_record_is_refused(record: dict[str, Any], workspace: Path) -> None:
     path = saved(Segmentor)
     contents = torch.load(path, weights_only=False)

@@ -50,7 +50,13 @@ def scaling(lowest: float, highest: float) -> dict[str, Any]:
 
 
 def _of_any_size(transforms: Transforms | None) -> Transforms:
-    return [each for each in transforms or [] if _type_of(each) not in SIZING]
+    return [each for each in transforms or [] if not _changes_size(each)]
+
+
+def _changes_size(transform: dict[str, Any]) -> bool:
+    """Return whether a transform, or one of those that it is composed of, changes the size."""
+    inner = transform.get('transforms') or (transform.get('init_args') or {}).get('transforms') or []
+    return _type_of(transform) in SIZING or any(_changes_size(each) for each in inner)
 
 
 def _type_of(transform: dict[str, Any]) -> str:

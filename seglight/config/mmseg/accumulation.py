@@ -64,8 +64,11 @@ def count_steps(arguments: Arguments, settings: Settings) -> None:
     changed = {key.removeprefix('lr_config.'): value for key, value in options.items() if key.startswith('lr_config.')}
     schedule = schedule_in_steps({**(inherited if isinstance(inherited, dict) else {}), **changed}, accumulated)
     converted = {f'lr_config.{name}': schedule[name] for name in changed}
-    if 'runner.max_iters' in options:
-        converted['runner.max_iters'] = steps(options['runner.max_iters'], accumulated)
+    checkpoint = settings.values.get('checkpoint')
+    by_steps = isinstance(checkpoint, dict) and checkpoint.get('unit') == 'iter'
+    for name in ('runner.max_iters', 'log_config.interval', *(['checkpoint_config.interval'] * by_steps)):
+        if name in options:
+            converted[name] = steps(options[name], accumulated)
     arguments.flags = [
         flag._replace(value=as_word(converted[flag.mmseg])) if flag.mmseg in converted else flag
         for flag in arguments.flags

@@ -94,6 +94,7 @@ def _resize(given: Transform) -> Transform:
 
 
 def _crop(given: Transform) -> Transform:
+    _check_equal(given, ignore_index=255)
     height, width = _pair(given['crop_size'])
     return {
         'type': 'CatMaxRatioCrop',
@@ -109,6 +110,7 @@ def _flip(given: Transform) -> Transform:
 
 
 def _pad(given: Transform) -> Transform:
+    _check_equal(given, pad_val=0)
     label = given.get('seg_pad_val', 255)
     filled = {} if label == 255 else {'fill_mask': label}
     if given.get('size') is None:
@@ -143,6 +145,13 @@ _STEPS: dict[str, tuple[frozenset[str], Callable[[Transform], Transform]]] = {
         _distort,
     ),
 }
+
+
+def _check_equal(given: Transform, **values: Any) -> None:
+    """Reject arguments with other values than those that seglight has always."""
+    for name, value in values.items():
+        if given.get(name, value) != value:
+            raise ValueError(f'{name} must be {value}')
 
 
 def _pair(value: Any) -> tuple[int, int]:

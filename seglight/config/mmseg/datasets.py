@@ -45,7 +45,11 @@ def data_sources(config: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: parts_of(config, name) for name in ('train', 'val', 'test')}
     roots = {part.values.get('data_root') for parts in found.values() for part in parts}
     root = next(iter(roots)) if len(roots) == 1 else None
-    data: dict[str, Any] = {'root': str(root or '.'), **_classes(found['train'][0])}
+    first = found['train'][0]
+    data: dict[str, Any] = {'root': str(root or '.'), **_classes(first)}
+    for part in (part for parts in found.values() for part in parts if part.values.get('classes') is not None):
+        if first.values.get('classes') is not None and _classes(part)['classes'] != data['classes']:
+            raise ConfigError(f'{part.key}.classes', f'must be those of {first.key}, in the same order, got others')
     for name, parts in found.items():
         sources = [_source(part, root, config if name == 'train' else None) for part in _with_few_repeats(parts)]
         if sources:
@@ -166,6 +170,8 @@ def _classes(part: Part) -> dict[str, Any]:
     """
     classes, palette = part.values.get('classes'), part.values.get('palette')
     if isinstance(classes, str):
+        if Path(classes).exists() and not Path(classes).is_file():
+            raise ConfigError(f'{part.key}.classes', f'must be a list or a regular file, got {classes}')
         try:
             classes = [line.strip() for line in read_text(Path(classes)).splitlines() if line.strip()]
         except (OSError, UnicodeDecodeError) as error:

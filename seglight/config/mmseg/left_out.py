@@ -57,13 +57,16 @@ def _hooks(config: Mapping[str, Any]) -> Iterator[str]:
         name = str(hook.get('type'))
         if name not in ('TextLoggerHook', 'TensorboardLoggerHook', 'WandbLoggerHook', 'MMSegWandbHook'):
             yield f'{name} (metrics.csv has the metrics; trainer.logger takes loggers of Lightning)'
+        elif 'Wandb' in name and not (hook.get('init_kwargs') or {}).get('project'):
+            yield f'{name} without init_kwargs.project (set wandb.project)'
 
 
 def _data(config: Mapping[str, Any]) -> Iterator[str]:
     data = config.get('data') or {}
-    for name in data.keys() - _DATA - _SAME:
+    for name in sorted(data.keys() - _DATA - _SAME, key=str):
         yield f'data.{name} (use data.batch_size and data.num_workers)'
-    for name in (data.get('train_dataloader') or {}).keys() - {'samples_per_gpu', 'workers_per_gpu'} - _SAME:
+    others = (data.get('train_dataloader') or {}).keys() - {'samples_per_gpu', 'workers_per_gpu'} - _SAME
+    for name in sorted(others, key=str):
         yield f'data.train_dataloader.{name} (use data.batch_size and data.num_workers)'
     for _, part in dicts([data.get(name) for name in ('train', 'val', 'test')]):
         for name in ('gt_seg_map_loader_cfg', 'file_client_args', 'separate_eval'):
@@ -77,5 +80,7 @@ def _pixels(config: Mapping[str, Any]) -> Iterator[str]:
     steps = [part for _, part in dicts([config.get('train_pipeline'), config.get('data')])]
     if any(part.get('type') == 'Normalize' and part.get('to_rgb') is False for part in steps):
         yield 'to_rgb=False (images are RGB; mean and std are reversed, weights trained on BGR do not fit)'
+    if not any(part.get('type') == 'Normalize' for part in steps):
+        yield 'no Normalize (images are RGB from 0 to 255, mmseg would feed BGR; weights trained on BGR do not fit)'
     for note in unsupported_steps(config):
         yield f'{note} (sizes are padded to what the model takes; data.val_transforms can resize)'

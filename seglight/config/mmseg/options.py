@@ -65,6 +65,11 @@ _CFG_OPTIONS_HELP = (
 )
 
 
+#: Those that count batches, which gradient accumulation turns into optimizer steps.
+_COUNTED = ('checkpoint_config', 'lr_config', 'runner', 'evaluation.interval', 'log_config.interval')
+_ACCUMULATED = 'optimizer_config.cumulative_iters'
+
+
 def add_options(parser: ArgumentParser, subcommand: str) -> None:
     """Add the options that `expand_options` translates, for their help, and the aliases."""
     parser.add_argument('--model.zoo', default=SUPPRESS, help=f'{_ZOO_HELP} fills model.segmentor.')
@@ -129,18 +134,21 @@ def take_file_options(arguments: Arguments, known: Iterable[Key]) -> list[tuple[
     """Remove and return the keys and values of `--cfg-options` that only mmseg's own config files have.
 
     Keys that have an equivalent here are flags, which later flags override; these are set in the `.py` file before it
-    is translated: `data.train.img_dir`, `evaluation.save_best`, `train_pipeline.2.crop_size`.
+    is translated: `data.train.img_dir`, `evaluation.save_best`, `train_pipeline.2.crop_size`. So are keys that count
+    batches if one of the options accumulates gradients, since the whole file is then counted in optimizer steps.
 
     Args:
         arguments: modified in place.
         known: all keys of the command.
     """
     own, of_file = set(known), []
+    accumulates = any(flag.is_option and flag.mmseg == _ACCUMULATED for flag in arguments.flags)
     for flag in list(arguments.flags):
         key = tuple(flag.name.removeprefix('--').split('.'))
         is_own = any(key[:end] in own for end in range(1, len(key) + 1)) and key[:2] not in _DATA_SETS
-        if flag.is_option and not flag.mmseg and not is_own:
-            of_file.append(('.'.join(key), load_yaml(flag.value or '', flag.typed)))
+        is_counted = accumulates and flag.mmseg.startswith((*_COUNTED, _ACCUMULATED))
+        if flag.is_option and (is_counted or (not flag.mmseg and not is_own)):
+            of_file.append((flag.mmseg or '.'.join(key), load_yaml(flag.value or '', flag.typed)))
             arguments.flags.remove(flag)
     return of_file
 

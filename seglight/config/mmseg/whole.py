@@ -13,7 +13,7 @@ from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.left_out import KEYS, left_out
 from seglight.config.mmseg.pipeline import data_settings
 from seglight.config.mmseg.unsupported import check_supported
-from seglight.config.mmseg.zoo import model_settings, schedule_settings, zoo_folder
+from seglight.config.mmseg.zoo import counts_iterations, model_settings, schedule_settings, zoo_folder
 from seglight.config.settings import Origin, Settings, merge, nearest, paths
 from seglight.errors import ConfigError, UsageError, one_line
 
@@ -116,10 +116,6 @@ def _runner(config: Mapping[str, Any]) -> dict[str, Any]:
     return {'type': kind, **given}
 
 
-def _by_iteration(config: Mapping[str, Any]) -> bool:
-    return bool(config['runner']['type'] == 'IterBasedRunner')
-
-
 def _model(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the model, with `train_cfg` and `test_cfg`, which older configs have next to it."""
     settings = model_settings(dict(config))
@@ -159,7 +155,7 @@ def _loop(config: Mapping[str, Any], accumulated: int) -> dict[str, Any]:
     """Return when to validate and to log, and test-time augmentation."""
     trainer: dict[str, Any] = {'enable_model_summary': False, 'benchmark': bool(config.get('cudnn_benchmark'))}
     interval = (config.get('evaluation') or {}).get('interval', 1)
-    if _by_iteration(config):
+    if counts_iterations(config):
         trainer |= {'val_check_interval': interval, 'check_val_every_n_epoch': None}
     else:
         trainer['check_val_every_n_epoch'] = interval
@@ -173,7 +169,7 @@ def _around(config: Mapping[str, Any], accumulated: int) -> dict[str, Any]:
     """Return the checkpoints, W&B, and where the run starts and writes."""
     found = {new: config[old] for old, new in _RENAMED.items() if config.get(old) is not None}
     kept = config.get('checkpoint_config') or {}
-    by_epoch, interval = kept.get('by_epoch', True), kept.get('interval', 1)
+    by_epoch, interval = kept.get('by_epoch', not counts_iterations(config)), kept.get('interval', 1)
     found['checkpoint'] = {
         'interval': interval if by_epoch else steps(interval, accumulated),
         'unit': 'epoch' if by_epoch else 'iter',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,12 @@ def model_settings(config: dict[str, Any]) -> dict[str, Any]:
     return {'model': model}
 
 
+def counts_iterations(config: Mapping[str, Any]) -> bool:
+    """Return whether a config's runner is mmcv's `IterBasedRunner`, whose hooks count iterations by default."""
+    length = config.get('runner') or {'max_iters': config.get('total_iters')}
+    return bool(length.get('type', 'IterBasedRunner' if length.get('max_iters') else '') == 'IterBasedRunner')
+
+
 def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
     """Return optimizer, schedule, length and precision of an mmseg config as settings.
 
@@ -149,7 +156,7 @@ def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
         trainer['precision'] = '16-mixed'
     schedule = config.get('lr_config') or {'policy': 'fixed'}
     if str(schedule.get('policy')).lower() not in ('cyclic', 'onecycle'):
-        schedule = {'by_epoch': True, **schedule}  # mmcv's default; seglight's is false
+        schedule = {'by_epoch': not counts_iterations(config), **schedule}  # as mmcv's runners; here it is false
     return {
         'model': {
             'optimizer': {'_delete_': True, **config['optimizer']},

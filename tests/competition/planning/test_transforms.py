@@ -5,6 +5,7 @@ from seglight.competition.planning.transforms import Transforms, training_transf
 OWN: Transforms = [
     {'type': 'Resize', 'height': 64, 'width': 64},
     {'class_path': 'albumentations.RandomCrop', 'init_args': {'height': 8, 'width': 8}},
+    {'type': 'OneOf', 'transforms': [{'type': 'HorizontalFlip'}, {'type': 'CenterCrop', 'height': 8, 'width': 8}]},
     {'type': 'VerticalFlip', 'p': 0.5},
 ]
 

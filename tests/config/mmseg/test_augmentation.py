@@ -72,6 +72,8 @@ def test_a_rotation_has_mmsegs_range() -> None:
         ({'type': 'Pad', 'mode': 'edge'}, r'p\.0 has mode of Pad, which seglight does not have'),
         ({'type': 'RandomCrop'}, r'p\.0 has wrong arguments of RandomCrop'),
         ({'type': 'RandomRotate', 'prob': 1, 'degree': 1, 'auto_bound': True}, 'auto_bound must be left out'),
+        ({'type': 'Pad', 'size': [8, 8], 'pad_val': 114}, 'pad_val must be 0'),
+        ({'type': 'RandomCrop', 'crop_size': [8, 8], 'ignore_index': 0}, 'ignore_index must be 255'),
         ('Pad', r'p\.0 must be a dict with a type'),
     ],
 )

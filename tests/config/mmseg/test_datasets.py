@@ -96,6 +96,7 @@ def test_classes_may_be_in_a_file(tmp_path: Any) -> None:
         ({'type': 'MultiImageMixDataset', 'dataset': OWN}, r'must not be MultiImageMixDataset.*Mosaic in data\.mixes'),
         ({**OWN, 'classes': None}, r'data\.train\.classes must name the classes'),
         ({**OWN, 'classes': 'nowhere.txt'}, r'data\.train\.classes names a file that cannot be read'),
+        ({**OWN, 'classes': '/dev/null'}, r'data\.train\.classes must be a list or a regular file'),
         ({**OWN, 'img_dir': None}, r'data\.train\.img_dir must be a folder, got None'),
         ({**OWN, 'img_dir': ['a', 'b'], 'ann_dir': ['a', 'b', 'c']}, 'equally long lists, got 2 of img_dir, 3 of ann'),
         ({'type': 'RepeatDataset', 'times': 0, 'dataset': OWN}, r'data\.train\.times must be a number of at least 1'),

@@ -1,15 +1,18 @@
 """A whole config of mmseg where a YAML may stand."""
 
+import copy
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from conftest import Result
 from mmcv import Config
-from mmcv.runner import build_optimizer
+from mmcv.runner import EpochBasedRunner, IterBasedRunner, build_optimizer
 from mmcv.runner.hooks import HOOKS
 from mmseg.models import build_segmentor
 
@@ -100,6 +103,46 @@ def test_epochs_are_counted_where_the_file_counts_them(own_config: Path, run: Ru
     assert (config['trainer']['max_epochs'], config['trainer']['max_steps']) == (6, -1)
     assert (config['trainer']['check_val_every_n_epoch'], config['trainer']['val_check_interval']) == (3, None)
     assert config['checkpoint']['unit'] == 'epoch'
+
+
+@pytest.mark.parametrize('runner', [IterBasedRunner, EpochBasedRunner])
+def test_hooks_count_by_default_what_mmcvs_runner_counts(runner: type, own_config: Path) -> None:
+    length = {'max_iters': 6} if runner is IterBasedRunner else {'max_epochs': 6}
+    config = {'lr_config': {'policy': 'poly'}, 'checkpoint_config': {'interval': 3}}
+    model = torch.nn.Linear(1, 1)
+    model.train_step = model.forward  # type: ignore[assignment]  # which a runner asks for
+    theirs = runner(model, logger=logging.getLogger('quiet'), work_dir='.', **length)
+    theirs.register_training_hooks(**copy.deepcopy(config))
+    by_epoch = {type(hook).__name__: hook.by_epoch for hook in theirs.hooks if hasattr(hook, 'by_epoch')}
+    text = f'runner = dict(type={runner.__name__!r}, **{length})\nlr_config = {config["lr_config"]}\n'
+    own_config.write_text(own_config.read_text() + text + f'checkpoint_config = {config["checkpoint_config"]}\n')
+    values = load_config(own_config).values
+    assert values['model']['schedule']['by_epoch'] is by_epoch['PolyLrUpdaterHook']
+    assert (values['checkpoint']['unit'] == 'epoch') is by_epoch['CheckpointHook']
+
+
+def test_accumulation_in_the_options_counts_steps_as_in_the_file(own_config: Path, run: Run) -> None:
+    text = own_config.read_text()
+    options = ['optimizer_config.cumulative_iters=3', 'checkpoint_config.interval=6', 'log_config.interval=3']
+    by_options = resolved(run, '--config', own_config, '--cfg-options', *options)
+    changes = 'checkpoint_config["interval"] = 6\nlog_config["interval"] = 3\n'
+    own_config.write_text(f'{text}\noptimizer_config = dict(cumulative_iters=3)\n{changes}')
+    assert resolved(run, '--config', own_config) == by_options
+    assert by_options['trainer']['max_steps'] == 2
+    assert (by_options['checkpoint']['interval'], by_options['trainer']['log_every_n_steps']) == (2, 1)
+    own_config.write_text(f'{text}\noptimizer_config = dict(cumulative_iters=3)\n')  # the others as options
+    assert resolved(run, '--config', own_config, '--cfg-options', *options[1:]) == by_options
+
+
+@pytest.mark.parametrize('name', ['val', 'test'])
+def test_classes_in_another_order_are_refused(name: str, own_config: Path) -> None:
+    classes = load_config(own_config).values['data']['classes']
+    for each in (classes, classes[::-1]):
+        own_config.write_text(f"{own_config.read_text()}\ndata['{name}']['classes'] = {each!r}\n")
+        if each == classes:
+            load_config(own_config)
+    with pytest.raises(UsageError, match=rf'data\.{name}\.classes must be those of data\.train'):
+        load_config(own_config)
 
 
 def test_a_yaml_may_inherit_it_and_flags_override_it(own_config: Path, run: Run) -> None:
