@@ -113,7 +113,7 @@ COVERED = {
     'data.sources.file_states': ('data/sources/yolo/test_rows.py', 'has changed since the start'),
     'data.sources.images': ('data/sources/test_folders.py', 'ImageSource'),
     'data.sources.json_files': ('data/sources/coco/test_source.py', 'seglight.data.sources.json_files'),
-    'data.sources.labelme.columns': ('data/sources/labelme/test_rows.py', 'labelme.columns'),
+    'data.sources.labelme.columns': ('data/sources/labelme/test_rows.py', 'labelme_columns'),
     'data.sources.labelme.file': ('data/sources/labelme/test_source.py', 'read_labelme'),
     'data.sources.labelme.shapes': ('data/sources/labelme/test_source.py', 'Shapes'),
     'data.sources.mmseg_datasets': ('parity/test_datasets.py', 'seglight.data.sources.mmseg_datasets'),
