@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from seglight.data.column_files import cached_path, keep
-from seglight.data.sources import Context, LabelMeSource, Samples, labelme_columns
+from seglight.data.sources import Context, LabelMeSource, Samples
+from seglight.data.sources.labelme import columns as labelme_columns
 from seglight.data.sources.labelme.file import read_labelme
 from seglight.data.sources.labelme.rows import LabelMeRows
 from seglight.data.sources.labelme.shapes import Shapes

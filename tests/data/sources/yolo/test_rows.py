@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from seglight.data.column_files import cached_path
-from seglight.data.sources import Context, Samples, YoloSource, yolo_rows
+from seglight.data.sources import Context, Samples, YoloSource
+from seglight.data.sources.yolo import rows as yolo_rows
 from seglight.data.sources.yolo.lines import Polygons, read_yolo
 from seglight.data.sources.yolo.rows import YoloRows
 from seglight.errors import DataError
