@@ -51,8 +51,9 @@ class MemberCache:
         if size > self.limit:
             return
         try:
-            write_atomically(path, zlib.crc32(data).to_bytes(_CHECKSUM, 'little') + data)
-            with FileLock(self._folder / '.lock', timeout=_PATIENCE):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._folder / '.lock', timeout=_PATIENCE):  # what is written is counted
+                write_atomically(path, zlib.crc32(data).to_bytes(_CHECKSUM, 'little') + data)
                 held = self._held(size)
                 if held > self.limit:
                     held = self._make_room(path)

@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from seglight.data.archives import member_cache
 from seglight.data.archives.member_cache import MemberCache
 from seglight.files import cache_dir
 
@@ -13,6 +15,7 @@ from seglight.files import cache_dir
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    member_cache._warn.cache_clear()
     return cache_dir() / 'members'
 
 
@@ -62,6 +65,17 @@ def test_a_folder_that_cannot_be_written_is_reported_once(folder: Path, capfd: p
         MemberCache(1000).keep(name, b'content')
         assert MemberCache(1000).read(name) is None
     assert capfd.readouterr().err.count('are not kept in') == 1
+
+
+def test_nothing_is_written_without_the_lock(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(member_cache, '_PATIENCE', 0.01)
+    folder.mkdir(parents=True)
+    with FileLock(folder / '.lock'):
+        MemberCache(1000).keep('a', b'content')
+    assert held(folder) == 0
+    assert 'it is locked' in capfd.readouterr().err
 
 
 def keep_many(start: int) -> None:
