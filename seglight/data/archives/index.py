@@ -72,7 +72,7 @@ def open_remote(address: str, cache: MemberCache | None) -> Archive:
 
     Args:
         address: the address, which must come from the user.
-        cache: keeps its members.
+        cache: keeps its members, if the server gives a version or a date.
 
     Raises:
         DataError: if it cannot be read, is damaged, or is refused for one of its members.
@@ -84,7 +84,8 @@ def open_remote(address: str, cache: MemberCache | None) -> Archive:
         columns = _columns(address, remote.status if remote.version else '', remote.size, remote.open)
     except UnreadableError as error:
         raise DataError(f'An archive cannot be read: {error}') from None
-    archive = Archive(Path(address), remote.status, columns, remote, cache)
+    kept = cache if remote.version else None  # without a version, members of another content have the same key
+    archive = Archive(Path(address), remote.status, columns, remote, kept)
     REMOTE[str(archive.path)] = archive
     return archive
 

@@ -127,6 +127,16 @@ def test_without_a_version_the_list_is_read_each_time(server: RangeServer) -> No
     assert len(server.requests) == 1
 
 
+def test_without_a_version_no_member_is_kept(server: RangeServer, folder: Path) -> None:
+    server.tags = False
+    address, written = f'{server.address}/all.tar', (folder / 'all.tar').read_bytes()
+    before = samples_of(address, cache_size=1)
+    content = member(before[0].image).read()
+    other = bytes(each ^ 255 for each in content)
+    (folder / 'all.tar').write_bytes(written.replace(content, other))
+    assert member(samples_of(address, cache_size=1)[0].image).read() == other
+
+
 def test_a_damaged_member_of_the_cache_is_fetched_again(server: RangeServer, tmp_path: Path) -> None:
     samples = samples_of(f'{server.address}/all.zip', cache_size=1)
     content = member(samples[0].image).read()
