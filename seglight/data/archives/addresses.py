@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from seglight.errors import UsageError
 
@@ -13,10 +14,10 @@ PROTOCOLS = {
     'hf': 'huggingface_hub',
     'https': "'seglight[remote]'",
     'http': "'seglight[remote]'",
-    'memory': "'seglight[remote]'",
 }
 
 _ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*://')
+_IPV6 = re.compile(r'^\[[0-9A-Fa-f:.]+\](?=[:/]|$)')
 _QUERY, _USER = re.compile(r'\?\S*'), re.compile(r'://[^/\s@]*@')
 
 
@@ -40,8 +41,11 @@ def check_address(address: str) -> None:
     if '@' in rest.partition('/')[0] or re.search(r'[?#]', rest):
         cure = 'put credentials into ~/.netrc or the environment'
         raise UsageError(f'an address must not contain a user, a password or a query; {cure}')
-    parts = rest.removesuffix('/').split('/')
-    if '' in parts or '.' in parts or '..' in parts or not address.isprintable():
+    if '::' in _IPV6.sub('', rest):  # fsspec joins addresses with it
+        raise UsageError(f"an address must not contain '::', got {address[:200]}")
+    plain = unquote(rest)
+    parts = plain.removesuffix('/').split('/')
+    if '' in parts or '.' in parts or '..' in parts or not plain.isprintable():
         raise UsageError(f"an address must have no empty part, '.' or '..', got {address[:200]}")
 
 

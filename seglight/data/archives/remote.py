@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from seglight.data.archives.addresses import PROTOCOLS, without_secrets
+from seglight.data.archives.addresses import PROTOCOLS, check_address, without_secrets
 from seglight.data.formats import UnreadableError
-from seglight.errors import SetupError, one_line
+from seglight.errors import SetupError, UsageError, one_line
 
 TIMEOUT = 30.0  #: seconds without a byte from a web server
 PAUSES = (0.5, 2.0)  #: seconds before a request is tried again
@@ -127,12 +127,18 @@ def listed(address: str, suffixes: tuple[str, ...]) -> list[str]:
 
     Raises:
         SetupError: if a package for it is missing.
-        UnreadableError: if it cannot be read.
+        UnreadableError: if it cannot be read, or contains a file whose address a config may not name.
     """
     protocol = address.partition('://')[0]
     names = _tried(address, lambda: _filesystem(address).ls(address, detail=False))
     files = [f'{protocol}://{name.lstrip("/")}' for name in names if name.lower().endswith(suffixes)]
-    return sorted(file for file in files if not file.rpartition('/')[2].startswith('.'))
+    files = sorted(file for file in files if not file.rpartition('/')[2].startswith('.'))
+    try:
+        for file in files:
+            check_address(file)
+    except UsageError as error:
+        raise UnreadableError(f'{address} lists a file that is not opened: {error}') from None
+    return files
 
 
 def _filesystem(address: str) -> Any:

@@ -9,7 +9,7 @@ from seglight.errors import UsageError
 
 @pytest.mark.parametrize(
     'address',
-    ['s3://b/a.zip', 'gs://b/c/a.tar', 'hf://datasets/o/n@main/a.zip', 'https://h/a%20b.zip', 'http://h:80/a', 'memory://a.zip'],
+    ['s3://b/a.zip', 'gs://b/c/a.tar', 'hf://datasets/o/n@main/a.zip', 'https://h/a%20b.zip', 'http://h:80/a', 'http://[::1]:80/a.zip'],
 )  # fmt: skip
 def test_addresses_of_known_protocols_are_accepted(address: str) -> None:
     check_address(address)
@@ -31,6 +31,12 @@ def test_addresses_of_known_protocols_are_accepted(address: str) -> None:
         ('https://h/../a.zip', "no empty part, '.' or '..'"),
         ('https://h//a.zip', "no empty part, '.' or '..'"),
         ('https:///a.zip', "no empty part, '.' or '..'"),
+        ('https://h/%2e%2E/a.zip', "no empty part, '.' or '..'"),
+        ('https://h/a%2f..%2Fb.zip', "no empty part, '.' or '..'"),
+        ('https://h/a%0d%0ab.zip', 'no empty part'),
+        ('s3://b/a.zip::file', "must not contain '::'"),
+        ('s3://file::b/a.zip', "must not contain '::'"),
+        ('memory://a.zip', r'must begin with one of s3://, gs://, hf://, https://, http://, got'),
     ],
 )
 def test_others_are_rejected_without_their_secrets(address: str, message: str) -> None:

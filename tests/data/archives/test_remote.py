@@ -15,6 +15,7 @@ from PIL import Image
 
 from seglight.data.archives import archive as archives
 from seglight.data.archives import index, remote
+from seglight.data.archives.addresses import PROTOCOLS
 from seglight.data.archives.archive import Member
 from seglight.data.archives.index import find_member
 from seglight.data.sources import ArchiveSource, Context, Samples
@@ -31,6 +32,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, 'REMOTE', {})
     monkeypatch.setattr(index, 'REMOTE', archives.REMOTE)
     monkeypatch.setattr(remote, 'PAUSES', (0.01, 0.01))
+    monkeypatch.setitem(PROTOCOLS, 'memory', 'fsspec')
 
 
 @pytest.fixture
@@ -207,6 +209,15 @@ def test_an_archive_that_changes_in_the_middle_is_named(
     (folder / f'all.{kind}').write_bytes(data * 2)
     monkeypatch.setattr(remote, 'CHECK_EVERY', -1)
     assert f'all.{kind} has changed since its list was read; start again' in member_failure(samples)
+
+
+@pytest.mark.parametrize('name', ['a?x=1.zip', 'b.zip::file::c.zip', '%2e%2e/a.zip'])
+def test_a_folder_that_lists_a_file_with_another_kind_of_address_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fsspec.filesystem('memory'), 'ls', lambda *_, **__: [f'/bucket/{name}'])
+    start = 'A folder of archives cannot be read: memory://bucket lists a file that is not opened: an address must'
+    assert failure('memory://bucket').startswith(start)
 
 
 def test_a_package_that_is_missing_is_named() -> None:
