@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from seglight.data.archives.addresses import PROTOCOLS, check_address, without_secrets
+from seglight.data.archives.web import NO_RANGES, RefusedError, read_range, web_files
 from seglight.data.formats import UnreadableError
 from seglight.errors import SetupError, UsageError, one_line
 
 TIMEOUT = 30.0  #: seconds without a byte from a web server
+SLOWEST = 50_000  #: bytes per second; a request that is slower for long ends
 PAUSES = (0.5, 2.0)  #: seconds before a request is tried again
 
 #: Seconds after which a process looks again whether an archive has changed, as not every server tells by itself.
@@ -130,7 +132,13 @@ def listed(address: str, suffixes: tuple[str, ...]) -> list[str]:
         UnreadableError: if it cannot be read, or contains a file whose address a config may not name.
     """
     protocol = address.partition('://')[0]
-    names = _tried(address, lambda: _filesystem(address).ls(address, detail=False))
+
+    def request() -> list[str]:
+        system = _filesystem(address)
+        names: list[str] = system.ls(address, detail=False, **_limits(system))
+        return names
+
+    names = _tried(address, request)
     files = [f'{protocol}://{name.lstrip("/")}' for name in names if name.lower().endswith(suffixes)]
     files = sorted(file for file in files if not file.rpartition('/')[2].startswith('.'))
     try:
@@ -149,16 +157,24 @@ def _filesystem(address: str) -> Any:
     """
     protocol = address.partition('://')[0]
     try:
+        if protocol in ('http', 'https'):
+            return web_files(protocol, TIMEOUT, _seconds())
         import fsspec
 
-        if protocol not in ('http', 'https'):
-            return fsspec.filesystem(protocol)
-        from aiohttp import ClientTimeout
+        return fsspec.filesystem(protocol)
     except ImportError as error:
         package = PROTOCOLS[protocol]
         raise SetupError(f'{address} needs a package that is not installed: pip install {package}') from error
-    limits = ClientTimeout(total=20 * TIMEOUT, sock_connect=TIMEOUT, sock_read=TIMEOUT)
-    return fsspec.filesystem(protocol, client_kwargs={'timeout': limits, 'trust_env': True})
+
+
+def _seconds(size: int = 0) -> float:
+    """Return the seconds after which a request for some bytes ends."""
+    return 2 * TIMEOUT + size / SLOWEST
+
+
+def _limits(system: Any, size: int = 0) -> dict[str, float]:
+    """Return the time limit that a file system takes with each request; hf has one of its own."""
+    return {'timeout': _seconds(size)} if system.async_impl else {}
 
 
 def _described(address: str) -> tuple[int, str]:
@@ -167,41 +183,39 @@ def _described(address: str) -> tuple[int, str]:
     def request() -> Mapping[str, Any]:
         system = _filesystem(address)
         system.invalidate_cache()
-        found: Mapping[str, Any] = system.info(address)
+        found: Mapping[str, Any] = system.info(address, **_limits(system))
         return found
 
     info = _tried(address, request)
     if info.get('type') == 'directory':
         raise UnreadableError(f'{address} is a folder; name an archive')
     if info.get('partial') is False or info.get('size') is None:
-        raise UnreadableError(_no_ranges(address))
+        raise UnreadableError(f'{address} {NO_RANGES}')
     return int(info['size']), ' '.join(f'{name}={info[name]}' for name in (*_TAGS, *_DATES) if info.get(name))
 
 
 def _range(remote: Remote, start: int, end: int) -> bytes:
     """Request a range of bytes once."""
     system = _filesystem(remote.address)
-    if not remote.address.startswith('http'):
-        data = system.cat_file(remote.address, start=start, end=end)
-    else:
-        # Not by `cat_file`, which returns the whole file if the server ignores the range.
+    if remote.address.startswith('http'):
         tag = re.search(r'\bETag=("[^"]*")', remote.version)
-        headers = {'Accept-Encoding': 'identity', **({'If-Match': tag.group(1)} if tag else {})}
-        with system.open(remote.address, size=remote.size, cache_type='none', headers=headers) as file:
-            file.seek(start)
-            data = file.read(end - start)
+        headers = {'If-Match': tag.group(1)} if tag else {}
+        data = read_range(system, remote.address, start, end, headers, TIMEOUT, _seconds(end - start))
+    else:
+        data = system.cat_file(remote.address, start=start, end=end, **_limits(system, end - start))
     if len(data) != end - start:
         raise ConnectionError(f'{len(data)} of {end - start} bytes')
     return bytes(data)
 
 
 def _tried(address: str, request: Callable[[], T]) -> T:
-    """Return the result of a request, which is tried again after a failure that may pass.
+    """Return the result of a request, which is tried again after a failure that may pass and was quick.
 
     Raises:
         SetupError: if a package is missing.
         UnreadableError: with the address and the cause.
     """
+    begun = time.monotonic()
     for pause in (*PAUSES, None):
         try:
             return request()
@@ -209,7 +223,7 @@ def _tried(address: str, request: Callable[[], T]) -> T:
             raise
         except Exception as error:  # the file systems raise what their libraries do
             text, may_pass = _cause(error)
-            if pause is None or not may_pass:
+            if pause is None or not may_pass or time.monotonic() - begun > 2 * TIMEOUT:
                 raise UnreadableError(text.format(address)) from None  # the cause may contain a signed address
             time.sleep(pause)
     raise AssertionError
@@ -219,7 +233,9 @@ def _cause(error: Exception) -> tuple[str, bool]:
     """Return why a request failed, with a place for the address, and whether the next one may succeed."""
     cause = error.__cause__ if isinstance(error, FileNotFoundError) and error.__cause__ else error  # aiohttp's
     status = getattr(cause, 'status', None)
-    if status == 412:
+    if isinstance(cause, RefusedError):
+        return f'{{}} {_escaped(str(cause))}', False
+    if status in (412, 416):
         return _changed('{}'), False
     if status in (404, 410) or isinstance(cause, FileNotFoundError):
         return '{} does not exist; correct the address', False
@@ -229,9 +245,7 @@ def _cause(error: Exception) -> tuple[str, bool]:
         return f'{{}} was answered with status {status}; try again later', status >= 500 or status in (408, 425, 429)
     if isinstance(cause, (TimeoutError, asyncio.TimeoutError)):
         return f'{{}} did not answer within {TIMEOUT:g} s; try again later', True
-    if isinstance(cause, ValueError) and 'range requests' in str(cause):
-        return _no_ranges('{}'), False
-    text = without_secrets(one_line(cause or error))[:200].replace('{', '{{').replace('}', '}}')
+    text = _escaped(without_secrets(one_line(cause or error))[:200])
     return f'{{}} cannot be read ({type(cause).__name__}{": " * bool(text)}{text}); try again later', True
 
 
@@ -239,5 +253,5 @@ def _changed(address: str) -> str:
     return f'{address} has changed since its list was read; start again'
 
 
-def _no_ranges(address: str) -> str:
-    return f'{address} is on a server that does not send parts of files; download it, or use another server'
+def _escaped(text: str) -> str:
+    return text.replace('{', '{{').replace('}', '}}')

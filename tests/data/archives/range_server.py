@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import threading
 import time
@@ -24,6 +25,10 @@ class RangeServer(ThreadingHTTPServer):
         tags: whether files have an ETag; and `dates`, whether they have a date.
         delay: seconds before each answer.
         cut: bytes that are missing from each range.
+        extra: bytes that follow each range; and `sent`, how many of all bytes of answers were taken.
+        pause: seconds between two bytes of a range.
+        compressed: whether ranges are sent with gzip.
+        redirects: places that are answered with another address; as a proxy, addresses too.
     """
 
     daemon_threads = True
@@ -35,6 +40,8 @@ class RangeServer(ThreadingHTTPServer):
         self.failures, self.status, self.refused = 0, 503, 'none'
         self.ranges, self.tags, self.dates = True, True, False
         self.delay, self.cut = 0.0, 0
+        self.extra, self.sent, self.pause, self.compressed = 0, 0, 0.0, False
+        self.redirects: dict[str, str] = {}
 
     @property
     def address(self) -> str:
@@ -64,6 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
         server.requests.append((self.command, self.path, wanted))
         time.sleep(server.delay)
         path = server.folder / self.path.lstrip('/')
+        if self.path in server.redirects:
+            return self._send(302, headers={'Location': server.redirects[self.path]})
         if wanted and server.failures:
             server.failures -= 1
             return self._send(server.status)
@@ -85,15 +94,27 @@ class _Handler(BaseHTTPRequestHandler):
             file.seek(first)
             part = file.read(last + 1 - first)
         headers['Content-Range'] = f'bytes {first}-{first + len(part) - 1}/{status.st_size}'
-        return self._send(206, part[: len(part) - server.cut], body, headers)
+        part = part[: len(part) - server.cut]
+        if server.compressed:
+            part, headers['Content-Encoding'] = gzip.compress(part), 'gzip'
+        return self._send(206, part, body, headers, server.extra)
 
-    def _send(self, status: int, data: bytes = b'', body: bool = True, headers: dict[str, str] | None = None) -> None:
+    def _send(
+        self, status: int, data: bytes = b'', body: bool = True, headers: dict[str, str] | None = None, extra: int = 0
+    ) -> None:
         self.send_response(status)
-        for name, value in {**(headers or {}), 'Content-Length': str(len(data))}.items():
+        for name, value in {**(headers or {}), 'Content-Length': str(len(data) + extra)}.items():
             self.send_header(name, value)
         self.end_headers()
-        if body:
+        if body and self.server.pause and status == 206:
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                time.sleep(self.server.pause)
+        elif body:
             self.wfile.write(data)
+            for _ in range(extra >> 16):
+                self.server.sent += self.wfile.write(bytes(1 << 16))
         self.wfile.flush()
 
 

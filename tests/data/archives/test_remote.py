@@ -1,5 +1,6 @@
 """Archives at an address: read by ranges, from fsspec's memory and from a web server on loopback that misbehaves."""
 
+import asyncio
 import pickle
 import shutil
 import tarfile
@@ -11,6 +12,7 @@ import fsspec
 import numpy as np
 import pytest
 from data.archives.range_server import RangeServer, serving
+from fsspec.asyn import AsyncFileSystem
 from PIL import Image
 
 from seglight.data.archives import archive as archives
@@ -218,6 +220,19 @@ def test_a_folder_that_lists_a_file_with_another_kind_of_address_is_named(
     monkeypatch.setattr(fsspec.filesystem('memory'), 'ls', lambda *_, **__: [f'/bucket/{name}'])
     start = 'A folder of archives cannot be read: memory://bucket lists a file that is not opened: an address must'
     assert failure('memory://bucket').startswith(start)
+
+
+class Mute(AsyncFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A bucket that never answers."""
+
+    async def _info(self, *_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+
+def test_a_bucket_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, 'TIMEOUT', 0.2)
+    monkeypatch.setattr(fsspec, 'filesystem', lambda _: Mute())
+    assert 's3://bucket/a.zip did not answer within 0.2 s; try again later' in failure('s3://bucket/a.zip')
 
 
 def test_a_package_that_is_missing_is_named() -> None:
