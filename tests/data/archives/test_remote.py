@@ -170,6 +170,8 @@ def test_failures_that_may_pass_are_tried_again(server: RangeServer) -> None:
     server.failures, server.status = 3, 403
     assert 'all.zip may not be read; put credentials into' in member_failure(samples)
     assert server.failures == 2  # asked once
+    server.failures, server.status = 3, 416
+    assert 'all.zip has changed since its list was read; start again' in member_failure(samples)
     server.failures, server.cut = 0, 5
     assert 'all.zip cannot be read (ConnectionError: ' in member_failure(samples)
 
