@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seglight.competition.jobs.executor import Executor
-from seglight.competition.jobs.remote import Remote, forget_status
+from seglight.competition.jobs.remote import RemoteCommand, forget_status
 from seglight.errors import UsageError, one_line
 from seglight.extras import import_extra
 from seglight.files import as_bytes, write_atomically
@@ -95,7 +95,7 @@ class Cluster(Executor):
     def _submit(self, words: Sequence[str], log: Path, environment: Mapping[str, str]) -> Any:
         gpus = {'CUDA_VISIBLE_DEVICES': environment.get('CUDA_VISIBLE_DEVICES')} if self.name == 'local' else {}
         forget_status(log)
-        job = self._executor(log.parent / '.submitit').submit(Remote(words, log, gpus))
+        job = self._executor(log.parent / '.submitit').submit(RemoteCommand(words, log, gpus))
         write_atomically(_number_file(log), as_bytes(f'{self.name} {job.job_id}\n'))
         return job
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from seglight.competition.jobs.executor import PAUSE, Executor
-from seglight.competition.jobs.remote import Remote, forget_status
+from seglight.competition.jobs.remote import RemoteCommand, forget_status
 from seglight.errors import one_line
 
 
@@ -64,10 +64,10 @@ class RayCluster(Executor):
         forget_status(log)
         run, stop = self.ray.remote(**self.options)(run_remote), log.with_suffix('.stop').absolute()
         stop.unlink(missing_ok=True)  # of an earlier call
-        return Task(self.ray, run.remote(Remote(words, log, {}), str(stop)), stop)
+        return Task(self.ray, run.remote(RemoteCommand(words, log, {}), str(stop)), stop)
 
 
-def run_remote(remote: Remote, stop: str) -> None:
+def run_remote(remote: RemoteCommand, stop: str) -> None:
     """Run a command in a task, unless the file that ends it is already there."""
     if not Path(stop).exists():
         remote.run(partial(wait, stop=Path(stop)))

@@ -14,13 +14,15 @@ from seglight.extras import import_extra
 from seglight.files import as_bytes, write_atomically
 
 
-class Remote:
-    """A command as submitit runs it on a machine of the cluster; at the time limit it saves, and the job is requeued.
+class RemoteCommand:
+    """A command on a machine of a cluster, as a job of submitit or a task of Ray.
+
+    At the time limit of a job of SLURM it saves, and the job is requeued.
 
     Args:
         words: the command line, which ends on SIGTERM after it has saved.
         log: the file that its output is appended to; its status goes into a file beside it, since the results of
-            submitit are pickles.
+            submitit and Ray are pickles.
         environment: the variables that differ from those of the job; None removes one.
     """
 
@@ -71,7 +73,7 @@ class Remote:
             with suppress(ChildProcessError):  # it has ended
                 # Not `wait`, whose lock the call that this handler interrupts may hold.
                 os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-        again = Remote(self.words, self.log, self.environment)
+        again = RemoteCommand(self.words, self.log, self.environment)
         again.folder = self.folder
         return import_extra('submitit.helpers', 'slurm', '--cluster').DelayedSubmission(again)
 

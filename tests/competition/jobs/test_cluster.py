@@ -15,7 +15,7 @@ from conftest import Result, write_tiny_config
 from seglight import __version__
 from seglight.competition.jobs.cluster import Cluster, SubmititJob
 from seglight.competition.jobs.executor import Job
-from seglight.competition.jobs.remote import Remote
+from seglight.competition.jobs.remote import RemoteCommand
 from seglight.competition.jobs.running import Command, Runner
 from seglight.errors import Interrupted, TrainingError, UsageError
 
@@ -76,7 +76,7 @@ def test_at_the_time_limit_the_command_saves_and_the_job_runs_it_again(
     pytest.importorskip('submitit')
     monkeypatch.setenv('SLURM_NTASKS', '1')
     code = f'import os; print(os.environ.get("SLURM_NTASKS"), os.environ["GPUS"])\n{SAVES}'
-    remote = Remote([sys.executable, '-c', code], Path('run.log'), {'GPUS': '3'})
+    remote = RemoteCommand([sys.executable, '-c', code], Path('run.log'), {'GPUS': '3'})
     again = []
 
     def limit(number: int, frame: object) -> None:

@@ -13,7 +13,7 @@ import pytest
 from seglight import __version__
 from seglight.competition.jobs import ray_cluster
 from seglight.competition.jobs.ray_cluster import RayCluster, Task, run_remote
-from seglight.competition.jobs.remote import Remote
+from seglight.competition.jobs.remote import RemoteCommand
 from seglight.competition.jobs.running import Command, Runner
 from seglight.errors import TrainingError
 
@@ -97,6 +97,6 @@ def test_a_signal_lets_the_command_of_a_task_save(workspace: Path) -> None:
 
 
 def test_a_task_that_waits_does_not_start_after_a_signal(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Remote, 'run', lambda *_: pytest.fail('the command was started'))
+    monkeypatch.setattr(RemoteCommand, 'run', lambda *_: pytest.fail('the command was started'))
     Path('stop').touch()
-    run_remote(Remote(['true'], workspace / 'run.log', {}), 'stop')
+    run_remote(RemoteCommand(['true'], workspace / 'run.log', {}), 'stop')
