@@ -35,6 +35,10 @@ CLIENT, CLIENT_PORT = 'ray://', 10001
 #: Seconds to wait for an answer of an address.
 WAIT = 5.0
 
+#: What opens a connection of gRPC, with an empty frame of settings, and the type of the frame that must answer
+#: (RFC 9113, sections 3.4 and 6.5).
+PREFACE, SETTINGS = b'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]), 4
+
 
 @contextmanager
 def connected(address: str, option: str = '--ray') -> Iterator[Any]:
@@ -64,7 +68,7 @@ def connected(address: str, option: str = '--ray') -> Iterator[Any]:
     try:
         with _outside():
             ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
         raise UsageError(f'{option} {address}: {one_line(error)[:200]}') from error
     try:
         yield ray
@@ -84,21 +88,48 @@ def _outside() -> Iterator[None]:
 
 
 def _check_address(address: str, option: str) -> None:
-    """Check that something listens at an address, since Ray would wait long for it.
+    """Check that a server of gRPC answers at an address, since Ray would wait long for it.
 
     Raises:
-        UsageError: if nothing does, or it is not an address.
+        UsageError: if none does, or it is not an address.
     """
     if address == RUNNING:
         return
-    client = address.startswith(CLIENT)
-    host, colon, port = address.removeprefix(CLIENT).rpartition(':')
-    if client and not colon:
-        host, port = port, str(CLIENT_PORT)
-    if not host or not port.isdecimal() or int(port) > 65535:
-        choice = f'{LOCAL}, {RUNNING}, HOST:PORT or {CLIENT}HOST:PORT'
-        raise UsageError(f"{option} must be {choice}, got '{address}'")
     try:
-        socket.create_connection((host, int(port)), WAIT).close()
+        place = _place(address)
+    except ValueError as error:
+        choice = f'{LOCAL}, {RUNNING}, HOST:PORT or {CLIENT}HOST:PORT'
+        raise UsageError(f"{option} must be {choice}, got '{address}'") from error
+    try:
+        with socket.create_connection(place, WAIT) as connection:
+            if os.environ.get('RAY_USE_TLS', '0') == '0':
+                _greet(connection)
     except OSError as error:
         raise UsageError(f'{option} {address}: no cluster answers ({one_line(error)}); ray start starts one') from error
+
+
+def _place(address: str) -> tuple[str, int]:
+    """Return the host and the port of an address.
+
+    Raises:
+        ValueError: if it is not an address.
+    """
+    host, colon, port = address.removeprefix(CLIENT).rpartition(':')
+    if address.startswith(CLIENT) and not colon:
+        host, port = port, str(CLIENT_PORT)
+    host.encode('idna')  # as the resolver does; raises a ValueError
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError
+    return host, int(port)
+
+
+def _greet(connection: socket.socket) -> None:
+    """Check that a server of gRPC is at the other end of a connection.
+
+    Raises:
+        OSError: if it is another one, or does not answer.
+    """
+    connection.sendall(PREFACE)
+    with connection.makefile('rb') as answer:
+        if answer.read(9)[3:4] != bytes([SETTINGS]):
+            raise ConnectionError('it does not speak gRPC')

@@ -4,6 +4,8 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +25,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         init=lambda **arguments: found.append({**arguments, 'cwd': Path.cwd(), 'environment': dict(os.environ)}),
         shutdown=lambda: found.append({}),
         is_initialized=lambda: False,
+        exceptions=SimpleNamespace(RayError=LookupError),
     )
     monkeypatch.setattr(ray_start, 'import_extra', lambda *_: ray)
     own = {name: value for name, value in os.environ.items() if name not in ray_start.ON_LOOPBACK}
@@ -55,7 +58,9 @@ def test_an_address_where_nothing_listens_is_one_line_at_once(calls: list[dict[s
     assert not calls
 
 
-@pytest.mark.parametrize('address', ['', 'nonsense', '127.0.0.1', 'host:port', ':1', 'host:99999', 'ray://'])
+@pytest.mark.parametrize(
+    'address', ['', 'nonsense', '127.0.0.1', 'host:port', ':1', 'host:99999', 'ray://', 'a..b:80', f'{"a" * 70}:80']
+)
 def test_what_is_no_address_is_rejected(calls: list[dict[str, Any]], address: str) -> None:
     expected = r'^--ray must be local, auto, HOST:PORT or ray://HOST:PORT, got'
     with pytest.raises(UsageError, match=expected), connected(address):
@@ -63,15 +68,53 @@ def test_what_is_no_address_is_rejected(calls: list[dict[str, Any]], address: st
     assert not calls
 
 
-def test_a_cluster_that_listens_gets_the_address(calls: list[dict[str, Any]]) -> None:
-    with socket.socket() as own:
+@contextmanager
+def server(*answers: bytes) -> Iterator[str]:
+    """Give the address of a server that answers the first connection and keeps it."""
+    with socket.socket() as own, ThreadPoolExecutor(1) as pool:
         own.bind(('127.0.0.1', 0))
         own.listen()
-        address = f'127.0.0.1:{own.getsockname()[1]}'
-        with connected(address):
-            assert calls[0]['address'] == address
-            assert 'num_cpus' not in calls[0]
-            assert 'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER' not in calls[0]['environment']
+
+        def serve() -> None:
+            with own.accept()[0] as connection:
+                for answer in answers:
+                    connection.sendall(answer)
+                while connection.recv(1000):
+                    pass
+
+        pool.submit(serve)
+        yield f'127.0.0.1:{own.getsockname()[1]}'
+
+
+def test_a_cluster_that_answers_gets_the_address(calls: list[dict[str, Any]]) -> None:
+    with server(bytes([0, 0, 6, 4, 0]), bytes([0, 0, 0, 0, 0, 5, 0, 0, 64, 0])) as address, connected(address):
+        assert calls[0]['address'] == address
+        assert 'num_cpus' not in calls[0]
+        assert 'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER' not in calls[0]['environment']
+
+
+@pytest.mark.parametrize(
+    ('answers', 'reason'), [([], 'timed out'), ([b'SSH-2.0-OpenSSH_9.6\r\n'], 'it does not speak gRPC')]
+)
+def test_another_server_is_one_line_at_once(
+    calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, answers: list[bytes], reason: str
+) -> None:
+    monkeypatch.setattr(ray_start, 'WAIT', 0.5)
+    expected = rf'^--ray 127.0.0.1:\d+: no cluster answers \({reason}\); ray start starts one$'
+    with server(*answers) as address, pytest.raises(UsageError, match=expected), connected(address):
+        pass
+    assert not calls
+
+
+def test_an_error_of_ray_is_one_line(calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**arguments: Any) -> None:
+        raise LookupError('rpc_code: 4\ndeadline exceeded')
+
+    errors = SimpleNamespace(RayError=LookupError)
+    ray = SimpleNamespace(init=fail, is_initialized=lambda: False, exceptions=errors)
+    monkeypatch.setattr(ray_start, 'import_extra', lambda *_: ray)
+    with pytest.raises(UsageError, match=r'^--ray local: rpc_code: 4'), connected('local'):
+        pass
 
 
 def test_without_ray_the_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
