@@ -78,6 +78,7 @@ def signals_at(monkeypatch: pytest.MonkeyPatch, step: int, *numbers: signal.Sign
 def test_a_run_that_a_signal_stopped_ends_like_one_that_was_left_alone(
     tiny_config: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
+    handler = signal.getsignal(signal.SIGINT)  # a shell lets its commands in the background ignore it
     command = ['fit', '--config', tiny_config, '--trainer.max_epochs=4', '--work-dir']
     assert run(*command, 'whole').status == 0
     with monkeypatch.context() as patch:
@@ -96,7 +97,7 @@ def test_a_run_that_a_signal_stopped_ends_like_one_that_was_left_alone(
     assert resumed.status == 0, resumed.err
     assert f'Resuming from {saved}' in resumed.out
     assert differences(Path('whole'), Path('stopped')) == []
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_a_second_ctrl_c_ends_at_once(
