@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,15 +67,27 @@ def connected(address: str, option: str = '--ray') -> Iterator[Any]:
         quiet |= {'num_cpus': cores(), 'include_dashboard': False, '_node_ip_address': '127.0.0.1'}
     else:
         _check_address(address, option)
+    with _handler_kept():
+        try:
+            with _outside():
+                ray.init(address=address, **quiet)
+        except (ConnectionError, RuntimeError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
+            raise UsageError(f'{option} {address}: {one_line(error)[:200]}') from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _handler_kept() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which Ray replaces and leaves."""
+    before = signal.getsignal(signal.SIGTERM)
     try:
-        with _outside():
-            ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError, ray.exceptions.RayError) as error:
-        raise UsageError(f'{option} {address}: {one_line(error)[:200]}') from error
-    try:
-        yield ray
+        yield
     finally:
-        ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

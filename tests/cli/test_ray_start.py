@@ -1,6 +1,7 @@
 """Ray starts on loopback, without reports; an address where no cluster answers is one line."""
 
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from seglight.cli import ray_start
 from seglight.cli.ray_start import connected
 from seglight.errors import ConfigError, UsageError
 
+ERRORS = SimpleNamespace(RayError=LookupError)
+
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
@@ -25,7 +28,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         init=lambda **arguments: found.append({**arguments, 'cwd': Path.cwd(), 'environment': dict(os.environ)}),
         shutdown=lambda: found.append({}),
         is_initialized=lambda: False,
-        exceptions=SimpleNamespace(RayError=LookupError),
+        exceptions=ERRORS,
     )
     monkeypatch.setattr(ray_start, 'import_extra', lambda *_: ray)
     own = {name: value for name, value in os.environ.items() if name not in ray_start.ON_LOOPBACK}
@@ -110,11 +113,25 @@ def test_an_error_of_ray_is_one_line(calls: list[dict[str, Any]], monkeypatch: p
     def fail(**arguments: Any) -> None:
         raise LookupError('rpc_code: 4\ndeadline exceeded')
 
-    errors = SimpleNamespace(RayError=LookupError)
-    ray = SimpleNamespace(init=fail, is_initialized=lambda: False, exceptions=errors)
+    ray = SimpleNamespace(init=fail, is_initialized=lambda: False, exceptions=ERRORS)
     monkeypatch.setattr(ray_start, 'import_extra', lambda *_: ray)
     with pytest.raises(UsageError, match=r'^--ray local: rpc_code: 4'), connected('local'):
         pass
+
+
+def test_the_handler_that_ray_replaces_is_restored(
+    calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    def init(**arguments: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: None)
+
+    ray = SimpleNamespace(init=init, shutdown=lambda: None, is_initialized=lambda: False, exceptions=ERRORS)
+    monkeypatch.setattr(ray_start, 'import_extra', lambda *_: ray)
+    with connected('local'):
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_without_ray_the_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
