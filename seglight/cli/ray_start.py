@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +58,7 @@ def connected(address: str, option: str = '--ray') -> Iterator[Any]:
     Raises:
         UserError: if Ray is not installed, or no cluster answers.
     """
-    for name, value in (ENVIRONMENT | (ON_LOOPBACK if address == LOCAL else {})).items():
+    for name, value in (ENVIRONMENT | (_of_own_cluster() if address == LOCAL else {})).items():
         os.environ.setdefault(name, value)
     ray = import_extra('ray', 'ray', option)
     if ray.is_initialized():
@@ -77,6 +79,13 @@ def connected(address: str, option: str = '--ray') -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _of_own_cluster() -> dict[str, str]:
+    """Return the variables of a cluster that this process starts: other users of the machine reach its ports."""
+    if 'ray' in sys.modules:  # it has read them: its later releases then use the token in the home folder
+        return ON_LOOPBACK
+    return ON_LOOPBACK | {'RAY_AUTH_MODE': 'token', 'RAY_AUTH_TOKEN': secrets.token_hex(32)}
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Ray starts on loopback, without reports; an address where no cluster answers is one line."""
 
 import os
+import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +33,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
         exceptions=ERRORS,
     )
     monkeypatch.setattr(ray_start, 'import_extra', lambda *_: ray)
-    own = {name: value for name, value in os.environ.items() if name not in ray_start.ON_LOOPBACK}
+    own = {name: value for name, value in os.environ.items() if not name.startswith('RAY_')}
+    monkeypatch.delitem(sys.modules, 'ray', raising=False)
     monkeypatch.setattr(os, 'environ', own)
     yield found
 
@@ -47,6 +50,23 @@ def test_a_local_cluster_is_on_loopback_and_reports_nothing(calls: list[dict[str
     assert start['cwd'] != tmp_path  # which workers would search for optional packages
     assert Path.cwd() == tmp_path
     assert calls[1:] == [{}]
+
+
+def test_a_local_cluster_has_a_token_of_its_own(calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected('local'):
+        pass
+    first = calls[0]['environment']
+    assert first['RAY_AUTH_MODE'] == 'token'
+    assert re.fullmatch('[0-9a-f]{64}', first['RAY_AUTH_TOKEN'])
+    monkeypatch.delitem(os.environ, 'RAY_AUTH_TOKEN')
+    with connected('local'):
+        assert calls[-1]['environment']['RAY_AUTH_TOKEN'] != first['RAY_AUTH_TOKEN']
+
+
+def test_a_chosen_authentication_is_kept(calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, 'RAY_AUTH_MODE', 'disabled')
+    with connected('local'):
+        assert calls[0]['environment']['RAY_AUTH_MODE'] == 'disabled'
 
 
 @pytest.mark.parametrize('address', ['127.0.0.1:{}', 'ray://127.0.0.1:{}'])
@@ -94,6 +114,7 @@ def test_a_cluster_that_answers_gets_the_address(calls: list[dict[str, Any]]) ->
         assert calls[0]['address'] == address
         assert 'num_cpus' not in calls[0]
         assert 'RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER' not in calls[0]['environment']
+        assert 'RAY_AUTH_TOKEN' not in calls[0]['environment']
 
 
 @pytest.mark.parametrize(
@@ -136,7 +157,7 @@ def test_the_handler_that_ray_replaces_is_restored(
 
 def test_without_ray_the_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, 'environ', dict(os.environ))
-    monkeypatch.setitem(__import__('sys').modules, 'ray', None)
+    monkeypatch.setitem(sys.modules, 'ray', None)
     expected = r"^--ray needs ray, which is not installed: pip install 'seglight\[ray\]'$"
     with pytest.raises(ConfigError, match=expected), connected('local'):
         pass
