@@ -20,7 +20,7 @@ from seglight.border import essence
 from seglight.cli.commands.cluster import add_fit_on_ray, max_failures
 from seglight.cli.fit import named_run
 from seglight.cli.ray_start import connected
-from seglight.cli.ray_worker import STRATEGIES, Exchange, Job, run
+from seglight.cli.ray_worker import STRATEGIES, Exchange, run
 from seglight.competition.folds import resolved
 from seglight.competition.jobs.lines import Lines
 from seglight.competition.jobs.running import SIGNALS
@@ -164,9 +164,10 @@ def train(words: list[str], workers: int, gpu: bool, failures: int) -> None:
     WORK_DIRS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.ray', dir=WORK_DIRS.absolute()) as folder:
         exchange = Exchange(folder)
+        exchange.give(words)
         trainer = TorchTrainer(
             run,
-            train_loop_config=Job(words, str(Path.cwd()), folder)._asdict(),
+            train_loop_config={'folder': str(Path.cwd()), 'exchange': folder},
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpu),
             run_config=RunConfig(storage_path=folder, failure_config=FailureConfig(max_failures=failures)),
         )

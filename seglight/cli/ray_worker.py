@@ -6,10 +6,10 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 
@@ -33,20 +33,6 @@ STRATEGIES: dict[str, dict[str, bool]] = {
 }
 
 
-class Job(NamedTuple):
-    """A run on Ray.
-
-    Attributes:
-        words: the command line.
-        folder: the working folder.
-        exchange: a folder that all processes see, see `Exchange`.
-    """
-
-    words: list[str]
-    folder: str
-    exchange: str
-
-
 class Exchange:
     """The files by which the command and the processes of a run on Ray speak with each other.
 
@@ -59,7 +45,16 @@ class Exchange:
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
         self.out, self.err, self.stop = (self.folder / name for name in ('out.log', 'err.log', 'stop'))
-        self._error = self.folder / 'error.json'
+        self._error, self._words = self.folder / 'error.json', self.folder / 'words.json'
+
+    def give(self, words: Sequence[str]) -> None:
+        """Keep the command line for the processes: Ray would show it, with its passwords, if it were an argument."""
+        self._words.touch(0o600)
+        self._words.write_text(json.dumps(list(words)))
+
+    def words(self) -> list[str]:
+        """Return the command line."""
+        return list(json.loads(self._words.read_text()))
 
     def fail(self, error: UserError, rank: int) -> None:
         """Keep an error that another start would meet again."""
@@ -76,16 +71,15 @@ class Exchange:
         return error
 
 
-def run(values: dict[str, Any]) -> None:
+def run(places: dict[str, str]) -> None:
     """Train in a process of Ray Train; after an error of the user, a second start ends at once.
 
     Args:
-        values: the attributes of a `Job`.
+        places: `folder`, the working folder, and `exchange`, that of an `Exchange`, which all processes see.
     """
     from ray import train
 
-    job = Job(**values)
-    exchange, rank = Exchange(job.exchange), train.get_context().get_world_rank()
+    exchange, rank = Exchange(places['exchange']), train.get_context().get_world_rank()
     if exchange.error():
         return
     # Lightning sets it only with its trainer; each process would print the lines before it.
@@ -94,8 +88,8 @@ def run(values: dict[str, Any]) -> None:
         del os.environ[name]  # they describe the job in which Ray was started
     with _printing(exchange, rank):
         try:
-            _enter(job.folder)
-            WorkerCommandLine(job.words, exchange)
+            _enter(places['folder'])
+            WorkerCommandLine(exchange.words(), exchange)
         except UserError as error:
             exchange.fail(error, rank)
             raise

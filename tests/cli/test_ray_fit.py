@@ -1,15 +1,19 @@
 """The options of a run on Ray, and its errors; tests/stories/test_ray.py trains."""
 
+import os
+import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import Result
 
-from seglight.cli.ray_fit import Options, check, explain, read_options, resources, restartable
+from seglight.cli.ray_fit import Options, check, explain, read_options, resources, restartable, train
 from seglight.cli.ray_worker import Exchange
-from seglight.errors import ConfigError, Interrupted, UsageError
+from seglight.errors import ConfigError, Interrupted, TrainingError, UsageError
 
 TRAINER = {'strategy': 'auto', 'devices': 'auto', 'num_nodes': 1, 'plugins': None}
 
@@ -101,6 +105,49 @@ def test_ray_and_cluster_are_not_given_together(run: Callable[..., Result], tiny
     result = run('folds', '--config', tiny_config, '--ray', 'local', '--cluster', 'local')
     assert result.status == 2
     assert '--ray and --cluster each choose where the runs go' in result.err
+
+
+def test_the_words_of_a_run_are_in_a_private_file(tmp_path: Path) -> None:
+    words = ['fit', '--wandb.notes=https://user:password@host']
+    Exchange(str(tmp_path)).give(words)
+    assert Exchange(str(tmp_path)).words() == words
+    (file,) = tmp_path.iterdir()
+    if os.name == 'posix':
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.fixture
+def fit(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a stand-in for Ray Train is called with; `fit` is what its trainer does."""
+    found: dict[str, Any] = {}
+
+    def trainer(function: object, **arguments: Any) -> SimpleNamespace:
+        found.update(arguments)
+        return SimpleNamespace(fit=found['fit'])
+
+    ray = SimpleNamespace(shutdown=lambda: found.update(ended=True))
+    train = SimpleNamespace(FailureConfig=dict, RunConfig=dict, ScalingConfig=dict)
+    modules = {'ray': ray, 'ray.train': train, 'ray.train.torch': SimpleNamespace(TorchTrainer=trainer)}
+    modules['ray.exceptions'] = SimpleNamespace(RayActorError=LookupError)
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return found
+
+
+def test_ray_does_not_get_the_words_of_a_run(fit: dict[str, Any], workspace: Path) -> None:
+    read: list[str] = []
+    fit['fit'] = lambda: read.extend(Exchange(fit['train_loop_config']['exchange']).words())
+    train(['fit', '--wandb.notes=https://user:password@host'], 1, False, 0)
+    assert read == ['fit', '--wandb.notes=https://user:password@host']
+    assert 'password' not in str(fit)
+    assert fit['train_loop_config']['folder'] == str(Path.cwd())
+    assert not list(Path('work_dirs').iterdir())
+
+
+def test_an_error_of_ray_ends_the_command(fit: dict[str, Any], workspace: Path) -> None:
+    fit['fit'] = lambda: 1 / 0
+    with pytest.raises(TrainingError, match=r'^Ray Train failed: .*division by zero'):
+        train(['fit'], 1, False, 0)
 
 
 def test_the_error_of_a_process_reaches_the_command(tmp_path: Path) -> None:
