@@ -9,7 +9,7 @@ import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,12 +157,15 @@ def train(words: list[str], workers: int, gpu: bool, failures: int) -> None:
 
     Raises:
         UserError: if it fails, or a signal has stopped it.
+        KeyboardInterrupt: after a second signal.
     """
+    import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     WORK_DIRS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix='.ray', dir=WORK_DIRS.absolute()) as folder:
+    # Processes on other machines may still write when the command ends at once.
+    with tempfile.TemporaryDirectory('', '.ray', WORK_DIRS.absolute(), ignore_cleanup_errors=True) as folder:
         exchange = Exchange(folder)
         exchange.give(words)
         trainer = TorchTrainer(
@@ -172,13 +175,31 @@ def train(words: list[str], workers: int, gpu: bool, failures: int) -> None:
             run_config=RunConfig(storage_path=folder, failure_config=FailureConfig(max_failures=failures)),
         )
         # In a thread, since Ray's own handler of SIGINT would end the processes before they save.
-        with _stopping(exchange), ThreadPoolExecutor(1) as pool:
-            result = pool.submit(trainer.fit)
-            _show(exchange, result)
+        with _stopping(exchange):
+            result = _started(trainer.fit)
+            try:
+                _show(exchange, result)
+            except KeyboardInterrupt:
+                ray.shutdown()  # ends the processes, before their folder is removed
+                raise
         if error := exchange.error():
             raise error
         if failure := result.exception():
             raise explain(failure) from failure
+
+
+def _started(call: Callable[[], Any]) -> Future[Any]:
+    """Return the result of a call in a thread, for which the end of this process does not wait."""
+    result: Future[Any] = Future()
+
+    def complete() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:  # as in the threads of an executor
+            result.set_exception(error)
+
+    threading.Thread(target=complete, daemon=True).start()
+    return result
 
 
 def _show(exchange: Exchange, result: Future[Any]) -> None:
@@ -204,7 +225,8 @@ def _stopping(exchange: Exchange) -> Iterator[None]:
         if exchange.stop.exists():
             raise KeyboardInterrupt
         exchange.stop.touch()
-        _print_error(f'seglight: {signal.Signals(number).name}: finishing the step, then saving')
+        hint = ' (Ctrl-C again ends at once)' if number == signal.SIGINT else ''
+        _print_error(f'seglight: {signal.Signals(number).name}: finishing the step, then saving{hint}')
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,8 +1,10 @@
 """The options of a run on Ray, and its errors; tests/stories/test_ray.py trains."""
 
 import os
+import signal
 import stat
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -148,6 +150,27 @@ def test_an_error_of_ray_ends_the_command(fit: dict[str, Any], workspace: Path) 
     fit['fit'] = lambda: 1 / 0
     with pytest.raises(TrainingError, match=r'^Ray Train failed: .*division by zero'):
         train(['fit'], 1, False, 0)
+
+
+def test_a_second_signal_ends_the_command_at_once(fit: dict[str, Any], workspace: Path, capsys: Any) -> None:
+    def hang() -> None:
+        stop = Exchange(fit['train_loop_config']['exchange']).stop
+        signal.raise_signal(signal.SIGINT)
+        while not stop.exists():
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(20)
+
+    fit['fit'] = hang
+    handler = signal.getsignal(signal.SIGINT)
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        train(['fit'], 1, False, 0)
+    assert time.monotonic() - begin < 10
+    assert fit['ended']
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert 'SIGINT: finishing the step, then saving (Ctrl-C again ends at once)' in capsys.readouterr().err
+    assert not list(Path('work_dirs').iterdir())
 
 
 def test_the_error_of_a_process_reaches_the_command(tmp_path: Path) -> None:
