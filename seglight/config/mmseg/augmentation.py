@@ -88,8 +88,7 @@ def _transform(step: Any, key: str) -> Transform | None:
 
 
 def _resize(given: Transform) -> Transform:
-    if given.get('min_size') is not None:
-        raise ValueError('min_size must be None')
+    _check_equal(given, min_size=None)
     return {'type': 'KeepRatioResize', **{name: value for name, value in given.items() if name != 'min_size'}}
 
 

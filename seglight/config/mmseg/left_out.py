@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seglight.config.mmseg.pipeline import unsupported_steps
+from seglight.config.mmseg.unsupported import value_of
 from seglight.config.settings import dicts
 
 #: Keys with the values that change nothing, and what to use instead of others.
@@ -45,10 +46,7 @@ def left_out(config: Mapping[str, Any]) -> list[str]:
 
 def _plain(config: Mapping[str, Any]) -> Iterator[str]:
     for key, (neutral, instead) in KEYS.items():
-        value: Any = config
-        for name in key.split('.'):
-            value = value.get(name) if isinstance(value, Mapping) else None
-        if value not in neutral:
+        if value_of(config, key) not in neutral:
             yield f'{key} ({instead})'
 
 

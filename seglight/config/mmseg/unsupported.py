@@ -29,7 +29,7 @@ def check_supported(config: Mapping[str, Any]) -> None:
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    newer = next((key for key in _NEWER if _value(config, key) is not None), None)
+    newer = next((key for key in _NEWER if value_of(config, key) is not None), None)
     if newer:
         yield (
             newer,
@@ -61,7 +61,9 @@ def _loop(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     runner, step = config.get('runner') or {}, config.get('optimizer_config') or {}
     if runner.get('type', _RUNNERS[0]) not in _RUNNERS:
         yield 'runner.type', f"must be {' or '.join(_RUNNERS)}, got '{runner['type']}'"
-    lengths = (_value(config, key) for key in ('runner.max_iters', 'runner.max_epochs', 'total_iters', 'total_epochs'))
+    lengths = (
+        value_of(config, key) for key in ('runner.max_iters', 'runner.max_epochs', 'total_iters', 'total_epochs')
+    )
     if not any(lengths):
         yield 'runner', 'must have max_iters or max_epochs; a config of older versions may have total_iters'
     if step.get('type', _OPTIMIZER_HOOKS[0]) not in _OPTIMIZER_HOOKS:
@@ -71,7 +73,7 @@ def _loop(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield 'optimizer_config.grad_clip.norm_type', f'must be 2, got {clip["norm_type"]!r}'
 
 
-def _value(config: Mapping[str, Any], key: str) -> Any:
+def value_of(config: Mapping[str, Any], key: str) -> Any:
     """Return the value of a dotted key, None without one."""
     value: Any = config
     for name in key.split('.'):
