@@ -86,6 +86,26 @@ def random_batch(count: int = 4, size: int = 32, classes: int = 5, seed: int = 1
     return collate(items)
 
 
+class _Failures:
+    """Prints a failure when it happens: a run that is ended from outside never comes to pytest's summary."""
+
+    def __init__(self, terminal: pytest.TerminalReporter):
+        self.terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            last = report.longreprtext.strip().splitlines()[-12:]
+            self.terminal.write_line('\n'.join(['', f'FAILED {report.nodeid} ({report.when})', *last]))
+
+
+@pytest.hookimpl(trylast=True)  # after pytest's own, which makes the terminal's reporter
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the process that prints name each failure at once; the workers of xdist have no terminal."""
+    terminal = config.pluginmanager.get_plugin('terminalreporter')
+    if terminal is not None:
+        config.pluginmanager.register(_Failures(terminal))
+
+
 class Result(NamedTuple):
     """What a command ended with and what it printed."""
 
