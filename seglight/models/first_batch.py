@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -91,13 +93,23 @@ def _train_on_shapes(segmentor: BaseSegmentor, images: Tensor, losses: Any) -> d
     shapes = shapes_of(segmentor)
     if shapes is None:
         raise NeedsValuesError
-    for name, head in shapes.named_modules():
-        if isinstance(head, BaseDecodeHead):
-            head.losses = partial(losses, name)
-    with on_shapes(), torch.no_grad():
+    with _replaced_losses(shapes, losses), on_shapes(), torch.no_grad():
         mask = blank(len(images), 1, *images.shape[2:], dtype=torch.int64)
         items: dict[str, Any] = shapes.train().forward_train(images, mmseg_meta(images), mask)
     return items
+
+
+@contextmanager
+def _replaced_losses(shapes: BaseSegmentor, losses: Any) -> Iterator[None]:
+    """Replace each head's `losses`, and give them back: the copy of shapes is kept for as long as the segmentor."""
+    heads = {name: head for name, head in shapes.named_modules() if isinstance(head, BaseDecodeHead)}
+    for name, head in heads.items():
+        head.losses = partial(losses, name)
+    try:
+        yield
+    finally:
+        for head in heads.values():
+            del head.losses
 
 
 def _no_losses(_name: str, *_: Any, **__: Any) -> dict[str, Tensor]:

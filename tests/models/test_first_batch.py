@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import re
+import weakref
 from typing import Any
 
 import pytest
@@ -134,3 +136,14 @@ def test_loss_items_are_those_of_a_real_step(model: dict[str, Any]) -> None:
         )
     assert names == list(module.losses(batch))
     assert module.training_figures() == ['loss', *names]
+
+
+@pytest.mark.parametrize('model', [TINY_SEGMENTOR, UNET, BEIT, PSP], ids=['FCN', 'UNet', 'BEiT', 'PSPNet'])
+def test_what_was_tried_on_a_segmentor_does_not_keep_it(model: dict[str, Any]) -> None:
+    module = module_of(model)
+    kept = weakref.ref(module.segmentor)
+    check_first_batch(module.segmentor, 2, (64, 96))
+    assert loss_names(module.segmentor)
+    del module
+    gc.collect()
+    assert kept() is None

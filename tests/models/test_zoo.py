@@ -1,7 +1,9 @@
 """Every model of mmseg's zoo can be built, and one of each family takes a training step."""
 
+import gc
 import importlib.util
 import json
+import weakref
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -76,3 +78,7 @@ def test_one_model_of_each_family_takes_a_training_step(family: str) -> None:
     assert loss.isfinite()
     after = list(module.segmentor.decode_head.parameters())
     assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    kept = weakref.ref(module.segmentor)
+    del module, optimizer
+    gc.collect()
+    assert kept() is None
