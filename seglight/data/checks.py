@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import time
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,13 +13,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from seglight.data.column_files import SETTLED, Columns, cached
 from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
-from seglight.data.formats import MAX_BYTES, reading
-from seglight.data.header_columns import Header, read_headers, state_of
+from seglight.data.header_columns import Header, read_headers
 from seglight.data.images import glance, may_be_cut_off, read_image
-from seglight.data.places import open_file, size_of, status_of
+from seglight.data.places import status_of
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Samples
 from seglight.data.sources.folder_rows import MaskFile
@@ -35,7 +29,6 @@ from seglight.errors import DataError
 T = TypeVar('T')
 
 CHECKED = 1000  #: maximum number of masks, and of suspicious files, to decode per split before training
-KEPT_FROM = 10_000  #: images from which it is kept for the next start which of them are equal
 LOOKED_AT = 16  #: number of images to decode per split even if their files look fine
 
 #: Mask suffixes to suggest when the configured one finds no file.
@@ -225,94 +218,3 @@ def _found(find: Callable[[Sample], T | None], samples: Sequence[Sample], indice
     chunks = [indices[first : first + 32] for first in range(0, len(indices), 32)]
     with ThreadPoolExecutor(cores()) as pool:
         return {index: found for chunk in pool.map(find_in, chunks) for index, found in chunk if found is not None}
-
-
-def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
-    """Return a message for each image of val that is also in train, byte for byte; remote images are not read."""
-    if not {'train', 'val'} <= samples.keys():
-        return []
-    both = [_local(Samples.of(samples[name])) for name in ('train', 'val')]
-    key = _state_of_lists(both) if sum(map(len, both)) >= KEPT_FROM else ''
-    name = ' '.join(part.rows.name or next(part.rows.images(), '') for each in both for part in each.parts)
-
-    def make() -> dict[str, npt.NDArray[np.uint8]]:
-        found = shared_content(*(map(Path, each.texts('images')) for each in both))
-        text = json.dumps([[str(path) for path in pair] for pair in found])
-        return {'pairs': np.frombuffer(text.encode(), np.uint8)}
-
-    columns = cached(f'shared {name}', key, {'pairs': '|u1'}, _has_pairs, make)
-    pairs = [(Path(first), Path(second)) for first, second in json.loads(columns['pairs'].tobytes())]
-    return [
-        f'{first} is in train and in val' if first == second else f'{first} in train and {second} in val are the same'
-        for first, second in pairs
-    ]
-
-
-def _local(samples: Samples) -> Samples:
-    """Return the samples that are not on another machine."""
-    if not any(part.rows.remote for part in samples.parts):
-        return samples
-    found = [positions for part, positions, _ in samples.rows() if not part.rows.remote]
-    return samples.take(np.sort(np.concatenate([np.empty(0, np.int64), *found])))
-
-
-def _state_of_lists(lists: Sequence[Samples]) -> str:
-    """Return a text that changes with the images of some lists; empty if one of them may still change unnoticed."""
-    key, newest = hashlib.blake2b(), 0.0
-    for part, _, rows in (each for samples in lists for each in samples.rows()):
-        state = state_of(part.rows)
-        key.update(f'{state} {len(rows)} '.encode(errors='surrogatepass') + rows.tobytes())
-        for path in () if state else part.rows.images():
-            try:
-                status = os.stat(path)  # noqa: PTH116  (twice as fast)
-            except OSError:
-                return ''
-            key.update(f'{path} {status.st_size} {status.st_mtime_ns} '.encode(errors='surrogatepass'))
-            newest = max(newest, status.st_ctime)
-    return key.hexdigest() if newest + SETTLED < time.time() else ''
-
-
-def _has_pairs(columns: Columns) -> bool:
-    """Return whether a file in the cache has pairs of paths."""
-    try:
-        pairs = json.loads(columns['pairs'].tobytes())
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(pairs, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(path, str) for path in pair) for pair in pairs
-    )
-
-
-def shared_content(first: Iterable[Path], second: Iterable[Path]) -> list[tuple[Path, Path]]:
-    """Return pairs of files with the same content, one from each side; for a file on both sides, the file itself.
-
-    Only files of equal size are read, once each.
-    """
-    firsts, seconds = _by_size(first), _by_size(second)
-    pairs = []
-    for size in firsts.keys() & seconds.keys():
-        twins: dict[bytes, Path] = {}
-        for path in sorted(firsts[size]):
-            twins.setdefault(_digest(path), path)
-        known = set(firsts[size])
-        found = ((path, path if path in known else twins.get(_digest(path))) for path in seconds[size])
-        pairs += [(twin, path) for path, twin in found if twin is not None]
-    return sorted(pairs, key=lambda pair: pair[::-1])
-
-
-def _by_size(paths: Iterable[Path]) -> dict[int, list[Path]]:
-    sizes: dict[int, list[Path]] = defaultdict(list)
-    for path in dict.fromkeys(paths):
-        size = size_of(path)
-        if size is not None and 0 < size <= MAX_BYTES:
-            sizes[size].append(path)
-    return sizes
-
-
-def _digest(path: Path) -> bytes:
-    """Return the hash of a file, read in chunks."""
-    digest = hashlib.blake2b()
-    with reading(path, 'The image '), open_file(path) as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.digest()

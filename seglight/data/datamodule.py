@@ -26,7 +26,7 @@ from seglight.config.classes import construct
 from seglight.counting import counted
 from seglight.data.arguments import check_most, check_setting
 from seglight.data.cache import SampleCache
-from seglight.data.checks import quick_faults, shared_images
+from seglight.data.checks import quick_faults
 from seglight.data.class_checks import check_classes, check_palette
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.demo import demo_folder
@@ -39,6 +39,7 @@ from seglight.data.padding import ends_with_padding
 from seglight.data.position import Position
 from seglight.data.reading_notes import reading_notes
 from seglight.data.sampling import EpochSampler, class_balance
+from seglight.data.shared_images import shared_images
 from seglight.data.sources import Context, Sample, Samples, Spec, Use, build_sources
 from seglight.data.split_sources import SplitSources
 from seglight.data.splits import Split, list_texts, pixels_of

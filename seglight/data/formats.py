@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import FileIO
-from pathlib import Path
 from typing import BinaryIO
 
 import cv2
@@ -55,6 +54,8 @@ PILLOW_FORMATS = tuple(
     {'AVIF', 'BMP', 'DIB', 'GIF', 'JPEG', 'JPEG2000', 'MPO', 'PNG', 'PPM', 'TIFF', 'WEBP'} & Image.OPEN.keys()
 )
 
+StrPath = str | os.PathLike[str]
+
 MAX_BYTES = 1 << 32  #: per image file
 MAX_PIXELS = 1 << 30  #: per image, as in OpenCV
 
@@ -71,7 +72,7 @@ class UnreadableError(ValueError):
     """A file cannot be read; the message gives the cause and the cure."""
 
 
-def open_regular(path: Path, maximum: int | None = MAX_BYTES) -> FileIO:
+def open_regular(path: StrPath, maximum: int | None = MAX_BYTES) -> FileIO:
     """Open a regular file, unbuffered; never open a pipe, a device or a socket.
 
     Args:
@@ -82,7 +83,7 @@ def open_regular(path: Path, maximum: int | None = MAX_BYTES) -> FileIO:
         OSError: if the file cannot be opened.
         UnreadableError: if it is empty, too large or not a regular file.
     """
-    check_status(path.stat(), maximum)
+    check_status(os.stat(path), maximum)  # noqa: PTH116  (twice as fast)
     file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
     try:
         check_status(os.fstat(file.fileno()), maximum)  # again: the path may have changed meanwhile
@@ -119,7 +120,7 @@ def check_size(size: int, maximum: int | None = MAX_BYTES) -> None:
 
 
 @contextmanager
-def reading(path: Path, what: str = '') -> Iterator[None]:
+def reading(path: StrPath, what: str = '') -> Iterator[None]:
     """Turn any exception of a decoder into a `DataError` that names the file.
 
     Args:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from seglight.data.archives.index import find_member
-from seglight.data.formats import open_regular
+from seglight.data.formats import StrPath, open_regular
 from seglight.errors import DataError
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: StrPath) -> BinaryIO:
     """Open an image or a mask of at most `MAX_BYTES`; never open a pipe, a device or a socket.
 
     Raises:
@@ -61,7 +61,7 @@ def status_of(path: Path) -> Status:
     return Status(status.st_size, status.st_mtime_ns)
 
 
-def size_of(path: Path) -> int | None:
+def size_of(path: StrPath) -> int | None:
     """Return the size of a regular file or of a member of an archive in bytes; None if there is none."""
     try:
         member = find_member(path)

@@ -12,9 +12,9 @@ from seglight.config.resolve import resolve
 from seglight.config.settings import Settings
 from seglight.counting import counted
 from seglight.data import SegmentationDataModule
-from seglight.data.checks import shared_images
 from seglight.data.reading_notes import reading_notes
 from seglight.data.report import describe, examine
+from seglight.data.shared_images import shared_images
 from seglight.data.sheet import contact_sheet
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.errors import DataError, UsageError, collected_warnings, say

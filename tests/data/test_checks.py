@@ -1,7 +1,6 @@
-"""Checks of files before training: equal files, images of a single colour, labels of masks."""
+"""Checks of files before training: images of a single colour, labels of masks."""
 
 import json
-import time
 import unicodedata
 from pathlib import Path
 
@@ -10,38 +9,10 @@ import pytest
 from PIL import Image
 
 from seglight.data import SegmentationDataModule
-from seglight.data.checks import quick_faults, read_header, shared_content, shared_images
+from seglight.data.checks import quick_faults, read_header
 from seglight.data.facts import SplitFacts
 from seglight.data.header_columns import Header, read_headers
 from seglight.data.sources import CocoSource, Context, Sample, Samples
-
-
-def write(path: Path, data: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-    return path
-
-
-def test_an_image_of_val_counts_once_however_often_train_has_it(tmp_path: Path) -> None:
-    train = [write(tmp_path / name, b'blank') for name in ('b', 'a')] + [write(tmp_path / 'c', b'other')]
-    val = [write(tmp_path / f'val/{name}', data) for name, data in (('x', b'blank'), ('y', b'third'))]
-    assert shared_content(train, val) == [(tmp_path / 'a', val[0])]
-    samples = {
-        'train': [Sample(path, path.name) for path in train],
-        'val': [Sample(path, path.name) for path in [*val, train[0]]],
-    }
-    assert shared_images(samples) == [
-        f'{train[0]} is in train and in val',
-        f'{tmp_path}/a in train and {val[0]} in val are the same',
-    ]
-
-
-def test_blank_tiles_take_time_and_memory_in_proportion_to_their_number(tmp_path: Path) -> None:
-    first = [write(tmp_path / f'train/{index}', b'blank') for index in range(5000)]
-    second = [write(tmp_path / f'val/{index}', b'blank') for index in range(500)]
-    start = time.process_time()
-    assert len(shared_content(first, second)) == 500
-    assert time.process_time() - start < 20
 
 
 def module(root: Path, classes: list[str]) -> SegmentationDataModule:

@@ -18,7 +18,7 @@ from seglight.data.archives.remote import connect
 from seglight.data.archives.tars import list_tar
 from seglight.data.archives.zips import list_zip
 from seglight.data.column_files import Array, Columns, cached, is_settled, state
-from seglight.data.formats import UnreadableError, check_size, open_regular
+from seglight.data.formats import StrPath, UnreadableError, check_size, open_regular
 from seglight.data.texts import Texts
 from seglight.errors import DataError
 
@@ -124,7 +124,7 @@ def _is_sound(columns: Columns, size: int) -> bool:
     return np.array_equal(np.sort(order), np.arange(count))
 
 
-def find_member(path: Path) -> Member | None:
+def find_member(path: StrPath) -> Member | None:
     """Return the member of an archive that a path means, such as `train.zip/img_dir/a.jpg`; None for any other path.
 
     Raises:
