@@ -7,8 +7,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from seglight.data.column_files import Array, Columns, cached, is_settled, state
 from seglight.data.sources.coco.file import check_entries, check_ids, unique_categories
-from seglight.data.sources.coco.shapes import has_outline
+from seglight.data.sources.coco.shapes import NO_OUTLINE
 from seglight.data.sources.json_chunks import Chunk, IrregularError, chunks
 from seglight.data.texts import Texts
 from seglight.errors import DataError, one_line
@@ -187,8 +188,11 @@ class _Ids:
 
     def all(self, values: list[Any]) -> Ints:
         """Return the codes of a list."""
-        if all(type(value) is int and -(10**18) < value < 10**18 for value in values):
-            return np.array(values, np.int64)
+        if set(map(type, values)) <= {int}:
+            with suppress(OverflowError):
+                codes = np.array(values, np.int64)
+                if not len(codes) or -(10**18) < codes.min() <= codes.max() < 10**18:
+                    return codes
         return np.fromiter(map(self.code, values), np.int64, len(values))
 
     def text(self, code: int) -> str:
@@ -256,7 +260,7 @@ class _Builder:
         boxes = [
             index
             for index, entry in enumerate(entries)
-            if entry.get('bbox') and not has_outline(entry.get('segmentation'))
+            if entry.get('segmentation') in NO_OUTLINE and entry.get('bbox')
         ]
         if boxes and not self.boxes:
             self.first_box = f'annotation {one_line(repr(entries[boxes[0]].get("id")))[:40]}'
@@ -384,7 +388,11 @@ def _looked_up(codes: Ints, known: Ints) -> npt.NDArray[np.int32]:
 
 def _are_objects(entries: list[dict[str, Any]]) -> bool:
     """Return whether annotations have ids of an image and a category; `check_entries` is slower."""
-    kinds = {type(entry.get(name)) for name in ('image_id', 'category_id') for entry in entries}
+    try:
+        values = [map(itemgetter(name), entries) for name in ('image_id', 'category_id')]
+        kinds = set().union(*(map(type, each) for each in values))
+    except KeyError:
+        return False
     return kinds <= {int, str}
 
 

@@ -33,9 +33,13 @@ MAX_PIXELS, MAX_SIDE = 1 << 30, 1 << 20
 MAX_CHARACTERS = 7
 
 
+#: What tools write as the `segmentation` of a box.
+NO_OUTLINE: tuple[object, ...] = (None, [], [[]])
+
+
 def has_outline(segmentation: object) -> bool:
-    """Return whether an object has an outline; tools write boxes with no, an empty, or a nested empty list."""
-    return segmentation not in (None, [], [[]])
+    """Return whether an object has an outline."""
+    return segmentation not in NO_OUTLINE
 
 
 def encode(given: Any, height: int, width: int) -> tuple[Any, float]:
