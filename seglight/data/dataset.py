@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import albumentations as A
 import cv2
@@ -34,6 +34,8 @@ from seglight.data.transforms import apply, transform_for_evaluation
 from seglight.data.value_range import ValueRange
 from seglight.errors import DataError
 from seglight.files import append_once
+
+T = TypeVar('T')
 
 Pair = tuple[UInt8Array, UInt8Array]
 
@@ -190,8 +192,8 @@ class SegmentationDataset(Dataset[Item]):
             return pair
         partners = []
         for order, position in enumerate(mix.partners(len(self), rng)):
-            image, mask = self._read(position)
-            partners.append(self._transformed(position, image, mask, (index, number, order)))
+            found, image, mask = self._partner(position)
+            partners.append(self._transformed(found, image, mask, (index, number, order)))
         return mix.join(pair, partners, rng, self._padding)
 
     def _item(
@@ -233,9 +235,19 @@ class SegmentationDataset(Dataset[Item]):
 
     def _replacement(self, position: int, index: int) -> Item:
         """Return the first good sample after a bad one."""
-        for other in range(position + 1, position + len(self)):
+        return self._first_good(position + 1, lambda other: self._load(other, index))
+
+    def _partner(self, position: int) -> tuple[int, UInt8Array, UInt8Array | None]:
+        """Return the position, the image and the mask of a sample to mix in, or of the first good one after it."""
+        if self.on_bad_sample == 'error':
+            return position, *self._read(position)
+        return self._first_good(position, lambda other: (other, *self._read(other)))
+
+    def _first_good(self, first: int, load: Callable[[int], T]) -> T:
+        """Return what a function loads from a position on, and report the bad samples before it."""
+        for position in range(first, first + len(self)):
             try:
-                return self._load(other % len(self), index)
+                return load(position % len(self))
             except _BadSample as bad:
                 self._report(bad)
         raise DataError('No sample of the data can be read; `seglight data check` lists what is wrong with each')

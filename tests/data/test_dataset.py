@@ -16,6 +16,7 @@ from seglight.batch import collate
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.images import image_size, read_image
 from seglight.data.masks import read_mask
+from seglight.data.mixing import CutMix, Mix, Mosaic
 from seglight.data.sampling import EpochSampler
 from seglight.data.sources import Context, FolderSource
 from seglight.data.sources.folders import find_images
@@ -281,3 +282,20 @@ def test_a_batch_keeps_the_memory_format_of_the_decoder(data_root: Path) -> None
     batch = collate([dataset(data_root)[index] for index in range(2)])
     assert batch['image'].is_contiguous(memory_format=torch.channels_last)
     assert tuple(batch['image'].shape) == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize('mix', [Mosaic(1.0), CutMix(1.0)])
+def test_only_the_partner_of_a_mix_that_turns_bad_is_replaced(own_data: Path, mix: Mix) -> None:
+    data = dataset(own_data, [])
+    data.mixes, data.on_bad_sample = [mix], 'skip'
+    whole = [data[index] for index in range(len(data))]
+    (own_data / 'img_dir/train/0003.jpg').write_bytes(b'no image')
+    mixed = [data[index] for index in range(len(data))]
+    same = [torch.equal(item['image'], before['image']) for item, before in zip(mixed, whole, strict=True)]
+    assert 0 < sum(same) < len(data)
+    names = [item['meta']['name'] for item in whole]
+    assert [item['meta']['name'] for item in mixed] == ['0004' if name == '0003' else name for name in names]
+    (own_data / 'img_dir/train/0003.jpg').unlink()
+    data.on_bad_sample = 'error'
+    with pytest.raises(DataError, match=r'0003\.jpg does not exist'):
+        list(map(data.__getitem__, range(len(data))))
