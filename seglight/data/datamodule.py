@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakSet
 
 from seglight import compat  # noqa: F401  (first: pytorch_lightning imports torchvision)
 
@@ -89,8 +90,8 @@ class SegmentationDataModule(LightningDataModule):
             and not more than there are batches.
         prefetch_to_device: whether to copy the next batch to the GPU while the current one is computed; it keeps one
             batch more there.
-        cache: maximum size of the cache of decoded images and masks on disk, in gigabytes, shared with other runs;
-            None for no cache.
+        cache: maximum size of the cache of decoded images and masks on disk, in gigabytes, shared with other runs, of
+            which each counts what it finds when it starts; None for no cache.
         image_range: the values of black and white in images of more than 8 bits: `[black, white]`; or only white,
             with black 0; or `{percentiles: [low, high]}` for each image. By default, 16 bits are divided by 256, and
             other types are rejected. Images of 8 bits are unchanged.
@@ -169,7 +170,7 @@ class SegmentationDataModule(LightningDataModule):
         self.datasets: dict[str, SegmentationDataset] = {}
         self._facts: dict[str, SplitFacts] = {}
         self.left_out: list[str] = []  #: message for each sample that `on_bad_sample: skip` left out
-        self._loaders: list[DataLoader[Any]] = []
+        self._loaders: WeakSet[DataLoader[Any]] = WeakSet()
         # Where training starts; Lightning requests batches before it restores the training loop.
         self.position = self.stored_position = Position()
 
@@ -198,7 +199,7 @@ class SegmentationDataModule(LightningDataModule):
 
     def on_exception(self, exception: BaseException) -> None:  # noqa: ARG002  (passed by Lightning)
         """End the loader processes: Lightning does not end those of validation, and Python would wait for them."""
-        for loader in self._loaders:
+        for loader in list(self._loaders):
             end_workers(loader)
 
     def teardown(self, stage: str) -> None:  # noqa: ARG002  (passed by Lightning)
@@ -226,6 +227,11 @@ class SegmentationDataModule(LightningDataModule):
         """The root of the data."""
         return Path(self.root) if self.root is not None else demo_folder()
 
+    @cached_property
+    def _sample_cache(self) -> SampleCache | None:
+        """The cache of decoded samples, whose limit all splits share."""
+        return SampleCache(cache_dir() / 'decoded', self.cache) if self.cache else None
+
     def dataset(self, name: str, samples: Sequence[Sample]) -> SegmentationDataset:
         """Return the data set of a split, with its transforms."""
         training = name == 'train'
@@ -238,7 +244,7 @@ class SegmentationDataModule(LightningDataModule):
             self.ignore_index,
             self._mixes if training else (),
             self.on_bad_sample,
-            SampleCache(cache_dir() / 'decoded', self.cache) if self.cache and name != 'test' else None,
+            self._sample_cache if name != 'test' else None,
             self.value_range,
             self.device_transforms if training else None,
         )
@@ -438,5 +444,5 @@ class SegmentationDataModule(LightningDataModule):
             self.prefetch_to_device,
             **options,
         )
-        self._loaders.append(loader)
+        self._loaders.add(loader)
         return loader

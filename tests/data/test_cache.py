@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from seglight.batch import collate
+from seglight.data import SegmentationDataModule
 from seglight.data.cache import SampleCache
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.sources import Context, FolderSource
@@ -108,3 +109,13 @@ def test_a_damaged_file_is_replaced(own_data: Path, tmp_path: Path) -> None:
     for damage in (b'', b'short', file.read_bytes()[:-5]):
         file.write_bytes(damage)
         assert torch.equal(data[0]['image'], expected['image'])
+
+
+def test_train_and_val_share_the_limit(own_data: Path, workspace: Path) -> None:
+    data = SegmentationDataModule(CLASSES, root=str(own_data), cache=50_000 / 1e9, num_workers=0)
+    data.setup('fit')
+    for name in ('train', 'val'):
+        for index in range(len(data.datasets[name])):
+            data.datasets[name][index]
+    sizes = [path.stat().st_size for path in (workspace.parent / 'cache').rglob('*.raw')]
+    assert 50_000 - max(sizes) < sum(sizes) <= 50_000

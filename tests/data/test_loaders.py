@@ -1,7 +1,9 @@
 """Loader processes: how they end, and how their batches come."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -154,3 +156,18 @@ def test_every_tensor_of_a_batch_is_copied_to_a_device_without_waiting(monkeypat
     assert waited == [False] * 3
     assert [moved[name].device.type for name in ('image', 'mask', 'padding')] == ['meta'] * 3
     assert (moved['meta'], moved['draws']) == (batch['meta'], batch['draws'])
+
+
+def test_a_loader_that_is_no_longer_used_ends_its_processes(data_root: Path) -> None:
+    data = SegmentationDataModule([str(index) for index in range(11)], root=str(data_root), num_workers=1)
+    data.setup('validate')
+    loader = data.val_dataloader()
+    batches = iter(loader)
+    next(batches)
+    (worker,) = batches._workers  # type: ignore[attr-defined]
+    kept = weakref.ref(loader)
+    del batches, loader
+    gc.collect()
+    assert kept() is None
+    worker.join(20)
+    assert not worker.is_alive()
