@@ -17,6 +17,7 @@ from torch import Tensor
 from seglight.callbacks.checkpoints.atomic import AtomicCheckpointIO
 from seglight.callbacks.checkpoints.pruning import prune
 from seglight.errors import CheckpointError
+from seglight.trainer_callbacks import callbacks_of
 
 OnWriteError = Literal['stop', 'continue']
 
@@ -101,9 +102,10 @@ class SafeCheckpoint(Checkpoint):
         return True
 
     def prune(self, trainer: Trainer, spared: Set[str] = frozenset()) -> None:
-        """Delete this callback's files except those to keep, and its unfinished files."""
+        """Delete this callback's files except those that it or another callback keeps, and its unfinished files."""
         if trainer.is_global_zero:
-            prune(self.folder, self.patterns, self.kept() | spared)
+            callbacks = [self, *(each for each in callbacks_of(trainer) if isinstance(each, SafeCheckpoint))]
+            prune(self.folder, self.patterns, set(spared).union(*(each.kept() for each in callbacks)))
 
 
 def _save(trainer: Trainer, path: Path) -> str | None:

@@ -48,7 +48,7 @@ class BestCheckpoint(SafeCheckpoint):
     @property
     def patterns(self) -> tuple[str, ...]:
         """Patterns of the files that this callback may delete."""
-        return (f'best_{glob.escape(self._name)}_*.ckpt',)
+        return tuple(f'best_{glob.escape(self._name)}_{unit}_[0-9]*.ckpt' for unit in ('epoch', 'iter'))
 
     @property
     def state_key(self) -> str:

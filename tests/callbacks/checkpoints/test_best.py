@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,3 +192,30 @@ def test_a_metric_that_is_not_logged_ends_the_run(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match='val/mDice'):
         best.on_validation_end(trainer, module)
+
+
+def test_each_callback_deletes_only_its_own_checkpoints(tmp_path: Path) -> None:
+    names = [
+        *('best_IoU.Plastic_epoch_1.ckpt', 'best_IoU.Plastic_epoch_2.ckpt', 'best_IoU.Plastic_bag_epoch_1.ckpt'),
+        *('best_IoU.Plastic_epoch_epoch_1.ckpt', 'epoch_1.ckpt', 'epoch_2.ckpt', 'iter_3.ckpt', 'iter_4.ckpt'),
+    ]
+    for number, name in enumerate(names):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (number, number))
+    callbacks = [BestCheckpoint('IoU.Plastic'), IntervalCheckpoint(max_keep_ckpts=-1), IntervalCheckpoint(1, 'iter', 1)]
+    for callback in callbacks:
+        callback.dirpath = str(tmp_path)
+    callbacks[0].best_model_path = str(tmp_path / names[1])
+    trainer: Any = SimpleNamespace(callbacks=callbacks, is_global_zero=True)
+    for callback in callbacks:
+        callback.prune(trainer)
+    assert {path.name for path in tmp_path.glob('*_*.ckpt')} == {*names} - {names[0], 'iter_3.ckpt'}
+
+
+def test_the_best_of_two_classes_stay_where_one_name_begins_the_other(tiny_config: Path, run: Run) -> None:
+    other = "[{class_path: seglight.callbacks.BestCheckpoint, init_args: {metric: 'IoU.Plastic bag'}}]"
+    flags = ['--best_checkpoint.metric=IoU.Plastic', f'--trainer.callbacks={other}']
+    done = run('fit', '--config', tiny_config, *flags)
+    assert done.status == 0, done.err
+    found = sorted(path.name.rpartition('_epoch_')[0] for path in Path('work_dirs/exp1').glob('best_*.ckpt'))
+    assert found == ['best_IoU.Plastic', 'best_IoU.Plastic_bag']
