@@ -120,8 +120,8 @@ class RunFolder(Callback):
         """Remove the folder again if wrong input or a failing model ended the run before its first step."""
         wrong_input = isinstance(exception, UserError) and not isinstance(exception, (Interrupted, TrainingError))
         refused = isinstance(exception, (RuntimeError, ValueError, MisconfigurationException))
-        wrong_input |= refused and trainer.global_step == 0
-        if self._created and wrong_input and self.folder and not list(self.folder.glob('*.ckpt')):
+        is_empty = self._created and trainer.global_step == 0
+        if is_empty and (wrong_input or refused) and self.folder and not list(self.folder.glob('*.ckpt')):
             for logger in trainer.loggers:  # Lightning would make them write later, when the folder no longer exists
                 if isinstance(logger, (MetricsFile, TensorBoardLogger)):
                     logger.finalize('failed')

@@ -16,6 +16,8 @@ from seglight.callbacks import RunFolder
 from seglight.models import Segmentor
 from seglight.report.run import read_curves
 
+Run = Callable[..., Result]
+
 
 def test_tensorboard_and_the_csv_file_have_the_same_metrics(trained: Path) -> None:
     written = EventAccumulator(str(trained / 'tensorboard')).Reload()
@@ -107,3 +109,18 @@ def test_a_clip_value_of_0_disables_clipping_as_in_lightning(tiny_config: Path, 
         assert run('fit', '--config', tiny_config, '--work-dir', name, '--trainer.max_epochs=1', clip).status == 0
     weights = [torch.load(f'{name}/epoch_1.ckpt', weights_only=True)['state_dict'] for name in ('off', 'zero')]
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def test_a_folder_with_metrics_stays_when_a_file_turns_bad(tiny_config: Path, own_data: Path, run: Run) -> None:
+    def damage(*_: Any) -> None:
+        for path in (own_data / 'img_dir/train').iterdir():
+            path.write_bytes(b'no image')
+
+    flags = [f'--data.root={own_data}', '--data.batch_size=1']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, 'on_train_batch_end', damage, raising=False)
+        done = run('fit', '--config', tiny_config, *flags)
+    assert done.status == 2
+    assert 'cannot be read' in done.err
+    assert len(Path('work_dirs/exp1/metrics.csv').read_text().splitlines()) >= 2
+    assert not list(Path('work_dirs/exp1').glob('*.ckpt'))
