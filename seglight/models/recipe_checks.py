@@ -96,6 +96,9 @@ def _check_test_cfg(part: Part) -> None:
         raise ConfigError(f'{part.key}.mode', f"must be 'whole' or 'slide', got '{mode}'")
     for name in ('crop_size', 'stride') if mode == 'slide' else ():
         _check_window(part, name)
+    if mode == 'slide' and any(step > side for step, side in zip(given['stride'], given['crop_size'], strict=True)):
+        message = f'must not exceed crop_size, or pixels between the windows have no prediction, got {given["stride"]}'
+        raise ConfigError(f'{part.key}.stride', message)
     if blend not in BLENDS:
         raise ConfigError(f'{part.key}.blend', f"must be one of {', '.join(BLENDS)}, got '{blend}'")
     if not isinstance(batch, int) or batch < 1:

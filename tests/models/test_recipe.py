@@ -233,6 +233,11 @@ def test_no_key_of_mmsegs_own_models_is_refused(name: str) -> None:
             'test_cfg.crop_size must be a height and a width',
         ),
         ('test_cfg', {'mode': 'slide', 'crop_size': [32, 32], 'stride': [0, 0]}, 'such as [512, 512], got [0, 0]'),
+        (
+            'test_cfg',
+            {'mode': 'slide', 'crop_size': [32, 32], 'stride': [32, 33]},
+            'test_cfg.stride must not exceed crop_size',
+        ),
     ],
 )
 def test_the_part_that_mmseg_cannot_build_is_named(key: str, part: object, message: str) -> None:
