@@ -29,7 +29,7 @@ def is_video(path: Path) -> bool:
 
 
 def extract_frames(path: Path, folder: Path) -> int:
-    """Write every frame of a video as `frame_000001.jpg` and so on; keep existing files.
+    """Write every frame of a video as `frame_000001.jpg` and so on, and remove the frames of a longer one.
 
     Returns:
         The number of frames.
@@ -48,12 +48,14 @@ def extract_frames(path: Path, folder: Path) -> int:
             if not found:
                 break
             count += 1
-            target = folder / f'frame_{count:06}.jpg'
-            if not target.exists():
-                _, data = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 95])
-                write_atomically(target, data.tobytes())
+            _, data = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            write_atomically(folder / f'frame_{count:06}.jpg', data.tobytes())
     finally:
         video.release()
     if not count:
         raise DataError(f'The video {path} cannot be decoded by OpenCV; convert it, for example to H.264 in .mp4')
+    for path in folder.glob('frame_*.jpg'):
+        number = re.fullmatch(r'frame_(\d{6,})\.jpg', path.name)
+        if number and int(number[1]) > count:
+            path.unlink()
     return count
