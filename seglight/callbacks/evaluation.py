@@ -63,8 +63,8 @@ class _Counted(NamedTuple):
     meta: list[ImageMeta]
 
 
-#: IoU or its negative, name, and a unique number, since candidates cannot be compared.
-Entry = tuple[float, str, int, Candidate]
+#: IoU or its negative, the key of the name, and a unique number, since candidates cannot be compared.
+Entry = tuple[float, Any, int, Candidate]
 
 
 @dataclass
@@ -90,8 +90,8 @@ class _Part(NamedTuple):
     calibration: Counts
     names: list[str]
     image_iou: list[float]
-    best: list[tuple[float, str, int, Example]]
-    worst: list[tuple[float, str, int, Example]]
+    best: list[tuple[float, Any, int, Example]]
+    worst: list[tuple[float, Any, int, Example]]
 
 
 class EvaluationRecorder(Callback):
@@ -265,24 +265,27 @@ def _keep(counted: _Pass, confusion: Counts, prediction: Tensor, mask: Tensor, m
     counted.image_iou.append(iou)
     if np.isnan(iou):
         return
+    name = meta['name']
     lists = [
         (heap, key)
-        for heap, key in ((counted.best, iou), (counted.worst, -iou))
-        if len(heap) < EXAMPLES or (key, meta['name']) > heap[0][:2]
+        for heap, key in ((counted.best, (iou, name)), (counted.worst, (-iou, _from_last(name))))
+        if len(heap) < EXAMPLES or key > heap[0][:2]
     ]
     # Cloned, so that the other images of the batch are freed.
     copies = [HostCopy(pixels.clone()) for pixels in (mask, prediction) if lists]
     for heap, key in lists:
         push = heapq.heappush if len(heap) < EXAMPLES else heapq.heappushpop
-        push(heap, (key, meta['name'], len(counted.names), Candidate(meta['path'], meta['name'], iou, *copies)))
+        push(heap, (*key, len(counted.names), Candidate(meta['path'], name, iou, *copies)))
+
+
+def _from_last(name: str) -> tuple[int, ...]:
+    """Return a key that sorts names in reverse, so that of images with equal IoU none is both best and worst."""
+    return (*(-ord(letter) for letter in name), 1)
 
 
 def _on_host(counted: _Pass) -> _Part:
     """Return the counts of this process as other processes can receive them."""
-    best, worst = (
-        [(key, name, number, candidate.example()) for key, name, number, candidate in heap]
-        for heap in (counted.best, counted.worst)
-    )
+    best, worst = ([(*key, candidate.example()) for *key, candidate in heap] for heap in (counted.best, counted.worst))
     confusion, calibration = counted.confusion.cpu().numpy(), counted.calibration.cpu().numpy()
     return _Part(confusion, calibration, counted.names, counted.image_iou, best, worst)
 
@@ -312,7 +315,7 @@ def _evaluation(parts: list[_Part], trainer: Trainer, pl_module: Any, train_pixe
     )
 
 
-def _first(heaps: list[list[tuple[float, str, int, Example]]], count: int) -> list[Example]:
+def _first(heaps: list[list[tuple[float, Any, int, Example]]], count: int) -> list[Example]:
     """Return the examples with the highest keys of all heaps, at most `count` and `EXAMPLES`, the highest first."""
     entries = [entry for heap in heaps for entry in heap]
     highest = heapq.nlargest(min(count, EXAMPLES), entries, key=lambda entry: entry[:2])

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,10 +12,20 @@ import torch
 from conftest import Result
 from mmseg.core.evaluation.metrics import intersect_and_union
 from PIL import Image
+from pytorch_lightning import Trainer
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from seglight.batch import ImageMeta
-from seglight.callbacks.evaluation import EXAMPLES, SHIFT, EvaluationRecorder, _calibration, _keep, _Pass
+from seglight.callbacks.evaluation import (
+    EXAMPLES,
+    SHIFT,
+    EvaluationRecorder,
+    _calibration,
+    _evaluation,
+    _keep,
+    _on_host,
+    _Pass,
+)
 from seglight.data import SegmentationDataModule
 from seglight.models import Segmentor
 from seglight.models.inference.logits import STRIDE, Prediction, confidence, strided
@@ -63,7 +73,7 @@ def test_the_iou_of_each_image_equals_mmseg(recorded: Evaluation, predictions: d
 
 
 def test_the_best_and_the_worst_images_have_their_masks(recorded: Evaluation, predictions: dict[str, Any]) -> None:
-    order = [recorded.names[index] for index in np.argsort(-recorded.image_iou)]
+    order = [name for _, name in sorted(zip(recorded.image_iou, recorded.names, strict=True), reverse=True)]
     assert [example.name for example in recorded.best] == order[:2]
     assert [example.name for example in recorded.worst] == order[:1:-1]
     for example in [*recorded.best, *recorded.worst]:
@@ -177,3 +187,17 @@ def test_an_unwritable_folder_prevents_only_the_report(trained: Path, run: Run, 
     assert done.status == 0, done.err
     assert f'No report: {tmp_path}/evaluation/validate_a.npz cannot be written: ' in done.out
     assert '  mIoU ' in done.out
+
+
+@pytest.mark.parametrize('hits', [[16, 8, 8], [8, 8, 8, 8], [16, 8, 8, 8, 0], [8, 8, 16]])
+def test_every_image_is_the_best_or_the_worst_also_with_equal_iou(hits: list[int]) -> None:
+    counted = _Pass(torch.zeros(2, 2, dtype=torch.int64), torch.zeros(3, BINS, dtype=torch.int64))
+    mask = torch.ones(4, 4, dtype=torch.uint8)
+    names = [f'a{"b" * index}' for index in range(len(hits))]
+    for name, hit in zip(names, hits, strict=True):
+        meta: ImageMeta = {'path': f'{name}.jpg', 'name': name, 'size': (4, 4), 'original_size': (4, 4)}
+        _keep(counted, np.array([[0, 0], [16 - hit, hit]]), mask, mask, meta)
+    module, trainer = SimpleNamespace(classes=['a', 'b']), SimpleNamespace(state=SimpleNamespace(fn='validate'))
+    found = _evaluation([_on_host(counted)], cast(Trainer, trainer), module, torch.zeros(2))
+    assert sorted(example.name for example in [*found.best, *found.worst]) == sorted(names)
+    assert min(example.iou for example in found.best) >= max(example.iou for example in found.worst)
