@@ -40,6 +40,17 @@ def name_fault(name: str) -> str | None:
     return None
 
 
+def file_name(name: str, image: str | Path) -> str:
+    """Return the path of an image below its folder, with its suffix.
+
+    Args:
+        name: of the image, which may lack more than the suffix: `street` of `street_leftImg8bit.png`.
+        image: the file.
+    """
+    file, last = Path(image).name, name.rpartition('/')[2]
+    return name + (file[len(last) :] if file.startswith(last) else Path(file).suffix)
+
+
 def has_control_characters(text: str) -> bool:
     """Return whether a text breaks lines or controls a terminal."""
     return any(unicodedata.category(character) in _CONTROL for character in text)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +80,7 @@ class Record:
         count: number of all images of the prediction.
         images: a checksum of the names of all images, in order.
         names: its images: the path of each below the folder of its source.
+        stems: the path of each without its suffix, as the files of its predictions are named.
         settings: what its predictions depend on, without secrets.
         versions: of packages.
         folders: the folders with a file for each image, and the suffix of these files.
@@ -95,6 +94,7 @@ class Record:
     count: int
     images: str
     names: list[str]
+    stems: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)
@@ -112,6 +112,12 @@ class Record:
         """Its images without those that failed."""
         failed = set(self.failed)
         return [name for name in self.names if name not in failed]
+
+    @property
+    def predicted_stems(self) -> dict[str, str]:
+        """The stem of each of its images without those that failed, by name."""
+        stems = dict(zip(self.names, self.stems, strict=True))
+        return {name: stems[name] for name in self.predicted}
 
     def write(self, folder: Path) -> None:
         """Write it to the folder of the part."""
@@ -141,22 +147,15 @@ def read_record(folder: Path) -> Record:
 
 def _has_its_types(record: Record) -> bool:
     """Return whether the values are of the types of the attributes, since anyone may have edited the file."""
-    texts = [*record.names, *record.failed, record.images]
+    texts = [*record.names, *record.stems, *record.failed, record.images]
     texts += [
         text for each in (record.folders, record.files, record.versions) for item in each.items() for text in item
     ]
     numbers = (record.first, record.count)
     return (
         all(isinstance(text, str) for text in texts)
+        and len(record.stems) == len(record.names)
         and all(type(number) is int and number >= 0 for number in numbers)
         and isinstance(record.settings, dict)
         and isinstance(record.is_done, bool)
     )
-
-
-def checksum(names: Iterable[str]) -> str:
-    """Return a checksum of the names of images in order."""
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(name.encode(errors='surrogateescape') + b'\0')
-    return digest.hexdigest()

@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.callbacks.processes import gathered
 from seglight.counting import counted
 from seglight.errors import DataError, UsageError
-from seglight.parts import checksum
+from seglight.noted_images import checksum
 
 #: Packages that must have one version in all processes.
 PACKAGES = ('seglight', 'torch', 'pytorch-lightning')

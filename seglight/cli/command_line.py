@@ -251,7 +251,7 @@ class CommandLine(LightningCLI):
         if self.subcommand == 'predict':
             assert request.checkpoint
             plain, checkpoints = self.config[self.subcommand], [request.checkpoint, *request.more_checkpoints]
-            settings = yaml.safe_load(self._dump(plain)) if plain.part is not None else {}
+            settings = yaml.safe_load(self._dump(plain))
             callbacks += predict.prediction_callbacks(plain, checkpoints, self.output_folder, settings)
         elif writes_files:
             self.recorder = EvaluationRecorder(self.evaluation_file)

@@ -1,4 +1,4 @@
-"""The settings that the parts of one prediction must share."""
+"""The settings that the parts of one prediction, or a run and its resumption, must share."""
 
 from __future__ import annotations
 
@@ -17,6 +17,29 @@ OWN = (
         )
     ),
 )
+
+#: Settings of the data, the model and the trainer that change predictions.
+CHANGING: dict[str, tuple[str, ...]] = {
+    'data': ('classes', 'test', 'root', 'img_dir', 'val_transforms', 'image_range'),
+    'model': ('segmentor', 'mean', 'std'),
+    'trainer': ('precision',),
+}
+
+
+def changing_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that change predictions, as plain values.
+
+    Args:
+        settings: all resolved settings of `predict`.
+    """
+    unused = ('test', 'root', 'img_dir') if settings.get('input') else ()
+    found = {
+        group: {name: settings[group].get(name) for name in names if name not in unused}
+        for group, names in CHANGING.items()
+    }
+    callbacks = settings['trainer'].get('callbacks') or []  # others may watch a run, and watch it no more
+    found['trainer']['callbacks'] = [each for each in callbacks if each['class_path'].startswith('seglight.')]
+    return found
 
 
 def part_settings(settings: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:

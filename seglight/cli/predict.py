@@ -27,7 +27,7 @@ from seglight.callbacks import (
 from seglight.callbacks.writers.pseudo import PSEUDO
 from seglight.callbacks.writers.submission import submission_path
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.cli.part_settings import part_settings
+from seglight.cli.part_settings import changing_settings, part_settings
 from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
@@ -134,7 +134,7 @@ def prediction_callbacks(
     Raises:
         UsageError: for an invalid value.
     """
-    checkpoint, facts = checkpoints[0], _facts(config, checkpoints)
+    checkpoint, facts = checkpoints[0], _facts(config, checkpoints, settings)
     part = None
     if config.part is not None:
         part = PredictPart(folder, Part.parse(config.part), part_settings(settings, facts), config.resume)
@@ -197,8 +197,8 @@ def _submission_size(given: int | list[int] | None) -> tuple[int, int] | None:
     return height, width
 
 
-def _facts(config: Any, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
-    """Return what identifies the predictions of a run: the checkpoints and the options that affect them."""
+def _facts(config: Any, checkpoints: Sequence[Checkpoint], settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what identifies the predictions of a run: the checkpoints, and options and settings that affect them."""
     first, *more = [checkpoint.fingerprint for checkpoint in checkpoints]
     return {
         'checkpoint': first,
@@ -207,9 +207,12 @@ def _facts(config: Any, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
         'aug_test': bool(config.aug_test),
         'ckpt_weights': config.ckpt_weights,
         'input': config.input,
+        'probabilities': config.probabilities,
+        'submission_size': config.submission_size,
         'submission_format': None if config.submission_format == 'labels' else config.submission_format,
         'mask_labels': config.mask_labels,
         'pseudo_labels': config.pseudo_labels,
+        **changing_settings(settings),
     }
 
 

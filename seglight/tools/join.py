@@ -14,6 +14,7 @@ from seglight.counting import counted
 from seglight.errors import DataError, UsageError, warn
 from seglight.files import made_atomically, write_atomically, writing_to
 from seglight.names import path_below
+from seglight.noted_images import note_images
 from seglight.parts import RECORD, Part, Record, read_record
 from seglight.plain_text import load_yaml_file
 from seglight.report.run import first_difference
@@ -142,14 +143,16 @@ def _join(shares: Sequence[Share], folder: Path, output: Path) -> None:
     for name, kind in record.files.items():
         if kind not in JOINERS:
             raise UsageError(f'join: {shares[0].folder / RECORD} names an unknown kind of file, {kind!r}')
-        with path_below(folder, name).open('wb') as file:
+        target = path_below(folder, name)
+        with target.open('wb') as file:
             JOINERS[kind]([(path_below(share.folder, name), share.record.predicted) for share in shares], file)
+        if not any(share.record.failed for share in shares):
+            note_images(target, (stem for share in shares for stem in share.record.stems))
 
 
 def _link_files(share: Share, source: Path, target: Path, suffix: str) -> None:
     """Link the file of each image of a share."""
-    for name in share.record.predicted:
-        stem = str(Path(name).with_suffix(''))
+    for stem in share.record.predicted_stems.values():
         _link(share, path_below(source, stem, suffix), path_below(target, stem, suffix))
 
 
@@ -157,11 +160,11 @@ def _link_pseudo_labels(share: Share, target: Path) -> None:
     """Link the masks of pseudo labels and their images, whose files may have another suffix than their names."""
     source = share.folder / PSEUDO
     _link_files(share, source / 'ann_dir', target / 'ann_dir', '.png')
-    for name in share.record.predicted:
-        image = path_below(source / 'img_dir', name)
+    for name, stem in share.record.predicted_stems.items():
+        image = path_below(source / 'img_dir', stem, Path(name).suffix)
         if not image.exists() and not image.is_symlink():
-            image = next((path for path in image.parent.glob('*') if path.stem == image.stem), image)
-        _link(share, image, path_below(target / 'img_dir', name).with_suffix(image.suffix))
+            image = next((path for path in image.parent.glob('*') if path.stem == Path(stem).name), image)
+        _link(share, image, path_below(target / 'img_dir', stem, image.suffix))
 
 
 def _link(share: Share, source: Path, target: Path) -> None:

@@ -305,6 +305,13 @@ def test_every_frame_of_a_video_is_predicted(checkpoint: Path, run: Run) -> None
     assert [path.stem for path in sorted((folder / 'masks').iterdir())] == [f'frame_{n:06}' for n in (1, 2, 3, 4)]
     frame = np.asarray(Image.open(folder / 'frames' / 'frame_000003.jpg'))
     assert abs(frame.mean() - 160) < 3
+    Path('other').mkdir()
+    video = cv2.VideoWriter('other/clip.avi', cv2.VideoWriter.fourcc(*'MJPG'), 5, (48, 32))
+    video.write(np.full((32, 48, 3), 240, np.uint8))
+    video.release()
+    assert run('predict', '--ckpt', checkpoint, '--input', 'other/clip.avi').status == 0
+    (only,) = (folder / 'frames').iterdir()
+    assert np.asarray(Image.open(only)).mean() > 230
     Path('broken.mp4').write_bytes(b'no video')
     done = run('predict', '--ckpt', checkpoint, '--input', 'broken.mp4')
     assert done.status == 2
@@ -331,6 +338,58 @@ def test_no_run_goes_on_with_the_predictions_of_another_checkpoint(trained: Path
     assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume').status == 0
     done = run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', '--aug-test')
     assert 'a different aug_test' in done.err
+    for flags, key in (
+        (['--submission-size', '8'], 'submission_size'),
+        (['--data.val_transforms', '[{type: Resize, height: 32, width: 32}]'], 'data.val_transforms'),
+        (['--trainer.precision', 'bf16-mixed'], 'trainer.precision'),
+    ):
+        done = run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', *flags)
+        assert done.status == 2
+        assert f'a different {key}' in done.err
+    smaller = ['--data.batch_size=1', '--data.num_workers=1', '--overlays']
+    assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', *smaller).status == 0
+
+
+def test_a_resumed_submission_has_the_images_that_there_are(checkpoint: Path, run: Run, data_root: Path) -> None:
+    photos = Path(shutil.copytree(data_root / 'img_dir' / 'test', 'photos'))
+    first, *others = sorted(photos.iterdir())
+    (photos / 'broken.jpg').write_bytes(b'no image')
+    command = ['predict', '--ckpt', checkpoint, '--input', photos, '--output', 'out', '--submission']
+
+    def ids() -> list[str]:
+        return [row[0] for row in csv.reader(Path('out/epoch_2.csv').open())][1:]
+
+    assert run(*command).status == 2
+    first.unlink()
+    assert run(*command, '--resume').status == 2
+    assert ids() == [path.name for path in others]
+    shutil.copy(others[0], photos / 'broken.jpg')
+    assert run(*command, '--resume').status == 0
+    assert ids() == [*(path.name for path in others), 'broken.jpg']
+    assert 'are already predicted' in run(*command, '--resume').out
+    shutil.copy(others[0], photos / 'later.jpg')  # after the submission was complete
+    assert run(*command, '--resume').status == 0
+    assert ids() == [*(path.name for path in others), 'broken.jpg', 'later.jpg']
+
+
+def test_images_are_named_by_their_whole_file_name(checkpoint: Path, run: Run, data_root: Path) -> None:
+    folder = Path('city')
+    folder.mkdir()
+    for path in (data_root / 'img_dir' / 'test').iterdir():
+        shutil.copy(path, folder / f'{path.stem}_left.v2.jpg')
+    source = f"{{type: FolderSource, img_dir: '{folder.absolute()}', ann_dir: null, img_suffix: _left.v2.jpg}}"
+    command = ['predict', '--ckpt', checkpoint, f'--data.test={source}', '--submission', '--coco', '--output']
+    assert run(*command, 'out').status == 0
+    names = sorted(path.name for path in folder.iterdir())
+    assert sorted(pd.read_csv('out/epoch_2.csv')['image_id']) == names
+    images = json.loads(Path('out/predictions.json').read_text())['images']
+    assert sorted(image['file_name'] for image in images) == names
+    for part in ('1/2', '2/2'):
+        assert run(*command, 'parts', '--part', part, '--data.batch_size=1').status == 0
+    assert run('join', 'parts', '--output', 'joined').status == 0
+    for name in ('epoch_2.csv', 'predictions.json'):
+        assert Path('joined', name).read_bytes() == Path('out', name).read_bytes()
+    assert len(list(Path('joined/masks').iterdir())) == len(names)
 
 
 def test_images_of_16_bits_are_predicted_with_the_range_of_their_training(

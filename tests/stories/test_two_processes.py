@@ -53,7 +53,7 @@ def test_two_processes_that_write_no_checkpoints_come_to_an_end(data_root: Path,
     command = [sys.executable, '-m', 'seglight', 'fit', '--config', str(config), f'--model.optimizer.lr={rate}']
     command += ['--trainer.devices=2', '--trainer.strategy=ddp', '--trainer.enable_checkpointing=false']
     command += ['--data.batch_size=2', '--trainer.max_epochs=1']
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert Path('work_dirs/exp1/optimizer.txt').is_file()
     if rate == '0.01':
         assert done.returncode == 0, done.stderr
@@ -187,7 +187,7 @@ def test_fewer_images_than_processes_are_refused_in_one_line(
             path.unlink()
     words = [sys.executable, '-m', 'seglight', command, '--ckpt', str(trained / 'epoch_2.ckpt')]
     words += ['--trainer.devices=2', '--trainer.strategy=ddp', f'--data.root={own_data}']
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2, done.stderr
     assert 'has 1 image, fewer than the 2 processes' in done.stderr
     assert '--trainer.devices=1' in done.stderr

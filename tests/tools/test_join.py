@@ -99,7 +99,8 @@ def test_eight_parts_of_which_three_were_killed_are_one_run(words: list[Any], ru
     assert done.status == 0, done.err
     assert done.out == 'joined has the predictions of 20 images from 8 parts\n'
     assert contents(Path('joined')) == contents(Path('whole'))
-    assert not list(Path('joined').glob('.*'))
+    notes = {f'.{name}.images' for name in ('predictions.json', 'epoch_2.csv')}
+    assert {path.name for path in Path('joined').glob('.*')} == notes
     again = run('join', 'out', '--output', 'joined')
     assert again.err == 'seglight: join: joined exists; choose another --output or remove it\n'
     _refuses_what_does_not_belong_together(words, flags, run)
@@ -130,7 +131,7 @@ def _refuses_what_does_not_belong_together(words: list[Any], flags: list[str], r
     assert f'part 2 of 8 is given twice: {second} and {second}' in error(Path('out'), second)
     assert 'contains no part of a prediction' in error(Path('joined'))
     record = read_record(second)
-    assert 'leave a gap at image 3' in changed(names=record.names[1:], first=record.first + 1)
+    assert 'leave a gap at image 3' in changed(names=record.names[1:], stems=record.stems[1:], first=record.first + 1)
     assert 'overlap at image' in changed(names=record.names, first=record.first - 1)
     assert 'parts of different lists of images: 20 images and 21 images' in changed(count=21)
     assert 'different lists of images' in changed(images='0' * 64)
@@ -150,10 +151,13 @@ def _refuses_what_does_not_belong_together(words: list[Any], flags: list[str], r
         (third / 'epoch_2.csv').write_bytes(text)
         assert 'part_3_of_8/epoch_2.csv is damaged' in error()
     (third / 'epoch_2.csv').write_bytes(rows)
-    changed_flags = ['--part', '1/8', '--resume', '--data.batch_size=2', '--data.image_range=7']
-    done = run(*words, 'out', *flags, *changed_flags)
-    assert done.status == 2
-    assert 'was predicted with ' in done.err
+    for flag, message in (
+        ('--data.batch_size=1', 'was predicted with '),
+        ('--data.image_range=7', 'a different data.im'),
+    ):
+        done = run(*words, 'out', *flags, '--part', '1/8', '--resume', flag)
+        assert done.status == 2
+        assert message in done.err
     assert run('join', 'out', '--output', 'other').status == 0
 
 

@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule
 
 from seglight.array_types import UInt8Array
 from seglight.callbacks.writers.journal import JournalWriter
-from seglight.callbacks.writers.submission import file_name
+from seglight.names import file_name
 
 
 class CocoWriter(JournalWriter):
@@ -31,7 +31,7 @@ class CocoWriter(JournalWriter):
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
         """Return the image and its annotations as JSON."""
         height, width = mask.shape
-        image = {'file_name': file_name(meta), 'height': height, 'width': width}
+        image = {'file_name': file_name(meta['name'], meta['path']), 'height': height, 'width': width}
         return json.dumps({'image': image, 'annotations': [_annotation(mask, k) for k in np.unique(mask)]}).encode()
 
     def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:

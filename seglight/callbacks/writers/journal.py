@@ -6,6 +6,7 @@ import json
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,7 @@ from seglight.array_types import UInt8Array
 from seglight.callbacks.writers.files import OTHER_FOLDER, Kept, PredictionWriter, all_names
 from seglight.errors import UsageError
 from seglight.files import open_atomically, writing_to
+from seglight.noted_images import has_images, note_images
 from seglight.plain_text import load_json
 from seglight.run_lock import RunLock
 
@@ -27,7 +29,7 @@ class JournalWriter(PredictionWriter):
 
     Args:
         path: the target.
-        resume: continue the journals of an interrupted run; an existing target without any is taken as complete.
+        resume: continue the journals of an interrupted run; a target is complete if it was written for the same images.
         overwrite: replace an existing target.
     """
 
@@ -40,6 +42,7 @@ class JournalWriter(PredictionWriter):
         self.resume = resume
         self.overwrite = overwrite
         self._complete = False
+        self._is_damaged = False  #: whether the journal may end with a part of a line
         self._lines: dict[str, tuple[Path, int]] = {}
         self._file: BinaryIO | None = None
         self._lock = threading.Lock()
@@ -63,7 +66,7 @@ class JournalWriter(PredictionWriter):
         super().setup(trainer, pl_module, stage)
         if stage != 'predict':
             return
-        self._complete = self.resume and self.path.is_file() and not self._journals()
+        self._complete = self.resume and not self._journals() and has_images(self.path, all_names(trainer))
         if self.path.exists() and not (self.resume or self.overwrite):
             raise UsageError(f'{self.path} exists; remove it, or choose another name with --remark')
         if trainer.is_global_zero:
@@ -91,8 +94,12 @@ class JournalWriter(PredictionWriter):
             return
         line = json.dumps(meta['name']).encode() + b'\t' + self.line(mask, meta) + b'\n'
         with self._lock:
+            if self._is_damaged:
+                return
+            self._is_damaged = True
             self._file.write(line)
             self._file.flush()
+            self._is_damaged = False
 
     def finish(self, trainer: Trainer) -> None:
         """Write the target from the journals of all processes, then remove these."""
@@ -101,15 +108,22 @@ class JournalWriter(PredictionWriter):
         self._file.close()
         trainer.strategy.barrier('journals')
         if trainer.is_global_zero:
-            journals = self._journals()
-            lines: dict[str, tuple[Path, int]] = {}
+            self._write_target(all_names(trainer), trainer.lightning_module)
+
+    def _write_target(self, names: list[str], pl_module: LightningModule) -> None:
+        """Write the target; if no image is missing, note for which images it is, and remove the journals."""
+        journals = self._journals()
+        lines: dict[str, tuple[Path, int]] = {}
+        for journal in journals:
+            lines.update(_read(journal))
+        if names:  # an earlier run may have had others
+            lines = {name: lines[name] for name in names if name in lines}
+        with open_atomically(self.path) as file:
+            self.assemble(file, _in_order(lines), pl_module)
+        if lines.keys() >= set(names):
+            note_images(self.path, names)
             for journal in journals:
-                lines.update(_read(journal))
-            with open_atomically(self.path) as file:
-                self.assemble(file, _in_order(lines, all_names(trainer)), trainer.lightning_module)
-            if len(lines) >= len(all_names(trainer)):
-                for journal in journals:
-                    journal.unlink()
+                journal.unlink()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the target, and let other processes write to it."""
@@ -120,7 +134,8 @@ class JournalWriter(PredictionWriter):
         """Close the journal, and keep it."""
         super().on_exception(trainer, pl_module, exception)
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # it flushes once more what could not be written
+                self._file.close()
         self._release()
 
     def _release(self) -> None:
@@ -160,13 +175,11 @@ def _opened(journal: Path) -> BinaryIO:
     return journal.open('rb+')
 
 
-def _in_order(lines: dict[str, tuple[Path, int]], names: list[str]) -> Iterator[bytes]:
-    """Yield the lines in the order of the names, then those without a name in the list."""
-    place = {name: index for index, name in enumerate(names)}
+def _in_order(lines: dict[str, tuple[Path, int]]) -> Iterator[bytes]:
+    """Yield the lines in their order."""
     files: dict[Path, BinaryIO] = {}
     try:
-        for name in sorted(lines, key=lambda name: place.get(name, len(place))):
-            path, start = lines[name]
+        for path, start in lines.values():
             file = files.setdefault(path, path.open('rb')) if path not in files else files[path]
             file.seek(start)
             yield file.readline().partition(b'\t')[2].rstrip(b'\n')

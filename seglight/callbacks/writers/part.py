@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -12,10 +12,11 @@ from seglight.callbacks.writers.files import OTHER_FOLDER, RESUME, FileWriter, p
 from seglight.callbacks.writers.journal import JournalWriter
 from seglight.callbacks.writers.pseudo import PseudoLabelWriter
 from seglight.callbacks.writers.summary import PredictionSummary
-from seglight.data.sources import Sample
 from seglight.errors import UsageError
 from seglight.files import writing_to
-from seglight.parts import RECORD, Part, Record, checksum, read_record
+from seglight.names import file_name
+from seglight.noted_images import checksum
+from seglight.parts import RECORD, Part, Record, read_record
 from seglight.report.run import first_difference
 from seglight.trainer_callbacks import callbacks_of
 
@@ -56,13 +57,15 @@ class PredictPart(Callback):
         if dataset is None:
             raise UsageError('--part needs the data of seglight.data.SegmentationDataModule')
         batch_size = int(getattr(getattr(trainer, 'datamodule', None), 'batch_size', 1))
-        names, own = [_name(sample) for sample in dataset.samples], self.part.images(len(dataset.samples), batch_size)
+        names = [file_name(sample.name, sample.image) for sample in dataset.samples]
+        own = self.part.images(len(dataset.samples), batch_size)
         record = Record(str(self.part), own.start, len(names), checksum(names), names[own.start : own.stop])
         if self.resume and (self.folder / RECORD).is_file():
             self._check_same(record, read_record(self.folder))
         trainer.strategy.barrier('part')  # all have read the record before it is written
         dataset.samples = dataset.samples[own.start : own.stop]
-        self.names = {str(sample.image): _name(sample) for sample in dataset.samples}
+        record.stems = [sample.name for sample in dataset.samples]
+        self.names = dict(zip((str(sample.image) for sample in dataset.samples), record.names, strict=True))
         record.settings, record.versions = self.settings, {name: version(name) for name in PACKAGES}
         for writer in callbacks_of(trainer):
             if isinstance(writer, FileWriter):
@@ -110,8 +113,3 @@ class PartDone(Callback):
         if trainer.is_global_zero:
             with writing_to(folder, RESUME):
                 record.write(folder)
-
-
-def _name(sample: Sample) -> str:
-    """Return the path of an image below its folder, with its suffix, as submissions have it."""
-    return f'{sample.name}{PurePosixPath(sample.image).suffix}'

@@ -12,6 +12,7 @@ from seglight.callbacks.writers.files import OTHER_FOLDER
 from seglight.errors import UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.plain_text import load_yaml, read_text
+from seglight.report.run import first_difference
 from seglight.run_lock import RunLock
 
 
@@ -47,7 +48,7 @@ class PredictedBy(Callback):
         if self.resume and self.path.is_file():
             earlier = load_yaml(read_text(self.path, errors='replace'), str(self.path))
             known = earlier if isinstance(earlier, dict) else {}
-            differing = [name for name in self.facts if known.get(name) != self.facts[name]]
+            differing = [_key(name, known.get(name), new) for name, new in self.facts.items() if known.get(name) != new]
             if differing:
                 raise UsageError(
                     f'{self.path.parent} contains predictions made with a different {", ".join(differing)} (see '
@@ -68,3 +69,9 @@ class PredictedBy(Callback):
     def _release(self) -> None:
         if self._lock:
             self._lock.release()
+
+
+def _key(name: str, old: Any, new: Any) -> str:
+    """Return the dotted key of the first value of a fact that differs."""
+    changed = first_difference({name: old}, {name: new})
+    return changed[0] if changed else name

@@ -11,8 +11,9 @@ from pytorch_lightning import LightningModule
 
 from seglight import submissions
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers.submission import SubmissionWriter, file_name
+from seglight.callbacks.writers.submission import SubmissionWriter
 from seglight.files import as_bytes
+from seglight.names import file_name
 from seglight.run_lengths import encode_runs
 
 
@@ -29,7 +30,7 @@ class RunLengthWriter(SubmissionWriter):
         """Return the image and the runs of its classes as JSON."""
         small = submissions.shrink(mask, self.size)
         runs = {int(label): encode_runs(small == label) for label in np.unique(small)}
-        return json.dumps([file_name(meta), runs]).encode()
+        return json.dumps([file_name(meta['name'], meta['path']), runs]).encode()
 
     def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:
         """Write the header and the rows."""

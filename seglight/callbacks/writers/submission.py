@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from pytorch_lightning import LightningModule
@@ -12,7 +12,7 @@ from seglight import submissions
 from seglight.array_types import UInt8Array
 from seglight.callbacks.writers.journal import JournalWriter
 from seglight.errors import UsageError
-from seglight.names import name_fault
+from seglight.names import file_name, name_fault
 
 
 class SubmissionWriter(JournalWriter):
@@ -36,18 +36,13 @@ class SubmissionWriter(JournalWriter):
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
         """Return the image's row."""
         labels = submissions.format_labels(submissions.shrink(mask, self.size))
-        return submissions.row(file_name(meta), labels).rstrip(b'\n')
+        return submissions.row(file_name(meta['name'], meta['path']), labels).rstrip(b'\n')
 
     def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:
         """Write the header and the rows."""
         file.write(submissions.HEADER)
         for line in lines:
             file.write(line + b'\n')
-
-
-def file_name(meta: dict[str, Any]) -> str:
-    """Return the path of an image below its folder, with its suffix."""
-    return f'{meta["name"]}{PurePosixPath(meta["path"]).suffix}'
 
 
 def submission_path(
