@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.console import labelled
 from seglight.errors import say
 from seglight.extras import import_extra
+from seglight.steps import planned_steps
 
 #: The name of the only study in a file.
 STUDY = 'sweep'
@@ -19,6 +21,12 @@ PRUNED = 'pruned'
 
 #: Of the trials that reach a rung, one in this many continues to the next, which is this many times as long.
 REDUCTION = 3
+
+#: Parts of a run before the first rung.
+RUNGS = 9
+
+#: What a run counts its validations in.
+Unit = Literal['epoch', 'step']
 
 
 def optuna_package() -> Any:
@@ -40,14 +48,14 @@ def open_storage(file: Path) -> Any:
     return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file), lock))
 
 
-def open_study(storage: Any, first_rung: int, direction: str | None = None, seed: int = 0) -> Any:
+def open_study(storage: Any, direction: str | None = None, seed: int = 0, first_rung: int = 1) -> Any:
     """Return the study in the storage of a journal, to which several processes and machines may append at once.
 
     Args:
         storage: see `open_storage`.
-        first_rung: epochs before the first pruning.
         direction: `maximize` or `minimize`; creates the study if it does not exist.
         seed: of the sampler.
+        first_rung: epochs or steps before the first pruning.
 
     Raises:
         ConfigError: if Optuna is not installed.
@@ -70,18 +78,18 @@ class TrialPruning(Callback):
     Args:
         file: the journal with the study.
         trial: number of the trial.
-        first_rung: epochs before the first pruning.
+        unit: what to count: steps of the optimizer, or epochs if none has several validations.
         monitor: the metric.
     """
 
-    def __init__(self, file: str, trial: int, first_rung: int = 1, monitor: str = 'val/mIoU') -> None:
+    def __init__(self, file: str, trial: int, unit: Unit = 'step', monitor: str = 'val/mIoU') -> None:
         self.file = Path(file)
         self.number = trial
-        self.first_rung = first_rung
+        self.unit = unit
         self.monitor = monitor
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the metric after an epoch; only the first process speaks to the study."""
+        """Report the metric; only the first process speaks to the study."""
         if trainer.sanity_checking or self.monitor not in trainer.callback_metrics:
             return
         stops = trainer.is_global_zero and self._report(trainer)
@@ -89,15 +97,28 @@ class TrialPruning(Callback):
             trainer.should_stop = True
 
     def _report(self, trainer: Trainer) -> bool:
-        """Report the metric, and return whether to end the run."""
+        """Report the metric, and return whether to end the run before its end."""
         storage = open_storage(self.file)
-        study = open_study(storage, self.first_rung)
         number = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(STUDY), self.number)
-        trial, epoch = optuna_package().trial.Trial(study, number), trainer.current_epoch + 1
-        if epoch not in study.trials[self.number].intermediate_values:  # a resumed run may validate an epoch again
-            trial.report(float(trainer.callback_metrics[self.monitor]), epoch)
-        if not trial.should_prune():
-            return False
-        trial.set_user_attr(PRUNED, True)
-        say(labelled('Pruned', f'after epoch {epoch}, by when other trials were better'))
-        return True
+        stored, done, length = storage.get_trial(number), self._done(trainer), self._length(trainer)
+        if done in stored.intermediate_values:  # a resumed run may validate again
+            return bool(stored.user_attrs.get(PRUNED))
+        first_rung = max(min(stored.intermediate_values, default=done), math.ceil((length or 1) / RUNGS))
+        trial = optuna_package().trial.Trial(open_study(storage, first_rung=first_rung), number)
+        trial.report(float(trainer.callback_metrics[self.monitor]), done)
+        # Asked at the end, too: the value then counts for the trials that come later.
+        pruned = trial.should_prune() and (length is None or done < length)
+        trial.set_user_attr(PRUNED, pruned)
+        if pruned:
+            say(labelled('Pruned', f'after {self.unit} {done}, by when other trials were better'))
+        return pruned
+
+    def _done(self, trainer: Trainer) -> int:
+        """Return how many epochs or steps the run has made."""
+        return trainer.current_epoch + 1 if self.unit == 'epoch' else trainer.global_step
+
+    def _length(self, trainer: Trainer) -> int | None:
+        """Return how many epochs or steps the whole run has; None if it is unlimited."""
+        if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
+            return None
+        return trainer.max_epochs if self.unit == 'epoch' else planned_steps(trainer)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from seglight.competition.searching.space import Range
-from seglight.competition.searching.study import Study, as_rows
+from seglight.competition.searching.study import Study
 from seglight.report import alternatives, plots
 from seglight.report.page import EMPTY, Plot, write_values
-
-#: The columns of a table of trials, before the keys.
-COLUMNS = ['trial', 'state', 'best', 'epochs']
 
 
 def write_page(path: Path, study: Study, metric: str) -> Path:
@@ -34,7 +31,7 @@ def write_page(path: Path, study: Study, metric: str) -> Path:
         ],
         'notes': [] if importances else ['Importances need two keys, and two complete trials with different values.'],
         'sections': [('What mattered', _importance_plots(importances)), ('Trials', _trial_plots(study, metric))],
-        'tables': [('All trials', [*COLUMNS, *study.space], as_rows(trials, study.space))],
+        'tables': [('All trials', *study.table())],
     }
     return write_values(path, values)
 
@@ -53,8 +50,8 @@ def _trial_plots(study: Study, metric: str) -> list[Plot]:
     if not trials:
         return []
     curves = {each.name: list(each.values.items()) for each in trials}
-    drawn = plots.curves_plot(curves, metric, axis='epoch')
-    shown = [Plot('Validations', drawn, alternatives.of_curves(curves, metric, axis='epoch'))]
+    drawn = plots.curves_plot(curves, metric, axis=study.unit)
+    shown = [Plot('Validations', drawn, alternatives.of_curves(curves, metric, axis=study.unit))]
     for key, each in study.space.items():
         if isinstance(each, Range):
             found = [(float(trial.words[key]), trial.best or 0.0, trial.state == 'complete') for trial in trials]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from seglight.callbacks.trial_pruning import PRUNED, open_storage, open_study, optuna_package
+from seglight.callbacks.trial_pruning import PRUNED, Unit, open_storage, open_study, optuna_package
 from seglight.competition.searching.space import Space, words_of
 from seglight.errors import UsageError
 from seglight.run_lock import RunLock
@@ -28,7 +28,7 @@ class Trial:
         number: from 0.
         state: `complete`, `pruned`, `failed` or `running`.
         words: the value of each key, as on a command line.
-        values: the metric by epoch.
+        values: the metric of each validation, by its epoch or step.
         best: the best of them; None if there is none.
     """
 
@@ -55,15 +55,15 @@ class Study:
     Args:
         folder: the folder.
         space: of the search.
-        first_rung: epochs before the first pruning.
+        unit: what its trials count.
         minimize: whether lower values are better.
         seed: of the sampler.
     """
 
-    def __init__(self, folder: Path, space: Space, first_rung: int, minimize: bool, seed: int) -> None:
+    def __init__(self, folder: Path, space: Space, unit: Unit, minimize: bool, seed: int) -> None:
         self.folder = folder
         self.space = space
-        self.first_rung = first_rung
+        self.unit = unit
         self.minimize = minimize
         self.seed = seed
 
@@ -77,8 +77,8 @@ class Study:
         """Optuna's study; its sampler has another seed in each process that joins."""
         direction = 'minimize' if self.minimize else 'maximize'
         storage = open_storage(self.journal)
-        known = open_study(storage, self.first_rung, direction)
-        return open_study(storage, self.first_rung, direction, self.seed + len(known.trials))
+        known = open_study(storage, direction)
+        return open_study(storage, direction, self.seed + len(known.trials))
 
     @contextmanager
     def next_trial(self, trials: int) -> Iterator[Trial | None]:
@@ -156,7 +156,7 @@ class Study:
 
     def _trial(self, stored: Any) -> Trial:
         state = {'FAIL': 'failed', 'WAITING': 'running'}.get(stored.state.name, stored.state.name.lower())
-        values = {int(epoch): float(value) for epoch, value in sorted(stored.intermediate_values.items())}
+        values = {int(done): float(value) for done, value in sorted(stored.intermediate_values.items())}
         return Trial(stored.number, state, words_of(stored.params, self.space), values, self._best(values))
 
     def _best(self, values: dict[int, float]) -> float | None:
@@ -180,16 +180,16 @@ class Study:
         found = optuna_package().importance.get_param_importances(self._study, evaluator=evaluator)
         return {key: float(value) for key, value in found.items()}
 
-
-def as_rows(trials: Sequence[Trial], space: Space) -> list[list[str]]:
-    """Return the rows of a table of trials: name, state, best value, epochs, and the value of each key."""
-    return [
-        [
-            trial.name,
-            trial.state,
-            '-' if trial.best is None else f'{trial.best:.4f}',
-            str(max(trial.values, default=0)),
-            *(trial.words.get(key, '-') for key in space),
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return the table of trials: its head, and rows of name, state, best value, length, and values of the keys."""
+        rows = [
+            [
+                trial.name,
+                trial.state,
+                '-' if trial.best is None else f'{trial.best:.4f}',
+                str(max(trial.values, default=0)),
+                *(trial.words.get(key, '-') for key in self.space),
+            ]
+            for trial in self.trials()
         ]
-        for trial in trials
-    ]
+        return ['trial', 'state', 'best', f'{self.unit}s', *self.space], rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,14 +11,15 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
+from seglight.callbacks.trial_pruning import Unit
 from seglight.competition.folds import resolved
 from seglight.competition.jobs.executor import Executor
 from seglight.competition.jobs.running import Command, Runner
 from seglight.competition.out_of_fold.plan import data_arguments
 from seglight.competition.out_of_fold.predictions import TRAINED
-from seglight.competition.searching.page import COLUMNS, write_page
+from seglight.competition.searching.page import write_page
 from seglight.competition.searching.space import Space, check_space, flags_of, read_space
-from seglight.competition.searching.study import Study, Trial, as_rows
+from seglight.competition.searching.study import Study, Trial
 from seglight.config.files import find_config
 from seglight.console import labelled
 from seglight.data import SegmentationDataModule
@@ -36,8 +36,8 @@ SEARCH = 'sweep.yaml'
 #: Runs that may fail in a row, before any has succeeded, until the search gives up.
 FAILURES = 3
 
-#: Parts of the epochs before the first pruning.
-RUNGS = 9
+#: Keys of the trainer that let a run count steps.
+STEPS = ('max_steps', 'val_check_interval', 'check_val_every_n_epoch')
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,12 @@ class Search:
         return str(self.config['best_checkpoint']['metric'])
 
     @property
-    def first_rung(self) -> int:
-        """The epochs before the first pruning: a ninth of all, and at least one validation."""
-        epochs, every = (self.config['trainer'][name] for name in ('max_epochs', 'check_val_every_n_epoch'))
-        return max(every or 1, math.ceil((epochs if epochs and epochs > 0 else 1) / RUNGS))
+    def unit(self) -> Unit:
+        """What each trial counts: epochs, or steps if one may end, or be validated, within an epoch."""
+        steps, interval, every = (self.config['trainer'][name] for name in STEPS)
+        whole = interval is None or (isinstance(interval, float) and interval == 1)  # the number 1 is a batch
+        searched = any(f'trainer.{name}' in self.space for name in STEPS)
+        return 'epoch' if steps in (None, -1) and whole and every and not searched else 'step'
 
     def text(self) -> str:
         """Return the search as YAML, by which the same command finds its folder."""
@@ -107,7 +109,7 @@ def sweep(
     say(labelled('Sweep', folder))
     seed = search.config.get('seed_everything')
     minimize = search.metric == 'loss'
-    study = Study(folder, search.space, search.first_rung, minimize, seed if type(seed) is int else 0)
+    study = Study(folder, search.space, search.unit, minimize, seed if type(seed) is int else 0)
     if cluster:
         words = [*words_of(configs), '--search', str(search_file), '--trials', str(trials), *flags]
         search_on(cluster, folder, words, jobs)
@@ -235,7 +237,7 @@ def run_trial(search: Search, study: Study, trial: Trial, trials: int) -> bool:
     callback = {
         'file': str(study.journal),
         'trial': trial.number,
-        'first_rung': study.first_rung,
+        'unit': study.unit,
         'monitor': f'val/{search.metric}',
     }
     words = ['fit', *search.words, *flags_of(trial.words), f'--trainer.callbacks+={pruning}']
@@ -256,8 +258,8 @@ def run_trial(search: Search, study: Study, trial: Trial, trials: int) -> bool:
 
 def report(study: Study, search: Search) -> None:
     """Write the table and the page."""
-    rows = [[*COLUMNS, *search.space], *as_rows(study.trials(), search.space)]
-    write_atomically(study.folder / 'trials.csv', as_bytes(csv_text(rows)))
+    head, rows = study.table()
+    write_atomically(study.folder / 'trials.csv', as_bytes(csv_text([head, *rows])))
     write_page(study.folder / 'sweep.html', study, search.metric)
 
 

@@ -26,19 +26,36 @@ SPACE: dict[str, Range | Choice] = {
 
 def study(folder: Path, minimize: bool = False) -> Study:
     """A study as a process opens it."""
-    return Study(folder, SPACE, 1, minimize, 42)
+    return Study(folder, SPACE, 'epoch', minimize, 42)
 
 
-def validate(each: Study, number: int, *values: float) -> bool:
-    """Report the metric of the first epochs of a run, and return whether it is ended."""
-    trainer: Any = SimpleNamespace(
-        sanity_checking=False, is_global_zero=True, should_stop=False, strategy=SimpleNamespace(broadcast=bool)
+def run_of(**options: Any) -> Any:
+    """What the callback reads of a trainer: by default of a run of 9 epochs."""
+    length = {'max_epochs': 9, 'max_steps': -1, 'num_training_batches': 7, 'estimated_stepping_batches': 63, **options}
+    return SimpleNamespace(
+        **length,
+        accumulate_grad_batches=1,
+        callbacks=[],
+        strategy=SimpleNamespace(broadcast=bool),
+        sanity_checking=False,
+        is_global_zero=True,
+        should_stop=False,
     )
-    callback = TrialPruning(str(each.journal), number, each.first_rung, 'val/mIoU')
-    for epoch, value in enumerate(values):
-        trainer.callback_metrics, trainer.current_epoch = {'val/mIoU': value}, epoch
-        callback.on_validation_end(trainer, SimpleNamespace())  # type: ignore[arg-type]
+
+
+def report(each: Study, number: int, trainer: Any, value: float, **position: int) -> bool:
+    """Report the metric at a position of a run, and return whether the run is ended."""
+    trainer.callback_metrics = {'val/mIoU': value}
+    vars(trainer).update(position)
+    callback = TrialPruning(str(each.journal), number, each.unit, 'val/mIoU')
+    callback.on_validation_end(trainer, SimpleNamespace())  # type: ignore[arg-type]
     return bool(trainer.should_stop)
+
+
+def validate(each: Study, number: int, *values: float, epochs: int = 9) -> bool:
+    """Report the metric of the first epochs of a run, until it is ended, and return whether it is."""
+    trainer = run_of(max_epochs=epochs)
+    return any(report(each, number, trainer, value, current_epoch=epoch) for epoch, value in enumerate(values))
 
 
 def test_processes_run_different_trials_and_stop_at_the_same_number(tmp_path: Path) -> None:
@@ -96,6 +113,66 @@ def test_worse_trials_are_ended(tmp_path: Path) -> None:
     assert stored.best_trial.number == 4
 
 
+def test_a_trial_that_ran_to_its_end_is_complete(tmp_path: Path) -> None:
+    each = study(tmp_path)
+    for values in [(0.1, 0.2, 0.30), (0.5, 0.6, 0.25)]:  # at the end, which is a rung, the second is the worse
+        with each.next_trial(2) as trial:
+            assert trial
+            assert not validate(each, trial.number, *values, epochs=3)
+            each.finish(trial)
+    assert [(trial.state, trial.best) for trial in each.trials()] == [('complete', 0.3), ('complete', 0.6)]
+
+
+def test_every_validation_within_an_epoch_counts(tmp_path: Path) -> None:
+    each = Study(tmp_path, SPACE, 'step', False, 42)
+    trainer = run_of(max_epochs=-1, max_steps=40_000, estimated_stepping_batches=40_000)
+    trainer.current_epoch = 0
+    with each.next_trial(1) as trial:
+        assert trial
+        for steps, value in [(4000, 0.2), (8000, 0.6), (12_000, 0.4)]:
+            assert not report(each, trial.number, trainer, value, global_step=steps)
+        each.finish(trial)
+    assert each.trials()[0].values == {4000: 0.2, 8000: 0.6, 12_000: 0.4}
+    assert each.trials()[0].best == 0.6
+    head, rows = each.table()
+    assert (head[3], rows[0][2:4]) == ('steps', ['0.6000', '12000'])
+
+
+@pytest.mark.parametrize(
+    ('length', 'interval', 'ended'),
+    [
+        ({'max_epochs': -1, 'max_steps': 40_000, 'estimated_stepping_batches': 40_000}, 1000, 5000),
+        ({'max_epochs': 20, 'num_training_batches': 450}, 100, 1000),  # 9000 steps
+        ({'max_epochs': -1, 'max_steps': 40_000, 'estimated_stepping_batches': 40_000}, 8000, 8000),  # none is earlier
+        ({'max_epochs': -1, 'estimated_stepping_batches': float('inf')}, 100, 100),  # ended by the clock
+    ],
+)
+def test_the_first_rung_is_a_ninth_of_the_run(
+    tmp_path: Path, length: dict[str, Any], interval: int, ended: int
+) -> None:
+    each = Study(tmp_path, SPACE, 'step', False, 42)
+    last = 0
+    for value in (0.5, 0.1):
+        trainer = run_of(**length, current_epoch=0)
+        with each.next_trial(2) as trial:
+            assert trial
+            for last in range(interval, 9001, interval):
+                if report(each, trial.number, trainer, value, global_step=last):
+                    break
+            each.finish(trial)
+    assert last == ended
+
+
+def test_a_resumed_run_keeps_to_what_it_was_told(tmp_path: Path) -> None:
+    each = study(tmp_path)
+    with each.next_trial(2) as first, each.next_trial(2) as second:
+        assert first and second
+        assert not validate(each, first.number, 0.5)
+        assert validate(each, second.number, 0.1)
+        assert not validate(each, first.number, 0.5)
+        assert validate(each, second.number, 0.1)  # it was killed before its last checkpoint
+
+
 def test_a_lower_loss_is_better(tmp_path: Path) -> None:
     each = study(tmp_path, minimize=True)
     for values in [(0.5, 0.4), (0.3, 0.6)]:
@@ -108,7 +185,7 @@ def test_a_lower_loss_is_better(tmp_path: Path) -> None:
 
 
 def test_importance_is_that_of_the_key_which_decides(tmp_path: Path) -> None:
-    each = Study(tmp_path, SPACE, 99, False, 42)  # prunes nothing before epoch 99
+    each = study(tmp_path)
     for _ in range(12):
         with each.next_trial(12) as trial:
             assert trial
@@ -116,6 +193,7 @@ def test_importance_is_that_of_the_key_which_decides(tmp_path: Path) -> None:
                 each,
                 trial.number,
                 float(trial.words['data.batch_size']) / 10 + float(trial.words['model.optimizer.lr']),
+                epochs=99,  # nothing is pruned before epoch 11
             )
             each.finish(trial)
     found = each.importances()

@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from conftest import Result
 from forks import forked_commands, start  # noqa: F401
+
+from seglight.competition.searching.space import Choice
+from seglight.competition.searching.sweep import Search
 
 Run = Callable[..., Result]
 
@@ -60,6 +64,44 @@ def test_a_search_that_was_killed_goes_on(tiny_config: Path, run: Run) -> None:
     again = run(*words(tiny_config, '--trials', '2'))
     assert again.status == 0, again.err
     assert 'epoch' not in again.out
+
+
+@pytest.mark.extras
+@pytest.mark.slow
+@pytest.mark.usefixtures('forked_commands')
+def test_runs_that_count_steps(own_config: Path, run: Run) -> None:
+    pytest.importorskip('optuna')
+    Path('search.yaml').write_text('model.optimizer.lr: {low: 1e-3, high: 1e-1, log: true}\n')
+    done = run(*words(own_config, '--trials', '2', '--report=false', '--trainer.val_check_interval=2'))
+    assert done.status == 0, done.err
+    with Path('work_dirs/sweep1/trials.csv').open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        with Path('work_dirs/sweep1', row['trial'], 'metrics.csv').open() as file:
+            logged = [float(each['val/mIoU']) for each in csv.DictReader(file) if each['val/mIoU']]
+        assert len(logged) == int(row['steps']) // 2 > 0
+        assert float(row['best']) == pytest.approx(max(logged), abs=6e-5)
+    assert (rows[0]['state'], rows[0]['steps']) == ('complete', '6')
+
+
+@pytest.mark.parametrize(
+    ('trainer', 'space', 'unit'),
+    [
+        ({}, {}, 'epoch'),
+        ({'val_check_interval': 1.0}, {}, 'epoch'),
+        ({'check_val_every_n_epoch': 5}, {}, 'epoch'),
+        ({'val_check_interval': 1}, {}, 'step'),  # each batch
+        ({'val_check_interval': 0.25}, {}, 'step'),
+        ({'check_val_every_n_epoch': None}, {}, 'step'),
+        ({'max_steps': 100}, {}, 'step'),
+        ({}, {'trainer.val_check_interval': Choice(['0.5', '1.0'])}, 'step'),
+    ],
+)
+def test_a_search_counts_steps_where_epochs_may_have_several_validations(
+    trainer: dict[str, Any], space: dict[str, Choice], unit: str
+) -> None:
+    defaults = {'max_steps': -1, 'val_check_interval': None, 'check_val_every_n_epoch': 1}
+    assert Search([], space, {'trainer': {**defaults, **trainer}}).unit == unit
 
 
 @pytest.mark.extras
