@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from seglight.competition.searching.space import Range
@@ -49,7 +50,7 @@ def _trial_plots(study: Study, metric: str) -> list[Plot]:
     trials = [each for each in study.trials() if each.best is not None]
     if not trials:
         return []
-    curves = {each.name: list(each.values.items()) for each in trials}
+    curves = {each.name: [point for point in each.values.items() if not math.isnan(point[1])] for each in trials}
     drawn = plots.curves_plot(curves, metric, axis=study.unit)
     shown = [Plot('Validations', drawn, alternatives.of_curves(curves, metric, axis=study.unit))]
     for key, each in study.space.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Trial:
         state: `complete`, `pruned`, `failed` or `running`.
         words: the value of each key, as on a command line.
         values: the metric of each validation, by its epoch or step.
-        best: the best of them; None if there is none.
+        best: the best of them; None if none is a number.
     """
 
     number: int
@@ -90,6 +91,7 @@ class Study:
             trials: number of all trials.
         """
         with FileLock(self.folder / LOCK):
+            self._fail_unasked()
             found = self._abandoned() or self._new(trials)
         if found is None:
             yield None
@@ -99,6 +101,16 @@ class Study:
             yield trial
         finally:
             lock.release()
+
+    def _fail_unasked(self) -> None:
+        """Let the trials fail whose process was killed while Optuna stored their values."""
+        for each in self._study.get_trials(deepcopy=False):
+            if each.state.name == 'RUNNING' and not self._is_asked(each):
+                self._fail(each.number)
+
+    def _is_asked(self, stored: Any) -> bool:
+        """Return whether a trial has a value for each key."""
+        return self.space.keys() <= stored.params.keys()
 
     def _abandoned(self) -> tuple[Trial, RunLock] | None:
         """Return a running trial that no process runs, and its lock."""
@@ -130,12 +142,14 @@ class Study:
         """Store the result of a trial whose run has ended: pruned, or the best value of its validations.
 
         Raises:
-            UsageError: if it was never validated.
+            UsageError: if it was never validated, or the metric was never a number.
         """
         stored = self._stored(trial.number)
-        best = self._best(stored.intermediate_values)
+        best, run = self._best(stored.intermediate_values), self.folder / trial.name
+        if not stored.intermediate_values:
+            raise UsageError(f'{run} was never validated; a search needs a metric of val')
         if best is None:
-            raise UsageError(f'{self.folder / trial.name} was never validated; a search needs a metric of val')
+            raise UsageError(f'{run} had no number as its metric in any validation, only NaN; search other values')
         pruned = bool(stored.user_attrs.get(PRUNED))
         states = optuna_package().trial.TrialState
         if pruned:
@@ -145,11 +159,14 @@ class Study:
 
     def fail(self, trial: Trial) -> None:
         """Store that a run has failed."""
-        self._study.tell(trial.number, state=optuna_package().trial.TrialState.FAIL, skip_if_finished=True)
+        self._fail(trial.number)
+
+    def _fail(self, number: int) -> None:
+        self._study.tell(number, state=optuna_package().trial.TrialState.FAIL, skip_if_finished=True)
 
     def trials(self) -> list[Trial]:
-        """Return all trials in order."""
-        return [self._trial(each) for each in self._study.get_trials(deepcopy=False)]
+        """Return all trials in order, without those that have no values for their keys."""
+        return [self._trial(each) for each in self._study.get_trials(deepcopy=False) if self._is_asked(each)]
 
     def _stored(self, number: int) -> Any:
         return self._study.get_trials(deepcopy=False)[number]
@@ -160,7 +177,9 @@ class Study:
         return Trial(stored.number, state, words_of(stored.params, self.space), values, self._best(values))
 
     def _best(self, values: dict[int, float]) -> float | None:
-        return None if not values else (min if self.minimize else max)(values.values())
+        """Return the best of the values; NaN is worse than any number."""
+        numbers = [value for value in values.values() if not math.isnan(value)]
+        return (min if self.minimize else max)(numbers, default=None)
 
     def best(self) -> Trial | None:
         """Return the best trial that was not pruned; None without one."""
@@ -188,7 +207,7 @@ class Study:
                 trial.state,
                 '-' if trial.best is None else f'{trial.best:.4f}',
                 str(max(trial.values, default=0)),
-                *(trial.words.get(key, '-') for key in self.space),
+                *(trial.words[key] for key in self.space),
             ]
             for trial in self.trials()
         ]

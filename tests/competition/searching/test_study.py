@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 
 from seglight.callbacks.trial_pruning import TrialPruning
+from seglight.competition.searching.page import write_page
 from seglight.competition.searching.space import Choice, Range
 from seglight.competition.searching.study import Study
+from seglight.errors import UsageError
 
 optuna = pytest.importorskip('optuna')
 pytestmark = pytest.mark.extras
@@ -94,6 +97,51 @@ def test_a_trial_whose_process_was_killed_goes_on_with_its_values(tmp_path: Path
     with study(tmp_path).next_trial(5) as again:
         assert again and again.name == 'trial1'
         assert again.words == words
+
+
+def test_a_trial_whose_process_was_killed_before_it_had_values_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.storages.JournalStorage, 'set_trial_param', killed)
+        with pytest.raises(KeyboardInterrupt), study(tmp_path).next_trial(1):
+            pass
+    each = study(tmp_path)
+    with each.next_trial(1) as trial:
+        assert trial and trial.words.keys() == SPACE.keys()
+        validate(each, trial.number, 0.3)
+        each.finish(trial)
+    with each.next_trial(1) as none:
+        assert none is None
+    assert [trial.state for trial in each.trials()] == ['complete']
+    assert [row[0] for row in each.table()[1]] == [trial.name]
+    assert 'trial2' in write_page(tmp_path / 'sweep.html', each, 'mIoU').read_text()
+
+
+@pytest.mark.parametrize(('minimize', 'best'), [(False, 0.5), (True, 0.4)])
+def test_a_nan_is_worse_than_any_number(tmp_path: Path, minimize: bool, best: float) -> None:
+    each = study(tmp_path, minimize)
+    with each.next_trial(1) as trial:
+        assert trial
+        assert not validate(each, trial.number, math.nan, 0.5, 0.4, epochs=18)
+        each.finish(trial)
+    assert [(trial.state, trial.best) for trial in each.trials()] == [('complete', best)]
+    page = write_page(tmp_path / 'sweep.html', each, 'mIoU').read_text()
+    assert '>nan' not in page
+
+
+def test_a_trial_whose_metric_is_never_a_number_has_failed(tmp_path: Path) -> None:
+    each = study(tmp_path)
+    with each.next_trial(1) as trial:
+        assert trial
+        assert validate(each, trial.number, math.nan)  # at a rung
+        with pytest.raises(UsageError, match='trial1 had no number as its metric in any validation, only NaN'):
+            each.finish(trial)
+        each.fail(trial)
+    assert [(trial.state, trial.best) for trial in each.trials()] == [('failed', None)]
 
 
 def test_worse_trials_are_ended(tmp_path: Path) -> None:
