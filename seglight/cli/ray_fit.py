@@ -24,16 +24,13 @@ from seglight.cli.ray_worker import STRATEGIES, Exchange, run
 from seglight.competition.folds import resolved
 from seglight.competition.jobs.lines import Lines
 from seglight.competition.jobs.running import SIGNALS
-from seglight.config.arguments import read_arguments
+from seglight.config.arguments import PRINTING, read_arguments
 from seglight.errors import ConfigError, TrainingError, UsageError, harmless, one_line, say
 from seglight.files import WORK_DIRS, claim_run_folder
 from seglight.run_lock import used
 
 #: Seconds between two looks at what rank 0 prints.
 PAUSE = 0.2
-
-#: Words that only print.
-PRINTING = ('--print_config', '--print_completion', '--help_all')
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from seglight.competition.out_of_fold.predictions import DONE, PLAIN, TRAINED, O
 from seglight.competition.out_of_fold.scores import Scores
 from seglight.competition.out_of_fold.splitting import IMAGES, are_written, fold_folder, fold_lists, write_lists
 from seglight.competition.pseudo_labels.rounds import Rounds, check_rounds, label_round, round_folder, training_flags
-from seglight.config.arguments import as_word
+from seglight.config.arguments import PRINTING, as_word, read_arguments
 from seglight.config.class_names import difference
 from seglight.config.files import find_config
 from seglight.console import labelled
@@ -157,8 +157,10 @@ def resolved(words: Sequence[str], resolve: Callable[[Sequence[str]], object]) -
     """Return the config that `fit` would use, without secrets and without the keys of the command.
 
     Raises:
-        UserError: for a wrong key or value.
+        UserError: for a wrong key or value, or a flag with which `fit` only prints.
     """
+    if printing := next((flag.typed for flag in read_arguments(words).flags if flag.name in PRINTING), None):
+        raise UsageError(f'{printing} prints and trains nothing; remove it, or give it to seglight fit')
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         resolve(['fit', *words, '--print_config'])
@@ -206,7 +208,7 @@ def _job(folder: Path, plan: Plan, name: str, config: str, fold: int, flags: Seq
     train = ['fit', '--config', config, *flags, f'--data.split={split}', '--work-dir', str(run), '--auto-resume']
     title, log = f'{name}, fold {fold} of {plan.folds}', run.with_suffix('.log')
     return [
-        Command(title, train, run / TRAINED, log, run),
+        Command(title, train, run / TRAINED, log, run, '*.ckpt'),
         predict_command(folder, plan, name, fold, PLAIN, trust_flags(flags)),
     ]
 

@@ -21,6 +21,9 @@ ALIASES = {
     '-c': '--config',
 }
 
+#: Flags with which a command of the trainer only prints.
+PRINTING = ('--print_config', '--print_completion', '--help_all')
+
 
 class Flag(NamedTuple):
     """One word of the command line.

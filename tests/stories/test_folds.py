@@ -264,6 +264,8 @@ def test_wrong_input_starts_nothing(models: list[str], run: Run, many: Path) -> 
     assert '--jobs must be at least 1, got 0' in refused(*models, '--jobs', '0')
     assert "would both be the model 'first'" in refused('--config', 'first.yaml', '--config', 'first.yaml')
     assert 'max_epoch' in refused(*models, '--trainer.max_epoch=2')
+    for flag in ('--print_config', '--print-config=comments'):
+        assert f'{flag} prints and trains nothing; remove it' in refused(*models, flag)
     message = refused('--config', 'first.yaml', '--folds', '17')
     assert "--folds must be at most the number of images of each class, got 17: '" in message
     Path('other.yaml').write_text(

@@ -37,6 +37,7 @@ class Command(NamedTuple):
         marker: an empty file, written when the command has succeeded.
         log: the file that its output is appended to.
         folder: a run's folder, in which the process of an earlier command may still train.
+        result: pattern of the files of which the folder must have one when the command has succeeded; empty for none.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Command(NamedTuple):
     marker: Path
     log: Path
     folder: Path
+    result: str = ''
 
 
 class Running(Protocol):
@@ -140,7 +142,7 @@ class Runner:
         """Run a command to its end.
 
         Raises:
-            TrainingError: if it fails; no error after a signal.
+            TrainingError: if it fails or leaves no result; no error after a signal.
         """
         with self._lock:
             slot = self._free.pop(0)
@@ -151,6 +153,8 @@ class Runner:
                 self._running.pop(slot, None)
                 self._free.insert(0, slot)
         if status == 0:
+            if command.result and not any(command.folder.glob(command.result)):
+                raise TrainingError(f'{command.title} left no {command.result} in {command.folder}, see {command.log}')
             command.marker.parent.mkdir(parents=True, exist_ok=True)
             command.marker.touch()
         elif status == Interrupted.status and not self._stopped():

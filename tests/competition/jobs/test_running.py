@@ -37,6 +37,17 @@ def test_after_a_failure_nothing_else_starts(workspace: Path) -> None:
     assert not list(workspace.glob('*/.done'))
 
 
+def test_a_command_without_its_result_is_not_done(workspace: Path) -> None:
+    train = command(workspace, 'a', GOOD)._replace(result='*.ckpt')
+    with pytest.raises(TrainingError, match=r'^a left no \*.ckpt in .*a, see .*a.log$'):
+        Runner().run([[train]])
+    assert not train.marker.exists()
+    train.folder.mkdir()
+    (train.folder / 'epoch_1.ckpt').touch()
+    Runner().run([[train]])
+    assert train.marker.exists()
+
+
 def test_after_a_signal_nothing_else_starts_and_the_handler_is_as_before(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

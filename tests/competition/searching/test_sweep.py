@@ -150,6 +150,7 @@ def test_wrong_input_starts_no_trial(tiny_config: Path, run: Run) -> None:
 
     assert 'sweep needs a config' in refused('sweep', '--search', 'search.yaml')
     assert 'sweep needs the values to search' in refused('sweep', '--config', 'tiny.yaml')
+    assert '--print_config prints and trains nothing' in refused(*words(tiny_config, '--print_config'))
     assert '--trials must be at least 1, got 0' in refused(*words(tiny_config, '--trials', '0'))
     for key, hint in {
         'data.batchsize': 'batch_size',
