@@ -15,10 +15,14 @@ import pytest
 import yaml
 from compare_runs import differences
 from conftest import Result, write_tiny_config
+from data.archives.range_server import serving
 from forks import forked_commands, start  # noqa: F401
 from mmseg.core.evaluation import mean_iou
 from PIL import Image
 
+from seglight import read_config
+from seglight.competition.out_of_fold.plan import Plan
+from seglight.competition.out_of_fold.splitting import fold_lists
 from seglight.data.demo import generate
 
 Run = Callable[..., Result]
@@ -277,6 +281,38 @@ def test_wrong_input_starts_nothing(models: list[str], run: Run, many: Path) -> 
     assert "pseudo.yaml: a model cannot have the name 'pseudo'; rename the file" in refused('--config', 'pseudo.yaml')
     Path('full.yaml').write_text(yaml.safe_dump({'_base_': 'first.yaml', 'data': {'full': True}}))
     assert 'data.full must be false' in refused('--config', 'full.yaml')
+
+
+def test_an_image_of_two_sources_is_in_one_fold(models: list[str], many: Path) -> None:
+    plan = Plan(3, None, {'first': read_config('first.yaml', overrides=['--data.train=[train, train]'])})
+    texts = fold_lists(plan)
+    held = [texts[f'fold{fold}/images.txt'].splitlines() for fold in (1, 2, 3)]
+    assert sorted(itertools.chain(*held)) == sorted(map(str, (many / 'img_dir/train').glob('*.jpg')))
+    for fold, images in enumerate(held, start=1):
+        names = {Path(line).name for line in texts[f'fold{fold}/train.txt'].splitlines()}
+        assert len(names) == 12
+        assert names.isdisjoint(Path(image).name for image in images)
+
+
+def test_images_that_cannot_be_split_start_nothing(
+    models: list[str], run: Run, many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(train: str) -> str:
+        result = run('folds', *models, f'--data.train={train}')
+        assert result.status == 2, result.out + result.err
+        assert len(result.err.splitlines()) == 1, result.err
+        assert not Path('work_dirs').exists()
+        return result.err
+
+    marked = '{type: FolderSource, img_dir: img_dir/train, ann_dir: ann_dir/train, only_train: true}'
+    message = refused(f'[train, {marked}]')
+    assert 'is in two sources of data.train, one of which has only_train: true; take it out of one' in message
+    assert run('data', 'pack', '--config', 'first.yaml', '--output', 'packed').status == 0
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    packed = next(Path('packed').glob('train/*'))
+    with serving(packed.parent) as server:
+        message = refused(f'{{type: ArchiveSource, path: {server.address}/{packed.name}}}')
+    assert f'{packed.name} cannot be split into folds, which predict its images: copy it' in message
 
 
 def test_wrong_rounds_start_nothing(models: list[str], run: Run) -> None:

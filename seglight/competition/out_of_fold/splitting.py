@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from seglight.competition.out_of_fold.plan import PLAN, Plan, data_arguments
 from seglight.data import SegmentationDataModule
+from seglight.data.archives.index import address_of
 from seglight.data.demo import demo_folder
 from seglight.data.sources import Sample
 from seglight.data.splits import LISTS, Split, groups_of, list_texts, pixels_of, validation_mask
-from seglight.errors import UsageError, collected_warnings, one_line
+from seglight.errors import DataError, UsageError, collected_warnings, one_line
 from seglight.files import as_bytes, write_atomically
 
 #: The list with the paths of the images to predict in the folder of a fold; beside `train.txt` and `val.txt`.
@@ -52,15 +53,15 @@ def fold_lists(plan: Plan) -> dict[str, str]:
         UserError: if the images cannot be used, differ between the models, or are too few for the folds.
     """
     samples, root = _common_samples(plan)
-    splittable = [sample for sample in samples if not sample.only_train]
+    splittable = _splittable(samples)
     presence = pixels_of(splittable, len(plan.classes)) > 0
     _check_classes(plan, splittable, presence, root)
     texts: dict[str, str] = {}
     for fold in range(1, plan.folds + 1):
         chosen = validation_mask(splittable, _split(plan, fold), presence, plan.data['seed'], root)
         val = [sample for sample, is_chosen in zip(splittable, chosen, strict=True) if is_chosen]
-        names = {sample.image for sample in val}
-        train = [sample for sample in samples if sample.only_train or sample.image not in names]
+        held = {sample.image.absolute() for sample in val}
+        train = [sample for sample in samples if sample.image.absolute() not in held]
         images = ''.join(f'{sample.image.absolute()}\n' for sample in val)
         for name, text in {**list_texts(train, val, root), IMAGES: images}.items():
             texts[f'fold{fold}/{name}'] = text
@@ -68,9 +69,32 @@ def fold_lists(plan: Plan) -> dict[str, str]:
 
 
 def splittable_samples(plan: Plan) -> list[Sample]:
-    """Return the usable samples of the first model that are validated on, sorted by path."""
+    """Return the usable samples of the first model that are validated on, sorted by path, each image once.
+
+    Raises:
+        DataError: for an image that cannot be validated on; see `_splittable`.
+    """
     samples, _ = _samples(plan, next(iter(plan.models)))
-    return [sample for sample in samples if not sample.only_train]
+    return _splittable(samples)
+
+
+def _splittable(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples that are validated on; of several with the same image, the first.
+
+    Raises:
+        DataError: names an image that another source keeps in train, or that is in an archive at an address.
+    """
+    found: dict[Path, Sample] = {}
+    for sample in samples:
+        if not sample.only_train:
+            found.setdefault(sample.image.absolute(), sample)
+    kept = next((sample for sample in samples if sample.only_train and sample.image.absolute() in found), None)
+    if kept is not None:
+        text = f'{kept.image} is in two sources of data.train, one of which has only_train: true; take it out of one'
+        raise DataError(text)
+    if address := next(filter(None, (address_of(sample.image) for sample in found.values())), None):
+        raise DataError(f'{address} cannot be split into folds, which predict its images: copy it to this machine')
+    return list(found.values())
 
 
 def _split(plan: Plan, fold: int) -> Split:
@@ -124,8 +148,7 @@ def _common_samples(plan: Plan) -> tuple[list[Sample], Path]:
 
 def _listed(samples: Sequence[Sample], root: Path) -> set[str]:
     """Return the paths of the images to validate on, as written in lists."""
-    splittable = [sample for sample in samples if not sample.only_train]
-    return set(next(iter(list_texts(splittable, [], root).values())).splitlines())
+    return set(next(iter(list_texts(_splittable(samples), [], root).values())).splitlines())
 
 
 def _check_classes(plan: Plan, samples: Sequence[Sample], presence: npt.NDArray[np.bool_], root: Path) -> None:

@@ -150,3 +150,9 @@ def find_member(path: StrPath) -> Member | None:
             raise FileNotFoundError(2, os.strerror(2), text)
         return member
     return None
+
+
+def address_of(path: StrPath) -> str | None:
+    """Return the address of the remote archive that a path leads into; None for any other path."""
+    text = os.fspath(path)
+    return next((archive.place for file, archive in REMOTE.items() if text.startswith(f'{file}{os.sep}')), None)
