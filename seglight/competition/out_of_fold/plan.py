@@ -174,9 +174,7 @@ def earlier_folder(plan: Plan, work_dir: Path | None = None) -> Path | None:
         UsageError: if the given folder contains another plan or other files.
     """
     if work_dir is None:
-        newest_first = sorted(WORK_DIRS.glob(f'*/{PLAN}'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        text = plan.text()
-        return next((path.parent for path in newest_first if _text(path) == text), None)
+        return newest_folder(PLAN, plan.text())
     if (work_dir / PLAN).is_file():
         _check_same(read_plan(work_dir), plan, work_dir)
         return work_dir
@@ -185,7 +183,13 @@ def earlier_folder(plan: Plan, work_dir: Path | None = None) -> Path | None:
     return None
 
 
-def _text(path: Path) -> str:
+def newest_folder(name: str, text: str) -> Path | None:
+    """Return the folder in `work_dirs` whose file of that name has a text, the newest of several; None without one."""
+    newest_first = sorted(WORK_DIRS.glob(f'*/{name}'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return next((path.parent for path in newest_first if text_of(path) == text), None)
+
+
+def text_of(path: Path) -> str:
     """Return the text of a file; empty if it cannot be read, as that of a damaged folder among others."""
     try:
         return read_text(path)

@@ -15,7 +15,7 @@ from seglight.callbacks.trial_pruning import Unit
 from seglight.competition.folds import resolved
 from seglight.competition.jobs.executor import Executor
 from seglight.competition.jobs.running import Command, Runner
-from seglight.competition.out_of_fold.plan import data_arguments
+from seglight.competition.out_of_fold.plan import data_arguments, newest_folder, text_of
 from seglight.competition.out_of_fold.predictions import TRAINED
 from seglight.competition.searching.page import write_page
 from seglight.competition.searching.space import Space, check_space, flags_of, read_space
@@ -27,7 +27,6 @@ from seglight.errors import ConfigError, TrainingError, UsageError, say, warn
 from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, csv_text, write_atomically
 from seglight.models.recipe import Recipe
 from seglight.models.segmentor import Segmentor
-from seglight.plain_text import read_text
 from seglight.run_lock import used
 
 #: The file of the search in its folder.
@@ -213,21 +212,17 @@ def find_folder(search: Search, work_dir: Path | None) -> Path:
     """
     WORK_DIRS.mkdir(parents=True, exist_ok=True)
     with FileLock(WORK_DIRS / '.sweep.lock'):  # processes that start at once share a folder
-        folder = work_dir or _earlier(search) or claim_run_folder(WORK_DIRS, 'sweep')
+        folder = work_dir or newest_folder(SEARCH, search.text()) or claim_run_folder(WORK_DIRS, 'sweep')
         file = folder / SEARCH
         if file.is_file():
-            if read_text(file) != search.text():
-                raise UsageError(f'{folder} belongs to another config or search; choose another --work-dir')
+            if text_of(file) != search.text():
+                cause = f'belongs to another config or search, or its {SEARCH} is damaged'
+                raise UsageError(f'{folder} {cause}; choose another --work-dir')
         elif folder.exists() and (not folder.is_dir() or used(folder)):
             raise UsageError(f'--work-dir {folder} must be new, empty, or the folder of an earlier seglight sweep')
         else:
             write_atomically(file, as_bytes(search.text()))
     return folder
-
-
-def _earlier(search: Search) -> Path | None:
-    newest_first = sorted(WORK_DIRS.glob(f'*/{SEARCH}'), key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return next((path.parent for path in newest_first if read_text(path) == search.text()), None)
 
 
 def run_trial(search: Search, study: Study, trial: Trial, trials: int) -> bool:

@@ -18,7 +18,8 @@ from conftest import Result
 from forks import forked_commands, start  # noqa: F401
 
 from seglight.competition.searching.space import Choice
-from seglight.competition.searching.sweep import Search
+from seglight.competition.searching.sweep import Search, find_folder
+from seglight.errors import UsageError
 
 Run = Callable[..., Result]
 
@@ -102,6 +103,17 @@ def test_a_search_counts_steps_where_epochs_may_have_several_validations(
 ) -> None:
     defaults = {'max_steps': -1, 'val_check_interval': None, 'check_val_every_n_epoch': 1}
     assert Search([], space, {'trainer': {**defaults, **trainer}}).unit == unit
+
+
+def test_a_damaged_folder_does_not_end_other_searches(workspace: Path) -> None:
+    search, damaged = Search([], {}, {'a': 1}), Path('work_dirs/old/sweep.yaml')
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b'\xff\xfe\x80')
+    folder = find_folder(search, None)
+    assert folder == Path('work_dirs/sweep1')
+    assert find_folder(search, None) == folder
+    with pytest.raises(UsageError, match=r'old belongs to another config or search, or its sweep.yaml is damaged'):
+        find_folder(search, damaged.parent)
 
 
 @pytest.mark.extras
