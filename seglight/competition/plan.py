@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from seglight.competition.folds import resolved
@@ -22,7 +22,7 @@ from seglight.competition.planning.trials import Trials
 from seglight.config.arguments import Arguments
 from seglight.config.files import SHIPPED, find_config, load_config
 from seglight.config.parser import with_origins
-from seglight.config.settings import Settings
+from seglight.config.settings import Origin, Settings
 from seglight.console import labelled
 from seglight.counting import duration
 from seglight.errors import UsageError, say
@@ -59,7 +59,8 @@ def make_plan(
         settings = settings.merged_with(load_config(path))
     config = resolved([word for name in configs for word in ('--config', name)], command_line)
     trials = Trials([str(path.resolve()) for path in paths], command_line)
-    planner = Planner(config, frozenset(_own_keys(settings)), 3600 * hours, trials)
+    own = own_keys(settings)
+    planner = Planner(config, frozenset(own), 3600 * hours, trials)
     with with_origins(settings, Arguments()):
         needed = planner.plan()
     if not planner.choices:
@@ -69,8 +70,8 @@ def make_plan(
     with writing_to(output, 'choose another --output'):
         write_new({output: as_bytes(text)})
     say(text, end='')
-    for key in (key for key in PLANNED if key in planner.own):
-        say(labelled('Kept', f'{key}, which {settings.origins[tuple(key.split("."))]} sets'))
+    for key in (key for key in PLANNED if key in own):
+        say(labelled('Kept', f'{key}, which {own[key]} sets'))
     say(labelled('Takes', f'about {duration(needed)} on this machine'))
     return output
 
@@ -86,8 +87,17 @@ def _check(configs: Sequence[str], hours: float, output: Path) -> None:
         raise UsageError(f'--output must be a .yaml file, got {output}')
 
 
-def _own_keys(settings: Settings) -> Iterable[str]:
-    """Yield the dotted keys that are not from a shipped config."""
+def own_keys(settings: Settings) -> dict[str, Origin]:
+    """Return where each dotted key was written that is not, or not as a whole, from a shipped config.
+
+    A list that a file extends, or whose items it edits, is its own, too: `data.train_transforms` also stands for
+    `data.train_transforms+` and `data.train_transforms.0.p`.
+    """
+    own: dict[str, Origin] = {}
     for key, origin in settings.origins.items():
         if not Path(origin.source).resolve().is_relative_to(SHIPPED.resolve()):
-            yield '.'.join(key)
+            names = [name.removesuffix('+') for name in key]
+            own['.'.join(names)] = origin
+            for end in range(1, len(names)):
+                own.setdefault('.'.join(names[:end]), origin)
+    return own

@@ -198,14 +198,15 @@ class Planner:
         balance = self.choices.get('data.class_balance')
         threshold = balance.value if balance else self.config['data']['class_balance']
         samples = rules.samples_per_epoch(self.found, threshold) / trial.processes
-        steps = rules.steps_per_epoch(samples, self.batch)
-        training = steps * trial.step
+        batches = rules.batches_per_epoch(samples, self.batch)
+        training = batches * trial.step
         validation = math.ceil(validated / trial.processes / self.batch) * trial.validation
         epochs, every = rules.choose_epochs(self.seconds, training, validation)
         if self._is_own(*LENGTH):
-            epochs = self._given_epochs(steps) or epochs
+            given = self._given_epochs(batches)
         else:
-            reason = f'{counted(steps, "step")} of {trial.step:.2g} s are {training:.3g} s for an epoch'
+            given = None
+            reason = f'{counted(batches, "step")} of {trial.step:.2g} s are {training:.3g} s for an epoch'
             self._choose('trainer.max_epochs', epochs, reason)
             if self.config['trainer']['max_steps'] not in (-1, None):
                 self._choose('trainer.max_steps', -1, 'the epochs end the run')
@@ -214,21 +215,23 @@ class Planner:
             self._choose(VALIDATION[0], every, reason)
             if not self._is_own('checkpoint.unit'):
                 self._choose('checkpoint.interval', every, 'a checkpoint with each validation')
-        needed = epochs * (training + validation / every)
+        needed = (given or epochs) * (training + validation / every)
         if needed > 1.1 * self.seconds:
             warn(f'the run takes about {duration(needed)}, more than --hours {self.seconds / 3600:g}')
         return needed
 
-    def _given_epochs(self, steps: int) -> int | None:
-        """Return the epochs of a length that the user has set; None if it is a time or unlimited.
+    def _given_epochs(self, batches: int) -> float | None:
+        """Return the epochs of a length that the user has set, of steps or epochs; None if it is a time or unlimited.
 
         Args:
-            steps: of an epoch.
+            batches: of an epoch, several of which may be accumulated for a step.
         """
-        max_steps, max_epochs = (int(self.config['trainer'][name] or -1) for name in ('max_steps', 'max_epochs'))
+        trainer = self.config['trainer']
+        max_steps, max_epochs = (int(trainer[name] or -1) for name in ('max_steps', 'max_epochs'))
+        lengths = [float(max_epochs)] if max_epochs > 0 else []
         if max_steps > 0:
-            return math.ceil(max_steps / steps)
-        return max_epochs if max_epochs > 0 else None
+            lengths.append(max_steps / math.ceil(batches / trainer['accumulate_grad_batches']))
+        return min(lengths, default=None)
 
 
 def _module(arguments: dict[str, Any]) -> SegmentationDataModule:

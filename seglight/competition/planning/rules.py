@@ -212,8 +212,8 @@ def samples_per_epoch(found: Fingerprint, threshold: float | None) -> float:
     return found.images * found.repeats * factor
 
 
-def steps_per_epoch(samples: float, batch: int) -> int:
-    """Return the optimizer steps of an epoch, which leaves out an incomplete batch."""
+def batches_per_epoch(samples: float, batch: int) -> int:
+    """Return the batches of an epoch, which leaves out an incomplete one."""
     return max(1, round(samples) // batch)
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import yaml
 from conftest import TINY_SEGMENTOR, Result
 from PIL import Image
 
-from seglight.config.files import load_config
+from seglight.competition.plan import own_keys
+from seglight.competition.planning.planner import TRANSFORMS, Planner
+from seglight.config.files import SHIPPED, load_config
+from seglight.config.settings import Origin, Settings
 
 Run = Callable[..., Result]
 
@@ -72,6 +76,59 @@ def lines_of_choices(text: str) -> list[int]:
     lines = text.splitlines()
     keys = [at for at, line in enumerate(lines) if re.match(r' +[\w]+:( |$)', line)]
     return [at for at in keys if not lines[at].endswith(':') or lines[at + 1].lstrip().startswith('- ')]
+
+
+@pytest.mark.parametrize(
+    'transforms',
+    [
+        {'data': {'train_transforms+': [{'type': 'Transpose'}]}},
+        {'data': {'train_transforms': [{'type': 'Transpose'}]}},
+    ],
+)
+def test_transforms_that_a_file_extends_or_sets_are_kept(
+    own: Path, run: Run, transforms: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planned(self: Planner) -> float:
+        self._choose(TRANSFORMS, [], 'a reason')
+        self._choose('data.class_balance', 0.2, 'a reason')
+        return 1.0
+
+    monkeypatch.setattr(Planner, 'plan', planned)
+    Path('edited.yaml').write_text(yaml.safe_dump({'_base_': own.name, **transforms}))
+    done = run('plan', '--config', 'edited.yaml')
+    assert done.status == 0, done.err
+    assert yaml.safe_load(Path('plan.yaml').read_text())['data'] == {'class_balance': 0.2}
+    assert re.search(r'^Kept +data.train_transforms, which \S*edited.yaml:\d+ sets$', done.out, re.M)
+
+
+def test_a_key_is_own_if_a_part_of_it_is() -> None:
+    shipped, own = Origin(str(SHIPPED / 'runtime.yaml'), 3), Origin('own.yaml', 5)
+    origins = {
+        ('data',): shipped,
+        ('data', 'cache'): shipped,
+        ('data', 'val_transforms'): shipped,
+        ('data', 'val_transforms', '0', 'p'): own,
+        ('data', 'train_transforms+'): own,
+    }
+    found = own_keys(Settings({}, origins))
+    assert found['data.val_transforms'] == found['data.train_transforms'] == own
+    assert 'data.cache' not in found
+
+
+@pytest.mark.parametrize(
+    ('trainer', 'epochs'),
+    [
+        ({'max_steps': 300, 'max_epochs': -1, 'accumulate_grad_batches': 1}, 30),
+        ({'max_steps': 300, 'max_epochs': -1, 'accumulate_grad_batches': 4}, 100),  # 4 + 4 + 2 batches: 3 steps
+        ({'max_steps': 5, 'max_epochs': None, 'accumulate_grad_batches': 1}, 0.5),
+        ({'max_steps': 300, 'max_epochs': 20, 'accumulate_grad_batches': 1}, 20),
+        ({'max_steps': -1, 'max_epochs': 20, 'accumulate_grad_batches': 4}, 20),
+        ({'max_steps': -1, 'max_epochs': -1, 'accumulate_grad_batches': 1}, None),
+    ],
+)
+def test_steps_of_the_optimizer_are_several_batches(trainer: dict[str, Any], epochs: float | None) -> None:
+    trials: Any = None
+    assert Planner({'trainer': trainer}, frozenset(), 1.0, trials)._given_epochs(10) == epochs
 
 
 def test_wrong_arguments_measure_nothing(own: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

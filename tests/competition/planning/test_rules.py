@@ -10,6 +10,7 @@ from seglight.competition.planning.rules import (
     Budget,
     Cost,
     balance_threshold,
+    batches_per_epoch,
     capped,
     choose_cache,
     choose_epochs,
@@ -20,7 +21,6 @@ from seglight.competition.planning.rules import (
     jitter,
     line_through,
     samples_per_epoch,
-    steps_per_epoch,
     working_scale,
 )
 
@@ -122,7 +122,7 @@ def test_rare_classes() -> None:
 
 
 def test_steps_of_an_epoch() -> None:
-    assert [steps_per_epoch(*each) for each in [(20, 8), (3, 8), (16.4, 8)]] == [2, 1, 2]
+    assert [batches_per_epoch(*each) for each in [(20, 8), (3, 8), (16.4, 8)]] == [2, 1, 2]
 
 
 def test_workers() -> None:
