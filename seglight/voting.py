@@ -10,12 +10,12 @@ MAX_EXPONENT = 32
 
 
 def vote_weights(weights: Sequence[float] | None, count: int) -> list[float] | None:
-    """Return one weight per input, equal by default; None unless all are positive and finite.
+    """Return one weight per input, equal by default; None unless all are positive and finite, and without inputs.
 
     Very large or small ones are scaled by a common power of two, so that their sums do not overflow, in float32 too.
     """
     weights = [1.0] * count if weights is None else list(weights)
-    if len(weights) != count or not all(0 < weight < math.inf for weight in weights):  # false for NaN
+    if not weights or len(weights) != count or not all(0 < weight < math.inf for weight in weights):  # false for NaN
         return None
     exponent = math.frexp(max(weights))[1]
     return weights if abs(exponent) <= MAX_EXPONENT else [math.ldexp(weight, -exponent) for weight in weights]

@@ -49,6 +49,15 @@ def test_other_weights_are_rejected_by_all_that_vote(weights: list[float], tmp_p
     assert not (tmp_path / 'soup.ckpt').exists()
 
 
+@pytest.mark.parametrize('weights', [None, []])
+def test_nothing_is_not_voted_on(weights: list[float] | None, tmp_path: Path) -> None:
+    assert vote_weights(weights, 0) is None
+    with pytest.raises(UsageError, match='vote: give one or more inputs, CSV files or folders of masks'):
+        take_vote([], tmp_path / 'out', weights)
+    with pytest.raises(UsageError, match='soup: give two or more checkpoints'):
+        make_soup([], tmp_path / 'soup.ckpt', weights)
+
+
 @pytest.mark.parametrize('weight', [0, -1, float('nan'), float('inf'), 1001])
 def test_a_weight_of_pseudo_labels_is_one_that_a_source_accepts(weight: float) -> None:
     with pytest.raises(UsageError, match='--pseudo-weight must be above 0 and at most 1000, got'):

@@ -29,9 +29,11 @@ def take_vote(inputs: Sequence[str | Path], output: str | Path, weights: Sequenc
         weights: a positive number for each input; equal by default.
 
     Raises:
-        UsageError: for inputs of different kinds, wrong weights, or an output that exists.
+        UsageError: for no inputs, inputs of different kinds, wrong weights, or an output that exists.
     """
     paths, output = [Path(each) for each in inputs], Path(output)
+    if not paths:
+        raise UsageError('vote: give one or more inputs, CSV files or folders of masks')
     valid = vote_weights(weights, len(paths))
     if valid is None:
         raise UsageError(f'vote: --weights must be a positive number for each of the {len(paths)} inputs')
