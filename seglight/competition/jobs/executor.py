@@ -7,13 +7,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from seglight.competition.jobs.lines import Lines
 from seglight.competition.jobs.remote import status_file
 
 #: Seconds between two looks at a job, and until what it has written is seen.
 PAUSE, LATE = 0.5, 15.0
+
+T = TypeVar('T')
 
 
 class Job(Protocol):
@@ -71,9 +73,19 @@ class Executor(ABC):
 
 
 def _status(log: Path) -> int | None:
-    """Return the status of a command that has ended; a network file system may show it late. None if there is none."""
+    """Return the status of a command that has ended; None if there is none."""
+    return seen_late(lambda: int(status_file(log).read_text()))
+
+
+def seen_late(look: Callable[[], T | None]) -> T | None:
+    """Return what another machine has written, which a network file system may show late.
+
+    Args:
+        look: returns it; None, `OSError` or `ValueError` if it is not there yet.
+    """
     for _ in range(int(LATE / PAUSE)):
         with suppress(OSError, ValueError):
-            return int(status_file(log).read_text())
+            if (found := look()) is not None:
+                return found
         time.sleep(PAUSE)
     return None

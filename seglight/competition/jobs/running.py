@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, Protocol
 
-from seglight.competition.jobs.executor import Executor
+from seglight.competition.jobs.executor import Executor, seen_late
 from seglight.errors import Interrupted, TrainingError, UsageError, harmless, one_line, say
 from seglight.run_lock import RunLock
 
@@ -153,7 +153,7 @@ class Runner:
                 self._running.pop(slot, None)
                 self._free.insert(0, slot)
         if status == 0:
-            if command.result and not any(command.folder.glob(command.result)):
+            if command.result and not self._has_result(command):
                 raise TrainingError(f'{command.title} left no {command.result} in {command.folder}, see {command.log}')
             command.marker.parent.mkdir(parents=True, exist_ok=True)
             command.marker.touch()
@@ -162,6 +162,14 @@ class Runner:
         elif not self._stopped():
             reason = last or f'status {status}'
             raise TrainingError(f'{command.title} failed: {reason} (all output is in {command.log})')
+
+    def _has_result(self, command: Command) -> bool:
+        """Return whether a command has left its result."""
+
+        def look() -> Path | None:
+            return next(command.folder.glob(command.result), None)
+
+        return (seen_late(look) if self.cluster else look()) is not None
 
     def _communicate(self, command: Command, slot: int) -> tuple[int, str]:
         """Start a process, log and show its output, and return its status and its last line."""
