@@ -101,6 +101,8 @@ class TrialPruning(Callback):
         storage = open_storage(self.file)
         number = storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(STUDY), self.number)
         stored, done, length = storage.get_trial(number), self._done(trainer), self._length(trainer)
+        if stored.state.is_finished():  # another run with the config of the trial
+            return False
         if done in stored.intermediate_values:  # a resumed run may validate again
             return bool(stored.user_attrs.get(PRUNED))
         first_rung = max(min(stored.intermediate_values, default=done), math.ceil((length or 1) / RUNGS))

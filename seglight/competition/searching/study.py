@@ -110,7 +110,7 @@ class Study:
 
     def _is_asked(self, stored: Any) -> bool:
         """Return whether a trial has a value for each key."""
-        return self.space.keys() <= stored.params.keys()
+        return set(self.space) <= set(stored.params)
 
     def _abandoned(self) -> tuple[Trial, RunLock] | None:
         """Return a running trial that no process runs, and its lock."""

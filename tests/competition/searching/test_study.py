@@ -221,6 +221,20 @@ def test_a_resumed_run_keeps_to_what_it_was_told(tmp_path: Path) -> None:
         assert validate(each, second.number, 0.1)  # it was killed before its last checkpoint
 
 
+def test_another_run_with_the_config_of_a_trial_changes_nothing(tmp_path: Path) -> None:
+    each = study(tmp_path)
+    for values in ((0.5, 0.6), (0.1,)):
+        with each.next_trial(2) as trial:
+            assert trial
+            validate(each, trial.number, *values)
+            each.finish(trial)
+    before = each.trials()
+    assert [trial.state for trial in before] == ['complete', 'pruned']
+    for trial in before:
+        assert not validate(each, trial.number, 0.1, 0.2, 0.3)
+    assert each.trials() == before
+
+
 def test_a_lower_loss_is_better(tmp_path: Path) -> None:
     each = study(tmp_path, minimize=True)
     for values in [(0.5, 0.4), (0.3, 0.6)]:
