@@ -105,11 +105,12 @@ class TrialPruning(Callback):
             return False
         if done in stored.intermediate_values:  # a resumed run may validate again
             return bool(stored.user_attrs.get(PRUNED))
-        first_rung = max(min(stored.intermediate_values, default=done), math.ceil((length or 1) / RUNGS))
+        interval = min(stored.intermediate_values, default=done)  # that before the first validation
+        first_rung = max(interval, math.ceil((length or 1) / RUNGS))
         trial = optuna_package().trial.Trial(open_study(storage, first_rung=first_rung), number)
         trial.report(float(trainer.callback_metrics[self.monitor]), done)
-        # Asked at the end, too: the value then counts for the trials that come later.
-        pruned = trial.should_prune() and (length is None or done < length)
+        # Asked at the last validation, too: the value then counts for the trials that come later.
+        pruned = trial.should_prune() and (length is None or done + interval <= length)
         trial.set_user_attr(PRUNED, pruned)
         if pruned:
             say(labelled('Pruned', f'after {self.unit} {done}, by when other trials were better'))
@@ -121,6 +122,6 @@ class TrialPruning(Callback):
 
     def _length(self, trainer: Trainer) -> int | None:
         """Return how many epochs or steps the whole run has; None if it is unlimited."""
-        if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
+        if trainer.max_epochs in (None, -1) and (self.unit == 'epoch' or trainer.max_steps == -1):
             return None
         return trainer.max_epochs if self.unit == 'epoch' else planned_steps(trainer)

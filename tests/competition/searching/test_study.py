@@ -171,6 +171,18 @@ def test_a_trial_that_ran_to_its_end_is_complete(tmp_path: Path) -> None:
     assert [(trial.state, trial.best) for trial in each.trials()] == [('complete', 0.3), ('complete', 0.6)]
 
 
+def test_a_trial_is_complete_after_its_last_validation(tmp_path: Path) -> None:
+    each = study(tmp_path)
+    for values in [(0.1, 0.2, 0.30), (0.5, 0.6, 0.25)]:
+        trainer = run_of(max_epochs=10)  # validated after 3, 6 and 9 epochs; 3 and 9 are rungs
+        with each.next_trial(2) as trial:
+            assert trial
+            for epoch, value in zip((2, 5, 8), values, strict=True):
+                assert not report(each, trial.number, trainer, value, current_epoch=epoch)
+            each.finish(trial)
+    assert [(trial.state, trial.best) for trial in each.trials()] == [('complete', 0.3), ('complete', 0.6)]
+
+
 def test_every_validation_within_an_epoch_counts(tmp_path: Path) -> None:
     each = Study(tmp_path, SPACE, 'step', False, 42)
     trainer = run_of(max_epochs=-1, max_steps=40_000, estimated_stepping_batches=40_000)

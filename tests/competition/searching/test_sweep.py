@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import signal
 import subprocess
@@ -17,9 +18,12 @@ import yaml
 from conftest import Result
 from forks import forked_commands, start  # noqa: F401
 
-from seglight.competition.searching.space import Choice
-from seglight.competition.searching.sweep import Search, find_folder
-from seglight.errors import UsageError
+from seglight.callbacks.trial_pruning import open_storage, open_study
+from seglight.competition.jobs.running import Command, Runner
+from seglight.competition.searching.space import Choice, Range
+from seglight.competition.searching.study import Study
+from seglight.competition.searching.sweep import Search, find_folder, run_trials
+from seglight.errors import TrainingError, UsageError
 
 Run = Callable[..., Result]
 
@@ -103,6 +107,23 @@ def test_a_search_counts_steps_where_epochs_may_have_several_validations(
 ) -> None:
     defaults = {'max_steps': -1, 'val_check_interval': None, 'check_val_every_n_epoch': 1}
     assert Search([], space, {'trainer': {**defaults, **trainer}}).unit == unit
+
+
+@pytest.mark.extras
+def test_a_search_of_which_all_trials_diverge_ends(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    optuna = pytest.importorskip('optuna')
+    space = {'model.optimizer.lr': Range(1e-3, 1e-1)}
+    study = Study(workspace, space, 'epoch', False, 42)
+
+    def diverge(self: Runner, jobs: list[list[Command]]) -> None:
+        number = next(word for word in jobs[0][0].words if word.startswith('--trainer.callbacks.trial='))
+        storage = open_storage(study.journal)
+        optuna.trial.Trial(open_study(storage), int(number.partition('=')[2])).report(math.nan, 1)
+
+    monkeypatch.setattr(Runner, 'run', diverge)
+    with pytest.raises(TrainingError, match='3 trials in a row failed; their output is in'):
+        run_trials(Search([], space, {'best_checkpoint': {'metric': 'mIoU'}}), study, 9)
+    assert [trial.state for trial in study.trials()] == ['failed'] * 3
 
 
 def test_a_damaged_folder_does_not_end_other_searches(workspace: Path) -> None:
