@@ -1,7 +1,7 @@
 """Average the weights of checkpoints of one architecture (a model soup, arXiv:2203.05482).
 
-BatchNorm's running statistics do not match averaged weights, so they are re-estimated on the training data in the
-first checkpoint's config.
+BatchNorm's running statistics do not match averaged weights, so those that training changes are re-estimated on the
+training data in the first checkpoint's config, like torch's `update_bn`, which would also reset those kept fixed.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from seglight.batch import Batch
-from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.checkpoints.checkpoint import CONFIG_ENTRY, Checkpoint
 from seglight.checkpoints.data import data_of
 from seglight.errors import CheckpointError, UsageError
 from seglight.files import open_atomically
@@ -57,19 +56,35 @@ def make_soup(
     if output.exists():
         raise UsageError(f'soup: {output} exists; choose another --output or remove it')
     first = found[0]
-    module = first.build(Segmentor)
+    module = first.build(Segmentor, {'frozen': _frozen(first)})
     for each in found[1:]:
         if each.classes and each.classes != module.classes:
             raise CheckpointError(f'soup: {each} must have the same classes as {first}, in the same order')
+        for name in ('mean', 'std'):
+            if _hyperparameter(each, name) != _hyperparameter(first, name):
+                raise CheckpointError(f'soup: {each} must have the same {name} of the images as {first}')
     first.load_into(module, averaged(found, valid))
+    module.train()  # but for the layers that training keeps fixed
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.training]
     used_batches = 0
-    if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
-        used_batches = estimate_statistics(module, first, None if root is None else str(root), batches)
+    if norms:
+        used_batches = estimate_statistics(module, norms, first, None if root is None else str(root), batches)
     entries = {name: first.entries[name] for name in KEPT if name in first.entries}
     entries['state_dict'] = module.state_dict()
     with open_atomically(output) as file:
         torch.save(entries, file)
     return used_batches
+
+
+def _hyperparameter(checkpoint: Checkpoint, name: str) -> object:
+    return (checkpoint.entries.get('hyper_parameters') or {}).get(name)
+
+
+def _frozen(checkpoint: Checkpoint) -> list[str]:
+    """Return the parts that its run did not train, by its config."""
+    model = checkpoint.mapping(CONFIG_ENTRY).get('model')
+    names = model.get('frozen') if isinstance(model, dict) else None
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dict[str, Tensor]:
@@ -97,8 +112,10 @@ def averaged(checkpoints: Sequence[Checkpoint], weights: Sequence[float]) -> dic
     return {name: value.to(types[name].dtype) for name, value in total.items()}
 
 
-def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | None, max_batches: int) -> int:
-    """Estimate BatchNorm's statistics on a checkpoint's training data, and return the number of batches used.
+def estimate_statistics(
+    module: Segmentor, norms: Sequence[_BatchNorm], checkpoint: Checkpoint, root: str | None, max_batches: int
+) -> int:
+    """Estimate the statistics of BatchNorm layers on a checkpoint's training data, and return the number of batches.
 
     Raises:
         CheckpointError: if the checkpoint does not describe its data.
@@ -110,18 +127,14 @@ def estimate_statistics(module: Segmentor, checkpoint: Checkpoint, root: str | N
     loader = data.train_dataloader()
     used = min(max_batches, len(loader))
     module.to('cuda' if torch.cuda.is_available() else 'cpu')
-    update_bn(((batch,) for batch in islice(loader, used)), _Losses(module))
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+    with torch.no_grad():
+        for batch in islice(loader, used):
+            module.losses(module.transfer_batch_to_device(batch, module.device, 0))  # all parts, also auxiliary heads
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     module.cpu()
     return used
-
-
-class _Losses(nn.Module):
-    """Runs a batch through all parts of a segmentor, including auxiliary heads."""
-
-    def __init__(self, module: Segmentor) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, batch: Batch) -> None:
-        """Compute the losses of a batch and discard them."""
-        self.module.losses(self.module.transfer_batch_to_device(batch, self.module.device, 0))

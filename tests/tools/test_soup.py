@@ -80,3 +80,25 @@ def test_a_checkpoint_without_data_is_refused(checkpoints: list[str], run: Run) 
     assert done.status == 2
     assert 'bare.ckpt must name the training data, on which BatchNorm is estimated' in done.err
     assert not Path('soup.ckpt').exists()
+
+
+@pytest.mark.parametrize('fixed', ['--model.segmentor.backbone.norm_eval=true', '--model.frozen=[backbone]'])
+def test_statistics_that_training_keeps_are_averaged(trained: Path, tiny_config: Path, run: Run, fixed: str) -> None:
+    tuned = ['--load-from', trained / 'epoch_2.ckpt', fixed, '--work-dir', 'tuned', '--trainer.max_epochs=2']
+    assert run('fit', '--config', tiny_config, *tuned).status == 0
+    done = run('soup', 'tuned/epoch_1.ckpt', 'tuned/epoch_2.ckpt', '--output', 'soup.ckpt')
+    assert done.status == 0, done.err
+    first, soup = state('tuned/epoch_1.ckpt'), state('soup.ckpt')
+    names = [name for name in soup if 'running_' in name]
+    assert {name for name in names if torch.equal(soup[name], first[name])} == {
+        name for name in names if '.backbone.' in name
+    }
+
+
+def test_other_values_of_the_images_are_refused(checkpoints: list[str], run: Run) -> None:
+    content = torch.load(checkpoints[1], weights_only=True)
+    content['hyper_parameters']['std'] = [1.0, 1.0, 1.0]
+    torch.save(content, 'other.ckpt')
+    done = run('soup', checkpoints[0], 'other.ckpt', '--output', 'soup.ckpt')
+    assert done.status == 2
+    assert 'other.ckpt must have the same std of the images as' in done.err

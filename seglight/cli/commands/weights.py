@@ -45,8 +45,8 @@ def info_arguments(parser: ArgumentParser) -> None:
 def soup(arguments: Namespace) -> None:
     """Average the weights of checkpoints of one architecture.
 
-    This is a model soup (arXiv:2203.05482). BatchNorm's running statistics do not match averaged weights, so they
-    are re-estimated on the training data in the first checkpoint's config.
+    This is a model soup (arXiv:2203.05482). BatchNorm's running statistics do not match averaged weights, so those
+    that training changes are re-estimated on the training data in the first checkpoint's config.
     """
     from seglight.tools.soup import make_soup
 
@@ -59,7 +59,8 @@ def soup(arguments: Namespace) -> None:
         trust_checkpoint=arguments.trust_checkpoint,
     )
     count = len(arguments.checkpoints)
-    say(f'{arguments.output} averages {count} checkpoints; BatchNorm was estimated on {counted(batches, "batch")}')
+    estimated = f'; BatchNorm was estimated on {counted(batches, "batch")}' if batches else ''
+    say(f'{arguments.output} averages {count} checkpoints{estimated}')
 
 
 def soup_arguments(parser: ArgumentParser) -> None:
