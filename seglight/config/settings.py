@@ -107,16 +107,21 @@ def merge(base: Any, over: Any, marks: bool = False) -> Any:
             _append(merged, str(name), value)
         else:
             merged[name] = merge(base.get(name), value, marks)
+            if f'{name}+' in base:
+                merged.pop(f'{name}+', None)  # what was to extend the list that this replaces
     return merged
 
 
 def _append(merged: dict[str, Any], name: str, items: list[Any]) -> None:
-    """Extend the list `name` with the items of `name+`, or keep them as `name+` if there is no list yet."""
+    """Extend the list `name` with the items of `name+`, or keep them as `name+` if there is no list yet.
+
+    Null means an empty list, and any other value a list of it.
+    """
     plain = name.removesuffix('+')
-    key = plain if isinstance(merged.get(plain), list) else name
-    if key == name and merged.get(plain, name) is None:
-        del merged[plain]  # null means an empty list
-    merged[key] = [*(merged.get(key) or []), *copy.deepcopy(items)]
+    key = plain if plain in merged else name
+    value = merged.get(key)
+    earlier = value if isinstance(value, list) else [] if value is None else [value]
+    merged[key] = [*earlier, *copy.deepcopy(items)]
 
 
 def _replaced(value: Any, path: Key) -> Iterator[Key]:

@@ -52,3 +52,22 @@ def test_keys_that_are_numbers_have_origins_like_others() -> None:
     base = Settings({'a': {'label_map': {255: 'x'}}}, {('a', 'label_map', '255'): Origin('f.yaml', 3)})
     assert list(paths(base.values)) == [('a',), ('a', 'label_map'), ('a', 'label_map', '255')]
     assert base.without_plus().values == {'a': {'label_map': {'255': 'x'}}}
+
+
+@pytest.mark.parametrize(
+    ('files', 'expected'),
+    [
+        ([{'c': [1]}, {'c+': [2]}], {'c': [1, 2]}),
+        ([{'c': {'x': 1}}, {'c+': [2]}], {'c': [{'x': 1}, 2]}),
+        ([{'c': 'a'}, {'c+': ['b']}, {'c+': ['d']}], {'c': ['a', 'b', 'd']}),
+        ([{'c': None}, {'c+': [2]}], {'c': [2]}),
+        ([{'c+': [1]}, {'c+': [2]}], {'c+': [1, 2]}),
+        ([{'c+': [1]}, {'c': None}, {'c+': [3]}], {'c': [3]}),
+        ([{'c+': [1]}, {'c': [2]}], {'c': [2]}),
+    ],
+)
+def test_a_plus_extends_what_is_there(files: list[dict[str, Any]], expected: dict[str, Any]) -> None:
+    merged: dict[str, Any] = {}
+    for each in files:
+        merged = merge(merged, each)
+    assert merged == expected
