@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,14 @@ def read_text(path: Path, errors: str = 'strict') -> str:
     """
     with path.open(encoding='utf-8', errors=errors) as file:
         return file.read(MAX_CHARACTERS + 1)
+
+
+def read_rows(path: Path) -> tuple[Sequence[str], list[dict[str, str]]]:
+    """Return the names of the columns and the complete rows of a CSV file: a run can be killed while it writes one."""
+    text = path.read_bytes().decode()
+    reader = csv.DictReader(io.StringIO(text[: text.rfind('\n') + 1], newline=''))
+    rows = list(reader)
+    return reader.fieldnames or (), rows
 
 
 def load_yaml_file(path: Path) -> Any:

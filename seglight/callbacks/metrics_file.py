@@ -13,6 +13,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from pytorch_lightning.utilities import rank_zero_only
 
 from seglight.files import write_atomically
+from seglight.plain_text import read_rows
 
 Rows = list[dict[str, str]]
 
@@ -65,13 +66,8 @@ class _Writer(ExperimentWriter):
 
 
 def _read(path: Path) -> tuple[Sequence[str], Rows]:
-    """Return the names of the columns, and the complete rows; a run can be killed while it writes one."""
-    if not path.is_file():
-        return (), []
-    text = path.read_bytes().decode()
-    reader = csv.DictReader(io.StringIO(text[: text.rfind('\n') + 1], newline=''))
-    rows = list(reader)
-    return reader.fieldnames or (), rows
+    """Return the names of the columns and the complete rows; none if there is no file."""
+    return read_rows(path) if path.is_file() else ((), [])
 
 
 def _write(path: Path, names: Sequence[str], rows: Rows) -> None:

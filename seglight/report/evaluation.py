@@ -143,8 +143,12 @@ def save_evaluation(evaluation: Evaluation, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def load_evaluation(path: Path) -> Evaluation:
+def load_evaluation(path: Path, examples: bool = True) -> Evaluation:
     """Read a file of `save_evaluation`; nothing is unpickled.
+
+    Args:
+        path: the file.
+        examples: whether to decode the masks of the best and the worst images.
 
     Raises:
         UserError: if the file is damaged or has another format.
@@ -156,7 +160,8 @@ def load_evaluation(path: Path) -> Evaluation:
             plain[name] = plain[name].tolist()
         for name in ('epoch', 'step', 'ignore_index'):
             plain[name] = int(plain[name])
-        evaluation = Evaluation(**plain, best=_examples(stored, 'best'), worst=_examples(stored, 'worst'))
+        best, worst = (_examples(stored, group) if examples else [] for group in ('best', 'worst'))
+        evaluation = Evaluation(**plain, best=best, worst=worst)
         _check_shapes(evaluation)
     except (*ERRORS, Image.DecompressionBombError) as error:
         message = f'{path} cannot be read: it is damaged or from another version; remove it and run validate again'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +23,9 @@ from seglight.report.opening import ANCHORS, failing_classes, hardest_images, ve
 from seglight.report.pictures import example_picture
 from seglight.report.run import Curve, Run, differences, previous_best, read_run
 from seglight.report.wording import percent
+
+#: Maximum length of the names of runs in a file name.
+MAX_BYTES = 200
 
 #: The values of the template; a page omits those that stay empty.
 EMPTY: dict[str, Any] = {
@@ -85,7 +90,10 @@ def write_comparison(folders: Sequence[Path]) -> Path:
         UserError: if a file of a run is damaged.
     """
     runs = [read_run(folder) for folder in folders]
-    return write_values(folders[-1] / f'compare_{"_".join(run.name for run in runs)}.html', comparison_values(runs))
+    name = '_'.join(run.name for run in runs)
+    if len(os.fsencode(name)) > MAX_BYTES:
+        name = f'{len(runs)}_runs_{hashlib.blake2b(os.fsencode(name), digest_size=4).hexdigest()}'
+    return write_values(folders[-1] / f'compare_{name}.html', comparison_values(runs))
 
 
 def report_values(run: Run, images: Sequence[Path] | None = None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 
 from seglight.errors import UsageError, UserError, one_line
 from seglight.files import WORK_DIRS, in_work_dirs
-from seglight.plain_text import load_yaml_file
+from seglight.plain_text import load_yaml_file, read_rows
 from seglight.report.evaluation import EVALUATIONS, Evaluation, load_evaluation
 
 #: Values by step, oldest first.
@@ -88,11 +89,10 @@ def read_curves(path: Path) -> dict[str, Curve]:
     if not path.is_file():
         return curves
     try:
-        with path.open(newline='', encoding='utf-8') as file:
-            for row in csv.DictReader(file):
-                for name, text in row.items():
-                    if text and name != 'step' and math.isfinite(value := float(text)):
-                        curves.setdefault(name, []).append((int(row['step']), value))
+        for row in read_rows(path)[1]:
+            for name, text in row.items():
+                if text and name != 'step' and math.isfinite(value := float(text)):
+                    curves.setdefault(name, []).append((int(row['step']), value))
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f'{path} is not a table of metrics: {one_line(error)}; fix or remove it') from error
     return curves
@@ -104,18 +104,19 @@ def previous_best(run: Run) -> Run | None:
         return None
     run_folder = run.folder.resolve()
     started = _started(run_folder)
-    candidates = []
+    candidates: list[tuple[float, Path]] = []
     for file in run_folder.parent.glob(f'*/{EVALUATIONS}/fit.npz'):
         folder = file.parents[1]
         if folder == run_folder or _started(folder) >= started:
             continue
-        try:
-            other = read_run(folder)
-        except UserError:  # a damaged file of another run must not prevent this report
-            continue
-        if other.evaluation and other.evaluation.classes == run.evaluation.classes:
-            candidates.append(other)
-    return max(candidates, key=lambda other: other.evaluation.miou if other.evaluation else 0.0, default=None)
+        with suppress(UserError):  # a damaged file of another run must not prevent this report
+            other = load_evaluation(file, examples=False)
+            if other.classes == run.evaluation.classes and not math.isnan(other.miou):
+                candidates.append((other.miou, folder))
+    for _, folder in sorted(candidates, reverse=True):
+        with suppress(UserError):
+            return read_run(folder)
+    return None
 
 
 def flat(values: Any, path: str = '') -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,10 @@ from conftest import Result
 from PIL import Image
 from report.test_evaluation import make_evaluation
 
-from seglight.report.evaluation import Evaluation, load_evaluation, save_evaluation
+from seglight.report import evaluation as evaluation_module
+from seglight.report.evaluation import Evaluation, Example, load_evaluation, save_evaluation
 from seglight.report.pictures import error_map
+from seglight.report.run import previous_best, read_curves, read_run
 
 Run = Callable[..., Result]
 CHROMIUM = next(
@@ -174,6 +177,50 @@ def test_runs_are_compared(report: Callable[..., Path], work_dirs: Path) -> None
     assert 'data.num_workers' not in page.words
     for name in ('exp1', 'exp2'):
         assert f'{100 * evaluated(work_dirs, name).miou:.2f} %' in page.words
+
+
+def test_many_runs_with_long_names_are_compared(report: Callable[..., Path], work_dirs: Path) -> None:
+    names = [f'run_{number}_{"x" * 60}' for number in range(5)]
+    for name in names:
+        shutil.copytree(work_dirs / 'exp1', work_dirs / name)
+    path = report(*names)
+    assert re.fullmatch(r'compare_5_runs_\w{8}\.html', path.name)
+    assert set(names) <= set(Page(path).words)
+    for name in names:
+        shutil.rmtree(work_dirs / name)
+
+
+def test_the_best_earlier_run_has_figures_and_is_the_only_one_whose_pictures_are_read(
+    work_dirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = evaluated(work_dirs, 'exp2')
+    nothing = replace(found, confusion=np.zeros_like(found.confusion))
+    for name, evaluation in (('0', nothing), ('1', found), ('2', nothing)):
+        shutil.copytree(work_dirs / 'exp1', work_dirs / name)
+        save_evaluation(evaluation, work_dirs / name / 'evaluation' / 'fit.npz')
+        os.utime(work_dirs / name / 'config.yaml', (1, 1))
+    decoded: list[str] = []
+    original = evaluation_module._examples
+
+    def examples(stored: dict[str, Any], group: str) -> list[Example]:
+        decoded.append(group)
+        return original(stored, group)
+
+    monkeypatch.setattr(evaluation_module, '_examples', examples)
+    best = previous_best(read_run(work_dirs / 'exp1'))
+    assert best is not None
+    assert best.name == '1'
+    assert decoded == ['best', 'worst'] * 2  # of the run itself, and of that one
+    for name in '012':
+        shutil.rmtree(work_dirs / name)
+
+
+def test_a_row_that_a_killed_run_did_not_finish_is_left_out(work_dirs: Path) -> None:
+    whole = read_curves(work_dirs / 'exp1' / 'metrics.csv')
+    for end in ('9,', '9,1.', '9'):
+        cut = work_dirs.parent / 'metrics.csv'
+        cut.write_bytes((work_dirs / 'exp1' / 'metrics.csv').read_bytes() + end.encode())
+        assert read_curves(cut) == whole
 
 
 def test_a_run_whose_images_are_gone_has_a_report_without_them(report: Callable[..., Path], work_dirs: Path) -> None:
