@@ -72,8 +72,9 @@ def describe(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     names = [str(name) for name in classes] if isinstance(classes, list) else []
     rows.append(('classes', f'{len(names)}: {", ".join(names)}'))
     metrics = checkpoint.metrics
-    rows += [(name, f'{100 * value:.2f} %') for name, value in metrics.items() if name.startswith('val/')]
-    rows += [(name, f'{value:.4g}') for name, value in metrics.items() if not name.startswith('val/')]
+    shares = {name for name in metrics if name.startswith('val/') and name != 'val/loss'}
+    rows += [(name, f'{100 * value:.2f} %') for name, value in metrics.items() if name in shares]
+    rows += [(name, f'{value:.4g}') for name, value in metrics.items() if name not in shares]
     packages = environment.pop('packages', None)
     environment.update(packages if isinstance(packages, dict) else {})
     rows += [(str(name), str(value)) for name, value in environment.items() if value]

@@ -56,3 +56,12 @@ def test_the_config_of_no_checkpoint_is_refused(workspace: Path, run: Callable[.
     result = run('info', '--config')
     assert (result.status, result.out) == (2, '')
     assert '--config needs a checkpoint' in result.err
+
+
+def test_a_loss_is_no_percentage(trained: Path, workspace: Path, run: Callable[..., Result]) -> None:
+    content = torch.load(trained / 'epoch_2.ckpt', weights_only=True)
+    content['metrics'] |= {'val/loss': 3.35249, 'val/mDice': 0.25}
+    torch.save(content, 'a.ckpt')
+    shown = run('info', 'a.ckpt').out.split('\nconfig\n')[0]
+    rows = dict(line.split(maxsplit=1) for line in shown.splitlines())
+    assert (rows['val/loss'], rows['val/mDice']) == ('3.352', '25.00 %')
