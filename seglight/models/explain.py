@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmcv import ConfigDict
 from mmcv.cnn import (
@@ -51,15 +52,17 @@ def explain_weights(error: Exception, parts: Sequence[Part]) -> ConfigError:
     unknown = _explain_unknown(error, parts)
     if unknown:
         return unknown
-    for part in parts:
-        address = address_of(part)
-        if address is not None:
-            key = part.key if part.type_name == 'Pretrained' else f'{part.key}.pretrained'
-            message = (
-                f"cannot load the pretrained weights '{address}': {one_line(error)}; "
-                f'give a local file, or --{key}=null to start from random weights'
-            )
-            return ConfigError(key, message)
+    weights = [(part, address) for part in parts if (address := address_of(part)) is not None]
+    named = [each for each in weights if each[1] in str(error)]
+    # A wrong `init_cfg` of another kind is no failed download.
+    missing = [] if 'init_cfg' in str(error) else [each for each in weights if not Path(each[1]).is_file()]
+    for part, address in (named or missing)[:1]:
+        key = part.key if part.type_name == 'Pretrained' else f'{part.key}.pretrained'
+        message = (
+            f"cannot load the pretrained weights '{address}': {one_line(error)}; "
+            f'give a local file, or --{key}=null to start from random weights'
+        )
+        return ConfigError(key, message)
     return ConfigError(KEY, f'cannot be initialised by mmseg: {reason(error)}')
 
 

@@ -135,3 +135,14 @@ def test_nothing_is_downloaded_for_a_checkpoint(server: str, tmp_path: Path, tra
     torch.save(checkpoint, tmp_path / 'c.ckpt')
     Checkpoint(tmp_path / 'c.ckpt').module()
     assert Handler.served == []
+
+
+def test_the_part_whose_weights_fail_is_named_and_no_other(backbone: Path) -> None:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    model['backbone']['init_cfg'] = {'type': 'Pretrained', 'checkpoint': str(backbone)}
+    model['decode_head']['init_cfg'] = {'type': 'Pretrained', 'checkpoint': 'missing.pth'}
+    with pytest.raises(ConfigError, match=r"decode_head\.init_cfg cannot load the pretrained weights 'missing\.pth'"):
+        Recipe(model).for_data(3).build()
+    model['decode_head']['init_cfg'] = {'type': 'Normal', 'std': 0.01, 'override': {'name': 'conv_sge'}}
+    with pytest.raises(ConfigError, match=r'segmentor cannot be initialised by mmseg: .*conv_sge'):
+        Recipe(model).for_data(3).build()
