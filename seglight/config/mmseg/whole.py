@@ -13,7 +13,7 @@ from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.left_out import KEYS, left_out
 from seglight.config.mmseg.pipeline import data_settings
 from seglight.config.mmseg.unsupported import check_supported
-from seglight.config.mmseg.zoo import counts_iterations, model_settings, schedule_settings, zoo_folder
+from seglight.config.mmseg.zoo import counts_iterations, model_settings, runner_of, schedule_settings, zoo_folder
 from seglight.config.settings import Origin, Settings, merge, nearest, paths
 from seglight.errors import ConfigError, UsageError, one_line
 
@@ -71,7 +71,7 @@ def translate(config: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: names the key of mmseg's config that seglight cannot follow.
     """
     check_supported(config)
-    whole = {**config, 'runner': _runner(config)}
+    whole = {**config, 'runner': runner_of(config)}
     if config.get('fp16', {}) is None:
         del whole['fp16']
     accumulated = (config.get('optimizer_config') or {}).get('cumulative_iters', 1)
@@ -106,14 +106,6 @@ def _set(config: dict[str, Any], key: str, value: Any) -> None:
         node[last] = merge(node.get(last), value)
     else:
         raise ConfigError(f'--cfg-options {key}', f'cannot be set in {node!r:.60}')
-
-
-def _runner(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the runner; older configs have `total_iters` or `total_epochs`."""
-    old = {'max_iters': config.get('total_iters'), 'max_epochs': config.get('total_epochs')}
-    given = config.get('runner') or {name: value for name, value in old.items() if value}
-    kind = 'IterBasedRunner' if given.get('max_iters') else 'EpochBasedRunner'
-    return {'type': kind, **given}
 
 
 def _model(config: Mapping[str, Any]) -> dict[str, Any]:

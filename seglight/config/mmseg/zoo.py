@@ -131,8 +131,14 @@ def model_settings(config: dict[str, Any]) -> dict[str, Any]:
 
 def counts_iterations(config: Mapping[str, Any]) -> bool:
     """Return whether a config's runner is mmcv's `IterBasedRunner`, whose hooks count iterations by default."""
-    length = config.get('runner') or {'max_iters': config.get('total_iters')}
-    return bool(length.get('type', 'IterBasedRunner' if length.get('max_iters') else '') == 'IterBasedRunner')
+    return bool(runner_of(config)['type'] == 'IterBasedRunner')
+
+
+def runner_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the runner; older configs have `total_iters` or `total_epochs`."""
+    old = {'max_iters': config.get('total_iters'), 'max_epochs': config.get('total_epochs')}
+    given = config.get('runner') or {name: value for name, value in old.items() if value}
+    return {'type': 'IterBasedRunner' if given.get('max_iters') else 'EpochBasedRunner', **given}
 
 
 def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +149,7 @@ def schedule_settings(config: dict[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(config.get('optimizer'), dict):
         raise ConfigError('model.zoo_schedule', 'names a config without an optimizer')
-    length = config.get('runner') or {'max_iters': config.get('total_iters')}
+    length = runner_of(config)
     step = config.get('optimizer_config') or {}
     accumulated = step.get('cumulative_iters', 1)
     trainer = {

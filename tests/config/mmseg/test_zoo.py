@@ -11,7 +11,7 @@ from mmcv import Config
 from mmcv.runner.hooks import HOOKS
 
 from seglight.config.files import load_config
-from seglight.config.mmseg.zoo import find_zoo, zoo_folder, zoo_names
+from seglight.config.mmseg.zoo import find_zoo, schedule_settings, zoo_folder, zoo_names
 from seglight.errors import ConfigError
 from seglight.models.schedules import find_updater
 
@@ -187,3 +187,19 @@ def test_model_and_schedule_of_the_zoo_replace_what_is_inherited_together(tiny_c
     ours = yaml.safe_load(result.out)['model']
     assert ours['segmentor'] == _plain(as_mmseg_reads(fast))
     assert ours['optimizer'] == {'type': 'SGD', 'lr': 0.12, 'momentum': 0.9, 'weight_decay': 4e-05}
+
+
+@pytest.mark.parametrize(
+    ('length', 'steps', 'epochs', 'by_epoch'),
+    [
+        ({'total_epochs': 20}, -1, 20, True),
+        ({'total_iters': 400}, 400, -1, False),
+        ({'runner': {'type': 'IterBasedRunner', 'max_iters': 400}}, 400, -1, False),
+        ({'runner': {'type': 'EpochBasedRunner', 'max_epochs': 20}, 'total_iters': 3}, -1, 20, True),
+    ],
+)
+def test_the_length_of_old_configs_counts_too(length: dict[str, Any], steps: int, epochs: int, by_epoch: bool) -> None:
+    config = {'optimizer': {'type': 'SGD', 'lr': 0.1}, 'lr_config': {'policy': 'poly'}, **length}
+    settings = schedule_settings(config)
+    assert (settings['trainer']['max_steps'], settings['trainer']['max_epochs']) == (steps, epochs)
+    assert settings['model']['schedule']['by_epoch'] is by_epoch
