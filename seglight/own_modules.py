@@ -14,8 +14,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-#: The first name of a dotted path, for example `own_losses` in `own_losses.Focal`.
-_FIRST = re.compile(r'(?<![\w.])([A-Za-z_]\w*)(?=\.[A-Za-z_])')
+#: The first two names of a dotted path, `own_losses` and `Focal` in `own_losses.Focal`; not of the path of a file.
+_NAMES = re.compile(r'(?<![\w./\\-])([A-Za-z_]\w*)\.([A-Za-z_]\w*)')
 
 
 def leave_working_folder() -> None:
@@ -30,18 +30,19 @@ def find_named(value: Any) -> None:
     """Put the working folder last in `sys.path` if a text in nested values names a module in it.
 
     Args:
-        value: the user's words, from the command line or a config.
+        value: the user's values, from the command line or a config.
     """
     with suppress(OSError):
         here = str(Path.cwd())
         known = {'', here} & set(sys.path)
-        if not known and any(_is_here(name) for text in _texts(value) for name in _FIRST.findall(text)):
+        if not known and any(_is_here(*names) for text in _texts(value) for names in _NAMES.findall(text)):
             sys.path.append(here)
 
 
-def _is_here(name: str) -> bool:
-    """Return whether a module is in the working folder and nowhere else."""
-    if name in sys.modules or not (Path(f'{name}.py').is_file() or Path(name).is_dir()):
+def _is_here(name: str, inner: str) -> bool:
+    """Return whether a module, or a package that has something of a name, is in the working folder and nowhere else."""
+    files = Path(f'{name}.py'), Path(name, '__init__.py'), Path(name, f'{inner}.py')
+    if name in sys.modules or not (any(map(Path.is_file, files)) or Path(name, inner).is_dir()):
         return False
     return PathFinder.find_spec(name) is None
 

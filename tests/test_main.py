@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Result
 
 import seglight
 from seglight.own_modules import find_named, leave_working_folder
@@ -69,3 +71,20 @@ def test_classes_in_the_working_folder_are_found(command: list[str], tiny_config
     words = [*command, 'fit', '-c', str(tiny_config), '--trainer.callbacks+=own_callback.Own', '--print_config']
     done = subprocess.run(words, capture_output=True, text=True)
     assert 'class_path: own_callback.Own' in done.stdout, done.stderr
+
+
+def test_folders_named_like_groups_of_a_config_and_files_are_no_modules(
+    tiny_config: Path, data_root: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ('data', 'model', 'trainer', 'tiny', 'best', 'work_dirs'):
+        Path(name).mkdir()
+        Path(name, '__init__.py').touch()
+    Path('v2').mkdir()
+    monkeypatch.setattr(sys, 'path', [each for each in sys.path if each not in ('', str(Path.cwd()))])
+    flags = [f'--data.root={data_root}', '--trainer.max_epochs=1', '--model.channels_last=false', '--seed=1']
+    done = run('fit', '--config', tiny_config.name, *flags, '--load-from', 'best.ckpt', '--print_config')
+    assert done.status == 0, done.err
+    find_named(['/mnt/data.v2', 'x-data.v2', 'v2.data', 'v2.jpg'])
+    assert str(Path.cwd()) not in sys.path
+    find_named(['best.Own'])
+    assert sys.path[-1] == str(Path.cwd())

@@ -18,6 +18,9 @@ from seglight.config.parser import argument_types, is_plain, keys_without_null
 from seglight.config.settings import Settings
 from seglight.own_modules import find_named
 
+#: The first parts of the flags whose values may name a class.
+WITH_CLASSES = ('--model', '--data', '--trainer')
+
 
 def resolve(
     arguments: Arguments,
@@ -41,7 +44,7 @@ def resolve(
     types = argument_types(parser)
     expand_options(arguments, types)
     settings = base
-    find_named([f'{flag.name} {flag.value}' for flag in arguments.flags])
+    find_named([flag.value for flag in arguments.flags if flag.name.partition('.')[0] in WITH_CLASSES])
     for path in map(find_config, arguments.configs):
         is_mmseg = path.suffix == SUFFIX
         config = load_mmseg(path, take_file_options(arguments, types)) if is_mmseg else load_config(path)
