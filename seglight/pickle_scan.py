@@ -86,7 +86,7 @@ class _Scan:
         if name in ('BINPUT', 'LONG_BINPUT'):
             self.memo[argument] = self.pushed
             return
-        if self.recalled and name in ('REDUCE', 'BUILD'):
+        if self.recalled and name in ('REDUCE', 'NEWOBJ', 'BUILD'):
             raise CheckpointError(f'{self.path} is refused: it uses a value again as torch.save does not')
         self.recalled = self.recalled and name in ('TUPLE', 'TUPLE1', 'TUPLE2', 'TUPLE3')
         self.pushed = None

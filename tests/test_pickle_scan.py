@@ -69,6 +69,7 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     'copies of a list': (b']q\1' + name('builtins', 'set') + b'h\1\x85R', AGAIN),
     'copies of a list in a longer tuple': (b']q\1' + name('builtins', 'set') + b'(h\1tR', AGAIN),
     'copies by a tuple from the memo': (b')q\1' + name('collections', 'OrderedDict') + b'h\1R', AGAIN),
+    'copies of a tuple by the class': (b')q\1' + name('torch', 'Size') + b'h\1\x85\x81', AGAIN),
     'state from the memo': (b'}q\1' + name('collections', 'OrderedDict') + b')Rh\1b', AGAIN),
     'code': (name('posix', 'system') + text('true') + b'\x85R', r'loading its posix\.system would execute code'),
 }
