@@ -173,12 +173,14 @@ def _resized(segmentor: nn.Module, name: str, value: Tensor) -> Tensor | None:
         if hasattr(backbone, 'resize_rel_pos_embed'):  # BEiT and MAE, which have additional tokens
             table: Tensor = backbone.resize_rel_pos_embed({inner: value})[inner]
             return table
-        return _resized_table(value, len(segmentor.get_parameter(name)))
+        return _resized_table(value, len(segmentor.get_parameter(name))) if _side(len(value)) else None
     if inner == 'pos_embed' and hasattr(backbone, 'resize_abs_pos_embed'):  # MAE
         absolute: Tensor = backbone.resize_abs_pos_embed({inner: value})[inner]
         return absolute
     if inner == 'pos_embed' and hasattr(backbone, 'resize_pos_embed'):
-        before = math.isqrt(value.shape[1] - 1)
+        before = _side(value.shape[1] - 1) if value.ndim == 3 else 0
+        if not before:  # of images that were not square; mmseg would take a part of it for the whole
+            return None
         height, width = backbone.img_size
         after = (height // backbone.patch_size, width // backbone.patch_size)
         embedding: Tensor = backbone.resize_pos_embed(value, after, (before, before), backbone.interpolate_mode)
@@ -186,9 +188,15 @@ def _resized(segmentor: nn.Module, name: str, value: Tensor) -> Tensor | None:
     return None
 
 
+def _side(count: int) -> int:
+    """Return the side of a square of so many tokens; 0 if there is none."""
+    side = math.isqrt(max(count, 0))
+    return side if side * side == count else 0
+
+
 def _resized_table(table: Tensor, length: int) -> Tensor:
     """Interpolate a table `[(2w-1)^2, heads]` to another window size, like mmseg's `SwinTransformer.init_weights`."""
-    before, after = math.isqrt(len(table)), math.isqrt(length)
+    before, after = _side(len(table)), _side(length)
     image = table.t().reshape(1, -1, before, before)
     return F.interpolate(image, size=(after, after), mode='bicubic').flatten(2)[0].t().contiguous()
 

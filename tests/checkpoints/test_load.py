@@ -155,3 +155,16 @@ def test_position_embeddings_are_resized_as_mmseg_does(
     loaded = backbone.state_dict()
     assert equal(loaded, expected.state_dict())
     assert any(loaded[name].shape != value.shape for name, value in weights.items())
+
+
+@pytest.mark.parametrize('shape', [(1, 1 + 32 * 64, -1), (1, 196, -1), (1025,), (1, 0, -1)])
+def test_a_position_embedding_of_no_square_is_not_taken_for_one(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    segmentor = nn.Module()
+    segmentor.backbone = backbone = build_backbone({**VIT, 'img_size': (96, 128)})
+    weights = {f'backbone.{name}': value for name, value in backbone.state_dict().items()}
+    channels = weights['backbone.pos_embed'].shape[2]
+    weights['backbone.pos_embed'] = torch.rand([channels if side == -1 else side for side in shape])
+    torch.save({'state_dict': weights}, tmp_path / 'a.pth')
+    result = load_weights(segmentor, Checkpoint(tmp_path / 'a.pth', mapped=True))
+    assert not result.resized
+    assert [str(each) for each in result.mismatched] != []
