@@ -151,7 +151,8 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """The name, the size and a checksum (of the checksums in it), which identify the file."""
         if not self._fingerprint:
-            self._fingerprint = checksum(self.path) if self.is_exported else self._checksum()
+            is_zip = not (self.is_exported or self.path.suffix == SAFETENSORS)
+            self._fingerprint = self._checksum() if is_zip else checksum(self.path)
         return f'{self.path.name}, {self.path.stat().st_size} bytes, checksum {self._fingerprint}'
 
     def _checksum(self) -> int:

@@ -25,11 +25,16 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
         settings: the resolved config in a checkpoint, with `model` and `data`.
 
     Raises:
-        ConfigError: for a validation transform without an equivalent in mmseg.
+        ConfigError: for a setting or a validation transform without an equivalent in mmseg.
     """
     model, data = settings.get('model') or {}, settings.get('data') or {}
     if not isinstance(model.get('segmentor'), dict) or not isinstance(data.get('classes'), list):
         raise UsageError('the config in the checkpoint names no model and classes, so it cannot be exported')
+    test_cfg = model['segmentor'].get('test_cfg') or {}
+    if test_cfg.get('mode') == 'slide' and test_cfg.get('blend', 'mean') != 'mean':
+        raise ConfigError('model.segmentor.test_cfg.blend', 'is not supported by mmseg, whose masks would differ')
+    if data.get('image_range') is not None:
+        raise ConfigError('data.image_range', 'is not supported by mmseg, whose masks would differ')
     classes = list(data['classes'])
     segmentor = Recipe(model['segmentor']).without_pretrained().for_data(len(classes), _ignored(data)).model
     normalize = {'mean': model.get('mean') or IMAGENET_MEAN, 'std': model.get('std') or IMAGENET_STD, 'to_rgb': True}

@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from seglight.errors import CheckpointError
 from seglight.files import write_atomically
+from seglight.models.subclass import ENTRY
 from seglight.weight_files import opened, read_file
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _NAME = 'seglight'
 
 #: The entries of a checkpoint that predictions need, besides the weights.
-_KEPT = ('hyper_parameters', 'config', 'environment', 'metrics', 'epoch', 'global_step')
+_KEPT = ('hyper_parameters', 'config', 'environment', 'metrics', 'epoch', 'global_step', ENTRY)
 
 
 def save_plain(checkpoint: Checkpoint, path: Path) -> None:

@@ -204,12 +204,13 @@ def reached_end(checkpoint: Checkpoint, trainer: Trainer, module: LightningModul
         )
     try:
         epochs = int(entries['loops']['fit_loop']['epoch_progress']['current']['processed'])
+        steps = int(entries['global_step'])
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise CheckpointError(f'cannot resume from {checkpoint}: its loops have no count of epochs') from error
+        raise CheckpointError(f'cannot resume from {checkpoint}: it has no count of its epochs or steps') from error
     end = trainer.max_epochs
     if end is not None and end > 0:
         end += averaging_epochs(trainer, module)
-    done = {'step': (entries['global_step'], trainer.max_steps), 'epoch': (epochs, end)}
+    done = {'step': (steps, trainer.max_steps), 'epoch': (epochs, end)}
     for unit, (at, end) in done.items():
         if end is not None and 0 <= end <= at:
             return f'{checkpoint} is already at {unit} {at} of {end}; raise --trainer.max_{unit}s to continue'

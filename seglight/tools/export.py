@@ -12,6 +12,7 @@ import torch
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.mmseg import SUFFIX
 from seglight.checkpoints.plain import save_plain
+from seglight.checkpoints.subclass import check_base_predicts
 from seglight.config.settings import Settings
 from seglight.console import labelled
 from seglight.errors import UsageError, say
@@ -27,7 +28,7 @@ NEEDED = (
         ('data', name)
         for name in ('classes', 'palette', 'ignore_index', 'reduce_zero_label', 'root', 'val', 'img_dir', 'ann_dir')
     ),
-    ('data', 'val_transforms'),
+    *(('data', name) for name in ('val_transforms', 'image_range')),
 )
 
 
@@ -132,6 +133,7 @@ def export_checkpoint(
     checkpoint = Checkpoint.find(str(name), trust_checkpoint)
     path = checkpoint.path
     checkpoint.require_weights()
+    check_base_predicts(checkpoint.entries, path)
     target = Path(target or path.with_name(f'{path.stem}_mmseg{SUFFIX}'))
     if target.suffix != SUFFIX:
         raise UsageError(f'export: {target} must end with {SUFFIX}, as mmseg expects of checkpoints')

@@ -16,13 +16,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, Checkpoint
 from seglight.checkpoints.data import data_of
+from seglight.checkpoints.subclass import check_base_predicts
 from seglight.errors import CheckpointError, UsageError
 from seglight.files import open_atomically
 from seglight.models.segmentor import Segmentor
+from seglight.models.subclass import ENTRY
 from seglight.voting import vote_weights
 
 #: Entries that a soup copies from the first checkpoint; without optimizer states, so training cannot resume from it.
-KEPT = ('hyper_parameters', 'config', 'environment', 'epoch', 'global_step', 'pytorch-lightning_version')
+KEPT = ('hyper_parameters', 'config', 'environment', 'epoch', 'global_step', 'pytorch-lightning_version', ENTRY)
 
 
 def make_soup(
@@ -55,6 +57,8 @@ def make_soup(
         raise UsageError(f'soup: --batches must be at least 1, got {batches}')
     if output.exists():
         raise UsageError(f'soup: {output} exists; choose another --output or remove it')
+    for each in found:
+        check_base_predicts(each.entries, each.path)
     first = found[0]
     module = first.build(Segmentor, {'frozen': _frozen(first)})
     for each in found[1:]:

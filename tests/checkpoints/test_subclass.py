@@ -91,6 +91,20 @@ def test_one_that_predicts_otherwise_must_be_passed(workspace: Path, image: np.n
     assert np.array_equal(inverted, 4 - prediction.mask.numpy())
 
 
+@pytest.mark.parametrize('to', ['safetensors', 'mmseg', 'soup'])
+def test_no_export_and_no_soup_hides_that_a_subclass_predicts_otherwise(workspace: Path, run: Run, to: str) -> None:
+    path = saved(Inverting)
+    if to == 'soup':
+        result = run('soup', path, path, '--output', 'a.ckpt')
+    else:
+        result = run('export', path, f'a.{"pth" if to == "mmseg" else to}', '--format', to)
+        if to == 'safetensors':
+            assert result.status == 0, result.err
+            result = run('predict', '--ckpt', 'a.safetensors', '--input', '.')
+    assert result.status == 2
+    assert 'Inverting, which overrides predict: pass segmentor=Inverting' in result.err
+
+
 def test_its_weights_start_a_training(tiny_config: Path, run: Run) -> None:
     path = saved(Teaching)
     result = run('fit', '--config', tiny_config, '--load-from', path, '--debug', '1')

@@ -20,6 +20,8 @@ from mmseg.apis import inference_segmentor, init_segmentor
 from mmseg.core.evaluation import mean_iou
 from PIL import Image
 
+from seglight.config.settings import merge
+
 Run = Callable[..., Result]
 CLASSES = [f'class {index}' for index in range(11)]
 PALETTE = [[index, 100, 200 - index] for index in range(11)]
@@ -284,3 +286,25 @@ def test_an_export_needs_a_name_that_mmseg_knows_and_a_config(trained: Path, wor
     assert 'a.ckpt stores no config' in run('export', 'a.ckpt').err
     Path('file').touch()
     assert 'a.pth cannot be written' in run('export', trained, 'file/a.pth').err
+
+
+SLIDE = {'mode': 'slide', 'crop_size': [48, 48], 'stride': [32, 32]}
+
+
+@pytest.mark.parametrize(
+    ('key', 'group', 'values'),
+    [
+        ('model.segmentor.test_cfg.blend', 'model', {'segmentor': {'test_cfg': {**SLIDE, 'blend': 'gaussian'}}}),
+        ('data.image_range', 'data', {'image_range': [0, 65535]}),
+    ],
+)
+def test_what_mmseg_would_predict_otherwise_is_not_exported(
+    trained: Path, workspace: Path, run: Run, key: str, group: str, values: dict[str, Any]
+) -> None:
+    content = torch.load(trained / 'epoch_2.ckpt', weights_only=True)
+    content['config'] = yaml.safe_dump(merge(yaml.safe_load(content['config']), {group: values}))
+    torch.save(content, 'a.ckpt')
+    result = run('export', '--format', 'mmseg', 'a.ckpt')
+    assert result.status == 2
+    assert f'{key} is not supported by mmseg, whose masks would differ' in result.err
+    assert not list(Path().glob('*.p*'))

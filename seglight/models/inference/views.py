@@ -72,7 +72,7 @@ def make_views(scales: Sequence[float], flips: Sequence[Flip], rotations: Sequen
         raise UsageError(f'rotations of test-time augmentation must be multiples of 90, got {list(rotations)}')
     views: dict[View, None] = {}  # a set in order: rotations and flips can give the same view
     for scale in scales:
-        for turns in (degrees // 90 % 4 for degrees in rotations):
+        for turns in (int(degrees // 90 % 4) for degrees in rotations):
             views[View(scale, turns)] = None
             for flip in flips:
                 views[View(scale, turns if flip == 'horizontal' else (turns + 2) % 4, mirrored=True)] = None
