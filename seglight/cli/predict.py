@@ -208,7 +208,7 @@ def _facts(config: Any, checkpoints: Sequence[Checkpoint], settings: dict[str, A
         'ckpt_weights': config.ckpt_weights,
         'input': config.input,
         'probabilities': config.probabilities,
-        'submission_size': config.submission_size,
+        'submission_size': config.submission_size if config.submission or config.remark is not None else None,
         'submission_format': None if config.submission_format == 'labels' else config.submission_format,
         'mask_labels': config.mask_labels,
         'pseudo_labels': config.pseudo_labels,

@@ -338,14 +338,18 @@ def test_no_run_goes_on_with_the_predictions_of_another_checkpoint(trained: Path
     assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume').status == 0
     done = run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', '--aug-test')
     assert 'a different aug_test' in done.err
+    outputs = ['--submission', '--submission-size', '16', '--probabilities', 'float16']
+    assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', *outputs).status == 0
     for flags, key in (
-        (['--submission-size', '8'], 'submission_size'),
+        (['--submission', '--submission-size', '8'], 'submission_size'),
+        (['--probabilities', 'uint8'], 'probabilities'),
         (['--data.val_transforms', '[{type: Resize, height: 32, width: 32}]'], 'data.val_transforms'),
         (['--trainer.precision', 'bf16-mixed'], 'trainer.precision'),
     ):
         done = run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', *flags)
         assert done.status == 2
         assert f'a different {key}' in done.err
+    assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', '--overlays').status == 0
     smaller = ['--data.batch_size=1', '--data.num_workers=1', '--overlays']
     assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', *smaller).status == 0
 

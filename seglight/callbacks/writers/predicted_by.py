@@ -15,6 +15,9 @@ from seglight.plain_text import load_yaml, read_text
 from seglight.report.run import first_difference
 from seglight.run_lock import RunLock
 
+#: Facts of files that one of two runs may not write; they are None then, and the other's count.
+OUTPUTS = ('probabilities', 'submission_size')
+
 
 class PredictedBy(Callback):
     """Records in the folder how its predictions were made, and locks it. This callback must come before the writers.
@@ -48,6 +51,11 @@ class PredictedBy(Callback):
         if self.resume and self.path.is_file():
             earlier = load_yaml(read_text(self.path, errors='replace'), str(self.path))
             known = earlier if isinstance(earlier, dict) else {}
+            for name in OUTPUTS:
+                if self.facts.get(name) is None:
+                    self.facts[name] = known.get(name)
+                elif known.get(name) is None:
+                    known[name] = self.facts[name]
             differing = [_key(name, known.get(name), new) for name, new in self.facts.items() if known.get(name) != new]
             if differing:
                 raise UsageError(
