@@ -123,6 +123,14 @@ def _same_folder() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _no_launcher() -> Iterator[None]:
+    """Remove what a run of several processes in a test left: a later run would wait for processes that nobody starts."""
+    yield
+    for name in ('LOCAL_RANK', 'RANK', 'NODE_RANK', 'GROUP_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
 def _few_threads() -> None:
     """Keep tiny tensors from being spread over threads."""
     torch.set_num_threads(1)
