@@ -107,7 +107,6 @@ COVERED = {
     'data.sources.coco.columns': ('data/sources/coco/test_source.py', 'in columns'),
     'data.sources.coco.objects': ('data/sources/coco/test_source.py', 'Objects'),
     'data.sources.coco.rows': ('data/sources/coco/test_source.py', 'in columns'),
-    'data.header_columns': ('data/test_checks.py', 'read_headers'),
     'data.sources.coco.file': ('data/sources/coco/test_source.py', 'category_id'),
     'data.sources.coco.shapes': ('data/sources/coco/test_source.py', 'segmentation'),
     'data.sources.file_states': ('data/sources/yolo/test_rows.py', 'has changed since the start'),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
 from seglight.data.header_columns import Header, read_headers
-from seglight.data.images import glance, may_be_cut_off, read_image
+from seglight.data.images import glance, read_image
 from seglight.data.places import status_of
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Samples
@@ -156,7 +156,7 @@ def read_header(sample: Sample) -> Header:
     try:
         status = status_of(sample.mask.path)
         image = glance(sample.image)
-        # A file of JSON is the same for many images, and not one that ends like an image.
+        # A file of JSON can be that of many images, and has no end like an image.
         mask = glance(sample.mask.path) if isinstance(sample.mask, MaskFile) else None
         size = sample.mask.size() if mask is None else mask.size
     except FileNotFoundError:
@@ -171,7 +171,7 @@ def read_header(sample: Sample) -> Header:
         None,
         # A compressed image of a single colour takes less than a bit per pixel.
         image.bytes < 2048 + size[0] * size[1] / 32,
-        image.cut_off or (may_be_cut_off(sample.mask.path) if mask is None else mask.cut_off),
+        image.cut_off or (mask is not None and mask.cut_off),
         image.bytes,
         image.bytes + status.size,
         image.time + status.time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,14 +15,13 @@ import numpy.typing as npt
 from seglight.data.column_files import Array, cached_path, is_settled, keep, load, state
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Rows, Samples
-from seglight.environment import cores
 
 Ints = npt.NDArray[np.int64]
 
 #: Files whose state is compared with that of the start before; of the others, only their folders.
 COMPARED = 1000
 
-#: Samples whose headers a thread reads in a row; handing over a single one takes as long as reading it.
+#: Samples whose headers are read in a row; handing over a single one to a thread takes as long as reading it.
 _IN_A_ROW = 256
 
 #: The columns, by the rows of a source; `bytes` and `time` are those of the image and its mask together.
@@ -127,10 +127,23 @@ def _read(
             for name in ('image_bytes', 'bytes', 'time'):
                 columns[name][row] = getattr(header, name)
 
-    with ThreadPoolExecutor(cores()) as pool:
-        for _ in pool.map(read_some, range(0, len(rows), _IN_A_ROW)):
+    starts = iter(range(0, len(rows), _IN_A_ROW))
+    if all(not _waits(read_some, first) for first in starts):
+        return faults
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(read_some, starts):
             pass
     return faults
+
+
+def _waits(read: Callable[[int], None], first: int) -> bool:
+    """Read some headers; return whether this thread waited for the files most of the time.
+
+    If it does not, more threads only wait for each other: two of them take twice the processor time of one.
+    """
+    start, busy = time.perf_counter(), time.thread_time()
+    read(first)
+    return time.perf_counter() - start > 2 * (time.thread_time() - busy)
 
 
 @dataclass(frozen=True)

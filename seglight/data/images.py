@@ -14,17 +14,15 @@ from seglight.array_types import UInt8Array
 from seglight.data.formats import (
     MAX_PIXELS,
     IncompleteError,
-    UnreadableError,
     open_image,
     reading,
 )
 from seglight.data.headers import HEAD, upright_size
 from seglight.data.jpeg import decode_jpeg
 from seglight.data.orientation import orientation, orientation_in, upright
-from seglight.data.places import open_file, read_bytes, status_of
+from seglight.data.places import open_with_status, read_bytes
 from seglight.data.tiff import first_directory, is_tiff, read_bands
 from seglight.data.value_range import ValueRange, to_8_bits
-from seglight.errors import DataError
 from seglight.palette import PNG_SIGNATURE
 
 #: First and last bytes of JPEG and PNG files.
@@ -113,20 +111,6 @@ class Glance(NamedTuple):
     time: int
 
 
-def may_be_cut_off(path: Path) -> bool:
-    """Return whether a JPEG or PNG lacks its end marker; see `Glance`.
-
-    Only the first and last bytes are read. False for other formats and for unreadable files.
-    """
-    try:
-        with open_file(path) as file:
-            start = file.read(8)
-            file.seek(-min(_LAST, file.seek(0, 2)), 2)
-            return _lacks_end(start, file.read())
-    except (OSError, UnreadableError, DataError):
-        return False
-
-
 def _lacks_end(start: bytes, last: bytes) -> bool:
     return not last[-_LAST:].rstrip(b'\0\r\n').endswith(_end_of(start))
 
@@ -137,22 +121,26 @@ def glance(path: Path) -> Glance:
     Raises:
         DataError: if the header cannot be read.
     """
-    with reading(path), open_file(path) as file:
-        status = status_of(path)
-        head = file.read(HEAD)
-        size = upright_size(head)
-        last = head
-        if status.size > HEAD:
-            file.seek(-_LAST, 2)
-            last = file.read()
-        if size is None or size[0] * size[1] > MAX_PIXELS:
-            size = _size_of(file, head)
+    with reading(path):
+        file, status = open_with_status(path)
+        with file:
+            head = file.read(HEAD)
+            size = upright_size(head)
+            last = head
+            if status.size > HEAD:
+                file.seek(-_LAST, 2)
+                last = file.read()
+            if size is None or size[0] * size[1] > MAX_PIXELS:
+                size = _size_of(file, head)
         return Glance(size, _lacks_end(head, last), status.size, status.time)
 
 
 def _end_of(data: bytes) -> bytes:
     """Return the end marker of a file with these first bytes; empty for formats other than JPEG and PNG."""
-    return next((end for start, end in _ENDS.items() if data.startswith(start)), b'')
+    for start, end in _ENDS.items():
+        if data.startswith(start):
+            return end
+    return b''
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -13,6 +13,13 @@ from seglight.data.formats import StrPath, open_regular
 from seglight.errors import DataError
 
 
+class Status(NamedTuple):
+    """The size of a file in bytes, and when it was changed, in nanoseconds; of a member, its archive."""
+
+    size: int
+    time: int
+
+
 def open_file(path: StrPath) -> BinaryIO:
     """Open an image or a mask of at most `MAX_BYTES`; never open a pipe, a device or a socket.
 
@@ -21,8 +28,17 @@ def open_file(path: StrPath) -> BinaryIO:
         UnreadableError: if it is empty, too large or not a regular file.
         DataError: if it is in an archive that cannot be read.
     """
+    return open_with_status(path)[0]
+
+
+def open_with_status(path: StrPath) -> tuple[BinaryIO, Status]:
+    """Open an image or a mask by the rules of `open_file`; return its status, too."""
     member = find_member(path)
-    return io.BufferedReader(open_regular(path)) if member is None else member.open()
+    if member is not None:
+        return member.open(), Status(member.size, member.time)
+    file = open_regular(path)
+    status = os.fstat(file.fileno())
+    return io.BufferedReader(file), Status(status.st_size, status.st_mtime_ns)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -38,13 +54,6 @@ def read_bytes(path: Path) -> bytes:
         return member.read()
     with io.BufferedReader(open_regular(path)) as file:
         return file.read(os.fstat(file.fileno()).st_size)  # the size that was checked
-
-
-class Status(NamedTuple):
-    """The size of a file in bytes, and when it was changed, in nanoseconds; of a member, its archive."""
-
-    size: int
-    time: int
 
 
 def status_of(path: Path) -> Status:

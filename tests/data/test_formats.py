@@ -14,7 +14,7 @@ from data.tiffs import tiff
 from PIL import EpsImagePlugin, Image
 
 from seglight.data import SegmentationDataModule, formats
-from seglight.data.images import image_size, may_be_cut_off, read_image
+from seglight.data.images import image_size, read_image
 from seglight.data.masks import read_mask
 from seglight.data.sources import Context, FolderSource, ImageSource
 from seglight.errors import DataError
@@ -30,7 +30,6 @@ def test_a_pipe_and_a_device_are_rejected_at_once(tmp_path: Path) -> None:
         for read in READERS:
             with pytest.raises(DataError, match=rf'{name} cannot be read: it is not a regular file'):
                 read(tmp_path / name)
-        assert not may_be_cut_off(tmp_path / name)
 
 
 def test_a_link_to_an_image_is_an_image(tmp_path: Path) -> None:
