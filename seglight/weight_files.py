@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlparse
@@ -155,8 +156,9 @@ def _readable(path: Path) -> Iterator[None]:
 def read_address(address: str, folder: str | None = None) -> Any:
     """Download a file by `http://` or `https://`, keep it, and load it by the rules of `read_file`.
 
-    `torch.hub.load_state_dict_from_url` keeps it in the same place, but would also extract a zip with one file, which
-    could replace another file there.
+    A file with a hash in its name, as published ones have, is kept where `torch.hub.load_state_dict_from_url` keeps it,
+    another one in a folder for its address. That function takes any file of the same name, and extracts a zip with one
+    file, which could replace another file there.
 
     Args:
         address: the URL of a file of `torch.save`.
@@ -166,12 +168,20 @@ def read_address(address: str, folder: str | None = None) -> Any:
         CheckpointError: if it is damaged, or loading it would run code.
         OSError: if it cannot be downloaded.
     """
-    kept = Path(folder or Path(torch.hub.get_dir(), 'checkpoints')) / Path(urlparse(address).path).name
+    kept = Path(folder or Path(torch.hub.get_dir(), 'checkpoints'), _kept_name(address))
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         say(f'Downloading {address} to {kept}')
         torch.hub.download_url_to_file(address, str(kept))  # renames the complete file
     return read_file(kept)
+
+
+def _kept_name(address: str) -> str:
+    """Return the path of a downloaded file in the folder for downloads, the same only for the same contents."""
+    name = Path(urlparse(address).path).name
+    if re.search(r'-(?=\d*[a-f])[0-9a-f]{8,}\.', name):  # with a letter: a date is no hash
+        return name
+    return f'{sha256(address.encode()).hexdigest()[:16]}/{name}'
 
 
 def state_dict(entries: Any, path: Path) -> dict[str, Tensor]:

@@ -110,6 +110,23 @@ def test_harmless_weights_are_downloaded_with_the_numpy_values_of_mmcvs_meta(ser
     assert torch.equal(layer.weight, weights['weight'])
 
 
+@pytest.mark.parametrize('name', ['best.pth', 'best-20200605.pth'])
+def test_files_of_one_name_from_two_addresses_are_two(server: str, tmp_path: Path, name: str) -> None:
+    for value, folder in enumerate('ab'):
+        (tmp_path / folder).mkdir()
+        torch.save({'w': torch.tensor(value)}, tmp_path / folder / name)
+    both = [f'{server}/a/{name}', f'{server}/b/{name}']
+    assert [read_address(each)['w'].item() for each in [*both, *both]] == [0, 1, 0, 1]
+    assert len(Handler.served) == 2
+
+
+def test_a_published_file_is_found_where_torch_keeps_it(server: str, tmp_path: Path) -> None:
+    (tmp_path / 'home/hub/checkpoints').mkdir(parents=True)
+    torch.save({'w': torch.tensor(7)}, tmp_path / 'home/hub/checkpoints/fcn_20200605_003338-2966598c.pth')
+    assert read_address(f'{server}/somewhere/fcn_20200605_003338-2966598c.pth')['w'].item() == 7
+    assert Handler.served == []
+
+
 def test_a_downloaded_zip_is_not_extracted(server: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / 'a.pth', 'w') as archive:
         archive.writestr('victim.pth', 'replaced')
