@@ -376,6 +376,19 @@ def test_a_resumed_submission_has_the_images_that_there_are(checkpoint: Path, ru
     assert ids() == [*(path.name for path in others), 'broken.jpg', 'later.jpg']
 
 
+def test_files_of_an_earlier_prediction_are_told(checkpoint: Path, run: Run, data_root: Path) -> None:
+    first, second, *_ = sorted((data_root / 'img_dir' / 'test').iterdir())
+    for image, folder in ((first, 'mine/photos'), (second, 'yours/photos')):
+        Path(folder).mkdir(parents=True)
+        shutil.copy(image, folder)
+    assert 'of other images' not in run('predict', '--ckpt', checkpoint, '--input', 'mine/photos').err
+    assert 'of other images' not in run('predict', '--ckpt', checkpoint, '--input', 'mine/photos').err
+    done = run('predict', '--ckpt', checkpoint, '--input', 'yours/photos')
+    masks = Path('predictions/epoch_2_photos/masks')
+    assert f'{masks} also has 1 file of other images, such as {first.stem}.png' in done.err
+    assert sorted(path.stem for path in masks.iterdir()) == [first.stem, second.stem]
+
+
 def test_images_are_named_by_their_whole_file_name(checkpoint: Path, run: Run, data_root: Path) -> None:
     folder = Path('city')
     folder.mkdir()

@@ -19,10 +19,12 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from seglight.array_types import UInt8Array
+from seglight.counting import counted
 from seglight.data.images import read_image
+from seglight.data.sources.paths import paths_below
 from seglight.data.value_range import ValueRange, range_of
 from seglight.environment import cores
-from seglight.errors import OutputError, UsageError
+from seglight.errors import OutputError, UsageError, warn
 from seglight.files import write_atomically, writing_to
 from seglight.host_copy import HostCopy, shared_copy
 from seglight.models.inference.logits import Prediction
@@ -198,6 +200,16 @@ class FileWriter(PredictionWriter):
                 f"'{clashing[1]}'; rename one of them"
             )
         super().setup(trainer, pl_module, stage)
+
+    def finish(self, trainer: Trainer) -> None:
+        """Warn about files of other images, which an archive of the folder would contain."""
+        names = all_names(trainer)
+        if not trainer.is_global_zero or not names:
+            return
+        own = {f'{name}{self.suffix}' for name in names}
+        others = [path for path in paths_below(self.folder) if path.endswith(self.suffix) and path not in own]
+        if others:
+            warn(f'{self.folder} also has {counted(len(others), "file")} of other images, such as {min(others)}')
 
     def path(self, name: str) -> Path:
         """Return the file of an image.
