@@ -84,14 +84,15 @@ def fingerprints(paths: Sequence[Path], value_range: ValueRange | None = None) -
 def thumbnail(image: UInt8Array) -> UInt8Array:
     """Return the thumbnail of an image: grey uint8 `[SIDE, SIDE]`, all 0 if the image is plain.
 
-    Its histogram is equalised, so that brightness, contrast and gamma have no effect.
+    Its histogram is not equalised, which would amplify the noise of a plain background. Neither hashes nor correlations
+    depend on brightness and contrast.
 
     Args:
         image: uint8 `[H, W, 3]`, RGB.
     """
     small = cv2.cvtColor(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     plain = small.std() < MIN_CONTRAST
-    return np.zeros_like(small) if plain else np.asarray(cv2.equalizeHist(small), dtype=np.uint8)
+    return np.zeros_like(small) if plain else np.asarray(small, dtype=np.uint8)
 
 
 def perceptual_hash(thumbnail: UInt8Array) -> int:
