@@ -363,7 +363,11 @@ def test_a_resumed_submission_has_the_images_that_there_are(checkpoint: Path, ru
     def ids() -> list[str]:
         return [row[0] for row in csv.reader(Path('out/epoch_2.csv').open())][1:]
 
-    assert run(*command).status == 2
+    done = run(*command)
+    assert done.status == 2
+    assert (
+        'epoch_2.csv lacks 1 image that could not be predicted, such as broken; fix this, then add --resume' in done.err
+    )
     first.unlink()
     assert run(*command, '--resume').status == 2
     assert ids() == [path.name for path in others]

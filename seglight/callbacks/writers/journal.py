@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 from pytorch_lightning import LightningModule, Trainer
 
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers.files import OTHER_FOLDER, Kept, PredictionWriter, all_names
-from seglight.errors import UsageError
+from seglight.callbacks.writers.files import OTHER_FOLDER, RESUME, Kept, PredictionWriter, all_names
+from seglight.counting import counted
+from seglight.errors import UsageError, warn
 from seglight.files import open_atomically, writing_to
 from seglight.noted_images import has_images, note_images
 from seglight.plain_text import load_json
@@ -120,10 +121,14 @@ class JournalWriter(PredictionWriter):
             lines = {name: lines[name] for name in names if name in lines}
         with open_atomically(self.path) as file:
             self.assemble(file, _in_order(lines), pl_module)
-        if lines.keys() >= set(names):
-            note_images(self.path, names)
-            for journal in journals:
-                journal.unlink()
+        missing = [name for name in names if name not in lines]
+        if missing:
+            count = counted(len(missing), 'image')
+            warn(f'{self.path} lacks {count} that could not be predicted, such as {missing[0]}; {RESUME}')
+            return
+        note_images(self.path, names)
+        for journal in journals:
+            journal.unlink()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the target, and let other processes write to it."""
