@@ -48,7 +48,7 @@ def main(argv: Sequence[str], command_line: Callable[[Sequence[str]], object]) -
         raise UsageError(f'{name}: an argument is empty, perhaps from an unset variable of the shell')
     parser = Parser(prog=f'seglight {name}', allow_abbrev=False)
     describe(name, parser)
-    asking = words[:1] if name == 'data' else words  # the settings of `data` have a help of their own
+    asking = words[:1] if argv[:2] == ['data', 'labels'] else words  # it has a help of its own
     if any(word in WORDS for word in asking):
         show(page_of(name, parser), name)
         return

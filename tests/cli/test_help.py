@@ -65,6 +65,13 @@ def test_rare_options_are_left_to_the_whole_help(run: Run, command: str) -> None
     assert all(option in whole.out for option in options)
 
 
+@pytest.mark.parametrize('action', ['check', 'show', 'pack', 'labels'])
+def test_the_actions_of_data_have_a_help(run: Run, action: str) -> None:
+    done = run('data', action, '--help')
+    assert (done.status, done.err) == (0, '')
+    assert done.out.startswith('usage: seglight data ')
+
+
 @pytest.mark.parametrize('width', [40, 80])
 @pytest.mark.parametrize('command', [*help_text.PAGES, *COMMANDS])
 def test_a_help_fits_the_terminal(command: str, width: int) -> None:
