@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import os
 from collections.abc import Sequence
@@ -14,14 +15,18 @@ from seglight.data.sources.paths import HIDDEN, path_in, read_list
 from seglight.data.sources.proposals import check_annotations
 from seglight.errors import DataError
 
+#: Characters of a row of a CSV file in which its first column is looked for; labels follow, more than `csv` reads.
+_LONGEST_ID = 4096
+
 
 class ImageSource(Source):
     """Images from a folder, a list, a pattern or a COCO JSON file.
 
     Args:
         path: a folder, an image, a pattern such as `photos/*/*.jpg` (`**` for any depth), a text file with one image
-            path per line, or a COCO JSON file; relative to `data.root`.
-        img_dir: folder that the paths in a text or JSON file are relative to; by default the folder of the file.
+            path per line, a CSV file whose first column is `image_id`, such as a competition's sample submission, or a
+            COCO JSON file; relative to `data.root`.
+        img_dir: folder that the paths in a file are relative to; by default the folder of the file.
     """
 
     def __init__(self, path: str, img_dir: str | None = None) -> None:
@@ -41,11 +46,12 @@ class ImageSource(Source):
         if kind == 'file' and is_image(path):
             return _named([path], path)
         if kind == 'file':
-            listed = [path_in(base, line) for line in read_list(path)]
+            ids = image_ids(path) if path.suffix.lower() == '.csv' else None
+            listed = [path_in(base, line) for line in (read_list(path) if ids is None else ids)]
             missing = next((image for image in listed if kind_of(image) != 'file'), None)
             if missing is not None:
                 raise DataError(f'{path} names {missing}, which does not exist; correct the list, or set img_dir')
-            return _named(listed, path)
+            return _named(listed, path) if ids is None else _named(listed, path, base)
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207  (path may be absolute)
         named = set(path.parts)  # a hidden folder in the pattern itself is intended
         found = [each for each in found if not any(part.startswith(HIDDEN) for part in set(each.parts) - named)]
@@ -55,10 +61,27 @@ class ImageSource(Source):
         return _named(images, path)
 
 
-def _named(images: Sequence[Path], origin: Path) -> list[Sample]:
-    """Return samples, named relative to the common folder of all images."""
+def image_ids(path: Path) -> list[str] | None:
+    """Return the first column of a CSV file without repetitions, as run lengths have them; None if it is another list.
+
+    Raises:
+        DataError: if the file cannot be read, or has no images.
+    """
+    first, *lines = [line[:_LONGEST_ID] for line in read_list(path)]
+    if first.split(',')[0] != 'image_id':
+        return None
+    ids = list(dict.fromkeys(next(csv.reader([line]))[0] for line in lines))
+    if not ids:
+        raise DataError(f'{path} has no image_id below its first line')
+    return ids
+
+
+def _named(images: Sequence[Path], origin: Path, folder: Path | None = None) -> list[Sample]:
+    """Return samples, named relative to a folder, by default to the common folder of all images."""
     absolute = [Path(os.path.abspath(image)) for image in images]  # noqa: PTH100  (follows no links, unlike resolve)
-    folder = Path(os.path.commonpath([image.parent for image in absolute]))
+    common = Path(os.path.commonpath([image.parent for image in absolute]))
+    if folder is None or not common.is_relative_to(folder := Path(os.path.abspath(folder))):  # noqa: PTH100  (as above)
+        folder = common
     samples: dict[str, Sample] = {}
     for image, path in zip(images, absolute, strict=True):
         name = path.relative_to(folder).with_suffix('').as_posix()

@@ -248,6 +248,23 @@ def test_images_to_predict_come_from_a_folder_a_pattern_a_list_or_a_coco_file(tm
         predicted(tmp_path, 'list.txt')
 
 
+def test_images_to_predict_come_from_a_sample_submission_in_its_order(tmp_path: Path) -> None:
+    for name in ('batch/b.jpg', 'batch/a, really.jpg'):
+        save(tmp_path / name)
+    labels = ' '.join(['0'] * 256 * 256 * 2)  # more than Python's csv module reads
+    rows = f'image_id,PredictionString\nbatch/b.jpg,{labels}\n"batch/a, really.jpg",{labels}\n'
+    (tmp_path / 'sample_submission.csv').write_text(rows)
+    assert predicted(tmp_path, 'sample_submission.csv') == ['batch/b', 'batch/a, really']
+    (tmp_path / 'runs.csv').write_text('image_id,class_id,EncodedPixels\nbatch/b.jpg,1,1 2\nbatch/b.jpg,2,\n')
+    assert predicted(tmp_path, 'runs.csv') == ['batch/b']
+    (tmp_path / 'lists').mkdir()
+    (tmp_path / 'runs.csv').rename(tmp_path / 'lists/runs.csv')
+    assert predicted(tmp_path, 'lists/runs.csv', img_dir='.') == ['batch/b']
+    (tmp_path / 'runs.csv').write_text('image_id,PredictionString\n')
+    with pytest.raises(DataError, match=r'runs\.csv has no image_id below its first line'):
+        predicted(tmp_path, 'runs.csv')
+
+
 def test_names_stay_below_the_output_folder_wherever_the_images_lie(tmp_path: Path) -> None:
     save(tmp_path / 'one/a.jpg')
     save(tmp_path / 'two/b.jpg')
