@@ -116,7 +116,7 @@ class Submission:
             with path.open('rb') as file:
                 first = file.readline(LONGEST_ROW).removeprefix(codecs.BOM_UTF8)  # which spreadsheets write
                 if first.replace(b'\r', b'') != HEADER:
-                    raise DataError(f'{path} is not a submission: its first line must be {HEADER.decode().strip()}')
+                    raise DataError(f'{path} is not a submission of labels: {_other_kind(first)}')
                 self._find_rows(file)
         except OSError as error:
             raise DataError(f'{path} cannot be read: {error.strerror}') from error
@@ -154,6 +154,15 @@ class Submission:
                 raise DataError(f"{self.path}:{number} names '{name}' a second time; remove one of the rows")
             self._places[name] = place
             place = file.tell()
+
+
+def _other_kind(first: bytes) -> str:
+    """Return what a file is instead, by its first line, and what to do."""
+    if first.startswith(b'PK'):
+        return 'it is a zip; extract it, and give the folder of its masks'
+    if first.replace(b'\r', b'') == RUNS_HEADER:
+        return 'it has run lengths, which do not tell the size of the masks; give the folders of masks'
+    return f'its first line must be {HEADER.decode().strip()}'
 
 
 def _image_id(line: bytes) -> str | None:

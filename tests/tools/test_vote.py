@@ -1,5 +1,6 @@
 """`seglight vote`: hard voting, compared with counting by hand."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from conftest import Result
 from PIL import Image
 
+from seglight.submissions import RUNS_HEADER, zipped_mask
 from seglight.tools.vote import vote
 
 Run = Callable[..., Result]
@@ -76,6 +78,12 @@ def test_folders_of_masks_vote_and_keep_the_palette(workspace: Path, run: Run) -
         (['a.csv', 'larger.csv'], "'u.jpg' has different sizes in a.csv and larger.csv"),
         (['a.csv', 'wrong.csv'], "wrong.csv: the PredictionString of 'u.jpg' is wrong"),
         (['a.csv', 'folder'], 'must both be CSV files or both be folders'),
+        (
+            ['runs.csv', 'a.csv'],
+            'runs.csv is not a submission of labels: it has run lengths, which do not tell the size',
+        ),
+        (['masks.zip', 'a.csv'], 'masks.zip is not a submission of labels: it is a zip; extract it'),
+        (['swapped.csv', 'a.csv'], 'swapped.csv is not a submission of labels: its first line must be image_id,'),
         (['a.csv', 'a.csv', '--weights', '1'], '--weights must be a positive number for each of the 2 inputs'),
     ],
 )
@@ -85,6 +93,10 @@ def test_inputs_that_are_not_alike_are_refused(workspace: Path, run: Run, words:
     write_csv('longer.csv', {'u.jpg': '0 1', 'v.jpg': '0 1'})
     write_csv('larger.csv', {'u.jpg': '0 1 1'})
     write_csv('wrong.csv', {'u.jpg': '0 x'})
+    Path('runs.csv').write_bytes(RUNS_HEADER)
+    Path('swapped.csv').write_text('PredictionString,image_id\n')
+    with zipfile.ZipFile('masks.zip', 'w') as masks:
+        masks.writestr(zipped_mask('u'), b'')
     Path('folder').mkdir()
     done = run('vote', *words, '--output', 'out.csv')
     assert done.status == 2
