@@ -29,7 +29,7 @@ class Contents(NamedTuple):
         Raises:
             CheckpointError: if a text in it is not YAML.
         """
-        return [(_printable(name), _printable(value)) for name, value in describe(self.checkpoint)]
+        return [(_in_a_line(name), _in_a_line(value)) for name, value in describe(self.checkpoint)]
 
 
 def inspect(name: str | Path) -> Contents:
@@ -115,6 +115,11 @@ def _inner(value: Any, *keys: str) -> Any:
 def _printable(text: str) -> str:
     """Return a text without characters that control a terminal."""
     return ''.join(letter if letter.isprintable() or letter == '\n' else '?' for letter in text)
+
+
+def _in_a_line(text: str) -> str:
+    """Return a text that cannot pass for several rows."""
+    return _printable(text).replace('\n', '?')
 
 
 def _parameters(name: str, value: Tensor) -> int:

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ def test_a_checkpoint_is_described(trained: Path, run: Callable[..., Result]) ->
     assert rows['trained'] == '2 epochs, 4 steps'
     assert rows['parameters'] == f'{count / 1e6:.2f} M in all'
     assert rows['decode_head'].startswith('FCNHead')
-    assert rows['torch'] == torch.__version__
+    assert rows['torch'] == version('torch')
     logged = (trained / 'metrics.csv').read_text().splitlines()
     assert rows['val/mIoU'].endswith('%')
     miou = float(rows['val/mIoU'].split()[0]) / 100
@@ -43,11 +44,21 @@ def test_what_is_no_checkpoint_is_refused(trained: Path, run: Callable[..., Resu
     assert 'config.yaml is not a checkpoint' in result.err
 
 
+def test_a_name_cannot_pass_for_a_row(trained: Path, workspace: Path, run: Callable[..., Result]) -> None:
+    content = torch.load(trained / 'epoch_2.ckpt', weights_only=True)
+    config = yaml.safe_load(content['config'])
+    config['data']['classes'] = ['a', 'b\nseglight: checked \x1b[1m']
+    torch.save({**content, 'config': yaml.safe_dump(config)}, 'a.ckpt')
+    lines = run('info', 'a.ckpt').out.splitlines()
+    (row,) = (line for line in lines if 'seglight: checked' in line and not line.startswith((' ', '-')))
+    assert row.split(maxsplit=1) == ['classes', '2: a, b?seglight: checked ?[1m']
+
+
 def test_without_a_checkpoint_the_versions_are_printed(workspace: Path, run: Callable[..., Result]) -> None:
     result = run('info')
     assert result.status == 0, result.err
     printed = yaml.safe_load(result.out)
-    assert printed['packages']['torch'] == torch.__version__
+    assert printed['packages']['torch'] == version('torch')
     assert printed['python'] == platform.python_version()
     assert printed['command'] == 'seglight info'
 
