@@ -36,7 +36,7 @@ class RunLock:
         folder: the folder, which must exist.
         name: of the file in it to lock; empty for the folder itself.
         use: what the holder of the lock does, for the message.
-        option: the option that chooses the folder, for the message.
+        option: the option that chooses the folder, for the message; empty if there is none.
     """
 
     def __init__(self, folder: Path, name: str = '', use: str = 'trains there', option: str = '--work-dir') -> None:
@@ -82,9 +82,8 @@ class RunLock:
         threading.Thread(target=_touch, args=(self._holder_file, self._ended), daemon=True).start()
 
     def _in_use(self) -> UsageError:
-        return UsageError(
-            f'{self.target} is in use: {self._holder()} {self.use}; wait until it ends, or choose another {self.option}'
-        )
+        cure = f'wait until it ends{f", or choose another {self.option}" if self.option else ""}'
+        return UsageError(f'{self.target} is in use: {self._holder()} {self.use}; {cure}')
 
     def _lives_elsewhere(self) -> bool:
         """Return whether a process on another machine gives signs of life; this waits for one."""

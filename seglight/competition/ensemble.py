@@ -53,7 +53,7 @@ def choose_ensemble(
     folder, plan = open_folds(name, trust_checkpoint)
     _check(folder, plan, views, output)
     checkpoints = {model: _checkpoints(folder, plan, model) for model in plan.models}
-    lock = RunLock(folder)
+    lock = RunLock(folder, option='')
     lock.acquire()
     try:
         _predict(folder, plan, views, jobs, [TRUST] if trust_checkpoint else [])

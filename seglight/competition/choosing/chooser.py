@@ -13,6 +13,7 @@ from seglight.competition.choosing.pixels import Candidate, sample_pixels
 from seglight.competition.choosing.refining import Changes
 from seglight.competition.choosing.selection import choose_members, choose_thresholds
 from seglight.competition.out_of_fold.predictions import Held, OutOfFold, confusion
+from seglight.errors import say
 from seglight.models.inference.postprocessing import Floats, Postprocessing, with_thresholds
 from seglight.report.evaluation import Counts, class_iou, mean_known
 
@@ -93,12 +94,14 @@ class Chooser:
 
 
 def make_variants(chooser: Chooser, folds: int) -> list[Variant]:
-    """Return the variants with their plain and nested confusions."""
+    """Return the variants with their plain and nested confusions; print what takes long."""
     everything = range(1, folds + 1)
+    say('Choosing on all folds')
     choices = chooser.choose(everything)
     plain = chooser.confusions(choices, everything)
     nested = np.zeros_like(plain)
     for fold in everything:
+        say(f'Choosing without fold {fold} of {folds}, to score on it')
         others = [other for other in everything if other != fold]
         nested += chooser.confusions(chooser.choose(others), [fold])
     names = ('best single model', 'ensemble', 'ensemble with post-processing')
