@@ -12,23 +12,24 @@ again. `exports_page.py` writes a page of the CSV in docs/reference, and `latenc
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 import multiprocessing
 import resource
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
 
 # isort: split
+import model_rows
 import torch
 from mmseg.models.backbones import MobileNetV2, ResNeSt, ResNet, ResNeXt
 from torch.export import ExportedProgram
@@ -56,13 +57,18 @@ from seglight.runtimes.opening import SUFFIXES, files, open_exported
 from seglight.tools.zoo import parameter_counts
 
 CLASSES = [f'class {index}' for index in range(5)]
+T = TypeVar('T')
+
 BN = {'type': 'BN', 'requires_grad': True}
 
 #: Height and width of the images of a model that takes only one size.
 ONE_SIZE: Size = (64, 96)
 
-#: Families whose position embeddings have the size of their images; at their own, exports differ in nothing but time.
-FIXED = {'beit': 64, 'mae': 64}
+#: Families of mmseg whose position embeddings have the size of their images.
+FIXED = {'beit', 'mae'}
+
+#: The side of their images here; at their own, exports differ in nothing but time.
+SIDE = 64
 
 #: Models of other libraries, by a name for the table.
 OTHERS: dict[str, dict[str, Any]] = {
@@ -84,14 +90,14 @@ OTHERS: dict[str, dict[str, Any]] = {
         'type': 'HFSegmentor',
         'config': {
             'model_type': 'eomt', 'hidden_size': 192, 'num_hidden_layers': 8, 'num_attention_heads': 3,
-            'num_queries': 50, 'num_blocks': 3, 'image_size': 64, 'patch_size': 16,
+            'num_queries': 50, 'num_blocks': 3, 'image_size': SIDE, 'patch_size': 16,
         },
     },
     'transformers dpt': {
         'type': 'HFSegmentor',
         'config': {
             'model_type': 'dpt', 'hidden_size': 192, 'intermediate_size': 768, 'num_hidden_layers': 4,
-            'num_attention_heads': 3, 'image_size': 64, 'backbone_out_indices': [0, 1, 2, 3],
+            'num_attention_heads': 3, 'image_size': SIDE, 'backbone_out_indices': [0, 1, 2, 3],
             'neck_hidden_sizes': [48, 96, 192, 192], 'fusion_hidden_size': 64,
         },
     },
@@ -152,18 +158,33 @@ def smallest() -> dict[str, str]:
     return found
 
 
-def model_dict(family: str, name: str) -> dict[str, Any]:
-    """Return the model dict of a family with few layers, and without the class weights of its data set."""
+def model_dict(family: str, name: str, side: int) -> dict[str, Any]:
+    """Return the model dict of a family, without the class weights of its data set.
+
+    Args:
+        family: of mmseg's zoo, or a name in `OTHERS`.
+        name: the config of mmseg's zoo; empty for other libraries.
+        side: of the images of a model that takes no larger ones.
+    """
     if not name:
-        return OTHERS[family]
-    model: dict[str, Any] = without_pretrained(read_mmseg_config(find_zoo(name))['model'])
+        model = deepcopy(OTHERS[family])
+        if 'image_size' in model.get('config', {}):
+            model['config']['image_size'] = side
+        return model
+    model = without_pretrained(read_mmseg_config(find_zoo(name))['model'])
     for _, part in dicts(model):
         if isinstance(part.get('class_weight'), list):
             part['class_weight'] = None
+    if family in FIXED:
+        model['backbone']['img_size'] = side
+    return model
+
+
+def with_few_layers(model: dict[str, Any]) -> dict[str, Any]:
+    """Let a model of mmseg have few layers."""
+    for _, part in dicts(model):
         part |= {key: few(part[key]) for key in ('depths', 'num_modules', 'num_blocks') if key in part}
     backbone = model['backbone']
-    if family in FIXED:
-        backbone['img_size'] = FIXED[family]
     if backbone.get('arch') == 'tiny':
         backbone['arch'] = {'depths': [1, 1, 2, 1], 'channels': [96, 192, 384, 768]}
     layers, indices = backbone.get('num_layers'), backbone.get('out_indices', -1)
@@ -275,7 +296,8 @@ def export(family: str, name: str, seconds: int, memory: int) -> Row:
     logging.disable(logging.WARNING)
     torch.manual_seed(0)
     shorten_resnets()
-    module = Segmentor(model_dict(family, name), CLASSES).eval()
+    model = model_dict(family, name, SIDE)
+    module = Segmentor(with_few_layers(model) if name else model, CLASSES).eval()
     padding = padding_of(module.segmentor)
     settle(module, padding.fixed or ONE_SIZE)
     found: dict[str, str] = {}
@@ -296,32 +318,24 @@ def translations(program: ExportedProgram) -> Iterator[tuple[str, Saves]]:
     yield 'openvino', to_openvino(model)
 
 
-def alone(family: str, name: str, seconds: int, memory: int) -> Row:
-    """Export a model in a process of its own; it is forked, since importing takes longer than many an export."""
+def alone(call: Callable[..., T], *arguments: Any) -> T:
+    """Return what a call returns in a process of its own, which is forked: importing takes longer than many an export.
+
+    Raises:
+        BrokenProcessPool: if the process was ended.
+    """
     with ProcessPoolExecutor(1, multiprocessing.get_context('fork')) as pool:
-        try:
-            return pool.submit(export, family, name, seconds, memory).result()
-        except BrokenProcessPool:
-            return Row(family, name, reason=f'ended: over {4 * seconds} s of processor time or {memory} GiB of memory')
-        except Exception as error:
-            return Row(family, name, reason=one_line(error)[:200])
+        return pool.submit(call, *arguments).result()
 
 
-def rows_of(path: Path) -> list[Row]:
-    """Return the lines of a CSV, none if it is missing."""
-    if not path.exists():
-        return []
-    with path.open(newline='') as file:
-        return [Row(**row) for row in csv.DictReader(file)]
-
-
-def append(path: Path, row: Row) -> None:
-    """Add a line to a CSV, after the names of the columns if it is new."""
-    with path.open('a', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        if not file.tell():
-            writer.writerow(Row._fields)
-        writer.writerow(row)
+def row_of(family: str, name: str, seconds: int, memory: int) -> Row:
+    """Return the line of a model, whatever becomes of its process."""
+    try:
+        return alone(export, family, name, seconds, memory)
+    except BrokenProcessPool:
+        return Row(family, name, reason=f'ended: over {4 * seconds} s of processor time or {memory} GiB of memory')
+    except Exception as error:
+        return Row(family, name, reason=one_line(error)[:200])
 
 
 def main() -> None:
@@ -333,12 +347,12 @@ def main() -> None:
     parser.add_argument('--seconds', type=int, default=60, help='processor time of a trace; all of a model has 4 times')
     parser.add_argument('--memory', type=int, default=16, help='GiB of a process')
     options = parser.parse_args()
-    done = {row.family for row in rows_of(options.csv)}
+    done = {row['family'] for row in model_rows.read(options.csv)}
     for family in options.models:
         if family not in done:
             print(family, end=' | ', flush=True)
-            row = alone(family, candidates[family], options.seconds, options.memory)
-            append(options.csv, row)
+            row = row_of(family, candidates[family], options.seconds, options.memory)
+            model_rows.append(options.csv, row._asdict())
             print(*row[2:], sep=' | ', flush=True)
 
 

@@ -1,15 +1,16 @@
-"""Write docs/reference/exports.md from the CSV next to it, which `export.py` made.
+"""Write docs/reference/exports.md from the CSVs next to it, which `export.py` and `latency.py` made.
 
 python scripts/bench/exports_page.py
 """
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
+from model_rows import read
+
 FOLDER = Path(__file__).parents[2] / 'docs' / 'reference'
-CSV, PAGE = FOLDER / 'exports.csv', FOLDER / 'exports.md'
+EXPORTS, LATENCIES, PAGE = FOLDER / 'exports.csv', FOLDER / 'latencies.csv', FOLDER / 'exports.md'
 
 #: The releases with which the CSV was made.
 RELEASES = (
@@ -19,6 +20,9 @@ RELEASES = (
 
 #: The runtimes: their columns in the CSV, and their titles.
 RUNTIMES = {'torch': 'torch.export', 'onnx': 'ONNX', 'openvino': 'OpenVINO'}
+
+#: What was timed: the columns in the CSV, and their titles.
+CANDIDATES = {'torch': 'torch', 'compile': 'torch.compile', 'onnx': 'onnxruntime', 'openvino': 'OpenVINO'}
 
 TEXT = """# Which models export
 
@@ -41,34 +45,74 @@ Releases: {releases}.
 K-Net takes images of any size, too, but with random weights misses 99.99 % by the
 [rounding of float32](../how-to/export.md#the-proof); at one size it does not.
 
-There are no latencies here. They mean something only on a machine that does nothing else; this table was made on a busy
-one. `scripts/bench/latency.py` measures torch, torch.compile, onnxruntime and OpenVINO in turn on yours, and
-`seglight benchmark` does so for your own files.
-
+{latency}
 The table is [a CSV](exports.csv), too. `scripts/bench/export.py exports.csv` makes it anew, and
 `scripts/bench/exports_page.py` this page from it.
 """
 
+NO_LATENCIES = """\
+There are no latencies here. They mean something only on a machine that does nothing else; this table was made on a busy
+one. `scripts/bench/latency.py` measures torch, torch.compile, onnxruntime and OpenVINO in turn on yours, and
+`seglight benchmark` does so for your own files.
+"""
 
-def read(path: Path) -> list[dict[str, str]]:
-    """Return the lines of a CSV by column."""
-    with path.open(newline='') as file:
-        return list(csv.DictReader(file))
+LATENCIES_TEXT = """\
+## Latency
+
+Milliseconds from the pixels of an image of 512x512 to its logits, on two cores of a Xeon with AVX-512 and nothing else
+running. Here all models have all their layers. The medians are those of five rounds, in which the candidates took
+turns; the files are for images of that size, and memory of freed tensors is kept, as `seglight` does.
+
+{latencies}
+
+Compare the columns of a row. Which is fastest depends on the processor: `scripts/bench/latency.py` measures these
+models on yours, and `seglight benchmark` your own checkpoints and files.
+
+This table is [a CSV](latencies.csv), too.
+"""
 
 
 def table(rows: list[dict[str, str]]) -> str:
-    """Return a table in Markdown: mmseg's families first, each kind in alphabetical order."""
+    """Return the table of the exports in Markdown."""
     titles = ['family', 'model', 'images', *(part for title in RUNTIMES.values() for part in (title, 'MB')), 'why not']
     lines = [titles, ['---', '---', '---', *['---:'] * 2 * len(RUNTIMES), '---']]
-    for row in sorted(rows, key=lambda row: (not row['model'], row['family'])):
+    for row in in_order(rows):
         shares = [row[name] or '-' for each in RUNTIMES for name in (each, f'{each}_mb')]
-        model = f'`{row["model"].rpartition("/")[2]}`' if row['model'] else ''
-        reason = row['reason'].replace('|', '\\|')
-        lines.append([row['family'], model, row['images'] or '-', *shares, reason])
+        lines.append([row['family'], short(row['model']), row['images'] or '-', *shares, escaped(row['reason'])])
+    return markdown(lines)
+
+
+def latency_table(rows: list[dict[str, str]]) -> str:
+    """Return the table of the latencies in Markdown."""
+    lines = [['family', 'model', 'M parameters', *CANDIDATES.values(), 'why not']]
+    lines.append(['---', '---', *['---:'] * (1 + len(CANDIDATES)), '---'])
+    for row in in_order(rows):
+        numbers = [row[each] or '-' for each in ('million_parameters', *CANDIDATES)]
+        lines.append([row['family'], short(row['model']), *numbers, escaped(row['reason'])])
+    return markdown(lines)
+
+
+def in_order(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return mmseg's families first, each kind in alphabetical order."""
+    return sorted(rows, key=lambda row: (not row['model'], row['family']))
+
+
+def short(model: str) -> str:
+    """Return the name of a config of the zoo without its folder."""
+    return f'`{model.rpartition("/")[2]}`' if model else ''
+
+
+def escaped(reason: str) -> str:
+    """Return a reason as a cell of a table."""
+    return reason.replace('|', '\\|')
+
+
+def markdown(lines: list[list[str]]) -> str:
+    """Return a table, given its cells."""
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
 
-def page(rows: list[dict[str, str]]) -> str:
+def page(rows: list[dict[str, str]], latencies: list[dict[str, str]]) -> str:
     """Return the page."""
     images = [row['images'] for row in rows]
     counts = {
@@ -78,8 +122,9 @@ def page(rows: list[dict[str, str]]) -> str:
         'fixed': sum(each[:1].isdigit() for each in images),
         'none': images.count(''),
     }
-    return TEXT.format(table=table(rows), releases=RELEASES, **counts)
+    latency = LATENCIES_TEXT.format(latencies=latency_table(latencies)) if latencies else NO_LATENCIES
+    return TEXT.format(table=table(rows), latency=latency, releases=RELEASES, **counts)
 
 
 if __name__ == '__main__':
-    PAGE.write_text(page(read(CSV)))
+    PAGE.write_text(page(read(EXPORTS), read(LATENCIES)))

@@ -132,8 +132,8 @@ class SegmentationMetrics(Metric):
             `aAcc`, and for each of `PerClass` the mean (`mIoU`, `mAcc`, ...) as a scalar and the values per
             class (`IoU`, `Acc`, ...) of shape `[C]`. A metric that is undefined for a class is NaN and does not
             count in the mean, as in mmseg: all of them if it occurs neither in masks nor in predictions, Acc and Recall
-            without it in masks, Precision without it in predictions, and Fscore without a pixel in common. So mPrecision
-            and mFscore can rise when a class is no longer predicted.
+            without it in masks, Precision without it in predictions, and Fscore without a pixel in common. So
+            mPrecision and mFscore can rise when a class is no longer predicted.
         """
         # On the host: a single wait for the device, which may lack float64.
         confusion = self.confusion.cpu()

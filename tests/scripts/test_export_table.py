@@ -23,6 +23,7 @@ SCRIPT = Path(__file__).parents[2] / 'scripts' / 'bench' / 'export.py'
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script as a module, by a name that its processes find."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
     spec = importlib.util.spec_from_file_location('export_table', SCRIPT)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -52,7 +53,7 @@ def test_a_table_goes_on_where_it_stopped(table: Any, tmp_path: Path) -> None:
         ).stdout
 
     run()
-    tiny, bad = table.rows_of(tmp_path / 'a.csv')
+    tiny, bad = [table.Row(**row) for row in table.model_rows.read(tmp_path / 'a.csv')]
     assert (tiny.images, tiny.torch, tiny.onnx, tiny.openvino, tiny.reason) == ('any', '100 %', '100 %', '100 %', '')
     weights = 4 * sum(each.numel() for each in Segmentor(TINY_SEGMENTOR, table.CLASSES).parameters()) / 1e6
     assert weights < float(tiny.torch_mb) + 0.05 < weights + 1  # megabytes have one decimal
