@@ -17,7 +17,8 @@ class TestTimeAugmentation(Callback):
 
     For `validate`, `test` and `predict`, with whole or sliding inference; it does not affect the validation within
     `fit`. With the mean of the probabilities, the default, the masks equal those of mmseg's `aug_test` with its
-    `MultiScaleFlipAug`. The module must be a `seglight.models.Segmentor`, with any of mmseg's models.
+    `MultiScaleFlipAug`, unless `data.val_transforms` resizes: views are scaled from its result, in mmseg from the file.
+    The module must be a `seglight.models.Segmentor`, with any of mmseg's models.
 
     Args:
         scales: factors for both sides of the image.

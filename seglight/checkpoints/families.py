@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from seglight import compat  # noqa: F401  (first: mmseg's converters import mmcv)
-from seglight.config.mmseg.zoo import zoo_folder
+from seglight.config.mmseg.packaged import zoo_folder
 
 Weights = dict[str, Tensor]
 

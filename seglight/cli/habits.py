@@ -26,7 +26,7 @@ OPTIONS = {
     '--local_rank': 'remove it; torchrun sets it for each process',
     '--deterministic': 'use --trainer.deterministic=true',
     '--diff_seed': 'remove it; no two processes draw the same augmentations',
-    '--eval': 'remove it; mIoU, mAcc, aAcc, mDice and mFscore are always printed',
+    '--eval': "remove it; mIoU, mAcc and aAcc are always printed, others with --model.per_class='[IoU,Dice,Fscore]'",
     '--eval_options': 'remove it; model.per_class and model.boundary_iou choose metrics',
     '--format_only': 'use seglight predict --ckpt CHECKPOINT, with --mask-labels for the labels of the benchmark',
     '--show': 'use seglight predict --ckpt CHECKPOINT --overlays',

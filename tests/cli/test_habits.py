@@ -7,7 +7,7 @@ import pytest
 from conftest import Result
 
 from seglight.cli.habits import OPTIONS, TOOLS
-from seglight.config.mmseg.zoo import zoo_folder
+from seglight.config.mmseg.packaged import zoo_folder
 
 Run = Callable[..., Result]
 
@@ -29,7 +29,7 @@ Run = Callable[..., Result]
         ('fit --config a.yaml --gpus', 'use --trainer.devices=2'),
         ('fit --config a.yaml --launcher pytorch', 'use --trainer.devices=N'),
         ('fit --config a.yaml --deterministic', 'use --trainer.deterministic=true'),
-        ('test --ckpt a.pth --eval mIoU', 'mIoU, mAcc, aAcc, mDice and mFscore are always printed'),
+        ('test --ckpt a.pth --eval mIoU', 'mIoU, mAcc and aAcc are always printed, others with --model.per_class='),
         ('test --ckpt a.pth --format-only', 'with --mask-labels for the labels of the benchmark'),
         ('test --ckpt a.pth --work-dir w', 'the metrics and their page are next to the checkpoint'),
         ('test --ckpt a.pth --show-dir out', 'predict --ckpt CHECKPOINT --overlays --output out'),

@@ -9,7 +9,8 @@ import yaml
 from conftest import Result
 
 from seglight.config.catalogue import LIBRARIES
-from seglight.config.mmseg.zoo import zoo_folder, zoo_names
+from seglight.config.mmseg.packaged import zoo_folder
+from seglight.config.mmseg.zoo import zoo_names
 
 Run = Callable[..., Result]
 

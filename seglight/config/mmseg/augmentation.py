@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seglight.config.mmseg.pipeline import augmented_test
+from seglight.config.mmseg.pipeline import augmented_test, view_sizes
 from seglight.errors import ConfigError
 
 #: Steps without an equivalent transform: files, normalisation and batches are not part of `data.train_transforms`.
@@ -52,11 +52,7 @@ def tta_callback(config: Mapping[str, Any]) -> dict[str, Any] | None:
     if augmented.get('flip'):
         direction = augmented.get('flip_direction', 'horizontal')
         flips = list(direction) if isinstance(direction, list) else [direction]
-    ratios = augmented.get('img_ratios')
-    sizes = augmented.get('img_scale')
-    if ratios is None and isinstance(sizes, list) and isinstance(sizes[0], list):
-        ratios = [max(size) / max(sizes[0]) for size in sizes]
-    scales = [float(ratio) for ratio in (ratios if isinstance(ratios, list) else [ratios or 1.0])]
+    _, scales = view_sizes(augmented)
     return {'class_path': 'seglight.callbacks.TestTimeAugmentation', 'init_args': {'scales': scales, 'flips': flips}}
 
 

@@ -7,6 +7,7 @@ import tokenize
 from pathlib import Path
 from typing import Any
 
+from seglight.config.mmseg.packaged import packaged
 from seglight.config.mmseg.python_limits import MAX_SOURCE, parse
 from seglight.config.mmseg.python_values import Evaluator
 from seglight.errors import UsageError, one_line
@@ -78,8 +79,13 @@ class _Reader:
         base: dict[str, Any] = {}
         for name in _bases(tree, path):
             file = path.parent / name
+            if not file.is_file():
+                file = packaged(file) or file
             if not file.is_file() or file.suffix != '.py':
-                raise UsageError(f'{path}: _base_ names {name}, which is not a .py file in {path.parent}')
+                message = (
+                    f'_base_ names {name}, which is neither a .py file in {path.parent} nor one of mmseg in configs/'
+                )
+                raise UsageError(f'{path}: {message}')
             found = self.read(file, inside)
             if repeated := base.keys() & found.keys():
                 raise UsageError(f"{path}: two files in _base_ have the same key '{min(repeated)}'")

@@ -38,9 +38,9 @@ def not_taken_over(config: Mapping[str, Any]) -> list[str]:
     """Return the test settings of a stored config that are not supported, so that metrics may differ from mmseg's."""
     found = unsupported_steps(config)
     if augmented_test(config) is not None:
-        found.append('test-time augmentation in its test pipeline (use TestTimeAugmentation in trainer.callbacks)')
+        found.append('test-time augmentation in its test pipeline (unless trainer.callbacks has TestTimeAugmentation)')
     for name, part in _data_sets(config):
-        if part.get('classes') is not None:
+        if part.get('classes') is not None and part.get('type') != 'CustomDataset':  # which has none of its own
             found.append(
                 f'the subset of classes in its {part.get("type")} (set data.val to {{type: {part.get("type")}, '
                 'img_dir: ..., ann_dir: ...}, which finds labels by class names)'
@@ -68,12 +68,27 @@ def unsupported_steps(config: Mapping[str, Any]) -> list[str]:
 
 def augmented_test(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the `MultiScaleFlipAug` of the test pipeline if it has several views, else None."""
-    pipeline = _test_pipeline(config)
-    augmented = next((part for _, part in dicts(pipeline) if part.get('type') == 'MultiScaleFlipAug'), {})
-    ratios = augmented.get('img_ratios') or [1.0]
-    ratios = ratios if isinstance(ratios, list) else [ratios]
-    several = augmented.get('flip') or ratios != [1.0] or _is_list_of_lists(augmented.get('img_scale'), 2)
-    return augmented if several else None
+    augmented = _augmentation(config)
+    return augmented if augmented.get('flip') or view_sizes(augmented)[1] != [1.0] else None
+
+
+def view_sizes(augmented: Mapping[str, Any]) -> tuple[list[int] | None, list[float]]:
+    """Return the size that a `MultiScaleFlipAug` resizes images to, None for their own, and the scales of its views.
+
+    A single ratio is part of the size, as mmseg computes it.
+    """
+    size, ratios = augmented.get('img_scale'), augmented.get('img_ratios')
+    if isinstance(size, list) and isinstance(size[0], list):  # mmseg then ignores the ratios
+        return size[0], [max(each) / max(size[0]) for each in size]
+    scales = [float(ratio) for ratio in (ratios if isinstance(ratios, list) else [ratios or 1.0])]
+    if size is not None and len(scales) == 1:
+        return [int(side * scales[0]) for side in size], [1.0]
+    return size, scales
+
+
+def _augmentation(config: Mapping[str, Any]) -> dict[str, Any]:
+    steps = dicts(_test_pipeline(config))
+    return next((part for _, part in steps if part.get('type') == 'MultiScaleFlipAug'), {})
 
 
 def _reduces_zero_label(config: Mapping[str, Any]) -> bool:
@@ -112,15 +127,9 @@ def _test_pipeline(config: Mapping[str, Any]) -> Any:
 
 def _test_transforms(config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the transforms that resize an image like the test pipeline of an mmseg config."""
-    for _, part in dicts(_test_pipeline(config)):
-        scale = part.get('img_scale')
-        if part.get('type') == 'MultiScaleFlipAug' and scale is not None:
-            scales = scale if isinstance(scale[0], list) else [scale]
-            resize = next((each for _, each in dicts(part) if each.get('type') == 'Resize'), {})
-            arguments = {'img_scale': scales[0], 'keep_ratio': resize.get('keep_ratio', True)}
-            return [{'class_path': RESIZE, 'init_args': arguments}]
-    return []
-
-
-def _is_list_of_lists(value: Any, min_length: int) -> bool:
-    return isinstance(value, list) and len(value) >= min_length and all(isinstance(each, list) for each in value)
+    augmented = _augmentation(config)
+    size, _ = view_sizes(augmented)
+    if size is None:
+        return []
+    resize = next((each for _, each in dicts(augmented) if each.get('type') == 'Resize'), {})
+    return [{'class_path': RESIZE, 'init_args': {'img_scale': size, 'keep_ratio': resize.get('keep_ratio', True)}}]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from seglight.config.mmseg.accumulation import schedule_in_steps, steps
 from seglight.config.mmseg.file import read_mmseg_config
+from seglight.config.mmseg.packaged import zoo_folder
 from seglight.config.settings import Key, Origin, Settings, dicts, merge, nearest, paths
 from seglight.errors import ConfigError, UsageError
 from seglight.files import expand_home
@@ -17,22 +16,6 @@ from seglight.files import expand_home
 #: The keys that name an mmseg config: one fills the model, the other optimizer, schedule and length.
 ZOO: Key = ('model', 'zoo')
 ZOO_SCHEDULE: Key = ('model', 'zoo_schedule')
-
-
-@cache
-def zoo_folder() -> Path:
-    """Return the folder of the configs in mmsegmentation's package, without importing it.
-
-    Raises:
-        UsageError: if the installed mmsegmentation contains none.
-    """
-    spec = importlib.util.find_spec('mmseg')
-    folder = Path(spec.origin).parent / '.mim' if spec and spec.origin else Path()
-    if not (folder / 'configs').is_dir():
-        raise UsageError(
-            'the installed mmsegmentation contains no configs; install mmsegmentation==0.30.0 from its wheel'
-        )
-    return folder / 'configs'
 
 
 def zoo_names() -> list[str]:

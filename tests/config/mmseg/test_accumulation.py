@@ -12,7 +12,7 @@ from mmcv import Config
 from mmcv.runner.hooks.optimizer import GradientCumulativeOptimizerHook
 
 from seglight.config.mmseg.accumulation import schedule_in_steps, steps
-from seglight.config.mmseg.zoo import zoo_folder
+from seglight.config.mmseg.packaged import zoo_folder
 from seglight.models.schedules import MmcvSchedule, find_updater
 
 Run = Callable[..., Result]

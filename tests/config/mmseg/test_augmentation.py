@@ -91,6 +91,10 @@ def test_several_views_become_a_callback() -> None:
     callback = tta_callback(augmented(flip=True, img_ratios=[0.5, 1.0], flip_direction=['horizontal', 'vertical']))
     assert callback is not None
     assert callback['init_args'] == {'scales': [0.5, 1.0], 'flips': ['horizontal', 'vertical']}
+    assert tta_callback(augmented(flip=False, img_ratios=[0.75])) is None  # the size of a single view
+    one = tta_callback(augmented(flip=True, img_ratios=0.75))
+    assert one is not None
+    assert one['init_args'] == {'scales': [1.0], 'flips': ['horizontal']}
     sizes = tta_callback(augmented(img_scale=[[64, 64], [128, 128]]))
     assert sizes is not None
     assert sizes['init_args'] == {'scales': [1.0, 2.0], 'flips': []}

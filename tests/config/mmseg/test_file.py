@@ -9,9 +9,10 @@ import pytest
 from mmcv import Config
 
 from seglight.config.mmseg.file import parse_mmseg_config, read_mmseg_config
-from seglight.config.mmseg.zoo import zoo_folder, zoo_names
+from seglight.config.mmseg.packaged import zoo_folder
+from seglight.config.mmseg.zoo import zoo_names
 from seglight.config.settings import without_tuples
-from seglight.errors import ConfigError
+from seglight.errors import ConfigError, UsageError
 
 
 def test_values_of_a_base_and_plain_python_are_read(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_values_of_a_base_and_plain_python_are_read(tmp_path: Path) -> None:
         ('x, _base_ = 1, ["b.py"]', 'the name _base_'),
         ('x = _base_ = []', 'the name _base_'),
         ('_base_ = []\n_base_ += ["b.py"]', 'the name _base_'),
-        ('_base_ = "b.yaml"', 'not a .py file'),
+        ('_base_ = "b.yaml"', 'neither a .py file'),
         ('x = "\\{{_base_.y}} + open(1) #"', "'{{' in a string"),
         ('x = f"\\{{_base_.y}} + open(1) #"', 'a config may not contain'),
         ('# coding: utf-7\nx = 1  # +AAo-open(1)', 'its encoding must be utf-8, got utf-7'),
@@ -245,3 +246,21 @@ def test_the_text_of_a_checkpoints_config_has_the_same_limits() -> None:
         with pytest.raises(ConfigError) as error:
             parse_mmseg_config(hostile, 'x')
         assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'base'),
+    [
+        ('own/p.py', 'configs/_base_/models/fcn_unet_s5-d16.py'),
+        ('configs/mine/p.py', '../_base_/models/fcn_unet_s5-d16.py'),
+    ],
+)
+def test_a_base_below_configs_may_be_mmsegs_own(name: str, base: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text(f"_base_ = '{base}'\n")
+    own = read_mmseg_config(zoo_folder() / '_base_/models/fcn_unet_s5-d16.py')
+    assert read_mmseg_config(path) == own
+    path.write_text("_base_ = 'configs/gone.py'\n")
+    with pytest.raises(UsageError, match=r'which is neither a \.py file in .* nor one of mmseg in configs/'):
+        read_mmseg_config(path)

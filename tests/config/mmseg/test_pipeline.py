@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from mmseg.datasets.pipelines import MultiScaleFlipAug
 
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.pipeline import REDUCED, RESIZE, data_settings, not_taken_over
@@ -61,6 +62,21 @@ def test_the_label_that_does_not_count_is_that_of_the_data_or_of_a_head() -> Non
     assert data_settings({'data': {'val': {'type': 'CustomDataset', 'ignore_index': 9}}})['ignore_index'] == 9
     assert data_settings({'model': {'decode_head': {'ignore_index': 0}}})['ignore_index'] == 0
     assert 'ignore_index' not in data_settings({'model': {'decode_head': {'ignore_index': -100}}})
+
+
+def test_a_single_ratio_is_part_of_the_size() -> None:
+    step = {'type': 'MultiScaleFlipAug', 'img_scale': [321, 201], 'img_ratios': [0.75], 'transforms': []}
+    (resize,) = data_settings({'test_pipeline': [step]})['val_transforms']
+    assert resize['init_args']['img_scale'] == [240, 150]
+    own = MultiScaleFlipAug(transforms=[], img_scale=(321, 201), img_ratios=[0.75])
+    assert own.img_scale == [(240, 150)]
+
+
+def test_the_classes_of_a_custom_data_set_are_no_subset() -> None:
+    names = ['road', 'sky']
+    assert not_taken_over({'data': {'val': {'type': 'CustomDataset', 'classes': names}}}) == []
+    (said,) = not_taken_over({'data': {'val': {'type': 'CityscapesDataset', 'classes': names}}})
+    assert 'the subset of classes in its CityscapesDataset' in said
 
 
 def test_what_is_not_done_here_is_listed() -> None:

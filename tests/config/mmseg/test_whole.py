@@ -18,8 +18,9 @@ from mmseg.models import build_segmentor
 
 import seglight.models.optimizers as optimizers
 from seglight.config.files import find_config, load_config
+from seglight.config.mmseg.packaged import zoo_folder
 from seglight.config.mmseg.whole import WholeConfig
-from seglight.config.mmseg.zoo import zoo_folder, zoo_names
+from seglight.config.mmseg.zoo import zoo_names
 from seglight.config.settings import Settings
 from seglight.data import SegmentationDataModule
 from seglight.data.sources.mmseg_datasets import with_class_names
