@@ -7,7 +7,7 @@ from typing import Any
 
 from seglight.config.mmseg.pipeline import augmented_test, unsupported_steps, view_sizes
 from seglight.config.mmseg.unsupported import value_of
-from seglight.config.settings import dicts
+from seglight.config.settings import dicts, nearest
 
 #: Keys with the values that change nothing, and what to use instead of others.
 KEYS: dict[str, tuple[tuple[Any, ...], str]] = {
@@ -32,6 +32,33 @@ KEYS: dict[str, tuple[tuple[Any, ...], str]] = {
     'omp_num_threads': ((None, 1), 'set OMP_NUM_THREADS'),
 }
 
+#: The keys of mmcv's and mmseg's groups that are translated or change nothing; those in `KEYS` are known, too.
+GROUPS = {
+    'runner': {'type', 'max_epochs', 'max_iters'},
+    'evaluation': {
+        *('type', 'interval', 'metric', 'pre_eval', 'save_best', 'by_epoch', 'efficient_test', 'gpu_collect'),
+        *('broadcast_bn_buffer', 'tmpdir', 'priority', 'format_only', 'imgfile_prefix', 'greater_keys', 'less_keys'),
+        *('dynamic_intervals', 'file_client_args', 'logger', 'test_fn'),
+    },
+    'checkpoint_config': {
+        *('type', 'interval', 'by_epoch', 'max_keep_ckpts', 'sync_buffer', 'create_symlink', 'filename_tmpl', 'meta'),
+        *('file_client_args', 'priority'),
+    },
+    'optimizer_config': {
+        *('type', 'grad_clip', 'cumulative_iters', 'coalesce', 'bucket_size_mb', 'distributed', 'bucket_cap_mb'),
+    },
+    'fp16': {'type', 'distributed', 'coalesce', 'bucket_size_mb', 'grad_clip', 'cumulative_iters'},
+    'log_config': {'interval', 'hooks'},
+}
+
+#: Keys at the top, where a config may also have variables of its own: only what is nearly one of these is a fault.
+_TOP = (
+    *('model', 'data', 'optimizer', 'optimizer_config', 'lr_config', 'runner', 'evaluation', 'checkpoint_config'),
+    *('log_config', 'fp16', 'load_from', 'resume_from', 'workflow', 'cudnn_benchmark', 'dist_params', 'log_level'),
+    *('custom_imports', 'custom_hooks', 'work_dir', 'dataset_type', 'data_root', 'train_pipeline', 'test_pipeline'),
+    *('val_pipeline', 'img_norm_cfg', 'norm_cfg', 'crop_size', 'auto_resume'),
+)
+
 #: Keys of `data` that are translated; mmseg passes all others to its loaders.
 _DATA = frozenset({'train', 'val', 'test', 'samples_per_gpu', 'workers_per_gpu', 'train_dataloader'})
 
@@ -41,13 +68,25 @@ _SAME = frozenset({'persistent_workers', 'pin_memory', 'shuffle', 'drop_last', '
 
 def left_out(config: Mapping[str, Any]) -> list[str]:
     """Return a clause for each key whose value has no effect, with what to use instead."""
-    return list(dict.fromkeys([*_plain(config), *_hooks(config), *_data(config), *_pixels(config)]))
+    parts = (_plain, _unknown, _hooks, _data, _pixels)
+    return list(dict.fromkeys(clause for part in parts for clause in part(config)))
 
 
 def _plain(config: Mapping[str, Any]) -> Iterator[str]:
     for key, (neutral, instead) in KEYS.items():
         if value_of(config, key) not in neutral:
             yield f'{key} ({instead})'
+
+
+def _unknown(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the keys that neither mmcv nor mmseg has, which are misspelt."""
+    for group, names in GROUPS.items():
+        known = names | {key.partition('.')[2] for key in KEYS if key.startswith(f'{group}.')}
+        for name in sorted((config.get(group) or {}).keys() - known, key=str):
+            yield f'{group}.{name} (mmseg has no such key{nearest(str(name), known)})'
+    for name in sorted(config.keys() - {*_TOP, *KEYS}, key=str):
+        if suggestion := nearest(str(name), _TOP, cutoff=0.85):
+            yield f'{name} (mmseg has no such key{suggestion})'
 
 
 def _hooks(config: Mapping[str, Any]) -> Iterator[str]:

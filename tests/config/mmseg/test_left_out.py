@@ -15,6 +15,7 @@ SILENT: dict[str, Any] = {
     'log_config': {'interval': 50, 'hooks': [{'type': 'TextLoggerHook'}]},
     'checkpoint_config': {'interval': 100, 'save_optimizer': True},
     'evaluation': {'interval': 100, 'metric': 'mIoU', 'pre_eval': True, 'start': None},
+    'classes': ['a', 'b'],  # a variable of the config's own
     'data': {'train': {}, 'val': {'img_dir': 'a'}, 'samples_per_gpu': 2, 'persistent_workers': True},
 }
 
@@ -39,6 +40,10 @@ def test_what_seglight_does_anyway_needs_no_line() -> None:
         ({'log_config': {'hooks': [{'type': 'WandbLoggerHook'}]}}, 'WandbLoggerHook without init_kwargs.project'),
         ({'test_pipeline': [{'type': 'ResizeToMultiple'}]}, 'ResizeToMultiple in its test pipeline'),
         ({'data': {'val': {'img_dir': 'a', 'gt_seg_map_loader_cfg': {'x': 1}}}}, 'gt_seg_map_loader_cfg'),
+        ({'runner': {'max_iter': 5}}, "runner.max_iter (mmseg has no such key; did you mean 'max_iters'?)"),
+        ({'evaluation': {'intervall': 7}}, "evaluation.intervall (mmseg has no such key; did you mean 'interval'?)"),
+        ({'checkpoint_config': {'keep': 7}}, 'checkpoint_config.keep (mmseg has no such key)'),
+        ({'fp_16': {'loss_scale': 'dynamic'}}, "fp_16 (mmseg has no such key; did you mean 'fp16'?)"),
     ],
 )
 def test_what_has_no_effect_is_named(change: dict[str, Any], clause: str) -> None:
