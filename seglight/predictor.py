@@ -125,8 +125,10 @@ class Predictor:
 
         Raises:
             DataError: if an image cannot be read or has another shape or dtype.
-            UsageError: if the batch size is below 1.
+            UsageError: if the batch size is below 1, or `tta` is something else.
         """
+        if not isinstance(tta, (bool, Views)):
+            raise UsageError(f'tta must be True, False or seglight.models.inference.views.Views, got {tta!r:.60}')
         if batch_size < 1:
             raise UsageError(f'batch_size must be at least 1, got {batch_size}')
         options = Options(VIEWS if tta is True else tta or None, probabilities=probabilities)
@@ -177,6 +179,7 @@ class Predictor:
         device = self.module.device
         image = batch['image'].pin_memory() if device.type == 'cuda' else batch['image']
         batch['image'] = image.to(device, non_blocking=True)
+        self.module.eval()  # whoever has trained it meanwhile
         with torch.inference_mode():
             predictions = self.module.predict(batch, options)
             return [
@@ -213,7 +216,8 @@ def _checked(image: UInt8Array) -> UInt8Array:
     """Return an array as uint8 `[H, W, 3]`."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         kind = getattr(image, 'dtype', type(image).__name__)
-        raise DataError(f'an image must be a path or a uint8 array, got {kind}')
+        cure = 'read it from its file, or convert it, for example with np.asarray(image.convert("RGB")) of Pillow'
+        raise DataError(f'an image must be a path or a uint8 array, got {kind}; {cure}')
     if image.ndim == 2:
         return np.repeat(image[..., None], 3, axis=2)
     if image.ndim != 3 or image.shape[2] != 3:

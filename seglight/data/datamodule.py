@@ -174,6 +174,14 @@ class SegmentationDataModule(LightningDataModule):
         # Where training starts; Lightning requests batches before it restores the training loop.
         self.position = self.stored_position = Position()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs, as with the strategy `ddp_spawn`; loaders stay with their process."""
+        return {name: value for name, value in self.__dict__.items() if name != '_loaders'}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over the state of another process."""
+        self.__dict__.update(state, _loaders=WeakSet())
+
     def prepare_data(self) -> None:
         """Generate the embedded data set if `root` is not set."""
         if self.root is None:
@@ -193,6 +201,7 @@ class SegmentationDataModule(LightningDataModule):
             self._facts[name] = SplitFacts()
             self.datasets[name] = self._usable(self.dataset(name, samples), self._facts[name])
         if stage == 'fit':
+            self.position = self.stored_position = Position()  # a run that resumes loads its own afterwards
             for line in self._warnings(found):
                 rank_zero_only(warn)(line)
             self._prepare_training(self.datasets['train'])
@@ -343,7 +352,7 @@ class SegmentationDataModule(LightningDataModule):
 
     def state_dict(self) -> dict[str, int]:
         """Return the current position in the training data: the fields of `Position`."""
-        if self.trainer is None:
+        if self.trainer is None or 'train' not in self.datasets:
             return self.position._asdict()
         loop = self.trainer.fit_loop
         epochs: Any = loop.epoch_progress.current

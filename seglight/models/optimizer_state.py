@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -33,7 +33,7 @@ _CURE = 'use --load-from to load the weights alone'
 State = dict[str, Any]
 
 
-def keep_settings(optimizer: Optimizer, segmentor: nn.Module) -> None:
+def keep_settings(optimizer: Optimizer, segmentor: nn.Module, others: Mapping[Tensor, str]) -> None:
     """Make an optimizer keep its own settings when it loads the state of another one.
 
     torch loads everything: learning rates, decay, momentum and the groups. Here, states are matched to parameters
@@ -41,10 +41,12 @@ def keep_settings(optimizer: Optimizer, segmentor: nn.Module) -> None:
     a warning.
 
     Args:
-        optimizer: over the parameters of the segmentor; its schedule, which sets the initial rates, already exists.
-        segmentor: provides the names of the parameters.
+        optimizer: over the parameters of the segmentor and the others; its schedule, which sets the initial rates,
+            already exists.
+        segmentor: provides the names of its parameters.
+        others: the names of all others.
     """
-    names = parameter_names(segmentor)
+    names = {**parameter_names(segmentor), **others}
     for group in optimizer.param_groups:
         group['param_names'] = [names[parameter] for parameter in group['params']]
     optimizer.register_state_dict_post_hook(_with_type)

@@ -47,7 +47,7 @@ from seglight.models.without_losses import drop_unknown_losses
 from seglight.palette import default_palette
 from seglight.run import run_folder
 from seglight.steps import planned_steps, resumes, steps_of_an_epoch
-from seglight.trainer_callbacks import find_callback
+from seglight.trainer_callbacks import find_callback, has_callback
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -152,6 +152,7 @@ class Segmentor(PredictingModule):
         self.non_finite = non_finite
         self.skipped = 0
         self._loss = HostNumber()
+        self._step: Step | None = None  #: of the newest batch, for errors
         self._bar_waits = False
         self._reported_padding = False
         self._found_lr: float | None = None  #: from Lightning's `LearningRateFinder`
@@ -234,6 +235,9 @@ class Segmentor(PredictingModule):
     def on_fit_start(self) -> None:
         """Find the run's folder on all ranks: `log_dir` is a broadcast, where a single rank would wait forever."""
         self.run_folder = run_folder(self.trainer)
+        balanced = Recipe(self.hparams['segmentor']).balanced_losses(self.segmentor)
+        if balanced and not has_callback(self.trainer, 'BalancedClassWeights'):  # which imports this module
+            raise UsageError('class_weight: balanced needs the callback seglight.callbacks.BalancedClassWeights()')
         for warning in losses_of_ignored_pixels(self.segmentor):
             rank_zero_only(warn)(warning)
 
@@ -262,26 +266,26 @@ class Segmentor(PredictingModule):
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
         self.log_dict(logged, batch_size=len(meta))
         self.log('train/loss', loss.detach(), prog_bar=self._bar_waits, batch_size=len(meta))
-        self._step = Step(batch, logged)
+        self._step = step = Step(batch, logged)
         self._loss.send(loss)
         if self.non_finite == 'stop':
             return loss
         is_finite = math.isfinite(self._loss.get())
         if not is_finite:
             self.skipped += 1
-            rank_zero_warn(f'Batch {self.skipped} skipped, because its loss is not finite {self._step.describe()}')
+            rank_zero_warn(f'Batch {self.skipped} skipped, because its loss is not finite {step.describe()}')
         self.log('train/skipped', torch.full((), float(self.skipped), device=loss.device), batch_size=len(meta))
         return loss if is_finite else None
 
     def on_after_backward(self) -> None:
-        """Stop before a non-finite loss corrupts the weights.
+        """Stop before a non-finite loss corrupts the weights; a subclass with losses of its own checks them itself.
 
         The device is busy with the backward pass while the loss, which was computed before, is read on the host.
 
         Raises:
             TrainingError: if the loss is not finite; names the file with the batch.
         """
-        if not math.isfinite(self._loss.get()):
+        if self._step is not None and not math.isfinite(self._loss.get()):
             raise self._step.save(self.run_folder, self.global_step, self.current_epoch)
 
     def losses(self, batch: Batch) -> dict[str, Tensor | list[Tensor]]:
@@ -360,16 +364,25 @@ class Segmentor(PredictingModule):
         if self._trainer is not None:  # a finder sets it after Lightning has built optimizer and schedule
             self.trainer.strategy.setup_optimizers(self.trainer)
 
+    def _own_parameters(self) -> dict[Tensor, str]:
+        """Return the parameters that a subclass has added to those of the segmentor, with their names."""
+        known = set(self.segmentor.parameters())
+        named = self.named_parameters()
+        return {each: name for name, each in named if each.requires_grad and each not in known}
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return the optimizer and its schedule, which steps after every optimizer step."""
         check_fused(self.optimizer, self.trainer)
         optimizer = build_optimizer(self.segmentor, self.optimizer)
+        own = self._own_parameters()
+        if own:
+            optimizer.add_param_group({'params': list(own)})
         steps = planned_steps(self.trainer)
         self.trainer.fit_loop.setup_data()  # otherwise a run counted in steps does not know the batches per epoch
         updater: Any = find_updater(self.schedule)
         epoch_steps = steps_of_an_epoch(self.trainer, updater.by_epoch or updater.warmup_by_epoch)
         scheduler = MmcvSchedule(optimizer, updater, steps, epoch_steps)
-        keep_settings(optimizer, self.segmentor)
+        keep_settings(optimizer, self.segmentor, own)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
