@@ -29,7 +29,7 @@ def install_mmcv(find_links: str | None = None) -> bool:
     _remove(packages)
     try:
         with tempfile.TemporaryDirectory() as temporary:
-            wheel = _ready_wheel(find_links) or build_wheel(download(Path(temporary), find_links), Path(temporary))
+            wheel = build_wheel(download(Path(temporary), find_links), Path(temporary))
             run_pip(f'installing mmcv {VERSION}', ['install', '--no-deps', '--no-index', str(wheel)])
     except SetupError:
         for record in packages.glob(f'mmcv-{VERSION}.dist-info/RECORD'):  # pip failed after it had unpacked the wheel
@@ -40,11 +40,6 @@ def install_mmcv(find_links: str | None = None) -> bool:
     finally:
         _remove(packages)
     return True
-
-
-def _ready_wheel(find_links: str | None) -> Path | None:
-    """Return a pure wheel of mmcv in the user's folder; None if there is none."""
-    return next(Path(find_links).glob(f'mmcv-{VERSION}-*-none-any.whl'), None) if find_links else None
 
 
 def _remove(packages: Path) -> None:

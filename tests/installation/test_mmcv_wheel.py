@@ -148,6 +148,14 @@ def test_what_a_failure_left_goes_and_the_next_try_works(
     assert not mmcv.install_mmcv()
 
 
+def test_only_what_was_checked_is_installed(sdist: Path, packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(sdist.parent / 'mmcv-1.7.2-py3-none-any.whl', 'w') as archive:
+        archive.writestr('mmcv/__init__.py', 'raise SystemExit("the wheel of somebody else")')
+    monkeypatch.setattr(mmcv, 'run_pip', lambda _, arguments: unpack(Path(arguments[-1]), packages, complete=True))
+    assert mmcv.install_mmcv(str(sdist.parent))
+    assert (packages / 'mmcv/__init__.py').read_text() == ''
+
+
 def test_what_was_compiled_stays(sdist: Path, tmp_path: Path, packages: Path) -> None:
     unpack(mmcv_wheel.build_wheel(sdist, tmp_path), packages, complete=True)
     (packages / 'mmcv/_ext.cpython-311-x86_64-linux-gnu.so').touch()
