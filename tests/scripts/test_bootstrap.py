@@ -1,5 +1,6 @@
 """What the set-up says where the machine lacks something, and when it has nothing to do."""
 
+import platform
 import re
 import shutil
 import subprocess
@@ -38,45 +39,87 @@ def fake_python(path: Path, refuses: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ('refuses', 'said'),
-    [
-        ('version_info', 'no Python 3.10 to 3.13 was found; install one'),
-        ('ensurepip', 'has no venv module; install it (Debian: apt install python3-venv)'),
-    ],
-)
-def test_a_python_that_lacks_something_is_one_line(checkout: Path, tmp_path: Path, refuses: str, said: str) -> None:
-    done = bootstrap(checkout, PYTHON=fake_python(tmp_path / 'python', refuses))
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert said in done.stderr
-    assert not (checkout / '.venv').exists()
-
-
-def test_it_does_nothing_until_what_it_is_made_from_changes(checkout: Path) -> None:
+def state(checkout: Path) -> str:
+    """Return what the stamp of a complete .venv has."""
     scripts = [f'scripts/{name}' for name in ('bootstrap', 'bootstrap.py', 'constraints.txt', 'torch.txt')]
     files = f'pyproject.toml {" ".join(scripts)} seglight/installation/*.py'
-    state = subprocess.run(f'cat {files} | cksum', shell=True, cwd=checkout, capture_output=True, text=True)
-    (checkout / '.venv' / 'bin').mkdir(parents=True)
-    (checkout / '.venv' / 'seglight-bootstrap').write_text(state.stdout)
-    done = bootstrap(checkout, PYTHON='/no/such/python')
-    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
-    with (checkout / 'scripts' / 'constraints.txt').open('a') as file:
-        file.write('# another version\n')
-    assert 'no Python 3.10 to 3.13 was found' in bootstrap(checkout, PYTHON='/no/such/python').stderr
+    checksum = subprocess.run(f'cat {files} | cksum', shell=True, cwd=checkout, capture_output=True, text=True)
+    return f'{checkout.resolve()}\n{checksum.stdout}'
 
 
-def test_an_environment_that_was_interrupted_is_made_anew(checkout: Path, tmp_path: Path) -> None:
+def make_venv(checkout: Path, stamp: str | None) -> Path:
+    """Make a .venv with a file of its own, and the stamp of a set-up unless that is None."""
     venv = checkout / '.venv'
     (venv / 'bin').mkdir(parents=True)
     (venv / 'bin' / 'python').symlink_to(sys.executable)
-    (venv / 'half').touch()
-    (venv / 'seglight-bootstrap').touch()
+    (venv / 'own').touch()
+    if stamp is not None:
+        (venv / 'seglight-bootstrap').write_text(stamp)
+    return venv
+
+
+@pytest.mark.parametrize(
+    ('refuses', 'said'),
+    [
+        ('version_info', f'PYTHON must be Python 3.10 to 3.13, got {{}} (Python {platform.python_version()})'),
+        ('*', 'PYTHON must be Python 3.10 to 3.13, got {} (not a Python)'),
+        ('ensurepip', '{} has no venv module; install it (Debian: apt install python3-venv)'),
+    ],
+)
+def test_a_python_that_lacks_something_is_one_line(checkout: Path, tmp_path: Path, refuses: str, said: str) -> None:
+    python = fake_python(tmp_path / 'a python', refuses)
+    done = bootstrap(checkout, PYTHON=python)
+    assert (done.returncode, done.stderr) == (2, f'seglight: {said.format(python)}\n')
+    assert not (checkout / '.venv').exists()
+
+
+def test_a_machine_without_a_python_is_one_line(checkout: Path, tmp_path: Path) -> None:
+    tools = tmp_path / 'tools'
+    tools.mkdir()
+    for name in ('bash', 'cat', 'cksum', 'dirname', 'flock', 'ls', 'readlink'):
+        (tools / name).symlink_to(shutil.which(name) or pytest.skip(f'no {name}'))
+    done = bootstrap(checkout, PYTHON='', PATH=str(tools))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert 'no Python 3.10 to 3.13 was found; install one' in done.stderr
+
+
+def test_it_does_nothing_until_what_it_is_made_from_changes(checkout: Path) -> None:
+    venv = make_venv(checkout, state(checkout))
+    done = bootstrap(checkout, PYTHON='/no/such/python')
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
     (checkout / 'scripts' / 'bootstrap.py').write_text('import sys; sys.exit("seglight: the disk is full")')
-    done = bootstrap(checkout)
+    assert bootstrap(checkout).stderr == 'seglight: the disk is full\n'
+    assert (venv / 'own').exists()
+
+
+@pytest.mark.parametrize('stamp', ['', '/the/original\n123 45\n'], ids=['interrupted', 'moved or copied'])
+def test_an_environment_that_cannot_be_used_is_made_anew(checkout: Path, stamp: str) -> None:
+    venv = make_venv(checkout, stamp)
+    (checkout / 'scripts' / 'bootstrap.py').write_text('import sys; sys.exit("seglight: the disk is full")')
+    done = bootstrap(checkout, PYTHONHOME='/of/another/python')
     assert (done.returncode, done.stderr) == (1, 'seglight: the disk is full\n')
-    assert not (venv / 'half').exists()
+    assert not (venv / 'own').exists()
     assert (venv / 'seglight-bootstrap').read_text() == ''
+
+
+def test_an_environment_that_was_moved_is_not_complete(checkout: Path) -> None:
+    make_venv(checkout, state(checkout))
+    moved = checkout.rename(checkout.with_name('moved'))
+    done = bootstrap(moved, PYTHON='/no/such/python')
+    assert (done.returncode, done.stderr) == (
+        2,
+        'seglight: PYTHON must be Python 3.10 to 3.13, got /no/such/python (not a Python)\n',
+    )
+
+
+def test_an_environment_of_the_user_is_never_changed(checkout: Path) -> None:
+    venv = make_venv(checkout, None)
+    before = sorted(venv.rglob('*'))
+    for _ in range(2):
+        done = bootstrap(checkout)
+        cure = 'was not made by scripts/bootstrap; rename or remove it and try again'
+        assert (done.returncode, done.stderr) == (2, f'seglight: {venv} {cure}\n')
+    assert sorted(venv.rglob('*')) == before
 
 
 def test_every_version_is_pinned_with_hashes_but_torchs() -> None:
