@@ -122,6 +122,20 @@ def test_an_environment_of_the_user_is_never_changed(checkout: Path) -> None:
     assert sorted(venv.rglob('*')) == before
 
 
+@pytest.mark.parametrize('script', ['seglight', 'test'])
+def test_scripts_find_their_clone_through_a_link(script: str, checkout: Path, tmp_path: Path) -> None:
+    venv = make_venv(checkout, state(checkout))
+    for name in ('python', 'ruff', 'mypy'):
+        (venv / 'bin' / name).unlink(missing_ok=True)
+        (venv / 'bin' / name).symlink_to('/bin/echo')
+    link = tmp_path / 'elsewhere' / 'bin' / script
+    link.parent.mkdir(parents=True)
+    link.symlink_to(checkout / 'scripts' / script)
+    done = subprocess.run([link, '--version'], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.splitlines()[-1].endswith('--version')
+
+
 def test_every_version_is_pinned_with_hashes_but_torchs() -> None:
     text = (ROOT / 'scripts' / 'constraints.txt').read_text()
     packages = re.split(r'\n(?=\w)', text)[1:]
