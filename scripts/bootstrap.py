@@ -24,7 +24,7 @@ CONSTRAINTS = SCRIPTS / 'constraints.txt'
 
 
 def main() -> None:
-    """Install everything, or end with one line and status 2."""
+    """Install everything, or end with one line and status 2, 130 after Ctrl-C."""
     start = time.monotonic()
     say(f'setting up {sys.prefix} once; later starts are immediate')
     try:
@@ -40,6 +40,8 @@ def main() -> None:
     except UserError as error:
         say(str(error))
         sys.exit(error.status)
+    except KeyboardInterrupt:  # which `scripts/bootstrap` reports
+        sys.exit(130)
     say(f'done in {time.monotonic() - start:.0f} s')
 
 

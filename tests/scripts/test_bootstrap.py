@@ -1,10 +1,13 @@
 """What the set-up says where the machine lacks something, and when it has nothing to do."""
 
+import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import bootstrap as program
@@ -134,6 +137,29 @@ def test_scripts_find_their_clone_through_a_link(script: str, checkout: Path, tm
     done = subprocess.run([link, '--version'], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, '')
     assert done.stdout.splitlines()[-1].endswith('--version')
+
+
+def test_ctrl_c_is_one_line(checkout: Path, tmp_path: Path) -> None:
+    started, python = tmp_path / 'started', tmp_path / 'python'
+    python.write_text(f'#!/bin/bash\ntouch {started}\nsleep 60\n')
+    python.chmod(0o755)
+    env = {'PATH': '/usr/bin:/bin', 'PYTHON': str(python)}
+    command = [checkout / 'scripts' / 'bootstrap']
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while not started.exists():
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate()[1] == 'seglight: stopped by Ctrl-C\n'
+    assert process.returncode == 130
+
+
+def test_an_installer_that_is_stopped_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, 'find_uv', stop)
+    with pytest.raises(SystemExit, match='130'):
+        program.main()
 
 
 def test_every_version_is_pinned_with_hashes_but_torchs() -> None:
