@@ -21,6 +21,8 @@ INTERVAL = 15.0  #: seconds between lines if the output is not a terminal
 #: Patterns in the output of a failed installer, and the cause and cure to report, where files are to be written.
 UNWRITABLE = (
     (r'No space left on device|not enough space', 'the disk is full; free some space and try again'),
+    (r'Disk quota exceeded', 'the disk quota is used up; free some space and try again'),
+    (r'File too large', 'this shell limits the size of files; remove the limit (ulimit -f unlimited) and try again'),
     (r'Read-only file system', 'the environment {prefix} is read-only; use a writable virtual environment'),
     (
         r'externally-managed-environment',
@@ -32,20 +34,32 @@ UNWRITABLE = (
     ),
 )
 
+_WRONG_FILE = r'\S+ from (file://)?(?P<file>\S+?):?( \(from .*)?\s+Expected sha256 '
+
 #: The same for the files to install.
 CAUSES = (
     (
-        r'(?P<file>\S+) from .*\s+Expected sha256 \w+(\s+Expected\s+or \w+)*\s+Got\s+(?P<got>\w+)',
+        rf'{_WRONG_FILE}(?P<right>\w+)\s+Got\s+(?P<got>\w+)',
+        '{file} must have the SHA-256 {right}, got {got}; delete the file, or clear the cache (pip cache purge)',
+    ),
+    (
+        rf'{_WRONG_FILE}\w+(\s+Expected\s+or \w+)+\s+Got\s+(?P<got>\w+)',
         '{file} must have a pinned SHA-256, got {got}; delete the file, or clear the cache (pip cache purge)',
     ),
     (
         r'NewConnectionError|NameResolutionError|ConnectionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError'
         r'|Network is unreachable|name resolution|error sending request|dns error',
-        'the package index does not respond; check the network and try again, or use a folder of files (--find-links)',
+        'the package index does not respond; check the network and try again, '
+        'or name a folder of files in PIP_FIND_LINKS',
+    ),
+    (
+        r'No matching distribution found for (?P<package>mmcv-full\S*)',
+        'no configured package index or folder has {package}; save it in the folder on a machine with a network '
+        '(seglight setup --download FOLDER), or check the settings (pip config list)',
     ),
     (
         r'No matching distribution found for (?P<package>\S+)',
-        'no configured package index or folder has {package}; give a folder that has it (--find-links), '
+        'no configured package index or folder has {package}; name a folder that has it in PIP_FIND_LINKS, '
         'or check the settings (pip config list)',
     ),
 )
@@ -90,7 +104,8 @@ def run_pip(doing: str, arguments: Sequence[str], python: str = sys.executable, 
         SetupError: if pip fails.
     """
     quiet = {'PIP_DISABLE_PIP_VERSION_CHECK': '1', 'PIP_ROOT_USER_ACTION': 'ignore', 'PIP_NO_INPUT': '1'}
-    fast = {'PIP_RETRIES': os.environ.get('PIP_RETRIES', '2'), 'PIP_PROGRESS_BAR': 'off'}
+    retries = max(os.environ.get('PIP_RETRIES') or '2', '1')  # without one, pip does not print that an index is down
+    fast = {'PIP_RETRIES': retries, 'PIP_PROGRESS_BAR': 'off'}
     run(doing, [*pip_command(python), *arguments], {**quiet, **fast, **environment})
 
 
@@ -128,7 +143,7 @@ def failure(doing: str, output: str) -> SetupError:
             if found := re.search(pattern, output):
                 return error(f'{doing} failed: {text.format(prefix=sys.prefix, **found.groupdict())}')
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r'(ERROR|error)\b', line)]
+    errors = [line for line in lines if re.match(r'(ERROR|error)\b(?!: Exception:$)', line)]  # a traceback follows
     newest = re.sub(r'^(ERROR|error): ', '', (errors or lines or ['no output'])[-1])
     return SetupError(f'{doing} failed: {newest}')
 

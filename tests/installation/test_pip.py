@@ -1,7 +1,9 @@
 """What is said while pip works and when it fails."""
 
+import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,17 +19,19 @@ HASH = 'a' * 64
         (
             f'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES. If\n    addict==2.4.0 from https://x/y.whl (from -r c.txt):\n'
             f'        Expected sha256 {"b" * 64}\n             Got        {HASH}\n\n',
-            f'addict==2.4.0 must have a pinned SHA-256, got {HASH}; delete the file, or clear the cache',
+            f'failed: https://x/y.whl must have the SHA-256 {"b" * 64}, got {HASH}; delete the file, or clear the cache',
         ),
         (
-            f'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES. If\n    addict==2.4.0 from https://x/y.whl:\n'
+            f'ERROR: THESE PACKAGES DO NOT MATCH THE HASHES. If\n    addict==2.4.0 from file:///x/y.whl:\n'
             f'        Expected sha256 {"b" * 64}\n        Expected     or {"c" * 64}\n             Got        {HASH}\n\n',
-            f'addict==2.4.0 must have a pinned SHA-256, got {HASH}',
+            f'failed: /x/y.whl must have a pinned SHA-256, got {HASH}; delete the file',
         ),
         (
             "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device: '/x'\n",
             'disk is full',
         ),
+        ("OSError: [Errno 122] Disk quota exceeded: '/x'\n", 'the disk quota is used up'),
+        ("OSError: [Errno 27] File too large: '/env/x'\n", 'this shell limits the size of files; remove the limit'),
         ("OSError: [Errno 30] Read-only file system: '/env/lib'", 'is read-only; use a writable virtual environment'),
         ('error: externally-managed-environment\n\nx This environment', 'use a virtual environment'),
         (
@@ -37,10 +41,11 @@ HASH = 'a' * 64
         ('WARNING: Retrying after NameResolutionError(...)\nERROR: No matching distribution', 'index does not respond'),
         ('error: Failed to fetch: `x`\n  Caused by: dns error\n', 'index does not respond'),
         (
-            'ERROR: first\nERROR: No matching distribution found for mmcv-full==1.7.2\nnote: y',
-            'no configured package index or folder has mmcv-full==1.7.2; give a folder that has it (--find-links)',
+            'ERROR: first\nERROR: No matching distribution found for addict==2.4.0\nnote: y',
+            'no configured package index or folder has addict==2.4.0; name a folder that has it in PIP_FIND_LINKS',
         ),
         ('ERROR: first\nERROR: No such thing\nnote: y', 'failed: No such thing'),
+        ('ERROR: Exception:\nTraceback (most recent call last):\n  File "x"\nKeyError: 1\n', 'failed: KeyError: 1'),
         ('', 'no output'),
     ],
 )
@@ -50,12 +55,25 @@ def test_a_failure_is_one_line_with_its_cause(output: str, right: str) -> None:
         pip.run('installing x', [sys.executable, '-c', code], {})
     assert right in str(caught.value)
     assert '\n' not in str(caught.value)
-    assert isinstance(caught.value, pip.UnwritableError) == bool(re.search('disk|environment', right))
+    assert isinstance(caught.value, pip.UnwritableError) == bool(re.search('disk|environment|shell', right))
 
 
 def test_no_such_program_is_one_line() -> None:
     with pytest.raises(SetupError, match=r'installing x failed: .*no/such/uv'):
         pip.run('installing x', ['no/such/uv'], {})
+
+
+def test_a_refused_connection_is_named_without_retries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {
+        'PIP_RETRIES': '0',
+        'PIP_INDEX_URL': 'http://127.0.0.1:9/simple',
+        'PIP_CONFIG_FILE': os.devnull,
+        'PIP_FIND_LINKS': '',
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SetupError, match='the package index does not respond'):
+        pip.run_pip('downloading x', ['download', '--dest', str(tmp_path), 'addict'])
 
 
 def test_nothing_is_said_while_all_is_well(capfd: pytest.CaptureFixture[str]) -> None:
