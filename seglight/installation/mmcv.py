@@ -30,7 +30,11 @@ def install_mmcv(find_links: str | None = None) -> bool:
     try:
         with tempfile.TemporaryDirectory() as temporary:
             wheel = build_wheel(download(Path(temporary), find_links), Path(temporary))
-            run_pip(f'installing mmcv {VERSION}', ['install', '--no-deps', '--no-index', str(wheel)])
+            options = ['--no-deps', '--no-index']
+            run_pip(f'installing mmcv {VERSION}', ['install', *options, str(wheel)], PIP_REQUIRE_HASHES='0')
+        if requirements.mmcv_version() is None:
+            cure = 'remove target, prefix, root and dry-run from its settings (pip config list)'
+            raise SetupError(f'pip did not install mmcv {VERSION} where this Python looks; {cure}')
     except SetupError:
         for record in packages.glob(f'mmcv-{VERSION}.dist-info/RECORD'):  # pip failed after it had unpacked the wheel
             record.unlink()

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from seglight.errors import SetupError
 
+#: pip's settings that install elsewhere than in the interpreter's environment, or nothing; pip ignores empty ones.
+ELSEWHERE = ('PIP_TARGET', 'PIP_PREFIX', 'PIP_ROOT', 'PIP_USER', 'PIP_PYTHON', 'PIP_DRY_RUN')
+
 PATIENCE = 5.0  #: seconds before progress is shown
 INTERVAL = 15.0  #: seconds between lines if the output is not a terminal
 
@@ -106,7 +109,8 @@ def run_pip(doing: str, arguments: Sequence[str], python: str = sys.executable, 
     quiet = {'PIP_DISABLE_PIP_VERSION_CHECK': '1', 'PIP_ROOT_USER_ACTION': 'ignore', 'PIP_NO_INPUT': '1'}
     retries = max(os.environ.get('PIP_RETRIES') or '2', '1')  # without one, pip does not print that an index is down
     fast = {'PIP_RETRIES': retries, 'PIP_PROGRESS_BAR': 'off'}
-    run(doing, [*pip_command(python), *arguments], {**quiet, **fast, **environment})
+    here = dict.fromkeys(ELSEWHERE, '')
+    run(doing, [*pip_command(python), *arguments], {**quiet, **fast, **here, **environment})
 
 
 def run(doing: str, command: Sequence[str], environment: dict[str, str]) -> None:

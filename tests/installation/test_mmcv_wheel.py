@@ -4,6 +4,7 @@ import base64
 import csv
 import hashlib
 import io
+import os
 import subprocess
 import sys
 import tarfile
@@ -95,7 +96,7 @@ def test_a_folder_without_it_is_one_line(tmp_path: Path) -> None:
     assert 'seglight setup --download' in str(caught.value)
 
 
-def test_an_environment_without_mmcv_gets_it_once(sdist: Path, tmp_path: Path) -> None:
+def test_an_environment_without_mmcv_gets_it_once_whatever_the_settings(sdist: Path, tmp_path: Path) -> None:
     code = (
         'from seglight.installation import mmcv, mmcv_wheel;'
         f'mmcv_wheel.SDIST_SHA256 = {mmcv_wheel.SDIST_SHA256!r};'
@@ -104,7 +105,9 @@ def test_an_environment_without_mmcv_gets_it_once(sdist: Path, tmp_path: Path) -
     )
     python, root = environment(tmp_path / 'env'), Path(mmcv.__file__).parents[2]
     command = [str(python), '-c', f'import sys; sys.path.insert(0, {str(root)!r}); {code}']
-    done = subprocess.run(command, capture_output=True, text=True)
+    elsewhere = {name: str(tmp_path / 'elsewhere') for name in ('PIP_TARGET', 'PIP_PREFIX', 'PIP_ROOT', 'PIP_PYTHON')}
+    settings = {**elsewhere, 'PIP_USER': '1', 'PIP_DRY_RUN': '1', 'PIP_REQUIRE_HASHES': '1'}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **settings})
     assert done.stdout.splitlines() == ['True False', '1.7.2 1.7.2'], done.stderr
     assert all(line.startswith('seglight: ') for line in done.stderr.splitlines())  # progress, if it takes long
 
@@ -154,9 +157,17 @@ def test_what_a_failure_left_goes_and_the_next_try_works(
 def test_only_what_was_checked_is_installed(sdist: Path, packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(sdist.parent / 'mmcv-1.7.2-py3-none-any.whl', 'w') as archive:
         archive.writestr('mmcv/__init__.py', 'raise SystemExit("the wheel of somebody else")')
-    monkeypatch.setattr(mmcv, 'run_pip', lambda _, arguments: unpack(Path(arguments[-1]), packages, complete=True))
+    monkeypatch.setattr(
+        mmcv, 'run_pip', lambda _, arguments, **__: unpack(Path(arguments[-1]), packages, complete=True)
+    )
     assert mmcv.install_mmcv(str(sdist.parent))
     assert (packages / 'mmcv/__init__.py').read_text() == ''
+
+
+def test_what_pip_installs_elsewhere_is_one_line(sdist: Path, packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmcv, 'run_pip', lambda *_, **__: None)
+    with pytest.raises(SetupError, match=r'pip did not install mmcv 1\.7\.2 where this Python looks; remove target'):
+        mmcv.install_mmcv(str(sdist.parent))
 
 
 def test_what_was_compiled_stays(sdist: Path, tmp_path: Path, packages: Path) -> None:
