@@ -5,7 +5,6 @@ from seglight.callbacks.averaging import AveragedAtEnd, TrainedUntilAveraged
 from seglight.callbacks.checkpoints.best import BestCheckpoint
 from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
 from seglight.callbacks.chosen_ensemble import ChosenEnsemble
-from seglight.callbacks.class_weights import BalancedClassWeights
 from seglight.callbacks.console import EpochLines, ProgressBars
 from seglight.callbacks.ensemble import SoftVoting
 from seglight.callbacks.evaluation import EvaluationRecorder
@@ -32,7 +31,6 @@ from seglight.callbacks.writers.zipped import ZipWriter
 
 __all__ = [
     'AveragedAtEnd',
-    'BalancedClassWeights',
     'BestCheckpoint',
     'ChosenEnsemble',
     'CocoWriter',

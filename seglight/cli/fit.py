@@ -15,7 +15,6 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from seglight.callbacks import (
     AveragedAtEnd,
-    BalancedClassWeights,
     BestCheckpoint,
     EpochLines,
     EvaluationRecorder,
@@ -119,7 +118,7 @@ def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorde
         callbacks += [run_folder, recorder, EpochLines(), ExactResume(), StopBySignal()]
         callbacks += [KeepTime(), TrainedUntilAveraged(), AveragedAtEnd(), TrainingPlan()]
         callbacks += [LearningRates()] * log
-    return [*callbacks, BalancedClassWeights()]
+    return callbacks
 
 
 def find_start(request: Request, config: Any, run_config: str) -> bool:

@@ -258,6 +258,13 @@ class SegmentationDataModule(LightningDataModule):
             self.device_transforms if training else None,
         )
 
+    def class_pixels(self) -> npt.NDArray[np.int64]:
+        """Return the pixels of each class in the training masks before augmentation, int64 `[C]`.
+
+        It skips unreadable masks, which `on_bad_sample` handles.
+        """
+        return pixels_of(self.datasets['train'].samples, len(self.classes)).sum(0)
+
     def judgement(self, facts: Mapping[str, SplitFacts]) -> list[str]:
         """Return messages about likely mistakes in the data, the worst first (see `seglight.data.judgement`)."""
         return judge(facts, self._sources.sources, self._context())

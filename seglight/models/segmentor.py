@@ -19,6 +19,7 @@ from seglight.console import labelled
 from seglight.errors import CheckpointError, ConfigError, UsageError, warn
 from seglight.host_number import HostNumber
 from seglight.masking import masked
+from seglight.models.balancing import balance
 from seglight.models.compilation import chosen_parts, compile_parts
 from seglight.models.deterministic import make_deterministic
 from seglight.models.faster import make_faster
@@ -156,7 +157,7 @@ class Segmentor(PredictingModule):
         self._bar_waits = False
         self._reported_padding = False
         self._found_lr: float | None = None  #: from Lightning's `LearningRateFinder`
-        self.wants_sync_bn = recipe.wants_sync_bn
+        self._recipe = recipe
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
         self.mean_loss = MeanLoss() if val_loss else None
@@ -202,10 +203,13 @@ class Segmentor(PredictingModule):
         return module.to(map_location or 'cpu')
 
     def setup(self, stage: str) -> None:
-        """Convert BatchNorm to SyncBatchNorm on several GPUs if the model dict uses SyncBN; compile the parts."""
+        """Convert BatchNorm to SyncBatchNorm on several GPUs if the model dict uses SyncBN; prepare training.
+
+        Training needs the class weights of the data for `class_weight: balanced`, and the compiled parts.
+        """
         # The module itself moves to its device later.
         on_gpu = self.trainer.strategy.root_device.type == 'cuda'
-        if self.wants_sync_bn and self.trainer.world_size > 1 and on_gpu:
+        if self._recipe.wants_sync_bn and self.trainer.world_size > 1 and on_gpu:
             self.segmentor = nn.SyncBatchNorm.convert_sync_batchnorm(self.segmentor)
             self._frozen_parts = freeze(self.segmentor, self.frozen)
         if self.non_finite == 'skip' and self.trainer.world_size > 1:
@@ -213,6 +217,8 @@ class Segmentor(PredictingModule):
         self._matmul_precision.set()
         if torch.are_deterministic_algorithms_enabled():
             make_deterministic(self.segmentor)
+        if stage == 'fit':
+            balance(self._recipe.balanced_losses(self.segmentor), self.trainer, self.classes)
         if stage == 'fit' and self.compiled_parts:
             compile_parts(self.segmentor, self.trainer.strategy.root_device, self.compiled_parts)
 

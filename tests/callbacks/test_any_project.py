@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 
 from seglight.callbacks import (
     AveragedAtEnd,
-    BalancedClassWeights,
     BestCheckpoint,
     EpochLines,
     ExactResume,
@@ -48,7 +47,7 @@ def fit(folder: Path, epochs: int, resume: Path | None = None) -> dict[str, Any]
     callbacks: list[Callback] = [
         RunFolder('a: 1', folder=str(folder), resumed=resume is not None), EpochLines(), EMAWeightAveraging(), ExactResume(),
         StopBySignal(), KeepTime(), TrainedUntilAveraged(), AveragedAtEnd(), TrainingPlan(), LearningRates(),
-        BalancedClassWeights(), MonitoredFigures(), BestCheckpoint('score'), IntervalCheckpoint(),
+        MonitoredFigures(), BestCheckpoint('score'), IntervalCheckpoint(),
     ]  # fmt: skip
     options: dict[str, Any] = {'enable_progress_bar': False, 'enable_model_summary': False, 'limit_val_batches': 1}
     trainer = Trainer(
