@@ -24,8 +24,3 @@ def find_callbacks(trainer: Trainer, kind: type[Kind]) -> list[Kind]:
 def find_callback(trainer: Trainer, kind: type[Kind]) -> Kind | None:
     """Return the trainer's first callback of a class; None if it has none."""
     return next(iter(find_callbacks(trainer, kind)), None)
-
-
-def has_callback(trainer: Trainer, name: str) -> bool:
-    """Return whether a trainer has a callback of a class by its name, or of a subclass."""
-    return any(cls.__name__ == name for callback in callbacks_of(trainer) for cls in type(callback).__mro__)

@@ -263,7 +263,8 @@ class SegmentationDataModule(LightningDataModule):
 
         It skips unreadable masks, which `on_bad_sample` handles.
         """
-        return pixels_of(self.datasets['train'].samples, len(self.classes)).sum(0)
+        pixels: npt.NDArray[np.int64] = pixels_of(self.datasets['train'].samples, len(self.classes)).sum(0)
+        return pixels
 
     def judgement(self, facts: Mapping[str, SplitFacts]) -> list[str]:
         """Return messages about likely mistakes in the data, the worst first (see `seglight.data.judgement`)."""

@@ -48,7 +48,7 @@ from seglight.models.without_losses import drop_unknown_losses
 from seglight.palette import default_palette
 from seglight.run import run_folder
 from seglight.steps import planned_steps, resumes, steps_of_an_epoch
-from seglight.trainer_callbacks import find_callback, has_callback
+from seglight.trainer_callbacks import find_callback
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -241,9 +241,6 @@ class Segmentor(PredictingModule):
     def on_fit_start(self) -> None:
         """Find the run's folder on all ranks: `log_dir` is a broadcast, where a single rank would wait forever."""
         self.run_folder = run_folder(self.trainer)
-        balanced = Recipe(self.hparams['segmentor']).balanced_losses(self.segmentor)
-        if balanced and not has_callback(self.trainer, 'BalancedClassWeights'):  # which imports this module
-            raise UsageError('class_weight: balanced needs the callback seglight.callbacks.BalancedClassWeights()')
         for warning in losses_of_ignored_pixels(self.segmentor):
             rank_zero_only(warn)(warning)
 

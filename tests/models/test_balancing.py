@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -53,4 +54,4 @@ def test_an_unreadable_mask_is_skipped(own_data: Path) -> None:
 
 def test_data_without_masks_to_count_are_refused(workspace: Path) -> None:
     with pytest.raises(UsageError, match='class_weight: balanced needs a SegmentationDataModule'):
-        trainer().fit(balanced(), DataLoader([random_batch()], batch_size=None))
+        trainer().fit(balanced(), DataLoader[Any](cast(Any, [random_batch()]), batch_size=None))

@@ -11,9 +11,7 @@ from conftest import TINY_SEGMENTOR
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from seglight.callbacks import BalancedClassWeights
 from seglight.data import SegmentationDataModule
-from seglight.errors import UsageError
 from seglight.models import Segmentor
 
 CLASSES = [f'class {index}' for index in range(11)]
@@ -86,11 +84,9 @@ def test_a_subclass_may_have_a_loss_of_its_own(data: SegmentationDataModule) -> 
     assert any(not torch.equal(before[name], value) for name, value in own.segmentor.named_parameters())
 
 
-def test_balanced_weights_need_their_callback(data: SegmentationDataModule) -> None:
-    with pytest.raises(UsageError, match=r'needs the callback seglight\.callbacks\.BalancedClassWeights\(\)'):
-        trainer().fit(module(class_weight='balanced'), data)
+def test_balanced_weights_are_those_of_the_data(data: SegmentationDataModule) -> None:
     balanced = module(class_weight='balanced')
-    trainer(callbacks=[BalancedClassWeights()]).fit(balanced, data)
+    trainer().fit(balanced, data)
     assert len(set(balanced.segmentor.decode_head.loss_decode.class_weight)) > 1
 
 
