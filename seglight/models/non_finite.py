@@ -16,15 +16,17 @@ from seglight.files import write_atomically
 
 
 class Step(NamedTuple):
-    """A training step: its batch, and the items of its loss."""
+    """A training step: its batch, which in a subclass of `Segmentor` may be of any kind, and the items of its loss."""
 
-    batch: Batch
+    batch: Batch | Any
     items: dict[str, Tensor]
 
     def describe(self) -> str:
         """Return the non-finite items and the names of the images."""
-        wrong = (f'{name} {float(value)}' for name, value in self.items.items() if not torch.isfinite(value))
-        return f'({", ".join(wrong)}; images {", ".join(item["name"] for item in self.batch["meta"])})'
+        wrong = ', '.join(f'{name} {float(value)}' for name, value in self.items.items() if not torch.isfinite(value))
+        if not isinstance(self.batch, dict) or 'meta' not in self.batch:
+            return f'({wrong})'
+        return f'({wrong}; images {", ".join(item["name"] for item in self.batch["meta"])})'
 
     def save(self, folder: Path, number: int, epoch: int) -> TrainingError:
         """Write the batch to `non_finite_step_{number}.pt` in a folder, and return the error to raise."""

@@ -153,7 +153,7 @@ class Segmentor(PredictingModule):
         self.non_finite = non_finite
         self.skipped = 0
         self._loss = HostNumber()
-        self._step: Step | None = None  #: of the newest batch, for errors
+        self._step = Step(None, {})
         self._bar_waits = False
         self._reported_padding = False
         self._found_lr: float | None = None  #: from Lightning's `LearningRateFinder`
@@ -261,6 +261,10 @@ class Segmentor(PredictingModule):
         """Apply `norm_eval` and `frozen_stages` of mmseg's backbones again, as mmcv's Runner does every epoch."""
         self.train()
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Keep the batch, for an error in a step of a subclass."""
+        self._step = Step(batch, {})
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the segmentor's loss and log every item of its loss dict; return None to skip the batch."""
         meta = batch['meta']
@@ -269,26 +273,31 @@ class Segmentor(PredictingModule):
         logged = {f'train/{name}': value.detach() for name, value in items.items()}
         self.log_dict(logged, batch_size=len(meta))
         self.log('train/loss', loss.detach(), prog_bar=self._bar_waits, batch_size=len(meta))
-        self._step = step = Step(batch, logged)
-        self._loss.send(loss)
+        self._step = Step(batch, logged)
         if self.non_finite == 'stop':
             return loss
+        self._loss.send(loss)
         is_finite = math.isfinite(self._loss.get())
         if not is_finite:
             self.skipped += 1
-            rank_zero_warn(f'Batch {self.skipped} skipped, because its loss is not finite {step.describe()}')
+            rank_zero_warn(f'Batch {self.skipped} skipped, because its loss is not finite {self._step.describe()}')
         self.log('train/skipped', torch.full((), float(self.skipped), device=loss.device), batch_size=len(meta))
         return loss if is_finite else None
 
+    def on_before_backward(self, loss: Tensor) -> None:
+        """Send the loss to the host, whichever `training_step` returned it."""
+        self._loss.send(loss)
+        self._step = self._step._replace(items={**self._step.items, 'loss': loss.detach()})
+
     def on_after_backward(self) -> None:
-        """Stop before a non-finite loss corrupts the weights; a subclass with losses of its own checks them itself.
+        """Stop before a non-finite loss corrupts the weights.
 
         The device is busy with the backward pass while the loss, which was computed before, is read on the host.
 
         Raises:
             TrainingError: if the loss is not finite; names the file with the batch.
         """
-        if self._step is not None and not math.isfinite(self._loss.get()):
+        if not math.isfinite(self._loss.get()):
             raise self._step.save(self.run_folder, self.global_step, self.current_epoch)
 
     def losses(self, batch: Batch) -> dict[str, Tensor | list[Tensor]]:

@@ -106,3 +106,31 @@ def test_a_skipped_batch_changes_no_weight(tmp_path: Path, monkeypatch: pytest.M
     for name, value in before.named_parameters():
         assert torch.equal(value, skipped.get_parameter(name)), name
     assert skipped.skipped == 1
+
+
+class Own(Segmentor):
+    """Trains with steps of its own, on batches of any kind."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.segmentor.decode_head.conv_seg.bias.sum() * batch['factor']
+
+
+@pytest.mark.parametrize('last', [1.0, float('nan')])
+def test_a_step_of_a_subclass_trains_and_is_checked(last: float, tmp_path: Path) -> None:
+    module = Own(copy.deepcopy(TINY_SEGMENTOR), CLASSES)
+    before = module.segmentor.decode_head.conv_seg.bias.detach().clone()
+    trainer = pl.Trainer(
+        accelerator='cpu', logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=1,
+        enable_checkpointing=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    batches = DataLoader([{'factor': 1.0}, {'factor': last}], batch_size=None)
+    if last == 1.0:
+        trainer.fit(module, batches)
+    else:
+        with pytest.raises(TrainingError, match=r'the loss of step 1 is not finite \(loss nan\); the batch is saved'):
+            trainer.fit(module, batches)
+        saved = torch.load(module.run_folder / 'non_finite_step_1.pt', weights_only=True)
+        assert saved['batch']['factor'] != saved['batch']['factor']
+    after = module.segmentor.decode_head.conv_seg.bias
+    assert after.isfinite().all()
+    assert (after < before).all()
