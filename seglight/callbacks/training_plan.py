@@ -34,11 +34,11 @@ class TrainingPlan(Callback):
         folder = run_folder(trainer)
         if not trainer.is_global_zero or not isinstance(pl_module, Segmentor):
             return
-        table = groups_table(pl_module.segmentor, trainer.optimizers[0])
+        table = groups_table(pl_module, trainer.optimizers[0])
         write_atomically(folder / 'optimizer.txt', table.encode())
         for config in trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, MmcvSchedule):
-                picture = draw_schedule(config.scheduler, pl_module.segmentor)
+                picture = draw_schedule(config.scheduler, pl_module)
                 write_atomically(folder / 'schedule.png', picture)
                 limit = trainer.limit_train_batches  # 1 is one batch, 1.0 is all batches
                 for warning in config.scheduler.doubts(whole=isinstance(limit, float) and limit == 1):
@@ -55,12 +55,12 @@ class TrainingPlan(Callback):
         print(labelled('Training', f'{name}, learning rate {rate:.4g}, {counted(steps, "step")}, {images}'), flush=True)
 
 
-def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 2000) -> bytes:
+def draw_schedule(schedule: MmcvSchedule, module: nn.Module, points: int = 2000) -> bytes:
     """Return a plot of the learning rates over a run, as PNG, with a legend if parameter groups differ.
 
     Args:
         schedule: the schedule of the run; it is not changed.
-        segmentor: the model, for the names of the parameters.
+        module: the model, for the names of the parameters.
         points: maximum number of steps to draw.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # late: matplotlib takes long to import
@@ -80,7 +80,7 @@ def draw_schedule(schedule: MmcvSchedule, segmentor: nn.Module, points: int = 20
         figure = Figure(figsize=(11, 4), layout='constrained')
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    names = parameter_names(segmentor)
+    names = parameter_names(module)
     for curve, tensors in curves.items():
         label = f'{counted(len(tensors), "tensor")}: {first_names(names, tensors, 1)}'
         axes.plot(steps, curve, label=label if len(axes.lines) < LEGEND else None)

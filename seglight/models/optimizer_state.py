@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -33,7 +33,7 @@ _CURE = 'use --load-from to load the weights alone'
 State = dict[str, Any]
 
 
-def keep_settings(optimizer: Optimizer, segmentor: nn.Module, others: Mapping[Tensor, str]) -> None:
+def keep_settings(optimizer: Optimizer, module: nn.Module) -> None:
     """Make an optimizer keep its own settings when it loads the state of another one.
 
     torch loads everything: learning rates, decay, momentum and the groups. Here, states are matched to parameters
@@ -41,12 +41,10 @@ def keep_settings(optimizer: Optimizer, segmentor: nn.Module, others: Mapping[Te
     a warning.
 
     Args:
-        optimizer: over the parameters of the segmentor and the others; its schedule, which sets the initial rates,
-            already exists.
-        segmentor: provides the names of its parameters.
-        others: the names of all others.
+        optimizer: over the parameters of the module; its schedule, which sets the initial rates, already exists.
+        module: provides the names of the parameters.
     """
-    names = {**parameter_names(segmentor), **others}
+    names = parameter_names(module)
     for group in optimizer.param_groups:
         group['param_names'] = [names[parameter] for parameter in group['params']]
     optimizer.register_state_dict_post_hook(_with_type)

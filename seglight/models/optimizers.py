@@ -25,7 +25,7 @@ from seglight.models.signatures import check_types
 _KEY = 'model.optimizer'
 
 
-def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimizer:
+def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any], others: Sequence[nn.Parameter] = ()) -> Optimizer:
     """Build an optimizer over all parameters of a segmentor.
 
     The groups are those of mmcv's constructor, but groups with the same options are merged: mmcv makes
@@ -35,6 +35,7 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
         segmentor: an mmseg segmentor.
         optimizer: mmseg's `optimizer`: `type` (a torch optimizer, or the class path of any other),
             its arguments, and optionally `paramwise_cfg` and `constructor`.
+        others: parameters outside of the segmentor, which get the optimizer's own arguments.
 
     Raises:
         ConfigError: for a wrong value, or an unknown type, constructor, argument or key of
@@ -61,6 +62,8 @@ def build_optimizer(segmentor: nn.Module, optimizer: dict[str, Any]) -> Optimize
         raise ConfigError(f'{_KEY}.constructor', message) from error
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError) as error:
         raise ConfigError(_KEY, one_line(error)) from error
+    if others:
+        built.add_param_group({'params': [*others]})
     built.param_groups[:] = merged_groups(built.param_groups)
     return built
 
@@ -128,9 +131,9 @@ def merged_groups(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(merged.values())
 
 
-def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
+def groups_table(module: nn.Module, optimizer: Optimizer) -> str:
     """Return a table of the groups: rate, decay, number of parameters, and the first names of each."""
-    names = parameter_names(segmentor)
+    names = parameter_names(module)
     rows = [('lr', 'weight_decay', 'tensors', 'parameters', 'trained', 'first names')]
     for group in optimizer.param_groups:
         tensors: list[Tensor] = group['params']
@@ -151,9 +154,9 @@ def groups_table(segmentor: nn.Module, optimizer: Optimizer) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def parameter_names(segmentor: nn.Module) -> dict[Tensor, str]:
-    """Return the name of each parameter."""
-    return {parameter: name for name, parameter in segmentor.named_parameters()}
+def parameter_names(module: nn.Module) -> dict[Tensor, str]:
+    """Return the name of each parameter, within the segmentor for those of the segmentor in a module."""
+    return {parameter: name.removeprefix('segmentor.') for name, parameter in module.named_parameters()}
 
 
 def first_names(names: Mapping[Tensor, str], tensors: Sequence[Tensor], count: int) -> str:

@@ -376,25 +376,21 @@ class Segmentor(PredictingModule):
         if self._trainer is not None:  # a finder sets it after Lightning has built optimizer and schedule
             self.trainer.strategy.setup_optimizers(self.trainer)
 
-    def _own_parameters(self) -> dict[Tensor, str]:
-        """Return the parameters that a subclass has added to those of the segmentor, with their names."""
-        known = set(self.segmentor.parameters())
-        named = self.named_parameters()
-        return {each: name for name, each in named if each.requires_grad and each not in known}
-
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return the optimizer and its schedule, which steps after every optimizer step."""
+        """Return the optimizer and its schedule, which steps after every optimizer step.
+
+        Parameters that a subclass adds outside of the segmentor train with the optimizer's own arguments.
+        """
         check_fused(self.optimizer, self.trainer)
-        optimizer = build_optimizer(self.segmentor, self.optimizer)
-        own = self._own_parameters()
-        if own:
-            optimizer.add_param_group({'params': list(own)})
+        inner = set(self.segmentor.parameters())
+        others = [parameter for parameter in self.parameters() if parameter not in inner]
+        optimizer = build_optimizer(self.segmentor, self.optimizer, others)
         steps = planned_steps(self.trainer)
         self.trainer.fit_loop.setup_data()  # otherwise a run counted in steps does not know the batches per epoch
         updater: Any = find_updater(self.schedule)
         epoch_steps = steps_of_an_epoch(self.trainer, updater.by_epoch or updater.warmup_by_epoch)
         scheduler = MmcvSchedule(optimizer, updater, steps, epoch_steps)
-        keep_settings(optimizer, self.segmentor, own)
+        keep_settings(optimizer, self)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': scheduler, 'interval': 'step'}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,5 +53,6 @@ def test_an_unreadable_mask_is_skipped(own_data: Path) -> None:
 
 
 def test_data_without_masks_to_count_are_refused(workspace: Path) -> None:
+    batches: Any = [random_batch()]
     with pytest.raises(UsageError, match='class_weight: balanced needs a SegmentationDataModule'):
-        trainer().fit(balanced(), DataLoader[Any](cast(Any, [random_batch()]), batch_size=None))
+        trainer().fit(balanced(), DataLoader(batches, batch_size=None))

@@ -21,7 +21,7 @@ def model() -> nn.Module:
 def optimizer(of: nn.Module, groups: list[list[str]], kind: Any = torch.optim.AdamW, **options: Any) -> Any:
     named = dict(of.named_parameters())
     built = kind([{'params': [named[name] for name in names]} for names in groups], lr=0.1, **options)
-    keep_settings(built, of, {})
+    keep_settings(built, of)
     return built
 
 

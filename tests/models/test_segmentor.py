@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from conftest import TINY_SEGMENTOR, random_batch
 from pytorch_lightning.callbacks import TQDMProgressBar
+from torch import nn
 from torch.utils.data import DataLoader
 
 from seglight.batch import Batch
@@ -227,3 +228,38 @@ def test_a_model_can_be_validated_before_it_is_trained(tmp_path: Path) -> None:
     once.fit(module, data, data)
     (after,) = once.validate(module, data, verbose=False)
     assert before['val/loss'] != after['val/loss']
+
+
+class Weighted(Segmentor):
+    """Learns the weight of its loss, outside of the segmentor."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.log_weight = nn.Parameter(torch.zeros(1))
+        self.same_head = self.segmentor.decode_head
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return super().training_step(batch, batch_idx) * self.log_weight.exp().sum()
+
+
+def test_parameters_of_a_subclass_train_and_resume(tmp_path: Path) -> None:
+    rates = {'type': 'SGD', 'lr': 0.1, 'momentum': 0.9, 'paramwise_cfg': {'custom_keys': {'head': {'lr_mult': 2.0}}}}
+
+    def run(epochs: int, **options: Any) -> tuple[Weighted, pl.Trainer]:
+        module = Weighted(TINY_SEGMENTOR, CLASSES, optimizer=rates, schedule={'policy': 'fixed'})
+        runner = trainer(tmp_path, max_epochs=epochs, enable_checkpointing=False)
+        runner.fit(module, loader(random_batch()), **options)
+        return module, runner
+
+    module, runner = run(1)
+    assert module.log_weight.item() < 0
+    backbone, heads = runner.optimizers[0].param_groups
+    assert (backbone['lr'], heads['lr']) == (0.1, 0.2)
+    assert backbone['param_names'][-1] == 'log_weight'
+    assert {name.partition('.')[0] for name in heads['param_names']} == {'decode_head', 'auxiliary_head'}
+    runner.save_checkpoint(tmp_path / 'one.ckpt')
+    resumed, again = run(2, ckpt_path=tmp_path / 'one.ckpt', weights_only=True)
+    momentum = again.optimizers[0].state[resumed.log_weight]['momentum_buffer']
+    before = runner.optimizers[0].state[module.log_weight]['momentum_buffer']
+    assert resumed.log_weight.item() == pytest.approx((module.log_weight - 0.1 * momentum).item())
+    assert not torch.equal(momentum, before)
