@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytorch_lightning as pl
@@ -123,7 +123,7 @@ def test_a_step_of_a_subclass_trains_and_is_checked(last: float, tmp_path: Path)
         accelerator='cpu', logger=False, enable_progress_bar=False, enable_model_summary=False, max_epochs=1,
         enable_checkpointing=False, default_root_dir=tmp_path,
     )  # fmt: skip
-    batches = DataLoader([{'factor': 1.0}, {'factor': last}], batch_size=None)
+    batches = DataLoader[Any](cast(Any, [{'factor': 1.0}, {'factor': last}]), batch_size=None)
     if last == 1.0:
         trainer.fit(module, batches)
     else:

@@ -239,7 +239,8 @@ class Weighted(Segmentor):
         self.same_head = self.segmentor.decode_head
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        return super().training_step(batch, batch_idx) * self.log_weight.exp().sum()
+        loss: Any = super().training_step(batch, batch_idx)
+        return loss * self.log_weight.exp().sum()
 
 
 def test_parameters_of_a_subclass_train_and_resume(tmp_path: Path) -> None:
