@@ -12,7 +12,7 @@ from mmcv import ConfigDict
 from mmseg.models import build_segmentor
 from mmseg.models.segmentors import BaseSegmentor
 
-from seglight.errors import UserError
+from seglight.errors import ConfigError, UserError
 from seglight.models import (
     adapters,  # noqa: F401  (registers them)
     losses,  # registers seglight's losses
@@ -33,12 +33,21 @@ class Recipe:
     Args:
         model: an mmseg model dict (`type`, `backbone`, `decode_head`, ...).
 
+    Raises:
+        ConfigError: if it is not a dict.
+
     Attributes:
         model: the dict.
         parts: every dict in it, outermost first.
     """
 
     def __init__(self, model: dict[str, Any]) -> None:
+        if not isinstance(model, dict):
+            raise ConfigError(
+                'model.segmentor',
+                f"must be a dict as in mmseg's configs, got {type(model).__name__}; register a class of your own with "
+                'mmseg.models.BACKBONES.register_module(), HEADS or SEGMENTORS, and name it as the type',
+            )
         self.model = model
         self.parts = tuple(walk(model))
 

@@ -135,6 +135,14 @@ def test_without_classes_the_error_names_the_key_to_set() -> None:
         Segmentor(TINY_SEGMENTOR)
 
 
+def test_a_module_in_place_of_its_dict_is_refused() -> None:
+    wrong: Any = nn.Conv2d(3, 2, 1)
+    with pytest.raises(
+        ConfigError, match=r"model\.segmentor must be a dict as in mmseg's configs, got Conv2d; register"
+    ):
+        Segmentor(wrong, CLASSES)
+
+
 @pytest.mark.parametrize(
     'wrong',
     [{'mean': [1.0, 2.0]}, {'std': [0.0, 1.0, 1.0]}, {'std': [1.0, math.nan, 1.0]}, {'mean': [math.inf, 0.0, 0.0]}],
