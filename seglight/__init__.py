@@ -62,7 +62,7 @@ def read_config(*configs: str | Path, overrides: Sequence[str] = ()) -> dict[str
     """Return the whole config that `seglight fit` would use, with every default, without secrets.
 
     Its groups `model`, `data` and `trainer` are the arguments of `Segmentor`, `SegmentationDataModule` and Lightning's
-    `Trainer`.
+    `Trainer`; callbacks and loggers of the config are still dicts, which a program builds or replaces.
 
     Args:
         configs: YAML files, or `.py` files of mmseg, by path or by the name of a shipped one; later ones override.

@@ -20,6 +20,8 @@ def read_config(configs: Sequence[str], overrides: Sequence[str] = ()) -> dict[s
     Raises:
         UserError: for a missing file, or a wrong key or value.
     """
+    if isinstance(overrides, str):
+        raise UsageError(f'overrides must be a list of flags, got the text {overrides!r}; write [{overrides!r}]')
     if not configs:
         raise UsageError("read_config needs a config, for example read_config('demo.yaml')")
     config = resolved([*(word for name in configs for word in ('--config', name)), *overrides], CommandLine)

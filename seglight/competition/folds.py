@@ -159,7 +159,9 @@ def resolved(words: Sequence[str], resolve: Callable[[Sequence[str]], object]) -
     Raises:
         UserError: for a wrong key or value, or a flag with which `fit` only prints.
     """
-    if printing := next((flag.typed for flag in read_arguments(words).flags if flag.name in PRINTING), None):
+    if printing := next(
+        (flag.typed for flag in read_arguments(words).flags if flag.name in (*PRINTING, '--help', '-h')), None
+    ):
         raise UsageError(f'{printing} prints and trains nothing; remove it, or give it to seglight fit')
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):

@@ -43,3 +43,9 @@ def test_a_mistake_is_an_error(tiny_config: Path) -> None:
         seglight.read_config(tiny_config, overrides=['--data.batchsize=3'])
     with pytest.raises(UsageError, match=r"needs a config, for example read_config\('demo\.yaml'\)"):
         seglight.read_config()
+    with pytest.raises(
+        UsageError, match=r"overrides must be a list of flags, got the text '--data\.batch_size=3'; write"
+    ):
+        seglight.read_config(tiny_config, overrides='--data.batch_size=3')
+    with pytest.raises(UsageError, match='--help prints and trains nothing'):
+        seglight.read_config(tiny_config, overrides=['--help'])
