@@ -359,9 +359,9 @@ class SegmentationDataModule(LightningDataModule):
         return apply_drawn(self.device_transforms, batch, self.ignore_index)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the current position in the training data: the fields of `Position`."""
+        """Return the current position in the training data: the fields of `Position`, without data the first two."""
         if self.trainer is None or 'train' not in self.datasets:
-            return self.position._asdict()
+            return {'epoch': self.position.epoch, 'samples': self.position.samples}
         loop = self.trainer.fit_loop
         epochs: Any = loop.epoch_progress.current
         in_epoch: Any = loop.epoch_loop.batch_progress.current

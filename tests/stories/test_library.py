@@ -57,9 +57,9 @@ def test_a_checkpoint_is_saved_after_a_validation(data: SegmentationDataModule, 
     validating = trainer(limit_val_batches=1)
     validating.validate(module(), data, verbose=False)
     validating.save_checkpoint(tmp_path / 'a.ckpt')
-    trainer(limit_val_batches=1).validate(
-        module(), data, ckpt_path=str(tmp_path / 'a.ckpt'), weights_only=True, verbose=False
-    )
+    begun = trainer()
+    begun.fit(module(), data, ckpt_path=str(tmp_path / 'a.ckpt'), weights_only=True)
+    assert begun.global_step == 4
 
 
 def test_a_data_module_goes_to_another_process(data: SegmentationDataModule) -> None:
