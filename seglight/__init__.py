@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import TYPE_CHECKING
 
 # Before anything imports albumentations, which otherwise asks a server for its newest version at every start.
@@ -27,6 +28,24 @@ _MODULES = {
     'SegmentationDataModule': 'seglight.data.datamodule',
     'Segmentor': 'seglight.models.segmentor',
 }
+
+
+#: Packages that import torchvision, which `seglight.compat` must precede.
+_AFTER_COMPAT = ('pytorch_lightning', 'torchmetrics')
+
+
+class _CompatFirst:
+    """Imports `seglight.compat` before a program that has imported seglight imports a package that needs it."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Find nothing."""
+        del path, target
+        if name in _AFTER_COMPAT:
+            importlib.import_module('seglight.compat')
+
+
+sys.meta_path.insert(0, _CompatFirst)
 
 
 def __getattr__(name: str) -> object:

@@ -72,6 +72,13 @@ def test_the_installed_torchvision_mmcv_and_mmseg_import_with_the_patch() -> Non
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize('package', ['pytorch_lightning', 'torchmetrics'])
+def test_a_program_that_imports_seglight_first_is_patched(package: str) -> None:
+    code = 'import sys, seglight; assert "torch" not in sys.modules; import {0}; assert sys.modules["{0}"] is {0}'
+    done = python(f'{code.format(package)}; assert "seglight.compat" in sys.modules')
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_torchvision_that_fails_for_another_reason_is_not_hidden(tmp_path: Path) -> None:
     (tmp_path / 'torchvision').mkdir()
     (tmp_path / 'torchvision' / '__init__.py').write_text('raise RuntimeError("another reason")')
@@ -220,10 +227,10 @@ def test_exactly_one_opencv_is_installed() -> None:
 
 
 def test_nothing_else_patches(pytestconfig: pytest.Config) -> None:
-    """Only `compat` registers operators and importers; and every package whose imports need it imports it first."""
+    """Only `compat` registers operators and importers, and the package that of `compat`; and every package whose imports need it imports it first."""
     package = pytestconfig.rootpath / 'seglight'
     for path in package.rglob('*.py'):
-        if path.name != 'compat.py':
+        if path not in (package / 'compat.py', package / '__init__.py'):
             assert not {'torch.library', 'meta_path'} & set(
                 re.findall(r'torch\.library|meta_path', path.read_text())
             ), path
