@@ -227,7 +227,7 @@ def test_exactly_one_opencv_is_installed() -> None:
 
 
 def test_nothing_else_patches(pytestconfig: pytest.Config) -> None:
-    """Only `compat` registers operators and importers, and the package that of `compat`; and every package whose imports need it imports it first."""
+    """Only `compat` and the package itself register operators and importers, and what needs `compat` imports it first."""
     package = pytestconfig.rootpath / 'seglight'
     for path in package.rglob('*.py'):
         if path not in (package / 'compat.py', package / '__init__.py'):

@@ -46,12 +46,13 @@ class ImageSource(Source):
         if kind == 'file' and is_image(path):
             return _named([path], path)
         if kind == 'file':
-            ids = image_ids(path) if path.suffix.lower() == '.csv' else None
-            listed = [path_in(base, line) for line in (read_list(path) if ids is None else ids)]
+            lines = read_list(path)
+            is_table = path.suffix.lower() == '.csv' and lines[0].partition(',')[0] == 'image_id'
+            listed = [path_in(base, line) for line in (image_ids(path, lines) if is_table else lines)]
             missing = next((image for image in listed if kind_of(image) != 'file'), None)
             if missing is not None:
                 raise DataError(f'{path} names {missing}, which does not exist; correct the list, or set img_dir')
-            return _named(listed, path) if ids is None else _named(listed, path, base)
+            return _named(listed, path, base if is_table else None)
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207  (path may be absolute)
         named = set(path.parts)  # a hidden folder in the pattern itself is intended
         found = [each for each in found if not any(part.startswith(HIDDEN) for part in set(each.parts) - named)]
@@ -61,16 +62,13 @@ class ImageSource(Source):
         return _named(images, path)
 
 
-def image_ids(path: Path) -> list[str] | None:
-    """Return the first column of a CSV file without repetitions, as run lengths have them; None if it is another list.
+def image_ids(path: Path, lines: Sequence[str]) -> list[str]:
+    """Return the first column of a CSV file without its title, and without repetitions, as run lengths have them.
 
     Raises:
-        DataError: if the file cannot be read, or has no images.
+        DataError: if there is nothing below the title.
     """
-    first, *lines = [line[:_LONGEST_ID] for line in read_list(path)]
-    if first.split(',')[0] != 'image_id':
-        return None
-    ids = list(dict.fromkeys(next(csv.reader([line]))[0] for line in lines))
+    ids = list(dict.fromkeys(next(csv.reader([line[:_LONGEST_ID]]))[0] for line in lines[1:]))
     if not ids:
         raise DataError(f'{path} has no image_id below its first line')
     return ids
