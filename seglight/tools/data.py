@@ -95,7 +95,7 @@ def conclude(fatal: Sequence[str], faults: Sequence[str], warnings: int, skip: b
         DataError: if the faults would stop a run.
     """
     if fatal:
-        raise DataError(f'{counted(max(len(fatal), len(faults)), "fault")}; fix this first: {fatal[0]}')
+        raise DataError(f'{counted(len([*fatal, *faults]), "fault")}; fix this first: {fatal[0]}')
     if not faults:
         say(f'every file can be used, {counted(warnings, "warning")} above' if warnings else 'no faults found')
     elif skip:
