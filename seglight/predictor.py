@@ -11,27 +11,29 @@ from typing import Any, Literal, NamedTuple, cast, overload
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL.Image import Image as PILImage
 
 from seglight.array_types import UInt8Array
 from seglight.batch import Batch, ImageMeta, Item, collate
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.settings import Settings
-from seglight.data.images import read_image
+from seglight.data.formats import reading
+from seglight.data.images import read_image, rgb_of
 from seglight.data.padding import padding_label
 from seglight.data.transforms import build_pipeline, transform_for_evaluation
 from seglight.data.value_range import parse_range
 from seglight.environment import cores
-from seglight.errors import DataError, UsageError
+from seglight.errors import UsageError
 from seglight.host_copy import HostCopy
 from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views
 from seglight.models.segmentor import Segmentor
 
-#: An image: its path, or uint8 `[H, W, 3]` RGB, or uint8 `[H, W]` grey.
-Image = str | Path | UInt8Array
+#: An image: its path, an array `[H, W, 3]` RGB or `[H, W]` grey, or a Pillow image.
+Image = str | Path | npt.NDArray[Any] | PILImage
 
 #: Several images.
-Images = list[str] | list[Path] | list[UInt8Array] | list[Image] | tuple[Image, ...]
+Images = list[str] | list[Path] | list[npt.NDArray[Any]] | list[PILImage] | list[Image] | tuple[Image, ...]
 
 #: Images that are read before a batch of one size is complete, in batches.
 READ_AHEAD = 4
@@ -115,7 +117,9 @@ class Predictor:
         """Return the mask of an image, or of each of a list of images.
 
         Args:
-            image: a path, or uint8 `[H, W, 3]` RGB or `[H, W]` grey; or a list or tuple of them.
+            image: a path, an array `[H, W, 3]` RGB or `[H, W]` grey, or a Pillow image, which are treated like the same
+                image in a file: turned upright, without transparency, more than 8 bits by the run's
+                `data.image_range`; or a list or tuple of them.
             tta: test-time augmentation: true for three scales, each also mirrored, or your own views.
             probabilities: return `Predicted`, with the class probabilities, instead of the mask.
             batch_size: maximum number of images of a list that the model predicts together; they have the same size.
@@ -150,7 +154,8 @@ class Predictor:
             image = images[index]
             if isinstance(image, (str, Path)):
                 return read_image(Path(image), self._value_range), str(image)
-            return _checked(image), f'image {index}'
+            with reading(f'image {index}'):
+                return rgb_of(image, self._value_range), f'image {index}'
 
         if len(images) == 1:
             yield read(0)
@@ -210,16 +215,3 @@ def _batches(items: Iterable[Item], batch_size: int) -> Iterator[list[tuple[int,
         elif sum(map(len, groups.values())) >= READ_AHEAD * batch_size:
             yield groups.pop(max(groups, key=lambda each: len(groups[each])))
     yield from groups.values()
-
-
-def _checked(image: UInt8Array) -> UInt8Array:
-    """Return an array as uint8 `[H, W, 3]`."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        kind = getattr(image, 'dtype', type(image).__name__)
-        cure = 'read it from its file, or convert it, for example with np.asarray(image.convert("RGB")) of Pillow'
-        raise DataError(f'an image must be a path or a uint8 array, got {kind}; {cure}')
-    if image.ndim == 2:
-        return np.repeat(image[..., None], 3, axis=2)
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f'an image array must be RGB [H, W, 3] or [H, W], got {list(image.shape)}')
-    return image

@@ -75,10 +75,10 @@ def test_a_path_an_array_and_a_list_are_the_same_image(trained: Path, data_root:
 
 def test_what_is_no_image_is_refused(trained: Path, tmp_path: Path) -> None:
     predictor = seglight.load(trained, 'cpu')
-    wrongs: list[Any] = [np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), 'missing.jpg']
-    for wrong in wrongs:
-        with pytest.raises(DataError):
-            predictor.predict(wrong)
+    with pytest.raises(DataError, match=r'missing\.jpg does not exist'):
+        predictor.predict('missing.jpg')
+    with pytest.raises(DataError, match='image 1 cannot be read: it has float64 values; convert them to uint8'):
+        predictor.predict([np.zeros((4, 4, 3), dtype) for dtype in (np.uint8, np.float64)])
     with pytest.raises(CheckpointError):
         seglight.load(tmp_path / 'missing.ckpt')
 

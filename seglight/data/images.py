@@ -9,14 +9,10 @@ from typing import Any, BinaryIO, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from seglight.array_types import UInt8Array
-from seglight.data.formats import (
-    MAX_PIXELS,
-    IncompleteError,
-    open_image,
-    reading,
-)
+from seglight.data.formats import MAX_PIXELS, IncompleteError, UnreadableError, open_image, reading
 from seglight.data.headers import HEAD, upright_size
 from seglight.data.jpeg import decode_jpeg
 from seglight.data.orientation import orientation, orientation_in, upright
@@ -79,10 +75,38 @@ def decode(data: bytes) -> npt.NDArray[Any]:
 def _by_pillow(data: bytes) -> npt.NDArray[Any]:
     """Decode what OpenCV cannot, upright: `[H, W]` of more than 8 bits, otherwise uint8 `[H, W, 3]`."""
     with open_image(io.BytesIO(data)) as image:
-        deep = image.mode.startswith(('I', 'F'))
-        values = np.array(image if deep else image.convert('RGB'))
-        # Pillow rotates TIFF itself.
-        return upright(values, 1 if image.format == 'TIFF' else orientation(image))
+        return _pillow_values(image)
+
+
+def _pillow_values(image: Image.Image) -> npt.NDArray[Any]:
+    """Return the values of a Pillow image, upright: `[H, W]` of more than 8 bits, otherwise uint8 `[H, W, 3]`."""
+    deep = image.mode.startswith(('I', 'F'))
+    values = np.array(image if deep else image.convert('RGB'))
+    # Pillow rotates TIFF itself.
+    return upright(values, 1 if image.format == 'TIFF' else orientation(image))
+
+
+def rgb_of(image: npt.NDArray[Any] | Image.Image, value_range: ValueRange | None = None) -> UInt8Array:
+    """Return an image in memory as `read_image` returns one of a file: uint8 `[H, W, 3]`.
+
+    Args:
+        image: a Pillow image, or an array `[H, W]` or `[H, W, C]` with one, three or four channels, in RGB.
+        value_range: for images of more than 8 bits, see `to_8_bits`.
+
+    Raises:
+        UnreadableError: for anything else, or if it needs a value range.
+    """
+    values = _pillow_values(image) if isinstance(image, Image.Image) else image
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in 'uif':
+        kind = getattr(values, 'dtype', type(values).__name__)
+        raise UnreadableError(f'it must be a path, a Pillow image or a NumPy array of numbers, got {kind}')
+    if values.ndim not in (2, 3) or 0 in values.shape or values.shape[2:] not in ((), (1,), (3,), (4,)):
+        raise UnreadableError(f'it must be [H, W] or [H, W, C] with 1, 3 or 4 channels, got {list(values.shape)}')
+    if value_range is None and values.dtype not in (np.uint8, np.uint16):
+        raise UnreadableError(f'it has {values.dtype} values; convert them to uint8 from 0 to 255')
+    if values.ndim == 3:
+        values = values[..., 0] if values.shape[2] == 1 else values[..., :3]
+    return _as_rgb(to_8_bits(values, value_range))
 
 
 def _as_rgb(image: UInt8Array) -> UInt8Array:

@@ -3,14 +3,18 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from seglight.data.images import image_size, read_image
+from seglight.data.formats import UnreadableError
+from seglight.data.images import image_size, read_image, rgb_of
 from seglight.data.masks import read_mask
+from seglight.data.value_range import ValueRange
 from seglight.errors import DataError
 
 
@@ -31,6 +35,51 @@ def test_an_orientation_in_xmp_alone_turns_nothing_as_in_opencv(tmp_path: Path) 
     Image.new('RGB', (20, 30)).save(path, xmp=xmp)
     assert Image.open(path).getexif()[0x0112] == 6
     assert image_size(path) == read_image(path).shape[:2] == np.asarray(cv2.imread(str(path))).shape[:2] == (30, 20)
+
+
+@pytest.mark.parametrize('mode', ['1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I;16'])
+def test_an_image_in_memory_is_the_same_as_in_a_file(mode: str, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    if mode == 'I;16':
+        image = Image.fromarray(generator.integers(0, 1 << 16, (20, 30), dtype=np.uint16))
+    else:
+        image = (
+            Image.fromarray(generator.integers(0, 256, (20, 30, 4), dtype=np.uint8), 'RGBA')
+            .convert('RGB' if mode == 'P' else 'RGBA')
+            .convert(mode)
+        )
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / 'image.png', exif=exif)
+    expected = read_image(tmp_path / 'image.png')
+    assert expected.shape == (30, 20, 3)
+    with Image.open(tmp_path / 'image.png') as opened:
+        assert (rgb_of(opened) == expected).all()
+        array: Any = np.rot90(np.asarray(opened), -1)
+    if mode not in ('1', 'LA', 'P'):  # whose arrays are not images
+        assert (rgb_of(array) == expected).all()
+
+
+def test_arrays_with_a_channel_and_with_more_bits_are_images() -> None:
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    assert (rgb_of(grey[..., None]) == rgb_of(grey)).all()
+    assert rgb_of(np.array([[0.0, 0.5, 1.0]]), ValueRange(0, 1))[..., 0].tolist() == [[0, 128, 255]]
+
+
+@pytest.mark.parametrize(
+    ('image', 'message'),
+    [
+        (np.zeros((3, 4, 5), np.uint8), r'must be \[H, W\] or \[H, W, C\] with 1, 3 or 4 channels, got \[3, 4, 5\]'),
+        (np.zeros((0, 4, 3), np.uint8), r'got \[0, 4, 3\]'),
+        (np.zeros((4, 4, 3), np.float32), 'has float32 values; convert them to uint8 from 0 to 255'),
+        (np.zeros((4, 4), bool), 'a NumPy array of numbers, got bool'),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), 'a NumPy array of numbers, got torch.uint8'),
+        (None, 'must be a path, a Pillow image or a NumPy array of numbers, got NoneType'),
+    ],
+)
+def test_what_is_no_image_in_memory_is_refused(image: Any, message: str) -> None:
+    with pytest.raises(UnreadableError, match=message):
+        rgb_of(image)
 
 
 @pytest.mark.parametrize('labels', [[0, 1, 65536], [-1, 0, 2]])
