@@ -302,8 +302,8 @@ class Checkpoint:
         stored = self.entries.get('hyper_parameters')
         if not isinstance(stored, dict) or not isinstance(stored.get('segmentor'), dict):
             raise CheckpointError(
-                f'{self.path} contains no hyperparameters to build its model from: seglight did not train it; only '
-                'validate and predict (with --config) and fit --load-from take weights alone, such as a .pth of mmseg'
+                f'{self.path} contains no hyperparameters or config of mmseg to build its model from; only validate '
+                'and predict (with --config) and fit --load-from take weights alone'
             )
         named = {str(name): value for name, value in stored.items() if not str(name).startswith('_')}
         named['segmentor'] = without_pretrained(named['segmentor'])

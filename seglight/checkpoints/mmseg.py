@@ -33,7 +33,7 @@ def mmseg_entries(contents: Any, path: Path) -> dict[str, Any]:
         path: its path, for errors.
 
     Returns:
-        `state_dict`, and if known `config` (YAML text), `epoch` and `global_step`.
+        `state_dict`, and if known `config` (YAML text), `hyper_parameters`, `epoch` and `global_step`.
 
     Raises:
         CheckpointError: if it contains no weights, or its config contains anything but values.
@@ -46,7 +46,10 @@ def mmseg_entries(contents: Any, path: Path) -> dict[str, Any]:
     if isinstance(meta.get('config'), str):
         try:
             config = _config(meta, path)
-            found['config'] = yaml.safe_dump(_settings(config, meta, path), sort_keys=False)
+            settings = _settings(config, meta, path)
+            found['config'] = yaml.safe_dump(settings, sort_keys=False)
+            of_data = {name: settings['data'].get(name) for name in ('classes', 'palette', 'ignore_index')}
+            found['hyper_parameters'] = {**settings['model'], **of_data}
             found[NOT_TAKEN_OVER] = not_taken_over(config)
         except (*_INVALID, yaml.YAMLError) as error:
             raise CheckpointError(f'{path} has an invalid config or meta: {one_line(error)}') from error

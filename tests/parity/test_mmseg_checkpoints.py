@@ -20,6 +20,7 @@ from mmseg.apis import inference_segmentor, init_segmentor
 from mmseg.core.evaluation import mean_iou
 from PIL import Image
 
+import seglight
 from seglight.config.settings import merge
 
 Run = Callable[..., Result]
@@ -105,6 +106,20 @@ def test_predict_takes_a_checkpoint_of_mmseg(test_cfg: dict[str, Any], images: l
     assert (Image.open('out/masks/wide.png').getpalette() or [])[: 3 * 11] == [
         channel for colour in PALETTE for channel in colour
     ]
+
+
+@pytest.mark.parametrize('name', ['mm.pth', 'mm.safetensors', pytest.param('mm.onnx', marks=pytest.mark.extras)])
+def test_programs_and_exports_take_a_checkpoint_of_mmseg(name: str, images: list[Path], run: Run) -> None:
+    segmentor = segmentor_of_mmseg(CONFIG)
+    save(segmentor, 'mm.pth', CONFIG)
+    if name != 'mm.pth':
+        result = run('export', 'mm.pth', name)
+        assert result.status == 0, result.err
+    paths = [str(path) for path in images]
+    predictor = seglight.load(name, 'cpu')
+    assert (predictor.classes, predictor.palette) == (CLASSES, PALETTE)
+    for path, mask in zip(paths, predictor.predict(paths), strict=True):
+        np.testing.assert_array_equal(mask, inference_segmentor(segmentor, path)[0])
 
 
 def test_validate_gives_mmsegs_figures(data_root: Path, workspace: Path, run: Run) -> None:
