@@ -59,16 +59,25 @@ class Part:
     @property
     def type_name(self) -> str:
         """The name of its class, empty if it has none."""
-        return str(self.values.get('type', ''))
+        found = self.values.get('type', '')
+        return f'{found.__module__}.{found.__qualname__}' if inspect.isclass(found) else str(found)
+
+    @property
+    def has_class_path(self) -> bool:
+        """Whether its type is the path of a class outside OpenMMLab's packages."""
+        scope, dot, _ = self.type_name.rpartition('.')
+        return bool(dot) and scope not in PACKAGES
 
     @property
     def cls(self) -> type | None:
         """Its class, None if mmseg has no class of that name. Imports only OpenMMLab's own packages."""
-        scope, dot, _ = self.type_name.rpartition('.')
-        if scope in PACKAGES:
-            importlib.import_module(f'{scope}.models')  # so that mmcv's registry knows its classes
-        elif dot:
+        if inspect.isclass(given := self.values.get('type')):
+            return given
+        if self.has_class_path:
             return None
+        scope, _, _ = self.type_name.rpartition('.')
+        if scope:
+            importlib.import_module(f'{scope}.models')  # so that mmcv's registry knows its classes
         found = MODELS.get(self.type_name)
         return found if inspect.isclass(found) else None
 

@@ -11,7 +11,9 @@ from typing import Any
 from mmcv import ConfigDict
 from mmseg.models import build_segmentor
 from mmseg.models.segmentors import BaseSegmentor
+from torch import nn
 
+from seglight.config.classes import import_class
 from seglight.errors import ConfigError, UserError
 from seglight.models import (
     adapters,  # noqa: F401  (registers them)
@@ -24,7 +26,7 @@ from seglight.models.initialising import is_only_loading
 from seglight.models.loss_checks import check_losses
 from seglight.models.parts import Part, walk
 from seglight.models.pretrained import check_reached, teach_mmcv, without_pretrained
-from seglight.models.recipe_checks import check, check_in_index, check_part
+from seglight.models.recipe_checks import check, check_class_path, check_in_index, check_part
 
 
 class Recipe:
@@ -45,8 +47,8 @@ class Recipe:
         if not isinstance(model, dict):
             raise ConfigError(
                 'model.segmentor',
-                f"must be a dict as in mmseg's configs, got {type(model).__name__}; register a class of your own with "
-                'mmseg.models.BACKBONES.register_module(), HEADS or SEGMENTORS, and name it as the type',
+                f"must be a dict as in mmseg's configs, got {type(model).__name__}; name a class of your own by its "
+                "path, for example {'type': 'my_models.MySegmentor'}",
             )
         self.model = model
         self.parts = tuple(walk(model))
@@ -100,6 +102,8 @@ class Recipe:
         model['test_cfg'] = model.get('test_cfg') or {'mode': 'whole'}
         channels.fill_in(model)
         recipe = Recipe(model)
+        for part in recipe.parts:
+            _import_class(part)
         check(recipe.parts, num_classes)
         for part in recipe.parts:
             _adapt(part, num_classes)
@@ -162,6 +166,17 @@ class Recipe:
 
 def _is_balanced(part: Part) -> bool:
     return bool(part.values.get('class_weight') == losses.BALANCED)
+
+
+def _import_class(part: Part) -> None:
+    """Replace the path of a user's class by the class, which mmcv builds, too; losses have a wrapper of their own.
+
+    Raises:
+        ConfigError: if it cannot be imported, or is no module of torch.
+    """
+    check_class_path(part)
+    if part.has_class_path and part.role != 'loss':
+        part.values['type'] = import_class(part.type_name, nn.Module, f'{part.key}.type')
 
 
 def _adapt(part: Part, num_classes: int) -> None:

@@ -16,7 +16,7 @@ from seglight.counting import counted
 from seglight.errors import ConfigError
 from seglight.models.inference.sliding import BLENDS
 from seglight.models.losses import BALANCED
-from seglight.models.parts import HEAD_KEYS, KEY, PACKAGES, Part
+from seglight.models.parts import HEAD_KEYS, KEY, Part
 from seglight.models.signatures import init_arguments
 
 #: The keys that mmseg's classes read in `train_cfg`, and with seglight's sliding windows in `test_cfg`.
@@ -46,18 +46,18 @@ def check_part(part: Part) -> None:
     Raises:
         ConfigError: names the key.
     """
-    for rule in (_check_package, _check_arguments, _check_kinds, _check_train_cfg, _check_test_cfg):
+    for rule in (check_class_path, _check_arguments, _check_kinds, _check_train_cfg, _check_test_cfg):
         rule(part)
 
 
-def _check_package(part: Part) -> None:
-    """Refuse a class from outside OpenMMLab's packages: a config must not choose what is imported.
+def check_class_path(part: Part) -> None:
+    """Refuse a class path where mmcv builds a layer, which has to be registered.
 
-    A loss may come from any package.
+    Raises:
+        ConfigError: names the key.
     """
-    scope, dot, _ = part.type_name.rpartition('.')
-    if dot and scope not in PACKAGES and 'loss_decode' not in part.path:
-        message = f"must be a class of {' or '.join(PACKAGES)}, got '{part.type_name}'"
+    if part.has_class_path and part.path and part.path[-1].endswith('cfg'):
+        message = f"must be a name that mmcv knows, got '{part.type_name}'; class paths are for whole parts and losses"
         raise ConfigError(f'{part.key}.type', message)
 
 

@@ -12,10 +12,10 @@ from torch import nn
 from seglight.config.classes import type_adapter, type_hints
 from seglight.errors import ConfigError
 
-#: Plain words for pydantic's error types.
 #: Attribute of a class whose further arguments are for another library.
 OPEN_ARGUMENTS = 'takes_any_argument'
 
+#: Plain words for pydantic's error types.
 _PLAIN = {'bool_type': 'true or false', 'int_type': 'a whole number', 'float_type': 'a number', 'tuple_type': 'a list'}
 
 

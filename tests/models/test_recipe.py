@@ -2,6 +2,8 @@
 
 import copy
 import math
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -9,6 +11,7 @@ from unittest import mock
 import mmseg
 import pytest
 import torch
+import yaml
 from conftest import TINY_SEGMENTOR
 from mmcv import Config, ConfigDict
 from mmseg.models import build_segmentor as mmseg_build_segmentor
@@ -294,3 +297,77 @@ def test_the_classes_reach_the_losses_of_other_libraries_and_the_head_around_the
     assert head['num_classes'] == 7
     assert head['loss_decode']['type'] == 'ClassPathLoss'
     assert head['loss_decode']['loss']['init_args'] == {'num_classes': 7}
+
+
+OWN_PARTS = """
+from mmseg.models.builder import NECKS
+from mmseg.models.decode_heads import FCNHead
+from torch import nn
+
+class Head(FCNHead):
+    def __init__(self, scale=1.0, **arguments):
+        super().__init__(**arguments)
+        self.scale = scale
+
+    def cls_seg(self, feature):
+        return self.scale * super().cls_seg(feature)
+
+class Neck(nn.Module):
+    def forward(self, features):
+        return features
+
+class Plain:
+    pass
+"""
+
+
+@pytest.fixture
+def own_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a module with a head and a neck."""
+    name = 'own_parts_of_a_test'
+    (tmp_path / f'{name}.py').write_text(OWN_PARTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield name
+    sys.modules.pop(name, None)
+
+
+def with_head(**head: Any) -> dict[str, Any]:
+    return {**TINY_SEGMENTOR, 'decode_head': {**TINY_SEGMENTOR['decode_head'], **head}}
+
+
+def test_a_part_is_named_by_its_path(own_parts: str) -> None:
+    model = with_head(type=f'{own_parts}.Head', scale=0.0)
+    module = Segmentor({**model, 'neck': {'type': f'{own_parts}.Neck'}}, ['a', 'b', 'c'])
+    head = module.segmentor.decode_head
+    assert (type(head).__name__, head.num_classes, head.scale) == ('Head', 3, 0.0)
+    assert type(module.segmentor.neck).__name__ == 'Neck'
+    assert module.hparams['segmentor']['decode_head']['type'] == f'{own_parts}.Head'
+    with torch.no_grad():
+        assert not module.eval().segmentor.encode_decode(torch.randn(1, 3, 32, 32), [{}]).any()
+
+
+@pytest.mark.parametrize(
+    ('head', 'message'),
+    [
+        (
+            {'type': 'NAME.Head', 'scael': 2.0},
+            r"decode_head\.scael: NAME\.Head has no argument 'scael'; did you mean 'scale'",
+        ),
+        ({'type': 'NAME.Haed'}, r"decode_head\.type: unknown class 'NAME\.Haed'"),
+        ({'type': 'missing_parts.Head'}, r"decode_head\.type: unknown class 'missing_parts\.Head': No module named"),
+        ({'type': 'NAME.Plain'}, r'decode_head\.type: NAME\.Plain is not a subclass of Module'),
+        ({'norm_cfg': {'type': 'NAME.Norm'}}, r"norm_cfg\.type must be a name that mmcv knows, got 'NAME\.Norm'"),
+    ],
+)
+def test_a_path_that_is_no_part_is_named(head: dict[str, Any], message: str, own_parts: str) -> None:
+    given = yaml.safe_load(yaml.safe_dump(head).replace('NAME', own_parts))
+    with pytest.raises(ConfigError, match=message.replace('NAME', own_parts)):
+        Segmentor(with_head(**given), ['a', 'b'])
+
+
+def test_reading_a_model_dict_imports_nothing(own_parts: str) -> None:
+    model = with_head(type=f'{own_parts}.Head')
+    Recipe(model).check_keys()
+    without_pretrained(model)
+    assert [part.cls for part in walk(model) if part.path == ('decode_head',)] == [None]
+    assert own_parts not in sys.modules

@@ -138,7 +138,8 @@ def test_without_classes_the_error_names_the_key_to_set() -> None:
 def test_a_module_in_place_of_its_dict_is_refused() -> None:
     wrong: Any = nn.Conv2d(3, 2, 1)
     with pytest.raises(
-        ConfigError, match=r"model\.segmentor must be a dict as in mmseg's configs, got Conv2d; register"
+        ConfigError,
+        match=r"model\.segmentor must be a dict as in mmseg's configs, got Conv2d; name a class of your own",
     ):
         Segmentor(wrong, CLASSES)
 

@@ -179,6 +179,6 @@ def _check_imports(imports: Any, source: str) -> None:
     for name in [names] if isinstance(names, str) else names or []:
         if str(name).split('.')[0] not in KNOWN_PACKAGES:
             raise UsageError(
-                f"{source}: custom_imports names '{name}', which is not imported; "
-                f'the classes of {", ".join(KNOWN_PACKAGES)} are known: remove custom_imports if they suffice'
+                f"{source}: custom_imports names '{name}', which is not imported: remove custom_imports, and name "
+                f"its classes by their paths, such as type='{name}.MyHead'"
             )

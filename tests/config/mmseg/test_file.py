@@ -193,7 +193,7 @@ HOSTILE = {
     'a base that is no text': ('_base_ = 5', 'a.py:1: _base_ must be a path or a list of paths'),
     'a base that is computed': ("_base_ = 'a' + 'b'", '_base_ must be a path or a list of paths'),
     'a missing value of a base': ('x = {{_base_.model}}', "have no 'model'"),
-    'imports of others': ("custom_imports = dict(imports=['my_models'], allow_failed_imports=False)", "custom_imports names 'my_models'"),
+    'imports of others': ("custom_imports = dict(imports=['my_models'], allow_failed_imports=False)", "name its classes by their paths, such as type='my_models.MyHead'"),
     'too many characters': ('#' * 1_000_001, '1000001 characters'),
 }  # fmt: skip
 
