@@ -31,7 +31,7 @@ CLASSES = ['ground', *(f'thing{index}' for index in range(20))]
 
 
 def generate(root: Path, images: int, kind: str) -> None:
-    """Write images with a comment of their own, and their annotations."""
+    """Write images with a comment of their own at the end, where photographs differ, too, and their annotations."""
     import cv2
     import numpy as np
 
@@ -50,7 +50,7 @@ def generate(root: Path, images: int, kind: str) -> None:
             name = f'{split}/{index // 10_000:03}/{index:07}'
             base = bases[index % BASES].tobytes()
             comment = f'{split}{index}'.encode() + b' ' * (index % 97)
-            data = base[:2] + b'\xff\xfe' + (len(comment) + 2).to_bytes(2, 'big') + comment + base[2:]
+            data = base[:-2] + b'\xff\xfe' + (len(comment) + 2).to_bytes(2, 'big') + comment + base[-2:]
             (root / f'img_dir/{name}.jpg').write_bytes(data)
             if kind == 'folder':
                 (root / f'ann_dir/{name}.png').write_bytes(masks[index % 8])

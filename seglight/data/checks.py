@@ -175,6 +175,7 @@ def read_header(sample: Sample) -> Header:
         image.bytes,
         image.bytes + status.size,
         image.time + status.time,
+        image.end,
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seglight.data.column_files import Array, cached_path, is_settled, keep, load, state
+from seglight.data.column_files import Array, Columns, cached_path, is_settled, keep, load, state
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Rows, Samples
 
@@ -25,7 +25,7 @@ COMPARED = 1000
 _IN_A_ROW = 256
 
 #: The columns, by the rows of a source; `bytes` and `time` are those of the image and its mask together.
-_TYPES = {'flags': '|u1', 'image_bytes': '<i8', 'bytes': '<i8', 'time': '<i8'}
+_TYPES = {'flags': '|u1', 'image_bytes': '<i8', 'bytes': '<i8', 'time': '<i8', 'image_end': '<u4'}
 _SOUND, _SMALL, _SUSPICIOUS = 1, 2, 4
 
 
@@ -39,6 +39,7 @@ class Header(NamedTuple):
         image_bytes: size of the image file.
         bytes: size of the image and the mask.
         time: when either was changed, added up.
+        image_end: checksum of the last bytes of the image file, 32 bits.
     """
 
     fault: str | None = None
@@ -47,6 +48,7 @@ class Header(NamedTuple):
     image_bytes: int = -1
     bytes: int = -1
     time: int = -1
+    image_end: int = 0
 
 
 @dataclass
@@ -100,6 +102,22 @@ def _fault_of(sample: Sample) -> Header:
     return Header(sample.fault)
 
 
+def image_numbers(samples: Samples) -> Ints | None:
+    """Return a number for each image, from its size and its end; images with different numbers are different.
+
+    Returns:
+        int64 `[N]`; None if the headers of a sample were not read, or are not kept.
+    """
+    numbers = np.zeros(len(samples), np.int64)
+    for part, positions, rows in samples.rows():
+        store = _Store.of(part.rows)
+        columns = None if store is None else store.kept()
+        if columns is None or not (columns['flags'][rows] & _SOUND).all():
+            return None
+        numbers[positions] = columns['image_bytes'][rows] << 32 | columns['image_end'][rows].astype(np.int64)
+    return numbers
+
+
 def state_of(rows: Rows) -> str:
     """Return a text that changes with the files of a source, as far as it and their folders tell; empty if unknown."""
     store = _Store.of(rows)
@@ -124,7 +142,7 @@ def _read(
                 faults[position] = header.fault
                 continue
             columns['flags'][row] = _SOUND | _SMALL * header.may_be_plain | _SUSPICIOUS * header.may_be_cut_off
-            for name in ('image_bytes', 'bytes', 'time'):
+            for name in ('image_bytes', 'bytes', 'time', 'image_end'):
                 columns[name][row] = getattr(header, name)
 
     starts = iter(range(0, len(rows), _IN_A_ROW))
@@ -176,9 +194,8 @@ class _Store:
 
     def columns(self, read: Callable[[Sample], Header]) -> dict[str, Array]:
         """Return the columns of the start before if no file seems to have changed, else empty ones."""
-        found = load(cached_path(self.name), self.key, _TYPES)
-        count = len(self.rows)
-        if found is None or any(len(column) != count for column in found.values()):
+        found, count = self.kept(), len(self.rows)
+        if found is None:
             return _empty(count)
         columns = {name: np.array(column) for name, column in found.items()}
         known = np.flatnonzero(columns['flags'] & _SOUND)
@@ -187,6 +204,12 @@ class _Store:
             if any(columns[name][row] != getattr(header, name) for name in ('bytes', 'time')):
                 return _empty(count)
         return columns
+
+    def kept(self) -> Columns | None:
+        """Return the columns in the cache, None without any; they stay in their file."""
+        found = load(cached_path(self.name), self.key, _TYPES)
+        whole = found is not None and all(len(column) == len(self.rows) for column in found.values())
+        return found if whole else None
 
     def keep(self, columns: dict[str, Array]) -> None:
         """Keep the columns for the next start."""

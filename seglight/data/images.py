@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -127,12 +128,14 @@ class Glance(NamedTuple):
         cut_off: whether a JPEG or PNG lacks its end marker; it may still be complete, with other data after its end.
         bytes: size of the file.
         time: when it was changed, in nanoseconds.
+        end: checksum of its last bytes, 32 bits; files that differ in it differ.
     """
 
     size: tuple[int, int]
     cut_off: bool
     bytes: int
     time: int
+    end: int
 
 
 def _lacks_end(start: bytes, last: bytes) -> bool:
@@ -156,7 +159,7 @@ def glance(path: Path) -> Glance:
                 last = file.read()
             if size is None or size[0] * size[1] > MAX_PIXELS:
                 size = _size_of(file, head)
-        return Glance(size, _lacks_end(head, last), status.size, status.time)
+        return Glance(size, _lacks_end(head, last), status.size, status.time, zlib.crc32(last[-_LAST:]))
 
 
 def _end_of(data: bytes) -> bytes:

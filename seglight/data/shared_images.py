@@ -8,16 +8,19 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from seglight.data.column_files import SETTLED, Columns, cached
 from seglight.data.formats import MAX_BYTES, reading
-from seglight.data.header_columns import state_of
+from seglight.data.header_columns import image_numbers, state_of
 from seglight.data.places import open_file, size_of
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Samples
+
+T = TypeVar('T', bound=Hashable)
 
 KEPT_FROM = 10_000  #: images from which it is kept for the next start which of them are equal
 
@@ -34,7 +37,7 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
     name = ' '.join(part.rows.name or next(part.rows.images(), '') for each in both for part in each.parts)
 
     def make() -> dict[str, npt.NDArray[np.uint8]]:
-        found = shared_content(*(each.texts('images') for each in both))
+        found = shared_content(*(each.texts('images') for each in _may_be_equal(*both)))
         return {'pairs': np.frombuffer(json.dumps(found).encode(), np.uint8)}
 
     columns = cached(f'shared {name}', key, {'pairs': '|u1'}, _has_pairs, make)
@@ -43,6 +46,14 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
         f'{first} is in train and in val' if first == second else f'{first} in train and {second} in val are the same'
         for first, second in pairs
     ]
+
+
+def _may_be_equal(first: Samples, second: Samples) -> tuple[Samples, Samples]:
+    """Return the images that have a possible twin on the other side, by their sizes and ends as their headers show."""
+    firsts, seconds = image_numbers(first), image_numbers(second)
+    if firsts is None or seconds is None:
+        return first, second
+    return first.take(np.flatnonzero(np.isin(firsts, seconds))), second.take(np.flatnonzero(np.isin(seconds, firsts)))
 
 
 def _local(samples: Samples) -> Samples:
@@ -88,29 +99,25 @@ def shared_content(first: Collection[str], second: Collection[str]) -> list[tupl
     same = set(second).intersection(first)
     pairs = [(path, path) for path in same if _size(path) is not None]
     others = [path for path in dict.fromkeys(second) if path not in same]
-    for twins, found in _alike(first, others, (_size, _end, _digest)):
-        pairs += [(min(twins), path) for path in found]
+    for size, sized, sized_others in _alike(first, others, _size):
+        for end, ended, ended_others in _alike(sized, sized_others, _end):
+            whole = [(end, ended, ended_others)] if size <= _END else _alike(ended, ended_others, _digest)
+            pairs += [(min(twins), path) for _, twins, found in whole for path in found]
     return sorted(pairs, key=lambda pair: pair[::-1])
 
 
 def _alike(
-    first: Iterable[str], second: Iterable[str], keys: Sequence[Callable[[str], Hashable]]
-) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield the files of both sides for which all keys are equal; a key of None equals no other."""
-    key, *others = keys
+    first: Iterable[str], second: Iterable[str], key: Callable[[str], T | None]
+) -> Iterator[tuple[T, list[str], list[str]]]:
+    """Yield each key that files of both sides have, with these files; a key of None equals no other."""
     seconds = _by(key, second)
     for value, firsts in _by(key, first, seconds).items():
-        if others:
-            yield from _alike(firsts, seconds[value], others)
-        else:
-            yield firsts, seconds[value]
+        yield value, firsts, seconds[value]
 
 
-def _by(
-    key: Callable[[str], Hashable], paths: Iterable[str], wanted: Container[Hashable] | None = None
-) -> dict[Hashable, list[str]]:
+def _by(key: Callable[[str], T | None], paths: Iterable[str], wanted: Container[T] | None = None) -> dict[T, list[str]]:
     """Return paths by their key, only those with a wanted one if these are given."""
-    groups: dict[Hashable, list[str]] = defaultdict(list)
+    groups: dict[T, list[str]] = defaultdict(list)
     for path in paths:
         found = key(path)
         if found is not None and (wanted is None or found in wanted):

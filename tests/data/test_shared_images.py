@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from seglight.data import shared_images as module
+from seglight.data.checks import read_header
+from seglight.data.header_columns import image_numbers, read_headers
 from seglight.data.shared_images import shared_content, shared_images
-from seglight.data.sources import Sample
+from seglight.data.sources import CocoSource, Context, Sample
+from seglight.data.sources.columns import Samples
 
 
 def write(path: Path, data: bytes) -> str:
@@ -64,3 +70,65 @@ def test_only_files_with_equal_ends_are_read_to_their_start(tmp_path: Path, monk
     monkeypatch.setattr(module, '_digest', digest)
     assert shared_content(train, val) == [(train[7], val[0])]
     assert sorted(whole) == sorted([train[7], val[0]])
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Samples]:
+    """Sources whose columns are kept: 40 images of train, and 6 of val, of which two are copies under other names."""
+    monkeypatch.setattr('seglight.data.sources.coco.source.LARGE', 0)
+    monkeypatch.setattr('seglight.data.column_files.SETTLED', -10)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    rng = np.random.default_rng(0)
+    samples = {}
+    for split, count in (('train', 40), ('val', 6)):
+        (tmp_path / split).mkdir()
+        for index in range(count):
+            pixels = rng.integers(0, 256, (16, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / f'{split}/{index}.png', compress_level=0)  # all of one size
+        images = [{'id': each, 'file_name': f'{each}.png', 'height': 16, 'width': 20} for each in range(count)]
+        content = {'images': images, 'categories': [{'id': 1, 'name': 'a'}], 'annotations': []}
+        (tmp_path / f'{split}.json').write_text(json.dumps(content))
+        samples[split] = Samples.of(CocoSource(f'{split}.json', split).samples(Context(['a'], root=tmp_path)))
+    for copy, original in ((1, 30), (4, 7)):
+        (tmp_path / f'val/{copy}.png').write_bytes((tmp_path / f'train/{original}.png').read_bytes())
+    return samples
+
+
+def test_only_what_the_headers_leave_possible_is_read(
+    large: dict[str, Samples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = shared_images(large)
+    assert expected == [
+        f'{tmp_path}/train/{original}.png in train and {tmp_path}/val/{copy}.png in val are the same'
+        for copy, original in ((1, 30), (4, 7))
+    ]
+    assert {len(path.read_bytes()) for path in tmp_path.glob('*/*.png')} == {
+        Path(tmp_path / 'val/0.png').stat().st_size
+    }
+    read: list[str] = []
+
+    def end(path: str) -> bytes:
+        read.append(Path(path).relative_to(tmp_path).as_posix())
+        return Path(path).read_bytes()
+
+    monkeypatch.setattr(module, '_end', end)
+    assert shared_images(large) == expected
+    assert len(read) == 46
+    for samples in large.values():
+        assert not read_headers(samples, read_header).faults
+    read.clear()
+    assert shared_images(large) == expected
+    assert sorted(read) == ['train/30.png', 'train/7.png', 'val/1.png', 'val/4.png']
+    read.clear()
+    few = {'train': large['train'].take([39, 7, 3, 7]), 'val': large['val'].take([5, 4])}
+    assert shared_images(few) == expected[1:]
+    assert sorted(set(read)) == ['train/7.png', 'val/4.png']
+
+
+def test_an_image_without_a_header_is_read(large: dict[str, Samples], tmp_path: Path) -> None:
+    (tmp_path / 'train/0.png').write_bytes(b'')
+    (tmp_path / 'val/0.png').write_bytes(b'')
+    faults = [read_headers(samples, read_header).faults for samples in large.values()]
+    assert [list(each) for each in faults] == [[0], [0]]
+    assert image_numbers(large['train']) is None
+    assert len(shared_images(large)) == 2

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 from typing import overload
 
 import numpy as np
@@ -215,9 +216,13 @@ class Samples(Sequence[Sample]):
         """Return the `names` of all samples, or the paths of their `images`."""
         found: list[str] = [''] * len(self)
         for part, positions, rows in self.rows():
-            known: Sequence[str] = list(getattr(part.rows, of)())
-            if len(rows) == len(self) == len(known) and (rows == positions).all():
+            known: Iterable[str] = getattr(part.rows, of)()
+            if len(rows) == len(self) == len(part.rows) and (rows == positions).all():
                 return list(known)
-            for position, row in zip(positions.tolist(), rows.tolist(), strict=True):
-                found[position] = known[row]
+            chosen, places = np.unique(rows, return_inverse=True)
+            is_chosen = np.zeros(len(part.rows), np.bool_)
+            is_chosen[chosen] = True
+            texts = list(compress(known, is_chosen.tobytes()))
+            for position, place in zip(positions.tolist(), places.tolist(), strict=True):
+                found[position] = texts[place]
         return found
