@@ -49,7 +49,7 @@ def generate(root: Path, images: int, kind: str) -> None:
         for index in range(count):
             name = f'{split}/{index // 10_000:03}/{index:07}'
             base = bases[index % BASES].tobytes()
-            comment = f'{split}{index}'.encode() + b' ' * (index % 97)
+            comment = b' ' * (index % 97) + f'{split}{index}'.encode()
             data = base[:-2] + b'\xff\xfe' + (len(comment) + 2).to_bytes(2, 'big') + comment + base[-2:]
             (root / f'img_dir/{name}.jpg').write_bytes(data)
             if kind == 'folder':

@@ -17,7 +17,7 @@ from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
 from seglight.data.header_columns import Header, read_headers
 from seglight.data.images import glance, read_image
-from seglight.data.places import status_of
+from seglight.data.places import Status, status_of
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Samples
 from seglight.data.sources.folder_rows import MaskFile
@@ -154,7 +154,8 @@ def read_header(sample: Sample) -> Header:
     if sample.mask is None or sample.fault is not None:
         return Header(sample.fault)
     try:
-        status = status_of(sample.mask.path)
+        # A file of many images is not looked at for each of them; the columns are made from its state.
+        status = status_of(sample.mask.path) if sample.mask.own_file else Status(0, 0)
         image = glance(sample.image)
         # A file of JSON can be that of many images, and has no end like an image.
         mask = glance(sample.mask.path) if isinstance(sample.mask, MaskFile) else None

@@ -83,14 +83,20 @@ def open_regular(path: StrPath, maximum: int | None = MAX_BYTES) -> FileIO:
         OSError: if the file cannot be opened.
         UnreadableError: if it is empty, too large or not a regular file.
     """
+    return open_with_stat(path, maximum)[0]
+
+
+def open_with_stat(path: StrPath, maximum: int | None = MAX_BYTES) -> tuple[FileIO, os.stat_result]:
+    """Open a regular file like `open_regular`; return its status, too."""
     check_status(os.stat(path), maximum)  # noqa: PTH116  (twice as fast)
     file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
     try:
-        check_status(os.fstat(file.fileno()), maximum)  # again: the path may have changed meanwhile
+        status = os.fstat(file.fileno())
+        check_status(status, maximum)  # again: the path may have changed meanwhile
     except (OSError, UnreadableError):
         file.close()
         raise
-    return file
+    return file, status
 
 
 def check_status(status: os.stat_result, maximum: int | None = MAX_BYTES) -> None:

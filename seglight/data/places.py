@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from seglight.data.archives.index import find_member
-from seglight.data.formats import StrPath, open_regular
+from seglight.data.formats import StrPath, open_regular, open_with_stat
 from seglight.errors import DataError
 
 
@@ -36,8 +36,7 @@ def open_with_status(path: StrPath) -> tuple[BinaryIO, Status]:
     member = find_member(path)
     if member is not None:
         return member.open(), Status(member.size, member.time)
-    file = open_regular(path)
-    status = os.fstat(file.fileno())
+    file, status = open_with_stat(path)
     return io.BufferedReader(file), Status(status.st_size, status.st_mtime_ns)
 
 

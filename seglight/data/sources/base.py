@@ -17,7 +17,13 @@ from seglight.errors import DataError
 
 
 class Annotation(ABC):
-    """The labels of one image, in any format; `str` returns how errors name it."""
+    """The labels of one image, in any format; `str` returns how errors name it.
+
+    Attributes:
+        own_file: whether its file contains the labels of no other image.
+    """
+
+    own_file = True
 
     @abstractmethod
     def read(self) -> UInt8Array:

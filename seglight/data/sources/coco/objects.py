@@ -25,6 +25,8 @@ class Objects(Annotation):
         background: label of pixels without an object.
     """
 
+    own_file = False
+
     def __init__(
         self, path: Path, image: Mapping[str, Any], objects: Sequence[tuple[int, dict[str, Any]]], background: int
     ) -> None:
@@ -40,7 +42,11 @@ class Objects(Annotation):
 
     def __str__(self) -> str:
         """Return the id of the image and the path of the file."""
-        return f'of image {self._image["id"]} in {self._path}'
+        return f'of image {self._id()} in {self._path}'
+
+    def _id(self) -> Any:
+        """Return the id of the image."""
+        return self._image['id']
 
     def size(self) -> tuple[int, int]:
         """Return height and width from the file."""
@@ -81,7 +87,7 @@ class Objects(Annotation):
         try:
             check_painting(count, height, width, outline)
         except DataError as error:
-            raise DataError(f'{self._path}: image {self._image["id"]} {error}') from error
+            raise DataError(f'{self._path}: image {self._id()} {error}') from error
 
     def _encoded(self, annotation: Mapping[str, Any], height: int, width: int) -> tuple[Any, float]:
         """Return the compressed run lengths of an object, and the length of its outline."""
@@ -89,5 +95,5 @@ class Objects(Annotation):
             return encode(annotation.get('segmentation'), height, width)
         except DataError as error:
             number = one_line(repr(annotation.get('id')))[:40]
-            where = f'{self._path}: in image {self._image["id"]} the segmentation of annotation {number}'
+            where = f'{self._path}: in image {self._id()} the segmentation of annotation {number}'
             raise DataError(f'{where} {error}') from error

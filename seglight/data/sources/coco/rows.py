@@ -96,11 +96,17 @@ class StoredObjects(Objects):
     """
 
     def __init__(self, file: CocoFile, row: int, labels: Sequence[int], background: int) -> None:
-        height, width = file.size(row)
-        super().__init__(file.path, {'id': file.id(row), 'height': height, 'width': width}, (), background)
+        super().__init__(file.path, {}, (), background)
         self._file = file
         self._row = row
         self._label_of = labels
+
+    def size(self) -> tuple[int, int]:
+        """Return height and width from the columns."""
+        return self._file.size(self._row)
+
+    def _id(self) -> str:
+        return self._file.id(self._row)
 
     def _labels(self) -> list[int]:
         return [self._label_of[category] for category in self._file.categories(self._row)]
