@@ -70,6 +70,12 @@ FIXED = {'beit', 'mae'}
 #: The side of their images here; at their own, exports differ in nothing but time.
 SIDE = 64
 
+#: A small Swin Transformer, the backbone of models that classify masks.
+_SWIN = {
+    'model_type': 'swin', 'depths': [1, 1, 1, 1], 'embed_dim': 48, 'num_heads': [3, 6, 12, 24], 'window_size': 7,
+    'out_features': ['stage1', 'stage2', 'stage3', 'stage4'],
+}  # fmt: skip
+
 #: Models of other libraries, by a name for the table.
 OTHERS: dict[str, dict[str, Any]] = {
     'timm mobilenetv4_conv_small, FCN': {
@@ -91,6 +97,31 @@ OTHERS: dict[str, dict[str, Any]] = {
         'config': {
             'model_type': 'eomt', 'hidden_size': 192, 'num_hidden_layers': 8, 'num_attention_heads': 3,
             'num_queries': 50, 'num_blocks': 3, 'image_size': SIDE, 'patch_size': 16,
+        },
+    },
+    'transformers eomt_dinov3': {
+        'type': 'HFSegmentor',
+        'config': {
+            'model_type': 'eomt_dinov3', 'hidden_size': 192, 'intermediate_size': 768, 'num_hidden_layers': 8,
+            'num_attention_heads': 3, 'num_queries': 50, 'num_blocks': 3, 'image_size': SIDE, 'patch_size': 16,
+        },
+    },
+    'transformers mask2former': {
+        'type': 'HFSegmentor',
+        'config': {
+            'model_type': 'mask2former', 'backbone_config': _SWIN, 'feature_size': 64, 'mask_feature_size': 64,
+            'hidden_dim': 64, 'encoder_feedforward_dim': 128, 'encoder_layers': 2, 'decoder_layers': 4,
+            'num_attention_heads': 4, 'dim_feedforward': 128, 'num_queries': 50,
+        },
+    },
+    'transformers maskformer': {
+        'type': 'HFSegmentor',
+        'config': {
+            'model_type': 'maskformer', 'backbone_config': _SWIN, 'fpn_feature_size': 64, 'mask_feature_size': 64,
+            'decoder_config': {
+                'model_type': 'detr', 'd_model': 64, 'decoder_layers': 2, 'encoder_attention_heads': 4,
+                'decoder_attention_heads': 4, 'encoder_ffn_dim': 128, 'decoder_ffn_dim': 128, 'num_queries': 50,
+            },
         },
     },
     'transformers dpt': {
