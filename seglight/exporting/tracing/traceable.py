@@ -93,10 +93,21 @@ def _upsample(self: Any, x: Tensor) -> Tensor:
     return _resize(x, size, None, self.mode, self.align_corners)
 
 
+def _attention(*arguments: Any, **more: Any) -> Tensor:
+    """Do what torch's function does, with a result whose memory is in the order of its axes.
+
+    Otherwise a trace has views that its translation to ONNX, where the order differs, cannot have.
+    """
+    return _scaled_dot_product_attention(*arguments, **more).contiguous()
+
+
+_scaled_dot_product_attention = F.scaled_dot_product_attention
+
 #: What is replaced while torch traces: holder, name, and what does the same.
 _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (ops.Upsample, 'forward', _upsample),
     (F, 'adaptive_avg_pool2d', adaptive_avg_pool2d),
+    (F, 'scaled_dot_product_attention', _attention),
     (AdaptivePadding, 'get_pad_shape', pad_shape),
     (Conv2dAdaptivePadding, 'forward', convolved),
     (ShiftWindowMSA, 'forward', attend),

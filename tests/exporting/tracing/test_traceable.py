@@ -99,3 +99,18 @@ def runtimes(module: Segmentor) -> Iterator[tuple[str, Callable[[np.ndarray], np
     options = {'INFERENCE_PRECISION_HINT': 'f32', 'CPU_RUNTIME_CACHE_CAPACITY': '0'}
     compiled = openvino.Core().compile_model(to_openvino(model).model, 'CPU', options)
     yield 'openvino', lambda image: compiled(image)[0]
+
+
+def test_attention_of_several_heads_is_translated() -> None:
+    """Torch's attention has another order in memory than its translation, which a view of it must not depend on."""
+    model = copy.deepcopy(hf('mask2former'))
+    model['config']['backbone_config']['num_heads'] = [2, 2, 2, 2]
+    torch.manual_seed(0)
+    module = Segmentor(model, ['a', 'b', 'c']).eval()
+    graph = Graph(module, padding_of(module.segmentor))
+    translated = to_onnx(program_of(graph, (64, 96)), 'logits')
+    session = onnxruntime.InferenceSession(translated.proto.SerializeToString())
+    image = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
+    (found,) = session.run(None, {'image': image.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, graph(image), rtol=1e-3, atol=1e-3)
