@@ -10,12 +10,18 @@ from seglight.config.mmseg.pipeline import RESIZE
 from seglight.config.settings import without_tuples
 from seglight.errors import ConfigError, UsageError
 from seglight.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from seglight.models.parts import Part
 from seglight.models.recipe import Recipe
+from seglight.models.without_losses import without_losses
 from seglight.palette import default_palette
 
 # isort: split
 import mmcv
 import mmseg
+from mmseg.models import backbones, decode_heads, losses, necks, segmentors
+
+#: Where mmseg has its classes; its registries have those of this project, too.
+_KINDS = (backbones, decode_heads, losses, necks, segmentors)
 
 
 def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
@@ -36,7 +42,7 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
     if data.get('image_range') is not None:
         raise ConfigError('data.image_range', 'is not supported by mmseg, whose masks would differ')
     classes = list(data['classes'])
-    segmentor = Recipe(model['segmentor']).without_pretrained().for_data(len(classes), _ignored(data)).model
+    segmentor = _known(Recipe(model['segmentor']).without_pretrained()).for_data(len(classes), _ignored(data)).model
     normalize = {'mean': model.get('mean') or IMAGENET_MEAN, 'std': model.get('std') or IMAGENET_STD, 'to_rgb': True}
     pipeline = test_pipeline(data.get('val_transforms') or [], normalize)
     val = data['val'] if isinstance(data.get('val'), str) else 'val'
@@ -54,6 +60,29 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
     config = mmcv.Config({'model': segmentor, 'test_pipeline': pipeline, 'data': {'val': test, 'test': test}})
     _check_text(config)
     return config
+
+
+def _known(recipe: Recipe) -> Recipe:
+    """Return a recipe that mmseg can build: with its plainest loss if a loss is not one of mmseg's.
+
+    Raises:
+        ConfigError: for another class that mmseg does not have.
+    """
+    unknown = [part for part in recipe.parts if not _has(part)]
+    for part in unknown:
+        if part.role != 'loss':
+            raise ConfigError(
+                f'{part.key}.type', f'is {part.type_name}, which mmseg does not have; use another --format'
+            )
+    return Recipe(without_losses(recipe.model)) if unknown else recipe
+
+
+def _has(part: Part) -> bool:
+    """Return whether mmseg has the class of a part; its layers, such as `BN`, are mmcv's."""
+    scope, _, name = part.type_name.rpartition('.')
+    if part.has_class_path or 'class_path' in part.values:
+        return False
+    return part.cls is None or scope == 'mmcls' or any(hasattr(kind, name) for kind in _KINDS)
 
 
 def _check_text(config: mmcv.Config) -> None:

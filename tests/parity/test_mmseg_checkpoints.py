@@ -323,3 +323,31 @@ def test_what_mmseg_would_predict_otherwise_is_not_exported(
     assert result.status == 2
     assert f'{key} is not supported by mmseg, whose masks would differ' in result.err
     assert not list(Path().glob('*.p*'))
+
+
+def with_segmentor(path: Path, change: dict[str, Any]) -> None:
+    """Write a checkpoint with other settings of its segmentor as `a.ckpt`."""
+    content = torch.load(path, weights_only=True)
+    config = yaml.safe_load(content['config'])
+    content['config'] = yaml.safe_dump(merge(config, {'model': {'segmentor': change}}))
+    torch.save(content, 'a.ckpt')
+
+
+def test_a_loss_that_mmseg_lacks_is_not_in_its_config(trained: Path, images: list[Path], run: Run) -> None:
+    loss = {'_delete_': True, 'class_path': 'torch.nn.CrossEntropyLoss'}
+    with_segmentor(trained / 'epoch_2.ckpt', {'decode_head': {'loss_decode': loss}})
+    result = run('export', 'a.ckpt')
+    assert result.status == 0, result.err
+    config = mmcv.Config.fromfile('a_mmseg.py')
+    assert config.model.decode_head.loss_decode == {'type': 'CrossEntropyLoss', 'use_sigmoid': False}
+    assert run('predict', '--ckpt', 'a.ckpt', '--data.root', 'own', '--output', 'out').status == 0
+    for mask, other in zip(exported_masks('a_mmseg.py', 'a_mmseg.pth', images), masks('out', images), strict=True):
+        np.testing.assert_array_equal(mask, other)
+
+
+def test_a_segmentor_that_mmseg_lacks_is_named(trained: Path, workspace: Path, run: Run) -> None:
+    with_segmentor(trained / 'epoch_2.ckpt', {'_delete_': True, 'type': 'SMPSegmentor', 'arch': 'Unet'})
+    result = run('export', 'a.ckpt')
+    assert result.status == 2
+    assert 'model.segmentor.type is SMPSegmentor, which mmseg does not have; use another --format' in result.err
+    assert not list(Path().glob('*.p*'))
