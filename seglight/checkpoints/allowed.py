@@ -57,7 +57,7 @@ def is_model_part(name: str) -> bool:
 
 def is_loss(path: str) -> bool:
     """Return whether a path may name a loss."""
-    return is_below(path, LOSSES)
+    return path.rpartition('.')[2] not in _REFUSED and is_below(path, LOSSES)
 
 
 def is_below(path: str, places: Iterable[str]) -> bool:

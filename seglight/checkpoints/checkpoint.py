@@ -22,7 +22,7 @@ from seglight.checkpoints.plain import plain_entries
 from seglight.checkpoints.stored import Purpose, Stored, parse_stored, read_stored
 from seglight.checkpoints.subclass import check_base_predicts, config_of, parameters_for, weights_for
 from seglight.config.settings import Settings
-from seglight.errors import CheckpointError, UserError, one_line
+from seglight.errors import CheckpointError, UserError, one_line, warn
 from seglight.files import WORK_DIRS, in_work_dirs, newest
 from seglight.own_modules import find_named
 from seglight.runtimes.opening import checksum, is_exported
@@ -209,7 +209,14 @@ class Checkpoint:
     @property
     def not_taken_over(self) -> list[str]:
         """Settings for testing in mmseg's config that seglight does not support."""
-        return list(self.entries.get(NOT_TAKEN_OVER) or [])
+        return [one_line(str(setting))[:300] for setting in self.entries.get(NOT_TAKEN_OVER) or []]
+
+    def tell_not_taken_over(self) -> None:
+        """Warn of the settings for testing in mmseg's config that seglight does not support."""
+        from pytorch_lightning.utilities import rank_zero_only  # late: `seglight info` does not need it
+
+        for setting in self.not_taken_over:
+            rank_zero_only(warn)(f"{self.path}: not supported: {setting}; metrics may differ from mmseg's")
 
     def mapping(self, entry: str) -> dict[str, Any]:
         """Return the YAML mapping in an entry; empty if there is no such entry.
@@ -276,6 +283,7 @@ class Checkpoint:
 
         if cls is None:
             check_base_predicts(self.entries, self.path)
+        self.tell_not_taken_over()
         module = self.build(cls or Segmentor)
         self.load_into(module)
         return module.eval()

@@ -31,6 +31,7 @@ _ENTRIES: dict[str, type] = {
     'lr_schedulers': list,
     'metrics': dict,
     'metrics_rows': int,
+    'not_taken_over': list,
     'optimizer_states': list,
     'pytorch-lightning_version': str,
     'skipped': int,

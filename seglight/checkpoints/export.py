@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from seglight.checkpoints.mmseg import PREFIX
 from seglight.config.mmseg.file import parse_mmseg_config
 from seglight.config.mmseg.pipeline import RESIZE
 from seglight.config.settings import without_tuples
-from seglight.errors import ConfigError, UsageError
+from seglight.errors import ConfigError, UsageError, warn
+from seglight.models.adapters.timm import size_options
 from seglight.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from seglight.models.parts import Part
 from seglight.models.recipe import Recipe
-from seglight.models.without_losses import without_losses
 from seglight.palette import default_palette
 
 # isort: split
@@ -63,25 +64,38 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
 
 
 def _known(recipe: Recipe) -> Recipe:
-    """Return a recipe that mmseg can build: with its plainest loss if a loss is not one of mmseg's.
+    """Return a recipe that mmseg can build: with its plainest loss in place of each that is not one of mmseg's.
 
     Raises:
         ConfigError: for another class that mmseg does not have.
     """
-    unknown = [part for part in recipe.parts if not _has(part)]
-    for part in unknown:
+    known = Recipe(copy.deepcopy(recipe.model))
+    for part in known.parts:
+        if _has(part) or 'loss_decode' in part.path[:-1]:  # within a loss
+            continue
         if part.role != 'loss':
             raise ConfigError(
                 f'{part.key}.type', f'is {part.type_name}, which mmseg does not have; use another --format'
             )
-    return Recipe(without_losses(recipe.model)) if unknown else recipe
+        above = part.parent.values if part.parent else {}
+        name = part.type_name or part.values['class_path']
+        warn(f'export: {part.key} is {name}, which mmseg does not have: its config has the loss CrossEntropyLoss')
+        part.values.clear()
+        part.values.update(type='CrossEntropyLoss', use_sigmoid=above.get('out_channels') == 1)
+    return known
 
 
 def _has(part: Part) -> bool:
-    """Return whether mmseg has the class of a part; its layers, such as `BN`, are mmcv's."""
+    """Return whether mmseg has the class of a part; its layers, such as `BN`, are mmcv's.
+
+    Of timm's backbones it runs convolutional ones: sizes and orders of axes of transformers are handled here.
+    """
     scope, _, name = part.type_name.rpartition('.')
     if part.has_class_path or 'class_path' in part.values:
         return False
+    if name == 'TIMMBackbone':
+        of_transformer = 'img_size' in part.values or size_options(part.values)
+        return not part.values.get('with_cp') and not of_transformer
     return part.cls is None or scope == 'mmcls' or any(hasattr(kind, name) for kind in _KINDS)
 
 

@@ -94,13 +94,18 @@ class _ModelCheck:
             raise Refused(fault, key)
 
     def _check_type(self, name: Any, key: Key) -> None:
-        in_loss = 'loss_decode' in key
-        if not isinstance(name, str) or not (allowed.is_model_part(name) or (in_loss and allowed.is_loss(name))):
+        is_loss = isinstance(name, str) and _holds_loss(key[:-1]) and allowed.is_loss(name)
+        if not isinstance(name, str) or not (allowed.is_model_part(name) or is_loss):
             raise Refused(f"a checkpoint may not name '{shown(name)}'", key)
 
     def _check_class_path(self, path: Any, key: Key) -> None:
-        if not isinstance(path, str) or 'loss_decode' not in key or not allowed.is_loss(path):
+        if not isinstance(path, str) or not _holds_loss(key[:-1]) or not allowed.is_loss(path):
             raise Refused(f"a checkpoint may not name '{shown(path)}'", key)
+
+
+def _holds_loss(key: Key) -> bool:
+    """Return whether a dict with this key is a loss, not a part within one."""
+    return next((name for name in reversed(key) if not name.isdigit()), '') == 'loss_decode'
 
 
 def check_optimizer(optimizer: Any, key: Key) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 from safetensors.torch import save
 
+from seglight.checkpoints.mmseg import NOT_TAKEN_OVER
 from seglight.errors import CheckpointError
 from seglight.files import write_atomically
 from seglight.models.subclass import ENTRY
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _NAME = 'seglight'
 
 #: The entries of a checkpoint that predictions need, besides the weights.
-_KEPT = ('hyper_parameters', 'config', 'environment', 'metrics', 'epoch', 'global_step', ENTRY)
+_KEPT = ('hyper_parameters', 'config', 'environment', 'metrics', 'epoch', 'global_step', ENTRY, NOT_TAKEN_OVER)
 
 
 def save_plain(checkpoint: Checkpoint, path: Path) -> None:

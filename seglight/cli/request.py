@@ -151,8 +151,7 @@ class Request:
             rank_zero_only(warn)(f'{checkpoint} {text}')
         self.settings = self.stored.settings
         self.trained_on = dict(self.settings.values.get('data') or {})
-        for setting in checkpoint.not_taken_over:
-            rank_zero_only(warn)(f"{checkpoint}: not supported: {setting}; metrics may differ from mmseg's")
+        checkpoint.tell_not_taken_over()
 
     def _needless(self) -> set[Key]:
         """Return the keys of data sources that the subcommand does not read."""

@@ -110,6 +110,8 @@ def image_numbers(samples: Samples) -> Ints | None:
     """
     numbers = np.zeros(len(samples), np.int64)
     for part, positions, rows in samples.rows():
+        if not len(rows):
+            continue
         store = _Store.of(part.rows)
         columns = None if store is None else store.kept()
         if columns is None or not (columns['flags'][rows] & _SOUND).all():

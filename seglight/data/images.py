@@ -97,14 +97,19 @@ def rgb_of(image: npt.NDArray[Any] | Image.Image, value_range: ValueRange | None
     Raises:
         UnreadableError: for anything else, or if it needs a value range.
     """
+    if isinstance(image, Image.Image) and image.format == 'PPM' and image.mode.startswith('I'):
+        raise UnreadableError('Pillow has scaled its values; give the path of the file')
     values = _pillow_values(image) if isinstance(image, Image.Image) else image
     if not isinstance(values, np.ndarray) or values.dtype.kind not in 'uif':
         kind = getattr(values, 'dtype', type(values).__name__)
         raise UnreadableError(f'it must be a path, a Pillow image or a NumPy array of numbers, got {kind}')
     if values.ndim not in (2, 3) or 0 in values.shape or values.shape[2:] not in ((), (1,), (3,), (4,)):
         raise UnreadableError(f'it must be [H, W] or [H, W, C] with 1, 3 or 4 channels, got {list(values.shape)}')
+    values = values.astype(values.dtype.newbyteorder('='), copy=False)
     if value_range is None and values.dtype not in (np.uint8, np.uint16):
-        raise UnreadableError(f'it has {values.dtype} values; convert them to uint8 from 0 to 255')
+        raise UnreadableError(
+            f'it has {values.dtype} values; convert them to uint8 from 0 to 255, or train with data.image_range'
+        )
     if values.ndim == 3:
         values = values[..., 0] if values.shape[2] == 1 else values[..., :3]
     return _as_rgb(to_8_bits(values, value_range))

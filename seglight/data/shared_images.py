@@ -37,7 +37,8 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
     name = ' '.join(part.rows.name or next(part.rows.images(), '') for each in both for part in each.parts)
 
     def make() -> dict[str, npt.NDArray[np.uint8]]:
-        found = shared_content(*(each.texts('images') for each in _may_be_equal(*both)))
+        candidates = _may_be_equal(*both) if key else both
+        found = shared_content(*(each.texts('images') for each in candidates))
         return {'pairs': np.frombuffer(json.dumps(found).encode(), np.uint8)}
 
     columns = cached(f'shared {name}', key, {'pairs': '|u1'}, _has_pairs, make)
@@ -49,7 +50,10 @@ def shared_images(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
 
 
 def _may_be_equal(first: Samples, second: Samples) -> tuple[Samples, Samples]:
-    """Return the images that have a possible twin on the other side, by their sizes and ends as their headers show."""
+    """Return the images that have a possible twin on the other side, by their sizes and ends as their headers show.
+
+    The headers may be those of an earlier start. So this is for large lists, whose equal images are kept as long.
+    """
     firsts, seconds = image_numbers(first), image_numbers(second)
     if firsts is None or seconds is None:
         return first, second

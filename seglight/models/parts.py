@@ -64,7 +64,7 @@ class Part:
 
     @property
     def has_class_path(self) -> bool:
-        """Whether its type is the path of a class outside OpenMMLab's packages."""
+        """Whether its type is the path of a class, not a name in a registry with or without its package."""
         scope, dot, _ = self.type_name.rpartition('.')
         return bool(dot) and scope not in PACKAGES
 
@@ -75,8 +75,7 @@ class Part:
             return given
         if self.has_class_path:
             return None
-        scope, _, _ = self.type_name.rpartition('.')
-        if scope:
+        if scope := self.type_name.rpartition('.')[0]:
             importlib.import_module(f'{scope}.models')  # so that mmcv's registry knows its classes
         found = MODELS.get(self.type_name)
         return found if inspect.isclass(found) else None

@@ -172,11 +172,12 @@ def _import_class(part: Part) -> None:
     """Replace the path of a user's class by the class, which mmcv builds, too; losses have a wrapper of their own.
 
     Raises:
-        ConfigError: if it cannot be imported, or is no module of torch.
+        ConfigError: if it cannot be imported, or is no module of torch, or the whole is none of mmseg's segmentors.
     """
     check_class_path(part)
     if part.has_class_path and part.role != 'loss':
-        part.values['type'] = import_class(part.type_name, nn.Module, f'{part.key}.type')
+        base = nn.Module if part.path else BaseSegmentor
+        part.values['type'] = import_class(part.type_name, base, f'{part.key}.type')
 
 
 def _adapt(part: Part, num_classes: int) -> None:

@@ -16,7 +16,7 @@ from seglight.counting import counted
 from seglight.errors import ConfigError
 from seglight.models.inference.sliding import BLENDS
 from seglight.models.losses import BALANCED
-from seglight.models.parts import HEAD_KEYS, KEY, Part
+from seglight.models.parts import HEAD_KEYS, KEY, PACKAGES, Part
 from seglight.models.signatures import init_arguments
 
 #: The keys that mmseg's classes read in `train_cfg`, and with seglight's sliding windows in `test_cfg`.
@@ -51,12 +51,17 @@ def check_part(part: Part) -> None:
 
 
 def check_class_path(part: Part) -> None:
-    """Refuse a class path where mmcv builds a layer, which has to be registered.
+    """Refuse a class path of a registered class, and where mmcv builds a layer, which has to be registered.
 
     Raises:
         ConfigError: names the key.
     """
-    if part.has_class_path and part.path and part.path[-1].endswith('cfg'):
+    if not part.has_class_path or part.role == 'loss':
+        return
+    package, _, name = part.type_name.partition('.')
+    if package in PACKAGES:
+        raise ConfigError(f'{part.key}.type', f"must be '{name.rpartition('.')[2]}', got '{part.type_name}'")
+    if 'loss_decode' in part.path or any(name.endswith('cfg') for name in part.path):
         message = f"must be a name that mmcv knows, got '{part.type_name}'; class paths are for whole parts and losses"
         raise ConfigError(f'{part.key}.type', message)
 
@@ -181,14 +186,14 @@ def check_in_index(segmentor: BaseSegmentor) -> None:
     Raises:
         ConfigError: names the head.
     """
-    neck = getattr(segmentor, 'neck', None)
-    maps = getattr(neck, 'num_outs', None) if neck else getattr(segmentor.backbone, 'out_indices', None)
+    neck, backbone = getattr(segmentor, 'neck', None), getattr(segmentor, 'backbone', None)
+    maps = getattr(neck, 'num_outs', None) if neck else getattr(backbone, 'out_indices', None)
     count = len(maps) if isinstance(maps, (list, tuple)) else maps
     for path, head in segmentor.named_modules():
         selected = getattr(head, 'in_index', None)
         highest = max(selected, default=0) if isinstance(selected, (list, tuple)) else selected
         if isinstance(head, BaseDecodeHead) and isinstance(count, int) and (highest or 0) >= count:
             key = f'{KEY}.{path}.in_index'
-            source = type(neck or segmentor.backbone).__name__
+            source = type(neck or backbone).__name__
             message = f'is {selected}, but {source} gives {count} feature maps, 0 to {count - 1}'
             raise ConfigError(key, message)

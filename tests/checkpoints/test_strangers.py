@@ -25,6 +25,12 @@ LOSS = ('model', 'segmentor', 'decode_head', 'loss_decode')
 TIMM = {'type': 'TIMMBackbone', 'model_name': 'resnet18', 'features_only': True}
 
 
+def within_loss(name: str, **arguments: str) -> dict[str, Any]:
+    """A head in place of a backbone, with a class of this project in what stands for its loss."""
+    inner = {'type': 'EncoderDecoder', 'backbone': {'type': f'seglight.models.{name}', **arguments}}
+    return {'type': 'FCNHead', 'in_channels': 3, 'channels': 4, 'num_classes': 2, 'loss_decode': inner}
+
+
 def test_the_guard_sees_connections_of_its_own_thread_alone(no_network: list[str]) -> None:
     with pytest.raises(OSError, match='refused by the test'):
         socket.create_connection(('198.51.100.1', 80), timeout=1)
@@ -100,6 +106,21 @@ REFUSED: dict[str, tuple[Change, str]] = {
     'a wrapper of a class': (
         set_key('model', 'segmentor', 'neck', value={'type': 'ClassPathLoss', 'loss': {'type': 'canary_loss.Loss'}}),
         'model.segmentor.neck.type',
+    ),
+    'a backbone by path within a loss of a backbone': (
+        set_key(
+            'model',
+            'segmentor',
+            'backbone',
+            value=within_loss('adapters.timm.MmsegTIMMBackbone', model_name='resnet18'),
+        ),
+        'model.segmentor.backbone.loss_decode.backbone.type',
+    ),
+    'an exported file within a loss of a backbone': (
+        set_key(
+            'model', 'segmentor', 'backbone', value=within_loss('adapters.exported.ExportedSegmentor', path='notes')
+        ),
+        'model.segmentor.backbone.loss_decode.backbone.type',
     ),
     'a head that repeats for ever': (
         set_key('model', 'segmentor', 'decode_head', 'recurrence', value=10**9),

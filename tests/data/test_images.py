@@ -66,6 +66,19 @@ def test_arrays_with_a_channel_and_with_more_bits_are_images() -> None:
     assert rgb_of(np.array([[0.0, 0.5, 1.0]]), ValueRange(0, 1))[..., 0].tolist() == [[0, 128, 255]]
 
 
+def test_16_bits_have_any_order_of_bytes() -> None:
+    values = np.array([[0, 256, 65535]], dtype=np.uint16)
+    for dtype in ('<u2', '>u2'):
+        assert rgb_of(values.astype(dtype))[..., 0].tolist() == [[0, 1, 255]]
+
+
+def test_what_pillow_has_scaled_is_refused(tmp_path: Path) -> None:
+    (tmp_path / 'a.pgm').write_bytes(b'P5 2 1 4095\n' + np.array([0, 4040], '>u2').tobytes())
+    assert read_image(tmp_path / 'a.pgm', ValueRange(0, 4095))[..., 0].tolist() == [[0, 252]]
+    with Image.open(tmp_path / 'a.pgm') as image, pytest.raises(UnreadableError, match='give the path of the file'):
+        rgb_of(image, ValueRange(0, 4095))
+
+
 @pytest.mark.parametrize(
     ('image', 'message'),
     [

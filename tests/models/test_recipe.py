@@ -356,6 +356,11 @@ def test_a_part_is_named_by_its_path(own_parts: str) -> None:
         ({'type': 'NAME.Haed'}, r"decode_head\.type: unknown class 'NAME\.Haed'"),
         ({'type': 'missing_parts.Head'}, r"decode_head\.type: unknown class 'missing_parts\.Head': No module named"),
         ({'type': 'NAME.Plain'}, r'decode_head\.type: NAME\.Plain is not a subclass of Module'),
+        (
+            {'type': 'mmseg.models.decode_heads.FCNHead'},
+            r"decode_head\.type must be 'FCNHead', got 'mmseg\.models\.decode_heads\.FCNHead'",
+        ),
+        ({'loss_decode': {'type': 'FCNHead', 'x': {'type': 'NAME.Head'}}}, r'loss_decode\.x\.type must be a name that'),
         ({'norm_cfg': {'type': 'NAME.Norm'}}, r"norm_cfg\.type must be a name that mmcv knows, got 'NAME\.Norm'"),
     ],
 )
@@ -363,6 +368,11 @@ def test_a_path_that_is_no_part_is_named(head: dict[str, Any], message: str, own
     given = yaml.safe_load(yaml.safe_dump(head).replace('NAME', own_parts))
     with pytest.raises(ConfigError, match=message.replace('NAME', own_parts)):
         Segmentor(with_head(**given), ['a', 'b'])
+
+
+def test_a_whole_segmentor_must_be_one_of_mmsegs(own_parts: str) -> None:
+    with pytest.raises(ConfigError, match=rf'segmentor\.type: {own_parts}\.Neck is not a subclass of BaseSegmentor'):
+        Segmentor({'type': f'{own_parts}.Neck'}, ['a', 'b'])
 
 
 def test_reading_a_model_dict_imports_nothing(own_parts: str) -> None:

@@ -22,6 +22,7 @@ from PIL import Image
 
 import seglight
 from seglight.config.settings import merge
+from seglight.errors import collected_warnings
 
 Run = Callable[..., Result]
 CLASSES = [f'class {index}' for index in range(11)]
@@ -162,8 +163,13 @@ def test_what_a_stored_config_says_and_is_not_done_is_told_once(data_root: Path,
         segmentor_of_mmseg(CONFIG), 'mm.pth', {**CONFIG, 'data': {'test': {**CONFIG['data']['test'], 'pipeline': test}}}
     )
     result = run('validate', '--ckpt', 'mm.pth', '--data.root', data_root, '--report=false')
-    said = "seglight: warning: mm.pth: not supported: ResizeToMultiple in its test pipeline; metrics may differ from mmseg's"
-    assert result.err.splitlines() == [said]
+    said = "not supported: ResizeToMultiple in its test pipeline; metrics may differ from mmseg's"
+    assert result.err.splitlines() == [f'seglight: warning: mm.pth: {said}']
+    assert run('export', 'mm.pth', 'mm.safetensors').status == 0
+    for name in ('mm.pth', 'mm.safetensors'):
+        with collected_warnings() as warnings:
+            seglight.load(name, 'cpu')
+        assert warnings == [f'{name}: {said}']
 
 
 def test_info_shows_it(workspace: Path, run: Run) -> None:
@@ -338,6 +344,10 @@ def test_a_loss_that_mmseg_lacks_is_not_in_its_config(trained: Path, images: lis
     with_segmentor(trained / 'epoch_2.ckpt', {'decode_head': {'loss_decode': loss}})
     result = run('export', 'a.ckpt')
     assert result.status == 0, result.err
+    assert result.err == (
+        'seglight: warning: export: model.segmentor.decode_head.loss_decode is torch.nn.CrossEntropyLoss, which mmseg '
+        'does not have: its config has the loss CrossEntropyLoss\n'
+    )
     config = mmcv.Config.fromfile('a_mmseg.py')
     assert config.model.decode_head.loss_decode == {'type': 'CrossEntropyLoss', 'use_sigmoid': False}
     assert run('predict', '--ckpt', 'a.ckpt', '--data.root', 'own', '--output', 'out').status == 0
