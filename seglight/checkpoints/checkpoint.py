@@ -209,7 +209,7 @@ class Checkpoint:
     @property
     def not_taken_over(self) -> list[str]:
         """Settings for testing in mmseg's config that seglight does not support."""
-        return [one_line(str(setting))[:300] for setting in self.entries.get(NOT_TAKEN_OVER) or []]
+        return [one_line(str(setting))[:300] for setting in (self.entries.get(NOT_TAKEN_OVER) or [])[:20]]
 
     def tell_not_taken_over(self) -> None:
         """Warn of the settings for testing in mmseg's config that seglight does not support."""
