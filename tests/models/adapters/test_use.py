@@ -14,6 +14,7 @@ import torch
 import yaml
 from conftest import Result, random_batch, write_tiny_config
 from models.adapters.tiny import hf, smp
+from pages import ROOT, blocks_of
 
 import seglight
 from seglight.checkpoints.checkpoint import Checkpoint
@@ -181,13 +182,14 @@ def test_the_models_in_the_documentation_are_right() -> None:
 
 @pytest.mark.slow
 def test_the_commands_in_the_page_work(run: Run, tiny_config: Path, trained: Path, data_root: Path) -> None:
-    page = (Path(__file__).parents[3] / 'docs/how-to/models.md').read_text()
-    lines = [line for block in re.findall(r'```sh\n(.*?)```', page, re.DOTALL) for line in block.splitlines()]
+    """Those that name this test as the one that runs them; `stories/test_pages.py` runs the others."""
+    blocks = [block for block in blocks_of(ROOT / 'docs/how-to/models.md') if 'test_use.py' in block.reason]
+    lines = [line for block in blocks for line in block.commands]
     places = {'own.yaml': str(tiny_config), 'exp1': str(trained)}
     quick = ['--data.num_workers=0', '--data.batch_size=2', '--report=false', '--trainer.accelerator=cpu']
     small = ['--model.segmentor.backbone.model_name=test_vit', '--data.train_transforms=[]', f'--data.root={data_root}']
-    commands = [line.removeprefix('seglight ') for line in lines if line.startswith('seglight ')]
-    assert len(commands) == 5
+    commands = [line.removeprefix('seglight ') for line in lines]
+    assert len(commands) == 2
     for command in commands:
         words = [places.get(word, word) for word in command.split()]
         words += quick if words[0] == 'fit' else []
