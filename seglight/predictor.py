@@ -154,8 +154,9 @@ class Predictor:
             image = images[index]
             if isinstance(image, (str, Path)):
                 return read_image(Path(image), self._value_range), str(image)
-            with reading(f'image {index}'):
-                return rgb_of(image, self._value_range), f'image {index}'
+            name = f'image {index}'
+            with reading(name):
+                return rgb_of(image, self._value_range), name
 
         if len(images) == 1:
             yield read(0)

@@ -70,6 +70,12 @@ FIXED = {'beit', 'mae'}
 #: The side of their images here; at their own, exports differ in nothing but time.
 SIDE = 64
 
+#: A small EoMT.
+_EOMT = {
+    'hidden_size': 192, 'num_hidden_layers': 8, 'num_attention_heads': 3, 'num_queries': 50, 'num_blocks': 3,
+    'image_size': SIDE, 'patch_size': 16,
+}  # fmt: skip
+
 #: A small Swin Transformer, the backbone of models that classify masks.
 _SWIN = {
     'model_type': 'swin', 'depths': [1, 1, 1, 1], 'embed_dim': 48, 'num_heads': [3, 6, 12, 24], 'window_size': 7,
@@ -92,19 +98,10 @@ OTHERS: dict[str, dict[str, Any]] = {
     'transformers segformer': {'type': 'HFSegmentor', 'config': {'model_type': 'segformer'}},
     'transformers mobilenet_v2': {'type': 'HFSegmentor', 'config': {'model_type': 'mobilenet_v2'}},
     'transformers mobilevit': {'type': 'HFSegmentor', 'config': {'model_type': 'mobilevit'}},
-    'transformers eomt': {
-        'type': 'HFSegmentor',
-        'config': {
-            'model_type': 'eomt', 'hidden_size': 192, 'num_hidden_layers': 8, 'num_attention_heads': 3,
-            'num_queries': 50, 'num_blocks': 3, 'image_size': SIDE, 'patch_size': 16,
-        },
-    },
+    'transformers eomt': {'type': 'HFSegmentor', 'config': {'model_type': 'eomt', **_EOMT}},
     'transformers eomt_dinov3': {
         'type': 'HFSegmentor',
-        'config': {
-            'model_type': 'eomt_dinov3', 'hidden_size': 192, 'intermediate_size': 768, 'num_hidden_layers': 8,
-            'num_attention_heads': 3, 'num_queries': 50, 'num_blocks': 3, 'image_size': SIDE, 'patch_size': 16,
-        },
+        'config': {'model_type': 'eomt_dinov3', 'intermediate_size': 768, **_EOMT},
     },
     'transformers mask2former': {
         'type': 'HFSegmentor',

@@ -124,9 +124,8 @@ def page(rows: list[dict[str, str]], latencies: list[dict[str, str]]) -> str:
         'fixed': sum(each[:1].isdigit() for each in images),
         'none': images.count(''),
     }
-    latency = NO_LATENCIES
-    if latencies:
-        latency = LATENCIES_TEXT.format(latencies=latency_table(latencies), measured=len(latencies))
+    text = LATENCIES_TEXT if latencies else NO_LATENCIES
+    latency = text.format(latencies=latency_table(latencies), measured=len(latencies))
     return TEXT.format(table=table(rows), latency=latency, releases=RELEASES, **counts)
 
 

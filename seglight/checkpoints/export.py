@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from seglight.checkpoints.mmseg import PREFIX
@@ -14,6 +13,7 @@ from seglight.models.adapters.timm import size_options
 from seglight.models.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from seglight.models.parts import Part
 from seglight.models.recipe import Recipe
+from seglight.models.without_losses import plainest_loss
 from seglight.palette import default_palette
 
 # isort: split
@@ -43,7 +43,7 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
     if data.get('image_range') is not None:
         raise ConfigError('data.image_range', 'is not supported by mmseg, whose masks would differ')
     classes = list(data['classes'])
-    segmentor = _known(Recipe(model['segmentor']).without_pretrained()).for_data(len(classes), _ignored(data)).model
+    segmentor = _known(model['segmentor']).for_data(len(classes), _ignored(data)).model
     normalize = {'mean': model.get('mean') or IMAGENET_MEAN, 'std': model.get('std') or IMAGENET_STD, 'to_rgb': True}
     pipeline = test_pipeline(data.get('val_transforms') or [], normalize)
     val = data['val'] if isinstance(data.get('val'), str) else 'val'
@@ -63,26 +63,26 @@ def mmseg_config(settings: dict[str, Any]) -> mmcv.Config:
     return config
 
 
-def _known(recipe: Recipe) -> Recipe:
-    """Return a recipe that mmseg can build: with its plainest loss in place of each that is not one of mmseg's.
+def _known(segmentor: dict[str, Any]) -> Recipe:
+    """Return the recipe of a model dict that mmseg can build: with its plainest loss in place of each that it lacks.
 
     Raises:
         ConfigError: for another class that mmseg does not have.
     """
-    known = Recipe(copy.deepcopy(recipe.model))
-    for part in known.parts:
+    recipe = Recipe(segmentor).without_pretrained()  # a copy
+    for part in recipe.parts:
         if _has(part) or 'loss_decode' in part.path[:-1]:  # within a loss
             continue
         if part.role != 'loss':
             raise ConfigError(
                 f'{part.key}.type', f'is {part.type_name}, which mmseg does not have; use another --format'
             )
-        above = part.parent.values if part.parent else {}
+        head = part.parent.values if part.parent else {}
         name = part.type_name or part.values['class_path']
         warn(f'export: {part.key} is {name}, which mmseg does not have: its config has the loss CrossEntropyLoss')
         part.values.clear()
-        part.values.update(type='CrossEntropyLoss', use_sigmoid=above.get('out_channels') == 1)
-    return known
+        part.values.update(plainest_loss(head))
+    return recipe
 
 
 def _has(part: Part) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from seglight.checkpoints.subclass import OF_DATA
 from seglight.config.mmseg.file import parse_mmseg_config
 from seglight.config.mmseg.pipeline import data_settings, not_taken_over
 from seglight.config.mmseg.zoo import model_settings
@@ -48,8 +49,7 @@ def mmseg_entries(contents: Any, path: Path) -> dict[str, Any]:
             config = _config(meta, path)
             settings = _settings(config, meta, path)
             found['config'] = yaml.safe_dump(settings, sort_keys=False)
-            of_data = {name: settings['data'].get(name) for name in ('classes', 'palette', 'ignore_index')}
-            found['hyper_parameters'] = {**settings['model'], **of_data}
+            found['hyper_parameters'] = settings['model'] | {name: settings['data'].get(name) for name in OF_DATA}
             found[NOT_TAKEN_OVER] = not_taken_over(config)
         except (*_INVALID, yaml.YAMLError) as error:
             raise CheckpointError(f'{path} has an invalid config or meta: {one_line(error)}') from error

@@ -53,7 +53,7 @@ class _ModelCheck:
         self.count += 1
         if self.count > MOST_PARTS or len(key) > MOST_LEVELS:
             raise Refused(f'the model has more than {MOST_PARTS} values or {MOST_LEVELS} levels', key[:2])
-        name = next((part for part in reversed(key) if not part.isdigit()), '')
+        name = _last_name(key)
         if isinstance(value, dict):
             self._check_part(value, key)
         elif isinstance(value, (list, tuple)):
@@ -94,18 +94,18 @@ class _ModelCheck:
             raise Refused(fault, key)
 
     def _check_type(self, name: Any, key: Key) -> None:
-        is_loss = isinstance(name, str) and _holds_loss(key[:-1]) and allowed.is_loss(name)
+        is_loss = isinstance(name, str) and _last_name(key[:-1]) == 'loss_decode' and allowed.is_loss(name)
         if not isinstance(name, str) or not (allowed.is_model_part(name) or is_loss):
             raise Refused(f"a checkpoint may not name '{shown(name)}'", key)
 
     def _check_class_path(self, path: Any, key: Key) -> None:
-        if not isinstance(path, str) or not _holds_loss(key[:-1]) or not allowed.is_loss(path):
+        if not isinstance(path, str) or _last_name(key[:-1]) != 'loss_decode' or not allowed.is_loss(path):
             raise Refused(f"a checkpoint may not name '{shown(path)}'", key)
 
 
-def _holds_loss(key: Key) -> bool:
-    """Return whether a dict with this key is a loss, not a part within one."""
-    return next((name for name in reversed(key) if not name.isdigit()), '') == 'loss_decode'
+def _last_name(key: Key) -> str:
+    """Return the last name in a key, which may end with indices of lists; `loss_decode` for a loss, not within one."""
+    return next((name for name in reversed(key) if not name.isdigit()), '')
 
 
 def check_optimizer(optimizer: Any, key: Key) -> None:

@@ -13,7 +13,7 @@ from seglight.errors import CheckpointError
 from seglight.models.subclass import ENTRY, record_of
 
 #: Arguments of the data module that are also hyperparameters of the model.
-_OF_DATA = ('classes', 'palette', 'ignore_index')
+OF_DATA = ('classes', 'palette', 'ignore_index')
 
 #: The prefix of the weights that every `Segmentor` has.
 _PREFIX = 'segmentor.'
@@ -71,8 +71,8 @@ def config_of(entries: Mapping[str, Any]) -> str | None:
     from seglight.models.segmentor import Segmentor  # late: `seglight info` needs no model
 
     names = inspect.signature(Segmentor).parameters
-    model = {name: value for name, value in parameters.items() if name in names and name not in _OF_DATA}
-    data = {name: parameters[name] for name in _OF_DATA if parameters.get(name) is not None}
+    model = {name: value for name, value in parameters.items() if name in names and name not in OF_DATA}
+    data = {name: parameters[name] for name in OF_DATA if parameters.get(name) is not None}
     try:
         return str(yaml.safe_dump({'model': model, 'data': data}, sort_keys=False))
     except (yaml.YAMLError, RecursionError):  # values that are not plain

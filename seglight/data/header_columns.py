@@ -51,6 +51,10 @@ class Header(NamedTuple):
     image_end: int = 0
 
 
+#: The columns that are taken from a header as they are.
+_FIGURES = tuple(name for name in _TYPES if name in Header._fields)
+
+
 @dataclass
 class Headers:
     """What the headers of some samples show.
@@ -116,7 +120,7 @@ def image_numbers(samples: Samples) -> Ints | None:
         columns = None if store is None else store.kept()
         if columns is None or not (columns['flags'][rows] & _SOUND).all():
             return None
-        numbers[positions] = columns['image_bytes'][rows] << 32 | columns['image_end'][rows].astype(np.int64)
+        numbers[positions] = columns['image_bytes'][rows] << 32 | columns['image_end'][rows]
     return numbers
 
 
@@ -144,7 +148,7 @@ def _read(
                 faults[position] = header.fault
                 continue
             columns['flags'][row] = _SOUND | _SMALL * header.may_be_plain | _SUSPICIOUS * header.may_be_cut_off
-            for name in ('image_bytes', 'bytes', 'time', 'image_end'):
+            for name in _FIGURES:
                 columns[name][row] = getattr(header, name)
 
     starts = iter(range(0, len(rows), _IN_A_ROW))

@@ -29,8 +29,13 @@ def _without_losses(value: Any) -> Any:
         return value
     kept = {name: _without_losses(inner) for name, inner in value.items() if name not in ('loss_decode', 'sampler')}
     if 'loss_decode' in value:
-        kept['loss_decode'] = {'type': 'CrossEntropyLoss', 'use_sigmoid': value.get('out_channels') == 1}
+        kept['loss_decode'] = plainest_loss(value)
     return kept
+
+
+def plainest_loss(head: dict[str, Any]) -> dict[str, Any]:
+    """Return the loss for a head that will not be trained."""
+    return {'type': 'CrossEntropyLoss', 'use_sigmoid': head.get('out_channels') == 1}
 
 
 def drop_unknown_losses(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:

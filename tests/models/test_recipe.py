@@ -300,7 +300,6 @@ def test_the_classes_reach_the_losses_of_other_libraries_and_the_head_around_the
 
 
 OWN_PARTS = """
-from mmseg.models.builder import NECKS
 from mmseg.models.decode_heads import FCNHead
 from torch import nn
 

@@ -309,6 +309,13 @@ def test_an_export_needs_a_name_that_mmseg_knows_and_a_config(trained: Path, wor
     assert 'a.pth cannot be written' in run('export', trained, 'file/a.pth').err
 
 
+def with_config(path: Path, change: dict[str, Any]) -> None:
+    """Write a checkpoint with a changed config as `a.ckpt`."""
+    content = torch.load(path, weights_only=True)
+    content['config'] = yaml.safe_dump(merge(yaml.safe_load(content['config']), change))
+    torch.save(content, 'a.ckpt')
+
+
 SLIDE = {'mode': 'slide', 'crop_size': [48, 48], 'stride': [32, 32]}
 
 
@@ -322,26 +329,16 @@ SLIDE = {'mode': 'slide', 'crop_size': [48, 48], 'stride': [32, 32]}
 def test_what_mmseg_would_predict_otherwise_is_not_exported(
     trained: Path, workspace: Path, run: Run, key: str, group: str, values: dict[str, Any]
 ) -> None:
-    content = torch.load(trained / 'epoch_2.ckpt', weights_only=True)
-    content['config'] = yaml.safe_dump(merge(yaml.safe_load(content['config']), {group: values}))
-    torch.save(content, 'a.ckpt')
+    with_config(trained / 'epoch_2.ckpt', {group: values})
     result = run('export', '--format', 'mmseg', 'a.ckpt')
     assert result.status == 2
     assert f'{key} is not supported by mmseg, whose masks would differ' in result.err
     assert not list(Path().glob('*.p*'))
 
 
-def with_segmentor(path: Path, change: dict[str, Any]) -> None:
-    """Write a checkpoint with other settings of its segmentor as `a.ckpt`."""
-    content = torch.load(path, weights_only=True)
-    config = yaml.safe_load(content['config'])
-    content['config'] = yaml.safe_dump(merge(config, {'model': {'segmentor': change}}))
-    torch.save(content, 'a.ckpt')
-
-
 def test_a_loss_that_mmseg_lacks_is_not_in_its_config(trained: Path, images: list[Path], run: Run) -> None:
     loss = {'_delete_': True, 'class_path': 'torch.nn.CrossEntropyLoss'}
-    with_segmentor(trained / 'epoch_2.ckpt', {'decode_head': {'loss_decode': loss}})
+    with_config(trained / 'epoch_2.ckpt', {'model': {'segmentor': {'decode_head': {'loss_decode': loss}}}})
     result = run('export', 'a.ckpt')
     assert result.status == 0, result.err
     assert result.err == (
@@ -356,7 +353,8 @@ def test_a_loss_that_mmseg_lacks_is_not_in_its_config(trained: Path, images: lis
 
 
 def test_a_segmentor_that_mmseg_lacks_is_named(trained: Path, workspace: Path, run: Run) -> None:
-    with_segmentor(trained / 'epoch_2.ckpt', {'_delete_': True, 'type': 'SMPSegmentor', 'arch': 'Unet'})
+    other = {'_delete_': True, 'type': 'SMPSegmentor', 'arch': 'Unet'}
+    with_config(trained / 'epoch_2.ckpt', {'model': {'segmentor': other}})
     result = run('export', 'a.ckpt')
     assert result.status == 2
     assert 'model.segmentor.type is SMPSegmentor, which mmseg does not have; use another --format' in result.err
