@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ import numpy.typing as npt
 from seglight.data.column_files import Array, Columns, cached_path, is_settled, keep, load, state
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Rows, Samples
+from seglight.environment import cores
+from seglight.forks import in_processes
 
 Ints = npt.NDArray[np.int64]
 
@@ -23,6 +26,12 @@ COMPARED = 1000
 
 #: Samples whose headers are read in a row; handing over a single one to a thread takes as long as reading it.
 _IN_A_ROW = 256
+
+#: Seconds in which a thread waits or does not; in less time, a pause for another process seems to be a wait.
+_JUDGED = 0.5
+
+#: Samples for which another process pays: a second of reading.
+_PER_PROCESS = 20_000
 
 #: The columns, by the rows of a source; `bytes` and `time` are those of the image and its mask together.
 _TYPES = {'flags': '|u1', 'image_bytes': '<i8', 'bytes': '<i8', 'time': '<i8', 'image_end': '<u4'}
@@ -138,11 +147,23 @@ def _read(
     samples: Samples, positions: Ints, rows: Ints, columns: dict[str, Array], read: Callable[[Sample], Header]
 ) -> dict[int, str]:
     """Read the headers of samples into the columns of their source; return the faults by position."""
+    processes = min(cores(), len(rows) // _PER_PROCESS) if len(rows) > _PER_PROCESS else 1
+    shares = np.array_split(positions, max(processes, 1))
+    found = in_processes(partial(_read_share, samples, read), shares)
+    for name, column in columns.items():
+        column[rows] = np.concatenate([part[name] for part, _ in found])
+    return {position: fault for _, faults in found for position, fault in faults.items()}
+
+
+def _read_share(
+    samples: Samples, read: Callable[[Sample], Header], positions: Ints
+) -> tuple[dict[str, Array], dict[int, str]]:
+    """Read the headers of some samples; return their columns, and the faults by position."""
+    columns = _empty(len(positions))
     faults: dict[int, str] = {}
 
     def read_some(first: int) -> None:
-        chosen = slice(first, first + _IN_A_ROW)
-        for position, row in zip(positions[chosen].tolist(), rows[chosen].tolist(), strict=True):
+        for row, position in enumerate(positions[first : first + _IN_A_ROW].tolist(), first):
             header = read(samples[position])
             if header.fault is not None:
                 faults[position] = header.fault
@@ -151,23 +172,28 @@ def _read(
             for name in _FIGURES:
                 columns[name][row] = getattr(header, name)
 
-    starts = iter(range(0, len(rows), _IN_A_ROW))
-    if all(not _waits(read_some, first) for first in starts):
-        return faults
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(read_some, starts):
-            pass
-    return faults
+    starts = iter(range(0, len(positions), _IN_A_ROW))
+    if _waits(read_some, starts):
+        with ThreadPoolExecutor() as pool:
+            for _ in pool.map(read_some, starts):
+                pass
+    return columns, faults
 
 
-def _waits(read: Callable[[int], None], first: int) -> bool:
-    """Read some headers; return whether this thread waited for the files most of the time.
+def _waits(read: Callable[[int], None], starts: Iterator[int]) -> bool:
+    """Read headers until all are read, or until this thread waited for the files most of some time; return whether.
 
     If it does not, more threads only wait for each other: two of them take twice the processor time of one.
     """
     start, busy = time.perf_counter(), time.thread_time()
-    read(first)
-    return time.perf_counter() - start > 2 * (time.thread_time() - busy)
+    for first in starts:
+        read(first)
+        passed = time.perf_counter() - start
+        if passed > _JUDGED:
+            if passed > 3 * (time.thread_time() - busy):  # two busy processes on one core reach 2
+                return True
+            start, busy = time.perf_counter(), time.thread_time()
+    return False
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
-"""Headers are read by one thread, or by several if it has to wait for the files."""
+"""Headers are read by one thread, by several if it has to wait for the files, and by processes if they are many."""
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -35,3 +37,25 @@ def test_only_waiting_takes_several_threads(read: Callable[[Sample], Header], mo
     assert read_headers(samples, noted).image_bytes.tolist() == list(range(3000))
     assert threading.get_ident() in threads
     assert (len(threads) > 1) == (read is slow)
+
+
+def test_many_are_read_by_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('seglight.data.header_columns._PER_PROCESS', 1000)
+    monkeypatch.setattr('seglight.data.header_columns.cores', lambda: 3)
+
+    def noted(sample: Sample) -> Header:
+        number = int(sample.name)
+        if number % 1500 == 7:
+            return Header(f'{number} {os.getpid()}')
+        return Header(None, number % 2 == 1, number % 3 == 0, number)
+
+    samples = Samples.of([Sample(Path(f'{index}.jpg'), str(index), None) for index in range(3500)])
+    found = read_headers(samples, noted)
+    bad = [7, 1507, 3007]
+    numbers, processes = zip(*(fault.split() for fault in found.faults.values()), strict=True)
+    assert list(found.faults) == [int(number) for number in numbers] == bad
+    assert len(set(processes)) == (3 if sys.platform == 'linux' else 1)
+    sound = [number for number in range(3500) if number not in bad]
+    assert found.image_bytes[sound].tolist() == sound
+    assert found.may_be_plain[sound].tolist() == [bool(number % 2) for number in sound]
+    assert found.may_be_cut_off[sound].tolist() == [number % 3 == 0 for number in sound]
