@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import check_with_axe
 from PIL import Image
 from scipy import ndimage
 from scipy.special import softmax
@@ -147,6 +148,7 @@ def test_tables_and_page_show_the_worst_first(
     text = page.read_text()
     assert text.count('<img') == 12
     assert 'Images with the lowest scores' in text
+    check_with_axe(page)
 
 
 def test_images_without_labels_have_no_rank(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import itertools
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from browser import check_with_axe, in_browser, needs_browser
 from conftest import Result
 from PIL import Image
 from report.test_evaluation import make_evaluation
@@ -27,21 +27,6 @@ from seglight.report.pictures import error_map
 from seglight.report.run import previous_best, read_curves, read_run
 
 Run = Callable[..., Result]
-CHROMIUM = next(
-    (found for name in ('chromium', 'chromium-browser', 'google-chrome') if (found := shutil.which(name))), None
-)
-QUIET = [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-    '--hide-scrollbars',
-]
-
 HEIGHT = 5000  #: of the window; on a phone, the plots come after some screens of text
 
 #: Shows a page in a frame, since a window of Chromium has a least width, and notes how wide the page is inside it.
@@ -53,16 +38,6 @@ addEventListener('load', () => {{
   document.body.setAttribute('data-width', inside.documentElement.scrollWidth);
   document.body.setAttribute('data-broken', broken);
 }});
-</script>
-"""
-
-
-#: Runs axe, and notes the rules that are violated.
-AXE = """<script>
-addEventListener('load', () => axe.run().then(found => {
-  document.body.setAttribute('data-dark', matchMedia('(prefers-color-scheme: dark)').matches);
-  document.body.setAttribute('data-violations', JSON.stringify(found.violations.map(each => each.id)));
-}));
 </script>
 """
 
@@ -340,45 +315,32 @@ def test_a_screen_reader_and_the_keyboard_reach_all(report: Callable[..., Path])
         assert page.addresses[0] == '#content'
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium is installed to show the page')
+@needs_browser
 @pytest.mark.skipif('SEGLIGHT_AXE' not in os.environ, reason='SEGLIGHT_AXE does not name the file axe.min.js')
-@pytest.mark.parametrize('scheme', ['light', 'dark'])
-def test_axe_finds_no_violation(report: Callable[..., Path], tmp_path: Path, scheme: str) -> None:
-    axe = Path(os.environ['SEGLIGHT_AXE']).read_text()
-    for path in (report('exp2'), report('exp1', 'exp2')):
-        checked = tmp_path / 'checked.html'
-        checked.write_text(path.read_text().replace('</body>', f'<script>{axe}</script>{AXE}</body>'))
-        colours = ['--blink-settings=preferredColorScheme=0'] if scheme == 'dark' else []
-        profile = [f'--user-data-dir={tmp_path / "profile"}', '--virtual-time-budget=20000']
-        command = [str(CHROMIUM), *QUIET, *profile, *colours, '--dump-dom', checked.as_uri()]
-        dom = subprocess.run(command, capture_output=True, text=True, timeout=90).stdout
-        found = re.search(r'data-dark="(\w+)" data-violations="([^"]*)"', dom)
-        assert found, dom[-500:]
-        assert found[1] == ('true' if scheme == 'dark' else 'false')
-        assert html.unescape(found[2]) == '[]'
+def test_axe_finds_no_violation(report: Callable[..., Path]) -> None:
+    check_with_axe(report('exp2'))
+    check_with_axe(report('exp1', 'exp2'))
 
 
 @pytest.mark.parametrize('width', [390, 1280])
-@pytest.mark.skipif(CHROMIUM is None, reason='no Chromium is installed to show the page')
+@needs_browser
 def test_a_browser_shows_the_page_at_the_width_of_a_phone_and_of_a_desk(
     report: Callable[..., Path], tmp_path: Path, width: int
 ) -> None:
-    page = report('exp2').resolve()
+    page = report('exp2')
     measuring = tmp_path / 'measuring.html'
     inside = html.escape(page.read_text().replace('loading="lazy"', ''))
     measuring.write_text(MEASURING.format(width=width, page=inside))
-    command = [str(CHROMIUM), *QUIET, f'--user-data-dir={tmp_path / "profile"}', f'--window-size={width},{HEIGHT}']
+    size = f'--window-size={width},{HEIGHT}'
     shot = tmp_path / 'shot.png'
-    done = subprocess.run([*command, f'--screenshot={shot}', page.as_uri()], capture_output=True, text=True, timeout=60)
-    assert shot.is_file(), done.stderr
+    in_browser(page, size, f'--screenshot={shot}')
     picture = np.asarray(Image.open(shot).convert('RGB'))
     assert picture.shape == (HEIGHT, width, 3)
     bars = (np.abs(picture.astype(int) - [31, 119, 180]).sum(2) < 30).sum()  # matplotlib's first colour
     assert bars > 300  # the curves and the bars of the IoU
     text = (picture.sum(2) < 150).sum()
     assert text > 2000
-    command = [*command, '--dump-dom', measuring.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    dom = in_browser(measuring, size, '--dump-dom')
     measured = re.search(r'data-width="(\d+)" data-broken="(\d+)"', dom)
     assert measured, dom[-500:]
     assert int(measured[1]) <= width  # nothing makes the page wider than the screen

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from browser import check_with_axe
 from compare_runs import differences
 from conftest import Result, write_tiny_config
 from data.archives.range_server import serving
@@ -156,6 +157,7 @@ def check_scores(folder: Path, many: Path, out: str) -> None:
     assert len(rows) == 2 * 4
     assert float(rows['second', 'all']['mIoU']) == pytest.approx(np.nanmean(iou), abs=1e-6)
     assert f'{100 * np.nanmean(iou):.2f}' in out
+    check_with_axe(folder / 'folds.html')
     assert 'mIoU of second' in (folder / 'folds.html').read_text()
 
 
@@ -196,6 +198,7 @@ def check_rounds(folder: Path, many: Path, out: str) -> None:
         expected |= {f'{model} round {number}': scores[model] for model in ('first', 'second')}
     assert rows == expected
     assert 'second round 2' in out
+    check_with_axe(folder / 'rounds.html')
     assert 'second round 2 compared with second round 1' in (folder / 'rounds.html').read_text()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from browser import check_with_axe
 from conftest import Result
 from forks import forked_commands, start  # noqa: F401
 
@@ -62,6 +63,7 @@ def test_a_search_that_was_killed_goes_on(tiny_config: Path, run: Run) -> None:
         with (folder / row['trial'] / 'metrics.csv').open() as file:
             logged = [float(each['val/mIoU']) for each in csv.DictReader(file) if each['val/mIoU']]
         assert float(row['best']) == pytest.approx(max(logged), abs=6e-5)
+    check_with_axe(folder / 'sweep.html')
     page = (folder / 'sweep.html').read_text()
     assert 'model.optimizer.lr' in page
     assert 'trial2' in page
