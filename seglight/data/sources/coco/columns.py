@@ -251,8 +251,8 @@ class _Builder:
         self.used.update(np.unique(categories).tolist())
         drawn = np.ones(len(entries), np.bool_)
         columns: dict[str, Array] = {
-            'image': self.ids.all([entry['image_id'] for entry in entries]),
-            'category': categories,
+            'image': _narrowed(self.ids.all([entry['image_id'] for entry in entries])),
+            'category': _narrowed(categories),
             'start': chunk.starts,
             'length': (chunk.ends - chunk.starts).astype(np.int32),
             'drawn': drawn,
@@ -338,7 +338,7 @@ class _Builder:
         Raises:
             DataError: for the id of an unknown category or image.
         """
-        category = _looked_up(self._joined('category', np.int64), categories)
+        category = _looked_up(self._joined('category'), categories)
         unknown = np.flatnonzero(category < 0)
         if len(unknown):
             with self.path.open('rb') as file:
@@ -346,7 +346,7 @@ class _Builder:
                 found = _annotation(file, *places)
             number = one_line(repr(found.get('id')))[:40]
             raise DataError(f'{self.path}: annotation {number} has the unknown category_id {found["category_id"]}')
-        codes = self._joined('image', np.int64)
+        codes = self._joined('image')
         image = _looked_up(codes, images)
         if (image < 0).any():
             ids = _Ids(Texts.of(self.ids.codes))
@@ -363,24 +363,31 @@ class _Builder:
         del image, drawn
         columns: dict[str, Array] = {
             'start': self._joined('start', np.int64),
-            'length': self._joined('length', np.int32),
+            'length': self._joined('length'),
             'category': category,
         }
         if order is not None:
             columns = {name: column[order] for name, column in columns.items()}
         return {'first': first, **columns}
 
-    def _joined(self, name: str, dtype: type) -> Array:
-        """Return a column of the objects, and forget its chunks."""
+    def _joined(self, name: str, dtype: type = np.int32) -> Array:
+        """Return a column of the objects, of this or a wider type, and forget its chunks."""
         return np.concatenate([np.empty(0, dtype), *self.objects.pop(name)])
 
 
-def _looked_up(codes: Ints, known: Ints) -> npt.NDArray[np.int32]:
+def _narrowed(codes: Ints) -> Array:
+    """Return codes as 32-bit integers if they fit, which halves the memory for those of millions of objects."""
+    limits = np.iinfo(np.int32)
+    fit = not len(codes) or limits.min <= codes.min() <= codes.max() <= limits.max
+    return codes.astype(np.int32) if fit else codes
+
+
+def _looked_up(codes: Array, known: Ints) -> npt.NDArray[np.int32]:
     """Return the index of each code among the known ones, -1 for the others, int32 `[N]`."""
     ordered = np.argsort(known, kind='stable')
     found = np.full(len(codes), -1, np.int32)
     for first in range(0, len(codes) if len(known) else 0, _BLOCK):
-        block = codes[first : first + _BLOCK]
+        block = codes[first : first + _BLOCK].astype(np.int64)
         places = ordered[np.minimum(np.searchsorted(known, block, sorter=ordered), len(known) - 1)]
         found[first : first + _BLOCK] = np.where(known[places] == block, places, -1)
     return found
