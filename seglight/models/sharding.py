@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveragi
 from pytorch_lightning.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import Tensor, distributed, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
@@ -86,11 +86,31 @@ class ShardedStrategy(ModelParallelStrategy):
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
+    def _keep_gathered(self) -> None:
+        """Gather the weights in the first forward pass alone: processes may have different numbers of them."""
+        for block in self._blocks():
+            block.set_reshard_after_forward(False, recurse=False)
+
+    def _shard_again(self) -> None:
+        """Give back the gathered weights."""
+        for block in self._blocks():
+            block.set_reshard_after_forward(True, recurse=False)
+            block.reshard()
+
+    on_test_start = on_predict_start = _keep_gathered
+    on_validation_end = on_test_end = on_predict_end = _shard_again
+
     def on_validation_start(self) -> None:
         """Let all processes validate with the running statistics of rank 0, as data-parallel training does."""
         assert self.lightning_module is not None
         for buffer in self.lightning_module.buffers():
             distributed.broadcast(buffer, 0)
+        self._keep_gathered()
+
+    def _blocks(self) -> Sequence[FSDPModule]:
+        """Return the modules that are sharded on their own: all but the whole, which stays gathered for a step."""
+        assert self.lightning_module is not None
+        return [each for each in self.lightning_module.modules() if isinstance(each, FSDPModule)][1:]
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """Return the whole weights on rank 0, nothing elsewhere."""

@@ -14,6 +14,7 @@ import yaml
 from compare_runs import differences
 from conftest import Result, write_tiny_config
 from mmseg.models import build_segmentor
+from PIL import Image
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
@@ -102,6 +103,27 @@ def test_shards_train_what_whole_weights_train_and_resume_exactly(data_root: Pat
 
     alone = run('validate', '--ckpt', 'shards/last.ckpt', '--trainer.strategy=auto', '--trainer.devices=1')
     assert alone.status == 0, alone.err
+    figure = next(line.split()[1] for line in alone.out.splitlines() if line.split()[0] == 'mIoU')
+    assert float(figure) == pytest.approx(100 * rows('shards', 'val/mIoU')[-1], abs=0.006)
+
+
+@pytest.mark.slow
+def test_processes_may_validate_and_predict_different_numbers_of_images(
+    own_data: Path, workspace: Path, run: Run
+) -> None:
+    for split, size in (('val', (48, 40)), ('test', (40, 64))):
+        for folder in ('img_dir', 'ann_dir')[: 1 if split == 'test' else 2]:
+            first, *_, last = sorted((own_data / folder / split).iterdir())
+            with Image.open(first) as image:
+                image.resize(size, Image.Resampling.NEAREST).save(first)
+            last.unlink()
+    command = ['--trainer.strategy=fsdp2', '--data.batch_size=2']
+    done = together('fit', '--config', write_config(workspace, own_data), '--work-dir', 'shards', *command)
+    assert done.returncode == 0, done.stderr
+    done = together('predict', '--ckpt', 'shards/last.ckpt', '--output', 'out', *command)
+    assert done.returncode == 0, done.stderr
+    assert len(list(Path('out/masks').iterdir())) == len(list((own_data / 'img_dir/test').iterdir()))
+    alone = run('validate', '--ckpt', 'shards/last.ckpt', '--trainer.strategy=auto', '--trainer.devices=1')
     figure = next(line.split()[1] for line in alone.out.splitlines() if line.split()[0] == 'mIoU')
     assert float(figure) == pytest.approx(100 * rows('shards', 'val/mIoU')[-1], abs=0.006)
 
