@@ -122,6 +122,7 @@ def check_bitwise(folder: Path, run: Run) -> None:
             name: str((folder / 'round2/pseudo/fold3/pseudo_labels' / name).resolve())
             for name in ('img_dir', 'ann_dir')
         },
+        'reduce_zero_label': False,
         'repeat': 2.0,
         'only_train': True,
     }

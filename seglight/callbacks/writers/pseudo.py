@@ -82,7 +82,7 @@ class PseudoLabelWriter(PredictionWriter):
 
     def is_done(self, name: str) -> bool:
         """Return whether the mask of an image exists."""
-        return self.masks.is_done(name)
+        return self.is_current(self.masks.path(name))
 
     def kept_probabilities(self, predicted: Prediction) -> Tensor | None:
         """Return the probability of each pixel's predicted class, float32 `[H, W]`."""
@@ -158,7 +158,13 @@ def with_pseudo_labels(train: Any, folder: Path, weight: float) -> list[Any]:
         weight: how often each image occurs in an epoch, on average.
     """
     folders = {name: str((folder / name).resolve()) for name in ('img_dir', 'ann_dir')}
-    source = {'type': 'FolderSource', **folders, 'repeat': weight, 'only_train': True}
+    source = {
+        'type': 'FolderSource',
+        **folders,
+        'reduce_zero_label': False,  # whatever the labels of the other data: these are the indices of the classes
+        'repeat': weight,
+        'only_train': True,
+    }
     return [*(train if isinstance(train, list) else [train]), source]
 
 

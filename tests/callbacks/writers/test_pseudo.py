@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from seglight.callbacks.writers.pseudo import PseudoLabelWriter, confident, minimum_of_labels
+from seglight.callbacks.writers.pseudo import PseudoLabelWriter, confident, minimum_of_labels, with_pseudo_labels
+from seglight.data.sources import Context, build_sources
 from seglight.errors import UsageError
 from seglight.models.inference.logits import Prediction
 
@@ -42,6 +43,19 @@ def test_a_mask_is_never_beside_the_image_of_an_earlier_run(tmp_path: Path) -> N
         with Image.open(tmp_path / 'out' / 'img_dir' / 'a.png') as linked:
             assert linked.getpixel((0, 0)) == (colour,) * 3
     assert [path.name for path in (tmp_path / 'out' / 'img_dir').iterdir()] == ['a.png']
+
+
+def test_masks_are_read_as_written_whatever_the_labels_of_the_other_data(tmp_path: Path) -> None:
+    Image.new('RGB', (3, 2)).save(tmp_path / 'a.png')
+    writer = PseudoLabelWriter(tmp_path / 'out', 0.6)
+    writer.masks.palette = [[0, 0, 0]]
+    mask = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
+    writer.write(mask, np.ones((2, 3), np.float32), {'path': str(tmp_path / 'a.png'), 'name': 'a'})
+    _, source = with_pseudo_labels('train', tmp_path / 'out', 1.0)
+    ((found, _),) = build_sources(source, 'data.train', 'img_dir', 'ann_dir')
+    (sample,) = found.samples(Context(['a', 'b', 'c'], root=tmp_path, reduce_zero_label=True))
+    assert sample.mask is not None
+    assert sample.mask.read().tolist() == mask.tolist()
 
 
 def test_each_class_has_its_own_confidence_and_those_without_one_are_ignored() -> None:

@@ -104,6 +104,7 @@ def test_pseudo_labels_are_added_to_the_data_that_there_was(predictions: Predict
             'type': 'FolderSource',
             'img_dir': f'{folder}/img_dir',
             'ann_dir': f'{folder}/ann_dir',
+            'reduce_zero_label': False,
             'repeat': 0.5,
             'only_train': True,
         },
