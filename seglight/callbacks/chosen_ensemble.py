@@ -59,8 +59,8 @@ class ChosenEnsemble(Callback):
         first, *others = self.ensemble.checkpoints
         modules = {first: own}
         for name in others:
-            path = Checkpoint.find(name).path
-            modules[name] = load_voter(path, classes, self.trust_checkpoint).to(trainer.strategy.root_device)
+            checkpoint = Checkpoint.find(name, self.trust_checkpoint)
+            modules[name] = load_voter(checkpoint, classes, trainer).to(trainer.strategy.root_device)
         (_, views, weight), *votes = [
             (name, member.made_views(), member.weight / len(member.checkpoints))
             for member in self.ensemble.members
@@ -68,7 +68,9 @@ class ChosenEnsemble(Callback):
         ]
         voices = [(Voice(modules[name], views), weight) for name, views, weight in votes]
         rule = self.ensemble.postprocessing(classes)
-        self._options = Options(views, voices, weight, decide=rule.masks if rule else None)
+        # A head with one channel has a threshold of its own, but the ensemble was chosen by the likelier class.
+        decides = rule or own.segmentor.out_channels == 1
+        self._options = Options(views, voices, weight, decide=rule.masks if decides else None)
 
     def adapt(self, options: Options, stage: str) -> Options:
         """Add the views, the other checkpoints, all weights and the post-processing."""

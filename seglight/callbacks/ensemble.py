@@ -10,8 +10,10 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.checkpoints.ensemble import READ_ONCE
 from seglight.config.class_names import order_of
-from seglight.errors import CheckpointError, UsageError
+from seglight.config.settings import without_tuples
+from seglight.errors import CheckpointError, UsageError, warn
 from seglight.models.inference.module import PredictingModule, needs_segmentor
 from seglight.models.inference.options import Options
 from seglight.voting import vote_weights
@@ -56,7 +58,7 @@ class SoftVoting(Callback):
             return
         classes: Any = needs_segmentor(pl_module).classes
         for path in self.checkpoints:
-            other = load_voter(path, classes, self.trust_checkpoint)
+            other = load_voter(Checkpoint(path, self.trust_checkpoint), classes, trainer)
             self._models.append(other.to(trainer.strategy.root_device))
 
     def adapt(self, options: Options, stage: str) -> Options:
@@ -71,15 +73,25 @@ class SoftVoting(Callback):
         self._models = []
 
 
-def load_voter(path: Path, classes: list[str], trust_checkpoint: bool) -> PredictingModule:
+def load_voter(checkpoint: Checkpoint, classes: list[str], trainer: Trainer) -> PredictingModule:
     """Load a checkpoint that votes with others, on the CPU and in eval mode; its classes get their order.
+
+    Warns if its own images were read otherwise.
 
     Raises:
         CheckpointError: if it cannot be loaded or has different classes.
     """
-    module = Checkpoint(path, trust_checkpoint).module()
+    module = checkpoint.module()
     if order := order_of(module.classes, classes):
         module.reorder(order)
     elif module.classes != classes:
-        raise CheckpointError(f'{path} must have the same classes as the first checkpoint')
+        raise CheckpointError(f'{checkpoint.path} must have the same classes as the first checkpoint')
+    stored = checkpoint.stored(('data',), required=False, purpose='prediction').settings.values.get('data') or {}
+    data = getattr(trainer, 'datamodule', None)
+    for name in READ_ONCE:
+        if hasattr(data, name) and (stored.get(name) or None) != (without_tuples(getattr(data, name)) or None):
+            warn(
+                f'{checkpoint.path} was trained with another data.{name}, but an ensemble reads each image once, '
+                'for all checkpoints as for the first'
+            )
     return module

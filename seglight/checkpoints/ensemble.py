@@ -15,6 +15,9 @@ from seglight.models.inference.postprocessing import Postprocessing
 from seglight.models.inference.views import Views, make_views
 from seglight.plain_text import load_yaml, read_text
 
+#: Settings of the data that all checkpoints of an ensemble share, since it reads each image once.
+READ_ONCE = ('val_transforms', 'image_range')
+
 
 @dataclass(frozen=True)
 class Member:

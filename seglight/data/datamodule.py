@@ -144,6 +144,8 @@ class SegmentationDataModule(LightningDataModule):
         self.root = root
         self.class_balance = class_balance
         self.cache = cache
+        self.val_transforms = val_transforms
+        self.image_range = image_range
         self.value_range = parse_range(image_range)
         self.on_bad_sample = on_bad_sample
         self.batch_size = batch_size

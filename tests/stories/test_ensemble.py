@@ -1,15 +1,23 @@
 """`--ensemble`: checkpoints with their own weights and views, and post-processing, in one pass."""
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
-from conftest import Result
+from conftest import TINY_SEGMENTOR, Result, random_batch
 from PIL import Image
+from pytorch_lightning import Trainer
 
 import seglight
+from seglight.callbacks.chosen_ensemble import ChosenEnsemble
+from seglight.checkpoints.ensemble import Ensemble, Member
+from seglight.models import Segmentor
+from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views
 
 Run = Callable[..., Result]
@@ -75,6 +83,22 @@ def test_the_post_processing_applies_to_every_mask(trained: Path, workspace: Pat
     assert validated.status == 0, validated.err
     different = run('predict', '--ensemble', 'ensemble.yaml', '--output', 'out', '--resume')
     assert 'predictions made with a different input' in different.err
+
+
+@pytest.mark.parametrize('channels', [1, 2])
+def test_a_binary_head_predicts_the_class_by_which_the_ensemble_was_chosen(channels: int) -> None:
+    model = {**copy.deepcopy(TINY_SEGMENTOR), 'auxiliary_head': None}
+    model['decode_head'] |= {'out_channels': channels, 'num_classes': 2}
+    if channels == 1:
+        model['decode_head'] |= {'threshold': 0.3, 'loss_decode': {'type': 'CrossEntropyLoss', 'use_sigmoid': True}}
+    module = Segmentor(model, ['a', 'b']).eval()
+    callback = ChosenEnsemble(Ensemble([Member(['only.ckpt'], 1.0)]))
+    callback.setup(Trainer(logger=False), module, 'predict')
+    batch = random_batch(1)
+    with torch.no_grad():
+        (found,) = module.predict(batch, replace(callback.adapt(Options(), 'predict'), probabilities=True))
+    assert found.probabilities is not None
+    assert torch.equal(found.mask, (found.probabilities[-1] > 0.5).byte())
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from seglight.checkpoints.ensemble import READ_ONCE
 from seglight.checkpoints.stored import read_stored
 from seglight.config.settings import Settings
 from seglight.errors import ConfigError, UsageError
@@ -23,9 +24,6 @@ PLAN = 'plan.yaml'
 
 #: Limit for the number of folds, that of the images of each class.
 MAX_FOLDS = 1_000_000
-
-#: Settings of the data that all models of an ensemble share, since it reads each image once.
-READ_ONCE = ('val_transforms', 'image_range')
 
 
 @dataclass(frozen=True)
