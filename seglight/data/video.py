@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -28,11 +29,15 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def extract_frames(path: Path, folder: Path) -> int:
-    """Write every frame of a video as `frame_000001.jpg` and so on, and remove the frames of a longer one.
+def extract_frames(path: Path, folder: Path) -> Path:
+    """Write every frame of a video as `frame_000001.jpg` and so on, to a folder that no other video uses.
+
+    Args:
+        path: the video.
+        folder: the parent of that folder.
 
     Returns:
-        The number of frames.
+        The folder of the frames.
 
     Raises:
         DataError: if the file is missing, not a video, or OpenCV cannot decode it.
@@ -40,6 +45,9 @@ def extract_frames(path: Path, folder: Path) -> int:
     with reading(path, 'The video '), open_regular(path) as file:
         if not _SIGNATURES.match(file.read(189)):
             raise UnreadableError('it is damaged or not a video; convert it, for example to H.264 in .mp4')
+        status = os.fstat(file.fileno())
+    identity = f'{path.absolute()} {status.st_size} {status.st_mtime_ns}'
+    frames = folder / hashlib.blake2b(os.fsencode(identity), digest_size=4).hexdigest()
     video = cv2.VideoCapture(str(path))
     count = 0
     try:
@@ -49,13 +57,9 @@ def extract_frames(path: Path, folder: Path) -> int:
                 break
             count += 1
             _, data = cv2.imencode('.jpg', frame, [cv2.IMWRITE_JPEG_QUALITY, 95])
-            write_atomically(folder / f'frame_{count:06}.jpg', data.tobytes())
+            write_atomically(frames / f'frame_{count:06}.jpg', data.tobytes())
     finally:
         video.release()
     if not count:
         raise DataError(f'The video {path} cannot be decoded by OpenCV; convert it, for example to H.264 in .mp4')
-    for path in folder.glob('frame_*.jpg'):
-        number = re.fullmatch(r'frame_(\d{6,})\.jpg', path.name)
-        if number and int(number[1]) > count:
-            path.unlink()
-    return count
+    return frames

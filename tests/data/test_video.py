@@ -27,19 +27,23 @@ def test_a_video_is_told_by_its_name() -> None:
 
 def test_each_frame_is_an_image(tmp_path: Path) -> None:
     write_video(tmp_path / 'clip.avi', 0, 120, 240)
-    assert extract_frames(tmp_path / 'clip.avi', tmp_path) == 3
-    frames = sorted(tmp_path.glob('*.jpg'))
+    frames = sorted(extract_frames(tmp_path / 'clip.avi', tmp_path).iterdir())
     assert [path.name for path in frames] == [f'frame_00000{number}.jpg' for number in (1, 2, 3)]
     means = [np.asarray(cv2.imread(str(path))).mean() for path in frames]
     assert means == pytest.approx([0, 120, 240], abs=4)
 
 
-def test_frames_of_another_video_are_replaced(tmp_path: Path) -> None:
-    for name, greys in (('long', [0, 10, 20]), ('short', [240, 120])):
-        write_video(tmp_path / f'{name}.avi', *greys)
-        assert extract_frames(tmp_path / f'{name}.avi', tmp_path) == len(greys)
-    frames = sorted(tmp_path.glob('*.jpg'))
-    assert [np.asarray(cv2.imread(str(path))).mean() for path in frames] == pytest.approx([240, 120], abs=4)
+def test_no_video_changes_the_frames_of_another(tmp_path: Path) -> None:
+    folders = []
+    for folder, greys in (('first', [0, 10, 20]), ('second', [240, 120])):
+        (tmp_path / folder).mkdir()
+        write_video(tmp_path / folder / 'clip.avi', *greys)
+        folders.append(extract_frames(tmp_path / folder / 'clip.avi', tmp_path / 'frames'))
+    write_video(tmp_path / 'first/clip.avi', 50)  # and the same file, written again
+    os.utime(tmp_path / 'first/clip.avi', (1, 1))
+    folders.append(extract_frames(tmp_path / 'first/clip.avi', tmp_path / 'frames'))
+    means = [[np.asarray(cv2.imread(str(path))).mean() for path in sorted(folder.iterdir())] for folder in folders]
+    assert means == [pytest.approx(greys, abs=4) for greys in ([0, 10, 20], [240, 120], [50])]
 
 
 def test_what_is_missing_or_cannot_be_decoded_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -67,7 +71,7 @@ def test_no_file_or_address_that_a_video_names_is_opened(content: str, tmp_path:
     (tmp_path / 'clip.mp4').write_text(content)
     with pytest.raises(DataError, match=r'clip\.mp4 cannot be read: it is (damaged or not a video|empty)'):
         extract_frames(tmp_path / 'clip.mp4', tmp_path)
-    assert not list(tmp_path.glob('*.jpg'))
+    assert not list(tmp_path.rglob('*.jpg'))
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes on this platform')
@@ -82,4 +86,4 @@ def test_a_pipe_is_no_video(tmp_path: Path) -> None:
 )
 def test_common_containers_are_read(suffix: str, codec: str, tmp_path: Path) -> None:
     write_video(tmp_path / f'clip.{suffix}', 0, 120, codec=codec)
-    assert extract_frames(tmp_path / f'clip.{suffix}', tmp_path) == 2
+    assert len(list(extract_frames(tmp_path / f'clip.{suffix}', tmp_path).iterdir())) == 2
