@@ -96,9 +96,7 @@ def input_source(path: Path, folder: Path) -> dict[str, str]:
         DataError: if a video cannot be read.
     """
     if is_video(path):
-        frames = folder / 'frames'
-        extract_frames(path, frames)
-        path = frames
+        path = extract_frames(path, folder / 'frames')
     return {'type': 'ImageSource', 'path': str(path.absolute())}
 
 
@@ -200,6 +198,8 @@ def _submission_size(given: int | list[int] | None) -> tuple[int, int] | None:
 def _facts(config: Any, checkpoints: Sequence[Checkpoint], settings: dict[str, Any]) -> dict[str, Any]:
     """Return what identifies the predictions of a run: the checkpoints, and options and settings that affect them."""
     first, *more = [checkpoint.fingerprint for checkpoint in checkpoints]
+    has_submission = config.submission or config.remark is not None
+    size = _submission_size(config.submission_size)
     return {
         'checkpoint': first,
         'more_checkpoints': more or None,
@@ -208,8 +208,8 @@ def _facts(config: Any, checkpoints: Sequence[Checkpoint], settings: dict[str, A
         'ckpt_weights': config.ckpt_weights,
         'input': config.input,
         'probabilities': config.probabilities,
-        'submission_size': config.submission_size if config.submission or config.remark is not None else None,
-        'submission_format': None if config.submission_format == 'labels' else config.submission_format,
+        'submission_size': (list(size) if size else 'of each image') if has_submission else None,
+        'submission_format': config.submission_format if has_submission else None,
         'mask_labels': config.mask_labels,
         'pseudo_labels': config.pseudo_labels,
         **changing_settings(settings),

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from conftest import Result
 from PIL import Image
 from pycocotools.coco import COCO
@@ -303,15 +304,16 @@ def test_every_frame_of_a_video_is_predicted(checkpoint: Path, run: Run) -> None
     assert done.status == 0, done.err
     folder = Path('predictions/epoch_2_clip')
     assert [path.stem for path in sorted((folder / 'masks').iterdir())] == [f'frame_{n:06}' for n in (1, 2, 3, 4)]
-    frame = np.asarray(Image.open(folder / 'frames' / 'frame_000003.jpg'))
-    assert abs(frame.mean() - 160) < 3
+    (third,) = folder.glob('frames/*/frame_000003.jpg')
+    assert abs(np.asarray(Image.open(third)).mean() - 160) < 3
     Path('other').mkdir()
     video = cv2.VideoWriter('other/clip.avi', cv2.VideoWriter.fourcc(*'MJPG'), 5, (48, 32))
     video.write(np.full((32, 48, 3), 240, np.uint8))
     video.release()
     assert run('predict', '--ckpt', checkpoint, '--input', 'other/clip.avi').status == 0
-    (only,) = (folder / 'frames').iterdir()
-    assert np.asarray(Image.open(only)).mean() > 230
+    first = [path for path in folder.glob('frames/*/frame_000001.jpg') if np.asarray(Image.open(path)).mean() > 230]
+    assert [path.name for path in first[0].parent.iterdir()] == ['frame_000001.jpg']
+    assert third.is_file()  # a run that predicts the first video still reads its frames
     Path('broken.mp4').write_bytes(b'no video')
     done = run('predict', '--ckpt', checkpoint, '--input', 'broken.mp4')
     assert done.status == 2
@@ -352,6 +354,70 @@ def test_no_run_goes_on_with_the_predictions_of_another_checkpoint(trained: Path
     assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', '--overlays').status == 0
     smaller = ['--data.batch_size=1', '--data.num_workers=1', '--overlays']
     assert run('predict', '--ckpt', trained / 'epoch_1.ckpt', '--output', 'out', '--resume', *smaller).status == 0
+
+
+def masks_in(folder: str | Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder, 'masks').iterdir()}
+
+
+def test_what_a_run_with_other_settings_wrote_is_not_done(checkpoint: Path, run: Run) -> None:
+    command = ['predict', '--ckpt', checkpoint, '--output']
+    plain, views = [*command, 'out'], [*command, 'out', '--aug-test', '--overlays']
+    assert run(*plain, '--submission').status == 0
+    done = run(*views, '--submission')
+    assert 'out/epoch_2.csv exists; remove it' in done.err
+    done = run(*views, '--submission', '--resume')
+    assert done.status == 2
+    assert 'out/epoch_2.csv exists, from a run with other settings; remove it' in done.err
+    assert run(*command, 'expected', '--aug-test').status == 0
+    assert masks_in('out') != masks_in('expected')
+    assert run(*views, '--resume').status == 0
+    assert masks_in('out') == masks_in('expected')
+    Path('out/epoch_2.csv').unlink()
+    assert run(*views, '--submission', '--resume').status == 0
+    assert 'are already predicted' in run(*views, '--submission', '--resume').out
+
+
+def test_the_journal_of_a_run_with_other_settings_is_left_out(checkpoint: Path, run: Run, data_root: Path) -> None:
+    photos = Path(shutil.copytree(data_root / 'img_dir' / 'test', 'photos'))
+    broken = photos / 'broken.jpg'
+    broken.write_bytes(b'no image')
+    command = ['predict', '--ckpt', checkpoint, '--input', photos]
+    assert run(*command, '--submission').status == 2  # which leaves the journal
+    (written,) = checkpoint.parent.glob('*.csv')
+    written.unlink()
+    broken.unlink()
+    assert run(*command, '--aug-test').status == 0
+    assert run(*command, '--aug-test', '--submission', '--resume').status == 0
+    assert run(*command, '--aug-test', '--submission', '--output', 'out').status == 0
+    (expected,) = Path('out').glob('*.csv')
+    assert written.read_bytes() == expected.read_bytes()
+
+
+def test_the_size_of_a_submission_is_that_of_the_interrupted_run(checkpoint: Path, run: Run) -> None:
+    command = ['predict', '--ckpt', checkpoint, '--output', 'out', '--submission', '--submission-size']
+    assert run(*command, 'null').status == 0
+    done = run(*command, '16', '--resume')
+    assert done.status == 2
+    assert 'a different submission_size' in done.err
+    assert run(*command, 'null', '--resume').status == 0
+
+
+def test_an_ensemble_tells_of_checkpoints_whose_images_were_read_otherwise(checkpoint: Path, run: Run) -> None:
+    content = torch.load(checkpoint, weights_only=True)
+    config = yaml.safe_load(content['config'])
+    config['data'] |= {'val_transforms': [{'type': 'Resize', 'height': 32, 'width': 32}], 'image_range': [0, 1000]}
+    content['config'] = yaml.safe_dump(config)
+    torch.save(content, 'smaller.ckpt')
+    done = run('predict', '--ckpt', checkpoint, '--ckpt', 'smaller.ckpt', '--output', 'out')
+    assert done.status == 0, done.err
+    for key in ('val_transforms', 'image_range'):
+        assert f'smaller.ckpt was trained with another data.{key}, but an ensemble reads each image once' in done.err
+    members = [{'checkpoints': [str(checkpoint), 'smaller.ckpt'], 'weight': 1}]
+    Path('ensemble.yaml').write_text(yaml.safe_dump({'members': members}))
+    assert 'smaller.ckpt was trained with another data.image_range' in run('predict', '--ensemble', 'ensemble.yaml').err
+    shutil.copy(checkpoint, 'same.ckpt')
+    assert 'was trained with' not in run('predict', '--ckpt', checkpoint, '--ckpt', 'same.ckpt', '--output', 'out').err
 
 
 def test_a_resumed_submission_has_the_images_that_there_are(checkpoint: Path, run: Run, data_root: Path) -> None:

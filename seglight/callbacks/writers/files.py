@@ -80,6 +80,8 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__(write_interval='batch')
         self.folder = Path(folder)
         self.palette: list[list[int]] | None = None
+        #: Files that were changed before, in nanoseconds since 1970, are of runs with other settings.
+        self.since = 0
         self._threads = 1
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[tuple[Future[None], int]] = deque()  #: each with the size of its arrays in bytes
@@ -101,6 +103,10 @@ class PredictionWriter(BasePredictionWriter):
     @abstractmethod
     def is_done(self, name: str) -> bool:
         """Return whether the prediction of an image is already written, by this run or an interrupted one."""
+
+    def is_current(self, path: Path) -> bool:
+        """Return whether a file exists and was made with the settings of this run."""
+        return path.is_file() and path.stat().st_mtime_ns >= self.since
 
     def finish(self, trainer: Trainer) -> None:
         """Complete the output after the last image; called on all processes."""
@@ -221,7 +227,7 @@ class FileWriter(PredictionWriter):
 
     def is_done(self, name: str) -> bool:
         """Return whether the file of an image exists."""
-        return self.path(name).is_file()
+        return self.is_current(self.path(name))
 
     def write(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> None:
         """Write the file of one image."""

@@ -30,7 +30,8 @@ class JournalWriter(PredictionWriter):
 
     Args:
         path: the target.
-        resume: continue the journals of an interrupted run; a target is complete if it was written for the same images.
+        resume: continue the journals of an interrupted run; a target is complete if it was written for the same images,
+            with the same settings.
         overwrite: replace an existing target.
     """
 
@@ -61,21 +62,23 @@ class JournalWriter(PredictionWriter):
         """Read the journals of an interrupted run, and open this process's journal.
 
         Raises:
-            UsageError: if the target exists, and the run neither resumes nor overwrites it, or if another process
+            UsageError: if the target exists, and the run neither continues nor overwrites it, or if another process
                 writes it.
         """
         super().setup(trainer, pl_module, stage)
         if stage != 'predict':
             return
-        self._complete = self.resume and not self._journals() and has_images(self.path, all_names(trainer))
-        if self.path.exists() and not (self.resume or self.overwrite):
-            raise UsageError(f'{self.path} exists; remove it, or choose another name with --remark')
+        goes_on = self.resume and (self.is_current(self.path) or not self.path.exists())
+        self._complete = goes_on and not self._journals() and has_images(self.path, all_names(trainer))
+        if not (goes_on or self.overwrite) and self.path.exists():
+            other = ', from a run with other settings' if self.resume else ''
+            raise UsageError(f'{self.path} exists{other}; remove it, or choose another name with --remark')
         if trainer.is_global_zero:
             # Another process would remove the journals, or mix its lines into them.
             self._run_lock = RunLock(self.folder, self.path.name, 'writes it', '--output or --remark')
             self._run_lock.acquire()
         for journal in self._journals():
-            if self.resume:
+            if self.resume and self.is_current(journal):
                 self._lines.update(_read(journal))
             elif trainer.is_global_zero:
                 journal.unlink(missing_ok=True)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.writers.files import OTHER_FOLDER
+from seglight.callbacks.writers.files import OTHER_FOLDER, PredictionWriter
 from seglight.errors import UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.plain_text import load_yaml, read_text
 from seglight.report.run import first_difference
 from seglight.run_lock import RunLock
+from seglight.trainer_callbacks import callbacks_of
 
 #: Facts of files that one of two runs may not write; they are None then, and the other's count.
-OUTPUTS = ('probabilities', 'submission_size')
+OUTPUTS = ('probabilities', 'submission_size', 'submission_format', 'pseudo_labels')
 
 
 class PredictedBy(Callback):
     """Records in the folder how its predictions were made, and locks it. This callback must come before the writers.
+
+    The time of the file is the start of the first run with its facts: writers take no older file for one of theirs.
 
     Args:
         folder: the folder of `predicted_by.yaml`.
@@ -48,7 +52,8 @@ class PredictedBy(Callback):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = RunLock(self.path.parent, use='predicts into it', option='--output')
             self._lock.acquire()
-        if self.resume and self.path.is_file():
+        goes_on = self.resume and self.path.is_file()
+        if goes_on:
             earlier = load_yaml(read_text(self.path, errors='replace'), str(self.path))
             known = earlier if isinstance(earlier, dict) else {}
             for name in OUTPUTS:
@@ -62,9 +67,19 @@ class PredictedBy(Callback):
                     f'{self.path.parent} contains predictions made with a different {", ".join(differing)} (see '
                     f'{self.path.name}); remove --resume, or choose another --output'
                 )
-        if trainer.is_global_zero:
-            with writing_to(self.path.parent, OTHER_FOLDER):
-                write_atomically(self.path, yaml.safe_dump(self.facts).encode())
+        since = trainer.strategy.broadcast(self._write(goes_on) if trainer.is_global_zero else 0)
+        for writer in callbacks_of(trainer):
+            if isinstance(writer, PredictionWriter):
+                writer.since = since
+
+    def _write(self, goes_on: bool) -> int:
+        """Write the file; return its time, which stays that of the first run if this one goes on with it."""
+        with writing_to(self.path.parent, OTHER_FOLDER):
+            started = self.path.stat().st_mtime_ns if goes_on else None
+            write_atomically(self.path, yaml.safe_dump(self.facts).encode())
+            if started is not None:
+                os.utime(self.path, ns=(started, started))
+            return self.path.stat().st_mtime_ns
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Release the folder for other runs."""
