@@ -12,7 +12,7 @@ def shown(spans: object) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ('message', 'cure'),
     [
-        ("unknown option '--confg x'; did you mean 'config'?", "did you mean 'config'?"),
+        ("unknown option '--confg x'; did you mean '--config'?", "did you mean '--config'?"),
         ('data.batch_size must be at least 1, got 0', 'must be at least 1'),
         ('a.yaml:3: trainer.max_time must be above 0, got 0; omit it', 'omit it'),
         ('a; b; remove it', 'remove it'),

@@ -132,13 +132,12 @@ def check_flags(arguments: Arguments, options: frozenset[str], known: frozenset[
     Raises:
         UsageError: names the flag as typed and the nearest valid one.
     """
-    keys = {tuple(option.removeprefix('--').split('.')) for option in options}
     for index, (name, *_) in enumerate(arguments.flags):
         flag = name.removesuffix('+')
         key = tuple(flag.removeprefix('--').split('.'))
         below = any(key[:end] in known for end in range(1, len(key)))
         if flag and flag not in options and not below:
-            raise UsageError(f"unknown option '{arguments.typed(index)}'{_nearest_part(key, keys)}")
+            raise UsageError(f"unknown option '{arguments.typed(index)}'{_nearest_option(flag, options)}")
 
 
 def check_keys(settings: Settings, known: frozenset[Key]) -> None:
@@ -179,6 +178,18 @@ def check_nulls(settings: Settings, keys: Iterable[Key]) -> None:
         if inner is None:
             origin = settings.origin(key) or 'the config'
             raise UsageError(f'{origin}: {".".join(key)} must not be null; omit it for the default')
+
+
+def _nearest_option(flag: str, options: Iterable[str]) -> str:
+    """Return a hint for an unknown flag: the most similar one, or else one that is the same behind its group."""
+    options = sorted(options)
+    last = _bare(flag)
+    return nearest(flag, options, cutoff=0.8) or nearest(last, [each for each in options if _bare(each) == last], 0)
+
+
+def _bare(flag: str) -> str:
+    """Return the last part of a flag without dashes, which stand for underscores, too."""
+    return flag.removeprefix('--').rpartition('.')[2].replace('-', '_')
 
 
 def _nearest_part(key: Key, known: Iterable[Key]) -> str:

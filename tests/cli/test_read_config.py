@@ -1,5 +1,6 @@
 """The whole config as a dict."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,9 +39,22 @@ def test_later_files_override(tiny_config: Path) -> None:
     assert seglight.read_config(tiny_config, 'more.yaml')['data']['batch_size'] == 7
 
 
+@pytest.mark.parametrize(
+    ('flag', 'hint'),
+    [
+        ('--data.batchsize', "; did you mean '--data.batch_size'?"),
+        ('--trainr.max_epochs', "; did you mean '--trainer.max_epochs'?"),
+        ('--on_bad_sample', "; did you mean '--data.on_bad_sample'?"),
+        ('--batch-size', "; did you mean '--data.batch_size'?"),
+        ('--nothing', ''),
+    ],
+)
+def test_an_unknown_flag_is_named_with_the_one_that_was_meant(tiny_config: Path, flag: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"unknown option '{flag}=3'{hint}") + '$'):
+        seglight.read_config(tiny_config, overrides=[f'{flag}=3'])
+
+
 def test_a_mistake_is_an_error(tiny_config: Path) -> None:
-    with pytest.raises(UsageError, match=r"unknown option '--data.batchsize=3'; did you mean 'batch_size'"):
-        seglight.read_config(tiny_config, overrides=['--data.batchsize=3'])
     with pytest.raises(UsageError, match=r"needs a config, for example read_config\('demo\.yaml'\)"):
         seglight.read_config()
     with pytest.raises(
