@@ -72,7 +72,7 @@ def find_optimizer(name: str) -> type[Optimizer]:
     """Return an optimizer class: torch's by name, any other by class path.
 
     Raises:
-        ConfigError: if it does not exist; names the nearest of torch's.
+        ConfigError: if it does not exist, or cannot train a segmentor; names the nearest of torch's.
     """
     path = name if '.' in name else f'torch.optim.{name}'
     known = [each for each, value in vars(torch.optim).items() if _is_optimizer(value)]
@@ -80,7 +80,10 @@ def find_optimizer(name: str) -> type[Optimizer]:
     if module == 'torch.optim' and short not in known:
         message = f"torch has no optimizer '{short}'{nearest(short, known)}"
         raise ConfigError(f'{_KEY}.type', message)
-    return import_class(path, Optimizer, f'{_KEY}.type')
+    found: type[Optimizer] = import_class(path, Optimizer, f'{_KEY}.type')
+    if issubclass(found, torch.optim.SparseAdam):
+        raise ConfigError(f'{_KEY}.type', f'must not be {short}: segmentors have no sparse gradients; use Adam')
+    return found
 
 
 def _is_optimizer(value: Any) -> bool:

@@ -127,6 +127,7 @@ def test_any_optimizer_and_variant_of_torch_steps(config: dict[str, Any]) -> Non
     ('config', 'message'),
     [
         ({'type': 'AdamWW'}, "torch has no optimizer 'AdamWW'; did you mean 'AdamW'"),
+        ({'type': 'SparseAdam'}, 'must not be SparseAdam: segmentors have no sparse gradients; use Adam'),
         ({'type': 'SGD', 'lrr': 1}, "SGD has no argument 'lrr'; did you mean 'lr'"),
         ({'type': 'AdamW', 'momentum': 0.9}, "AdamW has no argument 'momentum'; _delete_: true"),
         ({'type': 'SGD', 'lr': 'abc'}, "model.optimizer.lr must be a number, got 'abc'"),
