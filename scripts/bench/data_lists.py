@@ -141,6 +141,9 @@ def start(root: Path, kind: str) -> None:
     import sklearn.model_selection  # noqa: F401  (what the set-up imports late)
     import torch
 
+    from seglight.memory import keep_freed_memory
+
+    keep_freed_memory()  # as the command line does
     split: dict[str, Any] = {name: source(kind, name) for name in ('train', 'val')}
     before = memory('self', 'Rss')
     data = SegmentationDataModule(CLASSES, root=str(root), num_workers=WORKERS, batch_size=8, **split)
