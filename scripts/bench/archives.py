@@ -66,14 +66,14 @@ def _content(samples: list[Sample], index: int) -> dict[str, bytes]:
     return {'image': read_bytes(samples[index].image), 'mask': read_bytes(mask.path) if mask else b''}
 
 
-def litdata_readers(samples: list[Sample], folder: Path) -> dict[str, Reader]:
-    """Return the same for LitData; none if it is not installed."""
+def litdata_readers(samples: list[Sample], folder: Path, chunk: str) -> dict[str, Reader]:
+    """Return the same for LitData with chunks of at most some bytes; none if it is not installed."""
     try:
         from litdata import StreamingDataset, optimize  # type: ignore[import-not-found]
     except ImportError:
         return {}
 
-    optimize(partial(_content, samples), list(range(len(samples))), str(folder), chunk_bytes='64MB', num_workers=1)
+    optimize(partial(_content, samples), list(range(len(samples))), str(folder), chunk_bytes=chunk, num_workers=1)
     stored: Any = StreamingDataset(str(folder))
 
     def decoded(index: int) -> object:
@@ -124,7 +124,10 @@ def candidates(root: Path, images: int, side: int, address: str) -> dict[str, di
     found = {name: [of[each.name] for each in files] for name, of in by_name.items()}
     return {
         **{name: readers_of(samples) for name, samples in {'files': files, **found}.items()},
-        'LitData': litdata_readers(found['zip'], root / 'litdata'),
+        **{
+            f'LitData, chunks of {size}': litdata_readers(found['zip'], root / f'litdata{size}', size)
+            for size in ('64MB', '1MB')
+        },
     }
 
 
