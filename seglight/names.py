@@ -60,12 +60,14 @@ def path_below(folder: Path, name: str, suffix: str = '') -> Path:
     """Return `{folder}/{name}{suffix}`, the file that belongs to an image.
 
     Raises:
-        OutputError: if the name is not allowed in a path; for example, it would leave the folder.
+        OutputError: if the name is not allowed in a path, with or without the suffix; for example, it would leave the
+            folder.
     """
-    fault = name_fault(name)
+    file = f'{name}{suffix}'
+    fault = name_fault(name) or name_fault(file)
     if fault:
         raise OutputError(f'cannot write below {folder}: the image name {name!r} {fault}; rename the image')
-    return folder / f'{name}{suffix}'
+    return folder / file
 
 
 def clash(names: Iterable[str], suffix: str) -> tuple[str, str] | None:

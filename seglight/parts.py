@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seglight.errors import UsageError
 from seglight.files import write_atomically
+from seglight.names import name_fault
 from seglight.plain_text import load_json
 
 #: The file of the record in the folder of a part.
@@ -140,22 +142,31 @@ def read_record(folder: Path) -> Record:
         Part.parse(record.part)
     except (TypeError, UsageError) as error:
         raise UsageError(f'{path} is damaged; predict the part again') from error
-    if not _has_its_types(record):
+    if not (_has_its_types(record) and _names_files(record)):
         raise UsageError(f'{path} is damaged; predict the part again')
     return record
 
 
 def _has_its_types(record: Record) -> bool:
     """Return whether the values are of the types of the attributes, since anyone may have edited the file."""
-    texts = [*record.names, *record.stems, *record.failed, record.images]
-    texts += [
-        text for each in (record.folders, record.files, record.versions) for item in each.items() for text in item
-    ]
-    numbers = (record.first, record.count)
+    lists = (record.names, record.stems, record.failed)
+    tables = (record.folders, record.files, record.versions)
     return (
-        all(isinstance(text, str) for text in texts)
+        all(isinstance(each, list) and _are_texts(each) for each in lists)
+        and all(isinstance(each, dict) and _are_texts(each.values()) for each in tables)
         and len(record.stems) == len(record.names)
-        and all(type(number) is int and number >= 0 for number in numbers)
+        and isinstance(record.images, str)
+        and all(type(number) is int and number >= 0 for number in (record.first, record.count))
         and isinstance(record.settings, dict)
         and isinstance(record.is_done, bool)
     )
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _names_files(record: Record) -> bool:
+    """Return whether its folders and files lie in the folder of the part itself, and its suffixes end file names."""
+    names = [*record.folders, *record.files, *(f'a{suffix}' for suffix in record.folders.values())]
+    return not any(name_fault(name) or Path(name).name != name for name in names)

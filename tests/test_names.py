@@ -47,3 +47,9 @@ def test_a_file_that_would_be_a_folder_is_found() -> None:
     assert clash(['a', 'b', 'a.png/c/d'], '.png') == ('a', 'a.png/c/d')
     assert clash(['a', 'b', 'a.png/c/d'], '.jpg') is None
     assert clash(['a', 'a/b', 'a.b'], '.png') is None
+
+
+@pytest.mark.parametrize('suffix', ['/../x', '/../../../.bashrc', '\n.png'])
+def test_a_suffix_does_not_lead_elsewhere(suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"the image name 'a' (leads out of its folder|has a control character)"):
+        path_below(tmp_path, 'a', suffix)

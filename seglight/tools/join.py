@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,7 +131,7 @@ def _check_done(share: Share) -> None:
 
 def _join(shares: Sequence[Share], folder: Path, output: Path) -> None:
     """Write all files into a folder that will become `output`."""
-    record = shares[0].record
+    folder, record = folder.resolve(), shares[0].record
     write_atomically(folder / FACTS, _bytes_of(shares[0].folder / FACTS))
     for name, suffix in record.folders.items():
         for share in shares:
@@ -168,10 +169,16 @@ def _link_pseudo_labels(share: Share, target: Path) -> None:
 
 
 def _link(share: Share, source: Path, target: Path) -> None:
-    """Make a file the same as another: a symbolic link stays one, others become hard links, or copies."""
+    """Make a file the same as another: a symbolic link stays one, others become hard links, or copies.
+
+    Raises:
+        UsageError: if it is missing, or another image has its place or, perhaps as a link to anywhere, that of its
+            folder.
+    """
     if not source.is_file() and not source.is_symlink():
         raise UsageError(f'join: {source} is missing; predict part {share.part} again with --resume')
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if not _made(target.parent) or target.exists() or target.is_symlink():
+        raise UsageError(f'join: {source} has the place of another image; predict part {share.part} again')
     if source.is_symlink():
         target.symlink_to(source.readlink())
         return
@@ -179,6 +186,15 @@ def _link(share: Share, source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:  # another file system, or one without links
         shutil.copyfile(source, target)
+
+
+@lru_cache(maxsize=4096)
+def _made(folder: Path) -> bool:
+    """Make a folder, and return true; false if a link would be on the way to it, which a part may have brought."""
+    if folder.resolve() != folder:
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    return True
 
 
 def _pseudo_config(source: Path, output: Path) -> bytes:

@@ -17,8 +17,8 @@ from conftest import Result
 from seglight.callbacks import CocoWriter, RunLengthWriter, SubmissionWriter, ZipWriter
 from seglight.callbacks.writers.journal import JournalWriter
 from seglight.errors import UsageError
-from seglight.parts import read_record
-from seglight.tools.join import join_parts
+from seglight.parts import Record, read_record
+from seglight.tools.join import FACTS, join_parts
 from seglight.tools.joined_files import JOINERS
 
 Run = Callable[..., Result]
@@ -256,3 +256,36 @@ def test_an_interrupted_join_leaves_nothing(
     count = 20
     assert join_parts([Path('out')], Path('joined')) == (20, 2)
     assert len(list(Path('joined/masks').iterdir())) == 20
+
+
+def strange_part(folder: Path, number: int, stems: list[str]) -> Path:
+    """Write the record of one of two parts, each with two images."""
+    part = folder / f'part{number}'
+    (part / 'masks').mkdir(parents=True)
+    (part / FACTS).touch()
+    names = [f'{stem}.jpg' for stem in stems]
+    record = Record(f'{number} of 2', 2 * number - 2, 4, '', names, stems, folders={'masks': ''}, is_done=True)
+    record.write(part)
+    return part
+
+
+@pytest.mark.parametrize('second', ['a/victim', 'a/deep/er/victim', 'link'])
+def test_the_links_of_a_strangers_part_lead_nowhere(second: str, tmp_path: Path) -> None:
+    home = tmp_path / 'home'
+    (home / 'own').mkdir(parents=True)
+    (home / 'victim').write_text('own')
+    before = sorted(home.rglob('*'))
+    parts = [
+        strange_part(tmp_path, number, stems) for number, stems in enumerate([['a', 'link'], [second, 'last']], start=1)
+    ]
+    (parts[0] / 'masks' / 'a').symlink_to(home)
+    (parts[0] / 'masks' / 'link').symlink_to(home / 'victim')
+    for stem in (second, 'last'):
+        file = parts[1] / 'masks' / stem
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('evil')
+    with pytest.raises(UsageError, match=f'masks/{second} has the place of another image; predict part 2 of 2 again'):
+        join_parts(parts, tmp_path / 'joined')
+    assert (home / 'victim').read_text() == 'own'
+    assert sorted(home.rglob('*')) == before
+    assert not (tmp_path / 'joined').exists()
