@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -120,7 +121,7 @@ class RunLock:
 
     def _is_orphaned(self) -> bool:
         """Return whether the process that took the lock has ended; false if that is unknown."""
-        if self._machine() != socket.gethostname():
+        if sys.platform == 'win32' or self._machine() != socket.gethostname():  # where signal 0 is Ctrl-C
             return False
         try:
             os.kill(int(self._holder().split()[1]), 0)

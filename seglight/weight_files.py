@@ -239,8 +239,11 @@ def temporary_name(path: Path) -> Path:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush the file names in a folder to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
+    """Flush the file names in a folder to the disk, if the system opens folders; Windows does not."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(handle)
     finally:

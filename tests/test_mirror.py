@@ -64,7 +64,6 @@ COVERED = {
     'cli.commands.planning': ('competition/planning/test_planner.py', "'plan'"),
     'cli.launched': ('stories/test_torchrun.py', 'torch.distributed.run'),
     'cli.part_settings': ('tools/test_join.py', 'data.image_range is null in'),
-    'cli.predict': ('stories/test_predict.py', "'predict'"),
     'cli.quiet': ('stories/test_terminal.py', 'err'),
     'cli.ray_worker': ('cli/test_ray_fit.py', 'StopByFile'),
     'cli.tools': ('test_start.py', '--help'),

@@ -105,3 +105,17 @@ def test_a_machine_that_died_holds_nothing(
     assert f'process {os.getpid()} on m2, ' in (tmp_path / '.lock_holder').read_text()
     lock.release()
     assert not (tmp_path / '.lock_holder').exists()
+
+
+def test_windows_is_not_asked_by_a_signal_whether_the_holder_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / '.lock_holder').write_text(f'process 7 on {socket.gethostname()}, since 2026-01-01 00:00:00+00:00,')
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, 'kill', lambda *arguments: sent.append(arguments))
+    with FileLock(tmp_path / '.lock'):
+        monkeypatch.setattr(sys, 'platform', 'win32')  # where os.kill(7, 0) ends the console of process 7
+        with pytest.raises(ConfigError, match='in use: process 7 on'):
+            RunLock(tmp_path).acquire()
+        monkeypatch.undo()
+    assert not sent

@@ -1,6 +1,7 @@
 """Files of weights are read without running what is in them."""
 
 import datetime
+import errno
 import os
 import struct
 import zipfile
@@ -13,7 +14,7 @@ import torch
 from safetensors.numpy import load_file
 
 from seglight.errors import CheckpointError
-from seglight.weight_files import check_checksums, read_file, save_safetensors, state_dict
+from seglight.weight_files import check_checksums, read_file, save_safetensors, state_dict, write_checkpoint
 
 FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'before torch 1.6'])
 
@@ -154,3 +155,17 @@ def test_a_record_that_cannot_be_read_is_damaged(tmp_path: Path, fault: str) -> 
     path.write_bytes(data)
     with path.open('rb') as file, pytest.raises(CheckpointError, match=r'a\.pt2 is damaged or truncated'):
         check_checksums(file, path)
+
+
+def test_a_system_that_does_not_open_folders_keeps_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system_open = os.open
+
+    def on_windows(path: Path, *arguments: int) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return system_open(path, *arguments)
+
+    monkeypatch.setattr(os, 'open', on_windows)
+    write_checkpoint({'weight': torch.ones(2)}, tmp_path / 'run/a.ckpt')
+    assert read_file(tmp_path / 'run/a.ckpt')['weight'].tolist() == [1, 1]
+    assert [path.name for path in (tmp_path / 'run').iterdir()] == ['a.ckpt']

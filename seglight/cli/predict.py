@@ -32,6 +32,7 @@ from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
 from seglight.parts import Part
+from seglight.plain_text import read_text
 from seglight.runtimes.opening import label
 from seglight.submissions import MAX_LABELS
 
@@ -203,7 +204,7 @@ def _facts(config: Any, checkpoints: Sequence[Checkpoint], settings: dict[str, A
     return {
         'checkpoint': first,
         'more_checkpoints': more or None,
-        'ensemble': Path(config.ensemble).read_text() if config.ensemble else None,
+        'ensemble': read_text(Path(config.ensemble)) if config.ensemble else None,
         'aug_test': bool(config.aug_test),
         'ckpt_weights': config.ckpt_weights,
         'input': config.input,

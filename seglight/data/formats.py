@@ -56,6 +56,9 @@ PILLOW_FORMATS = tuple(
 
 StrPath = str | os.PathLike[str]
 
+#: How files are opened: without waiting for a pipe, which Windows does not have, and without its line breaks.
+_FLAGS = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
+
 MAX_BYTES = 1 << 32  #: per image file
 MAX_PIXELS = 1 << 30  #: per image, as in OpenCV
 
@@ -89,7 +92,7 @@ def open_regular(path: StrPath, maximum: int | None = MAX_BYTES) -> FileIO:
 def open_with_stat(path: StrPath, maximum: int | None = MAX_BYTES) -> tuple[FileIO, os.stat_result]:
     """Open a regular file like `open_regular`; return its status, too."""
     check_status(os.stat(path), maximum)  # noqa: PTH116  (twice as fast)
-    file = FileIO(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    file = FileIO(os.open(path, _FLAGS))
     try:
         status = os.fstat(file.fileno())
         check_status(status, maximum)  # again: the path may have changed meanwhile

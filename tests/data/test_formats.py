@@ -2,6 +2,7 @@
 
 import io
 import os
+import runpy
 import struct
 import zlib
 from contextlib import suppress
@@ -169,3 +170,10 @@ def test_skip_continues_whatever_is_wrong(
     assert '0003.jpg cannot be read: it has 6 bands' in message
     assert '0005.jpg cannot be read: it is not a regular file' in message
     assert 'Traceback' not in message
+
+
+def test_a_system_whose_pipes_do_not_wait_reads_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'a.png').write_bytes(b'\x89PNG\r\n')
+    monkeypatch.delattr(os, 'O_NONBLOCK')  # which Windows lacks
+    with runpy.run_path(formats.__file__)['open_regular'](tmp_path / 'a.png') as file:
+        assert file.read() == b'\x89PNG\r\n'
