@@ -110,16 +110,10 @@ class Record:
         return self.first + len(self.names)
 
     @property
-    def predicted(self) -> list[str]:
-        """Its images without those that failed."""
-        failed = set(self.failed)
-        return [name for name in self.names if name not in failed]
-
-    @property
     def predicted_stems(self) -> dict[str, str]:
         """The stem of each of its images without those that failed, by name."""
-        stems = dict(zip(self.names, self.stems, strict=True))
-        return {name: stems[name] for name in self.predicted}
+        failed = set(self.failed)
+        return {name: stem for name, stem in zip(self.names, self.stems, strict=True) if name not in failed}
 
     def write(self, folder: Path) -> None:
         """Write it to the folder of the part."""

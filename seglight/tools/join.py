@@ -146,7 +146,7 @@ def _join(shares: Sequence[Share], folder: Path, output: Path) -> None:
             raise UsageError(f'join: {shares[0].folder / RECORD} names an unknown kind of file, {kind!r}')
         target = path_below(folder, name)
         with target.open('wb') as file:
-            JOINERS[kind]([(path_below(share.folder, name), share.record.predicted) for share in shares], file)
+            JOINERS[kind]([(path_below(share.folder, name), share.record.predicted_stems) for share in shares], file)
         if not any(share.record.failed for share in shares):
             note_images(target, (stem for share in shares for stem in share.record.stems))
 

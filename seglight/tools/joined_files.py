@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -12,8 +12,8 @@ from seglight import submissions
 from seglight.errors import UsageError
 from seglight.plain_text import load_json
 
-#: The file of each part, and the images that it must have, in order.
-Files = Sequence[tuple[Path, Sequence[str]]]
+#: The file of each part, and the images that it must have, in order: the stem of each by its name.
+Files = Sequence[tuple[Path, Mapping[str, str]]]
 
 
 def join_labels(files: Files, target: BinaryIO) -> None:
@@ -50,14 +50,13 @@ def _start_of_row(name: str | None) -> bytes | None:
 def join_zips(files: Files, target: BinaryIO) -> None:
     """Write a zip with the masks of all parts."""
     with zipfile.ZipFile(target, 'w', zipfile.ZIP_STORED) as joined:
-        for path, names in files:
+        for path, stems in files:
             with _opened(path) as file:
                 try:
                     with zipfile.ZipFile(file) as source:
-                        stems = [str(Path(name).with_suffix('')) for name in names]
-                        if source.namelist() != [f'{stem}.png' for stem in stems]:
-                            _damaged(path, f'it must have the masks of its {len(names)} images in order')
-                        for stem in stems:
+                        if source.namelist() != [f'{stem}.png' for stem in stems.values()]:
+                            _damaged(path, f'it must have the masks of its {len(stems)} images in order')
+                        for stem in stems.values():
                             joined.writestr(submissions.zipped_mask(stem), source.read(f'{stem}.png'))
                 except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
                     _damaged(path, str(error))

@@ -196,9 +196,10 @@ class Module:
     classes = ('background', 'cat', 'dog')
 
 
+@pytest.mark.parametrize('ending', ['.jpg', '_leftImg8bit.png', '.tar.gz'])
 @pytest.mark.parametrize('kind', [SubmissionWriter, RunLengthWriter, ZipWriter, CocoWriter])
 def test_files_of_all_images_are_joined_to_the_bytes_that_a_writer_writes(
-    kind: type[JournalWriter], tmp_path: Path
+    kind: type[JournalWriter], ending: str, tmp_path: Path
 ) -> None:
     writer = kind(tmp_path / 'whole')
     writer.palette = [[0, 0, 0], [255, 0, 0], [0, 255, 0]]
@@ -206,7 +207,8 @@ def test_files_of_all_images_are_joined_to_the_bytes_that_a_writer_writes(
     masks = np.random.default_rng(1).integers(0, 3, (len(names), 5, 7), dtype=np.uint8)
     masks[1] = 0
     lines = [
-        writer.line(mask, {'name': name, 'path': f'/in/{name}.jpg'}) for name, mask in zip(names, masks, strict=True)
+        writer.line(mask, {'name': name, 'path': f'/in/{name}{ending}'})
+        for name, mask in zip(names, masks, strict=True)
     ]
 
     def written(own: list[bytes]) -> bytes:
@@ -218,12 +220,12 @@ def test_files_of_all_images_are_joined_to_the_bytes_that_a_writer_writes(
     for number, (start, end) in enumerate([(0, 1), (1, 4), (4, 6)]):
         path = tmp_path / str(number)
         path.write_bytes(written(lines[start:end]))
-        files.append((path, [f'{name}.jpg' for name in names[start:end]]))
+        files.append((path, {f'{name}{ending}': name for name in names[start:end]}))
     joined = io.BytesIO()
     JOINERS[writer.kind](files, joined)
     assert joined.getvalue() == written(lines)
-    path, own_names = files[1]
-    for wrong in (own_names[:-1], own_names[::-1], [*own_names, 'more.jpg']):
+    path, own = files[1]
+    for wrong in (dict([*own.items()][:-1]), dict(reversed(own.items())), {**own, 'more.jpg': 'more'}):
         with pytest.raises(UsageError, match='is damaged'):
             JOINERS[writer.kind]([(path, wrong)], io.BytesIO())
     path.write_bytes(path.read_bytes()[:-9])
