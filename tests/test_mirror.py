@@ -35,7 +35,7 @@ COVERED = {
     'callbacks.writers.run_lengths': ('stories/test_submission_formats.py', 'rle'),
     'callbacks.writers.submission': ('stories/test_predict.py', '--submission'),
     'callbacks.writers.summary': ('stories/test_predict.py', "'--resume'"),
-    'callbacks.writers.zipped': ('stories/test_submission_formats.py', 'zip'),
+    'callbacks.writers.numbering': ('callbacks/writers/test_zipped.py', 'a_zip_has_the_numbers'),
     'checkpoints.allowed': ('checkpoints/test_strangers.py', 'evil.ckpt'),
     'checkpoints.budget': ('checkpoints/test_strangers.py', 'bounded_by_the_weights'),
     'checkpoints.data': ('tools/test_soup.py', 'must name the training data'),

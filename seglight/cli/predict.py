@@ -167,7 +167,7 @@ def _submission_writer(config: Any, checkpoint: Checkpoint, folder: Path) -> Sub
     """Return the writer of the submission.
 
     Raises:
-        UsageError: for an unknown format or an invalid size.
+        UsageError: for an unknown format, an invalid size, or numbers of classes in a format that has none.
     """
     writer = FORMATS.get(config.submission_format)
     if writer is None:
@@ -176,6 +176,13 @@ def _submission_writer(config: Any, checkpoint: Checkpoint, folder: Path) -> Sub
     named = Path(config.ensemble) if config.ensemble else checkpoint.path
     suffix = '.zip' if writer is ZipWriter else '.csv'
     path = submission_path(named, config.remark, folder if config.output or config.part else None, suffix)
+    if writer is ZipWriter:
+        return ZipWriter(path, size, config.resume, config.mask_labels)
+    if config.mask_labels is not None:
+        raise UsageError(
+            f'--mask-labels does not apply to --submission-format {config.submission_format}, which numbers classes '
+            'from 0; choose zip, or write the masks in a run without --submission'
+        )
     return writer(path, size, config.resume)
 
 

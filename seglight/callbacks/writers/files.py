@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from seglight.array_types import UInt8Array
+from seglight.callbacks.writers.numbering import Numbers, encode_numbered, numbers_of_classes
 from seglight.counting import counted
 from seglight.data.images import read_image
 from seglight.data.sources.paths import paths_below
@@ -31,7 +32,7 @@ from seglight.models.inference.logits import Prediction
 from seglight.models.inference.module import needs_segmentor
 from seglight.models.inference.options import Options
 from seglight.names import clash, path_below
-from seglight.palette import default_palette, encode_mask, overlay
+from seglight.palette import default_palette, overlay
 from seglight.pictures import encode_jpeg
 
 #: Probabilities as a writer keeps them.
@@ -253,12 +254,11 @@ class MaskWriter(FileWriter):
 
     suffix = '.png'
 
-    def __init__(
-        self, folder: str | Path, palette: list[list[int]] | None = None, labels: int | Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, folder: str | Path, palette: list[list[int]] | None = None, labels: Numbers = None) -> None:
         super().__init__(folder)
         self.palette = palette
         self.labels = labels
+        self.numbers: Sequence[int] | None = None  #: of all classes; `setup` knows them
         if labels is not None and not all(0 <= label <= 255 for label in np.atleast_1d(labels)):
             raise UsageError(f'--mask-labels must be 0 to 255, got {labels}')
 
@@ -268,24 +268,13 @@ class MaskWriter(FileWriter):
         Raises:
             UsageError: if there is not one label for each class.
         """
-        if stage == 'predict' and self.labels is not None:
-            count = len(getattr(pl_module, 'classes', ()))
-            labels = range(self.labels, self.labels + count) if isinstance(self.labels, int) else self.labels
-            if len(labels) != count or max(labels) > 255:
-                raise UsageError(
-                    f'--mask-labels must be a number from 0 to 255 for each of the {count} classes, got {self.labels}'
-                )
-            self.labels = list(labels)
+        if stage == 'predict':
+            self.numbers = numbers_of_classes(self.labels, pl_module)
         super().setup(trainer, pl_module, stage)
 
     def encode(self, mask: UInt8Array, probabilities: Kept | None, meta: dict[str, Any]) -> bytes:
         """Return the PNG."""
-        palette = self.palette or []
-        if self.labels is None:
-            return encode_mask(mask, palette)
-        labels = np.asarray(self.labels, dtype=np.uint8)
-        colours = dict(zip(labels.tolist(), palette, strict=False))
-        return encode_mask(labels[mask], [colours.get(label, [255, 255, 255]) for label in range(256)])
+        return encode_numbered(mask, self.palette or [], self.numbers)
 
 
 class OverlayWriter(FileWriter):

@@ -5,26 +5,54 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
-from pytorch_lightning import LightningModule
+from pytorch_lightning import LightningModule, Trainer
 
 from seglight import submissions
 from seglight.array_types import UInt8Array
+from seglight.callbacks.writers.numbering import Numbers, encode_numbered, numbers_of_classes
 from seglight.callbacks.writers.submission import SubmissionWriter
 from seglight.errors import OutputError
 from seglight.names import name_fault
-from seglight.palette import encode_mask
 
 
 class ZipWriter(SubmissionWriter):
     """Writes a zip with an indexed PNG, `{name}.png`, for each image, whose pixel values are the labels.
 
     Otherwise as `SubmissionWriter`.
+
+    Args:
+        path: the file.
+        size: height and width to which masks are resized by nearest neighbour; None to keep the image's size.
+        resume: continue the lines of an interrupted run.
+        labels: the pixel value of each class, as for `MaskWriter`.
     """
 
     kind = 'zip'
+
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int] | None = (256, 256),
+        resume: bool = False,
+        labels: Numbers = None,
+    ) -> None:
+        super().__init__(path, size, resume)
+        self.labels = labels
+        self.numbers: Sequence[int] | None = None  #: of all classes; `setup` knows them
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the label of each class.
+
+        Raises:
+            UsageError: if there is not one label for each class.
+        """
+        if stage == 'predict':
+            self.numbers = numbers_of_classes(self.labels, pl_module)
+        super().setup(trainer, pl_module, stage)
 
     def line(self, mask: UInt8Array, meta: dict[str, Any]) -> bytes:
         """Return the name and the PNG of an image as JSON.
@@ -34,7 +62,7 @@ class ZipWriter(SubmissionWriter):
         """
         if fault := name_fault(meta['name']):
             raise OutputError(f'cannot write to {self.path}: the image name {meta["name"]!r} {fault}; rename the image')
-        png = encode_mask(submissions.shrink(mask, self.size), self.palette or [])
+        png = encode_numbered(submissions.shrink(mask, self.size), self.palette or [], self.numbers)
         return json.dumps([meta['name'], base64.b64encode(png).decode()]).encode()
 
     def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:
