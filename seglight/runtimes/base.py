@@ -40,7 +40,7 @@ class Runtime(ABC):
             float32 `[B, C, H, W]`, or uint8 `[B, H, W]` if the file returns masks; on the device of the images.
 
         Raises:
-            UsageError: if it does not take images of this size.
+            UsageError: if it does not take images of this size, or its output has another shape.
             ConfigError: if its runtime is not installed.
             CheckpointError: if it is damaged.
         """
@@ -54,8 +54,13 @@ class Runtime(ABC):
             if cure_of_machine(error):
                 raise
             raise UsageError(f'{self.path} cannot run on images of {_text(size)}: {one_line(error)[:300]}') from error
-        if list(output.shape[-2:]) != size or len(output) != len(image):
-            raise UsageError(f'{self.path} cannot run on images of {_text(size)}: its output has another size')
+        channels = [self.metadata.channels] if self.metadata.output == 'logits' else []
+        expected = [len(image), *channels, *size]
+        if list(output.shape) != expected:
+            raise UsageError(
+                f'{self.path} cannot run on images of {_text(size)}: its output is {list(output.shape)} instead of '
+                f'{expected}'
+            )
         return output
 
     @abstractmethod

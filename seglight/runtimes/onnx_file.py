@@ -19,6 +19,9 @@ EXTRA = 'onnx'
 #: The domains of standard operators; all others are a library's own.
 STANDARD = ('', 'ai.onnx')
 
+#: The fault of weights of a kind that no export has.
+SPARSE = 'it has sparse tensors'
+
 #: The device types of torch that onnxruntime may have a provider for.
 PROVIDERS = {'cuda': 'CUDAExecutionProvider', 'cpu': 'CPUExecutionProvider'}
 
@@ -79,13 +82,17 @@ def _fault(model: Any) -> str:
     graph = model.graph
     if model.functions:
         return 'it defines functions of its own'
-    tensors = [*graph.initializer, *(each.values for each in graph.sparse_initializer)]
+    if graph.sparse_initializer:
+        return SPARSE
+    tensors = [*graph.initializer]
     for node in graph.node:
         if node.domain not in STANDARD:
             return f'it needs the operator {node.op_type} of {node.domain}'
         for attribute in node.attribute:
             if attribute.HasField('g') or attribute.graphs:
                 return f'its operator {node.op_type} has a graph of its own'
+            if attribute.HasField('sparse_tensor') or attribute.sparse_tensors:
+                return SPARSE
             tensors += [attribute.t, *attribute.tensors]
     if any(each.external_data or each.data_location == onnx.TensorProto.EXTERNAL for each in tensors):
         return 'its weights are in other files'

@@ -60,11 +60,9 @@ def read_metadata(path: Path) -> Metadata:
         text = file.read(MOST_XML + 1)
     if len(text) > MOST_XML:
         raise CheckpointError(f'{path} is refused: it has more than {MOST_XML:,} bytes')
-    if b'<!DOCTYPE' in text or b'<!ENTITY' in text:  # entities that name each other grow without bound
-        raise CheckpointError(f'{path} is refused: it defines entities of its own')
     try:
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the last: an unknown encoding
+        root = _root(text, path)
+    except (ElementTree.ParseError, ValueError) as error:
         raise CheckpointError(f'{path} is not a model of OpenVINO, or it is truncated or damaged') from error
     if root.tag != 'net':
         raise CheckpointError(f'{path} is not a model of OpenVINO')
@@ -76,8 +74,25 @@ def read_metadata(path: Path) -> Metadata:
     return parse(None if value is None else value.get('value'), path)
 
 
+def _root(data: bytes, path: Path) -> ElementTree.Element:
+    """Return the outermost element of an XML in UTF-8, whatever encoding it declares.
+
+    Raises:
+        CheckpointError: if it defines entities.
+        ElementTree.ParseError, ValueError: if it is not such an XML.
+    """
+    text = data.decode()
+    if '<!DOCTYPE' in text or '<!ENTITY' in text:  # entities that name each other grow without bound
+        raise CheckpointError(f'{path} is refused: it defines entities of its own')
+    if '\0' in text:  # from which the parser would take it for UTF-16
+        raise ValueError
+    return ElementTree.fromstring(text)  # for a text, it does not heed the declaration
+
+
 def _fault(root: ElementTree.Element) -> str:
     """Return why a model may not be run, empty if it may; as for ONNX, each of its operators then runs once."""
+    if any(each.tag.startswith('{') for each in root.iter()):  # which OpenVINO reads like the others
+        return 'it has names of another namespace'
     if any(next(root.iter(name), None) is not None for name in BODIES):
         return 'one of its operators has a graph of its own'
     for layer in root.iter('layer'):

@@ -85,6 +85,21 @@ def with_other_file_in_a_constant(made: Any) -> None:
     attribute.t.external_data.add(key='location', value='/etc/passwd')
 
 
+def with_sparse_weights(made: Any) -> None:
+    tensor = made.graph.sparse_initializer.add()
+    tensor.indices.external_data.add(key='location', value='/etc/passwd')
+
+
+def with_a_sparse_constant(made: Any) -> None:
+    attribute = made.graph.node[0].attribute.add(name='value', type=onnx.AttributeProto.SPARSE_TENSOR)
+    attribute.sparse_tensor.values.external_data.add(key='location', value='/etc/passwd')
+
+
+def with_sparse_constants(made: Any) -> None:
+    attribute = made.graph.node[0].attribute.add(name='values', type=onnx.AttributeProto.SPARSE_TENSORS)
+    attribute.sparse_tensors.add().indices.data_location = onnx.TensorProto.EXTERNAL
+
+
 def with_float_input(made: Any) -> None:
     made.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
 
@@ -101,6 +116,9 @@ def with_two_outputs(made: Any) -> None:
         (with_graph, 'is refused: its operator Mul has a graph of its own'),
         (with_other_file, 'is refused: its weights are in other files'),
         (with_other_file_in_a_constant, 'is refused: its weights are in other files'),
+        (with_sparse_weights, 'is refused: it has sparse tensors'),
+        (with_a_sparse_constant, 'is refused: it has sparse tensors'),
+        (with_sparse_constants, 'is refused: it has sparse tensors'),
         (with_float_input, 'is refused: its input is not one uint8 tensor [B, 3, H, W]'),
         (with_two_outputs, 'is refused: it has more than one output'),
     ],
@@ -151,6 +169,18 @@ def test_a_size_that_the_file_does_not_take_is_named(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as caught:
             open_exported(path)(image)
         assert f'{path} {text}' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'expected'), [({'channels': 1}, '[1, 1, 5, 7]'), ({'output': 'mask'}, '[1, 5, 7]')], ids=str
+)
+def test_an_output_that_is_not_what_the_metadata_say_is_refused(
+    changes: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    path = written(tmp_path / 'm.onnx', model(METADATA.model_copy(update=changes).text()))
+    with pytest.raises(UsageError) as caught:
+        open_exported(path)(torch.zeros(1, 3, 5, 7, dtype=torch.uint8))
+    assert str(caught.value) == f'{path} cannot run on images of 7x5: its output is [1, 2, 5, 7] instead of {expected}'
 
 
 def test_a_missing_runtime_is_no_fault_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

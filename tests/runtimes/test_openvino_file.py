@@ -38,6 +38,8 @@ BOMB = '<!DOCTYPE net [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
         ('<layer type="Evil" version="extension"/>', '', 'is refused: it needs the operator Evil of extension'),
         ('<layer type="Loop" version="opset5"><body/></layer>', '', 'is refused: one of its operators has a graph of its own'),
         (LAYER, BOMB, 'is refused: it defines entities of its own'),
+        ('<layer xmlns="a" type="Evil" version="extension"/>', '', 'is refused: it has names of another namespace'),
+        ('<layer type="Loop" version="opset5"><body xmlns="a"/></layer>', '', 'is refused: it has names of another namespace'),
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(layers: str, head: str, text: str, tmp_path: Path) -> None:
@@ -45,6 +47,14 @@ def test_anything_else_is_refused(layers: str, head: str, text: str, tmp_path: P
     with pytest.raises(CheckpointError) as caught:
         read_metadata(path)
     assert str(caught.value) == f'{path} {text}'
+
+
+@pytest.mark.parametrize('encoding', ['utf-16', 'utf-16-le', 'utf-16-be'])
+def test_entities_in_an_encoding_of_two_bytes_are_refused(encoding: str, tmp_path: Path) -> None:
+    path = written(tmp_path, head=BOMB)
+    path.write_bytes(path.read_text(encoding='utf-8').encode(encoding))
+    with pytest.raises(CheckpointError, match=r'is (refused|not a model of OpenVINO)'):
+        read_metadata(path)
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
