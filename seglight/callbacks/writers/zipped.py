@@ -13,6 +13,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from seglight import submissions
 from seglight.array_types import UInt8Array
+from seglight.callbacks.writers.files import all_names
 from seglight.callbacks.writers.numbering import Numbers, encode_numbered, numbers_of_classes
 from seglight.callbacks.writers.submission import SubmissionWriter
 from seglight.errors import OutputError
@@ -45,12 +46,15 @@ class ZipWriter(SubmissionWriter):
         self.numbers: Sequence[int] | None = None  #: of all classes; `setup` knows them
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the label of each class.
+        """Find the label of each class, and check all names before the first prediction.
 
         Raises:
             UsageError: if there is not one label for each class.
+            OutputError: if a name is not allowed.
         """
         if stage == 'predict':
+            for name in all_names(trainer):
+                self._check(name)
             self.numbers = numbers_of_classes(self.labels, pl_module)
         super().setup(trainer, pl_module, stage)
 
@@ -58,12 +62,21 @@ class ZipWriter(SubmissionWriter):
         """Return the name and the PNG of an image as JSON.
 
         Raises:
-            OutputError: if the name is not allowed in a path, which would lead out of the folder of whoever unpacks it.
+            OutputError: if the name is not allowed.
         """
-        if fault := name_fault(meta['name']):
-            raise OutputError(f'cannot write to {self.path}: the image name {meta["name"]!r} {fault}; rename the image')
+        self._check(meta['name'])
         png = encode_numbered(submissions.shrink(mask, self.size), self.palette or [], self.numbers)
         return json.dumps([meta['name'], base64.b64encode(png).decode()]).encode()
+
+    def _check(self, name: str) -> None:
+        """Reject a name that would lead out of the folder of whoever unpacks it, or that a zip cannot have."""
+        fault = name_fault(name)
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            fault = 'is not Unicode text'
+        if fault:
+            raise OutputError(f'cannot write to {self.path}: the image name {name!r} {fault}; rename the image')
 
     def assemble(self, file: BinaryIO, lines: Iterator[bytes], pl_module: LightningModule) -> None:
         """Write the zip; PNG files are compressed already."""

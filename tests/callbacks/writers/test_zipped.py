@@ -1,8 +1,9 @@
-"""The zip of a submission: its numbers are those of the masks."""
+"""The zip of a submission: its numbers are those of the masks, and its names are text."""
 
 import base64
 import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from seglight.callbacks import MaskWriter, ZipWriter
-from seglight.errors import UsageError
+from seglight.errors import OutputError, UsageError
 
 MASK = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
 
@@ -53,3 +54,18 @@ def test_other_numbers_are_refused(labels: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match='--mask-labels must be a number from 0 to 255 for each of the 3 classes'):
         ZipWriter(tmp_path / 'a.zip', labels=labels).setup(trainer('x'), MODULE, 'predict')
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('name', 'fault'), [('caf\udce9', 'is not Unicode text'), ('../x', 'leads out of its folder')], ids=ascii
+)
+def test_a_name_that_a_zip_cannot_have_is_refused_before_anything_is_predicted(
+    name: str, fault: str, tmp_path: Path
+) -> None:
+    writer = ZipWriter(tmp_path / 'a.zip')
+    message = f'^cannot write to {tmp_path}/a.zip: the image name {re.escape(ascii(name))} {fault}; rename the image$'
+    with pytest.raises(OutputError, match=message):
+        writer.setup(trainer('a', name), MODULE, 'predict')
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OutputError, match=message):
+        writer.line(MASK, {'name': name, 'path': f'/in/{name}.jpg'})
