@@ -126,7 +126,6 @@ COVERED = {
     'exporting.proof': ('exporting/test_export.py', 'planted'),
     'exporting.formats.quantising': ('exporting/test_export.py', '--int8'),
     'exporting.settings': ('exporting/test_export.py', 'palette'),
-    'exporting.formats.to_onnx': ('exporting/test_export.py', 'm.onnx'),
     'exporting.formats.to_openvino': ('exporting/test_export.py', 'm.xml'),
     'exporting.formats.to_program': ('exporting/test_export.py', 'm.pt2'),
     'installation.mmcv': ('installation/test_mmcv_wheel.py', 'install_mmcv'),

@@ -102,9 +102,7 @@ def _fault(model: Any) -> str:
     return '' if len(graph.output) == 1 else 'it has more than one output'
 
 
-def with_metadata(model: Any, metadata: Metadata) -> bytes:
-    """Return a model as the bytes of its file, with metadata in place of those that it has."""
+def set_metadata(model: Any, metadata: Metadata) -> None:
+    """Put metadata into a model, in place of those that it has."""
     del model.metadata_props[:]
     model.metadata_props.add(key=NAME, value=metadata.text())
-    data: bytes = model.SerializeToString()
-    return data

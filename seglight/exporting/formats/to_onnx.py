@@ -11,7 +11,7 @@ import torch
 
 from seglight.errors import UsageError, one_line
 from seglight.runtimes.metadata import Metadata
-from seglight.runtimes.onnx_file import with_metadata
+from seglight.runtimes.onnx_file import set_metadata
 
 #: An operator of torch in a message of the exporter.
 _OPERATOR = re.compile(r'\b(?:aten|prims|torchvision)[.:]+\w+(?:\.\w+)?')
@@ -33,10 +33,24 @@ class OnnxModel:
         Raises:
             UsageError: if it has more than 2 GiB, which one file of ONNX cannot hold.
         """
+        set_metadata(self.proto, metadata)
+        path.write_bytes(self.data())
+
+    def data(self) -> bytes:
+        """Return the bytes of the file.
+
+        Raises:
+            UsageError: if it has more than 2 GiB, which one file of ONNX cannot hold.
+        """
+        from google.protobuf.message import EncodeError
+
         try:
-            path.write_bytes(with_metadata(self.proto, metadata))
-        except ValueError as error:  # protobuf's
-            raise UsageError(f'export: {one_line(error)[:200]}; use --format torch') from error
+            data: bytes = self.proto.SerializeToString()
+        except (EncodeError, ValueError) as error:  # of protobuf in C, and in Python
+            raise UsageError(
+                'export: the model has more than the 2 GiB that a file of ONNX can hold; use --format torch'
+            ) from error
+        return data
 
 
 def to_onnx(program: torch.export.ExportedProgram, output: str) -> OnnxModel:

@@ -32,12 +32,13 @@ def to_openvino(model: OnnxModel) -> OpenvinoModel:
     """Translate an ONNX model.
 
     Raises:
-        UsageError: for an operator that OpenVINO does not have.
+        UsageError: for an operator that OpenVINO does not have, or more than 2 GiB.
     """
     import openvino
 
+    data = model.data()
     try:
-        return OpenvinoModel(openvino.Core().read_model(model.proto.SerializeToString(), b''))
+        return OpenvinoModel(openvino.Core().read_model(data, b''))
     except RuntimeError as error:
         raise UsageError(
             f'export: OpenVINO cannot read the model: {one_line(error)[:300]}; use --format onnx'
