@@ -19,7 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from seglight.batch import Batch, Item, collate
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.console import tabulated
-from seglight.errors import UsageError
+from seglight.errors import UsageError, one_line
+from seglight.machine_errors import cure_of_machine
 from seglight.models.segmentor import Segmentor
 from seglight.process_memory import peak_bytes
 
@@ -90,7 +91,7 @@ def measure(names: Sequence[str], plan: Plan) -> list[Measured]:
         plan: what is measured.
 
     Raises:
-        UsageError: for a number below 1.
+        UsageError: for a number below 1, or a device that this machine lacks.
         CheckpointError: if a file cannot be used.
     """
     numbers = [*plan.size, plan.batch_size, plan.rounds, plan.threads or 1]
@@ -140,8 +141,8 @@ def _prepare(name: str, plan: Plan) -> Measured:
     if plan.threads:
         torch.set_num_threads(plan.threads)
     checkpoint = Checkpoint.find(name, plan.trust_checkpoint)
-    module = checkpoint.module()
-    module.to(plan.device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    device = _device(plan)
+    module = checkpoint.module().to(device)
     batch = _noise(plan)
     batch['image'] = batch['image'].to(module.device)
     result = Measured(name)
@@ -154,6 +155,24 @@ def _prepare(name: str, plan: Plan) -> Measured:
     for _ in range(plan.warmup):
         _seconds()
     return result
+
+
+def _device(plan: Plan) -> str:
+    """Return the device of the plan.
+
+    Raises:
+        UsageError: if this machine cannot compute on it.
+    """
+    name = plan.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        torch.zeros(1, device=name).cpu()
+    except Exception as error:  # of many classes: torch asks a library for each kind of device
+        if cure_of_machine(error):
+            raise
+        raise UsageError(
+            f"benchmark: --device must be one of this machine, got '{name}': {one_line(error)[:200]}"
+        ) from error
+    return name
 
 
 def _noise(plan: Plan) -> Batch:

@@ -9,8 +9,9 @@ from conftest import Result
 from torch import nn
 
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.errors import UsageError
 from seglight.models import Segmentor
-from seglight.tools.benchmark import Measured, table
+from seglight.tools.benchmark import Measured, Plan, _device, table
 
 Run = Callable[..., Result]
 
@@ -70,6 +71,15 @@ def test_what_cannot_be_measured_is_said(trained: Path, workspace: Path, run: Ru
     for argv, text in (
         (['nothing.onnx'], "Checkpoint 'nothing.onnx' was not found"),
         ([trained / 'epoch_1.ckpt', '--rounds', '0'], 'sizes, batch size, rounds and threads must be at least 1'),
+        ([trained / 'epoch_1.ckpt', '--device', 'gpu'], "benchmark: --device must be one of this machine, got 'gpu': "),
     ):
         done = run('benchmark', *argv)
         assert (done.status, text in done.err) == (2, True), done.err
+
+
+@pytest.mark.parametrize('name', ['gpu', 'cuda:63', 'cuda:x', 'meta', 'fpga', 'xla', 'cpu:-2', ' '])
+def test_a_device_that_the_machine_lacks_is_named(name: str) -> None:
+    assert _device(Plan(device='cpu')) == 'cpu'
+    with pytest.raises(UsageError, match=f"benchmark: --device must be one of this machine, got '{name}': ") as caught:
+        _device(Plan(device=name))
+    assert '\n' not in str(caught.value)
