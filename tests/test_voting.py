@@ -8,14 +8,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglight.callbacks import SoftVoting
+from seglight.callbacks import ChosenEnsemble, SoftVoting
 from seglight.callbacks.writers.pseudo import PseudoLabelWriter
+from seglight.checkpoints.ensemble import Ensemble, Member
 from seglight.errors import DataError, UsageError
 from seglight.tools.soup import make_soup
 from seglight.tools.vote import take_vote
 from seglight.voting import vote_weights
 
-WRONG = [[1.0], [1.0, 2.0, 3.0], [1.0, 0.0], [1.0, -1.0], [1.0, float('nan')], [float('nan'), 1.0], [1.0, float('inf')]]
+WRONG = [
+    [1.0],
+    [1.0, 2.0, 3.0],
+    [1.0, 0.0],
+    [1.0, -1.0],
+    [1.0, float('nan')],
+    [float('nan'), 1.0],
+    [1.0, float('inf')],
+    [1.0, 10**309],
+]
 
 
 def test_weights_are_equal_by_default_and_otherwise_as_given() -> None:
@@ -30,6 +40,19 @@ def test_the_sums_of_huge_and_tiny_weights_neither_overflow_nor_vanish(weights: 
     single = np.array(used, dtype=np.float32)  # as they multiply probabilities
     assert np.isfinite(single.sum())
     np.testing.assert_allclose(single / single.sum(), [0.75, 0.25], rtol=1e-3)
+
+
+@pytest.mark.parametrize('scale', [1e39, 1e307, 1e-50])
+def test_huge_and_tiny_weights_of_a_file_neither_overflow_nor_vanish(scale: float) -> None:
+    members = [Member(['a.ckpt'], 3 * scale), Member(['b.ckpt', 'c.ckpt'], 2 * scale)]
+    single = np.array(ChosenEnsemble(Ensemble(members)).weights, dtype=np.float32)
+    np.testing.assert_allclose(single / single.sum(), [0.6, 0.2, 0.2], rtol=1e-5)
+
+
+@pytest.mark.parametrize('weight', [0.0, -1.0, float('inf'), float('nan')])
+def test_an_ensemble_rejects_other_weights(weight: float) -> None:
+    with pytest.raises(UsageError, match='the weights of an ensemble must be above 0 for each of its 2'):
+        ChosenEnsemble(Ensemble([Member(['a.ckpt'], 1.0), Member(['b.ckpt'], weight)]))
 
 
 @pytest.mark.parametrize('weights', WRONG)

@@ -11,10 +11,12 @@ from torch import Tensor
 from seglight.callbacks.ensemble import load_voter
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.ensemble import Ensemble
+from seglight.errors import UsageError
 from seglight.models.inference.module import PredictingModule, needs_segmentor
 from seglight.models.inference.options import Options
 from seglight.models.inference.resampling import Size
 from seglight.models.inference.views import Views
+from seglight.voting import vote_weights
 
 
 @dataclass
@@ -38,11 +40,19 @@ class ChosenEnsemble(Callback):
     Args:
         ensemble: the members and the post-processing.
         trust_checkpoint: whether the files are your own; they may then name classes of any package.
+
+    Raises:
+        UsageError: for wrong weights.
     """
 
     def __init__(self, ensemble: Ensemble, trust_checkpoint: bool = False) -> None:
         self.ensemble = ensemble
         self.trust_checkpoint = trust_checkpoint
+        shares = [member.weight / len(member.checkpoints) for member in ensemble.members for _ in member.checkpoints]
+        valid = vote_weights(shares, len(shares))
+        if valid is None:
+            raise UsageError(f'the weights of an ensemble must be above 0 for each of its {len(shares)} checkpoints')
+        self.weights = valid
         self._options = Options()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -61,12 +71,11 @@ class ChosenEnsemble(Callback):
         for name in others:
             checkpoint = Checkpoint.find(name, self.trust_checkpoint)
             modules[name] = load_voter(checkpoint, classes, trainer).to(trainer.strategy.root_device)
-        (_, views, weight), *votes = [
-            (name, member.made_views(), member.weight / len(member.checkpoints))
-            for member in self.ensemble.members
-            for name in member.checkpoints
+        (_, views), *votes = [
+            (name, member.made_views()) for member in self.ensemble.members for name in member.checkpoints
         ]
-        voices = [(Voice(modules[name], views), weight) for name, views, weight in votes]
+        weight, *weights = self.weights
+        voices = [(Voice(modules[name], views), weight) for (name, views), weight in zip(votes, weights, strict=True)]
         rule = self.ensemble.postprocessing(classes)
         # A head with one channel has a threshold of its own, but the ensemble was chosen by the likelier class.
         decides = rule or own.segmentor.out_channels == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from seglight.errors import UsageError
 from seglight.models.inference.postprocessing import Postprocessing
 from seglight.models.inference.views import Views, make_views
 from seglight.plain_text import load_yaml, read_text
+from seglight.voting import vote_weights
 
 #: Settings of the data that all checkpoints of an ensemble share, since it reads each image once.
 READ_ONCE = ('val_transforms', 'image_range')
@@ -120,7 +120,8 @@ def _member(values: Any) -> Member:
     names, weight, views = (values.get(name) for name in known)
     good = isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
     _check(good, 'checkpoints of a member must be a list of paths')
-    _check(_is_number(weight) and 0 < weight < math.inf, f'weight of a member must be above 0, got {weight!r:.40}')
+    good = _is_number(weight) and vote_weights([weight], 1) is not None
+    _check(good, f'weight of a member must be above 0 and below 1e308, got {weight!r:.40}')
     _check(views is None or isinstance(views, dict), 'views of a member must be a mapping or null')
     member = Member(names, float(weight), views)
     try:
