@@ -11,6 +11,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from seglight.zip_directory import check_methods
+
 #: Exceptions raised by reading a damaged or malicious file.
 ERRORS = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, SyntaxError, MemoryError, OverflowError),
@@ -33,6 +35,7 @@ def load_arrays(path: Path, max_bytes: int) -> dict[str, npt.NDArray[Any]]:
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
     with zipfile.ZipFile(path) as file:
+        check_methods(file)
         records = file.infolist()
         if sum(record.file_size for record in records) > max_bytes:
             raise ValueError(f'it claims to hold more than {max_bytes:,} bytes')

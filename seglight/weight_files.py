@@ -11,7 +11,6 @@ import pickle
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
@@ -27,6 +26,7 @@ from seglight import numpy_values, pickle_scan
 from seglight.errors import CheckpointError, one_line, say
 from seglight.plain_values import check_values
 from seglight.saved_zip import check_zip
+from seglight.zip_directory import ERRORS, check_methods
 
 SAFETENSORS = '.safetensors'
 
@@ -129,8 +129,9 @@ def check_checksums(file: BinaryIO, path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(file) as archive:
+            check_methods(archive)
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
+    except (OSError, *ERRORS) as error:
         raise CheckpointError(f'{path} is damaged or truncated') from error
     if damaged:
         raise CheckpointError(f'{path} is damaged: the checksum of {damaged} is wrong')

@@ -1,9 +1,14 @@
-"""Where the directory of a zip is, if no reader can find another one."""
+"""Where the directory of a zip is, if no reader can find another one, and how its records are compressed."""
 
 from __future__ import annotations
 
 import struct
+import zipfile
+import zlib
 from typing import BinaryIO, NamedTuple
+
+#: What Python's reader raises for a damaged zip, apart from an OSError.
+ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OverflowError)
 
 #: The end of a zip: its signature, numbers of disks and records, size and place of the directory, size of the comment.
 _END = struct.Struct('<4s4H2IH')
@@ -39,3 +44,13 @@ def last_directory(file: BinaryIO) -> Directory | None:
                 return None
             end, count, size, place = before, *large[-3:]
     return Directory(place, size, count) if place == end - size else None
+
+
+def check_methods(archive: zipfile.ZipFile) -> None:
+    """Check that records are stored or deflated: for others, Python may lack a module, whose errors are no `ERRORS`.
+
+    Raises:
+        zipfile.BadZipFile: for any other record.
+    """
+    if any(each.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for each in archive.infolist()):
+        raise zipfile.BadZipFile('its records are neither stored nor deflated')

@@ -51,3 +51,14 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
     (tmp_path / 'a.npz').write_bytes(buffer.getvalue())
     with pytest.raises(ERRORS):
         load_arrays(tmp_path / 'a.npz', 10_000)
+
+
+def test_what_lzma_compressed_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / 'a.npz', a=np.arange(6.0))
+    with (
+        zipfile.ZipFile(tmp_path / 'a.npz') as stored,
+        zipfile.ZipFile(tmp_path / 'b.npz', 'w', zipfile.ZIP_LZMA) as file,
+    ):
+        file.writestr('a.npy', stored.read('a.npy'))
+    with pytest.raises(ERRORS, match='neither stored nor deflated'):
+        load_arrays(tmp_path / 'b.npz', 10_000)

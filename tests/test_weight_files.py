@@ -141,15 +141,18 @@ def test_the_reason_of_the_system_is_given(tmp_path: Path) -> None:
         read_file(path)
 
 
-@pytest.mark.parametrize('fault', ['compressed data', 'encrypted'])
+@pytest.mark.parametrize('fault', ['compressed data', 'encrypted', 'LZMA'])
 def test_a_record_that_cannot_be_read_is_damaged(tmp_path: Path, fault: str) -> None:
     path = tmp_path / 'a.pt2'
-    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+    method = zipfile.ZIP_LZMA if fault == 'LZMA' else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(path, 'w', method) as archive:
         archive.writestr('weights', bytes(1000))
     data = bytearray(path.read_bytes())
     if fault == 'encrypted':
         for head, flags in ((b'PK\x03\x04', 6), (b'PK\x01\x02', 8)):
             data[data.index(head) + flags] |= 1
+    elif fault == 'LZMA':
+        data[30 + len('weights') + 4] = 255  # properties that do not exist
     else:
         data[30 + len('weights')] = 255  # the first byte of the data: a block of a kind that does not exist
     path.write_bytes(data)

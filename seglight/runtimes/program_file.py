@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from seglight.errors import CheckpointError
 from seglight.runtimes.base import Runtime
 from seglight.runtimes.metadata import MOST_TEXT, NAME, Metadata, parse
 from seglight.weight_files import check_checksums, opened
+from seglight.zip_directory import ERRORS, check_methods
 
 #: The record with the metadata, without the folder that torch puts around all records.
 _RECORD = f'extra/{NAME}.json'
@@ -67,11 +67,12 @@ def read_metadata(path: Path) -> Metadata:
     with opened(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
+                check_methods(archive)
                 records = [each for each in archive.infolist() if each.filename.partition('/')[2] == _RECORD]
                 text = None
                 if records:
                     with archive.open(records[0]) as record:
                         text = record.read(MOST_TEXT + 1)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
+        except (OSError, *ERRORS) as error:
             raise CheckpointError(f'{path} is not a program of torch.export, or it is truncated or damaged') from error
     return parse(text, path)

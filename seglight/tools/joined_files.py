@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NoReturn
 from seglight import submissions
 from seglight.errors import UsageError
 from seglight.plain_text import load_json
+from seglight.zip_directory import ERRORS, check_methods
 
 #: The file of each part, and the images that it must have, in order: the stem of each by its name.
 Files = Sequence[tuple[Path, Mapping[str, str]]]
@@ -54,11 +55,12 @@ def join_zips(files: Files, target: BinaryIO) -> None:
             with _opened(path) as file:
                 try:
                     with zipfile.ZipFile(file) as source:
+                        check_methods(source)
                         if source.namelist() != [f'{stem}.png' for stem in stems.values()]:
                             _damaged(path, f'it must have the masks of its {len(stems)} images in order')
                         for stem in stems.values():
                             joined.writestr(submissions.zipped_mask(stem), source.read(f'{stem}.png'))
-                except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+                except ERRORS as error:
                     _damaged(path, str(error))
 
 

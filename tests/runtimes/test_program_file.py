@@ -1,5 +1,6 @@
 """A changed program of torch.export is not run."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from seglight.errors import CheckpointError
 from seglight.exporting.formats.to_program import Program
 from seglight.exporting.wanted import can_trace
-from seglight.runtimes.opening import open_exported
+from seglight.runtimes.opening import open_exported, read_metadata
 
 pytestmark = pytest.mark.skipif(not can_trace(), reason='torch before 2.9 writes another archive')
 
@@ -40,3 +41,16 @@ def test_changed_weights_are_refused(tmp_path: Path) -> None:
     path.write_bytes(data.replace(weights, torch.full((6,), 9.0).numpy().tobytes()))
     with pytest.raises(CheckpointError, match=r'm\.pt2 is damaged: the checksum of .*weight.* is wrong'):
         open_exported(path, trust=True)(image)
+
+
+def test_metadata_that_are_compressed_by_lzma_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'm.pt2'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_LZMA) as archive:
+        archive.writestr('m/extra/seglight.json', METADATA.text())
+    data = bytearray(path.read_bytes())
+    data[30 + len('m/extra/seglight.json') + 4] = 255  # properties that do not exist
+    path.write_bytes(data)
+    with pytest.raises(
+        CheckpointError, match=r'm\.pt2 is not a program of torch\.export, or it is truncated or damaged'
+    ):
+        read_metadata(path)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -291,3 +292,15 @@ def test_the_links_of_a_strangers_part_lead_nowhere(second: str, tmp_path: Path)
     assert (home / 'victim').read_text() == 'own'
     assert sorted(home.rglob('*')) == before
     assert not (tmp_path / 'joined').exists()
+
+
+@pytest.mark.parametrize('method', [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_compressed_zip_that_is_damaged_is_named(method: int, tmp_path: Path) -> None:
+    path = tmp_path / 'a.zip'
+    with zipfile.ZipFile(path, 'w', method) as archive:
+        archive.writestr('a.png', bytes(1000))
+    data = bytearray(path.read_bytes())
+    data[30 + len('a.png') + (4 if method == zipfile.ZIP_LZMA else 0)] = 255
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=r'a\.zip is damaged: .*; predict the part again'):
+        JOINERS['zip']([(path, {'a.jpg': 'a'})], io.BytesIO())
