@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from seglight.config.arguments import Arguments, Flag
@@ -181,10 +182,16 @@ def check_nulls(settings: Settings, keys: Iterable[Key]) -> None:
 
 
 def _nearest_option(flag: str, options: Iterable[str]) -> str:
-    """Return a hint for an unknown flag: the most similar one, or else one that is the same behind its group."""
-    options = sorted(options)
-    last = _bare(flag)
-    return nearest(flag, options, cutoff=0.8) or nearest(last, [each for each in options if _bare(each) == last], 0)
+    """Return a hint for an unknown flag: the most similar one or group, or else one that is equal behind its group."""
+    options, last = sorted(options), _bare(flag)
+    valid = {*options, *('.'.join(key) for key in groups(tuple(each.split('.')) for each in options))}
+    starts = accumulate(flag.split('.'), '{}.{}'.format)
+    wrong = next((each for each in starts if each not in valid), flag)
+    return (
+        nearest(flag, options, cutoff=0.8)
+        or nearest(wrong, sorted(valid), cutoff=0.8)
+        or nearest(last, [each for each in options if _bare(each) == last], cutoff=0)
+    )
 
 
 def _bare(flag: str) -> str:

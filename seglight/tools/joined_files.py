@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NoReturn
 from seglight import submissions
 from seglight.errors import UsageError
 from seglight.plain_text import load_json
-from seglight.zip_directory import ERRORS, check_methods
+from seglight.zip_directory import ERRORS
 
 #: The file of each part, and the images that it must have, in order: the stem of each by its name.
 Files = Sequence[tuple[Path, Mapping[str, str]]]
@@ -55,7 +55,8 @@ def join_zips(files: Files, target: BinaryIO) -> None:
             with _opened(path) as file:
                 try:
                     with zipfile.ZipFile(file) as source:
-                        check_methods(source)
+                        if any(each.compress_type != zipfile.ZIP_STORED for each in source.infolist()):
+                            _damaged(path, 'its masks must not be compressed once more')
                         if source.namelist() != [f'{stem}.png' for stem in stems.values()]:
                             _damaged(path, f'it must have the masks of its {len(stems)} images in order')
                         for stem in stems.values():

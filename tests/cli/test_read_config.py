@@ -46,6 +46,7 @@ def test_later_files_override(tiny_config: Path) -> None:
         ('--trainr.max_epochs', "; did you mean '--trainer.max_epochs'?"),
         ('--on_bad_sample', "; did you mean '--data.on_bad_sample'?"),
         ('--batch-size', "; did you mean '--data.batch_size'?"),
+        ('--model.segmntor.decode_head.channels', "; did you mean '--model.segmentor'?"),
         ('--nothing', ''),
     ],
 )

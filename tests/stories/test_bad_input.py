@@ -178,7 +178,7 @@ CONFIG_ERRORS = {
     'a checkpoint without --ckpt': (['predict', 'exp5/epoch_1.ckpt'], ['--ckpt exp5/epoch_1.ckpt']),
     'a typo in the middle of a flag': (
         ['fit', '--config', 'tiny.yaml', '--model.segmntor.decode_head.channels=3'],
-        ["did you mean 'segmentor'"],
+        ["did you mean '--model.segmentor'"],
     ),
     'a transform that lacks an argument': (
         ['fit', '--config', 'tiny.yaml', '--data.train_transforms=[{type: RandomCrop}]'],

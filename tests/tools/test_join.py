@@ -295,12 +295,9 @@ def test_the_links_of_a_strangers_part_lead_nowhere(second: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize('method', [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
-def test_a_compressed_zip_that_is_damaged_is_named(method: int, tmp_path: Path) -> None:
+def test_a_zip_that_would_grow_when_it_is_read_is_refused(method: int, tmp_path: Path) -> None:
     path = tmp_path / 'a.zip'
     with zipfile.ZipFile(path, 'w', method) as archive:
         archive.writestr('a.png', bytes(1000))
-    data = bytearray(path.read_bytes())
-    data[30 + len('a.png') + (4 if method == zipfile.ZIP_LZMA else 0)] = 255
-    path.write_bytes(data)
-    with pytest.raises(UsageError, match=r'a\.zip is damaged: .*; predict the part again'):
+    with pytest.raises(UsageError, match=r'a\.zip is damaged: its masks must not be compressed once more; predict'):
         JOINERS['zip']([(path, {'a.jpg': 'a'})], io.BytesIO())

@@ -188,7 +188,7 @@ def test_wrong_input_starts_no_trial(tiny_config: Path, run: Run) -> None:
     assert '--print_config prints and trains nothing' in refused(*words(tiny_config, '--print_config'))
     assert '--trials must be at least 1, got 0' in refused(*words(tiny_config, '--trials', '0'))
     for key, hint in {
-        'data.batchsize': 'batch_size',
+        'data.batchsize': '--data.batch_size',
         'model.optimizr.lr': 'optimizer',
         'model.optimizer.momentm': 'momentum',
         'model.segmentor.decode_head.dropout_ratioo': 'dropout_ratio',

@@ -125,7 +125,7 @@ def test_hyphens_and_underscores_mean_the_same(tiny_config: Path, run: Run) -> N
     ('words', 'said'),
     [
         (['--cfg-options', 'model.decode_head.chanels=3'], ['--cfg-options model.decode_head.chanels=3', "'channels'"]),
-        (['--cfg-options', 'trainer.max_epoch=3'], ['--cfg-options trainer.max_epoch=3', "'max_epochs'"]),
+        (['--cfg-options', 'trainer.max_epoch=3'], ['--cfg-options trainer.max_epoch=3', "'--trainer.max_epochs'"]),
         (['--cfg-options', 'trainer.max_epochs'], ["must be key=value, got 'trainer.max_epochs'"]),
         (['--cfg-options', 'model.x=[(1,2]'], ['model.x=[(1,2]', 'brackets']),
         (['--cfg-options', 'optimizer.lrr=1'], ['--cfg-options optimizer.lrr=1', "'lr'"]),
