@@ -509,7 +509,7 @@ def test_what_is_wrong_with_data_is_one_line_and_leaves_nothing(
     [
         (['data', 'chek'], 'chek'),
         (['data', 'check'], 'data check needs a config'),
-        (['data', 'check', '--config', 'own.yaml', '--data.tran=x'], "did you mean 'train'"),
+        (['data', 'check', '--config', 'own.yaml', '--data.tran=x'], "did you mean '--data.train'"),
         (['data', 'check', '--config', 'own.yaml', '--model.x=1'], "unknown option '--model.x=1'"),
         (
             ['data', 'check', '--config', 'own.yaml', '--data.batch_size=0'],

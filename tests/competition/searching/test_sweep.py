@@ -189,7 +189,7 @@ def test_wrong_input_starts_no_trial(tiny_config: Path, run: Run) -> None:
     assert '--trials must be at least 1, got 0' in refused(*words(tiny_config, '--trials', '0'))
     for key, hint in {
         'data.batchsize': '--data.batch_size',
-        'model.optimizr.lr': 'optimizer',
+        'model.optimizr.lr': '--model.optimizer',
         'model.optimizer.momentm': 'momentum',
         'model.segmentor.decode_head.dropout_ratioo': 'dropout_ratio',
     }.items():
