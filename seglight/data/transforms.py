@@ -221,13 +221,14 @@ def _transform_class(name: str, key: str) -> type[Any]:
 
 def _check_interpolation(transform: Any, name: str, key: str) -> None:
     """Reject a transform that interpolates labels, by an argument or by default."""
-    interpolation = getattr(transform, 'mask_interpolation', None)
-    if interpolation not in (None, *NEAREST):
-        raise ConfigError(
-            f'{key}.mask_interpolation',
-            f'{name} has mask_interpolation {interpolation}, which creates labels of other classes; '
-            'it must be 0 (nearest neighbour); remove it',
-        )
+    for argument, allowed, cure in (
+        ('mask_interpolation', NEAREST, '0 (nearest neighbour); remove it'),
+        ('area_for_downscale', ('image',), 'image'),
+    ):
+        value = getattr(transform, argument, None)
+        if value is not None and value not in allowed:
+            text = f'{name} has {argument} {value}, which creates labels of other classes; it must be {cure}'
+            raise ConfigError(f'{key}.{argument}', text)
 
 
 def _check_in_place(transform: A.BasicTransform, name: str, key: str) -> None:

@@ -28,11 +28,17 @@ CLASSES = ['a', 'b', 'c']
         {'type': 'Compose', 'transforms': [{'type': 'Resize', 'height': 9, 'width': 9}], 'mask_interpolation': 1},
         {'type': 'OneOf', 'transforms': [{'type': 'Perspective', 'mask_interpolation': 1}]},
         {'class_path': 'albumentations.Resize', 'init_args': {'height': 9, 'width': 9, 'mask_interpolation': 5}},
+        {'type': 'RandomScale', 'area_for_downscale': 'image_mask'},
+        {'type': 'LongestMaxSize', 'max_size': 9, 'area_for_downscale': 'image_mask'},
+        {'type': 'SmallestMaxSize', 'max_size': 9, 'area_for_downscale': 'image_mask'},
+        {'type': 'Resize', 'height': 9, 'width': 9, 'area_for_downscale': 'image_mask'},
+        {'type': 'RandomResizedCrop', 'size': [9, 9], 'area_for_downscale': 'image_mask'},
+        {'type': 'RandomSizedCrop', 'min_max_height': [5, 9], 'size': [9, 9], 'area_for_downscale': 'image_mask'},
     ],
 )
 @pytest.mark.parametrize('evaluation', [False, True])
 def test_interpolating_masks_is_rejected_with_the_key(spec: dict[str, Any], evaluation: bool) -> None:
-    with pytest.raises(ConfigError, match=r'^data\.t\.0.* has mask_interpolation \d, which creates labels') as raised:
+    with pytest.raises(ConfigError, match=r'^data\.t\.0.* has \w+ \w+, which creates labels') as raised:
         build_pipeline([spec], 'data.t', evaluation=evaluation)
     assert raised.value.key.startswith('data.t.0')
 
@@ -40,6 +46,13 @@ def test_interpolating_masks_is_rejected_with_the_key(spec: dict[str, Any], eval
 @pytest.mark.parametrize('interpolation', [cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT])
 def test_nearest_neighbour_is_allowed(interpolation: int) -> None:
     build_pipeline([{'type': 'Resize', 'height': 9, 'width': 9, 'mask_interpolation': interpolation}], 'data.t')
+
+
+def test_area_interpolation_of_the_image_alone_is_allowed() -> None:
+    spec = {'type': 'RandomScale', 'scale_limit': [-0.5, -0.5], 'p': 1.0, 'area_for_downscale': 'image'}
+    stripes = np.tile(np.array([0, 2, 2], np.uint8), (10, 4))
+    result = build_pipeline([spec], 'data.t')(image=np.zeros((10, 12, 3), np.uint8), mask=stripes)
+    assert set(np.unique(result['mask'])) == {0, 2}
 
 
 def test_a_dropped_pixel_gets_a_class_or_is_ignored() -> None:
