@@ -14,7 +14,7 @@ from io import FileIO
 from typing import BinaryIO
 
 import cv2
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from seglight.errors import DataError, one_line
 
@@ -168,7 +168,7 @@ def reason(error: Exception) -> str:
     return f'it is damaged or unusual ({type(error).__name__}{": " * bool(text)}{text}); save it again or remove it'
 
 
-def open_image(file: BinaryIO) -> Image.Image:
+def open_image(file: BinaryIO) -> ImageFile.ImageFile:
     """Open an image of a supported format with Pillow, without decoding its pixels.
 
     Raises:

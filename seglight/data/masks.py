@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFile
 
 from seglight.array_types import UInt8Array
 from seglight.data.formats import UnreadableError, open_image, reading
@@ -97,15 +97,27 @@ def _decoded(data: bytes, colours: bool) -> StoredMask:
 
 def _by_pillow(data: bytes, colours: bool) -> StoredMask:
     """Decode a mask with Pillow."""
-    with open_image(io.BytesIO(data)) as image:
+    with _opened(data) as image:
         lossy = image.format in ('JPEG', 'MPO') or (image.format == 'WEBP' and b'VP8 ' in data[:64])
         mode, bits = image.mode, _grey_bits(data, image)
         palette = np.array(image.getpalette('RGB') or (), dtype=np.uint8).reshape(-1, 3) if mode == 'P' else None
         grey = mode in ('1', 'L', 'P') or mode.startswith(('I', 'F'))
         values = np.asarray(image if grey else image.getchannel('L') if mode == 'LA' else image.convert('RGB'))
-        values = values.astype(np.uint8) if mode == '1' else values // bits if bits > 1 else values
+        inverted = image.format == 'PPM'  # 1 is black in a PBM
+        values = (values != inverted).astype(np.uint8) if mode == '1' else values // bits if bits > 1 else values
         turned = 1 if image.format == 'TIFF' else orientation(image)  # Pillow rotates TIFF itself
     return StoredMask(_checked(upright(values, turned), colours, f'the mode {mode}'), palette, lossy)
+
+
+def _opened(data: bytes) -> ImageFile.ImageFile:
+    """Open a mask with Pillow, which scales the grey values of a PGM unless its maximum is that of its type."""
+    image = open_image(io.BytesIO(data))
+    if not data.startswith((b'P2', b'P5')):
+        return image
+    with image:
+        maximum = 255 if image.mode == 'L' else 65535
+        header = b'%b %d %d %d\n' % (data[:2], *image.size, maximum)
+        return open_image(io.BytesIO(header + data[image.tile[0][2] :]))
 
 
 def _grey_bits(data: bytes, image: Image.Image) -> int:

@@ -102,3 +102,40 @@ def test_palette_and_lossy_compression_are_returned(tmp_path: Path) -> None:
     assert read_stored_mask(tmp_path / 'a.jpg').lossy
     assert read_stored_mask(tmp_path / 'lossy.webp', colours=True).lossy
     assert not read_stored_mask(tmp_path / 'lossless.webp', colours=True).lossy
+
+
+@pytest.mark.parametrize('is_text', [False, True])
+@pytest.mark.parametrize(
+    ('maximum', 'labels'),
+    [
+        (1, [[0, 1, 1], [1, 0, 0]]),
+        (15, [[0, 1, 2], [7, 8, 15]]),
+        (18, [[0, 3, 18], [255, 1, 2]]),  # ignored pixels, above the maximum
+        (255, [[0, 1, 2], [128, 254, 255]]),
+        (256, [[0, 1, 2], [100, 255, 256]]),
+        (4095, [[0, 1, 2], [7, 300, 4095]]),
+        (65535, [[0, 1, 2], [255, 256, 65535]]),
+    ],
+)
+def test_labels_of_a_pgm_are_as_stored_whatever_its_maximum(
+    maximum: int, labels: list[list[int]], is_text: bool, tmp_path: Path
+) -> None:
+    magic = 'P2' if is_text else 'P5'
+    head = f'{magic}\n# by hand\n3 2\n{maximum}\n'.encode()
+    words = '\n'.join(' '.join(map(str, row)) for row in labels).encode() + b'\n'
+    numbers = np.array(labels, '>u2' if maximum > 255 else 'u1').tobytes()
+    (tmp_path / 'a.pgm').write_bytes(head + (words if is_text else numbers))
+    assert read_mask(tmp_path / 'a.pgm').tolist() == labels
+
+
+@pytest.mark.parametrize('pixels', [b'P1\n# by hand\n3 2\n0 1 1\n1 0 0\n', b'P4\n# by hand\n3 2\n\x60\x80'])
+def test_labels_of_a_pbm_are_its_bits(pixels: bytes, tmp_path: Path) -> None:
+    (tmp_path / 'a.pbm').write_bytes(pixels)
+    assert read_mask(tmp_path / 'a.pbm').tolist() == [[0, 1, 1], [1, 0, 0]]
+
+
+@pytest.mark.parametrize('data', [b'P5 3 2 15\n\x00\x01', b'P2 3 2 15\n0 1', b'P5 3 2 70000\n', b'P2 1 1 15\n300\n'])
+def test_a_damaged_pgm_is_one_line(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / 'a.pgm').write_bytes(data)
+    with pytest.raises(DataError, match=r'^The mask .*a\.pgm cannot be read: it is .*(remove it)$'):
+        read_mask(tmp_path / 'a.pgm')
