@@ -319,6 +319,22 @@ def test_images_that_cannot_be_split_start_nothing(
     assert f'{packed.name} cannot be split into folds, which predict its images: copy it' in message
 
 
+def test_images_whose_predictions_would_have_the_same_name_start_nothing(models: list[str], run: Run) -> None:
+    names = ['a.jpg', 'a.png', 'b.jpg', 'c.jpg']
+    for name in names:
+        Image.new('RGB', (48, 48)).save(name)
+    images = [{'id': at, 'file_name': name, 'height': 48, 'width': 48} for at, name in enumerate(names)]
+    Path('coco.json').write_text(json.dumps({'images': images, 'categories': [], 'annotations': []}))
+    here = Path.cwd()
+    result = run('folds', *models, f'--data.train={{type: CocoSource, ann_file: {here}/coco.json, img_dir: {here}}}')
+    assert result.status == 2, result.out + result.err
+    message = (
+        f'data.train includes {here}/a.png and {here}/a.jpg; their predictions would overwrite each other: rename one'
+    )
+    assert message in result.err
+    assert not Path('work_dirs').exists()
+
+
 def test_wrong_rounds_start_nothing(models: list[str], run: Run) -> None:
     def refused(*words: str) -> str:
         result = run('folds', *models, *words)

@@ -14,6 +14,7 @@ from seglight.data import SegmentationDataModule
 from seglight.data.archives.index import address_of
 from seglight.data.demo import demo_folder
 from seglight.data.sources import Sample
+from seglight.data.sources.images import named_images
 from seglight.data.splits import LISTS, Split, groups_of, list_texts, pixels_of, validation_mask
 from seglight.errors import DataError, UsageError, collected_warnings, one_line
 from seglight.files import as_bytes, write_atomically
@@ -50,7 +51,8 @@ def fold_lists(plan: Plan) -> dict[str, str]:
     """Return the texts of the lists of all folds by path, the last of which is `IMAGES` of the last fold.
 
     Raises:
-        UserError: if the images cannot be used, differ between the models, or are too few for the folds.
+        UserError: if the images cannot be used, differ between the models, are too few for the folds, or have the same
+            name in a fold.
     """
     samples, root = _common_samples(plan)
     splittable = _splittable(samples)
@@ -60,6 +62,7 @@ def fold_lists(plan: Plan) -> dict[str, str]:
     for fold in range(1, plan.folds + 1):
         chosen = validation_mask(splittable, _split(plan, fold), presence, plan.data['seed'], root)
         val = [sample for sample, is_chosen in zip(splittable, chosen, strict=True) if is_chosen]
+        named_images([sample.image for sample in val], 'data.train')  # as the prediction will name them
         held = {sample.image.absolute() for sample in val}
         train = [sample for sample in samples if sample.image.absolute() not in held]
         images = ''.join(f'{sample.image.absolute()}\n' for sample in val)

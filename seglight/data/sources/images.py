@@ -44,7 +44,7 @@ class ImageSource(Source):
         if kind == 'folder':
             return find_images(path)
         if kind == 'file' and is_image(path):
-            return _named([path], path)
+            return named_images([path], path)
         if kind == 'file':
             lines = read_list(path)
             is_table = path.suffix.lower() == '.csv' and lines[0].partition(',')[0] == 'image_id'
@@ -52,14 +52,14 @@ class ImageSource(Source):
             missing = next((image for image in listed if kind_of(image) != 'file'), None)
             if missing is not None:
                 raise DataError(f'{path} names {missing}, which does not exist; correct the list, or set img_dir')
-            return _named(listed, path, base if is_table else None)
+            return named_images(listed, path, base if is_table else None)
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))  # noqa: PTH207  (path may be absolute)
         named = set(path.parts)  # a hidden folder in the pattern itself is intended
         found = [each for each in found if not any(part.startswith(HIDDEN) for part in set(each.parts) - named)]
         images = [image for image in found if is_image(image) and not os.path.isdir(image)]  # noqa: PTH112  (Path.is_dir raises)
         if not images:
             raise DataError(f'{path} is not a folder, image, list or COCO file, nor a pattern that matches an image')
-        return _named(images, path)
+        return named_images(images, path)
 
 
 def image_ids(path: Path, lines: Sequence[str]) -> list[str]:
@@ -74,8 +74,17 @@ def image_ids(path: Path, lines: Sequence[str]) -> list[str]:
     return ids
 
 
-def _named(images: Sequence[Path], origin: Path, folder: Path | None = None) -> list[Sample]:
-    """Return samples, named relative to a folder, by default to the common folder of all images."""
+def named_images(images: Sequence[Path], origin: Path | str, folder: Path | None = None) -> list[Sample]:
+    """Return samples, named relative to a folder, by default to the common folder of all images.
+
+    Args:
+        images: the image files, at least one.
+        origin: what lists them, for errors.
+        folder: that they are named relative to, if they are below it.
+
+    Raises:
+        DataError: if two have the same name, as those that differ in the suffix alone.
+    """
     absolute = [Path(os.path.abspath(image)) for image in images]  # noqa: PTH100  (follows no links, unlike resolve)
     common = Path(os.path.commonpath([image.parent for image in absolute]))
     if folder is None or not common.is_relative_to(folder := Path(os.path.abspath(folder))):  # noqa: PTH100  (as above)
