@@ -148,17 +148,25 @@ class CatMaxRatioCrop(_Crop):
         width: of the crop.
         cat_max_ratio: upper limit for the share of one class in the labelled pixels; 1 accepts any crop.
         ignore_index: label of ignored pixels; set by the pipeline.
+        padding_label: label of padding; set by the pipeline.
         p: probability of the transform.
     """
 
     def __init__(
-        self, height: int, width: int, cat_max_ratio: float = 0.75, ignore_index: int = 255, p: float = 1.0
+        self,
+        height: int,
+        width: int,
+        cat_max_ratio: float = 0.75,
+        ignore_index: int = 255,
+        padding_label: int = 255,
+        p: float = 1.0,
     ) -> None:
         super().__init__(height, width, ignore_index, p)
         check_bounds(0, 1, cat_max_ratio=cat_max_ratio)
         if cat_max_ratio == 0:
             raise ValueError('cat_max_ratio must be above 0, got 0')
         self.cat_max_ratio = cat_max_ratio
+        self.unlabelled = sorted({ignore_index, padding_label})
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draw the position."""
@@ -167,30 +175,31 @@ class CatMaxRatioCrop(_Crop):
             mask = data['mask']
             # The largest class nearly always decides, and counting one class is ten times as fast as counting all.
             sample = np.bincount(mask[::8, ::8].ravel(), minlength=256)
-            sample[self.ignore_index] = 0
-            largest, has_ignored = int(sample.argmax()), bool((mask == self.ignore_index).any())
+            sample[self.unlabelled] = -1
+            largest = int(sample.argmax())
+            unlabelled = [label for label in self.unlabelled if (mask == label).any()]
             for _ in range(10):
-                if self._is_varied(self.apply(mask, top, left), largest, has_ignored):
+                if self._is_varied(self.apply(mask, top, left), largest, unlabelled):
                     break
                 top, left = self._draw(params['shape'])
         return {'top': top, 'left': left}
 
-    def _is_varied(self, mask: UInt8Array, largest: int, has_ignored: bool) -> bool:
+    def _is_varied(self, mask: UInt8Array, largest: int, unlabelled: Sequence[int]) -> bool:
         """Return whether a crop has labelled pixels and no class exceeds `cat_max_ratio`.
 
         Args:
             mask: of the crop.
             largest: the class that probably has the most pixels; it affects speed only.
-            has_ignored: whether the image has ignored pixels.
+            unlabelled: the labels of ignored pixels and of padding that the image has.
         """
-        total = mask.size - (np.count_nonzero(mask == self.ignore_index) if has_ignored else 0)
+        total = mask.size - sum(np.count_nonzero(mask == label) for label in unlabelled)
         count = np.count_nonzero(mask == largest)
         if total == 0 or count / total >= self.cat_max_ratio:
             return False
         if (total - count) / total < self.cat_max_ratio:  # no other class can have more
             return True
         counts = _counts(mask)
-        counts[self.ignore_index] = 0
+        counts[self.unlabelled] = 0
         return bool(counts.max() / total < self.cat_max_ratio)
 
 

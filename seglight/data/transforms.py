@@ -162,7 +162,8 @@ class _Settings:
             ValueError: if a transform would fill masks with an invalid label.
         """
         valid = inspect.signature(cls).parameters
-        for name, value in (('ignore_index', self.ignore_index), ('class_names', self.classes or ())):
+        known = {'ignore_index': self.ignore_index, 'class_names': self.classes or (), 'padding_label': self.padding}
+        for name, value in known.items():
             if name in valid:
                 arguments.setdefault(name, value)
         for name in ('fill_mask', 'mask_drop_value'):

@@ -111,6 +111,23 @@ def test_image_and_mask_are_mmsegs_to_the_bit(case: str, scene: tuple[np.ndarray
         assert len(results) > 5
 
 
+def test_padding_counts_in_a_crop_as_little_as_in_mmseg(scene: tuple[np.ndarray, np.ndarray]) -> None:
+    """Padding has a label of its own here, and the ignored label there."""
+    specs = [
+        {'type': 'PadTo', 'height': 140, 'width': 120},
+        {'type': 'CatMaxRatioCrop', 'height': 48, 'width': 40, 'cat_max_ratio': 0.4},
+    ]
+    pad, crop = build_pipeline(specs, 'key', classes=list('abcde'))
+    pad_there, crop_there = mmseg.Pad(size=(140, 120)), mmseg.RandomCrop((48, 40), cat_max_ratio=0.4)
+    for seed in range(24):
+        crop.set_random_state(np.random.default_rng(seed), crop.py_random)
+        padded = pad(image=scene[0], mask=scene[1])
+        result = crop(image=padded['image'], mask=padded['mask'])
+        image, mask = theirs(lambda results: crop_there(pad_there(results)), scene, seed)
+        assert np.array_equal(result['image'], image)
+        assert np.array_equal(np.where(result['mask'] == 254, 255, result['mask']), mask)
+
+
 @pytest.mark.parametrize('given', [{}, {'fill_mask': 255}], ids=['', 'fill_mask'])
 def test_a_batch_is_padded_with_zeros_after_normalisation_as_in_mmseg(tmp_path: Path, given: dict[str, Any]) -> None:
     """The standard pipeline ends in Normalize and Pad: what is padded is zero, also when padding comes before a flip."""
