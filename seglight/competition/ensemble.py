@@ -11,7 +11,7 @@ from seglight.checkpoints.ensemble import Ensemble, Member
 from seglight.competition.choosing.chooser import Chooser, Variant, make_variants, miou
 from seglight.competition.choosing.pixels import Candidate
 from seglight.competition.folds import TRUST, predict_command
-from seglight.competition.jobs.running import Runner
+from seglight.competition.jobs.running import Runner, check_jobs
 from seglight.competition.out_of_fold.plan import Plan, check_one_pass, open_folds
 from seglight.competition.out_of_fold.predictions import PLAIN, OutOfFold, missing_runs, run_folder
 from seglight.competition.out_of_fold.scores import percent
@@ -48,8 +48,10 @@ def choose_ensemble(
         trust_checkpoint: whether the folder is your own; its plan and checkpoints may then name classes of any package.
 
     Raises:
-        UserError: if a run or its predictions are missing, or the models cannot predict in one pass.
+        UserError: if an argument is wrong, a run or its predictions are missing, or the models cannot predict in one
+            pass.
     """
+    check_jobs(jobs)
     folder, plan = open_folds(name, trust_checkpoint)
     _check(folder, plan, views, output)
     checkpoints = {model: _checkpoints(folder, plan, model) for model in plan.models}

@@ -12,7 +12,7 @@ from typing import Any
 
 from seglight.callbacks.auto_resume import COMMAND_KEYS
 from seglight.competition.jobs.executor import Executor
-from seglight.competition.jobs.running import Command, Runner
+from seglight.competition.jobs.running import Command, Runner, check_jobs
 from seglight.competition.out_of_fold.page import write_page
 from seglight.competition.out_of_fold.plan import Plan, earlier_folder, new_folder
 from seglight.competition.out_of_fold.predictions import DONE, PLAIN, TRAINED, OutOfFold, prediction_folder, run_folder
@@ -75,8 +75,7 @@ def train_folds(
     """
     if folds < 2:
         raise UsageError(f'--folds must be at least 2, got {folds}')
-    if jobs < 1:
-        raise UsageError(f'--jobs must be at least 1, got {jobs}')
+    check_jobs(jobs)
     rounds = rounds or Rounds()
     names = model_names(configs)
     models = {name: resolved(['--config', config, *flags], resolve) for name, config in names.items()}

@@ -335,6 +335,12 @@ def test_images_whose_predictions_would_have_the_same_name_start_nothing(models:
     assert not Path('work_dirs').exists()
 
 
+def test_an_ensemble_needs_a_process(run: Run, workspace: Path) -> None:
+    result = run('ensemble', 'folds1', '--jobs', '0')
+    assert result.status == 2, result.out + result.err
+    assert '--jobs must be at least 1, got 0' in result.err
+
+
 def test_wrong_rounds_start_nothing(models: list[str], run: Run) -> None:
     def refused(*words: str) -> str:
         result = run('folds', *models, *words)

@@ -215,6 +215,16 @@ def _show(title: str, line: str) -> None:
         say(f'{title}: {line.removeprefix("seglight: ")}')
 
 
+def check_jobs(jobs: int) -> None:
+    """Check the value of `--jobs`.
+
+    Raises:
+        UsageError: if it is below 1.
+    """
+    if jobs < 1:
+        raise UsageError(f'--jobs must be at least 1, got {jobs}')
+
+
 def environment(slot: int, jobs: int) -> dict[str, str]:
     """Return the environment of the process in a slot: with several jobs, each uses one of several GPUs, in turn."""
     gpus = visible_gpus() if jobs > 1 else []

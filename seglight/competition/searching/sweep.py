@@ -14,7 +14,7 @@ from filelock import FileLock
 from seglight.callbacks.trial_pruning import Unit
 from seglight.competition.folds import resolved
 from seglight.competition.jobs.executor import Executor
-from seglight.competition.jobs.running import Command, Runner
+from seglight.competition.jobs.running import Command, Runner, check_jobs
 from seglight.competition.out_of_fold.plan import data_arguments, newest_folder, text_of
 from seglight.competition.out_of_fold.predictions import TRAINED
 from seglight.competition.searching.page import write_page
@@ -101,8 +101,9 @@ def sweep(
     Raises:
         UserError: if an argument, a config or a key is wrong, before any trial; or if all runs fail.
     """
-    if jobs < 1 or (jobs > 1 and not cluster):
-        raise UsageError(f'--jobs must be {"at least 1" if jobs < 1 else "1 without --cluster or --ray"}, got {jobs}')
+    check_jobs(jobs)
+    if jobs > 1 and not cluster:
+        raise UsageError(f'--jobs must be 1 without --cluster or --ray, got {jobs}')
     search = read_search(configs, search_file, trials, flags, command_line)
     folder = find_folder(search, work_dir)
     say(labelled('Sweep', folder))
