@@ -19,6 +19,9 @@ from seglight.files import as_bytes, write_atomically
 #: Files that are not part of the run: the lock, and the description of its holder.
 LOCK, HOLDER = '.lock', '.lock_holder'
 
+#: What processes do in a folder that they lock, for `use`.
+TRAINS, PREDICTS = 'trains there', 'predicts into it'
+
 #: Seconds between two signs of life of a holder, and those without one after which another machine takes its lock.
 BEAT, SILENCE = 10.0, 35.0
 
@@ -40,7 +43,7 @@ class RunLock:
         option: the option that chooses the folder, for the message; empty if there is none.
     """
 
-    def __init__(self, folder: Path, name: str = '', use: str = 'trains there', option: str = '--work-dir') -> None:
+    def __init__(self, folder: Path, name: str = '', use: str = TRAINS, option: str = '--work-dir') -> None:
         self.target = folder / name
         self.use = use
         self.option = option

@@ -28,7 +28,7 @@ from seglight.files import as_bytes, write_atomically
 from seglight.masking import masked
 from seglight.names import name_fault
 from seglight.plain_text import load_yaml
-from seglight.run_lock import RunLock
+from seglight.run_lock import PREDICTS, RunLock
 
 #: Names of models that would be folders of something else.
 RESERVED = re.compile(r'split|pseudo|round\d+')
@@ -225,7 +225,7 @@ def predict_command(folder: Path, plan: Plan, name: str, fold: int, views: str, 
     words = ['predict', '--ckpt', str(run), '--input', str(fold_folder(folder, fold) / IMAGES), '--output', str(output)]
     words += ['--probabilities', 'uint8', '--resume', *flags]
     title = f'{name}, fold {fold} of {plan.folds}'
-    return Command(title, words, output / DONE, run.with_suffix('.log'), run)
+    return Command(title, words, output / DONE, run.with_suffix('.log'), output, use=PREDICTS)
 
 
 def report(folder: Path, plan: Plan) -> None:

@@ -19,7 +19,7 @@ from seglight.noted_images import note_images
 from seglight.parts import RECORD, Part, Record, read_record
 from seglight.plain_text import load_yaml_file
 from seglight.report.run import first_difference
-from seglight.run_lock import RunLock
+from seglight.run_lock import PREDICTS, RunLock
 from seglight.tools.joined_files import JOINERS
 
 #: The facts of a prediction, which are the same in all parts, and the folder of pseudo labels with its config.
@@ -124,7 +124,7 @@ def _check_same(first: Share, other: Share) -> None:
 
 def _check_done(share: Share) -> None:
     """Check that a part is complete, and that no process predicts into its folder."""
-    RunLock(share.folder, use='predicts into it', option='part').check()
+    RunLock(share.folder, use=PREDICTS, option='part').check()
     if not share.record.is_done:
         raise UsageError(f'join: {share.folder} is not complete; predict part {share.part} again with --resume')
 

@@ -14,7 +14,7 @@ from seglight.errors import UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.plain_text import load_yaml, read_text
 from seglight.report.run import first_difference
-from seglight.run_lock import RunLock
+from seglight.run_lock import PREDICTS, RunLock
 from seglight.trainer_callbacks import callbacks_of
 
 #: Facts of files that one of two runs may not write; they are None then, and the other's count.
@@ -50,7 +50,7 @@ class PredictedBy(Callback):
         if trainer.is_global_zero:
             with writing_to(self.path.parent, OTHER_FOLDER):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = RunLock(self.path.parent, use='predicts into it', option='--output')
+            self._lock = RunLock(self.path.parent, use=PREDICTS, option='--output')
             self._lock.acquire()
         goes_on = self.resume and self.path.is_file()
         if goes_on:

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from seglight.competition.jobs.executor import Executor, seen_late
 from seglight.errors import Interrupted, TrainingError, UsageError, harmless, one_line, say
-from seglight.run_lock import RunLock
+from seglight.run_lock import TRAINS, RunLock
 
 #: Lines of a command's output that are shown at once; its log has all.
 SHOWN = re.compile(r'(epoch \d+/|Resuming |seglight: )')
@@ -36,8 +36,9 @@ class Command(NamedTuple):
         words: the command line.
         marker: an empty file, written when the command has succeeded.
         log: the file that its output is appended to.
-        folder: a run's folder, in which the process of an earlier command may still train.
+        folder: the folder that the command locks, since the process of an earlier, killed command may still use it.
         result: pattern of the files of which the folder must have one when the command has succeeded; empty for none.
+        use: what that process does in the folder, for the message.
     """
 
     title: str
@@ -46,6 +47,7 @@ class Command(NamedTuple):
     log: Path
     folder: Path
     result: str = ''
+    use: str = TRAINS
 
 
 class Running(Protocol):
@@ -126,11 +128,11 @@ class Runner:
                 self._failure = self._failure or error
 
     def _wait_until_free(self, command: Command) -> None:
-        """Wait while a process that outlived an earlier, killed command trains in the folder."""
+        """Wait while a process that outlived an earlier, killed command uses the folder."""
         told = False
         while not self._stopped():
             try:
-                RunLock(command.folder).check()
+                RunLock(command.folder, use=command.use).check()
                 return
             except UsageError as error:
                 if not told:

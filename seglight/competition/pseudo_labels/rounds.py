@@ -27,6 +27,7 @@ from seglight.config.arguments import as_word
 from seglight.console import labelled
 from seglight.errors import ConfigError, DataError, UsageError, collected_warnings, one_line, say
 from seglight.files import as_bytes, write_atomically
+from seglight.run_lock import PREDICTS
 
 #: Defaults of `--precision` and `--pseudo-weight`.
 PRECISION, WEIGHT = 0.95, 1.0
@@ -221,7 +222,7 @@ def _command(before: Path, folder: Path, fold: int, labelling: Labelling, trust:
     write_atomically(file, as_bytes(Ensemble(members).text(comments)))
     words = ['predict', '--ensemble', str(file), '--output', str(output), '--resume', *trust]
     words.append(f'--pseudo-labels={as_word(labelling.confidence)}')
-    return Command(f'pseudo labels, fold {fold}', words, output / DONE, log, output)
+    return Command(f'pseudo labels, fold {fold}', words, output / DONE, log, output, use=PREDICTS)
 
 
 def training_flags(folder: Path, plan: Plan, rounds: Rounds, model: str, fold: int) -> list[str]:

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from seglight import __version__
+from seglight.competition.folds import predict_command
 from seglight.competition.jobs.running import Command, Runner, environment
+from seglight.competition.out_of_fold.plan import Plan
+from seglight.competition.out_of_fold.predictions import PLAIN, prediction_folder
 from seglight.errors import Interrupted, TrainingError
-from seglight.run_lock import RunLock
+from seglight.run_lock import PREDICTS, RunLock
 
 #: A command that ends at once, and one that fails at once.
 GOOD, BAD = ['--version'], ['vote', 'none.csv', '--output', 'voted.csv']
@@ -75,6 +78,23 @@ def test_a_run_that_outlived_its_command_is_waited_for(workspace: Path, capsys: 
     assert out.count('\n') == 1
     assert out.startswith(f'a: waiting, {workspace / "a"} is in use: process ')
     assert (workspace / 'a/.done').is_file()
+
+
+def test_a_prediction_that_outlived_its_command_is_waited_for(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict = predict_command(workspace, Plan(2, None, {'model': {}}), 'model', 1, PLAIN, [])
+    output = prediction_folder(workspace, 'model', 1)
+    output.mkdir(parents=True)
+    lock = RunLock(output, use=PREDICTS, option='--output')
+    lock.acquire()
+    threading.Timer(1, lock.release).start()
+    Runner().run([[predict._replace(words=GOOD)]])
+    out = capsys.readouterr().out
+    assert out.count('\n') == 1
+    assert out.startswith(f'model, fold 1 of 2: waiting, {output} is in use: process ')
+    assert out.endswith(', predicts into it\n')
+    assert predict.marker.is_file()
 
 
 def test_each_of_several_jobs_has_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
