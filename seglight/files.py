@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import glob
 import io
 import os
 import re
@@ -23,6 +24,9 @@ WORK_DIRS = Path('work_dirs')
 
 #: What an address of pretrained weights in a config begins with, where it means a file of `weights_folder`.
 WEIGHTS_SCHEME = 'weights://'
+
+#: What the names of the checkpoints that a run can resume from begin with, before a number.
+RESUMABLE = ('epoch', 'iter')
 
 #: The start of a path below a home folder.
 _HOME = re.compile(r'~[\w.-]*/')
@@ -202,5 +206,25 @@ def claim_run_folder(root: Path, name: str = 'exp') -> Path:
 
 def newest(folder: Path, *patterns: str) -> Path | None:
     """Return the most recently written file in a folder that matches a pattern, None if none does; ignores links."""
-    found = (path for pattern in patterns for path in folder.glob(pattern) if not path.is_symlink())
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return newest_of(path for pattern in patterns for path in folder.glob(pattern))
+
+
+def newest_of(paths: Iterable[Path]) -> Path | None:
+    """Return the most recently written of some files, None without any; ignores links."""
+    return max(
+        (path for path in paths if not path.is_symlink()), key=lambda path: path.stat().st_mtime_ns, default=None
+    )
+
+
+def resumable(folder: Path) -> list[Path]:
+    """Return the checkpoints in the folder of a run that it can resume from exactly, each written between two steps.
+
+    Files with more in their names, such as `epoch_5_copy.ckpt`, are not the run's.
+    """
+    return [path for unit in RESUMABLE for path in numbered(folder, f'{unit}_', '.ckpt')]
+
+
+def numbered(folder: Path, start: str, end: str) -> list[Path]:
+    """Return the files in a folder whose names are a start, a number and an end."""
+    found = folder.glob(f'{glob.escape(start)}*{glob.escape(end)}')
+    return [path for path in found if path.name[len(start) : -len(end)].isdecimal()]

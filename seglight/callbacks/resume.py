@@ -10,7 +10,6 @@ import torch
 from lightning_fabric.utilities.seed import _collect_rng_states, _set_rng_states
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.checkpoints.pruning import RESUMABLE
 from seglight.callbacks.processes import gathered
 from seglight.callbacks.restoring import (
     Patience,
@@ -26,6 +25,7 @@ from seglight.callbacks.restoring import (
 )
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import CheckpointError, say
+from seglight.files import resumable
 from seglight.steps import epoch_is_cut, resumes, steps_before
 
 #: The entry of a checkpoint that holds what this callback restores.
@@ -146,7 +146,7 @@ def newest_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
 
 def newest_intact(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """Return what `newest_checkpoint` does, but the checkpoint as an object, already read."""
-    paths = {path for pattern in RESUMABLE for path in folder.glob(pattern) if path.is_file()}
+    paths = [path for path in resumable(folder) if path.is_file()]
     faults: list[str] = []
     for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         checkpoint = Checkpoint(path)

@@ -49,8 +49,8 @@ class SafeCheckpoint(Checkpoint):
 
     @property
     @abstractmethod
-    def patterns(self) -> tuple[str, ...]:
-        """Patterns of the files that this callback may delete."""
+    def prefixes(self) -> tuple[str, ...]:
+        """The names of the files that this callback may delete, without `_{N}.ckpt`."""
 
     @abstractmethod
     def kept(self) -> set[str]:
@@ -105,7 +105,7 @@ class SafeCheckpoint(Checkpoint):
         """Delete this callback's files except those that it or another callback keeps, and its unfinished files."""
         if trainer.is_global_zero:
             callbacks = [self, *(each for each in callbacks_of(trainer) if isinstance(each, SafeCheckpoint))]
-            prune(self.folder, self.patterns, set(spared).union(*(each.kept() for each in callbacks)))
+            prune(self.folder, self.prefixes, set(spared).union(*(each.kept() for each in callbacks)))
 
 
 def _save(trainer: Trainer, path: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -14,6 +13,7 @@ from pytorch_lightning import LightningModule, Trainer
 from seglight.callbacks.checkpoints.base import OnWriteError, SafeCheckpoint
 from seglight.config.settings import nearest
 from seglight.errors import ConfigError
+from seglight.files import RESUMABLE
 from seglight.steps import counts_steps
 
 MAX_BYTES = 120  #: maximum length of a metric in a file name
@@ -46,9 +46,9 @@ class BestCheckpoint(SafeCheckpoint):
         self._name = _file_name(metric)
 
     @property
-    def patterns(self) -> tuple[str, ...]:
-        """Patterns of the files that this callback may delete."""
-        return tuple(f'best_{glob.escape(self._name)}_{unit}_[0-9]*.ckpt' for unit in ('epoch', 'iter'))
+    def prefixes(self) -> tuple[str, ...]:
+        """The names of the files that this callback may delete, without `_{N}.ckpt`."""
+        return tuple(f'best_{self._name}_{unit}' for unit in RESUMABLE)
 
     @property
     def state_key(self) -> str:

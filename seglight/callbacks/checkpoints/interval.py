@@ -9,9 +9,10 @@ from typing import Any, Literal
 from pytorch_lightning import LightningModule, Trainer
 
 from seglight.callbacks.checkpoints.base import OnWriteError, SafeCheckpoint
-from seglight.callbacks.checkpoints.pruning import RESUMABLE, link_newest, newest_names
+from seglight.callbacks.checkpoints.pruning import link_newest, newest_names
 from seglight.callbacks.processes import Vote
 from seglight.errors import ConfigError
+from seglight.files import RESUMABLE
 from seglight.steps import counts_steps, epoch_is_cut, epochs_done, is_last_epoch
 
 
@@ -30,7 +31,7 @@ class IntervalCheckpoint(SafeCheckpoint):
         ConfigError: if the interval is below 1, or no checkpoint would be kept.
     """
 
-    patterns = RESUMABLE
+    prefixes = RESUMABLE
 
     def __init__(
         self,

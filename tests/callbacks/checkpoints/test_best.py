@@ -17,6 +17,7 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 from pytorch_lightning.loggers import CSVLogger
 
 from seglight.callbacks import BestCheckpoint, IntervalCheckpoint
+from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import ConfigError
 
 Run = Callable[..., Result]
@@ -195,9 +196,17 @@ def test_a_metric_that_is_not_logged_ends_the_run(tmp_path: Path) -> None:
 
 
 def test_each_callback_deletes_only_its_own_checkpoints(tmp_path: Path) -> None:
+    copies = [
+        'best_IoU.Plastic_epoch_1_copy.ckpt',
+        'best_IoU.Plastic_epoch_2 (1).ckpt',
+        'epoch_1_copy.ckpt',
+        'iter_3_copy.ckpt',
+    ]
+    copies += [f'.{name}.part' for name in copies]
     names = [
         *('best_IoU.Plastic_epoch_1.ckpt', 'best_IoU.Plastic_epoch_2.ckpt', 'best_IoU.Plastic_bag_epoch_1.ckpt'),
         *('best_IoU.Plastic_epoch_epoch_1.ckpt', 'epoch_1.ckpt', 'epoch_2.ckpt', 'iter_3.ckpt', 'iter_4.ckpt'),
+        *copies,
     ]
     for number, name in enumerate(names):
         (tmp_path / name).touch()
@@ -209,7 +218,9 @@ def test_each_callback_deletes_only_its_own_checkpoints(tmp_path: Path) -> None:
     trainer: Any = SimpleNamespace(callbacks=callbacks, is_global_zero=True)
     for callback in callbacks:
         callback.prune(trainer)
-    assert {path.name for path in tmp_path.glob('*_*.ckpt')} == {*names} - {names[0], 'iter_3.ckpt'}
+    assert {path.name for path in tmp_path.glob('*_*')} == {*names} - {names[0], 'iter_3.ckpt'}
+    assert (tmp_path / 'last.ckpt').readlink() == Path('iter_4.ckpt')
+    assert Checkpoint.find(tmp_path, best=False).path.name == 'iter_4.ckpt'
 
 
 def test_the_best_of_two_classes_stay_where_one_name_begins_the_other(tiny_config: Path, run: Run) -> None:
