@@ -227,7 +227,11 @@ class Checkpoint:
         return parse_stored(self.entries.get(entry) or '', f'{self.path}: {entry}').values
 
     def stored(
-        self, parts: tuple[str, ...] | None = PARTS, required: bool = True, purpose: Purpose = 'training'
+        self,
+        parts: tuple[str, ...] | None = PARTS,
+        required: bool = True,
+        purpose: Purpose = 'training',
+        val_loss: bool | None = False,
     ) -> Stored:
         """Return the settings of its training that pass the gate.
 
@@ -235,6 +239,7 @@ class Checkpoint:
             parts: the groups to return, None for all.
             required: whether a checkpoint without settings is an error.
             purpose: 'prediction' drops the settings that only training needs.
+            val_loss: whether a prediction keeps the losses for a validation loss; None if the settings say so.
 
         Raises:
             CheckpointError: if it does not store settings and they are required.
@@ -246,7 +251,7 @@ class Checkpoint:
             return Stored(Settings())
         if not isinstance(text, str):
             raise CheckpointError(f'{self.path} stores no config; pass the config of its training with --config')
-        stored = read_stored(text, self.path, parts, self.trust, purpose)
+        stored = read_stored(text, self.path, parts, self.trust, purpose, val_loss)
         if self.is_exported and stored.settings.values.get('model'):
             name_file(stored.settings.values['model'], self.path, self.trust)
         return stored
@@ -293,7 +298,7 @@ class Checkpoint:
     ) -> AnySegmentor:
         """Build the `Segmentor` that its hyperparameters describe, without loading the weights.
 
-        Its heads have mmseg's default loss instead of that of the training.
+        Its heads have mmseg's default loss instead of that of the training, unless `val_loss` is given.
 
         Args:
             cls: the class to build.
@@ -315,7 +320,7 @@ class Checkpoint:
             )
         named = {str(name): value for name, value in stored.items() if not str(name).startswith('_')}
         named['segmentor'] = without_pretrained(named['segmentor'])
-        parameters = without_training({'model': named})['model']
+        parameters = without_training({'model': named}, bool((given or {}).get('val_loss')))['model']
         if self.trust:
             find_named(parameters)
         else:

@@ -68,7 +68,14 @@ def parse_stored(text: str, source: str) -> Settings:
         raise CheckpointError(f'{source} stores a text that is not YAML: {one_line(error)[:200]}') from error
 
 
-def read_stored(text: str, path: Path, parts: tuple[str, ...] | None, trust: bool, purpose: Purpose) -> Stored:
+def read_stored(
+    text: str,
+    path: Path,
+    parts: tuple[str, ...] | None,
+    trust: bool,
+    purpose: Purpose,
+    val_loss: bool | None = False,
+) -> Stored:
     """Return the settings of a checkpoint that pass the gate.
 
     Args:
@@ -77,6 +84,7 @@ def read_stored(text: str, path: Path, parts: tuple[str, ...] | None, trust: boo
         parts: the groups to return, None for all.
         trust: skip the gate, for your own files.
         purpose: 'prediction' drops the settings that only training needs.
+        val_loss: whether a prediction keeps the losses for a validation loss; None if the settings say so.
 
     Raises:
         CheckpointError: if the text is not YAML.
@@ -96,7 +104,7 @@ def read_stored(text: str, path: Path, parts: tuple[str, ...] | None, trust: boo
         if 'trainer' in values:
             values['trainer'] = _without_classes(values['trainer'])
         if purpose == 'prediction':
-            values = without_training(values)
+            values = without_training(values, val_loss)
         values = {name: value for name, value in values.items() if name not in _COMMAND}
         if trust:
             find_named(values)

@@ -145,13 +145,31 @@ class Request:
     def _start_from(self, checkpoint: Checkpoint, required: bool) -> None:
         """Use the part of a checkpoint's config that predictions need."""
         check_base_predicts(checkpoint.entries, checkpoint.path)
-        self.stored = checkpoint.stored(PARTS, required, 'prediction')
+        self.stored = self._for_prediction(checkpoint, required)
         if self.stored.settings.values and checkpoint.config is None:
             text = 'stores no config; images are not resized: pass the config of its training with --config if it does'
             rank_zero_only(warn)(f'{checkpoint} {text}')
         self.settings = self.stored.settings
         self.trained_on = dict(self.settings.values.get('data') or {})
         checkpoint.tell_not_taken_over()
+
+    def _for_prediction(self, checkpoint: Checkpoint, required: bool) -> Stored:
+        """Return the part of a checkpoint's config that predictions need, with the losses if a validation logs theirs.
+
+        Losses that do not pass the gate, which predictions do not need, are left out.
+        """
+        if self.subcommand == 'predict':
+            return checkpoint.stored(PARTS, required, 'prediction')
+        typed = self.arguments.value('--model.val_loss')
+        given = None if typed is None else typed.lower() != 'false'
+        stored = checkpoint.stored(PARTS, required, 'prediction', given)
+        refused = stored.refused.get(('model', 'segmentor'))
+        if refused is None or given:
+            return stored
+        plain = checkpoint.stored(PARTS, required, 'prediction')
+        if ('model', 'segmentor') not in plain.refused:
+            rank_zero_only(warn)(f'the loss is left out: {refused}')
+        return plain
 
     def _needless(self) -> set[Key]:
         """Return the keys of data sources that the subcommand does not read."""

@@ -161,6 +161,7 @@ class Segmentor(PredictingModule):
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
         self.mean_loss = MeanLoss() if val_loss else None
+        self._is_balanced = not self._recipe.balanced_losses(self.segmentor)  #: whether all class weights are known
         self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
         for hook in (drop_unknown_losses, warn_of_nan):
             self.register_load_state_dict_pre_hook(hook)  # type: ignore[no-untyped-call]
@@ -217,10 +218,23 @@ class Segmentor(PredictingModule):
         self._matmul_precision.set()
         if torch.are_deterministic_algorithms_enabled():
             make_deterministic(self.segmentor)
-        if stage == 'fit':
-            balance(self._recipe.balanced_losses(self.segmentor), self.trainer, self.classes)
+        self._balance(stage)
         if stage == 'fit' and self.compiled_parts:
             compile_parts(self.segmentor, self.trainer.strategy.root_device, self.compiled_parts)
+
+    def _balance(self, stage: str) -> None:
+        """Set the class weights that come from the training data; without them, a validation leaves the loss out."""
+        if stage == 'fit':
+            balance(self._recipe.balanced_losses(self.segmentor), self.trainer, self.classes)
+            self._is_balanced = True
+        if stage in ('validate', 'test') and self.mean_loss is not None and not self._is_balanced:
+            text = 'the loss is left out: class_weight: balanced weights it by the masks of the training'
+            rank_zero_only(warn)(text)
+
+    @property
+    def _logged_loss(self) -> MeanLoss | None:
+        """The loss that a validation logs; None without one."""
+        return self.mean_loss if self._is_balanced else None
 
     def configure_model(self) -> None:
         """Shard the weights if the trainer's strategy does."""
@@ -304,7 +318,7 @@ class Segmentor(PredictingModule):
         """Return mmseg's loss dict of a batch."""
         meta = batch['meta']
         image = self._normalize(batch['image'], [item['size'] for item in meta], batch.get('padding'))
-        mask = batch['mask']
+        mask = self._trained_labels(batch['mask'])
         size = training_size(self.segmentor, image)
         if image.shape[2:] != size:
             if self.training:  # padding for the validation loss needs no fix
@@ -315,6 +329,14 @@ class Segmentor(PredictingModule):
         losses: dict[str, Tensor | list[Tensor]] = self.segmentor.forward_train(image, training_meta(meta), mask)
         return without_wrong_accuracy(losses, self.segmentor)
 
+    def _trained_labels(self, mask: Tensor) -> Tensor:
+        """Return labels of the data as those of the segmentor, whose classes may have another order."""
+        if self._class_order is None:
+            return mask
+        count = len(self._class_order)
+        labels = torch.tensor([*self._class_order, *range(count, 256)], dtype=mask.dtype, device=mask.device)
+        return torch.where(mask == self.ignore_index, mask, labels[mask.long()])
+
     def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
         """Predict a batch, count the confusion of each image at the size of its mask, and return both."""
         predictions = self.predict_step(batch, batch_idx)
@@ -322,9 +344,9 @@ class Segmentor(PredictingModule):
         confusions = count_confusions(masks, batch['mask'], len(self.classes), self.ignore_index)
         for predicted, mask, confusion in zip(masks, batch['mask'], confusions, strict=True):
             self.metrics.update(predicted, mask[: len(predicted), : predicted.shape[1]], confusion)
-        if self.mean_loss is not None:
+        if self._logged_loss is not None:
             for one, is_labelled in single_images(batch, self.ignore_index):
-                self.mean_loss.update(self._loss_of(one), is_labelled)
+                self._logged_loss.update(self._loss_of(one), is_labelled)
         return {'predictions': predictions, 'confusions': confusions}
 
     def _loss_of(self, batch: Batch) -> Tensor:
@@ -419,9 +441,9 @@ class Segmentor(PredictingModule):
         # Recall is the only metric that is undefined exactly for classes without labelled pixels.
         self.unseen = [name for name, recall in zip(self.classes, figures['Acc'], strict=True) if recall.isnan()]
         self.log_dict({f'{stage}/{name}': value.float() for name, value in figures.items() if value.ndim == 0})
-        if self.mean_loss is not None:
-            self.log(f'{stage}/loss', self.mean_loss.compute().float())
-            self.mean_loss.reset()
+        if self._logged_loss is not None:
+            self.log(f'{stage}/loss', self._logged_loss.compute().float())
+            self._logged_loss.reset()
         for figure in self.per_class:
             values = zip(self.classes, figures[figure], strict=True)
             self.log_dict({f'{stage}/{figure}.{name}': value.float() for name, value in values})

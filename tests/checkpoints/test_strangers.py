@@ -202,6 +202,31 @@ def test_what_a_prediction_does_not_need_is_left_out(
     assert not no_network
 
 
+@pytest.mark.parametrize('name', ['a loss', 'a loss by class path', 'a wrapped loss', 'weights in a pickle'])
+def test_a_validation_leaves_out_the_loss_if_it_is_refused(
+    name: str, trained: Path, canary: Path, no_network: list[str], run: Run
+) -> None:
+    def change(entries: dict[str, Any], config: dict[str, Any]) -> None:
+        NEEDLESS[name](entries, config)
+        config['model']['val_loss'] = True
+
+    changed(trained / 'epoch_2.ckpt', Path('evil.ckpt'), change)
+    done = run('validate', '--ckpt', 'evil.ckpt')
+    assert done.status == 0, done.err
+    assert 'the loss is left out: evil.ckpt: model.segmentor.decode_head.loss_decode.' in done.err
+    assert '\n  loss ' not in done.out
+    only(run('validate', '--ckpt', 'evil.ckpt', '--model.val_loss=true'), TRAINING[name], '--trust-checkpoint')
+    with pytest.raises(CheckpointError, match=f'{TRAINING[name]}.*--trust-checkpoint'):
+        Segmentor.load_from_checkpoint('evil.ckpt', val_loss=True)
+    assert not canary.exists()
+    assert not no_network
+
+
+def test_a_module_that_logs_its_loss_has_that_of_its_training(trained: Path) -> None:
+    module = Segmentor.load_from_checkpoint(trained / 'epoch_2.ckpt', val_loss=True)
+    assert module.segmentor.auxiliary_head.loss_decode.loss_weight == 0.4
+
+
 TRAINING = {
     'a transform': 'data.train_transforms.0',
     'a mix': 'data.mixes.0',

@@ -228,6 +228,31 @@ def test_the_validation_loss_is_the_mean_of_mmsegs_own_over_the_images(tmp_path:
     assert figures['val/loss'] == pytest.approx(sum(expected) / 4, rel=1e-5)
 
 
+def test_a_loss_whose_class_weights_are_unknown_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = copy.deepcopy(TINY_SEGMENTOR)
+    model['decode_head']['loss_decode']['class_weight'] = 'balanced'
+    (figures,) = trainer(tmp_path).validate(
+        Segmentor(model, CLASSES, val_loss=True), loader(random_batch()), verbose=False
+    )
+    assert 'val/mIoU' in figures
+    assert 'val/loss' not in figures
+    assert 'the loss is left out: class_weight: balanced' in capsys.readouterr().err
+
+
+def test_the_loss_is_of_the_same_pixels_if_the_classes_have_another_order() -> None:
+    module, batch = Segmentor(TINY_SEGMENTOR, CLASSES).eval(), random_batch()
+    batch['mask'][:, :4] = 255
+    expected = module.losses(batch)
+    order = [3, 1, 0, 4, 2]
+    module.reorder(order)
+    table = torch.arange(256, dtype=torch.uint8)
+    table[order] = torch.arange(5, dtype=torch.uint8)
+    found = module.losses({**batch, 'mask': table[batch['mask'].long()]})
+    assert {name: torch.as_tensor(value).tolist() for name, value in found.items()} == {
+        name: torch.as_tensor(value).tolist() for name, value in expected.items()
+    }
+
+
 def test_a_model_can_be_validated_before_it_is_trained(tmp_path: Path) -> None:
     module = Segmentor(TINY_SEGMENTOR, CLASSES, boundary_iou=True, val_loss=True)
     data = loader(random_batch())

@@ -39,16 +39,18 @@ def test_validation_and_prediction_map_classes_by_name(
     order = [3, 1, 0, 2, *range(4, len(classes) - 1)]
     order.insert(2, len(classes) - 1)
     flags = ['--ckpt', trained / 'epoch_2.ckpt', '--data.root', own_data]
-    expected = run('validate', *flags, '--report=false')
+    validate = ['validate', *flags, '--model.val_loss=true', '--report=false']
+    expected = run(*validate)
     assert run('predict', *flags, '--output', 'first').status == 0
     relabelled(own_data, order)
     other = [f'--data.classes={[classes[index] for index in order]}', '--data.palette=null']
-    found = run('validate', *flags, *other, '--report=false')
+    found = run(*validate, *other)
     assert (found.status, found.err) == (0, '')
     assert 'Classes    ' in found.out
     assert 'has the same classes in another order: 0 is ' in found.out
     assert 'its predictions are mapped by name' in found.out
     assert figures(found.out) == figures(expected.out)
+    assert 'loss' in figures(expected.out)
     assert len(figures(expected.out)) >= len(classes)
     for more in ([], ['--aug-test'], ['--ckpt', trained / 'epoch_2.ckpt']):  # an ensemble with itself
         assert run('predict', *flags, *more, '--output', 'plain').status == 0

@@ -223,6 +223,18 @@ def test_validating_a_checkpoint_gives_the_figures_of_its_epoch(trained: Path, r
         assert float(figure) == pytest.approx(100 * expected, abs=0.006)
 
 
+def test_validating_a_checkpoint_gives_the_loss_of_its_epoch(tiny_config: Path, run: Run) -> None:
+    assert run('fit', '--config', tiny_config, '--trainer.max_epochs=1', '--model.val_loss=true').status == 0
+    command = ['validate', '--ckpt', 'work_dirs/exp1/epoch_1.ckpt']
+    done = run(*command)
+    assert (done.status, done.err) == (0, '')
+    rows = {row[0]: row[1] for row in map(str.split, done.out.splitlines()) if len(row) > 1}
+    assert float(rows['loss']) == pytest.approx(logged(Path('work_dirs/exp1'), 'val/loss')[0], rel=1e-3)
+    done = run(*command, '--model.val_loss=false')
+    assert done.status == 0, done.err
+    assert '\n  loss ' not in done.out
+
+
 def test_masks_equal_those_that_mmseg_itself_predicts(trained: Path, data_root: Path, run: Run, tmp_path: Path) -> None:
     done = run('predict', '--ckpt', trained / 'epoch_2.ckpt', '--output', tmp_path / 'out')
     assert done.status == 0, done.err
