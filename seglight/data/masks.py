@@ -89,7 +89,7 @@ def _decoded(data: bytes, colours: bool) -> StoredMask:
     labels = decode_png(data)
     if labels is not None:
         return StoredMask(labels, png_palette(data))
-    bands = read_bands(data) if is_tiff(data) else None
+    bands = read_bands(data, shown=False) if is_tiff(data) else None
     if bands is not None:
         return StoredMask(_checked(bands, colours, f'{bands.shape[2]} bands' if bands.ndim == 3 else ''))
     return _by_pillow(data, colours)
@@ -103,8 +103,8 @@ def _by_pillow(data: bytes, colours: bool) -> StoredMask:
         palette = np.array(image.getpalette('RGB') or (), dtype=np.uint8).reshape(-1, 3) if mode == 'P' else None
         grey = mode in ('1', 'L', 'P') or mode.startswith(('I', 'F'))
         values = np.asarray(image if grey else image.getchannel('L') if mode == 'LA' else image.convert('RGB'))
-        inverted = image.format == 'PPM'  # 1 is black in a PBM
-        values = (values != inverted).astype(np.uint8) if mode == '1' else values // bits if bits > 1 else values
+        values = ~values if _is_inverted(image) else values
+        values = values.astype(np.uint8) if mode == '1' else values // bits if bits > 1 else values
         turned = 1 if image.format == 'TIFF' else orientation(image)  # Pillow rotates TIFF itself
     return StoredMask(_checked(upright(values, turned), colours, f'the mode {mode}'), palette, lossy)
 
@@ -118,6 +118,13 @@ def _opened(data: bytes) -> ImageFile.ImageFile:
         maximum = 255 if image.mode == 'L' else 65535
         header = b'%b %d %d %d\n' % (data[:2], *image.size, maximum)
         return open_image(io.BytesIO(header + data[image.tile[0][2] :]))
+
+
+def _is_inverted(image: Image.Image) -> bool:
+    """Return whether Pillow has inverted the values of a file, in which 0 is white."""
+    if image.format == 'TIFF':
+        return image.mode in ('1', 'L') and getattr(image, 'tag_v2', {}).get(262) == 0
+    return image.mode == '1' and image.format == 'PPM'
 
 
 def _grey_bits(data: bytes, image: Image.Image) -> int:

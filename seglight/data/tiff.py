@@ -190,12 +190,13 @@ def _directory(file: BinaryIO, start: int) -> Directory:
     return Directory(order, tags, struct.unpack(order + offset_code, following)[0] if following else 0)
 
 
-def read_bands(data: bytes, maximum: int = 3) -> Bands | None:
+def read_bands(data: bytes, maximum: int = 3, shown: bool = True) -> Bands | None:
     """Decode the first image of a TIFF file.
 
     Args:
         data: the whole file.
         maximum: maximum number of bands to return.
+        shown: whether to return values for which white is the highest, also if 0 is white in the file.
 
     Returns:
         `[H, W]`, or `[H, W, C]` for 3 bands or more, upright, with the stored dtype: any integer, float32 or float64.
@@ -222,7 +223,7 @@ def read_bands(data: bytes, maximum: int = 3) -> Bands | None:
         return None  # Pillow reads grey with alpha
     else:
         pixels = _decoded(data, directory, {}, bands)[..., :wanted]
-    if directory[_PHOTOMETRIC] == _GREY_WHITE and pixels.dtype.kind == 'u':
+    if shown and directory[_PHOTOMETRIC] == _GREY_WHITE and pixels.dtype.kind == 'u':
         pixels = np.iinfo(pixels.dtype).max - pixels
     return upright(pixels, directory.orientation)
 

@@ -139,3 +139,13 @@ def test_a_damaged_pgm_is_one_line(data: bytes, tmp_path: Path) -> None:
     (tmp_path / 'a.pgm').write_bytes(data)
     with pytest.raises(DataError, match=r'^The mask .*a\.pgm cannot be read: it is .*(remove it)$'):
         read_mask(tmp_path / 'a.pgm')
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8, 16])
+def test_labels_of_a_tiff_whose_zero_is_white_are_as_stored(bits: int, tmp_path: Path) -> None:
+    pixels = RNG.integers(0, 256, (20, 4, 1)).astype('u2' if bits == 16 else 'u1')
+    (tmp_path / 'a.tif').write_bytes(tiff(pixels, photometric=0, bits=bits if bits < 8 else 0))
+    labels = pixels[..., 0]
+    if bits < 8:
+        labels = np.unpackbits(labels, axis=1).reshape(20, -1, bits) @ (1 << np.arange(bits - 1, -1, -1))
+    assert np.array_equal(read_mask(tmp_path / 'a.tif'), labels)
