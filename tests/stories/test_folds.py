@@ -25,6 +25,7 @@ from seglight import read_config
 from seglight.competition.out_of_fold.plan import Plan
 from seglight.competition.out_of_fold.splitting import fold_lists
 from seglight.data.demo import generate
+from seglight.errors import UsageError
 
 Run = Callable[..., Result]
 
@@ -317,6 +318,14 @@ def test_images_that_cannot_be_split_start_nothing(
     with serving(packed.parent) as server:
         message = refused(f'{{type: ArchiveSource, path: {server.address}/{packed.name}}}')
     assert f'{packed.name} cannot be split into folds, which predict its images: copy it' in message
+
+
+def test_a_fold_without_images_is_refused(models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(3, None, {'first': read_config('first.yaml')})
+    none = 'seglight.competition.out_of_fold.splitting.validation_mask'
+    monkeypatch.setattr(none, lambda samples, *_: np.zeros(len(samples), dtype=bool))
+    with pytest.raises(UsageError, match='--folds must be smaller, got 3: fold 1 would have no images'):
+        fold_lists(plan)
 
 
 def test_images_whose_predictions_would_have_the_same_name_start_nothing(models: list[str], run: Run) -> None:

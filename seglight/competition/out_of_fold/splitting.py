@@ -62,6 +62,8 @@ def fold_lists(plan: Plan) -> dict[str, str]:
     for fold in range(1, plan.folds + 1):
         chosen = validation_mask(splittable, _split(plan, fold), presence, plan.data['seed'], root)
         val = [sample for sample, is_chosen in zip(splittable, chosen, strict=True) if is_chosen]
+        if not val:  # few groups of unequal classes can leave one out
+            raise UsageError(f'--folds must be smaller, got {plan.folds}: fold {fold} would have no images')
         named_images([sample.image for sample in val], 'data.train')  # as the prediction will name them
         held = {sample.image.absolute() for sample in val}
         train = [sample for sample in samples if sample.image.absolute() not in held]
