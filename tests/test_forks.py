@@ -77,7 +77,7 @@ def test_without_forks_all_is_done_here(
 
 
 WAITING = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from seglight.forks import in_processes
 
@@ -86,6 +86,7 @@ def work(share):
     time.sleep(1 if share else 60)
     return bytes(1 << 20)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background ignores
 in_processes(work, [0, 1, 2])
 """
 
