@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_only
 
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.ensemble import READ_ONCE
@@ -89,9 +90,8 @@ def load_voter(checkpoint: Checkpoint, classes: list[str], trainer: Trainer) -> 
     stored = checkpoint.stored(('data',), required=False, purpose='prediction').settings.values.get('data') or {}
     data = getattr(trainer, 'datamodule', None)
     for name in READ_ONCE:
-        if hasattr(data, name) and (stored.get(name) or None) != (without_tuples(getattr(data, name)) or None):
-            warn(
-                f'{checkpoint.path} was trained with another data.{name}, but an ensemble reads each image once, '
-                'for all checkpoints as for the first'
-            )
+        known = name in stored and hasattr(data, name)
+        if known and (stored[name] or None) != (without_tuples(getattr(data, name)) or None):
+            text = 'but an ensemble reads each image once, for all checkpoints as for the first'
+            rank_zero_only(warn)(f'{checkpoint.path} was trained with another data.{name}, {text}')
     return module
