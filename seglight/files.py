@@ -204,12 +204,7 @@ def claim_run_folder(root: Path, name: str = 'exp') -> Path:
             return folder
 
 
-def newest(folder: Path, *patterns: str) -> Path | None:
-    """Return the most recently written file in a folder that matches a pattern, None if none does; ignores links."""
-    return newest_of(path for pattern in patterns for path in folder.glob(pattern))
-
-
-def newest_of(paths: Iterable[Path]) -> Path | None:
+def newest(paths: Iterable[Path]) -> Path | None:
     """Return the most recently written of some files, None without any; ignores links."""
     return max(
         (path for path in paths if not path.is_symlink()), key=lambda path: path.stat().st_mtime_ns, default=None

@@ -14,7 +14,7 @@ from seglight.callbacks.metrics_file import MetricsFile
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
 from seglight.console import labelled
 from seglight.errors import Interrupted, TrainingError, UsageError, UserError
-from seglight.files import as_bytes, claim_run_folder, newest_of, resumable, write_atomically
+from seglight.files import as_bytes, claim_run_folder, newest, resumable, write_atomically
 from seglight.masking import masked_yaml
 from seglight.run_lock import RunLock, used
 from seglight.steps import resumes
@@ -145,7 +145,7 @@ class RunFolder(Callback):
 
     def summary(self) -> str:
         """Return the folder and the newest checkpoint, for the message about an interrupted run."""
-        last = newest_of(resumable(self.folder)) if self.folder else None
+        last = newest(resumable(self.folder)) if self.folder else None
         state = f'its newest checkpoint is {last.name}' if last else 'it has no checkpoint yet'
         return f'the run is in {self.folder}, {state}'
 

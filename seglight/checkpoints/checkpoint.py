@@ -23,7 +23,7 @@ from seglight.checkpoints.stored import Purpose, Stored, parse_stored, read_stor
 from seglight.checkpoints.subclass import check_base_predicts, config_of, parameters_for, weights_for
 from seglight.config.settings import Settings
 from seglight.errors import CheckpointError, UserError, one_line, warn
-from seglight.files import WORK_DIRS, in_work_dirs, newest, newest_of, resumable
+from seglight.files import WORK_DIRS, in_work_dirs, newest, resumable
 from seglight.own_modules import find_named
 from seglight.runtimes.opening import checksum, is_exported
 from seglight.weight_files import SAFETENSORS, check_records, opened, read_file, read_saved
@@ -388,8 +388,9 @@ def _find(name: str, best: bool) -> Path:
     for path in in_work_dirs(name):
         if path.is_file():
             return path
-        if found := newest(path, 'best_*.ckpt') or newest(path, '*.ckpt') if best else newest_of(resumable(path)):
-            return found
+        for paths in (path.glob('best_*.ckpt'), path.glob('*.ckpt')) if best else (resumable(path),):
+            if found := newest(paths):
+                return found
     folder = next((folder for folder in in_work_dirs(name) if folder.is_dir()), None)
     if folder and not os.access(folder, os.R_OK | os.X_OK):
         raise CheckpointError(f'{folder} cannot be read: {os.strerror(errno.EACCES)}')

@@ -150,7 +150,7 @@ def prediction_callbacks(
         callbacks.append(ProbabilityWriter(folder / 'probabilities', quantize=config.probabilities == 'uint8'))
     if config.coco:
         callbacks.append(CocoWriter(folder / 'predictions.json', config.resume, overwrite=True))
-    if config.submission or config.remark is not None:
+    if _has_submission(config):
         callbacks.append(_submission_writer(config, checkpoint, folder))
     if config.pseudo_labels is not None:
         pseudo = folder / PSEUDO
@@ -161,6 +161,11 @@ def prediction_callbacks(
     if part:
         callbacks.append(PartDone(part))
     return callbacks
+
+
+def _has_submission(config: Any) -> bool:
+    """Return whether the arguments request a submission; a name for it does, too."""
+    return bool(config.submission) or config.remark is not None
 
 
 def _submission_writer(config: Any, checkpoint: Checkpoint, folder: Path) -> SubmissionWriter:
@@ -206,8 +211,7 @@ def _submission_size(given: int | list[int] | None) -> tuple[int, int] | None:
 def _facts(config: Any, checkpoints: Sequence[Checkpoint], settings: dict[str, Any]) -> dict[str, Any]:
     """Return what identifies the predictions of a run: the checkpoints, and options and settings that affect them."""
     first, *more = [checkpoint.fingerprint for checkpoint in checkpoints]
-    has_submission = config.submission or config.remark is not None
-    size = _submission_size(config.submission_size)
+    has_submission, size = _has_submission(config), _submission_size(config.submission_size)
     return {
         'checkpoint': first,
         'more_checkpoints': more or None,

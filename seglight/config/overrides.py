@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from itertools import accumulate
+from collections.abc import Iterable, Set
 from typing import Any, NamedTuple
 
 from seglight.config.arguments import Arguments, Flag
@@ -157,9 +156,9 @@ def check_keys(settings: Settings, known: frozenset[Key]) -> None:
             continue
         if key in valid:  # a group with a single value
             raise UsageError(f"{settings.origin(key) or 'the config'}: '{'.'.join(key)}' must be a mapping of keys")
-        wrong = next(key[:end] for end in range(1, len(key) + 1) if key[:end] not in valid)
-        origin = settings.origin(wrong) or 'the config'
-        raise UsageError(f"{origin}: unknown key '{'.'.join(wrong)}'{_nearest_part(wrong, known)}")
+        wrong = _unknown_start(key, valid)
+        hint = nearest(wrong[-1], {other[-1] for other in valid if other[:-1] == wrong[:-1]})
+        raise UsageError(f"{settings.origin(wrong) or 'the config'}: unknown key '{'.'.join(wrong)}'{hint}")
 
 
 def check_nulls(settings: Settings, keys: Iterable[Key]) -> None:
@@ -184,23 +183,21 @@ def check_nulls(settings: Settings, keys: Iterable[Key]) -> None:
 def _nearest_option(flag: str, options: Iterable[str]) -> str:
     """Return a hint for an unknown flag: the most similar one or group, or else one that is equal behind its group."""
     options, last = sorted(options), _bare(flag)
-    valid = {*options, *('.'.join(key) for key in groups(tuple(each.split('.')) for each in options))}
-    starts = accumulate(flag.split('.'), '{}.{}'.format)
-    wrong = next((each for each in starts if each not in valid), flag)
+    keys = {tuple(each.split('.')) for each in options}
+    valid = keys | groups(keys)
+    wrong = '.'.join(_unknown_start(tuple(flag.split('.')), valid))
     return (
         nearest(flag, options, cutoff=0.8)
-        or nearest(wrong, sorted(valid), cutoff=0.8)
+        or nearest(wrong, sorted('.'.join(key) for key in valid), cutoff=0.8)
         or nearest(last, [each for each in options if _bare(each) == last], cutoff=0)
     )
+
+
+def _unknown_start(key: Key, valid: Set[Key]) -> Key:
+    """Return a key up to its first part that is not valid; the whole if each is."""
+    return next((key[:end] for end in range(1, len(key)) if key[:end] not in valid), key)
 
 
 def _bare(flag: str) -> str:
     """Return the last part of a flag without dashes, which stand for underscores, too."""
     return flag.removeprefix('--').rpartition('.')[2].replace('-', '_')
-
-
-def _nearest_part(key: Key, known: Iterable[Key]) -> str:
-    """Return a hint for the first unknown part of a key: its most similar sibling."""
-    valid = {*known, *groups(known)}
-    wrong = next((key[:end] for end in range(1, len(key) + 1) if key[:end] not in valid), key)
-    return nearest(wrong[-1], {other[-1] for other in valid if other[:-1] == wrong[:-1]})

@@ -148,8 +148,7 @@ def _read(
 ) -> dict[int, str]:
     """Read the headers of samples into the columns of their source; return the faults by position."""
     processes = min(cores(), len(rows) // _PER_PROCESS) if len(rows) > _PER_PROCESS else 1
-    shares = np.array_split(positions, max(processes, 1))
-    found = in_processes(partial(_read_share, samples, read), shares)
+    found = in_processes(partial(_read_share, samples, read), np.array_split(positions, processes))
     for name, column in columns.items():
         column[rows] = np.concatenate([part[name] for part, _ in found])
     return {position: fault for _, faults in found for position, fault in faults.items()}

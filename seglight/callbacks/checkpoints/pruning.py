@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 from pathlib import Path
 
-from seglight.files import link, newest_of, numbered, resumable
+from seglight.files import link, newest, numbered, resumable
 from seglight.weight_files import temporary_name
 
 
@@ -27,5 +27,5 @@ def newest_names(folder: Path, prefix: str, count: int) -> set[str]:
 
 def link_newest(folder: Path) -> None:
     """Link `last.ckpt` to the newest checkpoint, like mmcv's `latest.pth`."""
-    if target := newest_of(resumable(folder)):
+    if target := newest(resumable(folder)):
         link(folder / 'last.ckpt', Path(target.name))
