@@ -53,11 +53,11 @@ def smallest_models(families: list[str]) -> list[str]:
 
 
 def compare(name: str, size: int, batch_size: int, rounds: int) -> str:
-    """Return the cells of a model: the seconds of a step, and the ratio; or the error with channels-last tensors."""
-    steps = {title: step(name, size, batch_size, memory_format) for title, memory_format in FORMATS.items()}
+    """Return the cells of a model: the seconds of a step, and the ratio; or the error."""
     try:
+        steps = {title: step(name, size, batch_size, memory_format) for title, memory_format in FORMATS.items()}
         seconds = seconds_in_turn(steps, rounds)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         return f'| {one_line(error)}'
     contiguous, channels_last = seconds.values()
     return f'{statistics.median(contiguous):.2f} | {ratios(contiguous, channels_last)}'

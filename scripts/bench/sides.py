@@ -74,8 +74,8 @@ class Task:
         return '32-true' if not self.mixed else 'bf16-mixed' if self.bfloat16 else '16-mixed'
 
     def model_dict(self) -> dict[str, Any]:
-        """Return the model dict, without pretrained weights."""
-        model: dict[str, Any] = Config.fromfile(str(MMSEG_CONFIGS / self.model)).model.to_dict()
+        """Return the model dict, without pretrained weights and without weights of the original classes."""
+        model: dict[str, Any] = _without_class_weights(Config.fromfile(str(MMSEG_CONFIGS / self.model)).model.to_dict())
         return without_pretrained(model)
 
     def build(self) -> Any:
@@ -87,6 +87,12 @@ class Task:
         """Return the minimum and maximum scale factor for the images, so that a crop fits."""
         smallest = max(0.5, self.crop / min(self.image))
         return smallest, max(1.0, 1.35 * smallest)
+
+
+def _without_class_weights(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_class_weights(inner) for name, inner in value.items() if name != 'class_weight'}
+    return [_without_class_weights(inner) for inner in value] if isinstance(value, list) else value
 
 
 @dataclass
