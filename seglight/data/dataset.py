@@ -138,11 +138,11 @@ class SegmentationDataset(Dataset[Item]):
             image, content = transform_for_evaluation(self.transforms, image, self._padding, stream, path)
             return self._item(position, size, image, mask, content)
         pair = self._transformed(position, image, mask, (index,))
-        for number, mix in enumerate(self.mixes):
+        for number, mix in enumerate(self.mixes, 1):
             pair = self._mixed(mix, number, pair, index)
         item = self._item(position, size, *pair)
         if self.device_transforms is not None:
-            stream = self._stream(index, len(self.mixes))  # a mix has its own number, up to this one
+            stream = self._stream(index, len(self.mixes) + 1)  # the mixes have the numbers up to this one
             item['draws'] = draw(self.device_transforms, pair[1].shape, stream, item['meta']['path'])
         return item
 
@@ -182,12 +182,17 @@ class SegmentationDataset(Dataset[Item]):
         return transformed['image'], transformed.get('mask', np.empty((0, 0), np.uint8))
 
     def _stream(self, *numbers: int) -> tuple[int, ...]:
-        """Return the key of a random stream in this epoch."""
+        """Return the key of a random stream in this epoch.
+
+        Args:
+            numbers: the index, and what tells the streams of this index apart. These count from 1: numpy fills a key of
+                less than four numbers with zeros, so (1, 2, 3, 0) would be the stream of (1, 2, 3).
+        """
         return (self.seed, int(self.epoch), *numbers)
 
     def _mixed(self, mix: Mix, number: int, pair: Pair, index: int) -> Pair:
         """Combine a transformed sample with others, each transformed with a separate random stream."""
-        rng = np.random.default_rng((self.seed, int(self.epoch), index, number))
+        rng = np.random.default_rng(self._stream(index, number))
         if rng.random() >= mix.p:
             return pair
         partners = []

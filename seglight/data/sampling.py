@@ -65,7 +65,8 @@ class EpochSampler(DistributedSampler[Item]):
         if self.repeats is None:
             yield from super().__iter__()  # type: ignore[misc]
             return
-        rng = np.random.default_rng((self.seed, self.epoch))
+        # A spawn key, since numpy fills a short key with zeros: (seed, epoch) is the stream of the image 0.
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(self.epoch,)))
         order = rng.permutation(len(self.repeats))
         ends = np.cumsum(self.repeats[order])
         ticks = (np.arange(self.total_size) + rng.random()) * (ends[-1] / self.total_size)

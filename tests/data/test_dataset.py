@@ -284,6 +284,34 @@ def test_a_batch_keeps_the_memory_format_of_the_decoder(data_root: Path) -> None
     assert tuple(batch['image'].shape) == (2, 3, 32, 32)
 
 
+def test_transforms_mixes_and_transforms_on_the_device_draw_different_numbers(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Any] = []
+    sequence, generator = np.random.SeedSequence, np.random.default_rng
+
+    def noted(key: Any, **options: Any) -> Any:
+        used.append((key, options))
+        return sequence(key, **options)
+
+    monkeypatch.setattr('numpy.random.SeedSequence', noted)
+    monkeypatch.setattr(
+        'numpy.random.default_rng', lambda key: generator(noted(key) if isinstance(key, tuple) else key)
+    )
+    data = dataset(data_root)
+    data.mixes = [Mosaic(1.0), CutMix(1.0)]
+    data.device_transforms = build_pipeline([{'type': 'VerticalFlip'}], 'transforms', classes=CLASSES)
+    for epoch in range(2):
+        sampler = EpochSampler(data, 1, 0, np.ones(len(data)), data.seed)
+        sampler.set_epoch(epoch)
+        list(sampler)
+        for index in range(2):
+            data[index]
+    streams = {tuple(sequence(key, **options).generate_state(4)) for key, options in used}
+    assert len(used) == 2 * (1 + 2 * (1 + 2 + 3 + 1 + 1))  # order; transforms, mixes, their partners, on the device
+    assert len(streams) == len(used)
+
+
 @pytest.mark.parametrize('mix', [Mosaic(1.0), CutMix(1.0)])
 def test_only_the_partner_of_a_mix_that_turns_bad_is_replaced(own_data: Path, mix: Mix) -> None:
     data = dataset(own_data, [])
