@@ -41,25 +41,30 @@ class TrainedUntilAveraged(Callback):
 
 
 class _Average(AveragedModel):
-    """torch's average, which reads on the host whether it has begun, but only until it has."""
+    """torch's average, but integer buffers are those of the trained model, such as Swin's and BEiT's indices.
+
+    torch averages them, too, and truncates: 0.9999 * 11 + 0.0001 * 11 in float32 is below 11. It also reads in each
+    step on the host whether the average has begun, here only until it has.
+    """
 
     _has_begun = False
 
     def update_parameters(self, model: nn.Module) -> None:
         """Average the weights once more, as torch does."""
-        if not self._has_begun or self.avg_fn is None:
+        buffers = list(zip(self.module.buffers(), model.buffers(), strict=True))
+        if self._has_begun and self.avg_fn is not None:
+            averaged = [(each, other) for each, other in buffers if self.use_buffers and each.is_floating_point()]
+            parameters = zip(self.module.parameters(), model.parameters(), strict=True)
+            for average, current in itertools.chain(parameters, averaged):
+                other = current.detach().to(average.device)
+                average.detach().copy_(self.avg_fn(average.detach(), other, self.n_averaged))
+            self.n_averaged += 1
+        else:
             super().update_parameters(model)
             self._has_begun = True
-            return
-        pairs = zip(self.module.parameters(), model.parameters(), strict=True)
-        buffers = zip(self.module.buffers(), model.buffers(), strict=True)
-        for average, current in itertools.chain(pairs, buffers) if self.use_buffers else pairs:
-            other = current.detach().to(average.device)
-            average.detach().copy_(self.avg_fn(average.detach(), other, self.n_averaged))
-        for average, current in buffers:  # none is left if they are averaged, too
-            average.copy_(current)
-        self.n_averaged += 1
-
+        for average, current in buffers:
+            if not (self.use_buffers and average.is_floating_point()):
+                average.copy_(current)
 
 class AveragedAtEnd(Callback):
     """Makes the last checkpoint contain the average of Lightning's `StochasticWeightAveraging`, for any model.
