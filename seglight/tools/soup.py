@@ -137,7 +137,8 @@ def estimate_statistics(
         norm.momentum = None  # the mean over all batches
     with torch.no_grad():
         for batch in islice(loader, used):
-            module.losses(module.transfer_batch_to_device(batch, module.device, 0))  # all parts, also auxiliary heads
+            sent = module.transfer_batch_to_device(batch, module.device, 0)
+            module.losses(data.on_after_batch_transfer(sent, 0))  # all parts, also auxiliary heads
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     module.cpu()

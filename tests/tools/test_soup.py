@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,9 +40,15 @@ def test_weights_are_the_weighted_mean(checkpoints: list[str], run: Run) -> None
     assert run('predict', '--ckpt', 'soup.ckpt').status == 0
 
 
+@pytest.mark.parametrize('on_device', [None, [{'type': 'RandomCrop', 'height': 32, 'width': 24}]])
 def test_batch_norm_has_the_statistics_of_the_averaged_weights(
-    checkpoints: list[str], run: Run, data_root: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoints: list[str], run: Run, on_device: list[dict[str, Any]] | None
 ) -> None:
+    for path in checkpoints:
+        content = torch.load(path, weights_only=True)
+        config = yaml.safe_load(content['config'])
+        config['data']['device_transforms'] = on_device
+        torch.save({**content, 'config': yaml.safe_dump(config)}, path)
     done = run('soup', *checkpoints, '--output', 'soup.ckpt', '--batches', '1')
     assert done.status == 0, done.err
     assert 'estimated on 1 batch' in done.out
@@ -51,7 +58,7 @@ def test_batch_norm_has_the_statistics_of_the_averaged_weights(
 
     data = SegmentationDataModule(**Checkpoint('soup.ckpt').settings.values['data'])
     data.setup('fit')
-    batch = next(iter(data.train_dataloader()))
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
     convolution, norm = soup.segmentor.backbone.stem[0], soup.segmentor.backbone.stem[1]
     with torch.no_grad():
         image = soup._normalize(batch['image'], [meta['size'] for meta in batch['meta']], batch.get('padding'))
