@@ -58,8 +58,12 @@ class HFSegmentor(Adapter):
 
     @property
     def img_size(self) -> Size | None:
-        """Height and width of the images for which there are position embeddings."""
-        return hf_masks.image_size(self.config)
+        """Height and width of the images for which there are position embeddings; None if they are resized."""
+        return None if self._resizes_positions else hf_masks.image_size(self.config)
+
+    @property
+    def _resizes_positions(self) -> bool:
+        return self.config.model_type == 'dpt' and not self.config.is_hybrid
 
     @property
     def cannot_compile(self) -> str:
@@ -88,6 +92,8 @@ class HFSegmentor(Adapter):
         if len(without) == len(own):
             raise ConfigError(f'{KEY}.name', f"no weights of '{self.name}' fit {self.config.model_type}")
         self.model.load_state_dict(loaded.state_dict())
+        if hf_config.takes_bgr(self.name):
+            _flip_channels(self.model)
         random = f'; random: {", ".join(sorted(without))}' if without else ''
         text = f'{len(own) - len(without)} of {counted(len(own), "tensor")} from {self.name}{random}'
         rank_zero_only(say)(labelled('Weights', text))
@@ -131,6 +137,12 @@ class HFSegmentor(Adapter):
             model: nn.Module = hf_config.auto_class(self.config.model_type).from_config(self.config)
         except (TypeError, ValueError, ArithmeticError, AttributeError, ImportError) as error:
             raise ConfigError(f'{KEY}.config', f'is refused by transformers: {one_line(error)}') from error
-        if self.config.model_type == 'dpt' and not self.config.is_hybrid:
+        if self._resizes_positions:
             hf_dpt.PatchGrid(model)
         return model
+
+
+def _flip_channels(model: nn.Module) -> None:
+    """Let a model that takes BGR images take RGB ones, by the order of its first convolution's weights."""
+    first = next(part for part in model.modules() if isinstance(part, nn.Conv2d))
+    first.weight.data = first.weight.data.flip(1)

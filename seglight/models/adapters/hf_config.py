@@ -95,9 +95,8 @@ def normalisation(part: Part) -> tuple[list[float], list[float]] | None:
     name = part.values.get('name')
     if not is_adapter(part) or not name:
         return None
-    try:
-        processor = _from_cache_or_hub(transformers().AutoImageProcessor, name)
-    except (OSError, ValueError, KeyError, ImportError):
+    processor = _image_processor(name)
+    if processor is None:
         warn(f'{name} has no image processor: images are normalised with the mean and standard deviation of ImageNet')
         return None
     if not processor.do_normalize:
@@ -105,6 +104,19 @@ def normalisation(part: Part) -> tuple[list[float], list[float]] | None:
     factor = 1 / processor.rescale_factor if processor.do_rescale else 1.0
     mean, std = ([float(value) * factor for value in values] for values in (processor.image_mean, processor.image_std))
     return mean, std
+
+
+def takes_bgr(name: str) -> bool:
+    """Return whether a named model takes the channels of images in the order blue, green, red, as MobileViT does."""
+    return bool(getattr(_image_processor(name), 'do_flip_channel_order', False))
+
+
+def _image_processor(name: str) -> Any:
+    """Return a model's image processor, None if it has none."""
+    try:
+        return _from_cache_or_hub(transformers().AutoImageProcessor, name)
+    except (OSError, ValueError, KeyError, ImportError):
+        return None
 
 
 def _from_cache_or_hub(cls: Any, name: str) -> Any:

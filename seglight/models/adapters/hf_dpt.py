@@ -12,7 +12,9 @@ from seglight.models.inference.resampling import Size
 class PatchGrid:
     """Lets a `DPTForSemanticSegmentation` know the grid of its patches.
 
-    transformers takes it for a square, so that an image of 64x96 pixels would raise an error.
+    transformers takes it for a square, so that an image of 64x96 pixels would raise an error. It also drops the rows
+    and columns after the last whole patch, which would stretch the masks; here such a size is an error, for which the
+    caller pads.
 
     Args:
         model: the model; it is called with `pixel_values` by name.
@@ -28,6 +30,8 @@ class PatchGrid:
     def _note(self, model: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
         del model, positional
         height, width = named['pixel_values'].shape[2:]
+        if height % self.side or width % self.side:
+            raise ValueError(f'DPT must get sides that are multiples of {self.side}, got {width}x{height}')
         self.size = height // self.side, width // self.side
 
     def _pass_on(self, neck: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:

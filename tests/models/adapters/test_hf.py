@@ -163,6 +163,26 @@ def test_a_named_model_gives_weights_configuration_and_normalisation(
     assert 'LOAD REPORT' not in printed.out + printed.err
 
 
+def test_a_model_of_bgr_images_gets_the_channels_in_its_order(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {'hidden_sizes': [16, 24, 24], 'neck_hidden_sizes': [8, 8, 16, 16, 24, 24, 32], 'aspp_out_channels': 16}
+    config = transformers.MobileViTConfig(**sizes, num_labels=len(CLASSES))
+    model = transformers.MobileViTForSemanticSegmentation(config).eval()
+    model.save_pretrained(tmp_path / 'model')
+    processor = transformers.MobileViTImageProcessor(do_resize=False, do_center_crop=False)
+    processor.save_pretrained(tmp_path / 'model')
+    module = Segmentor({'type': 'HFSegmentor', 'name': str(tmp_path / 'model')}, CLASSES).eval()
+    image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = model.mobilevit.conv_stem(processor(image, return_tensors='pt')['pixel_values'])
+        found = module.segmentor.model.mobilevit.conv_stem(module._normalize(image))
+        other = model.mobilevit.conv_stem(image / 255)
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(other, expected, atol=1e-3)
+    same = [each.equal(own) for each, own in zip(model.parameters(), module.segmentor.model.parameters(), strict=True)]
+    assert same.count(False) == 1
+
+
 def test_a_checkpoint_needs_the_named_model_no_more(folder: Path, tmp_path: Path, no_network: list[str]) -> None:
     module = Segmentor({'type': 'HFSegmentor', 'name': str(folder)}, CLASSES)
     checkpoint = {'hyper_parameters': dict(module.hparams), 'state_dict': module.state_dict()}

@@ -9,6 +9,8 @@ from models.adapters.tiny import hf
 from torch.nn import functional as F
 
 from seglight.models import Segmentor
+from seglight.models.fitting import training_size
+from seglight.models.inference.logits import encode_decode
 
 pytestmark = [pytest.mark.extras, pytest.mark.usefixtures('offline')]
 pytest.importorskip('transformers')
@@ -36,13 +38,29 @@ def by_hand(model: Any, image: torch.Tensor) -> torch.Tensor:
     return logits  # fmt: skip
 
 
-@pytest.mark.parametrize('size', [(64, 64), (64, 96), (131, 75)], ids=str)
+@pytest.mark.parametrize('size', [(64, 64), (64, 96), (144, 80)], ids=str)
 def test_the_neck_has_the_grid_of_the_image(size: tuple[int, int], module: Segmentor) -> None:
     image = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         found = module.segmentor.encode_decode(image, [])
         expected = F.interpolate(by_hand(module.segmentor.model, image), size, mode='bilinear')
     torch.testing.assert_close(found, expected)
+
+
+def test_rows_after_the_last_whole_patch_are_predicted_in_place(module: Segmentor) -> None:
+    image = torch.randn(2, 3, 131, 75, generator=torch.Generator().manual_seed(0))
+    sizes = []
+    module.segmentor.model.dpt.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[2:])))
+    with torch.no_grad():
+        found = encode_decode(module.segmentor, image)
+        expected = module.segmentor.encode_decode(F.pad(image, (0, 5, 0, 13)), [])
+    assert set(sizes) == {(144, 80)}
+    torch.testing.assert_close(found, expected[..., :131, :75])
+
+
+@pytest.mark.parametrize('size', [(131, 75), (200, 200)], ids=str)
+def test_training_pads_to_whole_patches(size: tuple[int, int], module: Segmentor) -> None:
+    assert training_size(module.segmentor, torch.zeros(1, 3, *size)) == tuple(-(-side // 16) * 16 for side in size)
 
 
 def test_a_copy_has_a_grid_of_its_own(module: Segmentor) -> None:
