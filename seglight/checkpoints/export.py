@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from seglight.checkpoints.mmseg import PREFIX
@@ -137,11 +138,23 @@ def mmseg_checkpoint(entries: dict[str, Any], config: mmcv.Config) -> dict[str, 
     return {'meta': meta, 'state_dict': weights}
 
 
+#: Values of arguments with which a transform resizes as mmseg does; a resolved config spells out defaults.
+_NEUTRAL: dict[str, Container[Any]] = {
+    'p': (1,),
+    'interpolation': (1,),  # bilinear
+    'mask_interpolation': range(8),  # without effect on images
+    'area_for_downscale': (None,),
+    'ratio_range': (None,),
+    'multiscale_mode': ('range', 'value'),  # without effect on a single scale
+}
+
+
 def test_pipeline(transforms: list[dict[str, Any]], normalize: dict[str, Any]) -> list[dict[str, Any]]:
     """Return mmseg's test pipeline for the validation transforms.
 
     Args:
-        transforms: `data.val_transforms`: none, to test images at their own size, or one that resizes.
+        transforms: `data.val_transforms`: none, to test images at their own size, or one that resizes them to a fixed
+            size as mmseg does.
         normalize: the arguments of mmseg's `Normalize`.
 
     Raises:
@@ -150,16 +163,11 @@ def test_pipeline(transforms: list[dict[str, Any]], normalize: dict[str, Any]) -
     sizes: dict[str, Any] = {'img_scale': None, 'img_ratios': [1.0]}
     keep_ratio = True
     for transform in transforms:
-        name = str(transform.get('type') or transform.get('class_path')).rpartition('.')[2]
-        arguments = transform.get('init_args') or transform
-        scale = arguments.get('img_scale')
-        if len(transforms) == 1 and name == RESIZE.rpartition('.')[2] and scale and not isinstance(scale[0], list):
-            sizes, keep_ratio = {'img_scale': tuple(scale)}, arguments.get('keep_ratio', True)
-        elif len(transforms) == 1 and name == 'Resize' and arguments.get('interpolation', 1) == 1:  # bilinear
-            sizes, keep_ratio = {'img_scale': (arguments['width'], arguments['height'])}, False
-        else:
-            message = f"has {name}, which mmseg's test pipelines do not support; masks would differ"
+        resize = _resize(transform) if len(transforms) == 1 else None
+        if resize is None:
+            message = f"has {_name(transform)}, which mmseg's test pipelines do not support; masks would differ"
             raise ConfigError('data.val_transforms', message)
+        sizes, keep_ratio = {'img_scale': resize[0]}, resize[1]
     return [
         {'type': 'LoadImageFromFile'},
         {
@@ -174,6 +182,22 @@ def test_pipeline(transforms: list[dict[str, Any]], normalize: dict[str, Any]) -
             ],
         },
     ]
+
+
+def _name(transform: dict[str, Any]) -> str:
+    return str(transform.get('type') or transform.get('class_path')).rpartition('.')[2]
+
+
+def _resize(transform: dict[str, Any]) -> tuple[tuple[int, int], bool] | None:
+    """Return `img_scale` and `keep_ratio` of mmseg's `Resize` if it does the same as a transform, else None."""
+    given = transform.get('init_args') or {name: value for name, value in transform.items() if name != 'type'}
+    arguments = {name: value for name, value in given.items() if name not in _NEUTRAL or value not in _NEUTRAL[name]}
+    scale = arguments.get('img_scale')
+    if _name(transform) == RESIZE.rpartition('.')[2] and arguments.keys() <= {'img_scale', 'keep_ratio'} and scale:
+        return None if isinstance(scale[0], list) else ((scale[0], scale[1]), arguments.get('keep_ratio', True))
+    if _name(transform) == 'Resize' and arguments.keys() == {'height', 'width'}:
+        return (arguments['width'], arguments['height']), False
+    return None
 
 
 def _ignored(data: dict[str, Any]) -> int:

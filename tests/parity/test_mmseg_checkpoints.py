@@ -286,6 +286,10 @@ def test_training_does_not_go_on_from_it(workspace: Path, run: Run) -> None:
     [
         ([{'type': 'CLAHE', 'p': 1.0}], "has CLAHE, which mmseg's test pipelines do not support"),
         ([{'type': 'Resize', 'height': 8, 'width': 8}] * 2, 'has Resize'),
+        ([{'type': 'Resize', 'height': 8, 'width': 8, 'area_for_downscale': 'image'}], 'has Resize'),
+        ([{'type': 'Resize', 'height': 8, 'width': 8, 'p': 0.5}], 'has Resize'),
+        ([{'type': 'KeepRatioResize', 'img_scale': [64, 32], 'ratio_range': [0.5, 0.5]}], 'has KeepRatioResize'),
+        ([{'type': 'KeepRatioResize', 'img_scale': [64, 32], 'p': 0.5}], 'has KeepRatioResize'),
     ],
 )
 def test_what_mmseg_cannot_do_is_not_exported(
