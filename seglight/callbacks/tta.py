@@ -17,7 +17,8 @@ class TestTimeAugmentation(Callback):
 
     For `validate`, `test` and `predict`, with whole or sliding inference; it does not affect the validation within
     `fit`. With the mean of the probabilities, the default, the masks equal those of mmseg's `aug_test` with its
-    `MultiScaleFlipAug`, unless `data.val_transforms` resizes: views are scaled from its result, in mmseg from the file.
+    `MultiScaleFlipAug` and one direction of flips, unless `data.val_transforms` resizes: views are scaled from its
+    result, in mmseg from the file. With two directions, mmseg predicts the unmirrored view twice.
     The module must be a `seglight.models.Segmentor`, with any of mmseg's models.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seglight.config.mmseg.pipeline import augmented_test, view_sizes
+from seglight.config.mmseg.pipeline import augmented_test, flip_directions, view_sizes
 from seglight.errors import ConfigError
 
 #: Steps without an equivalent transform: files, normalisation and batches are not part of `data.train_transforms`.
@@ -48,10 +48,7 @@ def tta_callback(config: Mapping[str, Any]) -> dict[str, Any] | None:
     augmented = augmented_test(config)
     if augmented is None:
         return None
-    flips = []
-    if augmented.get('flip'):
-        direction = augmented.get('flip_direction', 'horizontal')
-        flips = list(direction) if isinstance(direction, list) else [direction]
+    flips = flip_directions(augmented) if augmented.get('flip') else []
     _, scales = view_sizes(augmented)
     return {'class_path': 'seglight.callbacks.TestTimeAugmentation', 'init_args': {'scales': scales, 'flips': flips}}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from seglight.config.mmseg.pipeline import augmented_test, unsupported_steps, view_sizes
+from seglight.config.mmseg.pipeline import augmented_test, flip_directions, unsupported_steps, view_sizes
 from seglight.config.mmseg.unsupported import value_of
 from seglight.config.settings import dicts, nearest
 
@@ -119,8 +119,11 @@ def _pixels(config: Mapping[str, Any]) -> Iterator[str]:
         yield 'to_rgb=False (images are RGB; mean and std are reversed, weights trained on BGR do not fit)'
     if not any(part.get('type') == 'Normalize' for part in steps):
         yield 'no Normalize (images are RGB from 0 to 255, mmseg would feed BGR; weights trained on BGR do not fit)'
-    size, scales = view_sizes(augmented_test(config) or {})
+    augmented = augmented_test(config) or {}
+    size, scales = view_sizes(augmented)
     if size is not None and len(scales) > 1:
         yield 'the order of resizing in its views (they are scaled from the image at img_scale, in mmseg from the file)'
+    if augmented.get('flip') and len(flip_directions(augmented)) > 1:
+        yield 'the weight of its unmirrored view (mmseg predicts it once for each flip_direction, seglight once)'
     for note in unsupported_steps(config):
         yield f'{note} (sizes are padded to what the model takes; data.val_transforms can resize)'

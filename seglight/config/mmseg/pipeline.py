@@ -72,6 +72,12 @@ def augmented_test(config: Mapping[str, Any]) -> dict[str, Any] | None:
     return augmented if augmented.get('flip') or view_sizes(augmented)[1] != [1.0] else None
 
 
+def flip_directions(augmented: Mapping[str, Any]) -> list[str]:
+    """Return the directions in which a `MultiScaleFlipAug` mirrors images if its `flip` is true."""
+    direction = augmented.get('flip_direction', 'horizontal')
+    return list(direction) if isinstance(direction, list) else [direction]
+
+
 def view_sizes(augmented: Mapping[str, Any]) -> tuple[list[int] | None, list[float]]:
     """Return the size that a `MultiScaleFlipAug` resizes images to, None for their own, and the scales of its views.
 

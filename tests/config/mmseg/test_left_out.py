@@ -39,6 +39,10 @@ def test_what_seglight_does_anyway_needs_no_line() -> None:
         ({'train_pipeline': []}, 'no Normalize (images are RGB from 0 to 255, mmseg would feed BGR'),
         ({'log_config': {'hooks': [{'type': 'WandbLoggerHook'}]}}, 'WandbLoggerHook without init_kwargs.project'),
         ({'test_pipeline': [{'type': 'ResizeToMultiple'}]}, 'ResizeToMultiple in its test pipeline'),
+        (
+            {'test_pipeline': [{'type': 'MultiScaleFlipAug', 'flip': True, 'flip_direction': ['horizontal', 'vertical']}]},
+            'the weight of its unmirrored view (mmseg predicts it once for each flip_direction, seglight once)',
+        ),
         ({'data': {'val': {'img_dir': 'a', 'gt_seg_map_loader_cfg': {'x': 1}}}}, 'gt_seg_map_loader_cfg'),
         ({'runner': {'max_iter': 5}}, "runner.max_iter (mmseg has no such key; did you mean 'max_iters'?)"),
         ({'evaluation': {'intervall': 7}}, "evaluation.intervall (mmseg has no such key; did you mean 'interval'?)"),
