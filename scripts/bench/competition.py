@@ -4,7 +4,8 @@
 
 Two small models train on three folds of CamVid's training images. Its validation images are the test images of the
 competition; their labels are only used here. Prints the tables of the commands, and at last the mIoU on those images:
-of a single checkpoint (the mean over the folds), of the checkpoints of a model together, and of the ensemble. With `--work-dir`, the same command resumes.
+of a single checkpoint (the mean over the folds), of the checkpoints of a model together, and of the ensemble. With
+`--work-dir`, the same command resumes.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Task:
     schedule: dict[str, Any] | None = None
     mixed: bool = False  #: float16 mixed precision, on a GPU
     bfloat16: bool = False  #: with `mixed`: bfloat16 instead; mmcv's Runner has only float16
-    channels_last: bool = False  #: applies only to seglight
+    channels_last: bool | None = None  #: applies only to seglight, whose default it is
     compile: bool = False  #: applies only to seglight
     image: tuple[int, int] = (480, 360)  #: width and height of the files
     transforms: list[dict[str, Any]] | None = None  #: seglight's; by default those of mmseg's side

@@ -19,7 +19,7 @@ import gc
 import resource
 import statistics
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,7 +34,13 @@ MODELS = {
 }
 
 #: The candidates, and whether their processes keep freed memory.
-CANDIDATES = {"mmcv's Runner": False, 'bare loop': False, 'bare loop, memory kept': True, 'seglight': True}
+CANDIDATES = {
+    "mmcv's Runner": False,
+    'bare loop': False,
+    'bare loop, memory kept': True,
+    'seglight': True,
+    'seglight, contiguous': True,
+}
 
 
 @dataclass
@@ -61,7 +67,6 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--only', nargs='+', choices=CANDIDATES, default=list(CANDIDATES), help='the candidates')
     parser.add_argument('--mixed', action='store_true', help='float16 mixed precision, on a GPU')
-    parser.add_argument('--channels-last', action='store_true', help="seglight's option of that name")
     parser.add_argument('--compile', action='store_true', help="seglight's option of that name")
     options = vars(parser.parse_args())
     steps, warmup, rounds, names = (options.pop(name) for name in ('steps', 'warmup', 'rounds', 'only'))
@@ -113,7 +118,8 @@ def _train(name: str, task: Task, folder: str, steps: int) -> Clock:
     if name.startswith('bare loop'):
         return bare_loop(task, steps)
     clock = Clock([], task.device)
-    if name == 'seglight':
+    if name.startswith('seglight'):
+        task = replace(task, channels_last=False if name.endswith('contiguous') else None)
         seglight_trainer(task, clock, folder, [], max_steps=steps, limit_val_batches=0)()
     else:
         with mmsegs_own():

@@ -66,6 +66,7 @@ class _Average(AveragedModel):
             if not (self.use_buffers and average.is_floating_point()):
                 average.copy_(current)
 
+
 class AveragedAtEnd(Callback):
     """Makes the last checkpoint contain the average of Lightning's `StochasticWeightAveraging`, for any model.
 

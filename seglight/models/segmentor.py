@@ -34,6 +34,7 @@ from seglight.models.initialising import is_only_loading
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_wrong_accuracy
 from seglight.models.matmul_precision import ChosenMatmulPrecision, MatmulPrecision
+from seglight.models.memory_format import set_memory_format
 from seglight.models.metrics import PerClass, SegmentationMetrics, count_confusions
 from seglight.models.non_finite import Step, warn_of_nan
 from seglight.models.normalisation import normalisation
@@ -85,8 +86,8 @@ class Segmentor(PredictingModule):
         boundary_iou: whether to compute boundary IoU in validation and test.
         val_loss: whether to log `val/loss` (and `test/loss`), the mean over the images of the training loss
             without dropout; it costs a second pass through the model.
-        channels_last: keep weights, and so all features, in torch's channels-last memory format; faster
-            for convolutions, but some of mmseg's heads do not support it.
+        channels_last: keep weights, and so all features, in torch's channels-last memory format, which some parts do
+            not support; by default on a machine without a GPU for the models of mmseg that it makes faster.
         compile: whether to compile all parts of the segmentor with torch.compile for training; or the names of the
             parts: `backbone`, `neck`, `decode_head`, `auxiliary_head`. What it cannot compile runs uncompiled.
         matmul_precision: of float32 matrix products, for the whole process: `highest`, `high` (TF32 on a GPU) or
@@ -112,14 +113,14 @@ class Segmentor(PredictingModule):
         per_class: list[PerClass] = ['IoU'],
         boundary_iou: bool = False,
         val_loss: bool = False,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         compile: bool | str | list[str] = False,  # noqa: A002  (what torch calls it)
         matmul_precision: MatmulPrecision | None = None,
         non_finite: Literal['stop', 'skip'] = 'stop',
     ) -> None:
         recipe = Recipe(segmentor).self_contained()
         mean, std = normalisation(recipe, mean, std)
-        super().__init__(mean, std, channels_last)
+        super().__init__(mean, std)
         if not classes:
             raise UsageError('model.classes is empty: list the classes in data.classes')
         check_names(classes)
@@ -146,8 +147,7 @@ class Segmentor(PredictingModule):
         if not is_only_loading():  # reports errors in these before the data is read
             build_optimizer(self.segmentor, self.optimizer)
             find_updater(self.schedule)
-        if channels_last:
-            self.segmentor.to(memory_format=torch.channels_last)
+        self.channels_last = set_memory_format(self.segmentor, channels_last)
         self.compiled_parts = chosen_parts(compile)
         self._matmul_precision = ChosenMatmulPrecision(matmul_precision)
         self.non_finite = non_finite

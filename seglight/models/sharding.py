@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from seglight.errors import ConfigError
+from seglight.models.memory_format import set_memory_format
 
 NAME = 'fsdp2'
 
@@ -83,6 +84,8 @@ class ShardedStrategy(ModelParallelStrategy):
         """Refuse what cannot be sharded, and shard over all processes of all machines."""
         assert self.lightning_module is not None
         check(self.lightning_module.trainer)
+        module: Any = self.lightning_module
+        module.channels_last = set_memory_format(module.segmentor, False)  # channels-last weights cannot be sharded
         self._data_parallel_size = self.num_nodes * self.num_processes
         super().setup_environment()
 
@@ -170,7 +173,7 @@ def check(trainer: Trainer) -> None:
             'trainer.precision', f'must be one of {", ".join(PRECISIONS)} with {NAME}, got {trainer.precision!r}'
         )
     module: Any = trainer.lightning_module
-    if module.channels_last:
+    if module.hparams.get('channels_last'):
         raise ConfigError('model.channels_last', f'must be false with {NAME}, which shards contiguous weights only')
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, (WeightAveraging, StochasticWeightAveraging)):

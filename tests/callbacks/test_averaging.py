@@ -112,7 +112,7 @@ def test_the_average_is_torchs_but_is_read_only_once(use_buffers: bool) -> None:
 
 @pytest.mark.parametrize('resumed', [False, True])
 def test_integer_buffers_are_those_of_the_trained_model(resumed: bool) -> None:
-    module = torch.nn.Linear(1, 1)
+    module: Any = torch.nn.Linear(1, 1)
     module.register_buffer('relative_position_index', torch.arange(1000))
     average = AveragedModel(module, avg_fn=get_ema_avg_fn(0.9999), use_buffers=True)
     if resumed:
@@ -123,4 +123,5 @@ def test_integer_buffers_are_those_of_the_trained_model(resumed: bool) -> None:
     TrainedUntilAveraged().on_train_start(trainer, pl.LightningModule())
     for _ in range(3):
         average.update_parameters(module)
-    assert torch.equal(average.module.relative_position_index, torch.arange(1000))
+    averaged: Any = average.module
+    assert torch.equal(averaged.relative_position_index, torch.arange(1000))

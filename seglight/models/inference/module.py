@@ -37,19 +37,18 @@ class PredictingModule(LightningModule):
     Args:
         mean: RGB mean in 0 to 255, subtracted on the device.
         std: RGB standard deviation in 0 to 255.
-        channels_last: whether the backbone takes images in torch's channels-last memory format.
     """
 
     segmentor: BaseSegmentor
     mean: Tensor
     std: Tensor
+    channels_last = False  #: whether the backbone takes images in torch's channels-last memory format
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], channels_last: bool) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         # Not persistent: a checkpoint already holds them as hyperparameters.
         self.register_buffer('mean', torch.tensor(mean), persistent=False)
         self.register_buffer('std', torch.tensor(std), persistent=False)
-        self.channels_last = channels_last
         self._class_order: list[int] | None = None
 
     def reorder(self, order: Sequence[int]) -> None:

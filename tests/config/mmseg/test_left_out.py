@@ -40,7 +40,11 @@ def test_what_seglight_does_anyway_needs_no_line() -> None:
         ({'log_config': {'hooks': [{'type': 'WandbLoggerHook'}]}}, 'WandbLoggerHook without init_kwargs.project'),
         ({'test_pipeline': [{'type': 'ResizeToMultiple'}]}, 'ResizeToMultiple in its test pipeline'),
         (
-            {'test_pipeline': [{'type': 'MultiScaleFlipAug', 'flip': True, 'flip_direction': ['horizontal', 'vertical']}]},
+            {
+                'test_pipeline': [
+                    {'type': 'MultiScaleFlipAug', 'flip': True, 'flip_direction': ['horizontal', 'vertical']}
+                ]
+            },
             'the weight of its unmirrored view (mmseg predicts it once for each flip_direction, seglight once)',
         ),
         ({'data': {'val': {'img_dir': 'a', 'gt_seg_map_loader_cfg': {'x': 1}}}}, 'gt_seg_map_loader_cfg'),
