@@ -10,8 +10,8 @@ from torch import Tensor, nn
 #: Where the parts come from whose speed in both formats is known, see `scripts/bench/memory_format.py`.
 _MEASURED = ('torch', 'mmcv', 'mmseg', 'seglight')
 
-#: Parts that are slower with channels-last features, or that take only contiguous ones.
-_CONTIGUOUS = frozenset({'ResNeSt', 'DCM'})
+#: Parts that are no faster with channels-last features, or that take only contiguous ones.
+_CONTIGUOUS = frozenset({'DCM', 'ResNeSt', 'SwinTransformer'})
 
 
 def set_memory_format(segmentor: nn.Module, channels_last: bool | None) -> bool:
