@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from seglight.data.arguments import is_number
 from seglight.errors import UsageError
 from seglight.models.inference.postprocessing import Postprocessing
 from seglight.models.inference.views import Views, make_views
@@ -120,7 +121,7 @@ def _member(values: Any) -> Member:
     names, weight, views = (values.get(name) for name in known)
     good = isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
     _check(good, 'checkpoints of a member must be a list of paths')
-    good = _is_number(weight) and vote_weights([weight], 1) is not None
+    good = is_number(weight) and vote_weights([weight], 1) is not None
     _check(good, f'weight of a member must be above 0 and below 1e308, got {weight!r:.40}')
     _check(views is None or isinstance(views, dict), 'views of a member must be a mapping or null')
     member = Member(names, float(weight), views)
@@ -135,14 +136,10 @@ def _table(values: dict[str, Any], name: str, what: str, valid: Callable[[Any], 
     """Return the table of a file with a number for each class."""
     table = values.get(name) or {}
     good = isinstance(table, dict) and all(
-        isinstance(key, str) and _is_number(value) and valid(value) for key, value in table.items()
+        isinstance(key, str) and is_number(value) and valid(value) for key, value in table.items()
     )
     _check(good, f'{name} must have {what} by class name')
     return dict(table)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_area(value: Any) -> bool:

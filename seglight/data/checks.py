@@ -75,7 +75,7 @@ def quick_faults(dataset: SegmentationDataset, facts: SplitFacts) -> dict[int, s
         samples,
         sorted({*_spread(small, CHECKED), *_spread(sound, LOOKED_AT)} - faults.keys()),
     )
-    masks = _found(partial(read_labels, dataset), samples, _spread(sound, CHECKED))
+    masks = _found(partial(counted_labels, dataset), samples, _spread(sound, CHECKED))
     for index, (fault, plain) in images.items():
         if fault is None:
             facts.add_image(samples[index].image, plain)
@@ -108,7 +108,7 @@ def _check_image(value_range: ValueRange | None, sample: Sample) -> tuple[str | 
         return str(error), False
 
 
-def read_labels(dataset: SegmentationDataset, sample: Sample) -> tuple[str | None, Ints | None]:
+def counted_labels(dataset: SegmentationDataset, sample: Sample) -> tuple[str | None, Ints | None]:
     """Read the mask of a sample.
 
     Returns:

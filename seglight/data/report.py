@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglight.data.checks import read_header, read_labels
+from seglight.data.checks import counted_labels, read_header
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.facts import SplitFacts, count_labels, is_plain
 from seglight.data.sources.base import Sample
@@ -125,7 +125,7 @@ def _examine(dataset: SegmentationDataset, sample: Sample) -> _Examined:
     try:
         image, mask = dataset.decode(sample)
     except DataError as error:
-        labels = read_labels(dataset, sample)[1]  # judged even if they are outside the classes
+        labels = counted_labels(dataset, sample)[1]  # judged even if they are outside the classes
         return _Examined(str(error)) if labels is None else _Examined(str(error), labels=labels)
     pixels = image.shape[0] * image.shape[1]
     mean, deviation = (values[:, 0].astype(np.float64) for values in cv2.meanStdDev(image))

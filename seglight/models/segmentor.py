@@ -161,7 +161,7 @@ class Segmentor(PredictingModule):
         self.metrics = SegmentationMetrics(len(classes), self.ignore_index, boundary_iou)
         self.per_class = per_class
         self.mean_loss = MeanLoss() if val_loss else None
-        self._is_balanced = not self._recipe.balanced_losses(self.segmentor)  #: whether all class weights are known
+        self._weights_known = not self._recipe.balanced_losses(self.segmentor)  #: whether all class weights are known
         self.unseen: list[str] = []  #: classes that no mask of the last validation or test showed
         for hook in (drop_unknown_losses, warn_of_nan):
             self.register_load_state_dict_pre_hook(hook)  # type: ignore[no-untyped-call]
@@ -226,15 +226,15 @@ class Segmentor(PredictingModule):
         """Set the class weights that come from the training data; without them, a validation leaves the loss out."""
         if stage == 'fit':
             balance(self._recipe.balanced_losses(self.segmentor), self.trainer, self.classes)
-            self._is_balanced = True
-        if stage in ('validate', 'test') and self.mean_loss is not None and not self._is_balanced:
+            self._weights_known = True
+        if stage in ('validate', 'test') and self.mean_loss is not None and not self._weights_known:
             text = 'the loss is left out: class_weight: balanced weights it by the masks of the training'
             rank_zero_only(warn)(text)
 
     @property
     def _logged_loss(self) -> MeanLoss | None:
         """The loss that a validation logs; None without one."""
-        return self.mean_loss if self._is_balanced else None
+        return self.mean_loss if self._weights_known else None
 
     def configure_model(self) -> None:
         """Shard the weights if the trainer's strategy does."""
@@ -438,8 +438,8 @@ class Segmentor(PredictingModule):
     def _log_metrics(self, stage: str) -> None:
         figures = self.metrics.compute()
         self.metrics.reset()
-        # Recall is the only metric that is undefined exactly for classes without labelled pixels.
-        self.unseen = [name for name, recall in zip(self.classes, figures['Acc'], strict=True) if recall.isnan()]
+        # Acc, which equals Recall, is the only metric that is undefined exactly for classes without labelled pixels.
+        self.unseen = [name for name, acc in zip(self.classes, figures['Acc'], strict=True) if acc.isnan()]
         self.log_dict({f'{stage}/{name}': value.float() for name, value in figures.items() if value.ndim == 0})
         if self._logged_loss is not None:
             self.log(f'{stage}/loss', self._logged_loss.compute().float())

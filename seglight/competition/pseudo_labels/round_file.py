@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from seglight.competition.out_of_fold.plan import Plan
+from seglight.data.arguments import is_number
 from seglight.errors import UsageError, UserError, one_line
 from seglight.files import as_bytes, write_atomically
 from seglight.plain_text import load_yaml, read_text
@@ -74,7 +75,7 @@ def _is_round(values: Any, plan: Plan) -> bool:
         return False
     folds = values['folds']
     return (
-        all(_is_number(values[name]) for name in ('precision', 'weight'))
+        all(is_number(values[name]) for name in ('precision', 'weight'))
         and isinstance(folds, list)
         and len(folds) == plan.folds
         and all(_is_labelling(fold, plan) for fold in folds)
@@ -90,9 +91,5 @@ def _is_labelling(values: Any, plan: Plan) -> bool:
         return False
     known_models = all(name in plan.models and type(weight) is int and weight > 0 for name, weight in members.items())
     return known_models and all(
-        name in plan.classes and _is_number(value) and 0 <= value <= 1 for name, value in confidence.items()
+        name in plan.classes and is_number(value) and 0 <= value <= 1 for name, value in confidence.items()
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
