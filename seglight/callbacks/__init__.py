@@ -6,7 +6,6 @@ from seglight.callbacks.checkpoints.best import BestCheckpoint
 from seglight.callbacks.checkpoints.interval import IntervalCheckpoint
 from seglight.callbacks.chosen_ensemble import ChosenEnsemble
 from seglight.callbacks.console import EpochLines, ProgressBars
-from seglight.callbacks.ensemble import SoftVoting
 from seglight.callbacks.evaluation import EvaluationRecorder
 from seglight.callbacks.first_batch import FirstBatchCheck
 from seglight.callbacks.learning_rates import LearningRates
@@ -15,6 +14,7 @@ from seglight.callbacks.resume import ExactResume
 from seglight.callbacks.run_folder import RunFolder
 from seglight.callbacks.same_everywhere import SameEverywhere
 from seglight.callbacks.signals import StopBySignal
+from seglight.callbacks.soft_voting import SoftVoting
 from seglight.callbacks.time_limit import KeepTime, TimeLimit
 from seglight.callbacks.training_plan import TrainingPlan
 from seglight.callbacks.tta import TestTimeAugmentation

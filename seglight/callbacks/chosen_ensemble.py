@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seglight.callbacks.ensemble import load_voter
+from seglight.callbacks.soft_voting import load_voter
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.ensemble import Ensemble
 from seglight.errors import UsageError

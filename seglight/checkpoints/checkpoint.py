@@ -16,8 +16,8 @@ from torch import Tensor
 
 from seglight.checkpoints.entries import check_entries
 from seglight.checkpoints.exported import exported_entries, name_file
+from seglight.checkpoints.from_mmseg import NOT_TAKEN_OVER, SUFFIX, mmseg_entries
 from seglight.checkpoints.gate import admit_hyperparameters
-from seglight.checkpoints.mmseg import NOT_TAKEN_OVER, SUFFIX, mmseg_entries
 from seglight.checkpoints.plain import plain_entries
 from seglight.checkpoints.stored import Purpose, Stored, parse_stored, read_stored
 from seglight.checkpoints.subclass import check_base_predicts, config_of, parameters_for, weights_for

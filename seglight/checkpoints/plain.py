@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 from safetensors.torch import save
 
-from seglight.checkpoints.mmseg import NOT_TAKEN_OVER
+from seglight.checkpoints.from_mmseg import NOT_TAKEN_OVER
 from seglight.errors import CheckpointError
 from seglight.files import write_atomically
 from seglight.models.subclass import ENTRY

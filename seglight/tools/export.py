@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.checkpoints.mmseg import SUFFIX
+from seglight.checkpoints.from_mmseg import SUFFIX
 from seglight.checkpoints.plain import save_plain
 from seglight.checkpoints.subclass import check_base_predicts
 from seglight.config.settings import Settings
@@ -141,7 +141,7 @@ def export_checkpoint(
     unused = [key for key in stored.refused if key not in NEEDED]
     stored.check(Settings(), unused)
     settings = stored.settings
-    from seglight.checkpoints.export import mmseg_checkpoint, mmseg_config
+    from seglight.checkpoints.to_mmseg import mmseg_checkpoint, mmseg_config
 
     config = mmseg_config(settings.values)
     buffer = io.BytesIO()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from seglight.checkpoints.mmseg import PREFIX
+from seglight.checkpoints.from_mmseg import PREFIX
 from seglight.config.mmseg.file import parse_mmseg_config
 from seglight.config.mmseg.pipeline import RESIZE
 from seglight.config.settings import without_tuples
