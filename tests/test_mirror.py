@@ -85,6 +85,7 @@ COVERED = {
     'competition.choosing.pixels': ('competition/choosing/test_selection.py', 'competition.choosing.pixels'),
     'competition.out_of_fold.splitting': ('stories/test_folds.py', 'split/fold'),
     'config.arguments': ('config/test_overrides.py', 'seglight.config.arguments'),
+    'config.mmseg.model_and_schedule': ('config/mmseg/test_zoo.py', 'schedule_settings'),
     'config.mmseg.packaged': ('config/mmseg/test_file.py', 'zoo_folder'),
     'config.mmseg.python_values': ('config/mmseg/test_file.py', 'import'),
     'config.parser': ('config/test_cli_cases.py', 'line'),

@@ -10,8 +10,8 @@ import yaml
 
 from seglight.checkpoints.subclass import OF_DATA
 from seglight.config.mmseg.file import parse_mmseg_config
+from seglight.config.mmseg.model_and_schedule import model_settings
 from seglight.config.mmseg.pipeline import data_settings, not_taken_over
-from seglight.config.mmseg.zoo import model_settings
 from seglight.config.settings import dicts
 from seglight.errors import CheckpointError, ConfigError, one_line
 from seglight.weight_files import state_dict

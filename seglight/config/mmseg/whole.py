@@ -11,10 +11,10 @@ from seglight.config.mmseg.augmentation import train_transforms, tta_callback
 from seglight.config.mmseg.datasets import data_sources, parts_of
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.left_out import KEYS, left_out
+from seglight.config.mmseg.model_and_schedule import counts_iterations, model_settings, runner_of, schedule_settings
 from seglight.config.mmseg.packaged import zoo_folder
 from seglight.config.mmseg.pipeline import data_settings
 from seglight.config.mmseg.unsupported import check_supported
-from seglight.config.mmseg.zoo import counts_iterations, model_settings, runner_of, schedule_settings
 from seglight.config.settings import Origin, Settings, merge, nearest, paths
 from seglight.errors import ConfigError, UsageError, one_line
 

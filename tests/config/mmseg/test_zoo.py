@@ -11,8 +11,9 @@ from mmcv import Config
 from mmcv.runner.hooks import HOOKS
 
 from seglight.config.files import load_config
+from seglight.config.mmseg.model_and_schedule import schedule_settings
 from seglight.config.mmseg.packaged import zoo_folder
-from seglight.config.mmseg.zoo import find_zoo, schedule_settings, zoo_names
+from seglight.config.mmseg.zoo import find_zoo, zoo_names
 from seglight.errors import ConfigError
 from seglight.models.schedules import find_updater
 
