@@ -153,6 +153,7 @@ COVERED = {
     'runtimes.base': ('runtimes/test_onnx_file.py', 'takes only images of'),
     'runtimes.metadata': ('runtimes/test_onnx_file.py', 'METADATA'),
     'runtimes.opening': ('runtimes/test_onnx_file.py', 'open_exported'),
+    'studies': ('competition/searching/test_sweep.py', 'open_study'),
     'tools.data': ('data/sources/coco/test_source.py', 'from seglight.tools.data import'),
     'tools.duplicates': ('stories/test_data.py', '--duplicates'),
     'tools.export': ('parity/test_mmseg_checkpoints.py', "'export'"),

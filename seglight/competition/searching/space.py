@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seglight.callbacks.trial_pruning import optuna_package
 from seglight.config.arguments import as_word
 from seglight.config.files import read_yaml
 from seglight.config.settings import nearest
 from seglight.data.arguments import is_number, is_whole
 from seglight.errors import ConfigError, UsageError
+from seglight.studies import optuna_package
 
 #: Keys of a range, and of a choice.
 RANGE, CHOICES = ('low', 'high', 'step', 'log'), 'choices'

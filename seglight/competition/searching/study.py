@@ -12,10 +12,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from seglight.callbacks.trial_pruning import PRUNED, Unit, open_storage, open_study, optuna_package
 from seglight.competition.searching.space import Space, words_of
 from seglight.errors import UsageError
 from seglight.run_lock import RunLock
+from seglight.studies import PRUNED, Unit, open_storage, open_study, optuna_package
 
 #: The journal of Optuna in the folder, and the lock for the moment between counting trials and starting one.
 JOURNAL, LOCK = 'study.journal', '.next_trial.lock'

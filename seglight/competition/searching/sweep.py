@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from seglight.callbacks.trial_pruning import Unit
 from seglight.competition.folds import resolved
 from seglight.competition.jobs.executor import Executor
 from seglight.competition.jobs.running import Command, Runner, check_jobs
@@ -28,6 +27,7 @@ from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, csv_text, writ
 from seglight.models.recipe import Recipe
 from seglight.models.segmentor import Segmentor
 from seglight.run_lock import used
+from seglight.studies import Unit
 
 #: The file of the search in its folder.
 SEARCH = 'sweep.yaml'

@@ -19,12 +19,12 @@ from browser import check_with_axe
 from conftest import Result
 from forks import forked_commands, start  # noqa: F401
 
-from seglight.callbacks.trial_pruning import open_storage, open_study
 from seglight.competition.jobs.running import Command, Runner
 from seglight.competition.searching.space import Choice, Range
 from seglight.competition.searching.study import Study
 from seglight.competition.searching.sweep import Search, find_folder, run_trials
 from seglight.errors import TrainingError, UsageError
+from seglight.studies import open_storage, open_study
 
 Run = Callable[..., Result]
 
