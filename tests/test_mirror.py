@@ -56,7 +56,6 @@ COVERED = {
     'cli.commands.cluster': ('competition/jobs/test_cluster.py', '--cluster-option'),
     'cli.commands.competition': ('stories/test_folds.py', "'folds'"),
     'cli.commands.results': ('tools/test_join.py', "'join'"),
-    'cli.commands.weights': ('tools/test_soup.py', "'soup'"),
     'cli.failures': ('stories/test_bad_input.py', 'trainer.'),
     'cli.fit': ('stories/test_train_and_predict.py', "'fit'"),
     'cli.commands.data': ('stories/test_data.py', "'data', 'check'"),

@@ -1,9 +1,8 @@
-"""Write a checkpoint in the format of another program, and print what was written."""
+"""Write a checkpoint in the format of another program."""
 
 from __future__ import annotations
 
 import io
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,9 @@ from seglight.checkpoints.from_mmseg import SUFFIX
 from seglight.checkpoints.plain import save_plain
 from seglight.checkpoints.subclass import check_base_predicts
 from seglight.config.settings import Settings
-from seglight.console import labelled
-from seglight.errors import UsageError, say
+from seglight.errors import UsageError
 from seglight.files import write_new
-from seglight.runtimes.metadata import Metadata
-from seglight.runtimes.opening import SUFFIXES, files
+from seglight.runtimes.opening import SUFFIXES
 from seglight.weight_files import SAFETENSORS
 
 #: The settings of a checkpoint that go into mmseg's config.
@@ -35,64 +32,11 @@ NEEDED = (
 #: The suffix of each format.
 FORMATS = {'mmseg': SUFFIX, 'safetensors': SAFETENSORS, **SUFFIXES}
 
-#: Options of the formats that are whole models, with their defaults.
-_OF_MODELS: dict[str, Any] = {
-    'size': None,
-    'output_kind': 'logits',
-    'half': False,
-    'int8': False,
-    'allow_differences': False,
-    'root': None,
-}
-
-
-def run(arguments: Namespace) -> None:
-    """Write what the arguments of `seglight export` request, and print it.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    chosen = chosen_format(arguments.format, arguments.target)
-    name, target, trust = arguments.checkpoint, arguments.target, arguments.trust_checkpoint
-    if chosen in SUFFIXES:
-        from seglight.exporting.export import export_model  # late: it needs the model
-        from seglight.exporting.wanted import Wanted, as_size
-
-        wanted = Wanted(
-            chosen, as_size(arguments.size), arguments.output_kind, arguments.half, arguments.int8,
-            arguments.allow_differences,
-        )  # fmt: skip
-        report(*export_model(name, wanted, target, arguments.root, trust))
-        return
-    for option, default in _OF_MODELS.items():
-        if getattr(arguments, option) != default:
-            flag = option.replace('_', '-')
-            raise UsageError(f'export: --{flag} needs --format {", ".join(SUFFIXES)}, got {chosen}')
-    if chosen == 'safetensors':
-        say(export_plain(name, target, trust))
-        return
-    for path in export_checkpoint(name, target, trust):
-        say(path)
-
 
 def chosen_format(given: str | None, target: Path | None) -> Any:
     """Return the format: the given one, that of the file's suffix, or mmseg's."""
     by_suffix = {suffix: name for name, suffix in FORMATS.items()}
     return given or by_suffix.get(target.suffix if target else '', 'mmseg')
-
-
-def report(path: Path, metadata: Metadata) -> None:
-    """Print what was written and proved."""
-    size = sum(each.stat().st_size for each in files(path)) / 1e6
-    say(labelled('Exported', f'{path} ({size:.1f} MB)'))
-    proof = metadata.proof
-    assert proof is not None
-    for kind, each in proof.comparisons().items():
-        difference = '' if each.difference is None else f', logits differ by up to {each.difference:.2g}'
-        say(labelled('Proof', f'{each.text(kind)}{difference}'))
-    if proof.miou is not None:
-        before, after = (f'{100 * each:.2f} %' for each in proof.miou)
-        say(labelled('mIoU', f'{after}, {before} before quantisation'))
 
 
 def export_plain(name: str | Path, target: str | Path | None = None, trust_checkpoint: bool = False) -> Path:

@@ -5,14 +5,29 @@ from __future__ import annotations
 import textwrap
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from seglight.cli.commands.base import CHECKPOINT, TRUST, WEIGHTS
+from seglight.console import labelled
 from seglight.counting import counted
 from seglight.environment import describe as describe_environment
 from seglight.errors import UsageError, say
 
+if TYPE_CHECKING:
+    from seglight.runtimes.metadata import Metadata
+
 #: The families of backbones that `convert` knows.
 FAMILIES = ('beit', 'convnext', 'deit', 'mae', 'mit', 'resnet', 'stdc', 'swin', 'twins', 'vit', 'vitjax', 'timm')
+
+#: Options of `export` for the formats that are whole models, with their defaults.
+_OF_MODELS: dict[str, Any] = {
+    'size': None,
+    'output_kind': 'logits',
+    'half': False,
+    'int8': False,
+    'allow_differences': False,
+    'root': None,
+}
 
 
 def info(arguments: Namespace) -> None:
@@ -107,9 +122,46 @@ def export(arguments: Namespace) -> None:
     predicts the same masks, and its tools/test.py finds the validation images. `safetensors` holds the weights and the
     settings.
     """
-    from seglight.tools.export import run
+    from seglight.runtimes.opening import SUFFIXES
+    from seglight.tools.export import chosen_format, export_checkpoint, export_plain
 
-    run(arguments)
+    chosen = chosen_format(arguments.format, arguments.target)
+    name, target, trust = arguments.checkpoint, arguments.target, arguments.trust_checkpoint
+    if chosen in SUFFIXES:
+        from seglight.exporting.export import export_model  # late: it needs the model
+        from seglight.exporting.wanted import Wanted, as_size
+
+        wanted = Wanted(
+            chosen, as_size(arguments.size), arguments.output_kind, arguments.half, arguments.int8,
+            arguments.allow_differences,
+        )  # fmt: skip
+        _print_exported(*export_model(name, wanted, target, arguments.root, trust))
+        return
+    for option, default in _OF_MODELS.items():
+        if getattr(arguments, option) != default:
+            flag = option.replace('_', '-')
+            raise UsageError(f'export: --{flag} needs --format {", ".join(SUFFIXES)}, got {chosen}')
+    if chosen == 'safetensors':
+        say(export_plain(name, target, trust))
+        return
+    for path in export_checkpoint(name, target, trust):
+        say(path)
+
+
+def _print_exported(path: Path, metadata: Metadata) -> None:
+    """Print what was written and proved."""
+    from seglight.runtimes.opening import files
+
+    size = sum(each.stat().st_size for each in files(path)) / 1e6
+    say(labelled('Exported', f'{path} ({size:.1f} MB)'))
+    proof = metadata.proof
+    assert proof is not None
+    for kind, each in proof.comparisons().items():
+        difference = '' if each.difference is None else f', logits differ by up to {each.difference:.2g}'
+        say(labelled('Proof', f'{each.text(kind)}{difference}'))
+    if proof.miou is not None:
+        before, after = (f'{100 * each:.2f} %' for each in proof.miou)
+        say(labelled('mIoU', f'{after}, {before} before quantisation'))
 
 
 def export_arguments(parser: ArgumentParser) -> None:
