@@ -10,7 +10,7 @@ from typing import Any
 from seglight.config.classes import construct, find_class, name_and_arguments
 from seglight.config.settings import nearest
 from seglight.data.sources.archives import ArchiveSource
-from seglight.data.sources.base import Annotation, Context, Sample, Source
+from seglight.data.sources.base import Annotation, Context, Sample, Source, bad_name
 from seglight.data.sources.coco.source import CocoSource
 from seglight.data.sources.columns import Part, Samples
 from seglight.data.sources.folder_rows import MaskFile
@@ -188,4 +188,4 @@ def _samples_of(source: Source, context: Context, masks: bool) -> Samples:
 def _with_name_fault(sample: Sample) -> Sample:
     """Return the sample, with a fault if its name must not become part of a path."""
     fault = None if sample.fault else name_fault(sample.name)
-    return replace(sample, fault=f'{str(sample.image)!r}: its name {fault}; rename it') if fault else sample
+    return replace(sample, fault=bad_name(sample.image, fault)) if fault else sample

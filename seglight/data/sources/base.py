@@ -87,6 +87,11 @@ def kind_of(path: Path) -> Literal['file', 'folder'] | None:
     return 'folder'
 
 
+def bad_name(image: Path | str, fault: str) -> str:
+    """Return why an image cannot be used, from the fault of its name, which must not become part of a path."""
+    return f'{str(image)!r}: its name {fault}; rename it'
+
+
 @dataclass(frozen=True)
 class Sample:
     """An image with its annotation.

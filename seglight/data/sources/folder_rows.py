@@ -12,7 +12,7 @@ import numpy as np
 from seglight.array_types import UInt8Array
 from seglight.data.images import image_size
 from seglight.data.labels import LabelMap
-from seglight.data.sources.base import Annotation, Sample
+from seglight.data.sources.base import Annotation, Sample, bad_name
 from seglight.data.sources.columns import Rows
 from seglight.data.texts import Texts
 from seglight.names import name_fault
@@ -96,7 +96,7 @@ class FolderRows(Rows):
         for row, name in enumerate(self.names()):
             fault = name_fault(name)
             if fault:
-                yield row, f'{str(self.folder / self.relative[row])!r}: its name {fault}; rename it'
+                yield row, bad_name(self.folder / self.relative[row], fault)
         hashes = np.fromiter(map(hash, self.names()), np.int64, len(self))
         values, counts = np.unique(hashes, return_counts=True)
         firsts: dict[str, int] = {}

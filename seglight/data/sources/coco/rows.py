@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from seglight.data.sources.base import Sample
+from seglight.data.sources.base import Sample, bad_name
 from seglight.data.sources.coco.columns import CocoFile
 from seglight.data.sources.coco.file import coco_image
 from seglight.data.sources.coco.objects import Objects
@@ -63,7 +63,7 @@ class CocoRows(Rows):
         """Return an image with its objects."""
         image, name = self.odd[row] if row in self.odd else self._plain(self.file.names[row])
         fault = name_fault(name) if row in self.odd else None
-        reason = f'{str(image)!r}: its name {fault}; rename it' if fault else None
+        reason = bad_name(image, fault) if fault else None
         return Sample(image, name, StoredObjects(self.file, row, self.labels, self.background), fault=reason)
 
     def _plain(self, given: str) -> tuple[Path, str]:

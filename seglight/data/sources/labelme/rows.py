@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from seglight.data.images import image_size
-from seglight.data.sources.base import Sample
+from seglight.data.sources.base import Sample, bad_name
 from seglight.data.sources.columns import Rows
 from seglight.data.sources.labelme.columns import LabelMeFiles
 from seglight.data.sources.labelme.file import LabelMeFile
@@ -42,7 +42,7 @@ class LabelMeRows(Rows):
         for row, name in enumerate(self.names()):
             fault = name_fault(name)
             if fault and row not in self.unread:
-                yield row, f'{self.files.image_paths[row]!r}: its name {fault}; rename it'
+                yield row, bad_name(self.files.image_paths[row], fault)
 
     def __len__(self) -> int:
         """Return the number of images."""
