@@ -116,6 +116,7 @@ COVERED = {
     'data.sources.labelme.file': ('data/sources/labelme/test_source.py', 'read_labelme'),
     'data.sources.labelme.shapes': ('data/sources/labelme/test_source.py', 'Shapes'),
     'data.sources.mmseg_datasets': ('parity/test_datasets.py', 'seglight.data.sources.mmseg_datasets'),
+    'data.sources.painting': ('data/sources/labelme/test_source.py', 'too many to paint'),
     'data.sources.yolo.lines': ('data/sources/yolo/test_source.py', 'yolo.lines import Polygons'),
     'data.split_sources': ('data/test_splits.py', 'Split'),
     'data.tolerant': ('stories/test_data.py', 'on_bad_sample'),

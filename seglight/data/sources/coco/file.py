@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from seglight.data.sources.coco.shapes import MAX_PIXELS, MAX_SIDE
 from seglight.data.sources.json_files import kind_of_json, read_json, unread
+from seglight.data.sources.painting import MAX_PIXELS, MAX_SIDE
 from seglight.data.sources.paths import path_in
 from seglight.errors import DataError
 

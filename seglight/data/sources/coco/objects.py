@@ -11,7 +11,8 @@ from pycocotools import mask as mask_utils
 
 from seglight.array_types import UInt8Array
 from seglight.data.sources.base import Annotation
-from seglight.data.sources.coco.shapes import check_painting, encode
+from seglight.data.sources.coco.shapes import encode
+from seglight.data.sources.painting import check_painting
 from seglight.errors import DataError, one_line
 
 

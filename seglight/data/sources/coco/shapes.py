@@ -1,7 +1,4 @@
-"""The segmentations of COCO's annotations as run lengths of pycocotools, and limits for painting objects.
-
-All painting takes time in proportion to these limits; with far more, a file could keep a process busy for days.
-"""
+"""The segmentations of COCO's annotations as run lengths of pycocotools."""
 
 from __future__ import annotations
 
@@ -9,25 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pycocotools import mask as mask_utils
 
+from seglight.data.sources.painting import MAX_DISTANCE, MAX_PIXELS, outline_length
 from seglight.errors import DataError, one_line
 
-#: Maximum distance of a point from the origin, in longer sides of its image.
-MAX_DISTANCE = 100
-
-#: Maximum length of an outline in pixels; pycocotools needs 100 bytes for each.
+#: Maximum length of one outline in pixels, a fourth of `MAX_OUTLINES`; pycocotools needs 100 bytes for each.
 MAX_OUTLINE = 1 << 22
-
-#: Maximum total length of all outlines of an image, in pixels: four times that of one object.
-MAX_OUTLINES = 1 << 24
-
-#: Maximum number of the objects of an image, times its pixels: 5,000 objects in 27 million pixels.
-MAX_PAINTED = 1 << 37
-
-#: Limits of OpenCV for images.
-MAX_PIXELS, MAX_SIDE = 1 << 30, 1 << 20
 
 #: Maximum number of characters, of five bits each, for a run length up to `MAX_PIXELS` or a difference of two.
 MAX_CHARACTERS = 7
@@ -60,35 +45,6 @@ def encode(given: Any, height: int, width: int) -> tuple[Any, float]:
         return (_run_lengths(given, height, width), 0) if isinstance(given, dict) else _polygons(given, height, width)
     except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
         raise DataError(f'cannot be decoded: {one_line(error) or type(error).__name__}') from error
-
-
-def check_painting(count: int, height: int, width: int, outline: float) -> None:
-    """Check that the objects of an image can be painted in a bounded time.
-
-    Args:
-        count: the number of objects.
-        height: of the image.
-        width: of the image.
-        outline: the total length of the outlines, in pixels.
-
-    Raises:
-        DataError: if not; the message is the end of a sentence.
-    """
-    if count * height * width > MAX_PAINTED:
-        raise DataError(f'has {count} objects in {height} x {width} pixels, too many to paint; cut it into tiles')
-    if outline > MAX_OUTLINES:
-        raise DataError(
-            f'has outlines of {outline:.0f} pixels in all, more than the maximum of {MAX_OUTLINES}; correct them'
-        )
-
-
-def outline_length(points: npt.NDArray[Any]) -> float:
-    """Return the length of a closed outline in pixels, the larger of both directions for each edge.
-
-    Args:
-        points: `[N, 2]`, in pixels.
-    """
-    return float(np.abs(points - np.roll(points, 1, axis=0)).max(1).sum()) if len(points) else 0.0
 
 
 def _run_lengths(given: Mapping[str, Any], height: int, width: int) -> Any:

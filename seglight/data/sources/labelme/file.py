@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from seglight.data.sources.coco.shapes import MAX_PIXELS, MAX_SIDE
 from seglight.data.sources.json_files import MAX_BYTES_PER_IMAGE, kind_of_json, read_json, unread
+from seglight.data.sources.painting import MAX_PIXELS, MAX_SIDE
 from seglight.errors import DataError
 
 MAX_POINTS = 1_000_000  #: maximum number of points in an image

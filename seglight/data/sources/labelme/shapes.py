@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from seglight.array_types import UInt8Array
 from seglight.data.images import image_size
 from seglight.data.sources.base import Annotation
-from seglight.data.sources.coco.shapes import MAX_DISTANCE, check_painting, outline_length
 from seglight.data.sources.labelme.file import MAX_POINTS, LabelMeFile, Shape
+from seglight.data.sources.painting import MAX_DISTANCE, check_painting, outline_length
 from seglight.errors import DataError, one_line
 
 LINE_WIDTH, POINT_RADIUS = 10, 5  #: of LabelMe's exporter, in pixels

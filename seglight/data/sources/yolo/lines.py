@@ -13,7 +13,7 @@ import numpy.typing as npt
 from seglight.array_types import UInt8Array
 from seglight.data.images import image_size
 from seglight.data.sources.base import Annotation
-from seglight.data.sources.coco.shapes import check_painting, outline_length
+from seglight.data.sources.painting import check_painting, outline_length
 from seglight.data.sources.paths import read_bounded
 from seglight.errors import DataError, one_line
 
