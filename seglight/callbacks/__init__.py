@@ -19,8 +19,9 @@ from seglight.callbacks.time_limit import KeepTime, TimeLimit
 from seglight.callbacks.training_plan import TrainingPlan
 from seglight.callbacks.tta import TestTimeAugmentation
 from seglight.callbacks.wandb import WandbRun
+from seglight.callbacks.writers.base import PredictionWriter
 from seglight.callbacks.writers.coco import CocoWriter
-from seglight.callbacks.writers.files import MaskWriter, OverlayWriter, PredictionWriter, ProbabilityWriter
+from seglight.callbacks.writers.files import MaskWriter, OverlayWriter, ProbabilityWriter
 from seglight.callbacks.writers.part import PartDone, PredictPart
 from seglight.callbacks.writers.predicted_by import PredictedBy
 from seglight.callbacks.writers.pseudo import PseudoLabelWriter

@@ -19,7 +19,7 @@ from conftest import TINY_SEGMENTOR, random_batch
 
 from seglight.batch import Batch
 from seglight.callbacks import EvaluationRecorder, MaskWriter, PredictionSummary, ProbabilityWriter, PseudoLabelWriter
-from seglight.callbacks.writers.files import PredictionWriter
+from seglight.callbacks.writers.base import PredictionWriter
 from seglight.models import Segmentor
 from seglight.models.inference.options import Options
 from seglight.models.inference.views import Views, make_views
@@ -42,7 +42,7 @@ class Copying:
 
 @pytest.fixture(autouse=True)
 def _copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ('callbacks.evaluation', 'callbacks.writers.files', 'host_copy'):
+    for module in ('callbacks.evaluation', 'callbacks.writers.base', 'host_copy'):
         monkeypatch.setattr(f'seglight.{module}.HostCopy', Copying)
     monkeypatch.setattr(torch, 'autocast', lambda *_, **__: nullcontext())  # which knows no meta device
 

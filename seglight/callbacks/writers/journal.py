@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from pytorch_lightning import LightningModule, Trainer
 
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers.files import OTHER_FOLDER, RESUME, Kept, PredictionWriter, all_names
+from seglight.callbacks.writers.base import OTHER_FOLDER, RESUME, Kept, PredictionWriter, all_names
 from seglight.counting import counted
 from seglight.errors import UsageError, warn
 from seglight.files import open_atomically, writing_to

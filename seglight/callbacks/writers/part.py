@@ -8,7 +8,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.writers.files import OTHER_FOLDER, RESUME, FileWriter, predict_dataset
+from seglight.callbacks.writers.base import OTHER_FOLDER, RESUME, predict_dataset
+from seglight.callbacks.writers.files import FileWriter
 from seglight.callbacks.writers.journal import JournalWriter
 from seglight.callbacks.writers.pseudo import PseudoLabelWriter
 from seglight.callbacks.writers.summary import PredictionSummary

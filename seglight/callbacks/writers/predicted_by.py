@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from seglight.callbacks.writers.files import OTHER_FOLDER, PredictionWriter
+from seglight.callbacks.writers.base import OTHER_FOLDER, PredictionWriter
 from seglight.errors import UsageError
 from seglight.files import write_atomically, writing_to
 from seglight.plain_text import load_yaml, read_text

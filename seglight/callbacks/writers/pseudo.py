@@ -13,7 +13,8 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers.files import Kept, MaskWriter, PredictionWriter
+from seglight.callbacks.writers.base import Kept, PredictionWriter
+from seglight.callbacks.writers.files import MaskWriter
 from seglight.data.places import is_member, read_bytes
 from seglight.data.sources import MAX_REPEATS
 from seglight.errors import UsageError

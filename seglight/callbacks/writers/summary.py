@@ -16,7 +16,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.array_types import UInt8Array
 from seglight.batch import Failure
 from seglight.callbacks.processes import gathered
-from seglight.callbacks.writers.files import RESUME, PredictionWriter, predict_dataset
+from seglight.callbacks.writers.base import RESUME, PredictionWriter, predict_dataset
 from seglight.counting import counted
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of

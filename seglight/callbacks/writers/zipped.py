@@ -13,7 +13,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from seglight import submissions
 from seglight.array_types import UInt8Array
-from seglight.callbacks.writers.files import all_names
+from seglight.callbacks.writers.base import all_names
 from seglight.callbacks.writers.numbering import Numbers, encode_numbered, numbers_of_classes
 from seglight.callbacks.writers.submission import SubmissionWriter
 from seglight.errors import OutputError
