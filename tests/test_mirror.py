@@ -71,6 +71,7 @@ COVERED = {
     'competition.plan': ('competition/planning/test_planner.py', "'plan'"),
     'competition.planning.trials': ('competition/planning/test_planner.py', 'the trials left nothing'),
     'callbacks.trial_pruning': ('competition/searching/test_sweep.py', 'TrialPruning'),
+    'competition.resolving': ('cli/test_read_config.py', 'prints and trains nothing'),
     'competition.searching.page': ('competition/searching/test_sweep.py', 'sweep.html'),
     'competition.ensemble': ('stories/test_folds.py', "'ensemble'"),
     'competition.folds': ('stories/test_folds.py', "'folds'"),

@@ -12,12 +12,13 @@ import yaml
 
 from fuzzing.mutations import mutate_bytes, mutate_value
 from seglight.__main__ import _command_line
-from seglight.competition.folds import make_plan, resolved
+from seglight.competition.folds import make_plan
 from seglight.competition.out_of_fold.plan import PLAN, new_folder
 from seglight.competition.out_of_fold.predictions import DONE, PLAIN, TRAINED, prediction_folder, run_folder
 from seglight.competition.out_of_fold.splitting import IMAGES, fold_folder, fold_lists, write_lists
 from seglight.competition.pseudo_labels.round_file import ROUND, Labelling, Round
 from seglight.competition.pseudo_labels.rounds import pseudo_folder, round_folder
+from seglight.competition.resolving import resolved
 
 #: The name of the folder and of its model, that of its config.
 FOLDER, MODEL = 'folds', 'own'

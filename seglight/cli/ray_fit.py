@@ -21,9 +21,9 @@ from seglight.cli.commands.cluster import add_fit_on_ray, max_failures
 from seglight.cli.fit import named_run
 from seglight.cli.ray_start import connected
 from seglight.cli.ray_worker import STRATEGIES, Exchange, run
-from seglight.competition.folds import resolved
 from seglight.competition.jobs.lines import Lines
 from seglight.competition.jobs.running import SIGNALS
+from seglight.competition.resolving import resolved
 from seglight.config.arguments import PRINTING, read_arguments
 from seglight.errors import ConfigError, TrainingError, UsageError, harmless, one_line, say
 from seglight.files import WORK_DIRS, claim_run_folder

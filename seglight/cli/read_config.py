@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from seglight.cli.command_line import FROM_DATA, CommandLine
-from seglight.competition.folds import resolved
+from seglight.competition.resolving import config_flags, resolved
 from seglight.errors import UsageError
 
 
@@ -24,6 +24,6 @@ def read_config(configs: Sequence[str], overrides: Sequence[str] = ()) -> dict[s
         raise UsageError(f'overrides must be a list of flags, got the text {overrides!r}; write [{overrides!r}]')
     if not configs:
         raise UsageError("read_config needs a config, for example read_config('demo.yaml')")
-    config = resolved([*(word for name in configs for word in ('--config', name)), *overrides], CommandLine)
+    config = resolved([*config_flags(configs), *overrides], CommandLine)
     config['model'] |= {name: config['data'][name] for name in FROM_DATA}
     return config

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seglight.callbacks.auto_resume import COMMAND_KEYS
 from seglight.competition.jobs.executor import Executor
 from seglight.competition.jobs.running import Command, Runner, check_jobs
 from seglight.competition.out_of_fold.page import write_page
@@ -19,15 +16,14 @@ from seglight.competition.out_of_fold.predictions import DONE, PLAIN, TRAINED, O
 from seglight.competition.out_of_fold.scores import Scores
 from seglight.competition.out_of_fold.splitting import IMAGES, are_written, fold_folder, fold_lists, write_lists
 from seglight.competition.pseudo_labels.rounds import Rounds, check_rounds, label_round, round_folder, training_flags
-from seglight.config.arguments import PRINTING, as_word, read_arguments
+from seglight.competition.resolving import resolved
+from seglight.config.arguments import as_word
 from seglight.config.class_names import difference
 from seglight.config.files import find_config
 from seglight.console import labelled
 from seglight.errors import ConfigError, UsageError, say
 from seglight.files import as_bytes, write_atomically
-from seglight.masking import masked
 from seglight.names import name_fault
-from seglight.plain_text import load_yaml
 from seglight.run_lock import PREDICTS, RunLock
 
 #: Names of models that would be folders of something else.
@@ -150,23 +146,6 @@ def model_names(configs: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"{config}: a model cannot have the name '{name}'; rename the file")
         names[name] = config
     return names
-
-
-def resolved(words: Sequence[str], resolve: Callable[[Sequence[str]], object]) -> dict[str, Any]:
-    """Return the config that `fit` would use, without secrets and without the keys of the command.
-
-    Raises:
-        UserError: for a wrong key or value, or a flag with which `fit` only prints.
-    """
-    if printing := next(
-        (flag.typed for flag in read_arguments(words).flags if flag.name in (*PRINTING, '--help', '-h')), None
-    ):
-        raise UsageError(f'{printing} prints and trains nothing; remove it, or give it to seglight fit')
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-        resolve(['fit', *words, '--print_config'])
-    config: dict[str, Any] = masked(load_yaml(printed.getvalue(), 'the resolved config'))
-    return {name: value for name, value in config.items() if name not in COMMAND_KEYS}
 
 
 def make_plan(models: dict[str, dict[str, Any]], folds: int, group: str | None) -> Plan:

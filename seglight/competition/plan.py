@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from seglight.competition.folds import resolved
 from seglight.competition.planning.memory_format import KEY as MEMORY_FORMAT
 from seglight.competition.planning.plan_file import base_name, text_of
 from seglight.competition.planning.planner import (
@@ -19,6 +18,7 @@ from seglight.competition.planning.planner import (
     Planner,
 )
 from seglight.competition.planning.trials import Trials
+from seglight.competition.resolving import config_flags, resolved
 from seglight.config.arguments import Arguments
 from seglight.config.files import SHIPPED, find_config, load_config
 from seglight.config.parser import with_origins
@@ -57,7 +57,7 @@ def make_plan(
     settings = Settings()
     for path in paths:
         settings = settings.merged_with(load_config(path))
-    config = resolved([word for name in configs for word in ('--config', name)], command_line)
+    config = resolved(config_flags(configs), command_line)
     trials = Trials([str(path.resolve()) for path in paths], command_line)
     own = own_keys(settings)
     planner = Planner(config, frozenset(own), 3600 * hours, trials)

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from seglight.competition.folds import resolved
 from seglight.competition.jobs.executor import Executor
 from seglight.competition.jobs.running import Command, Runner, check_jobs
 from seglight.competition.out_of_fold.plan import data_arguments, newest_folder, text_of
 from seglight.competition.out_of_fold.predictions import TRAINED
+from seglight.competition.resolving import config_flags, resolved
 from seglight.competition.searching.page import write_page
 from seglight.competition.searching.space import Space, check_space, flags_of, read_space
 from seglight.competition.searching.study import Study, Trial
@@ -111,18 +111,13 @@ def sweep(
     minimize = search.metric == 'loss'
     study = Study(folder, search.space, search.unit, minimize, seed if type(seed) is int else 0)
     if cluster:
-        words = [*words_of(configs), '--search', str(search_file), '--trials', str(trials), *flags]
+        words = [*config_flags(configs), '--search', str(search_file), '--trials', str(trials), *flags]
         search_on(cluster, folder, words, jobs)
     else:
         run_trials(search, study, trials)
     report(study, search)
     conclude(study, search)
     return folder
-
-
-def words_of(configs: Sequence[str]) -> list[str]:
-    """Return the arguments that name configs."""
-    return [word for name in configs for word in ('--config', name)]
 
 
 def search_on(cluster: Executor, folder: Path, words: Sequence[str], jobs: int) -> None:
@@ -181,7 +176,7 @@ def read_search(
     space = read_space(search_file)
     for each in space.values():
         each.distribution()  # an error if Optuna is missing
-    words = [*words_of(configs), '--report=false', *flags]
+    words = [*config_flags(configs), '--report=false', *flags]
     config = resolved(words, command_line)
     if config['data']['full']:
         raise ConfigError('data.full', 'must be false for a search, which needs validation')
