@@ -15,7 +15,6 @@ PACKAGE = Path(seglight.__file__).parent
 COVERED = {
     'array_types': ('data/test_dataset.py', 'np.uint8'),
     'batch': ('data/test_dataset.py', 'from seglight.batch import'),
-    'callbacks.auto_resume': ('stories/test_resume_changed.py', 'auto-resume'),
     'callbacks.checkpoints.base': ('callbacks/checkpoints/test_interval.py', 'import'),
     'callbacks.checkpoints.pruning': ('callbacks/checkpoints/test_interval.py', 'max_keep_ckpts'),
     'callbacks.chosen_ensemble': ('stories/test_ensemble.py', '--ensemble'),
@@ -66,6 +65,7 @@ COVERED = {
     'cli.quiet': ('stories/test_terminal.py', 'err'),
     'cli.ray_worker': ('cli/test_ray_fit.py', 'StopByFile'),
     'cli.tools': ('test_start.py', '--help'),
+    'cli.continuation': ('stories/test_resume_changed.py', 'auto-resume'),
     'competition.jobs.executor': ('competition/jobs/test_cluster.py', 'jobs.executor'),
     'competition.jobs.remote': ('competition/jobs/test_cluster.py', 'jobs.remote'),
     'competition.plan': ('competition/planning/test_planner.py', "'plan'"),

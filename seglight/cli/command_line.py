@@ -193,6 +193,7 @@ class CommandLine(LightningCLI):
             model.segmentor, (model.mean, model.std) = recipe.model, normalisation(recipe, model.mean, model.std)
         if self.subcommand == 'fit':
             self.run_config = self.resolved_config()
+            fit.check_no_ray(config)
             self.resumed = fit.find_start(self.request, config, self.run_config)
             if config.ckpt_path or config.load_from:  # these contain the weights: fetch none
                 config.model.segmentor = recipe.without_pretrained().model

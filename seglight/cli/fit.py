@@ -28,13 +28,14 @@ from seglight.callbacks import (
     TrainingPlan,
     WandbRun,
 )
-from seglight.callbacks.auto_resume import find_continuation
 from seglight.callbacks.averaging import averaging_epochs
 from seglight.callbacks.console import metrics_table, unseen_note
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.load import load_weights
 from seglight.cli.commands.cluster import add_fit_on_ray
+from seglight.cli.continuation import find_continuation
 from seglight.cli.request import Request
+from seglight.competition.resolving import RAY_KEYS
 from seglight.config.class_names import difference, order_of
 from seglight.console import labelled, program
 from seglight.counting import counted
@@ -121,6 +122,17 @@ def training_callbacks(run_folder: RunFolder | None, recorder: EvaluationRecorde
     return callbacks
 
 
+def check_no_ray(config: Any) -> None:
+    """Reject the keys of Ray in a config file: only on the command line do they start processes of Ray.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    for name in RAY_KEYS:
+        if config[name] is not None:
+            raise ConfigError(name, 'must be given on the command line, for example --ray local')
+
+
 def find_start(request: Request, config: Any, run_config: str) -> bool:
     """Find where a run resumes, and store it in the request and the config.
 
@@ -135,9 +147,6 @@ def find_start(request: Request, config: Any, run_config: str) -> bool:
     Raises:
         UsageError: for flags that contradict each other.
     """
-    for name in ('ray', 'ray_max_failures', 'ray_workers'):
-        if config[name] is not None:
-            raise ConfigError(name, 'must be given on the command line, for example --ray local')
     if request.arguments.has('--ckpt_path'):
         for name in ('load_from', 'auto_resume'):
             if request.arguments.has(f'--{name}') and config[name]:

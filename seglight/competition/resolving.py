@@ -7,11 +7,16 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from seglight.callbacks.auto_resume import COMMAND_KEYS
 from seglight.config.arguments import PRINTING, read_arguments
 from seglight.errors import UsageError
 from seglight.masking import masked
 from seglight.plain_text import load_yaml
+
+#: Keys that only the command line sets, not a config.
+RAY_KEYS = ('ray', 'ray_max_failures', 'ray_workers')
+
+#: Keys that describe the command and may differ between two commands for the same run.
+COMMAND_KEYS = ('auto_resume', 'ckpt_path', 'tags', 'trust_checkpoint', 'work_dir', *RAY_KEYS)
 
 
 def resolved(words: Sequence[str], resolve: Callable[[Sequence[str]], object]) -> dict[str, Any]:

@@ -8,14 +8,9 @@ from typing import Any, NamedTuple
 
 from seglight.callbacks.resume import newest_intact
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.competition.resolving import COMMAND_KEYS
 from seglight.errors import UserError
 from seglight.plain_text import load_yaml, load_yaml_file
-
-#: Keys that describe the command and may differ between two commands for the same run.
-COMMAND_KEYS = (
-    *('auto_resume', 'ckpt_path', 'tags', 'trust_checkpoint', 'work_dir'),
-    *('ray', 'ray_max_failures', 'ray_workers'),
-)
 
 
 class Continuation(NamedTuple):
