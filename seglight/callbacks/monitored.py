@@ -8,8 +8,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError
+from seglight.similar import nearest
 from seglight.trainer_callbacks import callbacks_of
 
 #: Separates the metric and the class in the name of a metric of one class.

@@ -45,7 +45,6 @@ from seglight.cli.tools import COMMANDS
 from seglight.cli.tools import describe as describe_tool
 from seglight.cli.types import register
 from seglight.config.parser import argument_types
-from seglight.config.settings import nearest
 from seglight.data import SegmentationDataModule
 from seglight.environment import describe
 from seglight.errors import ConfigError, UsageError, one_line, say, warn
@@ -58,6 +57,7 @@ from seglight.models.recipe import Recipe
 from seglight.report.evaluation import EVALUATIONS
 from seglight.report.page import write_report
 from seglight.runtimes.opening import label
+from seglight.similar import nearest
 from seglight.trainer_callbacks import callbacks_of
 
 #: Arguments that the model copies from the data, so that users set them only once.

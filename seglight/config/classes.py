@@ -12,8 +12,8 @@ from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError, UserError, one_line
+from seglight.similar import nearest
 
 
 def name_and_arguments(spec: Any, key: str, kind: str = '') -> tuple[str, dict[str, Any]]:

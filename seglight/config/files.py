@@ -10,10 +10,11 @@ import yaml
 
 from seglight.config.mmseg.whole import SUFFIX, WholeConfig
 from seglight.config.mmseg.zoo import expand, find_zoo
-from seglight.config.settings import Key, Origin, Settings, nearest
+from seglight.config.settings import Key, Origin, Settings
 from seglight.errors import UsageError, warn
 from seglight.files import expand_home
 from seglight.plain_text import open_yaml, read_text
+from seglight.similar import nearest
 
 #: The shipped configs: inside an installed package, next to it in a checkout.
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from seglight.config.arguments import Arguments, Flag
 from seglight.config.files import parse_yaml
-from seglight.config.settings import Key, Origin, Settings, groups, merge, nearest, paths
+from seglight.config.settings import Key, Origin, Settings, groups, merge, paths
 from seglight.errors import UsageError
+from seglight.similar import nearest
 
 
 class Override(NamedTuple):

@@ -15,8 +15,9 @@ from typing import Any
 import jsonargparse
 
 from seglight.config.arguments import Arguments
-from seglight.config.settings import Key, Settings, groups, nearest
+from seglight.config.settings import Key, Settings, groups
 from seglight.errors import ConfigError, UsageError, one_line
+from seglight.similar import nearest
 
 #: The text before a wrong value in jsonargparse's messages.
 _GOT = re.compile('Given value: |Got value: ')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -170,12 +169,3 @@ def without_tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: without_tuples(inner) for name, inner in value.items()}
     return [without_tuples(inner) for inner in value] if isinstance(value, (list, tuple)) else value
-
-
-def nearest(word: str, candidates: Iterable[str], cutoff: float = 0.6) -> str:
-    """Return `; did you mean 'x'?` with the candidate most similar to `word`, or an empty string.
-
-    `cutoff` is the required similarity, from 0 to 1.
-    """
-    found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=cutoff)
-    return f"; did you mean '{found[0]}'?" if found else ''

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import UInt8Array
-from seglight.config.settings import nearest
 from seglight.data.arguments import check_bounds, check_range, is_list, is_whole
 from seglight.data.photometric import PhotoMetricDistortion
+from seglight.similar import nearest
 
 __all__ = ['CatMaxRatioCrop', 'KeepRatioResize', 'PadTo', 'PhotoMetricDistortion', 'RareClassCrop']
 

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import UInt8Array
-from seglight.config.settings import nearest
 from seglight.data.class_checks import check_colours
 from seglight.data.masks import StoredMask, read_colours, read_stored_mask
 from seglight.data.palette_order import packed, reordered_labels
 from seglight.errors import DataError, UsageError
+from seglight.similar import nearest
 
 if TYPE_CHECKING:
     from seglight.data.sources.base import Context

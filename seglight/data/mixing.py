@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from seglight.array_types import UInt8Array
 from seglight.config.classes import construct, find_class, name_and_arguments
-from seglight.config.settings import nearest
 from seglight.data.arguments import check_bounds, check_range, is_list
 from seglight.errors import ConfigError, DataError, UsageError
+from seglight.similar import nearest
 
 Pair = tuple[UInt8Array, UInt8Array]
 

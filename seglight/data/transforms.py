@@ -14,12 +14,12 @@ import numpy as np
 
 from seglight.array_types import UInt8Array
 from seglight.config.classes import construct, find_class, name_and_arguments
-from seglight.config.settings import nearest
 from seglight.data import augmentations
 from seglight.data.arguments import check_bounds, is_whole
 from seglight.data.padding import adds_pixels, may_pad, padding_label
 from seglight.data.transform_hints import hint_for
 from seglight.errors import ConfigError, DataError, one_line
+from seglight.similar import nearest
 
 #: Transforms by name; names of albumentations override those of `seglight.data.augmentations`.
 NAMES = {**{name: getattr(augmentations, name) for name in augmentations.__all__}, **vars(A)}

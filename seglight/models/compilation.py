@@ -11,8 +11,8 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
+from seglight.similar import nearest
 
 #: The parts of mmseg's segmentors to compile; a whole step is not a single module call.
 PARTS = ('backbone', 'neck', 'decode_head', 'auxiliary_head')

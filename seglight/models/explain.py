@@ -20,10 +20,10 @@ from mmcv.cnn import (
 from mmseg.core.seg.builder import PIXEL_SAMPLERS
 from mmseg.models.builder import MODELS
 
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError, UsageError, one_line
 from seglight.models.parts import HEAD_KEYS, KEY, Part
 from seglight.models.pretrained import address_of
+from seglight.similar import nearest
 
 #: mmcv's and mmseg's messages for an unknown `type`; both name its registry.
 _UNKNOWN = re.compile(r'(\w+) is not in the ([\w ]+) registry|Unrecognized (\w+) type (\w+)')

@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError
+from seglight.similar import nearest
 
 
 def freeze(segmentor: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.modules.loss import _Loss
 
 from seglight.config.classes import import_class, name_and_arguments
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError, UsageError, one_line
 from seglight.models import accuracy, hard_pixels, lovasz, mmseg_losses  # noqa: F401  (take the place of mmseg's)
+from seglight.similar import nearest
 
 #: Value of `class_weight` for weights computed from the data.
 BALANCED = 'balanced'

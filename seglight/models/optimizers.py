@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from seglight.config.classes import import_class, name_and_arguments
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
 from seglight.models import layer_decay  # noqa: F401  (registers its constructor)
 from seglight.models.paramwise import check_paramwise
 from seglight.models.signatures import check_types
+from seglight.similar import nearest
 
 _KEY = 'model.optimizer'
 

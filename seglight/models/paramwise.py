@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError
 from seglight.models.adapters.timm import TIMMBackbone
+from seglight.similar import nearest
 
 _KEY = 'model.optimizer.paramwise_cfg'
 

@@ -12,10 +12,10 @@ import torch
 from mmcv.runner import checkpoint as mmcv_checkpoint
 from mmseg.models.segmentors import BaseSegmentor
 
-from seglight.config.settings import nearest
 from seglight.errors import CheckpointError, ConfigError
 from seglight.files import WEIGHTS_SCHEME, weights_folder
 from seglight.models.parts import Part, plain_type
+from seglight.similar import nearest
 from seglight.weight_files import read_address, read_file, state_dict
 
 #: Prefixes of the names of a backbone's weights in files and in a segmentor.

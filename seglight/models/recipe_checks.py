@@ -11,13 +11,13 @@ from typing import Any
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.segmentors import BaseSegmentor
 
-from seglight.config.settings import nearest
 from seglight.counting import counted
 from seglight.errors import ConfigError
 from seglight.models.inference.sliding import BLENDS
 from seglight.models.losses import BALANCED
 from seglight.models.parts import HEAD_KEYS, KEY, PACKAGES, Part
 from seglight.models.signatures import init_arguments
+from seglight.similar import nearest
 
 #: The keys that mmseg's classes read in `train_cfg`, and with seglight's sliding windows in `test_cfg`.
 TRAIN_CFG = ('num_points', 'oversample_ratio', 'importance_sample_ratio', 'sampler')  # the last is in mmseg's CGNet

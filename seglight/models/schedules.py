@@ -11,10 +11,10 @@ from mmcv.runner.hooks.lr_updater import LrUpdaterHook, OneCycleLrUpdaterHook
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
 from seglight.models.explain import reason
 from seglight.models.signatures import check_types, init_arguments
+from seglight.similar import nearest
 
 _SUFFIX = 'LrUpdaterHook'
 

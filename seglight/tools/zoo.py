@@ -16,9 +16,9 @@ import yaml
 from seglight.config.catalogue import LIBRARIES, ZOO_NAME, catalogue
 from seglight.config.mmseg.packaged import zoo_folder
 from seglight.config.mmseg.zoo import zoo_names
-from seglight.config.settings import nearest
 from seglight.console import tabulated
 from seglight.errors import UsageError
+from seglight.similar import nearest
 
 
 class Entry(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from mmcv import Config
 
-from seglight.config.settings import Origin, Settings, merge, nearest, paths
+from seglight.config.settings import Origin, Settings, merge, paths
 
 CASES = [
     ({'a': 1, 'b': 2}, {'b': 3}),
@@ -41,11 +41,6 @@ def test_the_origin_of_a_key_is_that_of_the_nearest_key_that_holds_it() -> None:
     settings = Settings({'a': {'b': 1}}, {('a',): Origin('f.yaml', 3)})
     assert str(settings.origin(('a', 'b'))) == 'f.yaml:3'
     assert settings.origin(('z',)) is None
-
-
-def test_nearest_names_what_is_alike_and_nothing_else() -> None:
-    assert nearest('chanels', ['channels', 'type']) == "; did you mean 'channels'?"
-    assert nearest('xyz', ['channels', 'type']) == ''
 
 
 def test_keys_that_are_numbers_have_origins_like_others() -> None:

@@ -11,9 +11,9 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from seglight.callbacks.checkpoints.base import OnWriteError, SafeCheckpoint
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError
 from seglight.files import RESUMABLE
+from seglight.similar import nearest
 from seglight.steps import counts_steps
 
 MAX_BYTES = 120  #: maximum length of a metric in a file name

@@ -9,9 +9,9 @@ from typing import Any
 
 from seglight.config.arguments import as_word
 from seglight.config.files import read_yaml
-from seglight.config.settings import nearest
 from seglight.data.arguments import is_number, is_whole
 from seglight.errors import ConfigError, UsageError
+from seglight.similar import nearest
 from seglight.studies import optuna_package
 
 #: Keys of a range, and of a choice.

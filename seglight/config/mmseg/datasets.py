@@ -7,9 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from seglight.config.mmseg.pipeline import REDUCED
-from seglight.config.settings import dicts, nearest
+from seglight.config.settings import dicts
 from seglight.errors import ConfigError
 from seglight.plain_text import read_text
+from seglight.similar import nearest
 
 #: The data sets of mmseg that have classes of their own.
 DATASETS = (

@@ -7,7 +7,8 @@ from typing import Any
 
 from seglight.config.mmseg.pipeline import augmented_test, flip_directions, unsupported_steps, view_sizes
 from seglight.config.mmseg.unsupported import value_of
-from seglight.config.settings import dicts, nearest
+from seglight.config.settings import dicts
+from seglight.similar import nearest
 
 #: Keys with the values that change nothing, and what to use instead of others.
 KEYS: dict[str, tuple[tuple[Any, ...], str]] = {

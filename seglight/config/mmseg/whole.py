@@ -15,8 +15,9 @@ from seglight.config.mmseg.model_and_schedule import counts_iterations, model_se
 from seglight.config.mmseg.packaged import zoo_folder
 from seglight.config.mmseg.pipeline import data_settings
 from seglight.config.mmseg.unsupported import check_supported
-from seglight.config.settings import Origin, Settings, merge, nearest, paths
+from seglight.config.settings import Origin, Settings, merge, paths
 from seglight.errors import ConfigError, UsageError, one_line
+from seglight.similar import nearest
 
 #: The suffix of mmseg's configs.
 SUFFIX = '.py'

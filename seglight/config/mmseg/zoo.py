@@ -8,9 +8,10 @@ from typing import Any
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.model_and_schedule import model_settings, schedule_settings
 from seglight.config.mmseg.packaged import zoo_folder
-from seglight.config.settings import Key, Origin, Settings, merge, nearest, paths
+from seglight.config.settings import Key, Origin, Settings, merge, paths
 from seglight.errors import UsageError
 from seglight.files import expand_home
+from seglight.similar import nearest
 
 #: The keys that name an mmseg config: one fills the model, the other optimizer, schedule and length.
 ZOO: Key = ('model', 'zoo')

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seglight.config.classes import construct, find_class, name_and_arguments
-from seglight.config.settings import nearest
 from seglight.data.sources.archives import ArchiveSource
 from seglight.data.sources.base import Annotation, Context, Sample, Source, bad_name
 from seglight.data.sources.coco.source import CocoSource
@@ -20,6 +19,7 @@ from seglight.data.sources.labelme.source import LabelMeSource
 from seglight.data.sources.yolo.source import YoloSource
 from seglight.errors import ConfigError, DataError
 from seglight.names import name_fault
+from seglight.similar import nearest
 
 __all__ = [
     'Annotation',

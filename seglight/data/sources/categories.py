@@ -7,9 +7,9 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from seglight.config.settings import nearest
 from seglight.data.sources.base import Context, Ignored
 from seglight.errors import DataError, warn
+from seglight.similar import nearest
 
 #: `background` of a source: the first class, unless it has drawn objects.
 AUTO = 'auto'

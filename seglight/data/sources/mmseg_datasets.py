@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from seglight import compat  # noqa: F401  (first: mmseg imports torchvision)
-from seglight.config.settings import Settings, nearest
+from seglight.config.settings import Settings
 from seglight.data.labels import LabelMap
 from seglight.data.sources.base import Context, Ignored, Sample, Source, kind_of
 from seglight.data.sources.folder_rows import MaskFile
 from seglight.data.sources.paths import is_hidden, read_list
 from seglight.errors import DataError, UsageError, one_line
+from seglight.similar import nearest
 
 
 class MmsegSource(Source):

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from seglight.config.settings import nearest
 from seglight.data.sources.base import kind_of
 from seglight.errors import DataError
+from seglight.similar import nearest
 
 #: Entries of a folder that are looked at, so that a folder of a million images costs nothing.
 _MOST = 10_000

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from seglight.config.catalogue import HF_NAME, names
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line, warn
 from seglight.extras import import_extra
 from seglight.models.parts import KEY, Part, plain_type
+from seglight.similar import nearest
 
 #: The `model_type` of models with logits for each pixel.
 PIXEL_TYPES = ('beit', 'data2vec-vision', 'dpt', 'mobilenet_v2', 'mobilevit', 'mobilevitv2', 'segformer', 'upernet')

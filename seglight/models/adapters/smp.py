@@ -8,12 +8,12 @@ from typing import Any
 from mmseg.models.builder import SEGMENTORS
 from torch import Tensor, nn
 
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
 from seglight.extras import import_extra
 from seglight.models.adapters.base import Adapter, Losses
 from seglight.models.inference.resampling import Size
 from seglight.models.parts import KEY
+from seglight.similar import nearest
 
 #: The architectures of smp.
 ARCHITECTURES = (

@@ -12,12 +12,12 @@ from mmseg.models.backbones.timm_backbone import TIMMBackbone as MmsegTIMMBackbo
 from mmseg.models.builder import BACKBONES
 from torch import Tensor
 
-from seglight.config.settings import nearest
 from seglight.errors import ConfigError, one_line
 from seglight.extras import import_extra
 from seglight.files import WEIGHTS_SCHEME
 from seglight.models.parts import KEY, plain_type
 from seglight.models.pretrained import converted_file
+from seglight.similar import nearest
 
 _KEY = f'{KEY}.backbone'
 
