@@ -1,4 +1,4 @@
-"""Array types that several modules share."""
+"""Types of arrays and of their sizes, which several modules share."""
 
 from __future__ import annotations
 
@@ -7,3 +7,6 @@ import numpy.typing as npt
 
 #: Images `[H, W, 3]` RGB, masks `[H, W]` and encoded files `[N]`.
 UInt8Array = npt.NDArray[np.uint8]
+
+#: Height and width in pixels.
+Size = tuple[int, int]

@@ -35,6 +35,7 @@ from mmseg.models.backbones import MobileNetV2, ResNeSt, ResNet, ResNeXt
 from torch.export import ExportedProgram
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from seglight.array_types import Size
 from seglight.config.mmseg.file import read_mmseg_config
 from seglight.config.mmseg.zoo import find_zoo
 from seglight.config.settings import dicts
@@ -50,7 +51,6 @@ from seglight.exporting.program import program_of
 from seglight.exporting.sizes import Padding, padding_of
 from seglight.models import Segmentor
 from seglight.models.inference.logits import encode_decode, threshold
-from seglight.models.inference.resampling import Size
 from seglight.models.pretrained import without_pretrained
 from seglight.runtimes.metadata import Metadata
 from seglight.runtimes.opening import SUFFIXES, files, open_exported

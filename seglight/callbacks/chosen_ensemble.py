@@ -8,13 +8,13 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from seglight.array_types import Size
 from seglight.callbacks.soft_voting import load_voter
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.ensemble import Ensemble
 from seglight.errors import UsageError
 from seglight.models.inference.module import PredictingModule, needs_segmentor
 from seglight.models.inference.options import Options
-from seglight.models.inference.resampling import Size
 from seglight.models.inference.views import Views
 from seglight.voting import vote_weights
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from seglight.array_types import Size
 from seglight.batch import Item
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.data import data_of
 from seglight.errors import UserError, one_line
-from seglight.models.inference.resampling import Size
 from seglight.models.inference.views import resized
 
 

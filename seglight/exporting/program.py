@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from seglight.array_types import Size
 from seglight.errors import UsageError, one_line
 from seglight.exporting.graph import Graph
 from seglight.exporting.tracing.traceable import from_one_pixel, traceable
-from seglight.models.inference.resampling import Size
 
 #: The images that are traced: no side is equal to another number in a model, or a power of two.
 TRACED = 2, 3, 131, 157

@@ -10,8 +10,8 @@ from seglight import compat  # noqa: F401  (first: mmseg imports mmcv, which imp
 import torch
 from mmseg.models.segmentors import BaseSegmentor
 
+from seglight.array_types import Size
 from seglight.models.fitting import DIVISORS, ODD, fixed_size, min_side, takes
-from seglight.models.inference.resampling import Size
 
 
 @dataclass(frozen=True)

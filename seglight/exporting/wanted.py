@@ -9,13 +9,13 @@ from typing import Literal
 
 import torch
 
+from seglight.array_types import Size
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.errors import UsageError
 from seglight.exporting.graph import Output
 from seglight.exporting.sizes import Padding
 from seglight.extras import import_extra
 from seglight.installation import requirements
-from seglight.models.inference.resampling import Size
 from seglight.runtimes.opening import SUFFIXES, files
 
 Format = Literal['onnx', 'torch', 'openvino']

@@ -13,10 +13,10 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, distributed
 from torch.utils import _pytree as trees
 
+from seglight.array_types import Size
 from seglight.errors import UsageError
 from seglight.models.explain import explain_first_batch, reason
 from seglight.models.fitting import MISFITS, in_eval_mode, mmseg_meta, shapes_of, training_size
-from seglight.models.inference.resampling import Size
 from seglight.models.loss_items import without_wrong_accuracy
 from seglight.models.shapes import NeedsValuesError, blank, on_shapes
 

@@ -12,11 +12,11 @@ from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor
 from torch.nn import functional as F
 
+from seglight.array_types import Size
 from seglight.batch import ImageMeta
 from seglight.errors import ConfigError, UsageError
 from seglight.machine_errors import cure_of_machine
 from seglight.models.explain import reason
-from seglight.models.inference.resampling import Size
 from seglight.models.shapes import NeedsValuesError, blank, on_shapes, without_values
 
 #: Errors that a backbone may raise for an image size that it cannot take, among other causes.

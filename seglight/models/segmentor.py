@@ -12,6 +12,7 @@ from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from seglight.array_types import Size
 from seglight.batch import Batch
 from seglight.config.class_names import check_names
 from seglight.config.classes import name_and_arguments
@@ -29,7 +30,6 @@ from seglight.models.float32_losses import keep_losses_in_float32
 from seglight.models.freezing import freeze
 from seglight.models.inference.logits import Prediction
 from seglight.models.inference.module import PredictingModule
-from seglight.models.inference.resampling import Size
 from seglight.models.initialising import is_only_loading
 from seglight.models.loss_checks import losses_of_ignored_pixels
 from seglight.models.loss_items import mean, total, without_wrong_accuracy

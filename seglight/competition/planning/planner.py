@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from seglight.array_types import Size
 from seglight.competition.out_of_fold.plan import data_arguments
 from seglight.competition.planning import rules
 from seglight.competition.planning.fingerprint import take
@@ -25,7 +26,6 @@ from seglight.data.report import root_weights
 from seglight.environment import cores
 from seglight.errors import collected_warnings, warn
 from seglight.files import cache_dir
-from seglight.models.inference.resampling import Size
 
 #: Keys of the sizes, of validation, and of the length of a run; a user sets each group as a whole.
 TRANSFORMS, VAL_TRANSFORMS, BATCH = 'data.train_transforms', 'data.val_transforms', 'data.batch_size'

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seglight.array_types import Size
 from seglight.competition.planning.fingerprint import Fingerprint, Floats
 from seglight.data.sampling import class_balance
-from seglight.models.inference.resampling import Size
 
 #: Sides of crops are multiples of this, the stride of most backbones.
 STRIDE = 32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seglight.models.inference.resampling import Size
+from seglight.array_types import Size
 
 Transforms = list[dict[str, Any]]
 

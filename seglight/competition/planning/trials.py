@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
+from seglight.array_types import Size
 from seglight.competition.planning.rules import Cost, line_through
 from seglight.config.files import BASE
 from seglight.data.dataset import SegmentationDataset
 from seglight.errors import TrainingError, collected_warnings
-from seglight.models.inference.resampling import Size
 from seglight.process_memory import peak_bytes, reset_peak
 
 #: Images whose loading is timed.

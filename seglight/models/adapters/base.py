@@ -10,7 +10,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.ops import resize
 from torch import Tensor, nn
 
-from seglight.models.inference.resampling import Size
+from seglight.array_types import Size
 
 #: Losses as in mmseg's heads: one dict or a list of dicts.
 Losses = dict[str, Any] | list[dict[str, Any]]

@@ -8,12 +8,12 @@ from mmseg.models.builder import SEGMENTORS
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 
+from seglight.array_types import Size
 from seglight.console import labelled
 from seglight.counting import counted
 from seglight.errors import ConfigError, one_line, say
 from seglight.models.adapters import hf_config, hf_dpt, hf_masks
 from seglight.models.adapters.base import Adapter, Losses
-from seglight.models.inference.resampling import Size
 from seglight.models.parts import KEY
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from seglight.models.inference.resampling import Size
+from seglight.array_types import Size
 
 
 class PatchGrid:

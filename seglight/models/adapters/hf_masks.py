@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seglight.models.inference.resampling import Size
+from seglight.array_types import Size
 
 
 def targets(labels: Tensor, ignore_index: int) -> tuple[list[Tensor], list[Tensor]]:

@@ -8,10 +8,10 @@ from typing import Any
 from mmseg.models.builder import SEGMENTORS
 from torch import Tensor, nn
 
+from seglight.array_types import Size
 from seglight.errors import ConfigError, one_line
 from seglight.extras import import_extra
 from seglight.models.adapters.base import Adapter, Losses
-from seglight.models.inference.resampling import Size
 from seglight.models.parts import KEY
 from seglight.similar import nearest
 

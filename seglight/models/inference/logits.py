@@ -11,9 +11,9 @@ from mmseg.models.segmentors import BaseSegmentor, EncoderDecoder
 from mmseg.ops import resize
 from torch import Tensor, nn
 
+from seglight.array_types import Size
 from seglight.models.fitting import call_padded, mmseg_meta, window_size
 from seglight.models.highest import highest
-from seglight.models.inference.resampling import Size
 from seglight.models.inference.sliding import sliding_bands
 
 #: Turns uint8 images `[B, 3, H, W]` into input for the backbone.

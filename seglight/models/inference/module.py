@@ -11,6 +11,7 @@ from mmseg.models.segmentors import BaseSegmentor
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
+from seglight.array_types import Size
 from seglight.batch import Batch
 from seglight.errors import UsageError
 from seglight.models.inference.logits import (
@@ -28,7 +29,6 @@ from seglight.models.inference.logits import (
     threshold,
 )
 from seglight.models.inference.options import PLAIN, Options, options_of
-from seglight.models.inference.resampling import Size
 
 
 class PredictingModule(LightningModule):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seglight.models.inference.resampling import Size
+from seglight.array_types import Size
 
 #: OpenCV's weights are multiples of 1 / 2048.
 _ONE = 2048

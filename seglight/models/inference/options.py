@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from pytorch_lightning import Trainer
 from torch import Tensor
 
-from seglight.models.inference.resampling import Size
+from seglight.array_types import Size
 from seglight.models.inference.views import Views
 from seglight.trainer_callbacks import callbacks_of
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Size = tuple[int, int]
+from seglight.array_types import Size
 
 #: Values in a band on a CPU, about the size of a cache; on a GPU, fewer and larger steps are faster.
 BAND, BAND_ON_GPU = 2**20, 2**26

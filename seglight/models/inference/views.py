@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seglight.array_types import Size
 from seglight.errors import UsageError
 from seglight.models.highest import highest
 from seglight.models.inference.logits import class_probabilities, predict_mask
 from seglight.models.inference.opencv import resized_as_opencv
-from seglight.models.inference.resampling import Coarse, Size, resized_bands
+from seglight.models.inference.resampling import Coarse, resized_bands
 
 Flip = Literal['horizontal', 'vertical']
 Merge = Literal['probabilities', 'logits', 'vote']
