@@ -13,8 +13,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import Ints
 from seglight.data.dataset import SegmentationDataset, size_mismatch
-from seglight.data.facts import Ints, SplitFacts, count_labels, is_plain
+from seglight.data.facts import SplitFacts, count_labels, is_plain
 from seglight.data.header_columns import Header, read_headers
 from seglight.data.images import glance, read_image
 from seglight.data.places import Status, status_of

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Ints, UInt8Array
 from seglight.batch import Item
 from seglight.data.cache import SampleCache
 from seglight.data.device_transforms import draw
-from seglight.data.facts import Ints, count_labels
+from seglight.data.facts import count_labels
 from seglight.data.formats import UnreadableError
 from seglight.data.images import read_image
 from seglight.data.label_check import LabelCheck

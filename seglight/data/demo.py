@@ -17,10 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Float32Array, UInt8Array
 from seglight.files import cache_dir
 
-Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator
 
 VERSION = 1  #: part of the cache folder's name; increase it when the drawing changes
@@ -118,7 +117,7 @@ def draw_scene(rng: Rng, size: int) -> tuple[UInt8Array, UInt8Array]:
     return noisy.clip(0, 255).astype(np.uint8), mask
 
 
-def _place(rng: Rng, image: Floats, mask: UInt8Array, label: int, material: Material) -> None:
+def _place(rng: Rng, image: Float32Array, mask: UInt8Array, label: int, material: Material) -> None:
     """Draw one object with its shadow into the image, and its label into the mask."""
     size = len(mask)
     inside = _outline(rng, size, material)
@@ -148,7 +147,7 @@ def _outline(rng: Rng, size: int, material: Material) -> npt.NDArray[np.bool_]:
     return canvas.astype(bool)
 
 
-def _surface(rng: Rng, size: int, material: Material) -> Floats:
+def _surface(rng: Rng, size: int, material: Material) -> Float32Array:
     """Return a texture of the whole image's size, float32 `[size, size, 3]` in 0 to 255."""
     first, second = (np.array(colour, dtype=np.float32) for colour in rng.permutation(material.colours))
     base = first + rng.normal(0, 10, 3)
@@ -171,7 +170,7 @@ def _surface(rng: Rng, size: int, material: Material) -> Floats:
     return np.asarray(surface, dtype=np.float32)
 
 
-def _background(rng: Rng, size: int) -> Floats:
+def _background(rng: Rng, size: int) -> Float32Array:
     """Return the background: concrete, wood or grass, float32 `[size, size, 3]` in 0 to 255."""
     colour = np.array([(128, 124, 118), (150, 115, 80), (95, 115, 70)][rng.integers(3)]) + rng.normal(0, 12, 3)
     grain = 0.12 * _noise(rng, size, 8) + 0.10 * _noise(rng, size, 48)
@@ -179,7 +178,7 @@ def _background(rng: Rng, size: int) -> Floats:
     return np.asarray((1 + grain - planks)[..., None] * colour, dtype=np.float32)
 
 
-def _noise(rng: Rng, size: int, cells: int) -> Floats:
+def _noise(rng: Rng, size: int, cells: int) -> Float32Array:
     """Return smooth noise around 0 from a grid of `cells` x `cells`, float32 `[size, size]`."""
     coarse = rng.standard_normal((cells, cells)).astype(np.float32)
     return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32)

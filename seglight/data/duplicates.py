@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Ints, UInt8Array
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange
 from seglight.environment import cores
@@ -47,7 +47,6 @@ NEIGHBOURS = 32
 CHUNK = 1 << 13
 
 Hashes = npt.NDArray[np.uint64]
-Ints = npt.NDArray[np.int64]
 
 
 class Prints(NamedTuple):

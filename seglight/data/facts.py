@@ -7,11 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from seglight.array_types import UInt8Array
-
-Ints = npt.NDArray[np.int64]
+from seglight.array_types import Ints, UInt8Array
 
 
 @dataclass

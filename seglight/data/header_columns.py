@@ -13,13 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import Ints
 from seglight.data.column_files import Array, Columns, cached_path, is_settled, keep, load, state
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Rows, Samples
 from seglight.environment import cores
 from seglight.forks import in_processes
-
-Ints = npt.NDArray[np.int64]
 
 #: Files whose state is compared with that of the start before; of the others, only their folders.
 COMPARED = 1000

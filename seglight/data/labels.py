@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Ints, UInt8Array
 from seglight.data.class_checks import check_colours
 from seglight.data.masks import StoredMask, read_colours, read_stored_mask
 from seglight.data.palette_order import packed, reordered_labels
@@ -21,8 +21,6 @@ from seglight.similar import nearest
 
 if TYPE_CHECKING:
     from seglight.data.sources.base import Context
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ class LabelMap:
     @cached_property
     def _table(self) -> UInt8Array:
         """The class of each of the 65536 labels."""
-        labels: IntArray = np.arange(1 << 16)
+        labels: Ints = np.arange(1 << 16)
         if self.reduce_zero_label:
             labels[1:255] -= 1  # 255 is unchanged, as in mmseg
             labels[256:] -= 1
@@ -152,7 +150,7 @@ class LabelMap:
         return table.astype(np.uint8)
 
     @cached_property
-    def _mapped(self) -> IntArray:
+    def _mapped(self) -> Ints:
         """The labels of the file above 255 that are mapped."""
         shift = 1 if self.reduce_zero_label else 0
         return np.array([label + shift for label in self.classes if label + shift > 255], dtype=np.int64)
@@ -244,7 +242,7 @@ class LabelMap:
         return next((colour for colour in palette if palette.count(colour) > 1), None)
 
 
-def blending_hint(path: Path, counts: IntArray, size: int) -> str:
+def blending_hint(path: Path, counts: Ints, size: int) -> str:
     """Return why a mask file may have invalid values, to append to a message; empty if unknown.
 
     Args:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from seglight.array_types import Floats, Ints
 from seglight.data.checks import counted_labels, read_header
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.facts import SplitFacts, count_labels, is_plain
@@ -18,9 +18,6 @@ from seglight.data.sources.base import Sample
 from seglight.environment import cores
 from seglight.errors import DataError
 from seglight.terminal import cell_width, padded
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass

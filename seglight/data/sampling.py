@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data.distributed import DistributedSampler
 
+from seglight.array_types import Floats
 from seglight.batch import Item
 from seglight.data.dataset import SegmentationDataset
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class EpochSampler(DistributedSampler[Item]):
@@ -33,7 +32,7 @@ class EpochSampler(DistributedSampler[Item]):
     dataset: SegmentationDataset
 
     def __init__(
-        self, dataset: SegmentationDataset, replicas: int, rank: int, repeats: FloatArray | None = None, seed: int = 42
+        self, dataset: SegmentationDataset, replicas: int, rank: int, repeats: Floats | None = None, seed: int = 42
     ) -> None:
         super().__init__(dataset, replicas, rank, shuffle=True, seed=seed)
         self.repeats = repeats
@@ -82,7 +81,7 @@ def _numbered(drawn: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]
     return ordered + count * earlier
 
 
-def class_balance(presence: npt.NDArray[np.bool_], threshold: float) -> FloatArray:
+def class_balance(presence: npt.NDArray[np.bool_], threshold: float) -> Floats:
     """Return repeat factors that oversample images of rare classes, float `[N]`, at least 1.
 
     As for LVIS (arXiv:1908.03195): the factor of a class is the square root of `threshold` over the share of images
@@ -94,5 +93,5 @@ def class_balance(presence: npt.NDArray[np.bool_], threshold: float) -> FloatArr
     """
     share = presence.mean(0)
     factor = np.sqrt(threshold / np.maximum(share, 1e-12))
-    highest: FloatArray = np.where(presence, factor, 0).max(1, initial=1)
+    highest: Floats = np.where(presence, factor, 0).max(1, initial=1)
     return highest

@@ -6,11 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 
-from seglight.array_types import UInt8Array
-
-Ints = npt.NDArray[np.int64]
+from seglight.array_types import Ints, UInt8Array
 
 
 class Texts(Sequence[str]):

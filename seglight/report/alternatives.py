@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seglight.array_types import Floats
 from seglight.counting import counted
-from seglight.report.evaluation import BINS, Evaluation, Floats
+from seglight.report.evaluation import BINS, Evaluation
 from seglight.report.findings import shares
 from seglight.report.run import Curve
 from seglight.report.wording import percent

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Floats, UInt8Array
 from seglight.arrays import ERRORS, load_arrays
 from seglight.errors import UserError
 from seglight.files import write_atomically
 from seglight.palette import encode_mask
 
 Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 EVALUATIONS = 'evaluation'  #: folder of these files in a run's folder
 MOST_BYTES = 2 << 30  #: limit for the arrays in a file, uncompressed; masks of one colour shrink a thousandfold

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seglight.report.evaluation import Counts, Evaluation, Floats
+from seglight.array_types import Floats
+from seglight.report.evaluation import Counts, Evaluation
 from seglight.report.run import Curve, Run, flat
 from seglight.report.wording import enumerated, percent, small
 

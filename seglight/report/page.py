@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from seglight.array_types import Floats
 from seglight.data.value_range import parse_range
 from seglight.errors import warn
 from seglight.files import write_atomically
 from seglight.report import alternatives, plots
 from seglight.report.alternatives import Alternative
-from seglight.report.evaluation import Evaluation, Example, Floats, mean_known
+from seglight.report.evaluation import Evaluation, Example, mean_known
 from seglight.report.findings import find
 from seglight.report.opening import ANCHORS, failing_classes, hardest_images, verdict, wrong_share
 from seglight.report.pictures import example_picture

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from seglight.array_types import Floats
 from seglight.figures import drawn
-from seglight.report.evaluation import BINS, Evaluation, Floats
+from seglight.report.evaluation import BINS, Evaluation
 from seglight.report.run import Curve
 
 #: Inches; on a page 390 pixels wide, a text of 10 points is still 10 pixels high.

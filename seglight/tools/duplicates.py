@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seglight.array_types import Ints
 from seglight.console import labelled
 from seglight.counting import counted
 from seglight.data import SegmentationDataModule
-from seglight.data.duplicates import Ints, connected, fingerprints, similar_groups
+from seglight.data.duplicates import connected, fingerprints, similar_groups
 from seglight.data.sources import Sample
 from seglight.data.splits import groups_of, listed_paths
 from seglight.errors import DataError, UsageError, say

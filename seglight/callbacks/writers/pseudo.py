@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import yaml
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Float32Array, UInt8Array
 from seglight.callbacks.writers.base import Kept, PredictionWriter
 from seglight.callbacks.writers.files import MaskWriter
 from seglight.data.places import is_member, read_bytes
@@ -24,8 +23,6 @@ from seglight.names import path_below
 
 #: The usual name of the folder.
 PSEUDO = 'pseudo_labels'
-
-Float32Array = npt.NDArray[np.float32]
 
 
 class PseudoLabelWriter(PredictionWriter):

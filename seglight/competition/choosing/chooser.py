@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seglight.array_types import Float32Array
 from seglight.competition.choosing.pixels import Candidate, sample_pixels
 from seglight.competition.choosing.refining import Changes
 from seglight.competition.choosing.selection import choose_members, choose_thresholds
 from seglight.competition.out_of_fold.predictions import Held, OutOfFold, confusion
 from seglight.errors import say
-from seglight.models.inference.postprocessing import Floats, Postprocessing, with_thresholds
+from seglight.models.inference.postprocessing import Postprocessing, with_thresholds
 from seglight.report.evaluation import Counts, class_iou, mean_known
 
 #: Maximum of images on which areas are chosen.
@@ -73,7 +74,7 @@ class Chooser:
         total = np.zeros((len(choices), count, count), dtype=np.int64)
         for held in self._images(folds):
             labels = held.mask.read()
-            known: dict[tuple[tuple[int, int], ...], Floats] = {}
+            known: dict[tuple[tuple[int, int], ...], Float32Array] = {}
             for at, choice in enumerate(choices):
                 key = tuple(choice.weights.items())
                 if key not in known:
@@ -85,11 +86,11 @@ class Chooser:
     def _images(self, folds: Sequence[int]) -> list[Held]:
         return [held for held in self.predictions.images if held.fold in folds]
 
-    def _probabilities(self, held: Held, weights: dict[int, int]) -> Floats:
+    def _probabilities(self, held: Held, weights: dict[int, int]) -> Float32Array:
         """Return the weighted mean probabilities of an image, float32 `[C, H, W]`."""
         read = {index: self.predictions.probabilities(held, *self.candidates[index]) for index in weights}
         total: Any = sum(np.float32(weight) * read[index] for index, weight in weights.items())
-        mean: Floats = total / np.float32(255 * sum(weights.values()))
+        mean: Float32Array = total / np.float32(255 * sum(weights.values()))
         return mean
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Float32Array, UInt8Array
 from seglight.competition.choosing.selection import MIN_GAIN
 from seglight.competition.out_of_fold.predictions import confusion
-from seglight.models.inference.postprocessing import Floats, holes_of, regions_of, runners_up
+from seglight.models.inference.postprocessing import holes_of, regions_of, runners_up
 from seglight.report.evaluation import Counts, class_iou, mean_known
 
 #: Areas in pixels that are tried for each class.
@@ -34,7 +34,7 @@ class Changes:
         #: By kind, class and area, int64 `[C, C]`.
         self.changes: dict[tuple[str, int, int], Counts] = {}
 
-    def add(self, labels: UInt8Array, scores: Floats) -> None:
+    def add(self, labels: UInt8Array, scores: Float32Array) -> None:
         """Add an image.
 
         Args:

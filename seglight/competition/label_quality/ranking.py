@@ -9,13 +9,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from seglight.array_types import Bools, Float32Array
 from seglight.competition.label_quality.suspects import Confidence, Region, suspect_pixels, suspect_regions
 from seglight.competition.out_of_fold.predictions import Held, OutOfFold
-
-Float32Array = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 
 class Ranked(NamedTuple):

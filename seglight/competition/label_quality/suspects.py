@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Bools, UInt8Array
 
 #: Temperature of the score: the lower, the more it is that of the worst pixels.
 TEMPERATURE = 0.1
@@ -27,8 +27,7 @@ WIDTH = 3
 #: Minimum of pixels in a region.
 MIN_PIXELS = 16
 
-Floats = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
+AnyFloats = npt.NDArray[np.floating[Any]]
 
 
 class Confidence:
@@ -44,7 +43,7 @@ class Confidence:
         self.sums = np.zeros(count)
         self.pixels = np.zeros(count, dtype=np.int64)
 
-    def add(self, labels: UInt8Array, probabilities: Floats) -> float:
+    def add(self, labels: UInt8Array, probabilities: AnyFloats) -> float:
         """Add an image and return its score, 0 to 1; NaN if all of its pixels are ignored.
 
         Args:
@@ -64,13 +63,13 @@ class Confidence:
         return means
 
 
-def of_labels(labels: UInt8Array, probabilities: Floats, known: Bools) -> Floats:
+def of_labels(labels: UInt8Array, probabilities: AnyFloats, known: Bools) -> AnyFloats:
     """Return the probability of each pixel's label `[H, W]`; that of class 0 where it is not known."""
-    own: Floats = np.take_along_axis(probabilities, np.where(known, labels, 0)[None].astype(np.intp), 0)[0]
+    own: AnyFloats = np.take_along_axis(probabilities, np.where(known, labels, 0)[None].astype(np.intp), 0)[0]
     return own
 
 
-def softmin(scores: Floats) -> float:
+def softmin(scores: AnyFloats) -> float:
     """Return the mean of scores `[P]` that weighs low ones more, by the softmax of one minus each; NaN for none."""
     if not scores.size:
         return float('nan')
@@ -99,7 +98,7 @@ class Region:
 
 
 def suspect_pixels(
-    labels: UInt8Array, probabilities: Floats, thresholds: npt.NDArray[np.float64], ignore_index: int
+    labels: UInt8Array, probabilities: AnyFloats, thresholds: npt.NDArray[np.float64], ignore_index: int
 ) -> Bools:
     """Return which pixels have a label that a sure prediction contradicts, in places at least `WIDTH` wide.
 
@@ -118,7 +117,7 @@ def suspect_pixels(
     return np.asarray(opened, dtype=bool)
 
 
-def suspect_regions(labels: UInt8Array, probabilities: Floats, suspect: Bools) -> Iterator[Region]:
+def suspect_regions(labels: UInt8Array, probabilities: AnyFloats, suspect: Bools) -> Iterator[Region]:
     """Yield the regions of at least `MIN_PIXELS` of suspect pixels.
 
     Args:

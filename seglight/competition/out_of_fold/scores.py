@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seglight.array_types import Floats
 from seglight.console import tabulated
 from seglight.files import csv_text
-from seglight.report.evaluation import Counts, Floats, class_iou, mean_known
+from seglight.report.evaluation import Counts, class_iou, mean_known
 
 #: The name of the row with the images of all folds.
 ALL = 'all'

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seglight.array_types import Size
-from seglight.competition.planning.fingerprint import Fingerprint, Floats
+from seglight.array_types import Floats, Size
+from seglight.competition.planning.fingerprint import Fingerprint
 from seglight.data.sampling import class_balance
 
 #: Sides of crops are multiples of this, the stride of most backbones.

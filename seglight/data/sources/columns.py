@@ -13,9 +13,8 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import Ints
 from seglight.data.sources.base import Sample
-
-Ints = npt.NDArray[np.int64]
 
 
 class Rows(ABC):

@@ -14,9 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from seglight.array_types import UInt8Array
-
-Ints = npt.NDArray[np.int64]
+from seglight.array_types import Ints, UInt8Array
 
 #: Bytes that are read at once.
 CHUNK = 4 << 20

@@ -12,10 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Float32Array, UInt8Array
 from seglight.models.inference.logits import both_classes
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Postprocessing:
         images = both_classes(probabilities).float().cpu().numpy()
         return torch.from_numpy(np.stack([self.mask(image) for image in images])).to(probabilities.device)
 
-    def mask(self, probabilities: Floats) -> UInt8Array:
+    def mask(self, probabilities: Float32Array) -> UInt8Array:
         """Return the mask of an image, uint8 `[H, W]`, from probabilities `[C, H, W]`."""
         scores = with_thresholds(probabilities, self.thresholds)
         mask: UInt8Array = scores.argmax(0).astype(np.uint8)
@@ -57,7 +55,7 @@ class Postprocessing:
         return mask
 
 
-def with_thresholds(probabilities: Floats, thresholds: Mapping[int, float]) -> Floats:
+def with_thresholds(probabilities: Float32Array, thresholds: Mapping[int, float]) -> Float32Array:
     """Return scores `[C, ...]`: probabilities, less 1 where they are below the threshold of their class.
 
     So a class below its threshold loses to each class that reaches its own, and keeps its rank among those below.
@@ -68,7 +66,7 @@ def with_thresholds(probabilities: Floats, thresholds: Mapping[int, float]) -> F
     return scores
 
 
-def runners_up(scores: Floats, label: int, chosen: npt.NDArray[np.bool_]) -> UInt8Array:
+def runners_up(scores: Float32Array, label: int, chosen: npt.NDArray[np.bool_]) -> UInt8Array:
     """Return the best class apart from `label` of chosen pixels, uint8 `[N]`, from scores `[C, H, W]`."""
     others = scores[:, chosen]
     others[label] = -np.inf

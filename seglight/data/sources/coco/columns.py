@@ -16,14 +16,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from seglight.array_types import Ints
 from seglight.data.column_files import Array, Columns, cached, is_settled, state
 from seglight.data.sources.coco.file import check_entries, check_ids, unique_categories
 from seglight.data.sources.coco.shapes import NO_OUTLINE
 from seglight.data.sources.json_chunks import Chunk, IrregularError, chunks
 from seglight.data.texts import Texts
 from seglight.errors import DataError, one_line
-
-Ints = npt.NDArray[np.int64]
 
 PARTS = ('images', 'annotations', 'categories')
 

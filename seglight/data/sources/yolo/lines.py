@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglight.array_types import UInt8Array
+from seglight.array_types import Float32Array, UInt8Array
 from seglight.data.images import image_size
 from seglight.data.sources.base import Annotation
 from seglight.data.sources.painting import check_painting, outline_length
@@ -21,8 +21,6 @@ from seglight.errors import DataError, one_line
 TOLERANCE = 0.01
 
 MAX_BYTES = 64 << 20  #: maximum size of a file
-
-FloatArray = npt.NDArray[np.float32]
 
 
 class Polygons(Annotation):
@@ -35,7 +33,7 @@ class Polygons(Annotation):
         background: label of pixels without a polygon.
     """
 
-    def __init__(self, path: Path, image: Path, polygons: Sequence[tuple[int, FloatArray]], background: int) -> None:
+    def __init__(self, path: Path, image: Path, polygons: Sequence[tuple[int, Float32Array]], background: int) -> None:
         self._path = path
         self._image = image
         self._polygons = polygons
@@ -58,7 +56,7 @@ class Polygons(Annotation):
         """Return the label of each polygon."""
         return [label for label, _ in self._polygons]
 
-    def _read(self) -> Sequence[tuple[int, FloatArray]]:
+    def _read(self) -> Sequence[tuple[int, Float32Array]]:
         """Return label and points of each polygon."""
         return self._polygons
 
@@ -89,7 +87,7 @@ class Line(NamedTuple):
     """The number of a class, and the points of a polygon, float32 `[N, 2]`, or None for a box."""
 
     number: int
-    points: FloatArray | None
+    points: Float32Array | None
 
 
 def read_yolo(path: Path, names: dict[int, str]) -> list[Line]:

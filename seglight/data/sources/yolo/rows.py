@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from seglight.array_types import Float32Array
 from seglight.data.column_files import Array, Columns, cached
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Rows
 from seglight.data.sources.file_states import FileStates, check_unchanged, file_states
 from seglight.data.sources.folder_rows import FolderRows
-from seglight.data.sources.yolo.lines import FloatArray, Line, Polygons, read_yolo
+from seglight.data.sources.yolo.lines import Line, Polygons, read_yolo
 from seglight.errors import DataError
 
 #: The columns: of images the size and the time of their text file (-1 if there is none), and the first of their
@@ -199,6 +200,6 @@ class StoredPolygons(Polygons):
     def _labels(self) -> list[int]:
         return [self._label_of[number] for number in self._files.numbers(self._row)]
 
-    def _read(self) -> list[tuple[int, FloatArray]]:
+    def _read(self) -> list[tuple[int, Float32Array]]:
         lines = self._files.lines(self._row, self._path)
         return [(self._label_of[line.number], line.points) for line in lines if line.points is not None]
