@@ -116,9 +116,9 @@ def _check_same(first: Share, other: Share) -> None:
     if (a.folders, a.files) != (b.folders, b.files):
         raise UsageError(f'join: {first.folder} and {other.folder} have different kinds of files')
     if a.versions != b.versions:
-        differing = (
-            f'{name} {a.versions.get(name)} and {b.versions.get(name)}' for name in {**a.versions, **b.versions}
-        )
+        names = dict.fromkeys([*a.versions, *b.versions])
+        pairs = ((name, a.versions.get(name), b.versions.get(name)) for name in names)
+        differing = (f'{name} {ours} and {theirs}' for name, ours, theirs in pairs if ours != theirs)
         warn(f'{first.folder} and {other.folder} were predicted by different versions: {", ".join(differing)}')
 
 

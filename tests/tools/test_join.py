@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from seglight.callbacks import CocoWriter, RunLengthWriter, SubmissionWriter, Zi
 from seglight.callbacks.writers.journal import JournalWriter
 from seglight.errors import UsageError
 from seglight.parts import Record, read_record
-from seglight.tools.join import FACTS, join_parts
+from seglight.tools.join import FACTS, Share, checked, join_parts
 from seglight.tools.joined_files import JOINERS
 
 Run = Callable[..., Result]
@@ -270,6 +271,16 @@ def strange_part(folder: Path, number: int, stems: list[str]) -> Path:
     record = Record(f'{number} of 2', 2 * number - 2, 4, '', names, stems, folders={'masks': ''}, is_done=True)
     record.write(part)
     return part
+
+
+def test_a_warning_names_only_the_versions_that_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shares = []
+    for number, versions in enumerate([{'seglight': '1.0', 'torch': '2.8'}, {'seglight': '1.0', 'torch': '2.9'}], 1):
+        folder = strange_part(tmp_path, number, ['a', 'b'])
+        record = replace(read_record(folder), versions=versions)
+        shares.append(Share(folder, record))
+    assert checked(shares) == shares
+    assert capsys.readouterr().err.endswith(' were predicted by different versions: torch 2.8 and 2.9\n')
 
 
 @pytest.mark.parametrize('second', ['a/victim', 'a/deep/er/victim', 'link'])
