@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -217,7 +216,7 @@ class SegmentationDataModule(LightningDataModule):
         """Report how often bad samples were left out during the stage."""
         for name, dataset in self.datasets.items():
             if int(dataset.skipped):
-                print(f'seglight: {int(dataset.skipped)} times a bad sample of {name} was left out', file=sys.stderr)
+                warn(f'{counted(int(dataset.skipped), "time")} a bad sample of {name} was left out')
                 dataset.skipped.zero_()
 
     def samples(self, stage: str, faults: list[str] | None = None) -> dict[str, Samples]:
@@ -295,7 +294,7 @@ class SegmentationDataModule(LightningDataModule):
             dataset.samples = dataset.samples.take(np.delete(np.arange(len(dataset)), list(faults)))
         self.left_out += faults.values()
         for fault in faults.values():
-            print(f'seglight: left out: {fault}', file=sys.stderr)
+            warn(f'left out: {fault}')
         return dataset
 
     def unused_masks(self, samples: Mapping[str, Sequence[Sample]]) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,7 @@ from seglight.data.sources.base import Sample, stamp
 from seglight.data.sources.columns import Samples
 from seglight.data.transforms import apply, transform_for_evaluation
 from seglight.data.value_range import ValueRange
-from seglight.errors import DataError
+from seglight.errors import DataError, warn
 from seglight.files import append_once
 
 T = TypeVar('T')
@@ -236,7 +235,7 @@ class SegmentationDataset(Dataset[Item]):
             return
         self._reported.add(str(bad))
         if self.left_out is None or append_once(self.left_out, str(bad)):
-            print(f'seglight: left out: {bad}', file=sys.stderr, flush=True)
+            warn(f'left out: {bad}')
 
     def _replacement(self, position: int, index: int) -> Item:
         """Return the first good sample after a bad one."""

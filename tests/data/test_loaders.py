@@ -20,6 +20,7 @@ from seglight.data import SegmentationDataModule, loaders, sending
 from seglight.data.loaders import default_workers, make_loader, possible_workers
 from seglight.data.prefetching import PrefetchingLoader
 from seglight.data.sending import Sent, in_shared_memory
+from seglight.errors import collected_warnings
 
 CLASSES = 12  #: of the data set of the tests
 
@@ -57,6 +58,15 @@ def test_batches_are_the_same_whatever_way_they_come(free: int, capfd: pytest.Ca
     err = capfd.readouterr().err
     assert ('/dev/shm is too small for batches' in err) == (free == 0)
     assert err.count('data.num_workers: 0') == (free == 0)
+
+
+def test_samples_that_are_left_out_are_warnings(own_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own_data / 'img_dir/train/0001.jpg').write_text('text')
+    data = SegmentationDataModule(list(map(str, range(CLASSES))), root=str(own_data), on_bad_sample='skip')
+    with collected_warnings() as warnings:
+        data.setup('fit')
+    assert ['0001.jpg' in line for line in warnings if line.startswith('left out: ')] == [True]
+    assert capsys.readouterr().err == ''
 
 
 def test_in_the_main_process_a_batch_is_as_it_was_made() -> None:

@@ -320,6 +320,17 @@ def test_images_that_cannot_be_split_start_nothing(
     assert f'{packed.name} cannot be split into folds, which predict its images: copy it' in message
 
 
+def test_what_is_left_out_of_the_folds_is_said_once(
+    models: list[str], own_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (own_data / 'img_dir/train/0001.jpg').write_text('text')
+    flags = [f'--data.root={own_data}', '--data.on_bad_sample=skip']
+    plan = Plan(2, None, {name: read_config(f'{name}.yaml', overrides=flags) for name in ('first', 'second')})
+    texts = fold_lists(plan)  # which the runs read, so that they know nothing of it
+    assert not any('0001.jpg' in text for text in texts.values())
+    assert capsys.readouterr().err.count('seglight: warning: left out: ') == 1
+
+
 def test_a_fold_without_images_is_refused(models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(3, None, {'first': read_config('first.yaml')})
     none = 'seglight.competition.out_of_fold.splitting.validation_mask'

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from seglight.data.demo import demo_folder
 from seglight.data.sources import Sample
 from seglight.data.sources.images import named_images
 from seglight.data.splits import LISTS, Split, groups_of, list_texts, pixels_of, validation_mask
-from seglight.errors import DataError, UsageError, collected_warnings, one_line
+from seglight.errors import DataError, UsageError, collected_warnings, one_line, warn
 from seglight.files import as_bytes, write_atomically
 
 #: The list with the paths of the images to predict in the folder of a fold; beside `train.txt` and `val.txt`.
@@ -79,8 +79,7 @@ def splittable_samples(plan: Plan) -> list[Sample]:
     Raises:
         DataError: for an image that cannot be validated on; see `_splittable`.
     """
-    samples, _ = _samples(plan, next(iter(plan.models)))
-    return _splittable(samples)
+    return _splittable(_samples(plan, next(iter(plan.models))).samples)
 
 
 def _splittable(samples: Sequence[Sample]) -> list[Sample]:
@@ -106,16 +105,28 @@ def _split(plan: Plan, fold: int) -> Split:
     return Split(fold=f'{fold} of {plan.folds}', group=plan.group)
 
 
-def _samples(plan: Plan, name: str) -> tuple[list[Sample], Path]:
-    """Return the usable samples of `data.train` of a model, sorted by path, and the root of its data."""
+class _Found(NamedTuple):
+    """The usable samples of `data.train` of a model, sorted by path; the root of its data; and why others are left out.
+
+    The lists of the folds do not name those that are left out, so that no run reports them.
+    """
+
+    samples: list[Sample]
+    root: Path
+    left_out: list[str]
+
+
+def _samples(plan: Plan, name: str) -> _Found:
+    """Return the samples of a model."""
     arguments = data_arguments(plan.models[name])
     module = data_module(plan, name, split={'fold': f'1 of {plan.folds}'})
     module.prepare_data()
-    with collected_warnings():  # each run prints them
+    with collected_warnings():  # each run prints its own
         module.setup('fit')
     samples = [sample for dataset in module.datasets.values() for sample in dataset.samples]
     root = arguments.get('root')
-    return sorted(samples, key=lambda sample: sample.image), demo_folder() if root is None else Path(root)
+    folder = demo_folder() if root is None else Path(root)
+    return _Found(sorted(samples, key=lambda sample: sample.image), folder, module.left_out)
 
 
 def data_module(plan: Plan, name: str, **changes: Any) -> SegmentationDataModule:
@@ -138,17 +149,28 @@ def data_module(plan: Plan, name: str, **changes: Any) -> SegmentationDataModule
 def _common_samples(plan: Plan) -> tuple[list[Sample], Path]:
     """Return the samples of the first model; those of the others must be the same images, apart from `only_train`.
 
+    Warns of each sample that is left out.
+
     Raises:
         UsageError: names two models and an image.
     """
     first, *others = plan.models
-    samples, root = _samples(plan, first)
+    samples, root, left_out = _samples(plan, first)
+    _report(left_out)
     for other in others:
-        if different := _listed(samples, root) ^ _listed(*_samples(plan, other)):
+        found = _samples(plan, other)
+        _report(line for line in found.left_out if line not in left_out)
+        if different := _listed(samples, root) ^ _listed(found.samples, found.root):
             raise UsageError(
                 f"data.train of {first} and {other} must have the same images: only one has '{min(different)}'"
             )
     return samples, root
+
+
+def _report(left_out: Iterable[str]) -> None:
+    """Warn of samples that are left out."""
+    for fault in left_out:
+        warn(f'left out: {fault}')
 
 
 def _listed(samples: Sequence[Sample], root: Path) -> set[str]:
