@@ -54,6 +54,17 @@ def test_a_name_cannot_pass_for_a_row(trained: Path, workspace: Path, run: Calla
     assert row.split(maxsplit=1) == ['classes', '2: a, b?seglight: checked ?[1m']
 
 
+def test_values_are_in_a_column_beside_names_in_korean(
+    trained: Path, workspace: Path, run: Callable[..., Result]
+) -> None:
+    content = torch.load(trained / 'epoch_2.ckpt', weights_only=True)
+    content['metrics'] = {'val/IoU.고양이고양이고양': 0.25, 'val/IoU.dog': 0.5}  # eight letters of two columns each
+    torch.save(content, 'a.ckpt')
+    lines = run('info', 'a.ckpt').out.splitlines()
+    assert 'val/IoU.고양이고양이고양  25.00 %' in lines
+    assert f'val/IoU.dog{" " * 13}  50.00 %' in lines
+
+
 def test_without_a_checkpoint_the_versions_are_printed(workspace: Path, run: Callable[..., Result]) -> None:
     result = run('info')
     assert result.status == 0, result.err

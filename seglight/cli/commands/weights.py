@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglight.cli.commands.base import CHECKPOINT, TRUST, WEIGHTS
-from seglight.console import labelled
+from seglight.console import aligned, labelled
 from seglight.counting import counted
 from seglight.environment import describe as describe_environment
 from seglight.errors import UsageError, say
@@ -43,10 +43,7 @@ def info(arguments: Namespace) -> None:
     if arguments.config:
         say(contents.config, end='')
         return
-    rows = contents.rows()
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        say(f'{name:<{width}}  {value}')
+    say('\n'.join(aligned(contents.rows(), right=())))
     say('config')
     say(textwrap.indent(contents.config, '  '), end='')
 
