@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from seglight.array_types import Floats, Ints
+from seglight.counting import counted
 from seglight.data.checks import counted_labels, read_header
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.facts import SplitFacts, count_labels, is_plain
@@ -142,7 +143,7 @@ def describe(name: str, report: SplitReport, classes: Sequence[str]) -> str:
     more = f' and {len(report.sizes) - 3} more sizes' if len(report.sizes) > 3 else ''
     total = max(int(report.pixels.sum()) + report.ignored, 1)
     lines = [
-        f'{name}: {report.count} images, {", ".join(sizes)}{more}',
+        f'{name}: {counted(report.count, "image")}, {", ".join(sizes)}{more}',
         f'  mean [{_numbers(report.mean, 2)}]  std [{_numbers(report.std, 2)}]  ignored {report.ignored / total:.2%}',
     ]
     width = max(cell_width(each) for each in (*classes, 'class'))

@@ -195,6 +195,13 @@ def test_check_reports_what_the_data_hold(own_data: Path, workspace: Path, run: 
     assert not Path('work_dirs').exists()
 
 
+def test_check_counts_one_image(own_data: Path, workspace: Path, run: Run) -> None:
+    for path in sorted((own_data / 'img_dir/val').iterdir())[1:]:
+        path.unlink()
+    done = run('data', 'check', '--config', configure(own_data))
+    assert 'val: 1 image, 64x64 (1)' in done.out.splitlines()
+
+
 def test_check_names_every_fault_and_fails(own_data: Path, workspace: Path, run: Run) -> None:
     damage(own_data)
     (own_data / 'img_dir/val/0003.jpg').write_bytes((own_data / 'img_dir/train/0004.jpg').read_bytes())
