@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from seglight.config.mmseg.pipeline import REDUCED
-from seglight.config.settings import dicts
+from seglight.config.mmseg.pipeline import REDUCED, loader_reduces
 from seglight.errors import ConfigError
 from seglight.plain_text import read_text
 from seglight.similar import nearest
@@ -143,7 +142,7 @@ def _source(part: Part, root: str | None, config: Mapping[str, Any] | None) -> d
     own = values.get('data_root') if root is None else None
     paths = {name: str(PurePosixPath(own or '', str(values[name]))) for name in _PATHS if values.get(name) is not None}
     reduces = values.get('reduce_zero_label')
-    loads = None if config is None else _loader_reduces(values.get('pipeline') or config.get('train_pipeline'))
+    loads = None if config is None else loader_reduces(values.get('pipeline') or config.get('train_pipeline'))
     if kind == CUSTOM:
         suffixes = {'img_suffix': values.get('img_suffix', '.jpg'), 'mask_suffix': values.get('seg_map_suffix', '.png')}
         reduced = bool(reduces) if loads is None else loads
@@ -155,12 +154,6 @@ def _source(part: Part, root: str | None, config: Mapping[str, Any] | None) -> d
             given['reduce_zero_label'] = loads
         found = {'type': kind, **paths, **given}
     return found | ({'repeat': part.repeat} if part.repeat > 1 else {})
-
-
-def _loader_reduces(pipeline: Any) -> bool | None:
-    """Return whether a pipeline's `LoadAnnotations` reduces the labels; None without one."""
-    loaders = [step for _, step in dicts(pipeline) if step.get('type') == 'LoadAnnotations']
-    return bool(loaders[0].get('reduce_zero_label')) if loaders else None
 
 
 def _classes(part: Part) -> dict[str, Any]:

@@ -97,12 +97,22 @@ def _augmentation(config: Mapping[str, Any]) -> dict[str, Any]:
     return next((part for _, part in steps if part.get('type') == 'MultiScaleFlipAug'), {})
 
 
+def loader_reduces(pipeline: Any) -> bool | None:
+    """Return whether the `LoadAnnotations` of a pipeline ignores label 0 and decreases the others; None without one.
+
+    Each reads the mask again, so that the last one counts.
+    """
+    loaders = [step for _, step in dicts(pipeline) if step.get('type') == 'LoadAnnotations']
+    return bool(loaders[-1].get('reduce_zero_label')) if loaders else None
+
+
 def _reduces_zero_label(config: Mapping[str, Any]) -> bool:
     """Return whether masks were read with label 0 ignored and the others decreased by one."""
-    training = [config.get('train_pipeline'), (config.get('data') or {}).get('train')]
-    loaders = [part for _, part in dicts(training) if part.get('type') == 'LoadAnnotations']
-    if loaders:
-        return any(part.get('reduce_zero_label') for part in loaders)
+    parts = [part for _, part in dicts((config.get('data') or {}).get('train'))]
+    pipelines = [part['pipeline'] for part in parts if part.get('pipeline')] or [config.get('train_pipeline')]
+    read = [found for each in pipelines if (found := loader_reduces(each)) is not None]
+    if read:
+        return any(read)
     return any(part.get('reduce_zero_label', part.get('type') in REDUCED) for _, part in _data_sets(config))
 
 

@@ -1,11 +1,16 @@
 """mmseg's data sets as sources."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mmseg.datasets import DATASETS as REGISTERED
+from mmseg.datasets.pipelines import LoadAnnotations
+from PIL import Image
 
 from seglight.config.mmseg.datasets import CUSTOM, DATASETS, MAX_REPEATS, data_sources
+from seglight.config.mmseg.pipeline import data_settings
 from seglight.data import sources
 from seglight.errors import ConfigError
 
@@ -38,6 +43,22 @@ def test_masks_are_read_as_the_pipeline_reads_them() -> None:
     assert data_sources(config(OWN, REDUCING, val=OWN))['train']['reduce_zero_label'] is True
     assert data_sources(config(OWN, REDUCING, val=OWN))['val']['reduce_zero_label'] is False
     assert data_sources(config({**OWN, 'pipeline': REDUCING}))['train']['reduce_zero_label'] is True
+    own = config({**OWN, 'pipeline': READING}, REDUCING)  # which mmseg does not use
+    assert data_sources(own)['train']['reduce_zero_label'] is False
+    assert 'reduce_zero_label' not in data_settings(own)
+
+
+@pytest.mark.parametrize('reduces', [(True, False), (False, True)])
+def test_of_several_readers_the_last_counts_as_in_mmseg(reduces: tuple[bool, bool], tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8)).save(tmp_path / 'a.png')
+    results: dict[str, Any] = {'ann_info': {'seg_map': str(tmp_path / 'a.png')}, 'seg_fields': []}
+    steps = [{'type': 'LoadAnnotations', 'reduce_zero_label': each} for each in reduces]
+    for step in steps:
+        results = LoadAnnotations(reduce_zero_label=step['reduce_zero_label'])(results)
+    reduced = results['gt_semantic_seg'].tolist() == [[255, 0], [0, 255]]
+    assert reduced == reduces[-1]
+    assert data_settings({'train_pipeline': steps}).get('reduce_zero_label', False) == reduced
+    assert data_sources(config(OWN, steps))['train']['reduce_zero_label'] == reduced
 
 
 def test_a_custom_data_set_becomes_folders_with_mmsegs_suffixes() -> None:
