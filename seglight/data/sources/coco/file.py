@@ -60,7 +60,7 @@ class _Image(_Entry):
     @model_validator(mode='after')
     def _can_be_read(self) -> _Image:
         if self.height * self.width > MAX_PIXELS:
-            raise ValueError(f'{self.height} x {self.width} pixels are more than the maximum of {MAX_PIXELS}')
+            raise ValueError(f'{self.width}x{self.height} pixels are more than the maximum of {MAX_PIXELS}')
         return self
 
 

@@ -54,7 +54,7 @@ def read_labelme(path: Path) -> LabelMeFile:
         raise DataError(f'{path}: {place} is wrong: {first["msg"]}') from error
     if (file.imageHeight or 1) * (file.imageWidth or 1) > MAX_PIXELS:
         raise DataError(
-            f'{path}: {file.imageHeight} x {file.imageWidth} pixels are more than the maximum of {MAX_PIXELS}'
+            f'{path}: {file.imageWidth}x{file.imageHeight} pixels are more than the maximum of {MAX_PIXELS}'
         )
     if sum(len(shape.points) for shape in file.shapes) > MAX_POINTS:
         raise DataError(f'{path} has more than {MAX_POINTS} points; split it')

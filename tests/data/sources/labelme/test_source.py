@@ -225,7 +225,10 @@ def test_errors_name_their_shape(tmp_path: Path, case: str) -> None:
         ('{"shapes": [{"label": "cat", "points": [[1, "a"]]}]}', 'shapes.0.points.0.1 is wrong'),
         ('{"shapes": [], "imageHeight": "28"}', 'imageHeight is wrong'),
         ('{"shapes": [], "imageHeight": -1}', 'imageHeight is wrong'),
-        ('{"shapes": [], "imageHeight": 1000000, "imageWidth": 1000000}', 'more than the maximum of'),
+        (
+            '{"shapes": [], "imageHeight": 1000000, "imageWidth": 2000}',
+            '2000x1000000 pixels are more than the maximum of',
+        ),
         (
             '{"images": [{"id": 1}]}',
             'is a COCO file, which this source cannot read: use {type: CocoSource, ann_file: ...}',
@@ -251,7 +254,7 @@ def test_a_file_that_cannot_be_used_is_a_fault_of_its_sample(tmp_path: Path, tex
 @pytest.mark.parametrize(
     ('shapes', 'height', 'width', 'message'),
     [
-        ([SQUARE] * 153, 30_000, 30_000, 'has 153 objects in 30000 x 30000 pixels, too many to paint; cut it'),
+        ([SQUARE] * 153, 20_000, 45_000, 'has 153 objects in 45000x20000 pixels, too many to paint; cut it'),
         ([{**SQUARE, 'points': [[0, 0], [9, 9]] * 1025}], 1 << 20, 9, 'has too many points for 1048576 rows of pixels'),
         ([{**SQUARE, 'points': [[0, 0], [9, 30_000]] * 280}], 30_000, 9, 'has outlines of 16800000 pixels in all'),
     ],

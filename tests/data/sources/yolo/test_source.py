@@ -165,7 +165,7 @@ def test_errors_name_the_line(tmp_path: Path, text: str | bytes, message: str) -
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('0 0 0 1 0 1 1 0 1\n' * 344, 'has 344 objects in 20000 x 20000 pixels, too many to paint; cut it into tiles'),
+        ('0 0 0 1 0 1 1 0 1\n' * 344, 'has 344 objects in 20000x20000 pixels, too many to paint; cut it into tiles'),
         (f'0 {"0 0 1 1 " * 420}', 'has outlines of 16800000 pixels in all, more than the maximum of 16777216'),
     ],
 )
