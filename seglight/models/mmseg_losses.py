@@ -13,7 +13,7 @@ import torch
 from mmseg.models import losses as mmseg
 from mmseg.models.builder import LOSSES
 from mmseg.models.losses.cross_entropy_loss import cross_entropy
-from mmseg.models.losses.utils import get_class_weight, weight_reduce_loss
+from mmseg.models.losses.utils import weight_reduce_loss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -136,7 +136,7 @@ class MaskedDiceLoss(nn.Module):
     Args:
         smooth: added to numerator and denominator; the loss of a class that is neither labelled nor predicted is 0.
         exponent: of probabilities and labels in the denominator.
-        class_weight: one weight per class, or a file of them as in mmseg; for one channel, the weight of class 1.
+        class_weight: one weight per class; for one channel, the weight of class 1.
         loss_weight: factor of the loss.
         ignore_index: label that does not count.
         loss_name: name of the item in the head's loss dict; starts with `loss`.
@@ -151,7 +151,7 @@ class MaskedDiceLoss(nn.Module):
         self,
         smooth: float = 1.0,
         exponent: float = 2.0,
-        class_weight: Sequence[float] | str | None = None,
+        class_weight: Sequence[float] | None = None,
         loss_weight: float = 1.0,
         ignore_index: int = 255,
         loss_name: str = 'loss_dice',
@@ -161,7 +161,7 @@ class MaskedDiceLoss(nn.Module):
             raise ValueError(f'smooth must be above 0, got {smooth}')
         self.smooth = smooth
         self.exponent = exponent
-        self.class_weight = get_class_weight(class_weight)
+        self.class_weight = class_weight
         self.loss_weight = loss_weight
         self.ignore_index = ignore_index
         self.loss_name = loss_name

@@ -1,5 +1,7 @@
 """Losses on samples with ignored pixels, compared with numpy, with torch and with mmseg's own where those are right."""
 
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,6 +103,13 @@ def test_cross_entropies_and_their_gradients_are_mmsegs(
     torch.testing.assert_close(losses[1], losses[0])
     gradients = [torch.autograd.grad(loss.mean(), logits)[0] for loss in losses]
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_a_dice_loss_does_not_open_a_file_of_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mmcv.load', lambda *_, **__: pytest.fail('mmcv.load unpickles'))
+    (tmp_path / 'weights.pkl').write_bytes(pickle.dumps([1.0, 2.0, 3.0]))
+    with pytest.raises(TypeError):
+        build_loss({'type': 'MaskedDiceLoss', 'class_weight': str(tmp_path / 'weights.pkl')})
 
 
 @pytest.mark.parametrize('arguments', [{}, {'avg_non_ignore': True}, {'reduction': 'none'}])
