@@ -11,6 +11,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.settings import Settings, without_tuples
 from seglight.exporting.sizes import Padding
 from seglight.exporting.wanted import Wanted
+from seglight.models.fitting import windows_of_size
 from seglight.models.inference.logits import threshold
 from seglight.models.segmentor import Segmentor
 from seglight.runtimes.metadata import Metadata
@@ -77,8 +78,7 @@ def windows_of(module: Segmentor, padding: Padding) -> dict[str, Any]:
     """
     windows = {name: value for name, value in dict(module.segmentor.test_cfg).items() if name in _WINDOWS}
     if padding.fixed and windows.get('mode') != 'slide':
-        strides = [max(1, side * 2 // 3) for side in padding.fixed]
-        windows = {'mode': 'slide', 'crop_size': list(padding.fixed), 'stride': strides}
+        windows = {'mode': 'slide', **windows_of_size(padding.fixed)}
     return windows
 
 

@@ -176,6 +176,11 @@ def window_size(segmentor: BaseSegmentor, image: Tensor, prepare: Callable[[Tens
     return None if _takes_odd(segmentor, prepare(image[:1, :, :1, :1])) else fixed
 
 
+def windows_of_size(size: Size) -> dict[str, Any]:
+    """Return the settings of sliding windows of a size, with the overlap of mmseg's configs: a third."""
+    return {'crop_size': list(size), 'stride': [max(1, side * 2 // 3) for side in size]}
+
+
 def _size(image: Tensor) -> Size:
     return image.shape[2], image.shape[3]
 

@@ -38,7 +38,7 @@ def check_painting(count: int, height: int, width: int, outline: float) -> None:
         DataError: if not; the message is the end of a sentence.
     """
     if count * height * width > MAX_PAINTED:
-        raise DataError(f'has {count} objects in {height} x {width} pixels, too many to paint; cut it into tiles')
+        raise DataError(f'has {count} objects in {width}x{height} pixels, too many to paint; cut it into tiles')
     if outline > MAX_OUTLINES:
         raise DataError(
             f'has outlines of {outline:.0f} pixels in all, more than the maximum of {MAX_OUTLINES}; correct them'

@@ -12,7 +12,7 @@ from mmseg.ops import resize
 from torch import Tensor, nn
 
 from seglight.array_types import Size
-from seglight.models.fitting import call_padded, mmseg_meta, window_size
+from seglight.models.fitting import call_padded, mmseg_meta, window_size, windows_of_size
 from seglight.models.highest import highest
 from seglight.models.inference.sliding import sliding_bands
 
@@ -233,11 +233,10 @@ def _joined(bands: Iterator[Tensor]) -> Tensor:
 def _windows(segmentor: BaseSegmentor, image: Tensor, prepare: Prepare) -> Mapping[str, Any] | None:
     """Return the settings of sliding windows for an image, None for whole inference.
 
-    A backbone with a fixed size processes larger images in windows of that size, with the overlap of mmseg's
-    configs, whatever `test_cfg` sets.
+    A backbone with a fixed size processes larger images in windows of that size, whatever `test_cfg` sets.
     """
     test_cfg: Mapping[str, Any] = segmentor.test_cfg
     if test_cfg.get('mode', 'whole') != 'whole':
         return test_cfg
     fixed = window_size(segmentor, image, prepare)
-    return None if fixed is None else {'crop_size': fixed, 'stride': [max(1, side * 2 // 3) for side in fixed]}
+    return None if fixed is None else windows_of_size(fixed)
