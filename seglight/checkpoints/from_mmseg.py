@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from seglight.checkpoints.subclass import OF_DATA
+from seglight.config.class_names import OF_DATA
 from seglight.config.mmseg.file import parse_mmseg_config
 from seglight.config.mmseg.model_and_schedule import model_settings
 from seglight.config.mmseg.pipeline import data_settings, not_taken_over

@@ -9,11 +9,9 @@ from typing import Any
 
 import yaml
 
+from seglight.config.class_names import OF_DATA
 from seglight.errors import CheckpointError
 from seglight.models.subclass import ENTRY, record_of
-
-#: Arguments of the data module that are also hyperparameters of the model.
-OF_DATA = ('classes', 'palette', 'ignore_index')
 
 #: The prefix of the weights that every `Segmentor` has.
 _PREFIX = 'segmentor.'

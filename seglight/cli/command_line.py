@@ -44,6 +44,7 @@ from seglight.cli.restore import restore_from
 from seglight.cli.tools import COMMANDS
 from seglight.cli.tools import describe as describe_tool
 from seglight.cli.types import register
+from seglight.config.class_names import OF_DATA
 from seglight.config.parser import argument_types
 from seglight.data import SegmentationDataModule
 from seglight.environment import describe
@@ -59,9 +60,6 @@ from seglight.report.page import write_report
 from seglight.runtimes.opening import label
 from seglight.similar import nearest
 from seglight.trainer_callbacks import callbacks_of
-
-#: Arguments that the model copies from the data, so that users set them only once.
-FROM_DATA = ('classes', 'palette', 'ignore_index')
 
 
 class CommandLine(LightningCLI):
@@ -179,7 +177,7 @@ class CommandLine(LightningCLI):
         with self.request.with_origins():
             arguments.check_paths(config)
         self.class_order = keep_classes(self.request, config.data)
-        for name in FROM_DATA:
+        for name in OF_DATA:
             if config.model[name] not in (None, config.data[name]):
                 raise ConfigError(f'model.{name}', f'must be omitted or equal data.{name}, got a different value')
             config.model[name] = config.data[name]
@@ -273,7 +271,7 @@ class CommandLine(LightningCLI):
         config = self.config[self.subcommand].clone()
         config.work_dir = config.ckpt_path = None
         config.auto_resume = config.trust_checkpoint = False
-        for name in FROM_DATA:  # only in the data, so that users change them only once
+        for name in OF_DATA:  # only in the data, so that users change them only once
             config.model[name] = None
         return self._dump(config)
 

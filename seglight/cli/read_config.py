@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from seglight.cli.command_line import FROM_DATA, CommandLine
+from seglight.cli.command_line import CommandLine
 from seglight.competition.resolving import config_flags, resolved
+from seglight.config.class_names import OF_DATA
 from seglight.errors import UsageError
 
 
@@ -25,5 +26,5 @@ def read_config(configs: Sequence[str], overrides: Sequence[str] = ()) -> dict[s
     if not configs:
         raise UsageError("read_config needs a config, for example read_config('demo.yaml')")
     config = resolved([*config_flags(configs), *overrides], CommandLine)
-    config['model'] |= {name: config['data'][name] for name in FROM_DATA}
+    config['model'] |= {name: config['data'][name] for name in OF_DATA}
     return config

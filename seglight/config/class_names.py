@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from seglight.errors import ConfigError
 from seglight.names import has_control_characters
 
+#: Arguments of the data that the model copies, so that users set them only once: the classes and what goes with them.
+OF_DATA = ('classes', 'palette', 'ignore_index')
+
 
 def order_of(trained: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
     """Return the index of each wanted class in the trained ones, if only the order differs; else None."""

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from seglight.checkpoints.checkpoint import Checkpoint
+from seglight.config.class_names import OF_DATA
 from seglight.config.settings import Settings, without_tuples
 from seglight.exporting.sizes import Padding
 from seglight.exporting.wanted import Wanted
@@ -61,7 +62,7 @@ def _config(checkpoint: Checkpoint, module: Segmentor, padding: Padding) -> dict
     stored.check(Settings(), [('data', name) for name in ('train', 'val', 'test', 'split')])
     values = stored.settings.values
     model = {name: value for name, value in values.get('model', {}).items() if name in _EVALUATED}
-    own = {'classes': module.classes, 'palette': module.palette, 'ignore_index': module.ignore_index}
+    own = {name: getattr(module, name) for name in OF_DATA}
     config = {
         'seed_everything': values.get('seed_everything'),
         'model': {**model, 'segmentor': {'test_cfg': windows_of(module, padding)}, 'mean': [0.0] * 3, 'std': [1.0] * 3},

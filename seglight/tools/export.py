@@ -12,6 +12,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.from_mmseg import SUFFIX
 from seglight.checkpoints.plain import save_plain
 from seglight.checkpoints.subclass import check_base_predicts
+from seglight.config.class_names import OF_DATA
 from seglight.config.settings import Settings
 from seglight.errors import UsageError
 from seglight.files import write_new
@@ -21,10 +22,7 @@ from seglight.weight_files import SAFETENSORS
 #: The settings of a checkpoint that go into mmseg's config.
 NEEDED = (
     *(('model', name) for name in ('segmentor', 'mean', 'std')),
-    *(
-        ('data', name)
-        for name in ('classes', 'palette', 'ignore_index', 'reduce_zero_label', 'root', 'val', 'img_dir', 'ann_dir')
-    ),
+    *(('data', name) for name in (*OF_DATA, 'reduce_zero_label', 'root', 'val', 'img_dir', 'ann_dir')),
     *(('data', name) for name in ('val_transforms', 'image_range')),
 )
 

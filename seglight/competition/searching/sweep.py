@@ -19,6 +19,7 @@ from seglight.competition.resolving import config_flags, resolved
 from seglight.competition.searching.page import write_page
 from seglight.competition.searching.space import Space, check_space, flags_of, read_space
 from seglight.competition.searching.study import Study, Trial
+from seglight.config.class_names import OF_DATA
 from seglight.config.files import find_config
 from seglight.console import labelled
 from seglight.data import SegmentationDataModule
@@ -196,7 +197,7 @@ def _check_flags(words: Sequence[str], command_line: Callable[[Sequence[str]], o
     data, model = config['data'], config['model']
     SegmentationDataModule(**data_arguments(config))
     recipe = Recipe(model['segmentor']).without_pretrained()
-    shared = {name: data[name] for name in ('classes', 'palette', 'ignore_index')}
+    shared = {name: data[name] for name in OF_DATA}
     Segmentor(**{**model, **shared, 'segmentor': recipe.model})
 
 
