@@ -17,6 +17,12 @@ from seglight.plain_text import load_json
 #: The file of the record in the folder of a part.
 RECORD = 'part.json'
 
+#: The file of the facts of a prediction, which are the same in all parts.
+FACTS = 'predicted_by.yaml'
+
+#: The usual folder of pseudo labels; in it, their config, and the folders of their images and masks.
+PSEUDO, PSEUDO_CONFIG, IMAGES, MASKS = 'pseudo_labels', 'data.yaml', 'img_dir', 'ann_dir'
+
 
 @dataclass(frozen=True)
 class Part:
@@ -139,6 +145,11 @@ def read_record(folder: Path) -> Record:
     if not (_has_its_types(record) and _names_files(record)):
         raise UsageError(f'{path} is damaged; predict the part again')
     return record
+
+
+def pseudo_folders(folder: Path) -> dict[str, str]:
+    """Return the arguments of a `FolderSource` that name the images and masks in a folder of pseudo labels."""
+    return {'img_dir': str((folder / IMAGES).resolve()), 'ann_dir': str((folder / MASKS).resolve())}
 
 
 def _has_its_types(record: Record) -> bool:

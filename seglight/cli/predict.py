@@ -24,14 +24,13 @@ from seglight.callbacks import (
     SubmissionWriter,
     ZipWriter,
 )
-from seglight.callbacks.writers.pseudo import PSEUDO
 from seglight.callbacks.writers.submission import submission_path
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.cli.part_settings import changing_settings, part_settings
 from seglight.counting import counted
 from seglight.data.video import extract_frames, is_video
 from seglight.errors import DataError, UsageError
-from seglight.parts import Part
+from seglight.parts import PSEUDO, Part
 from seglight.plain_text import read_text
 from seglight.runtimes.opening import label
 from seglight.submissions import MAX_LABELS

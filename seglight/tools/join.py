@@ -16,14 +16,22 @@ from seglight.errors import DataError, UsageError, warn
 from seglight.files import made_atomically, write_atomically, writing_to
 from seglight.names import path_below
 from seglight.noted_images import note_images
-from seglight.parts import RECORD, Part, Record, read_record
+from seglight.parts import (
+    FACTS,
+    IMAGES,
+    MASKS,
+    PSEUDO,
+    PSEUDO_CONFIG,
+    RECORD,
+    Part,
+    Record,
+    pseudo_folders,
+    read_record,
+)
 from seglight.plain_text import load_yaml_file
 from seglight.report.run import first_difference
 from seglight.run_lock import PREDICTS, RunLock
 from seglight.tools.joined_files import JOINERS
-
-#: The facts of a prediction, which are the same in all parts, and the folder of pseudo labels with its config.
-FACTS, PSEUDO, PSEUDO_CONFIG = 'predicted_by.yaml', 'pseudo_labels', 'data.yaml'
 
 
 class Share(NamedTuple):
@@ -160,12 +168,12 @@ def _link_files(share: Share, source: Path, target: Path, suffix: str) -> None:
 def _link_pseudo_labels(share: Share, target: Path) -> None:
     """Link the masks of pseudo labels and their images, whose files may have another suffix than their names."""
     source = share.folder / PSEUDO
-    _link_files(share, source / 'ann_dir', target / 'ann_dir', '.png')
+    _link_files(share, source / MASKS, target / MASKS, '.png')
     for name, stem in share.record.predicted_stems.items():
-        image = path_below(source / 'img_dir', stem, Path(name).suffix)
+        image = path_below(source / IMAGES, stem, Path(name).suffix)
         if not image.exists() and not image.is_symlink():
             image = next((path for path in image.parent.glob('*') if path.stem == Path(stem).name), image)
-        _link(share, image, path_below(target / 'img_dir', stem, image.suffix))
+        _link(share, image, path_below(target / IMAGES, stem, image.suffix))
 
 
 def _link(share: Share, source: Path, target: Path) -> None:
@@ -202,9 +210,7 @@ def _pseudo_config(source: Path, output: Path) -> bytes:
     path = source / PSEUDO / PSEUDO_CONFIG
     values = load_yaml_file(path)
     try:
-        values['data']['train'][-1] |= {
-            name: str((output / PSEUDO / name).resolve()) for name in ('img_dir', 'ann_dir')
-        }
+        values['data']['train'][-1] |= pseudo_folders(output / PSEUDO)
     except (TypeError, LookupError) as error:
         raise UsageError(f'join: {path} is damaged; predict the part again') from error
     return yaml.safe_dump(values, sort_keys=False).encode()

@@ -19,8 +19,8 @@ from conftest import Result
 from seglight.callbacks import CocoWriter, RunLengthWriter, SubmissionWriter, ZipWriter
 from seglight.callbacks.writers.journal import JournalWriter
 from seglight.errors import UsageError
-from seglight.parts import Record, read_record
-from seglight.tools.join import FACTS, Share, checked, join_parts
+from seglight.parts import FACTS, Record, read_record
+from seglight.tools.join import Share, checked, join_parts
 from seglight.tools.joined_files import JOINERS
 
 Run = Callable[..., Result]

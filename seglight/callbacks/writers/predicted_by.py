@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from seglight.callbacks.writers.base import OTHER_FOLDER, PredictionWriter
 from seglight.errors import UsageError
 from seglight.files import write_atomically, writing_to
+from seglight.parts import FACTS
 from seglight.plain_text import load_yaml, read_text
 from seglight.report.run import first_difference
 from seglight.run_lock import PREDICTS, RunLock
@@ -33,7 +34,7 @@ class PredictedBy(Callback):
     """
 
     def __init__(self, folder: Path, facts: dict[str, Any], resume: bool) -> None:
-        self.path = folder / 'predicted_by.yaml'
+        self.path = folder / FACTS
         self.facts = facts
         self.resume = resume
         self._lock: RunLock | None = None

@@ -20,9 +20,7 @@ from seglight.errors import UsageError
 from seglight.files import link, write_atomically
 from seglight.models.inference.logits import Prediction
 from seglight.names import path_below
-
-#: The usual name of the folder.
-PSEUDO = 'pseudo_labels'
+from seglight.parts import IMAGES, MASKS, PSEUDO_CONFIG, pseudo_folders
 
 
 class PseudoLabelWriter(PredictionWriter):
@@ -58,7 +56,7 @@ class PseudoLabelWriter(PredictionWriter):
         self.ignore_index = 255
         #: The confidence of each label; `setup` knows those of classes.
         self.minimum = minimum_of_labels({} if isinstance(confidence, Mapping) else confidence, [])
-        self.masks = MaskWriter(self.folder / 'ann_dir')
+        self.masks = MaskWriter(self.folder / MASKS)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Copy the palette, the ignored label and the labels of the classes from the module.
@@ -76,7 +74,7 @@ class PseudoLabelWriter(PredictionWriter):
         if trainer.is_global_zero:
             train = with_pseudo_labels(self.train, self.folder, self.weight)
             text = yaml.safe_dump({'data': {'train': train}}, sort_keys=False)
-            write_atomically(self.folder / 'data.yaml', text.encode())
+            write_atomically(self.folder / PSEUDO_CONFIG, text.encode())
 
     def is_done(self, name: str) -> bool:
         """Return whether the mask of an image exists."""
@@ -94,7 +92,7 @@ class PseudoLabelWriter(PredictionWriter):
         in_archive = is_member(image)
         if not in_archive:  # whose path may be an address
             image = image.resolve()
-        path = path_below(self.folder / 'img_dir', meta['name'], image.suffix)
+        path = path_below(self.folder / IMAGES, meta['name'], image.suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         if in_archive:
             write_atomically(path, read_bytes(image))
@@ -155,10 +153,9 @@ def with_pseudo_labels(train: Any, folder: Path, weight: float) -> list[Any]:
         folder: the folder of a `PseudoLabelWriter`.
         weight: how often each image occurs in an epoch, on average.
     """
-    folders = {name: str((folder / name).resolve()) for name in ('img_dir', 'ann_dir')}
     source = {
         'type': 'FolderSource',
-        **folders,
+        **pseudo_folders(folder),
         'reduce_zero_label': False,  # whatever the labels of the other data: these are the indices of the classes
         'repeat': weight,
         'only_train': True,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seglight.callbacks.writers.pseudo import PSEUDO, check_weight, with_pseudo_labels
+from seglight.callbacks.writers.pseudo import check_weight, with_pseudo_labels
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.ensemble import Ensemble, Member
 from seglight.competition.choosing.pixels import Candidate, Pixels, sample_pixels
@@ -27,6 +27,7 @@ from seglight.config.arguments import as_word
 from seglight.console import labelled
 from seglight.errors import ConfigError, DataError, UsageError, collected_warnings, one_line, say
 from seglight.files import as_bytes, write_atomically
+from seglight.parts import PSEUDO
 from seglight.run_lock import PREDICTS
 
 #: Defaults of `--precision` and `--pseudo-weight`.
