@@ -13,7 +13,7 @@ from seglight.competition.choosing.pixels import Candidate
 from seglight.competition.folds import TRUST, predict_command
 from seglight.competition.jobs.running import Runner, check_jobs
 from seglight.competition.out_of_fold.plan import Plan, check_one_pass, open_folds
-from seglight.competition.out_of_fold.predictions import PLAIN, OutOfFold, missing_runs, run_folder
+from seglight.competition.out_of_fold.predictions import PLAIN, OutOfFold, check_complete, run_folder
 from seglight.competition.out_of_fold.scores import percent
 from seglight.config.arguments import as_word
 from seglight.errors import UsageError, say
@@ -97,9 +97,7 @@ def _check(folder: Path, plan: Plan, views: Sequence[str], output: Path | None) 
         raise UsageError(f"unknown views '{min(unknown)}'; choose from {', '.join(VIEWS)}")
     if output is not None and output.exists():
         raise UsageError(f'ensemble: {output} exists; choose another --output or remove it')
-    missing = next(missing_runs(folder, plan, list(plan.models)), None)
-    if missing is not None:
-        raise UsageError(f'{missing} has no complete predictions; repeat the command of seglight folds first')
+    check_complete(folder, plan)
     check_one_pass(plan)
 
 

@@ -9,7 +9,7 @@ from seglight.competition.label_quality.page import write_page
 from seglight.competition.label_quality.ranking import LabelQuality, Ranked, exchanged, worst_regions
 from seglight.competition.label_quality.suspects import Region
 from seglight.competition.out_of_fold.plan import Plan, open_folds
-from seglight.competition.out_of_fold.predictions import OutOfFold, missing_runs
+from seglight.competition.out_of_fold.predictions import OutOfFold, check_complete
 from seglight.console import labelled, tabulated
 from seglight.counting import counted
 from seglight.errors import UsageError, say
@@ -37,9 +37,7 @@ def rank_labels(name: str, images: int = 24, trust_checkpoint: bool = False) -> 
     if images < 1:
         raise UsageError(f'--images must be at least 1, got {images}')
     folder, plan = open_folds(name, trust_checkpoint)
-    missing = next(missing_runs(folder, plan, list(plan.models)), None)
-    if missing is not None:
-        raise UsageError(f'{missing} has no complete predictions; repeat the command of seglight folds first')
+    check_complete(folder, plan)
     quality = LabelQuality(OutOfFold(folder, plan))
     ranked = list(quality.ranked())
     if not ranked:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from seglight.competition.out_of_fold.splitting import IMAGES, fold_folder, spli
 from seglight.data.masks import read_mask
 from seglight.data.sources.base import Annotation, Context
 from seglight.data.sources.images import ImageSource
-from seglight.errors import DataError
+from seglight.errors import DataError, UsageError
 from seglight.models.metrics import count_confusion
 from seglight.names import path_below
 from seglight.report.evaluation import Counts
@@ -138,12 +138,17 @@ def confusion(labels: npt.NDArray[np.uint8], predicted: UInt8Array, count: int, 
     return result
 
 
-def missing_runs(folder: Path, plan: Plan, models: Sequence[str]) -> Iterator[Path]:
-    """Yield the folders of the runs whose plain predictions are not complete."""
-    for model in models:
+def check_complete(folder: Path, plan: Plan) -> None:
+    """Check that the plain predictions of all runs are complete.
+
+    Raises:
+        UsageError: names the first run whose predictions are not.
+    """
+    for model in plan.models:
         for fold in range(1, plan.folds + 1):
             if not (prediction_folder(folder, model, fold) / DONE).is_file():
-                yield run_folder(folder, model, fold)
+                run = run_folder(folder, model, fold)
+                raise UsageError(f'{run} has no complete predictions; repeat the command of seglight folds first')
 
 
 #: Files that mark a complete training in a run's folder, and complete predictions in theirs.
