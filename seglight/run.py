@@ -10,6 +10,9 @@ from seglight.trainer_callbacks import callbacks_of
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
 
+#: The files in the folder with the resolved config, and with the command line and the versions of packages.
+CONFIG, ENVIRONMENT = 'config.yaml', 'environment.yaml'
+
 
 @runtime_checkable
 class KeepsRun(Protocol):

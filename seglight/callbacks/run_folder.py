@@ -16,6 +16,7 @@ from seglight.console import labelled
 from seglight.errors import Interrupted, TrainingError, UsageError, UserError
 from seglight.files import as_bytes, claim_run_folder, newest, resumable, write_atomically
 from seglight.masking import masked_yaml
+from seglight.run import CONFIG, ENVIRONMENT
 from seglight.run_lock import RunLock, used
 from seglight.steps import resumes
 
@@ -151,9 +152,9 @@ class RunFolder(Callback):
 
     def _write(self, folder: Path, records: dict[str, str]) -> None:
         """Write the records of the run that exist before it starts."""
-        write_atomically(folder / 'config.yaml', as_bytes(self.config))
+        write_atomically(folder / CONFIG, as_bytes(self.config))
         if self.environment:
-            write_atomically(folder / 'environment.yaml', as_bytes(self.environment))
+            write_atomically(folder / ENVIRONMENT, as_bytes(self.environment))
         for name, text in records.items():
             write_atomically(folder / name, as_bytes(text))
 

@@ -11,6 +11,7 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.competition.resolving import COMMAND_KEYS
 from seglight.errors import UserError
 from seglight.plain_text import load_yaml, load_yaml_file
+from seglight.run import CONFIG
 
 
 class Continuation(NamedTuple):
@@ -38,13 +39,13 @@ def find_continuation(config: str, work_dirs: Path, work_dir: Path | None = None
     Raises:
         UserError: if the config in that folder cannot be read.
     """
-    settings = _comparable(load_yaml(config, 'config.yaml'))
+    settings = _comparable(load_yaml(config, CONFIG))
     folder = work_dir or _newest_run(settings, work_dirs)
     if folder is None:
         return Continuation(None, None, [f'No run of this config in {work_dirs}: starting from the beginning'])
     checkpoint, faults = newest_intact(folder)
     notices = [f'Skipped: {fault}' for fault in faults]
-    stored = folder / 'config.yaml'
+    stored = folder / CONFIG
     if checkpoint and stored.is_file() and _comparable(load_yaml_file(stored)) != settings:
         notices.append(f'The config differs from {stored}; the new config applies from now on')
     start = (
@@ -55,7 +56,7 @@ def find_continuation(config: str, work_dirs: Path, work_dir: Path | None = None
 
 def _newest_run(config: Any, work_dirs: Path) -> Path | None:
     """Return the folder of the config's most recently started or resumed run."""
-    files = [path for path in work_dirs.glob('*/config.yaml') if path.is_file()]
+    files = [path for path in work_dirs.glob(f'*/{CONFIG}') if path.is_file()]
     stored = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in stored:
         with suppress(UserError):  # a damaged config cannot match

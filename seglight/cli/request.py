@@ -21,6 +21,7 @@ from seglight.config.settings import Key, Settings
 from seglight.console import labelled
 from seglight.data.sources.mmseg_datasets import with_class_names
 from seglight.errors import CheckpointError, UsageError, say, warn
+from seglight.run import CONFIG
 
 #: Subcommands that use a checkpoint and the config in it.
 FROM_CHECKPOINT = ('validate', 'test', 'predict')
@@ -137,7 +138,7 @@ class Request:
         self.stored = checkpoint.stored(None)
         self.settings = self.stored.settings
         if self.stored.left_out:
-            names, config = ', '.join(self.stored.left_out), checkpoint.path.parent / 'config.yaml'
+            names, config = ', '.join(self.stored.left_out), checkpoint.path.parent / CONFIG
             reason = 'a checkpoint may not set classes of the trainer or accounts'
             cure = f'--config {config} sets them, but check that file first: it is trusted like your own'
             rank_zero_only(say)(labelled('Ignored', f'{names}: {reason}; {cure}'))

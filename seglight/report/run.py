@@ -15,6 +15,7 @@ from seglight.errors import UsageError, UserError, one_line
 from seglight.files import WORK_DIRS, in_work_dirs
 from seglight.plain_text import load_yaml_file, read_rows
 from seglight.report.evaluation import EVALUATIONS, Evaluation, load_evaluation
+from seglight.run import CONFIG, ENVIRONMENT
 
 #: Values by step, oldest first.
 Curve = list[tuple[int, float]]
@@ -53,10 +54,10 @@ def find_run(name: str) -> Path:
         UsageError: if there is no such folder, or it does not contain a run.
     """
     for folder in in_work_dirs(name):
-        if (folder / 'config.yaml').is_file() or (folder / EVALUATIONS).is_dir():
+        if (folder / CONFIG).is_file() or (folder / EVALUATIONS).is_dir():
             return folder
-    known = ', '.join(sorted(path.parent.name for path in WORK_DIRS.glob('*/config.yaml'))) or 'none'
-    missing = f'{WORK_DIRS / name}/config.yaml does not exist'
+    known = ', '.join(sorted(path.parent.name for path in WORK_DIRS.glob(f'*/{CONFIG}'))) or 'none'
+    missing = f'{WORK_DIRS / name / CONFIG} does not exist'
     raise UsageError(f"report: '{name}' is not a run: {missing} (runs in {WORK_DIRS}: {known})")
 
 
@@ -75,7 +76,7 @@ def read_run(folder: Path, evaluation: str = 'fit') -> Run:
     title = evaluation.replace('_', ' ', 1) if evaluation != 'fit' else ''
     if found and evaluation == 'fit':
         title = f'the best validation, after epoch {found.epoch}'
-    metrics, config, environment = (folder / name for name in ('metrics.csv', 'config.yaml', 'environment.yaml'))
+    metrics, config, environment = (folder / name for name in ('metrics.csv', CONFIG, ENVIRONMENT))
     return Run(folder, read_curves(metrics), _mapping(config), _mapping(environment), found, title)
 
 
@@ -144,7 +145,7 @@ def differences(runs: list[Run]) -> list[tuple[str, list[str]]]:
 
 def _started(folder: Path) -> float:
     """Return when a run started: its config is written first and never changed."""
-    config = folder / 'config.yaml'
+    config = folder / CONFIG
     return config.stat().st_mtime if config.is_file() else math.inf
 
 

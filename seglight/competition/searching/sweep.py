@@ -27,6 +27,7 @@ from seglight.errors import ConfigError, TrainingError, UsageError, say, warn
 from seglight.files import WORK_DIRS, as_bytes, claim_run_folder, csv_text, write_atomically
 from seglight.models.recipe import Recipe
 from seglight.models.segmentor import Segmentor
+from seglight.run import CONFIG
 from seglight.run_lock import used
 from seglight.studies import Unit
 
@@ -266,4 +267,4 @@ def conclude(study: Study, search: Search) -> None:
         warn('no trial is complete, so none is the best')
         return
     say(labelled('Best', f'{search.metric} {best.best:.4f}, {study.folder / best.name}'))
-    say(labelled('Config', study.folder / best.name / 'config.yaml'))
+    say(labelled('Config', study.folder / best.name / CONFIG))
