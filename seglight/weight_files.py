@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlparse
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from seglight import numpy_values, pickle_scan
@@ -200,11 +200,6 @@ def state_dict(entries: Any, path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise CheckpointError(f'{path} contains no weights')
     return tensors
-
-
-def save_safetensors(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write only weights, as safetensors; tensors that share memory are written separately."""
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}, path)
 
 
 def write_checkpoint(entries: Any, path: Path) -> None:

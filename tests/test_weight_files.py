@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
 from seglight.errors import CheckpointError
-from seglight.weight_files import check_checksums, read_file, save_safetensors, state_dict, write_checkpoint
+from seglight.weight_files import check_checksums, read_file, state_dict, write_checkpoint
 
 FORMATS = pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'before torch 1.6'])
 
@@ -77,11 +77,9 @@ def test_a_truncated_file_is_recognised(tmp_path: Path, zipped: bool, kept: floa
         read_file(tmp_path / 'a.pth')
 
 
-def test_safetensors_are_written_and_read(tmp_path: Path) -> None:
-    shared = torch.arange(4.0)
-    save_safetensors({'a': shared, 'b': shared.view(2, 2).t()}, tmp_path / 'a.safetensors')
-    assert load_file(tmp_path / 'a.safetensors')['b'].tolist() == [[0, 2], [1, 3]]
-    assert read_file(tmp_path / 'a.safetensors')['a'].tolist() == [0, 1, 2, 3]
+def test_safetensors_are_read(tmp_path: Path) -> None:
+    save_file({'a': torch.arange(3.0)}, tmp_path / 'a.safetensors')
+    assert read_file(tmp_path / 'a.safetensors')['a'].tolist() == [0, 1, 2]
     (tmp_path / 'a.safetensors').write_bytes((tmp_path / 'a.safetensors').read_bytes()[:-1])
     with pytest.raises(CheckpointError, match='truncated or damaged'):
         read_file(tmp_path / 'a.safetensors')

@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import TINY_SEGMENTOR
 from mmseg.models import build_backbone
+from safetensors.torch import save_file
 from scipy.interpolate import interp2d
 from torch import Tensor, nn
 
@@ -16,7 +17,6 @@ from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.checkpoints.load import load_weights
 from seglight.errors import CheckpointError
 from seglight.models.recipe import Recipe
-from seglight.weight_files import save_safetensors
 
 
 @pytest.fixture(scope='module')
@@ -49,7 +49,7 @@ def test_known_prefixes_are_stripped(
 
 
 def test_safetensors_are_loaded(source: Any, segmentor: nn.Module, tmp_path: Path) -> None:
-    save_safetensors(source.state_dict(), tmp_path / 'a.safetensors')
+    save_file(source.state_dict(), tmp_path / 'a.safetensors')
     load_weights(segmentor, Checkpoint(tmp_path / 'a.safetensors', mapped=True))
     assert equal(segmentor.state_dict(), source.state_dict())
 

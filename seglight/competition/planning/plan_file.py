@@ -34,7 +34,6 @@ def text_of(bases: Sequence[str], choices: Mapping[str, Choice], title: str) -> 
     for key in sorted(choices, key=_group_of(choices)):
         *groups, name = key.split('.')
         differing = (at for at, (old, new) in enumerate(zip(open_groups, groups, strict=False)) if old != new)
-        differing = (at for at, (old, new) in enumerate(zip(open_groups, groups, strict=False)) if old != new)
         shared = next(differing, min(len(open_groups), len(groups)))
         lines += [f'{"  " * depth}{groups[depth]}:' for depth in range(shared, len(groups))]
         open_groups = tuple(groups)

@@ -111,9 +111,9 @@ class FolderSource(Source):
         return context.path(self.ann_dir) if self.ann_dir is not None and self.split is None else None
 
 
-def find_images(folder: Path, suffix: str | None = None, excluded_suffix: str | None = None) -> Samples:
+def find_images(folder: Path) -> Samples:
     """Return the images below a folder, see `find_rows`."""
-    return Samples([Part(find_rows(folder, suffix, excluded_suffix))])
+    return Samples([Part(find_rows(folder))])
 
 
 def find_rows(folder: Path, suffix: str | None = None, excluded_suffix: str | None = None) -> FolderRows:
@@ -151,12 +151,6 @@ def is_image(path: Path) -> bool:
 def is_image_name(name: str) -> bool:
     """Return whether the name of a file has an image suffix and is not hidden."""
     return name[name.rfind('.') :].lower() in IMAGE_SUFFIXES and not name.startswith('.')
-
-
-def name_below(path: Path, folder: Path, suffix: str | None = None) -> str:
-    """Return the name of an image: its path below a folder without its suffix."""
-    relative = path.relative_to(folder)
-    return relative.as_posix().removesuffix(suffix) if suffix else relative.with_suffix('').as_posix()
 
 
 def _listed(images: FolderRows, file: Path, folder: Path) -> list[int]:

@@ -17,37 +17,21 @@ HIDDEN = ('.', '__MACOSX', '@eaDir')
 MAX_LIST_BYTES = 1 << 30  #: maximum size of a text file with image paths
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, except in hidden folders.
+def paths_below(folder: Path) -> Iterator[str]:
+    """Yield the paths of the files below a folder relative to it, with slashes, except in hidden folders.
 
     Broken links are included; reading them raises the error.
 
     Raises:
         DataError: if a folder cannot be read.
     """
-    for parent, names in _walked(folder):
-        yield from (Path(parent, name) for name in names)
-
-
-def _walked(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the folders below a folder and itself, except hidden ones, each with the names of its files."""
 
     def fail(error: OSError) -> None:
         raise DataError(f'The folder {error.filename} cannot be read: {error.strerror}') from error
 
+    start = len(os.path.join(folder, ''))  # noqa: PTH118  (with a separator at its end)
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
-        yield parent, names
-
-
-def paths_below(folder: Path) -> Iterator[str]:
-    """Yield the paths of the files below a folder relative to it, with slashes, except in hidden folders.
-
-    Raises:
-        DataError: if a folder cannot be read.
-    """
-    start = len(os.path.join(folder, ''))  # noqa: PTH118  (with a separator at its end)
-    for parent, names in _walked(folder):
         below = parent[start:].replace(os.sep, '/')
         yield from (f'{below}/{name}' for name in names) if below else names
 
