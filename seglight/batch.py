@@ -99,3 +99,13 @@ def _stack(tensors: Sequence[Tensor], fill: int) -> Tensor:
     for single, tensor in zip(result, tensors, strict=True):
         single[: tensor.shape[0], : tensor.shape[1]] = tensor
     return result
+
+
+def without_padding(mask: Tensor, like: Tensor) -> Tensor:
+    """Return the part of a mask `[H, W]` in a batch that belongs to its image.
+
+    Args:
+        mask: padded at the right and at the bottom by `collate`.
+        like: `[h, w]`, of the size of the image's own mask, such as its prediction.
+    """
+    return mask[: like.shape[0], : like.shape[1]]

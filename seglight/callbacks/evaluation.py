@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from seglight.batch import ImageMeta
+from seglight.batch import ImageMeta, without_padding
 from seglight.callbacks.processes import gathered
 from seglight.errors import UserError
 from seglight.histogram import histogram
@@ -239,7 +239,7 @@ def _calibration(predictions: Sequence[Prediction], masks: Tensor, ignore_index:
         int64 `[3, BINS]`: the number of pixels, the sum of probabilities in units of 2 ** -SHIFT, and the number of
         correct predictions in each bin.
     """
-    labels = [strided(mask[: len(one.mask), : one.mask.shape[1]]) for one, mask in zip(predictions, masks, strict=True)]
+    labels = [strided(without_padding(mask, one.mask)) for one, mask in zip(predictions, masks, strict=True)]
     label = torch.cat([each.flatten() for each in labels])
     predicted = torch.cat([strided(one.mask).flatten() for one in predictions])
     confidence = torch.cat([one.confidence.flatten() for one in predictions if one.confidence is not None])
@@ -254,7 +254,7 @@ def _keep_batch(counted: _Pass, batch: _Counted) -> None:
     """Record the images of a batch."""
     images = zip(batch.confusions.array(), batch.predictions, batch.masks, batch.meta, strict=True)
     for confusion, prediction, padded, meta in images:
-        _keep(counted, confusion, prediction, padded[: len(prediction), : prediction.shape[1]], meta)
+        _keep(counted, confusion, prediction, without_padding(padded, prediction), meta)
 
 
 def _keep(counted: _Pass, confusion: Counts, prediction: Tensor, mask: Tensor, meta: ImageMeta) -> None:

@@ -10,6 +10,7 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import WandbLogger
 
+from seglight.batch import without_padding
 from seglight.callbacks.evaluation import Candidate, EvaluationRecorder
 from seglight.callbacks.run_folder import RunFolder
 from seglight.callbacks.wandb_logger import STATE, SteppedLogger, offline_reason, read_state
@@ -138,9 +139,8 @@ class WandbRun(Callback):
         for output, mask, meta in zip(outputs['predictions'], batch['mask'], batch['meta'], strict=True):
             prediction = output.mask
             if self._seen % step == 0 and len(self._fixed) < self.num_images:
-                height, width = prediction.shape
                 # Cloned, so that the other images of the batch are freed.
-                copies = HostCopy(mask[:height, :width].clone()), HostCopy(prediction.clone())
+                copies = HostCopy(without_padding(mask, prediction).clone()), HostCopy(prediction.clone())
                 self._fixed.append(Candidate(meta['path'], meta['name'], float('nan'), *copies))
             self._seen += 1
 

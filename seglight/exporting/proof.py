@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from seglight.batch import Batch
+from seglight.batch import Batch, without_padding
 from seglight.errors import UsageError
 from seglight.models.inference.logits import encode_decode, normalize, predict_mask, threshold
 from seglight.models.metrics import SegmentationMetrics
@@ -76,8 +76,7 @@ def miou(module: Segmentor, batches: Iterable[Batch]) -> float:
         with torch.inference_mode():
             predictions = module.predict(batch)
         for prediction, mask in zip(predictions, batch['mask'], strict=True):
-            own = prediction.mask
-            metrics.update(own, mask[: len(own), : own.shape[1]])
+            metrics.update(prediction.mask, without_padding(mask, prediction.mask))
     return float(metrics.compute()['mIoU'])
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
 
+from seglight.batch import without_padding
 from seglight.histogram import histogram
 
 #: Metrics with a value per class; their means are named `m` plus the name.
@@ -50,7 +51,7 @@ def count_confusions(predictions: Sequence[Tensor], masks: Tensor, num_classes: 
         int64 `[B, C, C]`: a row for each label, a column for each prediction.
     """
     if masks.device.type == 'cpu':  # an image at a time stays in the cache
-        own = [mask[: len(found), : found.shape[1]] for mask, found in zip(masks, predictions, strict=True)]
+        own = [without_padding(mask, found) for mask, found in zip(masks, predictions, strict=True)]
         pairs = zip(predictions, own, strict=True)
         return torch.stack([count_confusion(found, mask, num_classes, ignore_index) for found, mask in pairs])
     return _count_together(_stacked(predictions, masks), masks, num_classes, ignore_index)

@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from seglight.array_types import Size
-from seglight.batch import Batch
+from seglight.batch import Batch, without_padding
 from seglight.config.class_names import check_names
 from seglight.config.classes import name_and_arguments
 from seglight.console import labelled
@@ -343,7 +343,7 @@ class Segmentor(PredictingModule):
         masks = [prediction.mask for prediction in predictions]
         confusions = count_confusions(masks, batch['mask'], len(self.classes), self.ignore_index)
         for predicted, mask, confusion in zip(masks, batch['mask'], confusions, strict=True):
-            self.metrics.update(predicted, mask[: len(predicted), : predicted.shape[1]], confusion)
+            self.metrics.update(predicted, without_padding(mask, predicted), confusion)
         if self._logged_loss is not None:
             for one, is_labelled in single_images(batch, self.ignore_index):
                 self._logged_loss.update(self._loss_of(one), is_labelled)
