@@ -347,10 +347,9 @@ class CommandLine(LightningCLI):
 
     def after_predict(self) -> None:
         """Print a summary, and raise an error if images could not be predicted."""
-        callbacks = callbacks_of(self.trainer)
         if self.trainer.is_global_zero:
-            say('\n'.join(predict.summary(callbacks, self.model.classes, self.output_folder)))
-        predict.check_failed(callbacks)
+            say('\n'.join(predict.summary(self.trainer, self.model.classes, self.output_folder)))
+        predict.check_failed(self.trainer)
 
     def _show(self, stage: str) -> None:
         if self.trainer.is_global_zero:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
 
 from seglight.callbacks import (
     CocoWriter,
@@ -34,6 +34,7 @@ from seglight.parts import PSEUDO, Part
 from seglight.plain_text import read_text
 from seglight.runtimes.opening import label
 from seglight.submissions import MAX_LABELS
+from seglight.trainer_callbacks import callbacks_of, find_callbacks
 
 #: The writers of submissions by the values of `--submission-format`.
 FORMATS: dict[str, type[SubmissionWriter]] = {'labels': SubmissionWriter, 'rle': RunLengthWriter, 'zip': ZipWriter}
@@ -227,12 +228,12 @@ def _facts(config: Any, checkpoints: Sequence[Checkpoint], settings: dict[str, A
     }
 
 
-def summary(callbacks: list[Callback], classes: list[str], folder: Path) -> list[str]:
+def summary(trainer: Trainer, classes: list[str], folder: Path) -> list[str]:
     """Return the last lines of a prediction run."""
-    summaries = [each for each in callbacks if isinstance(each, PredictionSummary)]
+    summaries = find_callbacks(trainer, PredictionSummary)
     lines = [line for each in summaries for line in each.lines(classes)]
     count = sum(each.count for each in summaries)
-    for callback in callbacks:
+    for callback in callbacks_of(trainer):
         if isinstance(callback, MaskWriter):
             lines.append(f'{counted(count, "mask")} in {callback.folder}')
         elif isinstance(callback, SubmissionWriter):
@@ -240,14 +241,13 @@ def summary(callbacks: list[Callback], classes: list[str], folder: Path) -> list
     return [*lines, f'All files are in {folder}']
 
 
-def check_failed(callbacks: list[Callback]) -> None:
+def check_failed(trainer: Trainer) -> None:
     """Raise an error that names the images that failed; the cause of each is already printed.
 
     Raises:
         DataError: if any image failed.
     """
-    summaries = [each for each in callbacks if isinstance(each, PredictionSummary)]
-    failed = [failure.path for each in summaries for failure in each.failed]
+    failed = [failure.path for each in find_callbacks(trainer, PredictionSummary) for failure in each.failed]
     if failed:
         more = f' and {len(failed) - NAMED} more' if len(failed) > NAMED else ''
         names = f'{", ".join(failed[:NAMED])}{more}'

@@ -19,7 +19,7 @@ from seglight.names import file_name
 from seglight.noted_images import checksum
 from seglight.parts import RECORD, Part, Record, read_record
 from seglight.report.run import first_difference
-from seglight.trainer_callbacks import callbacks_of
+from seglight.trainer_callbacks import callbacks_of, find_callbacks
 
 #: Packages whose versions are recorded.
 PACKAGES = ('seglight', 'torch')
@@ -108,7 +108,7 @@ class PartDone(Callback):
         if record is None:
             return
         trainer.strategy.barrier('part')
-        summaries = [each for each in callbacks_of(trainer) if isinstance(each, PredictionSummary)]
+        summaries = find_callbacks(trainer, PredictionSummary)
         record.failed = [self.predict_part.names[failure.path] for each in summaries for failure in each.failed]
         record.is_done = True
         if trainer.is_global_zero:
