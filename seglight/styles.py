@@ -10,7 +10,7 @@ from seglight.terminal import Span
 LABEL, PROGRAM, WARNING, STRONG = 'bold cyan', 'bold red', 'bold yellow', 'bold'
 
 #: The label of a line of `seglight.console.labelled`, in ten columns.
-_LABEL = re.compile(r'(?=.{10} \S)[A-Z]\w*( \w+)? +')
+_LABEL = re.compile(r'(?=.{10} \S)[A-Z][\w&]*( \w+)? +')
 
 #: The mean of a metric over the classes, in a table of metrics.
 _MEAN = re.compile(r'  (mIoU|m[A-Z]\w+|aAcc) +\d')

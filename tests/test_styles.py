@@ -27,10 +27,10 @@ def test_the_cure_of_an_error_is_bold(message: str, cure: str) -> None:
 
 
 def test_labels_and_means_of_lines_stand_out() -> None:
-    text = '  road  50.00 %\n  mIoU  43.21 %\nRun        work_dirs/exp1\nSubmission a.csv\nAll files are in x\nkey:       1'
+    text = '  road  50.00 %\n  mIoU  43.21 %\nRun        work_dirs/exp1\nSubmission a.csv\nW&B        x\nAll files are in x\nkey:       1'
     spans = shown(styles.of_lines(text))
     assert ''.join(part for part, _ in spans) == text
-    assert [part for part, style in spans if style] == ['  mIoU  43.21 %\n', 'Run        ', 'Submission ']
+    assert [part.strip() for part, style in spans if style] == ['mIoU  43.21 %', 'Run', 'Submission', 'W&B']
 
 
 def test_a_warning_starts_in_yellow() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seglight.batch import ImageMeta, without_padding
 from seglight.callbacks.processes import gathered
-from seglight.errors import UserError
+from seglight.errors import UserError, say
 from seglight.histogram import histogram
 from seglight.host_copy import HostCopy
 from seglight.models.inference.logits import Prediction, strided
@@ -195,7 +195,7 @@ class EvaluationRecorder(Callback):
             if self.file:
                 save_evaluation(evaluation, self.file)
         except OSError as error:
-            print(f'No report: {self.file} cannot be written: {error.strerror}', flush=True)
+            say(f'No report: {self.file} cannot be written: {error.strerror}')
             self.file = None
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from seglight.callbacks.metrics_file import MetricsFile
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, METRICS_ENTRY
 from seglight.console import labelled
-from seglight.errors import Interrupted, TrainingError, UsageError, UserError
+from seglight.errors import Interrupted, TrainingError, UsageError, UserError, say
 from seglight.files import as_bytes, claim_run_folder, newest, resumable, write_atomically
 from seglight.masking import masked_yaml
 from seglight.run import CONFIG, ENVIRONMENT
@@ -114,7 +114,7 @@ class RunFolder(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the folder, now that everything has accepted the config."""
         if trainer.is_global_zero:
-            print(labelled('Run', self.folder), flush=True)
+            say(labelled('Run', self.folder))
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the folder again if wrong input or a failing model ended the run before its first step."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from seglight.callbacks.finder_result import finder_failure
 from seglight.console import labelled
 from seglight.counting import counted
-from seglight.errors import warn
+from seglight.errors import say, warn
 from seglight.figures import drawn
 from seglight.files import write_atomically
 from seglight.models import Segmentor
@@ -52,7 +52,7 @@ class TrainingPlan(Callback):
         rate = float(optimizer.defaults['lr'])
         name = type(optimizer).__name__
         images = f'{counted(batch_size, "image")} in a batch'
-        print(labelled('Training', f'{name}, learning rate {rate:.4g}, {counted(steps, "step")}, {images}'), flush=True)
+        say(labelled('Training', f'{name}, learning rate {rate:.4g}, {counted(steps, "step")}, {images}'))
 
 
 def draw_schedule(schedule: MmcvSchedule, module: nn.Module, points: int = 2000) -> bytes:

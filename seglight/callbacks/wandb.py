@@ -17,7 +17,7 @@ from seglight.callbacks.wandb_logger import STATE, SteppedLogger, offline_reason
 from seglight.callbacks.wandb_media import media
 from seglight.console import labelled
 from seglight.data.value_range import range_of
-from seglight.errors import UsageError, one_line, warn
+from seglight.errors import UsageError, one_line, say, warn
 from seglight.host_copy import HostCopy
 from seglight.masking import masked
 from seglight.run import run_folder
@@ -107,11 +107,9 @@ class WandbRun(Callback):
             self.logger = SteppedLogger(folder / STATE, earlier, online=False, **options)
         run = self.logger.experiment
         if reason:
-            print(
-                labelled('W&B', f'offline ({reason}); sync later with: wandb sync {Path(run.dir).parent}'), flush=True
-            )
+            say(labelled('W&B', f'offline ({reason}); sync later with: wandb sync {Path(run.dir).parent}'))
         else:
-            print(labelled('W&B', run.url), flush=True)
+            say(labelled('W&B', run.url))
         trainer.loggers = [*trainer.loggers, self.logger]
         if self.log_gradients:
             self.logger.watch(pl_module, log='gradients', log_freq=trainer.log_every_n_steps, log_graph=False)  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from typing import Any
 from pytorch_lightning.loggers import WandbLogger
 
 from seglight.console import labelled
-from seglight.errors import one_line
+from seglight.errors import one_line, say
 from seglight.files import write_atomically
 from seglight.masking import masked_arguments
 
@@ -94,7 +94,7 @@ class SteppedLogger(WandbLogger):
             action()
         except Exception as error:  # a full disk or a bug in W&B must not end the training
             if not self.broken:
-                print(labelled('W&B', f'stopped logging: {one_line(error)}; the training continues'), flush=True)
+                say(labelled('W&B', f'stopped logging: {one_line(error)}; the training continues'))
             self.broken = True
 
 
@@ -105,7 +105,7 @@ def read_state(file: Path) -> dict[str, Any]:
             state = json.loads(file.read_text())
             return {'id': str(state['id']), 'steps': {str(name): int(at) for name, at in state['steps'].items()}}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            print(labelled('W&B', f'{file} is damaged; starting a new W&B run'), flush=True)
+            say(labelled('W&B', f'{file} is damaged; starting a new W&B run'))
     return {}
 
 

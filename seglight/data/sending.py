@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
+
+from seglight.errors import warn
 
 #: Linux's shared memory; containers have 64 MB by default.
 SHARED_MEMORY = Path('/dev/shm')
@@ -44,12 +45,10 @@ class Sent:
             return batch
         if worker.id == 0 and not self._warned:
             self._warned = True
-            print(
-                f'seglight: warning: {SHARED_MEMORY} is too small for batches of {size / 2**20:.0f} MiB from '
+            warn(
+                f'{SHARED_MEMORY} is too small for batches of {size / 2**20:.0f} MiB from '
                 f'{worker.num_workers} loader processes: using pipes, which is slower; in a container, '
-                'increase it with --shm-size, or set data.num_workers: 0',
-                file=sys.stderr,
-                flush=True,
+                'increase it with --shm-size, or set data.num_workers: 0'
             )
         return {name: Piped(value) if isinstance(value, Tensor) else value for name, value in batch.items()}
 

@@ -17,7 +17,7 @@ from seglight.batch import Batch, without_padding
 from seglight.config.class_names import check_names
 from seglight.config.classes import name_and_arguments
 from seglight.console import labelled
-from seglight.errors import CheckpointError, ConfigError, UsageError, warn
+from seglight.errors import CheckpointError, ConfigError, UsageError, say, warn
 from seglight.host_number import HostNumber
 from seglight.masking import masked
 from seglight.models.balancing import balance
@@ -459,4 +459,4 @@ class Segmentor(PredictingModule):
             f'{backbone} cannot take {width_given}x{height_given} pixels: batches are padded to '
             f'{width}x{height}, and the loss ignores the padding; a crop of {width}x{height} needs none'
         )
-        rank_zero_only(print)(labelled('Padding', text), flush=True)
+        rank_zero_only(say)(labelled('Padding', text))

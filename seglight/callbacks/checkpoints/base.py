@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from abc import abstractmethod
 from collections.abc import Set
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from seglight.callbacks.checkpoints.atomic import AtomicCheckpointIO
 from seglight.callbacks.checkpoints.pruning import prune
-from seglight.errors import CheckpointError
+from seglight.errors import CheckpointError, warn
 from seglight.trainer_callbacks import callbacks_of
 
 OnWriteError = Literal['stop', 'continue']
@@ -92,7 +91,7 @@ class SafeCheckpoint(Checkpoint):
             if self.on_write_error == 'stop':
                 raise CheckpointError(failure)
             if trainer.is_global_zero:
-                print(f'seglight: {failure}; training continues', file=sys.stderr)
+                warn(f'{failure}; training continues')
             return False
         self._step_saved = trainer.global_step
         if trainer.is_global_zero:

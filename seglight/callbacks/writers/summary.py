@@ -20,6 +20,7 @@ from seglight.callbacks.writers.base import RESUME, PredictionWriter, predict_da
 from seglight.counting import counted
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange, range_of
+from seglight.errors import say
 from seglight.files import write_atomically, writing_to
 from seglight.histogram import histogram
 from seglight.host_copy import HostCopy, shared_copy
@@ -51,7 +52,7 @@ class SkipDone(Callback):
         trainer.strategy.barrier('resume')  # before the first file of this run is written
         if trainer.is_global_zero:
             done = len(names) - len(dataset.samples)
-            print(f'{done} of {len(names)} images are already predicted')
+            say(f'{done} of {len(names)} images are already predicted')
 
 
 class PredictionSummary(Callback):
