@@ -30,6 +30,19 @@ def harmless(text: str) -> str:
     return text.translate(_UNPRINTABLE)
 
 
+def printable(text: str, kept: str = '') -> str:
+    """Return a text with a question mark for each character that Python does not print.
+
+    Stricter than `harmless`, for words that a stranger chose: it also replaces line breaks, which could fake another
+    line, and characters that are invisible or reverse a text.
+
+    Args:
+        text: from an untrusted file.
+        kept: characters to keep all the same.
+    """
+    return ''.join(letter if letter.isprintable() or letter in kept else '?' for letter in text)
+
+
 def say(text: object, end: str = '\n') -> None:
     """Print a text to stdout, without control characters, since parts of it may come from an untrusted file."""
     write(styles.of_lines(harmless(str(text))), sys.stdout, end)

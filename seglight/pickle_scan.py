@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from seglight.errors import CheckpointError
+from seglight.errors import CheckpointError, printable
 
 #: Limit of the opcodes; a large model's checkpoint has about 100,000, and each can take 200 bytes of memory.
 MOST_OPCODES = 2_000_000
@@ -123,7 +123,7 @@ class _Scan:
             return
         if module == 'torch' and isinstance(getattr(torch, attribute, None), torch.dtype):
             return
-        shown = ''.join(letter if letter.isprintable() else '?' for letter in f'{module}.{attribute}')[:80]
+        shown = printable(f'{module}.{attribute}')[:80]
         if _OF_TORCH.fullmatch(name):
             raise CheckpointError(f'{self.path} is refused: its pickle names {shown}, which no file of weights needs')
         raise CheckpointError(refusal(self.path, shown))

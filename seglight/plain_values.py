@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seglight.errors import CheckpointError
+from seglight.errors import CheckpointError, printable
 
 #: Limit of the values in a file, each counted as often as it is reached; a large model's checkpoint has about 10,000.
 MOST_VALUES = 2_000_000
@@ -142,5 +142,4 @@ def _is_metadata(value: Any) -> bool:
 
 def _name(path: tuple[str, ...]) -> str:
     """Return the printable name of an entry."""
-    text = '.'.join(path)[:100] or 'the file'
-    return ''.join(letter if letter.isprintable() else '?' for letter in text)
+    return printable('.'.join(path)[:100]) or 'the file'

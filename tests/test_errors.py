@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from seglight.errors import ConfigError, DataError, UsageError, UserError, harmless
+from seglight.errors import ConfigError, DataError, UsageError, UserError, harmless, printable
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,9 @@ def test_a_message_commands_no_terminal() -> None:
 
 def test_halves_of_characters_are_not_printed() -> None:
     assert harmless('a\ud800b\udfffc\udc80d') == 'a?b?c\udc80d'  # the last one stands for a byte of a file name
+
+
+def test_words_of_a_stranger_pass_for_nothing_else() -> None:
+    text = 'a\nb\u202ec\u200bd é한'  # a line break, the reversal of a text, a space without width
+    assert printable(text) == 'a?b?c?d é한'
+    assert printable(text, kept='\n') == 'a\nb?c?d é한'

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from seglight.config.settings import Key
+from seglight.errors import printable
 
 #: Limit on levels of lists and dicts.
 MOST_LEVELS = 20
@@ -79,4 +80,4 @@ def shown(value: Any) -> str:
         text = str(value)
     except ValueError:  # a number with thousands of digits
         text = 'a large number'
-    return ''.join(letter if letter.isprintable() else '?' for letter in text[:80])
+    return printable(text[:80])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from seglight.checkpoints.checkpoint import CONFIG_ENTRY, ENVIRONMENT_ENTRY, Checkpoint
 from seglight.counting import counted
+from seglight.errors import printable
 from seglight.runtimes.opening import files, read_metadata
 
 
@@ -21,7 +22,7 @@ class Contents(NamedTuple):
     @property
     def config(self) -> str:
         """The config of its run, as YAML for `--config`."""
-        return _printable(self.checkpoint.config or '# this checkpoint stores no config\n')
+        return printable(self.checkpoint.config or '# this checkpoint stores no config\n', kept='\n')
 
     def rows(self) -> list[tuple[str, str]]:
         """Return names and values of all details, except the config.
@@ -29,7 +30,7 @@ class Contents(NamedTuple):
         Raises:
             CheckpointError: if a text in it is not YAML.
         """
-        return [(_in_a_line(name), _in_a_line(value)) for name, value in describe(self.checkpoint)]
+        return [(printable(name), printable(value)) for name, value in describe(self.checkpoint)]
 
 
 def inspect(name: str | Path) -> Contents:
@@ -110,16 +111,6 @@ def _inner(value: Any, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
-
-
-def _printable(text: str) -> str:
-    """Return a text without characters that control a terminal."""
-    return ''.join(letter if letter.isprintable() or letter == '\n' else '?' for letter in text)
-
-
-def _in_a_line(text: str) -> str:
-    """Return a text that cannot pass for several rows."""
-    return _printable(text).replace('\n', '?')
 
 
 def _parameters(name: str, value: Tensor) -> int:
