@@ -8,10 +8,10 @@ import re
 import shlex
 import subprocess
 from collections.abc import Sequence
-from importlib import metadata
 
 import yaml
 
+from seglight.installation.requirements import installed_version
 from seglight.masking import masked_command
 
 PACKAGES = (
@@ -34,7 +34,7 @@ def describe(command: Sequence[str]) -> str:
         'command': shlex.join(masked_command(list(command))),
         'platform': platform.platform(),
         'python': platform.python_version(),
-        'packages': {name: _version(name) for name in PACKAGES},
+        'packages': {name: installed_version(name) for name in PACKAGES},
         'git_commit': git_commit(),
     }
     return yaml.safe_dump(contents, sort_keys=False)
@@ -65,17 +65,3 @@ def _git(*arguments: str) -> str:
     except OSError:
         return ''
     return done.stdout.strip() if done.returncode == 0 else ''
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use, by its affinity and the limit of its container."""
-    from joblib import cpu_count  # late: only loading needs it
-
-    return int(cpu_count())

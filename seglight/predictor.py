@@ -17,12 +17,12 @@ from seglight.array_types import UInt8Array
 from seglight.batch import Batch, ImageMeta, Item, collate
 from seglight.checkpoints.checkpoint import Checkpoint
 from seglight.config.settings import Settings
+from seglight.cores import cores
 from seglight.data.formats import reading
 from seglight.data.images import read_image, rgb_of
 from seglight.data.padding import padding_label
 from seglight.data.transforms import build_pipeline, transform_for_evaluation
 from seglight.data.value_range import parse_range
-from seglight.environment import cores
 from seglight.errors import UsageError
 from seglight.host_copy import HostCopy
 from seglight.models.inference.options import Options

@@ -19,7 +19,7 @@ from sides import DATA, Task
 
 from gpu.images import write_data
 from seglight.batch import Batch, ImageMeta
-from seglight.environment import cores
+from seglight.cores import cores
 
 #: mmseg's configs of the models.
 CONFIGS = {

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seglight.environment import cores
+from seglight.cores import cores
 from seglight.errors import UsageError, one_line
 from seglight.extras import import_extra
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import Ints
+from seglight.cores import cores
 from seglight.data.dataset import SegmentationDataset, size_mismatch
 from seglight.data.facts import SplitFacts, count_labels, is_plain
 from seglight.data.header_columns import Header, read_headers
@@ -24,7 +25,6 @@ from seglight.data.sources.columns import Samples
 from seglight.data.sources.folder_rows import MaskFile
 from seglight.data.sources.paths import HIDDEN, paths_below
 from seglight.data.value_range import ValueRange
-from seglight.environment import cores
 from seglight.errors import DataError
 
 T = TypeVar('T')

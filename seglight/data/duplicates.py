@@ -21,9 +21,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from seglight.array_types import Ints, UInt8Array
+from seglight.cores import cores
 from seglight.data.images import read_image
 from seglight.data.value_range import ValueRange
-from seglight.environment import cores
 from seglight.errors import DataError
 
 #: Height and width of a thumbnail, and the number of frequencies of a hash in each direction.

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import Ints
+from seglight.cores import cores
 from seglight.data.column_files import Array, Columns, cached_path, is_settled, keep, load, state
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Rows, Samples
-from seglight.environment import cores
 from seglight.forks import in_processes
 
 #: Files whose state is compared with that of the start before; of the others, only their folders.

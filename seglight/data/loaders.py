@@ -13,10 +13,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from seglight.batch import Item
+from seglight.cores import cores
 from seglight.counting import counted
 from seglight.data.prefetching import PrefetchingLoader
 from seglight.data.sending import SHARED_MEMORY, Sent, all_shared, free_shared_memory
-from seglight.environment import cores
 from seglight.errors import ConfigError, warn
 
 MAX_WORKERS = 8  #: default maximum for each training process

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from seglight.array_types import Floats, Ints
+from seglight.cores import cores
 from seglight.counting import counted
 from seglight.data.checks import counted_labels, read_header
 from seglight.data.dataset import SegmentationDataset
 from seglight.data.facts import SplitFacts, count_labels, is_plain
 from seglight.data.sources.base import Sample
-from seglight.environment import cores
 from seglight.errors import DataError
 from seglight.terminal import cell_width, padded
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from seglight.cores import cores
 from seglight.data.facts import count_labels
 from seglight.data.sources.base import Sample
 from seglight.data.sources.columns import Samples
 from seglight.data.sources.paths import read_list, with_slashes
-from seglight.environment import cores
 from seglight.errors import ConfigError, DataError
 
 #: Files in the folder of a split, with one image path per line.

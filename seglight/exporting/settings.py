@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import yaml
@@ -12,6 +11,7 @@ from seglight.config.class_names import OF_DATA
 from seglight.config.settings import Settings, without_tuples
 from seglight.exporting.sizes import Padding
 from seglight.exporting.wanted import Wanted
+from seglight.installation.requirements import installed_version
 from seglight.models.fitting import windows_of_size
 from seglight.models.inference.logits import threshold
 from seglight.models.segmentor import Segmentor
@@ -52,7 +52,7 @@ def metadata_of(checkpoint: Checkpoint, module: Segmentor, wanted: Wanted, paddi
         size=list(wanted.size) if wanted.size else None,
         largest=list(padding.fixed) if padding.fixed and not wanted.size else None,
         config=yaml.safe_dump(_config(checkpoint, module, padding), sort_keys=False),
-        versions={name: found for name in _PACKAGES if (found := _version(name))},
+        versions={name: found for name in _PACKAGES if (found := installed_version(name))},
     )
 
 
@@ -81,10 +81,3 @@ def windows_of(module: Segmentor, padding: Padding) -> dict[str, Any]:
     if padding.fixed and windows.get('mode') != 'slide':
         windows = {'mode': 'slide', **windows_of_size(padding.fixed)}
     return windows
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -48,13 +48,13 @@ def check_mmcv() -> None:
     """
     version = mmcv_version()
     if version and not is_within(version, *MMCV):
-        name = 'mmcv-full' if _version('mmcv-full') else 'mmcv'
+        name = 'mmcv-full' if installed_version('mmcv-full') else 'mmcv'
         raise SetupError(f'{name} must be {MMCV[0]}.x, got {version}; run: pip uninstall {name}, then: seglight setup')
 
 
 def torch_version() -> str | None:
     """Return the version of the installed torch, for example `2.13.0+cpu`; None if there is none."""
-    return _version('torch') if importlib.util.find_spec('torch') else None
+    return installed_version('torch') if importlib.util.find_spec('torch') else None
 
 
 def mmcv_version() -> str | None:
@@ -89,7 +89,8 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r'\d+', version.split('+')[0])[:3]]
 
 
-def _version(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Return the version of a package, None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import cv2
 import yaml
 
+from seglight.cores import cores
 from seglight.counting import counted
 from seglight.data import SegmentationDataModule
 from seglight.data.archives.index import open_archive
@@ -23,7 +24,6 @@ from seglight.data.images import glance
 from seglight.data.places import read_bytes
 from seglight.data.sources import Sample, Samples, Use
 from seglight.data.sources.base import stamp
-from seglight.environment import cores
 from seglight.errors import DataError, UsageError, say
 from seglight.files import open_atomically, write_atomically, writing_to
 

@@ -13,7 +13,7 @@ import torch
 
 from gpu.lab import Lab
 from gpu.results import Row
-from seglight.environment import cores
+from seglight.cores import cores
 from seglight.installation.requirements import mmcv_version
 from seglight.ops.deform_conv import TORCHVISION_CUDA
 

@@ -14,7 +14,7 @@ from sides import Clock, Task, bare_loop, mmcv_runner, mmsegs_own, quieten, segl
 from gpu.attempts import failure
 from gpu.lab import Lab, float32
 from gpu.results import GOAL, Row
-from seglight.environment import cores
+from seglight.cores import cores
 
 #: At least these: the share of the bare loop, and in mixed precision the ratio to mmcv's Runner.
 SHARE, RATIO = 0.95, 2.0

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from seglight.array_types import Floats, Ints, UInt8Array
+from seglight.cores import cores
 from seglight.data.facts import count_labels
 from seglight.data.images import image_size
 from seglight.data.sources import Sample
-from seglight.environment import cores
 
 #: Maximum number of masks to read, spread evenly over the training set.
 MASKS = 500

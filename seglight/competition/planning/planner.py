@@ -20,10 +20,10 @@ from seglight.competition.planning.plan_file import Choice
 from seglight.competition.planning.transforms import training_transforms, validation_transforms
 from seglight.competition.planning.trials import Trials, time_loading
 from seglight.config.settings import merge
+from seglight.cores import cores
 from seglight.counting import counted, duration
 from seglight.data import SegmentationDataModule
 from seglight.data.report import root_weights
-from seglight.environment import cores
 from seglight.errors import collected_warnings, warn
 from seglight.files import cache_dir
 
