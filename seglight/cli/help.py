@@ -47,7 +47,7 @@ class Page(NamedTuple):
 _CHECKPOINT = 'A checkpoint, a run (its best checkpoint) or an exported file; several are averaged.'
 _HARDWARE = (
     ('--trainer.accelerator NAME', 'gpu, cpu or mps; by default what there is.'),
-    ('--trainer.devices N', 'The number of GPUs, or [0,2] for some of them.'),
+    ('--trainer.devices N', 'The number of GPUs, or [0,2] for some of them; all by default.'),
     ('--trainer.precision P', 'For example 16-mixed or bf16-mixed.'),
     ('--data.batch_size N', 'Images in a batch.'),
     ('--data.num_workers N', 'Processes that load images.'),
@@ -60,13 +60,12 @@ _INFERENCE = (
 
 
 def _evaluating(name: str, description: str) -> Page:
-    source = 'val' if name == 'validate' else 'test'
     model = Group('Model', [('--ckpt PATH', _CHECKPOINT), *_INFERENCE])
     data = Group(
         'Data',
         [
             ('--data.root FOLDER', 'The folder of the data, if it is not that of the training.'),
-            (f'--data.{source} SOURCE', 'The images and masks, if they are not those of the training.'),
+            ('--data.val SOURCE', 'The images and masks to evaluate, if they are not those of the training.'),
             ('-c FILE, --config FILE', 'YAML that changes settings of the checkpoint.'),
         ],
     )
@@ -79,7 +78,7 @@ def _evaluating(name: str, description: str) -> Page:
 TRAINER_COMMANDS = {
     'fit': 'Train and validate a model, and keep its checkpoints in a run folder.',
     'validate': 'Evaluate a checkpoint on the validation data.',
-    'test': 'Evaluate a checkpoint like validate, and log its metrics as test/.',
+    'test': 'Evaluate a checkpoint on data.val like validate, and log its metrics as test/.',
     'predict': 'Write the masks that a checkpoint predicts.',
 }
 
@@ -105,7 +104,11 @@ PAGES = {
                     ('--data.root FOLDER', 'The folder of the data set.'),
                     ('--data.split SPLIT', 'Split train into train and val.'),
                     ('--trainer.max_epochs N', 'The number of epochs.'),
-                    ('--trainer.max_steps N', 'The number of optimizer steps, instead of epochs.'),
+                    (
+                        '--trainer.max_steps N',
+                        'The number of optimizer steps; add --trainer.max_epochs=-1, or the first limit reached ends '
+                        'the run.',
+                    ),
                     ('--model.optimizer OPTIMIZER', 'For example --model.optimizer.lr=1e-4.'),
                     ('--model.schedule SCHEDULE', "mmseg's lr_config, for example --model.schedule.policy=poly."),
                     ('--seed N', 'The seed of all random numbers.'),
@@ -149,7 +152,11 @@ PAGES = {
             Group(
                 'Result',
                 [
-                    ('--output FOLDER', 'By default predictions/{checkpoint} in the run.'),
+                    (
+                        '--output FOLDER',
+                        'By default predictions/{checkpoint} in the run, with --input '
+                        'predictions/{checkpoint}_{input}.',
+                    ),
                     ('--overlays', 'Also write colour overlays.'),
                     ('--submission', 'Also write a CSV file for a competition.'),
                     ('--submission-format F', 'labels, rle or zip.'),

@@ -50,9 +50,10 @@ def add_arguments(parser: Any) -> None:
         type=str | None,
         help='Images to predict instead of data.test: a folder, file, pattern, list, COCO JSON or video.',
     )
-    parser.add_argument(
-        '--output', type=str | None, help='Output folder, by default predictions/{checkpoint} in the run.'
+    text = (
+        'Output folder, by default predictions/{checkpoint} in the run, with --input predictions/{checkpoint}_{input}.'
     )
+    parser.add_argument('--output', type=str | None, help=text)
     text = 'Predict only this part of the images, "3 of 8" or 3/8, in its own folder below that; seglight join follows.'
     parser.add_argument('--part', type=str | None, help=text)
     parser.add_argument('--overlays', action='store_true', help='Also write colour overlays.')

@@ -85,8 +85,8 @@ def ensemble(arguments: Namespace) -> None:
     """Choose an ensemble on the out-of-fold predictions of seglight folds.
 
     Models and views are added greedily while the mIoU grows, then thresholds of classes, smallest areas of regions and
-    largest holes. The nested score is honest: for each fold, everything is chosen on the other folds. The file with the
-    highest nested score is for predict --ensemble, which averages all probabilities in one pass.
+    largest holes. The nested score is unbiased: for each fold, everything is chosen on the other folds. The file with
+    the highest nested score is for predict --ensemble, which averages all probabilities in one pass.
 
         seglight ensemble folds1
         seglight predict --ensemble work_dirs/folds1/ensemble.yaml --submission
@@ -103,7 +103,9 @@ def ensemble(arguments: Namespace) -> None:
 def ensemble_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of `ensemble`."""
     parser.add_argument('folder', help=FOLDER)
-    text = 'Views that each model may have: plain, flips (horizontal), scales (0.75, 1, 1.25, also flipped).'
+    text = (
+        'Views that each model may have (plain flips): plain, flips (horizontal), scales (0.75, 1, 1.25, also flipped).'
+    )
     parser.add_argument('--views', nargs='+', default=['plain', 'flips'], help=text)
     parser.add_argument('--jobs', type=int, default=1, help='Number of processes that predict at once (1).')
     parser.add_argument('--trust-checkpoint', action='store_true', help=TRUST)
