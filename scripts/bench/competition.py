@@ -1,6 +1,6 @@
 """Folds, an ensemble and a round of pseudo labels on CamVid, scored on images that none of them has seen labels of.
 
-    python scripts/bench/competition.py ../shared/camvid [--epochs 10] [--work-dir DIR]
+    python scripts/bench/competition.py path/to/camvid [--epochs 10] [--work-dir DIR]
 
 Two small models train on three folds of CamVid's training images. Its validation images are the test images of the
 competition; their labels are only used here. Prints the tables of the commands, and at last the mIoU on those images:

@@ -1,6 +1,6 @@
 """Compare a planned run with mmseg's defaults and with `camvid.yaml` on CamVid, each with the same processor time.
 
-    python scripts/bench/plan.py ../shared/camvid --hours 0.025
+    python scripts/bench/plan.py path/to/camvid --hours 0.025
 
 The model is a quarter as wide as that of `camvid.yaml`. The planned run trains first; the others get as many steps as
 take its time, by the processor time of a step that is measured in the same way for each. All are validated at the end

@@ -42,6 +42,9 @@ TRANSLATED = {'docs/tutorials/competition.ko.md': 'docs/tutorials/competition.md
 #: The first command of the README, whose run is whole, with its report.
 FIRST = 'scripts/seglight fit --config demo.yaml'
 
+#: What the pages call the folder of CamVid's images.
+CAMVID_ON_PAGES = 'path/to/camvid'
+
 #: What keeps a run short.
 QUICK = [
     '--trainer.accelerator=cpu',
@@ -69,7 +72,7 @@ def arguments(command: str) -> list[str]:
         if command != FIRST:
             words += [] if '--debug' in words else ['--trainer.max_epochs=2']
             words += ['--report=false']  # drawing it takes longer than such a run
-    return [str(CAMVID) if word == '../shared/camvid' else word for word in words]
+    return [str(CAMVID) if word == CAMVID_ON_PAGES else word for word in words]
 
 
 def competition(folder: Path) -> None:
@@ -106,7 +109,7 @@ def run(block: Block, names: dict[str, Any], done: Collection[str] = ()) -> None
         exec(compile(block.text, str(block), 'exec'), names)
     elif block.language in SHELLS:
         for command in block.commands:
-            if command in ('scripts/test', *done) or ('shared/camvid' in command and not CAMVID.is_dir()):
+            if command in ('scripts/test', *done) or (CAMVID_ON_PAGES in command and not CAMVID.is_dir()):
                 continue
             printed, warned = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(warned):
