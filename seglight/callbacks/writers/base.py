@@ -16,7 +16,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from seglight.array_types import UInt8Array
-from seglight.environment import cores
+from seglight.cores import cores
 from seglight.errors import UsageError
 from seglight.files import writing_to
 from seglight.host_copy import HostCopy, shared_copy

@@ -16,7 +16,6 @@ from torch import Tensor
 from seglight.array_types import UInt8Array
 from seglight.callbacks.writers.base import Kept, PredictionWriter, all_names
 from seglight.callbacks.writers.numbering import Numbers, encode_numbered, numbers_of_classes
-from seglight.cores import cores
 from seglight.counting import counted
 from seglight.data.images import read_image
 from seglight.data.sources.paths import paths_below
