@@ -8,9 +8,10 @@ from typing import Any
 from pytorch_lightning.cli import LightningArgumentParser
 
 from seglight.cli import fit, predict
+from seglight.cli.auto_precision import AUTO
 from seglight.cli.help import HELP_ALL
 from seglight.config.mmseg.options import add_options
-from seglight.config.parser import prefer_int_to_float
+from seglight.config.parser import allow, prefer_int_to_float
 from seglight.errors import ConfigError
 
 #: Scales of the views in mmseg's `test.py --aug-test`.
@@ -69,6 +70,7 @@ def add_arguments(parser: LightningArgumentParser, subcommand: str) -> None:
     """Add the arguments of a subcommand to Lightning's."""
     parser.add_argument('--help_all', action='help', default=SUPPRESS, help=HELP_ALL)
     prefer_int_to_float(parser)
+    allow(parser, 'trainer.precision', AUTO)
     add_options(parser, subcommand)
     parser.add_argument('--trust_checkpoint', action='store_true', help=TRUST_HELP)
     if subcommand == 'fit':

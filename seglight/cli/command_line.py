@@ -35,7 +35,7 @@ from seglight.callbacks import (
 )
 from seglight.callbacks.console import metrics_table
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.cli import arguments, failures, fit, launched, predict
+from seglight.cli import arguments, auto_precision, failures, fit, launched, predict
 from seglight.cli.classes import keep_classes
 from seglight.cli.help import TRAINER_COMMANDS
 from seglight.cli.quiet import quieten
@@ -218,7 +218,7 @@ class CommandLine(LightningCLI):
         if config.trainer.logger in (None, True):
             kwargs['logger'] = False
         bars = config.trainer.enable_progress_bar
-        kwargs |= launched.trainer_arguments(config.trainer)
+        kwargs |= launched.trainer_arguments(config.trainer) | auto_precision.trainer_arguments(config.trainer)
         kwargs['enable_progress_bar'] = bars = sys.stdout.isatty() if bars is None else bars
         if bars and not any(isinstance(callback, ProgressBar) for callback in config.trainer.callbacks or []):
             callbacks.append(ProgressBars())

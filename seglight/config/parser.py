@@ -47,6 +47,12 @@ def prefer_int_to_float(parser: ArgumentParser) -> None:
             action._typehint = typing.Union[int, float, None]  # type: ignore[attr-defined]  # noqa: UP007
 
 
+def allow(parser: ArgumentParser, key: str, value: str) -> None:
+    """Let a key take one more value, which jsonargparse would refuse by its type."""
+    action = next(action for action in parser._actions if action.dest == key)
+    action._typehint = typing.Union[action._typehint, typing.Literal[value]]  # type: ignore[attr-defined]  # noqa: UP007
+
+
 def keys_without_null(parser: ArgumentParser) -> frozenset[Key]:
     """Return the keys for which null is wrong, by their type and their default; jsonargparse accepts it in configs."""
     return frozenset(
