@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from seglight.checkpoints import allowed, cost
@@ -51,6 +51,10 @@ def check_palette(palette: Any, key: Key) -> None:
             raise Refused('must be a list of colours, each three integers', key)
 
 
+#: Arguments of any data source, see `seglight.data.sources.build_sources`.
+_OF_SOURCES = ('repeat', 'only_train')
+
+
 def check_sources(spec: Any, key: Key) -> None:
     """Refuse data sources that are neither from this project nor data sets of mmseg."""
     if isinstance(spec, list):
@@ -59,7 +63,7 @@ def check_sources(spec: Any, key: Key) -> None:
     elif isinstance(spec, str):
         check_text(spec, key)
     else:
-        _check_object(spec, key, allowed.find_source, lambda _, value, where: check_value(value, where))
+        _check_object(spec, key, allowed.find_source, lambda _, value, where: check_value(value, where), _OF_SOURCES)
 
 
 def check_split(split: Any, key: Key) -> None:
@@ -103,9 +107,13 @@ def check_mixes(specs: Any, key: Key) -> None:
 
 
 def _check_object(
-    spec: Any, key: Key, find: Callable[[str], type | None], check_argument: Callable[[str, Any, Key], None]
+    spec: Any,
+    key: Key,
+    find: Callable[[str], type | None],
+    check_argument: Callable[[str, Any, Key], None],
+    others: Sequence[str] = (),
 ) -> None:
-    """Check the dict of an object: its class, the names of its arguments and their values."""
+    """Check the dict of an object: its class, the names of its arguments, `others` among them, and their values."""
     if not isinstance(spec, dict) or ('type' in spec) == ('class_path' in spec):
         raise Refused("must be a dict with 'type' or with 'class_path'", key)
     name = spec.get('type', spec.get('class_path'))
@@ -120,7 +128,7 @@ def _check_object(
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in valid.values())
     for argument, value in {**rest, **inner}.items():
         where = (*key, str(argument))
-        if not isinstance(argument, str) or not (argument in valid or argument == 'repeat' or open_ended):
+        if not isinstance(argument, str) or not (argument in valid or argument in others or open_ended):
             raise Refused(f"{shown(name)} has no argument '{shown(argument)}'", key)
         check_argument(argument, value, where)
     if fault := cost.transform_fault({**rest, **inner}):

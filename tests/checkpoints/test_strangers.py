@@ -14,6 +14,7 @@ from checkpoints.attacks import changed, plant_canary, set_key
 from conftest import Result
 
 import seglight
+from seglight.checkpoints.gate import admit
 from seglight.errors import CheckpointError
 from seglight.models import Segmentor
 from seglight.models.pretrained import without_pretrained
@@ -29,6 +30,14 @@ def within_loss(name: str, **arguments: str) -> dict[str, Any]:
     """A head in place of a backbone, with a class of this project in what stands for its loss."""
     inner = {'type': 'EncoderDecoder', 'backbone': {'type': f'seglight.models.{name}', **arguments}}
     return {'type': 'FCNHead', 'in_channels': 3, 'channels': 4, 'num_classes': 2, 'loss_decode': inner}
+
+
+def test_sources_keep_how_they_are_used() -> None:
+    source = {'type': 'FolderSource', 'img_dir': 'images', 'ann_dir': 'masks', 'repeat': 0.5, 'only_train': True}
+    values = {'data': {'train': ['train', source], 'split': {'val_fraction': 0.2}}}
+    assert admit(values, Path('a.ckpt')) == (values, {})
+    for group in ('train_transforms', 'mixes'):
+        assert admit({'data': {group: [{'type': 'CutMix', 'only_train': True}]}}, Path('a.ckpt'))[1]
 
 
 def test_the_guard_sees_connections_of_its_own_thread_alone(no_network: list[str]) -> None:
@@ -451,7 +460,6 @@ def test_a_config_of_mmsegs_own_training_passes_the_same_gate(
 
 
 def test_every_model_of_the_zoo_passes() -> None:
-    from seglight.checkpoints.gate import admit
     from seglight.config.mmseg.file import read_mmseg_config
     from seglight.config.mmseg.zoo import find_zoo, zoo_names
 
