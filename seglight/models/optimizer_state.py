@@ -80,7 +80,7 @@ def _adapted(optimizer: Optimizer, own: Sequence[State], stored: State) -> State
         known = {number: state[old] for number, old in zip(group['params'], before, strict=True) if old in state}
         for number, kept in known.items():
             _check_state(kept, parameters[number], group['param_names'][group['params'].index(number)])
-            moved[number] = _completed(kept, group)
+            moved[number] = _completed(_in_format_of(parameters[number], kept), group)
         # Entries added by a callback (StochasticWeightAveraging) stay, as does the rate until the schedule sets it.
         extra = groups_before.get(before[0], {})
         groups.append({**extra, **group, 'lr': extra.get('lr', group['lr'])})
@@ -127,6 +127,21 @@ def _check_state(kept: Any, parameter: Tensor, name: str) -> None:
             raise CheckpointError(
                 f"{_DAMAGED}: {entry} of '{name}' must have the shape {expected}, got {shape}; {_CURE}"
             )
+
+
+def _in_format_of(parameter: Tensor, kept: State) -> State:
+    """Return a parameter's state in its memory format, which fused kernels take for granted.
+
+    A checkpoint has the format of its training: mmseg's models train in channels-last without a GPU.
+    """
+    if type(parameter) not in (Tensor, nn.Parameter):  # a shard
+        return kept
+    return {
+        entry: torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
+        if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride()
+        else value
+        for entry, value in kept.items()
+    }
 
 
 def _completed(kept: State, settings: State) -> State:

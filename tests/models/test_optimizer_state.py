@@ -49,6 +49,26 @@ def test_settings_are_those_of_the_config_and_the_state_that_of_the_checkpoint()
         assert torch.equal(built.state[parameter]['exp_avg'], stored['state'][NAMES.index(name)]['exp_avg'])
 
 
+@pytest.mark.parametrize('fused', [False, True])
+@pytest.mark.parametrize('before', [torch.channels_last, torch.contiguous_format])
+def test_a_state_takes_the_memory_format_of_the_parameters(before: torch.memory_format, fused: bool) -> None:
+    after = torch.contiguous_format if before == torch.channels_last else torch.channels_last
+    weights, gradients = torch.randn(3, 4, 5, 3, 3, generator=torch.Generator().manual_seed(0)).split([1, 2])
+
+    def stepped(memory_format: torch.memory_format, state: dict[str, Any] | None) -> tuple[nn.Module, Any]:
+        module = nn.Conv2d(5, 4, 3, bias=False)
+        module.weight.data = weights[0].clone(memory_format=memory_format)
+        built = optimizer(module, [['weight']], fused=fused)
+        if state:
+            built.load_state_dict(state)
+        module.weight.grad = gradients[0 if state is None else 1].clone(memory_format=memory_format)
+        built.step()
+        return module, built.state_dict()
+
+    same, other = (stepped(each, stepped(before, None)[1])[0] for each in (before, after))
+    torch.testing.assert_close(other.weight, same.weight)
+
+
 def test_a_parameter_finds_its_state_in_other_groups() -> None:
     stored = trained([NAMES])
     module = model()
