@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from seglight.exporting.sizes import Padding
 from seglight.models.fitting import mmseg_meta
 from seglight.models.inference.logits import threshold
+from seglight.models.memory_format import set_memory_format
 from seglight.models.segmentor import Segmentor
 
 Output = Literal['logits', 'mask']
@@ -23,7 +24,8 @@ class Graph(nn.Module):
     """Normalises and pads images, runs a segmentor, and crops its logits to the images.
 
     Args:
-        module: in eval mode on the CPU; its segmentor is used, not copied.
+        module: in eval mode on the CPU; its segmentor is used, not copied, and its weights become contiguous: with
+            channels-last ones, torch.export finds limits of the size.
         padding: how its images are padded.
         output: logits or masks.
         half: compute in float16; images, normalisation and logits stay as they are.
@@ -35,6 +37,7 @@ class Graph(nn.Module):
     def __init__(self, module: Segmentor, padding: Padding, output: Output = 'logits', half: bool = False) -> None:
         super().__init__()
         self.segmentor = module.segmentor
+        set_memory_format(self.segmentor, False)
         self.padding, self.output = padding, output
         self.threshold = threshold(module.segmentor)
         self.dtype = torch.float16 if half else torch.float32

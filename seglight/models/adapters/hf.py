@@ -92,7 +92,7 @@ class HFSegmentor(Adapter):
         if len(without) == len(own):
             raise ConfigError(f'{KEY}.name', f"no weights of '{self.name}' fit {self.config.model_type}")
         self.model.load_state_dict(loaded.state_dict())
-        if hf_config.takes_bgr(self.name):
+        if hf_config.takes_bgr(self.name, self.config.model_type):
             _flip_channels(self.model)
         random = f'; random: {", ".join(sorted(without))}' if without else ''
         text = f'{len(own) - len(without)} of {counted(len(own), "tensor")} from {self.name}{random}'

@@ -106,9 +106,10 @@ def normalisation(part: Part) -> tuple[list[float], list[float]] | None:
     return mean, std
 
 
-def takes_bgr(name: str) -> bool:
+def takes_bgr(name: str, model_type: str) -> bool:
     """Return whether a named model takes the channels of images in the order blue, green, red, as MobileViT does."""
-    return bool(getattr(_image_processor(name), 'do_flip_channel_order', False))
+    usual = model_type.startswith('mobilevit')  # the default of its processor, which may be missing
+    return bool(getattr(_image_processor(name), 'do_flip_channel_order', usual))
 
 
 def _image_processor(name: str) -> Any:

@@ -30,9 +30,14 @@ class PatchGrid:
     def _note(self, model: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
         del model, positional
         height, width = named['pixel_values'].shape[2:]
-        if height % self.side or width % self.side:
-            raise ValueError(f'DPT must get sides that are multiples of {self.side}, got {width}x{height}')
+        if isinstance(height, int) and isinstance(width, int):  # an export traces symbols, and pads itself
+            self._check(height, width)
         self.size = height // self.side, width // self.side
+
+    def _check(self, height: int, width: int) -> None:
+        # Two patches at least: if images are padded to one, torch.export takes only those that need more.
+        if height % self.side or width % self.side or min(height, width) < 2 * self.side:
+            raise ValueError(f'DPT must get sides of 2 or more times {self.side} pixels, got {width}x{height}')
 
     def _pass_on(self, neck: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> Any:
         del neck
