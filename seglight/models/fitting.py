@@ -118,7 +118,12 @@ def call_padded(segmentor: BaseSegmentor, image: Tensor, call: Callable[[Tensor]
         else:
             known[size] = size
             return result
-    return call(padded(image, known[size]))
+    try:
+        return call(padded(image, known[size]))
+    except MISFITS as error:  # shapes alone did not show it
+        if cure_of_machine(error):
+            raise
+        raise _refusal(size, error) from error
 
 
 def training_size(segmentor: BaseSegmentor, image: Tensor) -> Size:
