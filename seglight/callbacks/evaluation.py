@@ -131,7 +131,8 @@ class EvaluationRecorder(Callback):
             self._first_epoch = trainer.current_epoch
             self._train_pixels = torch.zeros(256, dtype=torch.int64, device=pl_module.device)
         if trainer.current_epoch == self._first_epoch and self._train_pixels is not None:
-            self._train_pixels += histogram(batch['mask'], 256)
+            labels = batch['mask'].flatten().long()
+            self._train_pixels.scatter_add_(0, labels, torch.ones_like(labels))  # a GPU waits for `bincount`
 
     def adapt(self, options: Options, stage: str) -> Options:
         """Make the module return the confidence, except in predict."""
