@@ -14,29 +14,27 @@ from seglight.errors import say
 #: The value of `trainer.precision`, which Lightning does not know.
 AUTO = 'auto'
 
-#: Instructions of x86 processors that multiply bfloat16, as Linux names them.
+#: AVX512-BF16 and AMX, which multiply bfloat16, as Linux names them.
 _INSTRUCTIONS = ('avx512_bf16', 'amx_bf16')
 
 _CPU_INFO = Path('/proc/cpuinfo')
 
 
-def trainer_arguments(trainer: Any) -> dict[str, str]:
-    """Return the precision that `auto` stands for on this machine; nothing for other values.
+def chosen_precision(precision: Any, accelerator: Any) -> Any:
+    """Return the precision that `auto` stands for on this machine, and print it; other values as they are.
 
     Args:
-        trainer: the arguments of Lightning's `Trainer`.
+        precision: `trainer.precision`.
+        accelerator: `trainer.accelerator`.
     """
-    if trainer.precision != AUTO:
-        return {}
-    has_bfloat16 = _gpu_has_bfloat16() if _uses_gpu(trainer.accelerator) else _cpu_has_bfloat16()
-    precision = 'bf16-mixed' if has_bfloat16 else '32-true'
-    cause = 'the processor computes in bfloat16' if has_bfloat16 else 'the processor has no instructions for bfloat16'
-    rank_zero_only(say)(labelled('Precision', f'{precision}, since {cause}'))
-    return {'precision': precision}
-
-
-def _uses_gpu(accelerator: Any) -> bool:
-    return accelerator != 'cpu' and torch.accelerator.is_available()
+    if precision != AUTO:
+        return precision
+    uses_gpu = accelerator != 'cpu' and torch.accelerator.is_available()
+    found, kind = (_gpu_has_bfloat16(), 'GPU') if uses_gpu else (_cpu_has_bfloat16(), 'CPU')
+    chosen = 'bf16-mixed' if found else '32-true'
+    cause = 'has' if found else 'is not known to have'
+    rank_zero_only(say)(labelled('Precision', f'{chosen}, since the {kind} {cause} instructions for bfloat16'))
+    return chosen
 
 
 def _gpu_has_bfloat16() -> bool:

@@ -35,7 +35,8 @@ from seglight.callbacks import (
 )
 from seglight.callbacks.console import metrics_table
 from seglight.checkpoints.checkpoint import Checkpoint
-from seglight.cli import arguments, auto_precision, failures, fit, launched, predict
+from seglight.cli import arguments, failures, fit, launched, predict
+from seglight.cli.auto_precision import chosen_precision
 from seglight.cli.classes import keep_classes
 from seglight.cli.help import TRAINER_COMMANDS
 from seglight.cli.quiet import quieten
@@ -174,6 +175,7 @@ class CommandLine(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Copy the classes to the model and the seed to the data, and find where a run resumes."""
         config = self.config[self.config.subcommand]
+        config.trainer.precision = chosen_precision(config.trainer.precision, config.trainer.accelerator)
         with self.request.with_origins():
             arguments.check_paths(config)
         self.class_order = keep_classes(self.request, config.data)
@@ -218,7 +220,7 @@ class CommandLine(LightningCLI):
         if config.trainer.logger in (None, True):
             kwargs['logger'] = False
         bars = config.trainer.enable_progress_bar
-        kwargs |= launched.trainer_arguments(config.trainer) | auto_precision.trainer_arguments(config.trainer)
+        kwargs |= launched.trainer_arguments(config.trainer)
         kwargs['enable_progress_bar'] = bars = sys.stdout.isatty() if bars is None else bars
         if bars and not any(isinstance(callback, ProgressBar) for callback in config.trainer.callbacks or []):
             callbacks.append(ProgressBars())

@@ -48,7 +48,10 @@ _CHECKPOINT = 'A checkpoint, a run (its best checkpoint) or an exported file; se
 _HARDWARE = (
     ('--trainer.accelerator NAME', 'gpu, cpu or mps; by default what there is.'),
     ('--trainer.devices N', 'The number of GPUs, or [0,2] for some of them; all by default.'),
-    ('--trainer.precision P', 'For example 16-mixed or bf16-mixed.'),
+    (
+        '--trainer.precision P',
+        'For example 16-mixed, bf16-mixed, or auto: bf16-mixed where the processor is fast in it.',
+    ),
     ('--data.batch_size N', 'Images in a batch.'),
     ('--data.num_workers N', 'Processes that load images.'),
 )

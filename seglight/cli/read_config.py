@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from seglight.cli.auto_precision import chosen_precision
 from seglight.cli.command_line import CommandLine
 from seglight.competition.resolving import config_flags, resolved
 from seglight.config.class_names import OF_DATA
@@ -26,5 +27,7 @@ def read_config(configs: Sequence[str], overrides: Sequence[str] = ()) -> dict[s
     if not configs:
         raise UsageError("read_config needs a config, for example read_config('demo.yaml')")
     config = resolved([*config_flags(configs), *overrides], CommandLine)
+    trainer = config['trainer']
+    trainer['precision'] = chosen_precision(trainer['precision'], trainer['accelerator'])
     config['model'] |= {name: config['data'][name] for name in OF_DATA}
     return config

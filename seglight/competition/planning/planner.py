@@ -59,6 +59,8 @@ class Planner:
         """Make all choices, and return the seconds that the run takes."""
         data = data_arguments(self.config)
         module = _module(data)
+        for fault in module.left_out:
+            warn(f'left out: {fault}')
         samples = module.datasets['train'].samples
         self.found = take(samples, len(data['classes']))
         self._choose_weights()
@@ -238,7 +240,7 @@ def _module(arguments: dict[str, Any]) -> SegmentationDataModule:
     """Return the data module with the samples of train and val."""
     module = SegmentationDataModule(**arguments)
     module.prepare_data()
-    with collected_warnings():  # each run prints them
+    with collected_warnings():  # it is loaded more than once
         module.setup('fit')
     return module
 
