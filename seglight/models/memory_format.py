@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: Where the parts come from whose speed in both formats is known, see `scripts/bench/memory_format.py`.
+#: The packages of models that are faster in channels-last on average, see `scripts/bench/memory_format.py`.
 _MEASURED = ('torch', 'mmcv', 'mmseg', 'seglight')
 
 #: Parts that are no faster with channels-last features, or that take only contiguous ones.
-_CONTIGUOUS = frozenset({'DCM', 'ResNeSt', 'SwinTransformer'})
+_CONTIGUOUS = frozenset({'ConvAWS2d', 'ConvWS2d', 'DCM', 'ResNeSt', 'SwinTransformer'})
 
 
 def set_memory_format(segmentor: nn.Module, channels_last: bool | None) -> bool:
@@ -19,10 +19,10 @@ def set_memory_format(segmentor: nn.Module, channels_last: bool | None) -> bool:
 
     Args:
         segmentor: changed in place.
-        channels_last: whether it shall be; None for whether that is faster on this machine.
+        channels_last: whether to use channels-last; None to use it on a machine without a GPU for most models of mmseg.
     """
     if channels_last is None:
-        channels_last = not torch.accelerator.is_available() and _gains_on_cpu(segmentor)
+        channels_last = not torch.accelerator.is_available() and _gains(segmentor)
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     segmentor.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch has no type of this argument
     for part in segmentor.modules() if channels_last else ():
@@ -31,11 +31,11 @@ def set_memory_format(segmentor: nn.Module, channels_last: bool | None) -> bool:
     return channels_last
 
 
-def _gains_on_cpu(segmentor: nn.Module) -> bool:
-    """Return whether a segmentor is one of mmseg's that a CPU trains faster with channels-last features."""
+def _gains(segmentor: nn.Module) -> bool:
+    """Return whether a segmentor has only parts of measured packages, and none that is to stay contiguous."""
     kinds = {type(part) for part in segmentor.modules()}
-    known = nn.Conv2d in kinds and all(kind.__module__.partition('.')[0] in _MEASURED for kind in kinds)
-    return known and _CONTIGUOUS.isdisjoint(kind.__name__ for kind in kinds)
+    measured = nn.Conv2d in kinds and all(kind.__module__.partition('.')[0] in _MEASURED for kind in kinds)
+    return measured and _CONTIGUOUS.isdisjoint(kind.__name__ for kind in kinds)
 
 
 def _contiguous_without_gradient(_: nn.GroupNorm, inputs: tuple[Any, ...]) -> tuple[Tensor, ...] | None:

@@ -87,7 +87,8 @@ class Segmentor(PredictingModule):
         val_loss: whether to log `val/loss` (and `test/loss`), the mean over the images of the training loss
             without dropout; it costs a second pass through the model.
         channels_last: keep weights, and so all features, in torch's channels-last memory format, which some parts do
-            not support; by default on a machine without a GPU for the models of mmseg that it makes faster.
+            not support; by default on a machine without a GPU for most models of mmseg, unless this is a subclass or
+            the optimizer is LBFGS or none of torch's.
         compile: whether to compile all parts of the segmentor with torch.compile for training; or the names of the
             parts: `backbone`, `neck`, `decode_head`, `auxiliary_head`. What it cannot compile runs uncompiled.
         matmul_precision: of float32 matrix products, for the whole process: `highest`, `high` (TF32 on a GPU) or
@@ -147,6 +148,8 @@ class Segmentor(PredictingModule):
         if not is_only_loading():  # reports errors in these before the data is read
             build_optimizer(self.segmentor, self.optimizer)
             find_updater(self.schedule)
+        if type(self) is not Segmentor or name == 'LBFGS' or '.' in name:  # they may flatten features or weights
+            channels_last = bool(channels_last)
         self.channels_last = set_memory_format(self.segmentor, channels_last)
         self.compiled_parts = chosen_parts(compile)
         self._matmul_precision = ChosenMatmulPrecision(matmul_precision)

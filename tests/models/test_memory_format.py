@@ -64,9 +64,23 @@ def test_models_that_are_slower_or_unknown_stay_contiguous(monkeypatch: pytest.M
     stem = {'depth': 50, 'stem_channels': 4, 'base_channels': 4, 'num_stages': 1, 'out_indices': (0,)}
     resnest = with_backbone(type='ResNeSt', strides=(1,), dilations=(1,), **stem)
     resnest['decode_head'].update(in_index=0, in_channels=16)
-    for model in (own, resnest):
+    standardized = copy.deepcopy(TINY_SEGMENTOR)
+    standardized['decode_head']['conv_cfg'] = {'type': 'ConvWS'}  # flattens its weights
+    for model in (own, resnest, standardized):
         assert not is_channels_last(Segmentor(model, CLASSES))
         assert is_channels_last(Segmentor(model, CLASSES, channels_last=True))
+
+
+class OwnSegmentor(Segmentor):
+    """A subclass, whose own layers may flatten features."""
+
+
+def test_subclasses_and_optimizers_that_flatten_weights_stay_contiguous(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('torch.accelerator.is_available', lambda: False)
+    assert not is_channels_last(OwnSegmentor(TINY_SEGMENTOR, CLASSES))
+    assert is_channels_last(OwnSegmentor(TINY_SEGMENTOR, CLASSES, channels_last=True))
+    for kind in ('LBFGS', 'torch.optim.AdamW'):
+        assert not is_channels_last(Segmentor(TINY_SEGMENTOR, CLASSES, optimizer={'type': kind, 'lr': 0.1}))
 
 
 def test_a_group_norm_behind_frozen_layers_gets_contiguous_features() -> None:
