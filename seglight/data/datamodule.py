@@ -28,7 +28,7 @@ from seglight.data.arguments import check_most, check_setting
 from seglight.data.cache import SampleCache
 from seglight.data.checks import quick_faults
 from seglight.data.class_checks import check_classes, check_palette
-from seglight.data.dataset import SegmentationDataset
+from seglight.data.dataset import SegmentationDataset, warn_of_left_out
 from seglight.data.demo import demo_folder
 from seglight.data.device_transforms import apply_drawn, check_on_device
 from seglight.data.facts import SplitFacts
@@ -293,8 +293,7 @@ class SegmentationDataModule(LightningDataModule):
         if faults:
             dataset.samples = dataset.samples.take(np.delete(np.arange(len(dataset)), list(faults)))
         self.left_out += faults.values()
-        for fault in faults.values():
-            warn(f'left out: {fault}')
+        warn_of_left_out(faults.values())
         return dataset
 
     def unused_masks(self, samples: Mapping[str, Sequence[Sample]]) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -235,7 +235,7 @@ class SegmentationDataset(Dataset[Item]):
             return
         self._reported.add(str(bad))
         if self.left_out is None or append_once(self.left_out, str(bad)):
-            warn(f'left out: {bad}')
+            warn_of_left_out([bad])
 
     def _replacement(self, position: int, index: int) -> Item:
         """Return the first good sample after a bad one."""
@@ -320,3 +320,9 @@ def _orientation_hint(sample: Sample, image: tuple[int, int], mask: tuple[int, i
         return ''
     cure = 'rotate the mask, too, or remove the EXIF orientation from the image'
     return f'; the EXIF orientation of the image rotates it by 90 degrees: {cure}' if is_rotated else ''
+
+
+def warn_of_left_out(faults: Iterable[object]) -> None:
+    """Warn of samples that are left out."""
+    for fault in faults:
+        warn(f'left out: {fault}')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +12,12 @@ import numpy.typing as npt
 from seglight.competition.out_of_fold.plan import PLAN, Plan, data_arguments
 from seglight.data import SegmentationDataModule
 from seglight.data.archives.index import address_of
+from seglight.data.dataset import warn_of_left_out
 from seglight.data.demo import demo_folder
 from seglight.data.sources import Sample
 from seglight.data.sources.images import named_images
 from seglight.data.splits import LISTS, Split, groups_of, list_texts, pixels_of, validation_mask
-from seglight.errors import DataError, UsageError, collected_warnings, one_line, warn
+from seglight.errors import DataError, UsageError, collected_warnings, one_line
 from seglight.files import as_bytes, write_atomically
 
 #: The list with the paths of the images to predict in the folder of a fold; beside `train.txt` and `val.txt`.
@@ -156,21 +157,15 @@ def _common_samples(plan: Plan) -> tuple[list[Sample], Path]:
     """
     first, *others = plan.models
     samples, root, left_out = _samples(plan, first)
-    _report(left_out)
+    warn_of_left_out(left_out)
     for other in others:
         found = _samples(plan, other)
-        _report(line for line in found.left_out if line not in left_out)
+        warn_of_left_out(line for line in found.left_out if line not in left_out)
         if different := _listed(samples, root) ^ _listed(found.samples, found.root):
             raise UsageError(
                 f"data.train of {first} and {other} must have the same images: only one has '{min(different)}'"
             )
     return samples, root
-
-
-def _report(left_out: Iterable[str]) -> None:
-    """Warn of samples that are left out."""
-    for fault in left_out:
-        warn(f'left out: {fault}')
 
 
 def _listed(samples: Sequence[Sample], root: Path) -> set[str]:

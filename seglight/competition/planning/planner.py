@@ -23,6 +23,7 @@ from seglight.config.settings import merge
 from seglight.cores import cores
 from seglight.counting import counted, duration
 from seglight.data import SegmentationDataModule
+from seglight.data.dataset import warn_of_left_out
 from seglight.data.report import root_weights
 from seglight.errors import collected_warnings, warn
 from seglight.files import cache_dir
@@ -59,8 +60,7 @@ class Planner:
         """Make all choices, and return the seconds that the run takes."""
         data = data_arguments(self.config)
         module = _module(data)
-        for fault in module.left_out:
-            warn(f'left out: {fault}')
+        warn_of_left_out(module.left_out)
         samples = module.datasets['train'].samples
         self.found = take(samples, len(data['classes']))
         self._choose_weights()
